@@ -1,0 +1,249 @@
+//! The lock algorithm: pure, without I/O, clock, thread or global. The same seed and the same
+//! events give the same actions, so the simulation can run it millions of times.
+//!
+//! One [`Core`] per client, behind the client's mutex: whoever has an event locks, steps, unlocks
+//! and then performs the actions.
+
+pub mod messages;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::{Now, Time};
+use crate::error::Error;
+use messages::{Answer, Fault, Key, Request, SessionId, Value};
+
+/// A lock, made by whoever calls the core; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LockId(pub u64);
+
+/// A call that somebody waits for; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u64);
+
+/// A request on its way; made by the core; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// What one core is told at birth: the client's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where Consul is, for messages.
+    pub address: String,
+    /// What session names begin with: `consul_lock PROGRAM@HOST:PID NONCE`, unique to this core.
+    /// A session of ours is recognised by it.
+    pub identity: String,
+    /// How long one request may take. Also the budget of a single attempt.
+    pub request_timeout: Duration,
+    /// How long a release waits for its confirmation.
+    pub release_timeout: Duration,
+    /// Seed of the small random spreads.
+    pub seed: u64,
+}
+
+/// Everything about a lock that is fixed before it is acquired.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// The full key.
+    pub key: Key,
+    /// What to store; None: a JSON object with `locked_at`, made anew for each attempt.
+    pub value: Option<Value>,
+    /// `lock_timeout_seconds`: the session's TTL.
+    pub ttl: Duration,
+    /// How long to wait.
+    pub patience: Patience,
+}
+
+/// How long an acquire waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// Exactly one attempt, bounded by the request limit.
+    Once,
+    /// Until that long after the call.
+    For(Duration),
+    /// Until cancelled.
+    Forever,
+}
+
+/// What happens to a core.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Somebody calls. `Tell` for `call` follows exactly once (for [`Call::Cancel`] and
+    /// [`Call::Abandon`] at once).
+    Call {
+        /// Which lock; an id that the core does not know is a new lock for `Acquire` and over for
+        /// all else.
+        lock: LockId,
+        /// Who waits for the outcome.
+        call: CallId,
+        /// What they want.
+        what: Call,
+    },
+    /// Somebody wants to know who holds a key.
+    Who {
+        /// Who waits for the outcome.
+        call: CallId,
+        /// The full key.
+        key: Key,
+    },
+    /// The one answer to a `Send`; also after `Abort`.
+    Reply {
+        /// Which request.
+        request: RequestId,
+        /// The instant before its first byte was sent; None: nothing was sent.
+        sent: Option<Time>,
+        /// What `consul/verdict.rs` made of it.
+        answer: Result<Answer, Fault>,
+    },
+    /// The client ends: no session is kept warm from now on.
+    Drain,
+    /// Time went by: at the latest at [`Core::wake_at`].
+    Tick,
+}
+
+/// What can be asked of a lock.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Take it.
+    Acquire(Spec),
+    /// End a pending acquire; sticky: an acquire that comes later answers CANCELLED.
+    Cancel,
+    /// Extend the lease by the full TTL.
+    Renew,
+    /// Ask Consul whether it is still ours.
+    Check,
+    /// Give it back, or cancel a pending acquire and wait until that is undone.
+    Release,
+    /// Forget it without a request: the TTL ends it.
+    Abandon,
+}
+
+/// What the runtime must do, in order.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Ask Consul, and answer with `Reply` once, at the latest soon after `by`.
+    Send {
+        /// To be named in the `Reply`.
+        id: RequestId,
+        /// What to ask.
+        request: Request,
+        /// When to give up; the answer is a fault then.
+        by: Time,
+        /// May it wait?
+        lane: Lane,
+        /// The lock whose caller may perform it on its own thread; None: nobody waits for it.
+        lock: Option<LockId>,
+    },
+    /// Nobody waits for this request any more: end it now. Its `Reply` still comes.
+    Abort(RequestId),
+    /// The outcome of a call.
+    Tell {
+        /// Whose.
+        call: CallId,
+        /// What.
+        outcome: Outcome,
+    },
+    /// What observers of the lock see from now on.
+    Publish {
+        /// Which lock.
+        lock: LockId,
+        /// What they see.
+        view: View,
+    },
+    /// The core knows nothing of this lock any more.
+    Forget(LockId),
+}
+
+/// How a request is performed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Consul answers at once.
+    Short,
+    /// A blocking query: it may take minutes.
+    Long,
+}
+
+/// How a call ended.
+pub type Outcome = Result<Done, Error>;
+
+/// What a call that worked gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// Acquire, renew, check, release, cancel, abandon.
+    Ok,
+    /// [`Event::Who`]: nobody, or who.
+    Holder(Option<Holder>),
+}
+
+/// Who holds a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The session that holds it.
+    pub session: SessionId,
+    /// The session's name; None: Consul would not say.
+    pub name: Option<String>,
+    /// The node of the agent that the session was made through; None: Consul would not say.
+    pub node: Option<String>,
+    /// The Raft index at which the key came into being.
+    pub create_index: u64,
+    /// The Raft index of its last change: the holder's fencing token, while nobody else wrote.
+    pub modify_index: u64,
+    /// What is stored under the key.
+    pub value: Value,
+}
+
+/// A lock as its observers see it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct View {
+    /// Where in its life it is.
+    pub phase: Phase,
+    /// Until when it is held, for [`Phase::Held`]. Observers compare it with the clock themselves.
+    pub lease_end: Option<Time>,
+    /// The fencing token, once acquired.
+    pub token: Option<u64>,
+    /// The session, once acquired.
+    pub session: Option<SessionId>,
+}
+
+/// Where in its life a lock is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Phase {
+    /// Not acquired yet.
+    #[default]
+    New,
+    /// An acquire is under way.
+    Acquiring,
+    /// Held until the lease ends.
+    Held,
+    /// Was held, and is not any more, though nobody gave it back.
+    Lost,
+    /// Released, abandoned, or an acquire ended without it.
+    Over,
+}
+
+/// All locks, warm sessions and waiters of one client.
+pub struct Core {
+    config: Arc<Config>,
+}
+
+impl Core {
+    /// A core with nothing in it.
+    pub fn new(config: Config) -> Core {
+        Core { config: Arc::new(config) }
+    }
+
+    /// Takes in one event and says what to do.
+    pub fn step(&mut self, _now: Now, _event: Event, _out: &mut Vec<Action>) {
+        let _ = &self.config;
+    }
+
+    /// When to feed [`Event::Tick`], at the latest.
+    pub fn wake_at(&self) -> Option<Time> {
+        None
+    }
+
+    /// Owes nothing to callers or to Consul, and keeps no session warm.
+    pub fn is_idle(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,134 @@
+//! What can go wrong, told once: a status for programs and a sentence for people.
+
+use std::fmt;
+
+/// The outcome of a call. The numbers are part of the ABI: they never change and a retired number
+/// is never used again. 1 to 19: misuse; 20 to 39: outcomes; 40 to 59: Consul could not be
+/// reached; 60 to 79: Consul refused; 90 to 99: internal.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// It worked.
+    Ok = 0,
+    /// An argument is wrong: NULL where an object is needed, not UTF-8, a key that Consul would
+    /// change or refuse. Nothing was changed.
+    InvalidArgument = 1,
+    /// An option is unknown, in the wrong place, or its value is out of range. Nothing was changed.
+    InvalidOption = 2,
+    /// A setting in the environment is wrong, or not supported yet. Nothing was sent.
+    InvalidEnvironment = 3,
+    /// The lock is single use and was used before.
+    AlreadyUsed = 4,
+    /// The value generator said that it has no value. Nothing was sent and the lock is not used up.
+    ValueFailed = 5,
+    /// Consul said until the deadline that the lock is not free: somebody has it, or its
+    /// lock-delay runs.
+    NotAcquired = 20,
+    /// The call was ended by a cancel.
+    Cancelled = 21,
+    /// The lock was held once and is not any more: it expired, or Consul or an operator ended it.
+    Lost = 22,
+    /// The lock is not held: never acquired, given back, or used up.
+    NotHeld = 23,
+    /// Consul did not confirm the release in time. The library goes on until the lease ends; the
+    /// session's TTL does the rest.
+    Unconfirmed = 24,
+    /// Consul gave no usable answer in time.
+    Unavailable = 40,
+    /// Consul refused for want of rights.
+    Denied = 60,
+    /// Consul refused the request itself, or answered something that this library does not know.
+    Rejected = 61,
+    /// A defect of this library. Please report it.
+    Internal = 90,
+    /// The object belongs to the parent process.
+    Forked = 91,
+    /// The system gave no thread or no memory.
+    NoResources = 92,
+}
+
+impl Status {
+    /// Every status, in the order of the numbers.
+    pub const ALL: [Status; 17] = [
+        Status::Ok,
+        Status::InvalidArgument,
+        Status::InvalidOption,
+        Status::InvalidEnvironment,
+        Status::AlreadyUsed,
+        Status::ValueFailed,
+        Status::NotAcquired,
+        Status::Cancelled,
+        Status::Lost,
+        Status::NotHeld,
+        Status::Unconfirmed,
+        Status::Unavailable,
+        Status::Denied,
+        Status::Rejected,
+        Status::Internal,
+        Status::Forked,
+        Status::NoResources,
+    ];
+
+    /// The name in messages and bindings, such as `NOT_ACQUIRED`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Status::Ok => "OK",
+            Status::InvalidArgument => "INVALID_ARGUMENT",
+            Status::InvalidOption => "INVALID_OPTION",
+            Status::InvalidEnvironment => "INVALID_ENVIRONMENT",
+            Status::AlreadyUsed => "ALREADY_USED",
+            Status::ValueFailed => "VALUE_FAILED",
+            Status::NotAcquired => "NOT_ACQUIRED",
+            Status::Cancelled => "CANCELLED",
+            Status::Lost => "LOST",
+            Status::NotHeld => "NOT_HELD",
+            Status::Unconfirmed => "UNCONFIRMED",
+            Status::Unavailable => "UNAVAILABLE",
+            Status::Denied => "DENIED",
+            Status::Rejected => "REJECTED",
+            Status::Internal => "INTERNAL",
+            Status::Forked => "FORKED",
+            Status::NoResources => "NO_RESOURCES",
+        }
+    }
+}
+
+/// A failure: a status and one line for people. It never carries a token or a stored value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// What kind of failure.
+    pub status: Status,
+    /// What failed, on which key and address, what Consul said, what to do. One line.
+    pub message: String,
+    /// The HTTP status that Consul answered, where there was one.
+    pub http_status: Option<u16>,
+    /// The same call may well work later without any change.
+    pub retryable: bool,
+}
+
+impl Error {
+    /// An error with no HTTP status. NOT_ACQUIRED and UNAVAILABLE count as retryable.
+    pub fn new(status: Status, message: impl Into<String>) -> Error {
+        Error {
+            status,
+            message: message.into(),
+            http_status: None,
+            retryable: matches!(status, Status::NotAcquired | Status::Unavailable),
+        }
+    }
+
+    /// The same error with the HTTP status of the answer it came from.
+    #[must_use]
+    pub fn with_http(mut self, http_status: u16) -> Error {
+        self.http_status = Some(http_status);
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,19 @@
+//! Distributed ephemeral locks on Consul, as a C library.
+//!
+//! A call comes in at [`ffi`] and becomes an event for the client's [`core`]; the core, which is
+//! pure, says what to ask Consul next; the runtime asks; the answer goes back into the core, until
+//! there is an outcome to tell.
+//!
+//! Layers: `ffi → lock, client → runtime → core` and `runtime → consul → ureq`.
+
+pub mod client;
+pub mod clock;
+mod consul;
+mod core;
+pub mod defaults;
+pub mod error;
+pub mod ffi;
+pub mod lock;
+pub mod options;
+mod runtime;
+mod sys;

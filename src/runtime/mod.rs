@@ -1,0 +1,1 @@
+//! Steps the core and performs its actions; decides nothing.
