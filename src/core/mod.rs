@@ -252,6 +252,12 @@ impl Core {
         }
     }
 
+    /// Breaks it.
+    #[cfg(test)]
+    pub(crate) fn sabotage(&mut self, sabotage: sabotage::Sabotage) {
+        self.shared.sabotage = Some(sabotage);
+    }
+
     /// Takes in one event and says what to do.
     pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
         match event {
