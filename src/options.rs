@@ -61,7 +61,9 @@ impl Kind {
                 format!("{least} {MAX_TEXT} bytes of text without control characters")
             }
             Kind::Pattern => {
-                format!("text with exactly one %s and no control characters, at most {MAX_TEXT} bytes")
+                format!(
+                    "text with exactly one %s and no control characters, at most {MAX_TEXT} bytes"
+                )
             }
             Kind::Bytes { max } => format!("at most {max} bytes"),
         }
@@ -99,7 +101,10 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "acquire_timeout_ms",
         places: &[Place::Lock, Place::Default],
-        kind: Kind::Int { min: -1, max: 86_400_000 },
+        kind: Kind::Int {
+            min: -1,
+            max: 86_400_000,
+        },
         default: "0",
         env: None,
         secret: false,
@@ -109,7 +114,10 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "lock_timeout_seconds",
         places: &[Place::Lock, Place::Default],
-        kind: Kind::Int { min: 10, max: 86_400 },
+        kind: Kind::Int {
+            min: 10,
+            max: 86_400,
+        },
         default: "180",
         env: None,
         secret: false,
@@ -141,7 +149,9 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "address",
         places: &[Place::Client],
-        kind: Kind::Text { may_be_empty: false },
+        kind: Kind::Text {
+            may_be_empty: false,
+        },
         default: "127.0.0.1:8500",
         env: Some("CONSUL_HTTP_ADDR"),
         secret: false,
@@ -161,7 +171,9 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "datacenter",
         places: &[Place::Client],
-        kind: Kind::Text { may_be_empty: false },
+        kind: Kind::Text {
+            may_be_empty: false,
+        },
         default: "the agent's own",
         env: None,
         secret: false,
@@ -171,7 +183,10 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "connect_timeout_ms",
         places: &[Place::Client],
-        kind: Kind::Int { min: 1, max: 600_000 },
+        kind: Kind::Int {
+            min: 1,
+            max: 600_000,
+        },
         default: "2000",
         env: None,
         secret: false,
@@ -180,7 +195,10 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "request_timeout_ms",
         places: &[Place::Client],
-        kind: Kind::Int { min: 1, max: 600_000 },
+        kind: Kind::Int {
+            min: 1,
+            max: 600_000,
+        },
         default: "10000",
         env: None,
         secret: false,
@@ -190,7 +208,10 @@ pub const TABLE: &[Spec] = &[
     Spec {
         name: "release_timeout_ms",
         places: &[Place::Client],
-        kind: Kind::Int { min: 1, max: 600_000 },
+        kind: Kind::Int {
+            min: 1,
+            max: 600_000,
+        },
         default: "2000",
         env: None,
         secret: false,
@@ -398,17 +419,26 @@ impl Options {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
-        if let Some((stray, _)) = self.set.iter().find(|(spec, _)| !spec.places.contains(&place)) {
+        if let Some((stray, _)) = self
+            .set
+            .iter()
+            .find(|(spec, _)| !spec.places.contains(&place))
+        {
             return Err(misplaced(stray));
         }
         if self.client.is_some() && place == Place::Client {
-            return Err(invalid("a client cannot be given a client: that belongs to a lock"));
+            return Err(invalid(
+                "a client cannot be given a client: that belongs to a lock",
+            ));
         }
         Ok(())
     }
 
     fn get(&self, name: &str) -> Option<&Parsed> {
-        self.set.iter().find(|(spec, _)| spec.name == name).map(|(_, value)| value)
+        self.set
+            .iter()
+            .find(|(spec, _)| spec.name == name)
+            .map(|(_, value)| value)
     }
 
     fn int(&self, name: &str) -> Option<i64> {
@@ -449,18 +479,28 @@ pub fn parse_default(name: &str, value: &str) -> Result<DefaultSetting, Error> {
         ("lock_timeout_seconds", Parsed::Int(n)) => u64::try_from(n)
             .map(DefaultSetting::LockTimeoutSeconds)
             .map_err(|_| wrong_value(spec, value)),
-        _ => Err(Error::new(Status::Internal, format!("the default {name} has no setting"))),
+        _ => Err(Error::new(
+            Status::Internal,
+            format!("the default {name} has no setting"),
+        )),
     }
 }
 
 /// The option of that name, if it may be set on an options object at all.
 fn settable(name: &str) -> Result<&'static Spec, Error> {
     let spec = find(name)?;
-    if spec.places == [Place::Default] { Err(misplaced(spec)) } else { Ok(spec) }
+    if spec.places == [Place::Default] {
+        Err(misplaced(spec))
+    } else {
+        Ok(spec)
+    }
 }
 
 fn find(name: &str) -> Result<&'static Spec, Error> {
-    TABLE.iter().find(|spec| spec.name == name).ok_or_else(|| unknown(name))
+    TABLE
+        .iter()
+        .find(|spec| spec.name == name)
+        .ok_or_else(|| unknown(name))
 }
 
 fn parse(spec: &Spec, value: &str) -> Result<Parsed, Error> {
@@ -473,7 +513,11 @@ fn parse(spec: &Spec, value: &str) -> Result<Parsed, Error> {
                 return Err(wrong());
             }
             let number: i64 = value.parse().map_err(|_| wrong())?;
-            if (min..=max).contains(&number) { Ok(Parsed::Int(number)) } else { Err(wrong()) }
+            if (min..=max).contains(&number) {
+                Ok(Parsed::Int(number))
+            } else {
+                Err(wrong())
+            }
         }
         Kind::Text { may_be_empty } if plain(value) && (may_be_empty || !value.is_empty()) => {
             Ok(Parsed::Text(value.to_owned()))
@@ -494,17 +538,32 @@ fn invalid(message: impl Into<String>) -> Error {
 fn wrong_value(spec: &Spec, value: &str) -> Error {
     let range = spec.kind.range();
     if spec.secret {
-        return invalid(format!("option {}: the given value is not {range}", spec.name));
+        return invalid(format!(
+            "option {}: the given value is not {range}",
+            spec.name
+        ));
     }
-    invalid(format!("option {}: {} is not {range}", spec.name, quoted(value)))
+    invalid(format!(
+        "option {}: {} is not {range}",
+        spec.name,
+        quoted(value)
+    ))
 }
 
 fn wrong_kind(spec: &Spec, given: &str) -> Error {
-    invalid(format!("option {}: set with {given}, but it takes {}", spec.name, spec.kind.range()))
+    invalid(format!(
+        "option {}: set with {given}, but it takes {}",
+        spec.name,
+        spec.kind.range()
+    ))
 }
 
 fn too_long(spec: &Spec, len: usize) -> Error {
-    invalid(format!("option {}: {len} bytes are too many, it takes {}", spec.name, spec.kind.range()))
+    invalid(format!(
+        "option {}: {len} bytes are too many, it takes {}",
+        spec.name,
+        spec.kind.range()
+    ))
 }
 
 fn misplaced(spec: &Spec) -> Error {
@@ -517,7 +576,11 @@ fn misplaced(spec: &Spec) -> Error {
             Place::Default => "the process (consul_lock_defaults_set)",
         })
         .collect();
-    invalid(format!("option {} is not for this place: it belongs to {}", spec.name, homes.join(" or ")))
+    invalid(format!(
+        "option {} is not for this place: it belongs to {}",
+        spec.name,
+        homes.join(" or ")
+    ))
 }
 
 fn unknown(name: &str) -> Error {
@@ -545,14 +608,22 @@ fn is_part(given: &str, known: &str) -> bool {
 /// How many letters to add, drop or change to turn one name into the other.
 fn distance(from: &str, to: &str) -> usize {
     let longest = 64;
-    let from: Vec<char> = from.chars().take(longest).flat_map(char::to_lowercase).collect();
+    let from: Vec<char> = from
+        .chars()
+        .take(longest)
+        .flat_map(char::to_lowercase)
+        .collect();
     let to: Vec<char> = to.chars().take(longest).collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.iter().enumerate() {
         let mut next = vec![i + 1];
         for ((b, diagonal), above) in to.iter().zip(&row).zip(row.iter().skip(1)) {
             let left = next.last().copied().unwrap_or(usize::MAX - 1);
-            next.push((diagonal + usize::from(a != b)).min(above + 1).min(left + 1));
+            next.push(
+                (diagonal + usize::from(a != b))
+                    .min(above + 1)
+                    .min(left + 1),
+            );
         }
         row = next;
     }
@@ -585,7 +656,9 @@ mod tests {
             let settings = options.lock_settings().expect("settings");
             assert_eq!(settings.acquire_timeout_ms, Some(number), "{text}");
         }
-        for text in ["", "-", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "-2", "86400001", "١"] {
+        for text in [
+            "", "-", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "-2", "86400001", "١",
+        ] {
             let message = refused(Options::new().set("acquire_timeout_ms", text));
             assert!(message.contains("acquire_timeout_ms"), "{message}");
             assert!(message.contains(&format!("\"{text}\"")), "{message}");
@@ -598,7 +671,9 @@ mod tests {
     #[test]
     fn each_number_of_the_table_takes_its_bounds_and_nothing_beyond() {
         for spec in TABLE {
-            let Kind::Int { min, max } = spec.kind else { continue };
+            let Kind::Int { min, max } = spec.kind else {
+                continue;
+            };
             let mut options = Options::new();
             options.set_int(spec.name, min).expect(spec.name);
             options.set_int(spec.name, max).expect(spec.name);
@@ -624,15 +699,23 @@ mod tests {
         let mut options = Options::new();
         let first = refused(options.set("acquire_timeout_ms", "soon"));
         refused(options.set("nonsense", "1"));
-        options.set("acquire_timeout_ms", "5").expect("a right value");
+        options
+            .set("acquire_timeout_ms", "5")
+            .expect("a right value");
         assert_eq!(options.lock_settings().expect_err("refused").message, first);
-        assert_eq!(options.client_settings().expect_err("refused").message, first);
+        assert_eq!(
+            options.client_settings().expect_err("refused").message,
+            first
+        );
     }
 
     #[test]
     fn an_unknown_name_lists_near_matches() {
         let message = refused(Options::new().set("aquire_timeout_ms", "1"));
-        assert!(message.contains("did you mean acquire_timeout_ms"), "{message}");
+        assert!(
+            message.contains("did you mean acquire_timeout_ms"),
+            "{message}"
+        );
         let message = refused(Options::new().set("lock_timeout", "1"));
         assert!(message.contains("lock_timeout_seconds"), "{message}");
         let message = refused(Options::new().set("zzzzzzzzzz", "1"));
@@ -644,10 +727,15 @@ mod tests {
         let mut options = Options::new();
         options.set("address", "127.0.0.1:8500").expect("address");
         let message = options.lock_settings().expect_err("refused").message;
-        assert!(message.contains("address") && message.contains("a client"), "{message}");
+        assert!(
+            message.contains("address") && message.contains("a client"),
+            "{message}"
+        );
 
         let mut options = Options::new();
-        options.set("lock_timeout_seconds", "10").expect("lock_timeout_seconds");
+        options
+            .set("lock_timeout_seconds", "10")
+            .expect("lock_timeout_seconds");
         let message = options.client_settings().expect_err("refused").message;
         assert!(message.contains("a lock"), "{message}");
 
@@ -688,9 +776,14 @@ mod tests {
     #[test]
     fn a_value_has_a_limit() {
         let mut options = Options::new();
-        options.set_bytes("value", &vec![0; MAX_VALUE]).expect("the longest");
+        options
+            .set_bytes("value", &vec![0; MAX_VALUE])
+            .expect("the longest");
         let message = refused(options.set_bytes("value", &vec![0; MAX_VALUE + 1]));
-        assert!(message.contains("390001") && message.contains("390000"), "{message}");
+        assert!(
+            message.contains("390001") && message.contains("390000"),
+            "{message}"
+        );
     }
 
     #[test]
