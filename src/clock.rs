@@ -54,6 +54,9 @@ impl Now {
         let unix_ms = std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
-        Now { time: Time::now(), unix_ms }
+        Now {
+            time: Time::now(),
+            unix_ms,
+        }
     }
 }

@@ -52,13 +52,21 @@ pub enum Request {
     /// `GET /v1/session/info/ID`: the holder's name and node.
     DescribeSession { session: SessionId },
     /// `PUT /v1/txn` with one KV `lock`. Repeating it byte for byte is safe.
-    Lock { key: Key, value: Value, session: SessionId },
+    Lock {
+        key: Key,
+        value: Value,
+        session: SessionId,
+    },
     /// `PUT /v1/txn` with `check-session` and `delete`: removes the key if the session holds it.
     Unlock { key: Key, session: SessionId },
     /// `GET /v1/kv/KEY`, `?consistent` where the answer must be the leader's own.
     Read { key: Key, consistent: bool },
     /// `GET /v1/kv/KEY?index=N&wait=T`: answers when the key changes, or after `wait`.
-    Watch { key: Key, index: u64, wait: Duration },
+    Watch {
+        key: Key,
+        index: u64,
+        wait: Duration,
+    },
 }
 
 /// What Consul said.

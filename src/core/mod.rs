@@ -4,13 +4,25 @@
 //! One [`Core`] per client, behind the client's mutex: whoever has an event locks, steps, unlocks
 //! and then performs the actions.
 
+mod acquire;
+mod context;
+mod inquiry;
+mod lease;
+mod lock;
 pub mod messages;
+mod pool;
+#[cfg(test)]
+pub(crate) mod sabotage;
+mod value;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::{Now, Time};
 use crate::error::Error;
+use context::{Alarm, Context, Owner, Shared};
+use inquiry::Inquiry;
+use lock::Machine;
 use messages::{Answer, Fault, Key, Request, SessionId, Value};
 
 /// A lock, made by whoever calls the core; never used twice.
@@ -30,14 +42,15 @@ pub struct RequestId(pub u64);
 pub struct Config {
     /// Where Consul is, for messages.
     pub address: String,
-    /// What session names begin with: `consul_lock PROGRAM@HOST:PID NONCE`, unique to this core.
-    /// A session of ours is recognised by it.
+    /// What session names begin with: `consul_lock PROGRAM@HOST:PID NONCE`, the same for all
+    /// clients of a process and unique to it. A session of this process is recognised by it.
     pub identity: String,
     /// How long one request may take. Also the budget of a single attempt.
     pub request_timeout: Duration,
     /// How long a release waits for its confirmation.
     pub release_timeout: Duration,
-    /// Seed of the small random spreads.
+    /// Random and unique to this core: part of its session names, and the seed of the small
+    /// random spreads.
     pub seed: u64,
 }
 
@@ -221,29 +234,162 @@ pub enum Phase {
     Over,
 }
 
-/// All locks, warm sessions and waiters of one client.
+/// All locks and warm sessions of one client.
+#[derive(Debug)]
 pub struct Core {
-    config: Arc<Config>,
+    shared: Shared,
+    locks: BTreeMap<LockId, Machine>,
+    inquiries: BTreeMap<CallId, Inquiry>,
 }
 
 impl Core {
     /// A core with nothing in it.
     pub fn new(config: Config) -> Core {
-        Core { config: Arc::new(config) }
+        Core {
+            shared: Shared::new(config),
+            locks: BTreeMap::new(),
+            inquiries: BTreeMap::new(),
+        }
+    }
+
+    /// Breaks it.
+    #[cfg(test)]
+    pub(crate) fn sabotage(&mut self, sabotage: sabotage::Sabotage) {
+        self.shared.sabotage = Some(sabotage);
     }
 
     /// Takes in one event and says what to do.
-    pub fn step(&mut self, _now: Now, _event: Event, _out: &mut Vec<Action>) {
-        let _ = &self.config;
+    pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
+        match event {
+            Event::Call { lock, call, what } => {
+                self.with_lock(now, out, lock, |machine, ctx| machine.call(ctx, call, what));
+            }
+            Event::Who { call, key } => {
+                let mut ctx = Context {
+                    now,
+                    shared: &mut self.shared,
+                    out,
+                };
+                let inquiry = Inquiry::begin(&mut ctx, call, key);
+                self.inquiries.insert(call, inquiry);
+            }
+            Event::Reply {
+                request,
+                sent,
+                answer,
+            } => self.replied(now, out, request, sent, answer),
+            Event::Drain => Context {
+                now,
+                shared: &mut self.shared,
+                out,
+            }
+            .drain(),
+            Event::Tick => {}
+        }
+        self.sound_alarms(now, out);
     }
 
     /// When to feed [`Event::Tick`], at the latest.
     pub fn wake_at(&self) -> Option<Time> {
-        None
+        self.shared.alarms.next()
     }
 
     /// Owes nothing to callers or to Consul, and keeps no session warm.
     pub fn is_idle(&self) -> bool {
-        true
+        self.shared.pool.is_idle()
+            && self.inquiries.is_empty()
+            && !self.locks.values().any(Machine::is_busy)
+    }
+
+    fn replied(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Action>,
+        request: RequestId,
+        sent: Option<Time>,
+        answer: Result<Answer, Fault>,
+    ) {
+        // An aborted request has no owner any more.
+        let Some(owner) = self.shared.owners.remove(&request) else {
+            return;
+        };
+        let mut ctx = Context {
+            now,
+            shared: &mut self.shared,
+            out,
+        };
+        match owner {
+            Owner::Lock(lock) => {
+                self.with_lock(now, out, lock, |m, ctx| {
+                    m.replied(ctx, request, sent, answer)
+                });
+            }
+            Owner::Job(job) => ctx.job_replied(job, answer),
+            Owner::Warm => ctx.warm_replied(request, sent, &answer),
+            Owner::Inquiry(call) => {
+                let Some(inquiry) = self.inquiries.get_mut(&call) else {
+                    return;
+                };
+                let over = inquiry.replied(&mut ctx, request, answer);
+                let again = inquiry.wake_at();
+                if over {
+                    self.inquiries.remove(&call);
+                }
+                self.shared
+                    .alarms
+                    .set(Alarm::Inquiry(call), again.filter(|_| !over));
+            }
+        }
+    }
+
+    /// Everything that is due, and what follows from it.
+    fn sound_alarms(&mut self, now: Now, out: &mut Vec<Action>) {
+        loop {
+            for (lock, confirmed) in self.shared.pool.take_undone() {
+                if self.locks.contains_key(&lock) {
+                    self.with_lock(now, out, lock, |m, ctx| m.undone(ctx, confirmed));
+                }
+            }
+            let Some(alarm) = self.shared.alarms.take_due(now.time) else {
+                return;
+            };
+            let mut ctx = Context {
+                now,
+                shared: &mut self.shared,
+                out,
+            };
+            match alarm {
+                Alarm::Lock(lock) => self.with_lock(now, out, lock, |m, ctx| m.alarm(ctx)),
+                Alarm::Job(job) => ctx.run_job(job),
+                Alarm::Warm => ctx.tend_warm(),
+                Alarm::Inquiry(call) => {
+                    if let Some(inquiry) = self.inquiries.get_mut(&call) {
+                        inquiry.alarm(&mut ctx);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets one lock act, and forgets it when it is done.
+    fn with_lock(
+        &mut self,
+        now: Now,
+        out: &mut Vec<Action>,
+        lock: LockId,
+        act: impl FnOnce(&mut Machine, &mut Context<'_>),
+    ) {
+        let machine = self.locks.entry(lock).or_insert_with(|| Machine::new(lock));
+        let mut ctx = Context {
+            now,
+            shared: &mut self.shared,
+            out,
+        };
+        act(machine, &mut ctx);
+        if machine.is_forgotten() {
+            self.locks.remove(&lock);
+            self.shared.alarms.set(Alarm::Lock(lock), None);
+            out.push(Action::Forget(lock));
+        }
     }
 }

@@ -1,0 +1,116 @@
+//! Who holds a key: one read, and one for the session's name.
+
+use super::context::{Context, Owner};
+use super::messages::{Answer, Fault, Key, KeyRow, Request};
+use super::{CallId, Done, Holder, RequestId};
+use crate::clock::Time;
+
+const WHAT: &str = "could not look who holds the lock";
+
+/// One question under way.
+#[derive(Debug)]
+pub(super) struct Inquiry {
+    call: CallId,
+    key: Key,
+    by: Time,
+    found: Option<KeyRow>,
+    request: Option<RequestId>,
+    faults: u32,
+    again: Option<Time>,
+}
+
+impl Inquiry {
+    pub(super) fn begin(ctx: &mut Context<'_>, call: CallId, key: Key) -> Inquiry {
+        let by = ctx.time() + ctx.shared.config.request_timeout;
+        let mut inquiry = Inquiry {
+            call,
+            key,
+            by,
+            found: None,
+            request: None,
+            faults: 0,
+            again: None,
+        };
+        inquiry.ask(ctx);
+        inquiry
+    }
+
+    pub(super) fn wake_at(&self) -> Option<Time> {
+        self.again
+    }
+
+    pub(super) fn alarm(&mut self, ctx: &mut Context<'_>) {
+        if self.again.is_some_and(|at| ctx.time() >= at) {
+            self.again = None;
+            self.ask(ctx);
+        }
+    }
+
+    fn ask(&mut self, ctx: &mut Context<'_>) {
+        let session = self.found.as_ref().and_then(|row| row.session.clone());
+        let request = match session {
+            Some(session) => Request::DescribeSession { session },
+            None => Request::Read {
+                key: self.key.clone(),
+                consistent: false,
+            },
+        };
+        self.request = Some(ctx.send(Owner::Inquiry(self.call), request, self.by));
+    }
+
+    /// True: it is over.
+    pub(super) fn replied(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: RequestId,
+        answer: Result<Answer, Fault>,
+    ) -> bool {
+        if self.request != Some(request) {
+            return false;
+        }
+        let outcome = match answer {
+            Ok(Answer::Row { row: Some(row), .. }) if row.session.is_some() => {
+                self.found = Some(row);
+                self.ask(ctx);
+                return false;
+            }
+            Ok(Answer::Row { .. }) => Ok(Done::Holder(None)),
+            Ok(Answer::Described(described)) => {
+                let (name, node) = described.map(|row| (row.name, row.node)).unzip();
+                Ok(Done::Holder(self.holder(name, node)))
+            }
+            Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
+                self.faults += 1;
+                let at = ctx.time() + ctx.shared.back_off(self.faults);
+                if at < self.by {
+                    self.again = Some(at);
+                    return false;
+                }
+                Err(ctx.error_from(&cause, WHAT, &self.key))
+            }
+            // The name is an extra: without it there is still the row.
+            Err(_) if self.found.is_some() => Ok(Done::Holder(self.holder(None, None))),
+            Err(fault) => Err(ctx.error_from(fault.error(), WHAT, &self.key)),
+            Ok(_) => Ok(Done::Holder(self.holder(None, None))),
+        };
+        ctx.tell(self.call, outcome);
+        true
+    }
+
+    fn holder(&mut self, name: Option<String>, node: Option<String>) -> Option<Holder> {
+        let KeyRow {
+            session,
+            create_index,
+            modify_index,
+            value,
+        } = self.found.take()?;
+        Some(Holder {
+            session: session?,
+            name,
+            node,
+            create_index,
+            modify_index,
+            value,
+        })
+    }
+}

@@ -1,0 +1,334 @@
+//! Sessions beyond the life of a lock: kept warm for the next one, or destroyed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::{Alarm, Context, Owner};
+use super::lease::{Lease, Session};
+use super::messages::{Answer, Fault, Request, SessionId};
+use super::{LockId, RequestId};
+use crate::clock::Time;
+
+/// How long a session is kept for a next lock that does not come. With the time to destroy it, it
+/// is gone within 5 s of the last release.
+const KEEP_WARM: Duration = Duration::from_secs(3);
+
+/// A warm session is renewed when its last confirmation is older than this, so that a lock gets
+/// its whole life, less at most a second.
+const RENEW_WARM: Duration = Duration::from_millis(700);
+
+/// In a hot loop the next lock comes at once; a renewal would only be in its way.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Sessions kept warm at most, for locks that are taken side by side.
+const MOST_WARM: usize = 16;
+
+/// The undoing of something in Consul.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct JobId(u64);
+
+/// The sessions of a core that no lock uses.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    warm: Vec<Warm>,
+    jobs: BTreeMap<JobId, Job>,
+    last_job: u64,
+    last_use: Option<Time>,
+    draining: bool,
+    undone: Vec<(LockId, bool)>,
+}
+
+/// A session kept for the next lock.
+#[derive(Debug)]
+struct Warm {
+    session: Session,
+    since: Time,
+    renewal: Option<RequestId>,
+}
+
+/// A session that must go, in the way of [`Step`].
+#[derive(Debug)]
+struct Job {
+    step: Step,
+    /// From then on the TTL has done it.
+    until: Time,
+    request: Option<RequestId>,
+    faults: u32,
+    /// Who wants to know when it is done.
+    waiter: Option<LockId>,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// The create is on its way, and nobody wants the session any more.
+    Adopt(Arc<str>),
+    /// The answer to the create was lost: is there a session of that name?
+    Find(Arc<str>),
+    /// It must go.
+    Destroy(SessionId),
+}
+
+impl Pool {
+    /// Locks follow each other so closely that a session is worth keeping.
+    pub(super) fn is_hot(&self, now: Time) -> bool {
+        !self.draining
+            && self
+                .last_use
+                .is_some_and(|at| now.since(at) <= Duration::from_secs(1))
+    }
+
+    /// A lock was taken or given back.
+    pub(super) fn note_use(&mut self, now: Time) {
+        self.last_use = Some(now);
+    }
+
+    /// Nothing warm and nothing to undo.
+    pub(super) fn is_idle(&self) -> bool {
+        self.warm.is_empty() && self.jobs.is_empty()
+    }
+
+    /// A warm session of that TTL, the one renewed last.
+    pub(super) fn take(&mut self, ttl: Duration) -> Option<Session> {
+        let (index, _) = self
+            .warm
+            .iter()
+            .enumerate()
+            .filter(|(_, w)| w.session.lease.ttl() == ttl && w.renewal.is_none())
+            .max_by_key(|(_, w)| w.session.lease.confirmed())?;
+        Some(self.warm.swap_remove(index).session)
+    }
+
+    /// Whether one could be taken.
+    pub(super) fn has(&self, ttl: Duration) -> bool {
+        self.warm
+            .iter()
+            .any(|w| w.session.lease.ttl() == ttl && w.renewal.is_none())
+    }
+
+    /// The locks that waited for an undoing that is over now, and whether Consul confirmed it.
+    pub(super) fn take_undone(&mut self) -> Vec<(LockId, bool)> {
+        std::mem::take(&mut self.undone)
+    }
+
+    fn warm_alarm(&self) -> Option<Time> {
+        self.warm.iter().map(Warm::next_change).min()
+    }
+}
+
+impl Warm {
+    /// When to renew or give it up.
+    fn next_change(&self) -> Time {
+        let end = self.since + KEEP_WARM;
+        if self.renewal.is_some() {
+            return end;
+        }
+        let renew = (self.session.lease.confirmed() + RENEW_WARM).max(self.since + SETTLE);
+        renew.min(end)
+    }
+}
+
+impl Context<'_> {
+    /// Keeps a session for the next lock. Its last lock was given back, confirmed, and every
+    /// request ever sent with it has been answered.
+    pub(super) fn keep_warm(&mut self, session: Session) {
+        if self.shared.pool.draining || self.shared.pool.warm.len() >= MOST_WARM {
+            return self.retire(session, None);
+        }
+        let since = self.time();
+        self.shared.pool.warm.push(Warm {
+            session,
+            since,
+            renewal: None,
+        });
+        self.set_warm_alarm();
+    }
+
+    /// Destroys a session, whatever may be held with it or still arrive for it.
+    pub(super) fn retire(&mut self, session: Session, waiter: Option<LockId>) {
+        let Session { id, lease, .. } = session;
+        self.undo(Step::Destroy(id), lease, waiter);
+    }
+
+    /// Finds out whether a create whose answer was lost made a session, and destroys it.
+    pub(super) fn retire_by_name(&mut self, name: Arc<str>, ttl: Duration, waiter: Option<LockId>) {
+        let lease = Lease::new(self.time(), ttl);
+        self.undo(Step::Find(name), lease, waiter);
+    }
+
+    /// Takes over a create on its way that nobody wants any more.
+    pub(super) fn adopt(
+        &mut self,
+        request: RequestId,
+        name: Arc<str>,
+        ttl: Duration,
+        waiter: Option<LockId>,
+    ) {
+        let lease = Lease::new(self.time(), ttl);
+        let id = self.new_job(Step::Adopt(name), lease, waiter);
+        if let Some(job) = self.shared.pool.jobs.get_mut(&id) {
+            job.request = Some(request);
+        }
+        self.shared.owners.insert(request, Owner::Job(id));
+    }
+
+    /// No session is kept warm from now on.
+    pub(super) fn drain(&mut self) {
+        self.shared.pool.draining = true;
+        for warm in std::mem::take(&mut self.shared.pool.warm) {
+            self.give_up(warm);
+        }
+        self.set_warm_alarm();
+    }
+
+    fn new_job(&mut self, step: Step, lease: Lease, waiter: Option<LockId>) -> JobId {
+        let pool = &mut self.shared.pool;
+        pool.last_job += 1;
+        let id = JobId(pool.last_job);
+        let until = lease.end() + lease.ttl();
+        pool.jobs.insert(
+            id,
+            Job {
+                step,
+                until,
+                request: None,
+                faults: 0,
+                waiter,
+            },
+        );
+        id
+    }
+
+    fn undo(&mut self, step: Step, lease: Lease, waiter: Option<LockId>) {
+        let id = self.new_job(step, lease, waiter);
+        self.run_job(id);
+    }
+
+    /// Sends the job's request.
+    pub(super) fn run_job(&mut self, id: JobId) {
+        let Some(job) = self.shared.pool.jobs.get(&id) else {
+            return;
+        };
+        let request = match &job.step {
+            Step::Adopt(_) => return,
+            Step::Find(name) => Request::FindSession { name: name.clone() },
+            Step::Destroy(session) => Request::DestroySession {
+                session: session.clone(),
+            },
+        };
+        let until = job.until;
+        if self.time() >= until {
+            return self.end_job(id, false);
+        }
+        let request = self.send(Owner::Job(id), request, until);
+        if let Some(job) = self.shared.pool.jobs.get_mut(&id) {
+            job.request = Some(request);
+        }
+    }
+
+    /// Takes in the answer to a job's request.
+    pub(super) fn job_replied(&mut self, id: JobId, answer: Result<Answer, Fault>) {
+        let Some(job) = self.shared.pool.jobs.get_mut(&id) else {
+            return;
+        };
+        job.request = None;
+        match (&job.step, answer) {
+            (_, Ok(Answer::Created(session) | Answer::Found(Some(session)))) => {
+                job.step = Step::Destroy(session);
+                job.faults = 0;
+                self.run_job(id);
+            }
+            (Step::Adopt(name), Err(Fault::Unknown(_))) => {
+                job.step = Step::Find(name.clone());
+                self.run_job(id);
+            }
+            // A create that was refused, or was not applied, made nothing.
+            (Step::Adopt(_), _) => self.end_job(id, true),
+            (_, Ok(Answer::Destroyed | Answer::Found(None)) | Err(Fault::SessionGone(_))) => {
+                self.end_job(id, true);
+            }
+            (_, Err(Fault::NotApplied(_) | Fault::Unknown(_))) => {
+                job.faults += 1;
+                let faults = job.faults;
+                let at = self.time() + self.shared.back_off(faults);
+                self.shared.alarms.set(Alarm::Job(id), Some(at));
+            }
+            // No right to do it, or an answer that we do not know: the TTL does it.
+            (_, Ok(_) | Err(Fault::Final(_))) => self.end_job(id, false),
+        }
+    }
+
+    fn end_job(&mut self, id: JobId, confirmed: bool) {
+        self.shared.alarms.set(Alarm::Job(id), None);
+        if let Some(Job {
+            waiter: Some(lock), ..
+        }) = self.shared.pool.jobs.remove(&id)
+        {
+            self.shared.pool.undone.push((lock, confirmed));
+        }
+    }
+
+    /// Renews and ends warm sessions that are due.
+    pub(super) fn tend_warm(&mut self) {
+        let now = self.time();
+        let mut kept = Vec::new();
+        for mut warm in std::mem::take(&mut self.shared.pool.warm) {
+            if now >= warm.since + KEEP_WARM {
+                self.give_up(warm);
+                continue;
+            }
+            if warm.renewal.is_none() && now >= warm.next_change() {
+                let request = Request::RenewSession {
+                    session: warm.session.id.clone(),
+                };
+                warm.renewal = Some(self.send(Owner::Warm, request, warm.since + KEEP_WARM));
+            }
+            kept.push(warm);
+        }
+        self.shared.pool.warm = kept;
+        self.set_warm_alarm();
+    }
+
+    /// Takes in the answer to the renewal of a warm session.
+    pub(super) fn warm_replied(
+        &mut self,
+        request: RequestId,
+        sent: Option<Time>,
+        answer: &Result<Answer, Fault>,
+    ) {
+        let pool = &mut self.shared.pool;
+        let Some(index) = pool.warm.iter().position(|w| w.renewal == Some(request)) else {
+            return;
+        };
+        let mut warm = pool.warm.swap_remove(index);
+        warm.renewal = None;
+        match (answer, sent) {
+            (Ok(Answer::Renewed), Some(sent)) => {
+                warm.session.lease.extend(sent);
+                self.shared.pool.warm.push(warm);
+            }
+            (Err(Fault::SessionGone(_)), _) => {}
+            _ => self.give_up(warm),
+        }
+        self.set_warm_alarm();
+    }
+
+    fn give_up(&mut self, warm: Warm) {
+        if let Some(renewal) = warm.renewal {
+            self.abort(renewal);
+        }
+        self.retire(warm.session, None);
+    }
+
+    pub(super) fn set_warm_alarm(&mut self) {
+        let at = self.shared.pool.warm_alarm();
+        self.shared.alarms.set(Alarm::Warm, at);
+    }
+
+    /// A warm session for a lock of that TTL.
+    pub(super) fn take_warm(&mut self, ttl: Duration) -> Option<Session> {
+        let session = self.shared.pool.take(ttl)?;
+        self.set_warm_alarm();
+        Some(session)
+    }
+}

@@ -1,0 +1,128 @@
+//! What a lock stores by default, and what its reader may believe of it.
+
+use super::messages::Value;
+
+/// `{"locked_at":"2026-11-23T17:20:05.123Z"}`: the wall-clock time of the attempt.
+pub(super) fn locked_at(unix_ms: i64) -> Value {
+    Value(
+        format!("{{\"locked_at\":\"{}\"}}", rfc3339(unix_ms))
+            .into_bytes()
+            .into(),
+    )
+}
+
+/// When the holder claims to have taken it: the text of `locked_at` and the seconds since, by the
+/// reader's clock. Only a well-formed time is passed on, so nothing else of a stored value can
+/// reach a message.
+pub(super) fn claimed(value: &Value, unix_ms: i64) -> Option<(String, i64)> {
+    let json: serde_json::Value = serde_json::from_slice(&value.0).ok()?;
+    let text = json.get("locked_at")?.as_str()?;
+    let then = parse_rfc3339(text)?;
+    Some((
+        text.to_owned(),
+        unix_ms.saturating_sub(then).div_euclid(1000),
+    ))
+}
+
+/// RFC 3339, UTC, milliseconds.
+fn rfc3339(unix_ms: i64) -> String {
+    let (days, ms_of_day) = (
+        unix_ms.div_euclid(86_400_000),
+        unix_ms.rem_euclid(86_400_000),
+    );
+    let (year, month, day) = civil_from_days(days);
+    let (s, ms) = (ms_of_day / 1000, ms_of_day % 1000);
+    let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
+    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
+}
+
+/// The one form that [`rfc3339`] writes, back to milliseconds.
+fn parse_rfc3339(text: &str) -> Option<i64> {
+    let shape: String = text
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    if shape != "0000-00-00T00:00:00.000Z" {
+        return None;
+    }
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let days = days_from_civil(number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let seconds = number(11, 13)? * 3600 + number(14, 16)? * 60 + number(17, 19)?;
+    let unix_ms = days * 86_400_000 + seconds * 1000 + number(20, 23)?;
+    // A day such as February 31 does not come back as it went in.
+    (rfc3339(unix_ms) == text).then_some(unix_ms)
+}
+
+/// The Gregorian date of a day counted from 1970-01-01, by whole 400-year cycles that start on
+/// March 1 of year 0, so that the leap day is the last of its year.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (cycle, day_of_cycle) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_cycle =
+        (day_of_cycle - day_of_cycle / 1460 + day_of_cycle / 36_524 - day_of_cycle / 146_096) / 365;
+    let day_of_year =
+        day_of_cycle - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 {
+        march_month + 3
+    } else {
+        march_month - 9
+    };
+    let year = year_of_cycle + cycle * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+/// The other way round.
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (cycle, year_of_cycle) = (year.div_euclid(400), year.rem_euclid(400));
+    let march_month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * march_month + 2) / 5 + day - 1;
+    let day_of_cycle = year_of_cycle * 365 + year_of_cycle / 4 - year_of_cycle / 100 + day_of_year;
+    cycle * 146_097 + day_of_cycle - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_instants() {
+        for (unix_ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_795_454_405_123, "2026-11-23T17:20:05.123Z"),
+            (4_107_542_399_999, "2100-02-28T23:59:59.999Z"),
+        ] {
+            assert_eq!(rfc3339(unix_ms), text);
+            assert_eq!(parse_rfc3339(text), Some(unix_ms));
+        }
+    }
+
+    #[test]
+    fn every_day_of_four_centuries_comes_back() {
+        for day in -146_097..146_097 {
+            let (y, m, d) = civil_from_days(day);
+            assert_eq!(days_from_civil(y, m, d), day);
+        }
+    }
+
+    #[test]
+    fn only_a_time_is_believed() {
+        let value = |s: &str| Value(s.as_bytes().to_vec().into());
+        assert_eq!(
+            claimed(&locked_at(5_000), 65_900),
+            Some(("1970-01-01T00:00:05.000Z".to_owned(), 60))
+        );
+        for no in [
+            "",
+            "hunter2",
+            "{\"locked_at\":\"hunter2\"}",
+            "{\"locked_at\":\"2026-02-31T00:00:00.000Z\"}",
+            "{\"locked_at\":5}",
+        ] {
+            assert_eq!(claimed(&value(no), 0), None, "{no}");
+        }
+    }
+}

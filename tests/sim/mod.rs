@@ -1,0 +1,11 @@
+//! Cores of several processes against a model of Consul, in virtual time, with seeded random
+//! schedules. See `docs/correctness.md` for what it shows.
+//!
+//! `make sim` runs a million; `SIM_SEED=N make sim` replays one and tells its history in words.
+
+mod differential;
+mod model;
+mod network;
+mod properties;
+mod schedules;
+mod world;

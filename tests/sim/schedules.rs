@@ -1,0 +1,181 @@
+//! The schedules that the tests run, and the broken cores that they must catch.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::world::{Defect, Plan, Random, World, leftovers};
+use crate::core::sabotage::Sabotage;
+
+/// Longest schedule in virtual time before it counts as hanging.
+const LONGEST: Duration = Duration::from_secs(1_200);
+
+/// After the weather has become good, this long may pass until what live processes left is gone:
+/// a request that was sent before may take its 10 s to fail, then a pause and a retry.
+const TIDY: Duration = Duration::from_secs(16);
+
+/// Runs one schedule. An error says which property it broke.
+fn run(seed: u64, plan: Plan, defect: Option<Defect>, trace: bool) -> (World, Result<(), String>) {
+    let mut world = World::new(seed, plan, defect, trace);
+    let result = judge(&mut world);
+    (world, result)
+}
+
+fn judge(world: &mut World) -> Result<(), String> {
+    let start = world.now;
+    while !world.is_over() {
+        if world.now.since(start) > LONGEST {
+            return Err("the schedule hangs".to_owned());
+        }
+        let until = world.now + Duration::from_secs(5);
+        world.run_until(until)?;
+    }
+    world.calm_down();
+    let until = world.now + TIDY;
+    world.run_until(until)?;
+    let waiting = world.ledger.still_waiting();
+    if !waiting.is_empty() {
+        return Err(format!("calls {waiting:?} are never told"));
+    }
+    // What a live process did not abandon is gone.
+    for (session, name) in world.model.sessions().map(|(s, n)| (s.to_owned(), n.to_owned())).collect::<Vec<_>>() {
+        let keys = world.model.held_keys().into_iter().filter(|(_, s)| *s == session).count();
+        if world.ledger.is_excused(&session, &name, keys > 0) {
+            continue;
+        }
+        return Err(format!("session {session} \"{name}\" is left, holding {keys} keys"));
+    }
+    // After twice the longest TTL, and as much again for a change of leader, all is.
+    let until = world.now + Duration::from_secs(100);
+    world.run_until(until)?;
+    let left = leftovers(world);
+    if !left.is_empty() {
+        return Err(format!("left for ever: {left:?}"));
+    }
+    Ok(())
+}
+
+fn random_plan(seed: u64) -> Plan {
+    Plan::random(&mut Random::new(seed ^ 0x5eed))
+}
+
+/// Runs `count` schedules from `first` on all cores, and answers the first seed that fails.
+fn search(first: u64, count: u64, defect: Option<Defect>) -> (u64, Option<u64>) {
+    let next = AtomicU64::new(first);
+    let failed = AtomicU64::new(u64::MAX);
+    let acquisitions = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= first + count || failed.load(Ordering::Relaxed) < seed {
+                    return;
+                }
+                let (world, result) = run(seed, random_plan(seed), defect, false);
+                acquisitions.fetch_add(world.ledger.acquisitions, Ordering::Relaxed);
+                if result.is_err() {
+                    failed.fetch_min(seed, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner();
+    (acquisitions.into_inner(), (failed != u64::MAX).then_some(failed))
+}
+
+/// The history of a seed in words, and what it broke.
+fn replay(seed: u64, defect: Option<Defect>) -> (String, Result<(), String>) {
+    let plan = random_plan(seed);
+    let head = format!("seed {seed}: {plan:#?}\n");
+    let (world, result) = run(seed, plan, defect, true);
+    (head + &world.history.unwrap_or_default(), result)
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn random_schedules_keep_every_promise() {
+    if let Some(seed) = number("SIM_SEED") {
+        let (history, result) = replay(seed, None);
+        println!("{history}\nseed {seed}: {result:?}");
+        assert_eq!(result, Ok(()));
+        return;
+    }
+    let count = number("SIM_SCHEDULES").unwrap_or(20_000);
+    let first = number("SIM_FIRST").unwrap_or(0);
+    let begun = Instant::now();
+    let (acquisitions, failed) = search(first, count, None);
+    println!("{count} schedules, {acquisitions} locks held, {:.1} s", begun.elapsed().as_secs_f64());
+    // A simulation in which nobody gets a lock proves nothing.
+    assert!(acquisitions > count);
+    if let Some(seed) = failed {
+        let (history, result) = replay(seed, None);
+        panic!("{history}\nseed {seed} fails: {result:?}; replay it with SIM_SEED={seed} make sim");
+    }
+}
+
+fn catches(defect: Defect) {
+    let (_, failed) = search(0, 20_000, Some(defect));
+    let seed = failed.unwrap_or_else(|| panic!("{defect:?} is not caught"));
+    let (_, broken) = replay(seed, Some(defect));
+    println!("{defect:?} is caught by seed {seed}: {broken:?}");
+    assert!(broken.is_err());
+    assert_eq!(replay(seed, None).1, Ok(()), "the same schedule without the defect");
+}
+
+#[test]
+fn a_lease_counted_from_the_reply_is_caught() {
+    catches(Defect::Core(Sabotage::LeaseFromReply));
+}
+
+#[test]
+fn a_release_by_key_is_caught() {
+    catches(Defect::ReleaseByKey);
+}
+
+#[test]
+fn doubt_taken_for_failure_is_caught() {
+    catches(Defect::Core(Sabotage::DoubtIsFailure));
+}
+
+#[test]
+fn a_session_pooled_after_an_ambiguous_release_is_caught() {
+    catches(Defect::Core(Sabotage::PoolAfterDoubt));
+}
+
+#[test]
+fn a_lease_that_survives_a_suspend_is_caught() {
+    catches(Defect::ClockStopsInSuspend);
+}
+
+#[test]
+fn a_late_lock_that_is_kept_is_caught() {
+    catches(Defect::Core(Sabotage::KeepLateLock));
+}
+
+/// Runs a calm world of `rounds` locks to its end, and counts the Raft writes.
+fn writes_of(rounds: u32) -> u64 {
+    let mut world = World::new(7, Plan::calm(rounds), None, false);
+    while !world.is_over() {
+        let until = world.now + Duration::from_millis(10);
+        world.run_until(until).unwrap();
+    }
+    let until = world.now + Duration::from_secs(5);
+    world.run_until(until).unwrap();
+    assert_eq!(leftovers(&world).len(), 0, "5 s after the last release nothing is left");
+    world.model.raft_writes()
+}
+
+#[test]
+fn one_lock_costs_three_raft_writes_and_a_hot_loop_two_each() {
+    assert_eq!(writes_of(1), 3);
+    // The first lock of a process ends its session; the second makes one that the others use.
+    assert_eq!(writes_of(101), 3 + 1 + 2 * 100 + 1);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_history() {
+    assert_eq!(replay(11, None), replay(11, None));
+}

@@ -1,0 +1,798 @@
+//! One schedule: processes with a core each, their users, the network and the model of Consul.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::model::{Model, Served, WatchId};
+use super::network::{Fate, Weather};
+use super::properties::Ledger;
+use crate::clock::{Now, Time};
+use crate::consul::encode::{Scope, encode};
+use crate::consul::http::{Failure, HttpReply, HttpRequest, Method};
+use crate::consul::verdict::verdict;
+use crate::core::messages::{Key, Request};
+use crate::core::sabotage::Sabotage;
+use crate::core::{
+    Action, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, RequestId,
+    Spec,
+};
+use crate::error::Status;
+
+/// The defects that a schedule may be run with: those of the core, and those around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Defect {
+    Core(Sabotage),
+    /// A release deletes the key by its name.
+    ReleaseByKey,
+    /// The clock stops while the machine sleeps.
+    ClockStopsInSuspend,
+}
+
+/// A small seeded source of chance (xorshift64*).
+#[derive(Clone, Debug)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Random {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        for _ in 0..4 {
+            random.next();
+        }
+        random
+    }
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+    pub(super) fn below(&mut self, n: u64) -> u64 {
+        (self.next() >> 16) % n.max(1)
+    }
+    /// In `per_mille` of 1,000 cases.
+    pub(super) fn chance(&mut self, per_mille: u64) -> bool {
+        self.below(1000) < per_mille
+    }
+    pub(super) fn duration(&mut self, most: Duration) -> Duration {
+        Duration::from_nanos(self.below(most.as_nanos() as u64))
+    }
+}
+
+/// What a schedule is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) processes: usize,
+    pub(super) users: usize,
+    pub(super) keys: u64,
+    pub(super) rounds: u32,
+    pub(super) weather: Weather,
+    /// Sessions end at this many thousandths of their TTL: 2,000 as measured; 1,000 is all that
+    /// Consul promises.
+    pub(super) expiry: u64,
+    pub(super) longest_hold: Duration,
+    pub(super) hot: bool,
+    pub(super) stops: bool,
+    pub(super) crashes: bool,
+    pub(super) leader_changes: bool,
+    pub(super) operator: bool,
+    /// Only acquire and release.
+    pub(super) plain: bool,
+}
+
+impl Plan {
+    /// One process, one user, good weather.
+    pub(super) fn calm(rounds: u32) -> Plan {
+        Plan {
+            processes: 1,
+            users: 1,
+            keys: 1,
+            rounds,
+            weather: Weather::calm(),
+            expiry: 2000,
+            longest_hold: Duration::from_millis(2),
+            hot: true,
+            stops: false,
+            crashes: false,
+            leader_changes: false,
+            operator: false,
+            plain: true,
+        }
+    }
+
+    pub(super) fn random(random: &mut Random) -> Plan {
+        Plan {
+            processes: 1 + random.below(4) as usize,
+            users: 1 + random.below(2) as usize,
+            keys: 1 + random.below(2),
+            rounds: 2 + random.below(4) as u32,
+            weather: Weather::random(random),
+            expiry: [1000, 1000, 1500, 2000][random.below(4) as usize],
+            longest_hold: Duration::from_millis([5, 500, 5_000, 25_000][random.below(4) as usize]),
+            hot: random.chance(500),
+            stops: random.chance(300),
+            crashes: random.chance(200),
+            leader_changes: random.chance(250),
+            operator: random.chance(100),
+            plain: false,
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Happening {
+    Deliver { process: usize, request: RequestId },
+    Answer { process: usize, request: RequestId, result: Result<HttpReply, Failure> },
+    Late(HttpRequest),
+    Tick { process: usize },
+    User { process: usize, user: usize },
+    Ask { process: usize, lock: LockId, what: Call },
+    Stop { process: usize },
+    Continue { process: usize },
+    Crash { process: usize },
+    LeaderLost,
+    LeaderBack,
+    Operator,
+}
+
+/// A request on its way.
+struct Flight {
+    request: Request,
+    http: HttpRequest,
+    sent: Option<Time>,
+    fate: Fate,
+    parked: Option<WatchId>,
+}
+
+/// A process: a core, a clock, and the people in it.
+pub(super) struct Process {
+    core: Core,
+    users: Vec<User>,
+    flights: HashMap<RequestId, Flight>,
+    /// The boot clock's lead, and its drift in millionths.
+    lead: u64,
+    drift: i64,
+    /// What a clock that stops in a suspend has missed.
+    missed: Duration,
+    stopped: Option<Time>,
+    pub(super) stopped_for: Duration,
+    backlog: Vec<Happening>,
+    pub(super) crashed: bool,
+}
+
+/// One thread of control in a process.
+struct User {
+    rounds: u32,
+    doing: Doing,
+    lock: LockId,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Doing {
+    Thinking,
+    Acquiring(CallId),
+    Holding,
+    Releasing(CallId),
+    Done,
+}
+
+pub(super) struct World {
+    pub(super) now: Time,
+    pub(super) model: Model,
+    pub(super) plan: Plan,
+    pub(super) processes: Vec<Process>,
+    pub(super) ledger: Ledger,
+    pub(super) history: Option<String>,
+    random: Random,
+    queue: BinaryHeap<Reverse<(Time, u64)>>,
+    happenings: HashMap<u64, Happening>,
+    serial: u64,
+    calls: u64,
+    locks: u64,
+    leaderless: bool,
+    parked: HashMap<WatchId, (usize, RequestId)>,
+    defect: Option<Defect>,
+    scope: Scope,
+}
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl World {
+    pub(super) fn new(seed: u64, plan: Plan, defect: Option<Defect>, trace: bool) -> World {
+        let mut random = Random::new(seed);
+        let mut model = Model::new(seed);
+        model.set_expiry(plan.expiry);
+        let processes = (0..plan.processes)
+            .map(|p| {
+                let mut core = Core::new(Config {
+                    address: "sim:8500".to_owned(),
+                    identity: format!("consul_lock sim@host:{p} {seed:x}"),
+                    request_timeout: REQUEST_TIMEOUT,
+                    release_timeout: RELEASE_TIMEOUT,
+                    seed: random.next(),
+                });
+                if let Some(Defect::Core(sabotage)) = defect {
+                    core.sabotage(sabotage);
+                }
+                Process {
+                    core,
+                    users: (0..plan.users)
+                        .map(|_| User { rounds: plan.rounds, doing: Doing::Thinking, lock: LockId(0) })
+                        .collect(),
+                    flights: HashMap::new(),
+                    lead: random.below(1 << 50),
+                    drift: random.below(801) as i64 - 400,
+                    missed: Duration::ZERO,
+                    stopped: None,
+                    stopped_for: Duration::ZERO,
+                    backlog: Vec::new(),
+                    crashed: false,
+                }
+            })
+            .collect();
+        let mut world = World {
+            now: Time(1_000_000_000),
+            model,
+            plan,
+            processes,
+            ledger: Ledger::default(),
+            history: trace.then(String::new),
+            random,
+            queue: BinaryHeap::new(),
+            happenings: HashMap::new(),
+            serial: 0,
+            calls: 0,
+            locks: 0,
+            leaderless: false,
+            parked: HashMap::new(),
+            defect,
+            scope: Scope { datacenter: None },
+        };
+        world.populate();
+        world
+    }
+
+    fn populate(&mut self) {
+        for process in 0..self.processes.len() {
+            for user in 0..self.plan.users {
+                let within = if self.plan.hot { 3 } else { 3_000 };
+                let at = self.random.duration(Duration::from_millis(within));
+                self.after(at, Happening::User { process, user });
+            }
+            if self.plan.stops {
+                for _ in 0..2 {
+                    let at = self.random.duration(Duration::from_secs(20));
+                    self.after(at, Happening::Stop { process });
+                }
+            }
+        }
+        let somebody = self.random.below(self.processes.len() as u64) as usize;
+        if self.plan.crashes {
+            let at = self.random.duration(Duration::from_secs(15));
+            self.after(at, Happening::Crash { process: somebody });
+        }
+        if self.plan.leader_changes {
+            let at = self.random.duration(Duration::from_secs(20));
+            self.after(at, Happening::LeaderLost);
+        }
+        if self.plan.operator {
+            let at = self.random.duration(Duration::from_secs(10));
+            self.after(at, Happening::Operator);
+        }
+    }
+
+    pub(super) fn note(&mut self, text: impl FnOnce() -> String) {
+        if let Some(history) = &mut self.history {
+            let _ = writeln!(history, "{:>12.6} s  {}", self.now.0 as f64 / 1e9, text());
+        }
+    }
+
+    fn after(&mut self, delay: Duration, happening: Happening) {
+        self.at(self.now + delay, happening);
+    }
+
+    fn at(&mut self, at: Time, happening: Happening) {
+        self.serial += 1;
+        self.queue.push(Reverse((at, self.serial)));
+        self.happenings.insert(self.serial, happening);
+    }
+
+    /// Runs until nothing happens any more or `until`.
+    pub(super) fn run_until(&mut self, until: Time) -> Result<(), String> {
+        loop {
+            let queued = self.queue.peek().map(|Reverse((at, _))| *at);
+            let next = [queued, self.model.next_event_at()].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| *next <= until) else {
+                self.now = self.now.max(until);
+                return Ok(());
+            };
+            self.now = self.now.max(next);
+            self.model.advance(self.now);
+            self.wake_watchers();
+            if queued.is_some_and(|at| at <= self.now)
+                && let Some(Reverse((_, serial))) = self.queue.pop()
+                && let Some(happening) = self.happenings.remove(&serial)
+            {
+                self.happen(happening)?;
+                self.wake_watchers();
+            }
+        }
+    }
+
+    /// Whether every user has finished.
+    pub(super) fn is_over(&self) -> bool {
+        self.processes
+            .iter()
+            .all(|p| p.crashed || p.users.iter().all(|user| user.doing == Doing::Done))
+    }
+
+    /// From now on the weather is good, and nobody does anything to anybody.
+    pub(super) fn calm_down(&mut self) {
+        self.plan.weather = Weather::calm();
+        self.leaderless = false;
+        self.plan.stops = false;
+        let processes: Vec<usize> = (0..self.processes.len()).collect();
+        for process in processes {
+            if self.processes[process].stopped.is_some() {
+                self.after(Duration::ZERO, Happening::Continue { process });
+            }
+        }
+    }
+
+    fn wake_watchers(&mut self) {
+        for (watch, reply) in self.model.woken() {
+            if let Some((process, request)) = self.parked.remove(&watch) {
+                let way = self.random.duration(self.plan.weather.delay * 2);
+                self.after(way, Happening::Answer { process, request, result: Ok(reply) });
+            }
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) -> Result<(), String> {
+        let process = match &happening {
+            Happening::Answer { process, .. }
+            | Happening::Tick { process }
+            | Happening::User { process, .. }
+            | Happening::Ask { process, .. } => Some(*process),
+            _ => None,
+        };
+        if let Some(process) = process {
+            let process = &mut self.processes[process];
+            if process.crashed {
+                return Ok(());
+            }
+            if process.stopped.is_some() {
+                process.backlog.push(happening);
+                return Ok(());
+            }
+        }
+        match happening {
+            Happening::Deliver { process, request } => self.deliver(process, request),
+            Happening::Answer { process, request, result } => {
+                return self.answer(process, request, result);
+            }
+            Happening::Late(http) => {
+                self.note(|| format!("consul: a late copy arrives: {}", words(&http)));
+                if self.leaderless {
+                    return Ok(());
+                }
+                if let Served::Parked(watch) = self.model.handle(self.now, &http) {
+                    self.model.forget(watch);
+                }
+            }
+            Happening::Tick { process } => return self.step(process, Event::Tick),
+            Happening::User { process, user } => return self.user(process, user),
+            Happening::Ask { process, lock, what } => {
+                self.note(|| format!("p{process}: {what:?} on lock {}", lock.0));
+                self.call(process, lock, what)?;
+            }
+            Happening::Stop { process } if self.plan.stops => self.stop(process),
+            Happening::Stop { .. } => {}
+            Happening::Continue { process } => self.resume(process),
+            Happening::Crash { process } => self.crash(process),
+            Happening::LeaderLost => {
+                self.note(|| "consul: the leader dies".to_owned());
+                self.leaderless = true;
+                let gap = self.random.duration(Duration::from_secs(4));
+                self.after(gap, Happening::LeaderBack);
+            }
+            Happening::LeaderBack => {
+                self.note(|| "consul: a new leader; every TTL starts again".to_owned());
+                self.leaderless = false;
+                self.model.leader_change(self.now);
+            }
+            Happening::Operator => self.operate(),
+        }
+        Ok(())
+    }
+
+    // The network.
+
+    fn deliver(&mut self, process: usize, request: RequestId) {
+        let Some(flight) = self.processes[process].flights.get(&request) else { return };
+        let (http, fate) = (flight.http.clone(), flight.fate.clone());
+        if self.leaderless {
+            let reply = text_reply(500, "No cluster leader");
+            let held = self.random.duration(Duration::from_secs(7));
+            return self.after(held, Happening::Answer { process, request, result: Ok(reply) });
+        }
+        match self.model.handle(self.now, &http) {
+            Served::Reply(reply) => {
+                self.note(|| format!("consul: {} -> {} {}", words(&http), reply.status, body(&reply)));
+                if let Fate::Answered { applied, answered } = fate {
+                    let result = Ok(reply);
+                    self.after(answered - applied, Happening::Answer { process, request, result });
+                }
+            }
+            Served::Parked(watch) => {
+                self.parked.insert(watch, (process, request));
+                if let Some(flight) = self.processes[process].flights.get_mut(&request) {
+                    flight.parked = Some(watch);
+                }
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        process: usize,
+        request: RequestId,
+        result: Result<HttpReply, Failure>,
+    ) -> Result<(), String> {
+        let Some(flight) = self.processes[process].flights.remove(&request) else { return Ok(()) };
+        if let Some(watch) = flight.parked {
+            self.model.forget(watch);
+            self.parked.remove(&watch);
+        }
+        let sent = if matches!(result, Err(Failure::NotSent(_))) { None } else { flight.sent };
+        let result = match (self.defect, &flight.request, result) {
+            // The broken release asked to delete the key by its name; "true" is its success.
+            (Some(Defect::ReleaseByKey), Request::Unlock { .. }, Ok(reply)) if reply.status == 200 => {
+                Ok(HttpReply { body: br#"{"Results":[],"Errors":null}"#.to_vec(), ..reply })
+            }
+            (_, _, result) => result,
+        };
+        let answer = verdict(&flight.request, result);
+        self.note(|| format!("p{process}: answer to {}: {answer:?}", request.0));
+        self.step(process, Event::Reply { request, sent, answer })
+    }
+
+    fn send(&mut self, process: usize, id: RequestId, request: Request, by: Time) {
+        let http = match (self.defect, &request) {
+            (Some(Defect::ReleaseByKey), Request::Unlock { key, .. }) => HttpRequest {
+                method: Method::Delete,
+                target: format!("/v1/kv/{key}"),
+                body: None,
+            },
+            _ => encode(&request, &self.scope),
+        };
+        let waited = self.random.duration(Duration::from_micros(300));
+        let sent_at = self.now + waited;
+        let sent = Some(self.clock_at(process, sent_at));
+        let fate = match request {
+            // A blocking query that is lost is only a time-out.
+            Request::Watch { .. } if !self.random.chance(self.plan.weather.faults) => {
+                let applied = self.random.duration(self.plan.weather.delay * 2);
+                let answered = applied + self.random.duration(self.plan.weather.delay * 2);
+                Fate::Answered { applied, answered }
+            }
+            _ => Fate::random(&mut self.random, &self.plan.weather),
+        };
+        self.note(|| format!("p{process}: asks {} {request:?} [{fate:?}]", id.0));
+        let answer = |result| Happening::Answer { process, request: id, result };
+        match &fate {
+            Fate::Refused => {
+                let refused = Failure::NotSent("connection refused".to_owned());
+                self.at(sent_at, answer(Err(refused)));
+            }
+            Fate::Declined { answered, status, text } => {
+                self.at(sent_at + *answered, answer(Ok(text_reply(*status, text))));
+            }
+            Fate::Answered { applied, .. } => {
+                self.at(sent_at + *applied, Happening::Deliver { process, request: id });
+            }
+            Fate::Lost { noticed, status, applied } => {
+                for applied in applied {
+                    self.at(sent_at + *applied, Happening::Late(http.clone()));
+                    if let Request::CreateSession { name, .. } = &request {
+                        self.ledger.lost_create(name);
+                    }
+                }
+                if let Some(noticed) = noticed {
+                    let result = match status {
+                        Some((status, text)) => Ok(text_reply(*status, text)),
+                        None => Err(Failure::Unknown("connection reset".to_owned())),
+                    };
+                    self.at(sent_at + *noticed, answer(result));
+                }
+            }
+        }
+        let timeout = Failure::Unknown("no answer in time".to_owned());
+        let by = self.global(process, by).max(self.now);
+        let late = self.random.duration(Duration::from_millis(2));
+        self.at(by + late, answer(Err(timeout)));
+        self.processes[process]
+            .flights
+            .insert(id, Flight { request, http, sent, fate, parked: None });
+    }
+
+    // Processes.
+
+    /// What the process's clock shows at an instant of ours.
+    pub(super) fn clock_at(&self, process: usize, at: Time) -> Time {
+        let process = &self.processes[process];
+        let drift = (i128::from(at.0) * i128::from(process.drift) / 1_000_000) as i64;
+        Time(process.lead + at.0.wrapping_add_signed(drift)) - process.missed
+    }
+
+    /// The first instant of ours at which the process's clock shows `at`.
+    fn global(&self, process: usize, at: Time) -> Time {
+        let process = &self.processes[process];
+        let shown = i128::from((at + process.missed).0.saturating_sub(process.lead));
+        let real = shown * 1_000_000 / (1_000_000 + i128::from(process.drift));
+        Time(u64::try_from(real).unwrap_or(u64::MAX >> 1)) + Duration::from_nanos(2)
+    }
+
+    fn step(&mut self, process: usize, event: Event) -> Result<(), String> {
+        // The wall clock jumps about: nothing may depend on it.
+        let unix_ms = self.random.below(4_000_000_000_000) as i64;
+        let now = Now { time: self.clock_at(process, self.now), unix_ms };
+        let mut actions = Vec::new();
+        self.processes[process].core.step(now, event, &mut actions);
+        for action in actions {
+            match action {
+                Action::Send { id, request, by, .. } => self.send(process, id, request, by),
+                Action::Abort(request) => {
+                    self.note(|| format!("p{process}: ends request {}", request.0));
+                    let result = Err(Failure::Unknown("interrupted".to_owned()));
+                    let soon = self.random.duration(Duration::from_millis(1));
+                    self.after(soon, Happening::Answer { process, request, result });
+                }
+                Action::Tell { call, outcome } => self.told(process, call, outcome)?,
+                Action::Publish { lock, view } => {
+                    self.note(|| format!("p{process}: lock {} is {view:?}", lock.0));
+                    let now = self.now;
+                    for (other_process, other_lock, lease_end) in
+                        self.ledger.publish(process, lock, &view)
+                    {
+                        if self.clock_at(other_process, now) < lease_end {
+                            return Err(format!(
+                                "two holders of one key: p{process} lock {} and p{other_process} lock {}",
+                                lock.0, other_lock.0
+                            ));
+                        }
+                    }
+                }
+                Action::Forget(_) => {}
+            }
+        }
+        if let Some(at) = self.processes[process].core.wake_at() {
+            let late = self.random.duration(Duration::from_millis(1));
+            let at = self.global(process, at).max(self.now) + late;
+            self.at(at, Happening::Tick { process });
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, process: usize, lock: LockId, what: Call) -> Result<CallId, String> {
+        self.calls += 1;
+        let call = CallId(self.calls);
+        let limit = match &what {
+            Call::Acquire(spec) => match spec.patience {
+                Patience::Once => Some(REQUEST_TIMEOUT),
+                Patience::For(budget) => Some(budget),
+                Patience::Forever => None,
+            },
+            Call::Renew | Call::Check => Some(REQUEST_TIMEOUT),
+            Call::Release => Some(RELEASE_TIMEOUT),
+            Call::Cancel | Call::Abandon => Some(Duration::ZERO),
+        };
+        let stopped = self.processes[process].stopped_for;
+        self.ledger.called(process, call, self.now, limit, stopped);
+        if matches!(what, Call::Release | Call::Abandon) {
+            self.ledger.stops_believing(process, lock);
+        }
+        if matches!(what, Call::Abandon) {
+            self.ledger.abandoned(process, lock);
+        }
+        self.step(process, Event::Call { lock, call, what })?;
+        Ok(call)
+    }
+
+    fn stop(&mut self, process: usize) {
+        if self.processes[process].stopped.is_some() || self.processes[process].crashed {
+            return;
+        }
+        self.note(|| format!("p{process}: stops"));
+        self.processes[process].stopped = Some(self.now);
+        let most = [50, 2_000, 30_000][self.random.below(3) as usize];
+        let length = self.random.duration(Duration::from_millis(most));
+        self.after(length, Happening::Continue { process });
+    }
+
+    fn resume(&mut self, process: usize) {
+        let Some(since) = self.processes[process].stopped.take() else { return };
+        self.note(|| format!("p{process}: continues"));
+        let length = self.now.since(since);
+        self.processes[process].stopped_for += length;
+        if self.defect == Some(Defect::ClockStopsInSuspend) {
+            self.processes[process].missed += length;
+        }
+        for happening in std::mem::take(&mut self.processes[process].backlog) {
+            self.after(Duration::ZERO, happening);
+        }
+    }
+
+    fn crash(&mut self, process: usize) {
+        self.note(|| format!("p{process}: is killed"));
+        self.processes[process].crashed = true;
+        self.ledger.crashed(process);
+    }
+
+    /// An operator ends somebody's session, or deletes a key: locks are advisory.
+    fn operate(&mut self) {
+        let held = self.model.held_keys();
+        let Some((key, session)) = held.into_iter().next() else { return };
+        self.ledger.tampered(&key);
+        if self.random.chance(500) {
+            self.note(|| format!("operator: destroys session {session} of {key}"));
+            self.model.kill_session(self.now, &session);
+        } else {
+            self.note(|| format!("operator: deletes {key}"));
+            self.model.delete_key(self.now, &key);
+        }
+        self.wake_watchers();
+    }
+
+    // Users.
+
+    fn user(&mut self, process: usize, user: usize) -> Result<(), String> {
+        let state = &self.processes[process].users[user];
+        let (doing, lock, rounds) = (state.doing, state.lock, state.rounds);
+        match doing {
+            Doing::Thinking if rounds == 0 => {
+                self.processes[process].users[user].doing = Doing::Done;
+                Ok(())
+            }
+            Doing::Thinking => self.user_acquires(process, user),
+            Doing::Holding => {
+                if !self.plan.plain && self.random.chance(60) {
+                    self.note(|| format!("p{process}: abandons lock {}", lock.0));
+                    return self.user_forgets(process, user);
+                }
+                self.note(|| format!("p{process}: releases lock {}", lock.0));
+                // The outcome may be told before the call returns.
+                let call = CallId(self.calls + 1);
+                self.processes[process].users[user].doing = Doing::Releasing(call);
+                self.call(process, lock, Call::Release)?;
+                Ok(())
+            }
+            Doing::Acquiring(_) | Doing::Releasing(_) | Doing::Done => Ok(()),
+        }
+    }
+
+    fn user_acquires(&mut self, process: usize, user: usize) -> Result<(), String> {
+        self.locks += 1;
+        let lock = LockId(self.locks);
+        let key: Key = format!("locks/{}", self.random.below(self.plan.keys)).into();
+        let patience = match self.random.below(4) {
+            _ if self.plan.plain => Patience::Once,
+            0 => Patience::Once,
+            1 => Patience::For(self.random.duration(Duration::from_secs(1))),
+            2 => Patience::For(self.random.duration(Duration::from_secs(40))),
+            _ => Patience::Forever,
+        };
+        let ttl = Duration::from_secs(if self.plan.plain { 10 } else { 10 + 5 * self.random.below(2) });
+        let value = None;
+        let spec = Spec { key: key.clone(), value, ttl, patience };
+        self.note(|| format!("p{process}: acquires {key} as lock {} for {ttl:?}, {patience:?}", lock.0));
+        let state = &mut self.processes[process].users[user];
+        state.lock = lock;
+        state.rounds -= 1;
+        state.doing = Doing::Acquiring(CallId(self.calls + 1));
+        self.ledger.wants(process, lock, key);
+        self.call(process, lock, Call::Acquire(spec))?;
+        let end = match patience {
+            Patience::Forever => Some(self.random.duration(Duration::from_secs(60))),
+            _ if self.plan.plain => None,
+            _ => self.random.chance(100).then(|| self.random.duration(Duration::from_secs(5))),
+        };
+        if let Some(end) = end {
+            let what = if self.random.chance(700) { Call::Cancel } else { Call::Release };
+            self.after(end, Happening::Ask { process, lock, what });
+        }
+        Ok(())
+    }
+
+    fn user_forgets(&mut self, process: usize, user: usize) -> Result<(), String> {
+        let lock = self.processes[process].users[user].lock;
+        self.processes[process].users[user].doing = Doing::Thinking;
+        let think = if self.plan.hot { 1 } else { 4_000 };
+        let think = self.random.duration(Duration::from_millis(think));
+        self.after(think, Happening::User { process, user });
+        self.call(process, lock, Call::Abandon).map(drop)
+    }
+
+    fn told(&mut self, process: usize, call: CallId, outcome: Outcome) -> Result<(), String> {
+        self.note(|| format!("p{process}: call {} is told {outcome:?}", call.0));
+        let stopped = self.processes[process].stopped_for;
+        self.ledger.told(call, self.now, stopped, &outcome)?;
+        let users = &self.processes[process].users;
+        let Some(user) = users
+            .iter()
+            .position(|u| u.doing == Doing::Acquiring(call) || u.doing == Doing::Releasing(call))
+        else {
+            return Ok(());
+        };
+        let (doing, lock) = (users[user].doing, users[user].lock);
+        match (doing, outcome) {
+            (Doing::Acquiring(_), Ok(Done::Ok)) => {
+                self.ledger.acquired(process, lock)?;
+                self.processes[process].users[user].doing = Doing::Holding;
+                let hold = self.random.duration(self.plan.longest_hold);
+                if !self.plan.plain && self.random.chance(300) {
+                    let at = self.random.duration(hold);
+                    let what = if self.random.chance(700) { Call::Renew } else { Call::Check };
+                    self.after(at, Happening::Ask { process, lock, what });
+                }
+                self.after(hold, Happening::User { process, user });
+                Ok(())
+            }
+            (Doing::Acquiring(_), Err(error)) => {
+                if self.plan.plain {
+                    return Err(format!("a free lock was refused: {error}"));
+                }
+                if error.status == Status::Internal {
+                    return Err(format!("internal error: {error}"));
+                }
+                self.user_forgets_soon(process, user);
+                Ok(())
+            }
+            (Doing::Releasing(_), outcome) => {
+                if self.plan.plain && outcome != Ok(Done::Ok) {
+                    return Err(format!("a release failed: {outcome:?}"));
+                }
+                self.user_forgets_soon(process, user);
+                Ok(())
+            }
+            (_, outcome) => Err(format!("an outcome that was not asked for: {outcome:?}")),
+        }
+    }
+
+    /// The handle is freed, and the next round begins. Not inside the step that told the outcome.
+    fn user_forgets_soon(&mut self, process: usize, user: usize) {
+        let lock = self.processes[process].users[user].lock;
+        self.processes[process].users[user].doing = Doing::Thinking;
+        self.after(Duration::ZERO, Happening::Ask { process, lock, what: Call::Abandon });
+        let think = Duration::from_millis(if self.plan.hot { 1 } else { 4_000 });
+        let think = self.random.duration(think) + Duration::from_micros(1);
+        self.after(think, Happening::User { process, user });
+    }
+}
+
+fn text_reply(status: u16, text: &str) -> HttpReply {
+    HttpReply { status, index: None, body: text.as_bytes().to_vec() }
+}
+
+fn words(http: &HttpRequest) -> String {
+    let body = http.body.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    format!("{:?} {} {body}", http.method, http.target)
+}
+
+fn body(reply: &HttpReply) -> String {
+    String::from_utf8_lossy(&reply.body).chars().take(200).collect()
+}
+
+/// The keys and sessions of a finished world, for messages.
+pub(super) fn leftovers(world: &World) -> BTreeMap<String, Vec<String>> {
+    let mut found = BTreeMap::new();
+    for (session, name) in world.model.sessions() {
+        found.entry(format!("session {session} \"{name}\"")).or_insert_with(Vec::new);
+    }
+    for (key, session) in world.model.held_keys() {
+        found.entry(format!("session {session}")).or_insert_with(Vec::new).push(key);
+    }
+    found
+}
