@@ -24,3 +24,9 @@ pub fn set_default_client(client: Option<Client>) {
 pub fn set_value_generator(generator: Option<ValueGenerator>) {
     let _ = generator;
 }
+
+/// The client of locks that are given none: the one that was set, else one made from the
+/// environment on first use.
+pub fn client() -> Result<Client, Error> {
+    Client::new(None)
+}

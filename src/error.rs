@@ -1,5 +1,6 @@
 //! What can go wrong, told once: a status for programs and a sentence for people.
 
+use std::ffi::CStr;
 use std::fmt;
 
 /// The outcome of a call. The numbers are part of the ABI: they never change and a retired number
@@ -71,24 +72,32 @@ impl Status {
 
     /// The name in messages and bindings, such as `NOT_ACQUIRED`.
     pub const fn name(self) -> &'static str {
+        match self.c_name().to_str() {
+            Ok(name) => name,
+            Err(_) => "",
+        }
+    }
+
+    /// The same name for C.
+    pub const fn c_name(self) -> &'static CStr {
         match self {
-            Status::Ok => "OK",
-            Status::InvalidArgument => "INVALID_ARGUMENT",
-            Status::InvalidOption => "INVALID_OPTION",
-            Status::InvalidEnvironment => "INVALID_ENVIRONMENT",
-            Status::AlreadyUsed => "ALREADY_USED",
-            Status::ValueFailed => "VALUE_FAILED",
-            Status::NotAcquired => "NOT_ACQUIRED",
-            Status::Cancelled => "CANCELLED",
-            Status::Lost => "LOST",
-            Status::NotHeld => "NOT_HELD",
-            Status::Unconfirmed => "UNCONFIRMED",
-            Status::Unavailable => "UNAVAILABLE",
-            Status::Denied => "DENIED",
-            Status::Rejected => "REJECTED",
-            Status::Internal => "INTERNAL",
-            Status::Forked => "FORKED",
-            Status::NoResources => "NO_RESOURCES",
+            Status::Ok => c"OK",
+            Status::InvalidArgument => c"INVALID_ARGUMENT",
+            Status::InvalidOption => c"INVALID_OPTION",
+            Status::InvalidEnvironment => c"INVALID_ENVIRONMENT",
+            Status::AlreadyUsed => c"ALREADY_USED",
+            Status::ValueFailed => c"VALUE_FAILED",
+            Status::NotAcquired => c"NOT_ACQUIRED",
+            Status::Cancelled => c"CANCELLED",
+            Status::Lost => c"LOST",
+            Status::NotHeld => c"NOT_HELD",
+            Status::Unconfirmed => c"UNCONFIRMED",
+            Status::Unavailable => c"UNAVAILABLE",
+            Status::Denied => c"DENIED",
+            Status::Rejected => c"REJECTED",
+            Status::Internal => c"INTERNAL",
+            Status::Forked => c"FORKED",
+            Status::NoResources => c"NO_RESOURCES",
         }
     }
 }

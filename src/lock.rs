@@ -63,5 +63,5 @@ impl Lock {
         None
     }
     /// Forgets the lock without a request and without blocking: it stays in Consul until its TTL.
-    pub fn abandon(self) {}
+    pub fn abandon(&self) {}
 }

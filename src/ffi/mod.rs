@@ -1,2 +1,127 @@
 //! The C boundary: nothing of C above, nothing of Rust below.
+//!
+//! Every exported function is one expression inside [`answer`], [`make`] or [`observe`], which
+//! catch panics, keep the host's errno and put off its thread cancellations. `include/consul_lock.h`
+//! is generated from the comments here: they are written for C programmers.
 #![allow(unsafe_code)]
+// The comment of a function in the header is its safety contract.
+#![allow(clippy::missing_safety_doc)]
+
+pub mod lock;
+pub mod options;
+
+pub mod client;
+pub mod defaults;
+pub mod error;
+pub mod holder;
+pub mod meta;
+
+mod handle;
+mod host;
+mod text;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use crate::error::{Error, Status};
+use error::ErrorHandle;
+
+/// Runs a call whose answer is a status.
+///
+/// # Safety
+/// `error` is NULL or points to a place that can be written.
+unsafe fn answer(error: *mut *mut ErrorHandle, f: impl FnOnce() -> Result<(), Error>) -> Status {
+    // SAFETY: the caller's contract.
+    unsafe { boundary(error, |status| status, || f().map(|()| Status::Ok)) }
+}
+
+/// Runs a call that makes an object: NULL when it fails.
+///
+/// # Safety
+/// As for [`answer`].
+unsafe fn make<H>(
+    error: *mut *mut ErrorHandle,
+    f: impl FnOnce() -> Result<*mut H, Error>,
+) -> *mut H {
+    // SAFETY: the caller's contract.
+    unsafe { boundary(error, |_| ptr::null_mut(), f) }
+}
+
+/// Runs a call that cannot fail, but for a defect of ours: then it gives `otherwise`.
+fn observe<T>(otherwise: T, f: impl FnOnce() -> T) -> T {
+    // SAFETY: NULL is allowed.
+    unsafe { boundary(ptr::null_mut(), |_| otherwise, || Ok(f())) }
+}
+
+/// What stands between C and Rust. Writes `*error` last and never reads it.
+///
+/// # Safety
+/// As for [`answer`].
+unsafe fn boundary<T>(
+    error: *mut *mut ErrorHandle,
+    failed: impl FnOnce(Status) -> T,
+    f: impl FnOnce() -> Result<T, Error>,
+) -> T {
+    let _host = host::Kept::new();
+    let outcome =
+        catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|payload| Err(defect(payload.as_ref())));
+    let (value, failure) = match outcome {
+        Ok(value) => (value, None),
+        Err(failure) => (failed(failure.status), Some(failure)),
+    };
+    if !error.is_null() {
+        let object = failure.map_or(ptr::null_mut(), error::object);
+        // SAFETY: not NULL, so writable by the caller's contract.
+        unsafe { error.write(object) };
+    }
+    value
+}
+
+/// A panic, as an error.
+fn defect(payload: &(dyn Any + Send)) -> Error {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    let line = text.replace(['\n', '\r'], " ");
+    Error::new(
+        Status::Internal,
+        format!("a defect of libconsul_lock, please report it: {line}"),
+    )
+}
+
+/// The refusal of a NULL where an object is needed.
+fn null(what: &str) -> Error {
+    Error::new(Status::InvalidArgument, format!("{what} is NULL"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_status_and_an_error() {
+        let mut error = ptr::null_mut();
+        // SAFETY: `error` is a local variable.
+        let status = unsafe { answer(&mut error, || panic!("on\npurpose")) };
+        assert_eq!(status, Status::Internal);
+        // SAFETY: `error` was just made, and is freed once.
+        unsafe {
+            let message = std::ffi::CStr::from_ptr(error::consul_lock_error_message(error));
+            assert!(message.to_str().expect("UTF-8").ends_with("on purpose"));
+            error::consul_lock_error_free(error);
+        }
+        assert_eq!(observe(7, || panic!("on purpose")), 7);
+    }
+
+    #[test]
+    fn an_error_is_written_and_never_read() {
+        let mut error = ptr::without_provenance_mut(0xdead);
+        // SAFETY: `error` is a local variable.
+        let status = unsafe { answer(&mut error, || Ok(())) };
+        assert_eq!(status, Status::Ok);
+        assert!(error.is_null());
+    }
+}

@@ -1,0 +1,700 @@
+/*
+ * libconsul_lock: distributed ephemeral locks on Consul.
+ *
+ * A critical section that only one process in the whole datacenter may run at a time takes a lock.
+ * The lock has a bounded life: a holder that crashes can never block the others for ever. It is
+ * deleted from Consul when it is given back.
+ *
+ *     consul_lock_error *error = NULL;
+ *     consul_lock *lock = consul_lock_new("nightly-report", NULL, &error);
+ *     if (consul_lock_acquire(lock, &error) == CONSUL_LOCK_OK) {
+ *         make_the_report();
+ *         consul_lock_release(lock, NULL);
+ *     }
+ *     consul_lock_free(lock);
+ *     consul_lock_error_free(error);
+ *
+ * CONSUL_LOCK_NOT_ACQUIRED says that somebody else works. These functions are all that a simple
+ * program needs; Consul is found by CONSUL_HTTP_ADDR, else on 127.0.0.1:8500. (This example frees
+ * one error: where consul_lock_new() failed, acquire overwrites that error without freeing it. A
+ * longer program looks at the error after each call.)
+ *
+ * OWNERSHIP. What a function named _new returns, consul_lock_holder() stores, or any function
+ * stores into `*error`, belongs to the caller, who frees it once with the matching _free. Everything
+ * that is passed in is copied or counted: the caller may free it after the call. Text comes out by
+ * copy, into (char *buf, size_t cap): at most cap bytes with the NUL, and the length of the whole
+ * text is returned. All text is UTF-8. NULL in place of an object is an error or does nothing; it is
+ * never a crash. In the comments below, a pointer may be NULL where they say so.
+ *
+ * ERRORS. The last parameter `consul_lock_error **error` may be NULL. It is only ever written: NULL
+ * when the call worked, else a new error with a code and one line for people; what was there before
+ * is not read and not freed. So free an error before using its variable again. CONSUL_LOCK_OK is 0:
+ * compare with it, as `if (consul_lock_acquire(lock, NULL))` is true on FAILURE.
+ *
+ * THREADS. Every function may be called by any thread at any time, unless the object was freed
+ * before. `const` marks what only observes. No function may be called in a signal handler. No
+ * function is a cancellation point: pthread_cancel() takes effect after it has returned (call
+ * consul_lock_cancel() to end a waiting acquire). errno, the locale, and signal dispositions are left
+ * alone. The library's threads block signals.
+ *
+ * FORK. In a child, a lock made by the parent answers CONSUL_LOCK_FORKED, and freeing it frees only
+ * memory: it stays the parent's. Clients and the defaults work in the child, which can take locks
+ * of its own. Options that another thread was changing during the fork are not for the child.
+ *
+ * EXIT AND UNLOAD. Nothing happens at exit. A lock that was not released ends with its TTL. After
+ * dlclose() the code stays mapped.
+ *
+ * FENCING. A lock cannot stop a holder that was paused (a long page fault, a suspended machine)
+ * and wakes up after the end of its lock's life. Where that must do no harm, send
+ * consul_lock_fencing_token() along with every write, and let the receiver refuse a smaller token
+ * than the largest it has seen. consul_lock_remaining_ms() tells how much life is left, and
+ * "lock_timeout_seconds" should be well above what the work takes. Locks are advisory: they bind
+ * those who take them.
+ */
+
+
+#ifndef CONSUL_LOCK_H
+#define CONSUL_LOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header; that of the library is consul_lock_version(). */
+#define CONSUL_LOCK_VERSION "0.1.0"
+#define CONSUL_LOCK_VERSION_MAJOR 0
+#define CONSUL_LOCK_VERSION_MINOR 1
+#define CONSUL_LOCK_VERSION_PATCH 0
+/** For comparisons: major * 1000000 + minor * 1000 + patch. */
+#define CONSUL_LOCK_VERSION_NUMBER 1000
+
+/** The result of such a function must be looked at. */
+#if defined(__GNUC__) || defined(__clang__)
+#define CONSUL_LOCK_MUST_USE __attribute__((warn_unused_result))
+#else
+#define CONSUL_LOCK_MUST_USE
+#endif
+
+/**
+ * The interface that this library speaks: changes whenever a program that was compiled against an
+ * older header could not run with it.
+ */
+#define CONSUL_LOCK_ABI_VERSION 1
+
+/**
+ * The longest stored value, in bytes: a transaction over 512 KiB, base64 and all, is not answered
+ * by Consul but cut off.
+ */
+#define CONSUL_LOCK_MAX_VALUE 390000
+
+/**
+ * The outcome of a call. The numbers are part of the ABI: they never change and a retired number
+ * is never used again. 1 to 19: misuse; 20 to 39: outcomes; 40 to 59: Consul could not be
+ * reached; 60 to 79: Consul refused; 90 to 99: internal.
+ */
+typedef enum {
+  /**
+   * It worked.
+   */
+  CONSUL_LOCK_OK = 0,
+  /**
+   * An argument is wrong: NULL where an object is needed, not UTF-8, a key that Consul would
+   * change or refuse. Nothing was changed.
+   */
+  CONSUL_LOCK_INVALID_ARGUMENT = 1,
+  /**
+   * An option is unknown, in the wrong place, or its value is out of range. Nothing was changed.
+   */
+  CONSUL_LOCK_INVALID_OPTION = 2,
+  /**
+   * A setting in the environment is wrong, or not supported yet. Nothing was sent.
+   */
+  CONSUL_LOCK_INVALID_ENVIRONMENT = 3,
+  /**
+   * The lock is single use and was used before.
+   */
+  CONSUL_LOCK_ALREADY_USED = 4,
+  /**
+   * The value generator said that it has no value. Nothing was sent and the lock is not used up.
+   */
+  CONSUL_LOCK_VALUE_FAILED = 5,
+  /**
+   * Consul said until the deadline that the lock is not free: somebody has it, or its
+   * lock-delay runs.
+   */
+  CONSUL_LOCK_NOT_ACQUIRED = 20,
+  /**
+   * The call was ended by a cancel.
+   */
+  CONSUL_LOCK_CANCELLED = 21,
+  /**
+   * The lock was held once and is not any more: it expired, or Consul or an operator ended it.
+   */
+  CONSUL_LOCK_LOST = 22,
+  /**
+   * The lock is not held: never acquired, given back, or used up.
+   */
+  CONSUL_LOCK_NOT_HELD = 23,
+  /**
+   * Consul did not confirm the release in time. The library goes on until the lease ends; the
+   * session's TTL does the rest.
+   */
+  CONSUL_LOCK_UNCONFIRMED = 24,
+  /**
+   * Consul gave no usable answer in time.
+   */
+  CONSUL_LOCK_UNAVAILABLE = 40,
+  /**
+   * Consul refused for want of rights.
+   */
+  CONSUL_LOCK_DENIED = 60,
+  /**
+   * Consul refused the request itself, or answered something that this library does not know.
+   */
+  CONSUL_LOCK_REJECTED = 61,
+  /**
+   * A defect of this library. Please report it.
+   */
+  CONSUL_LOCK_INTERNAL = 90,
+  /**
+   * The object belongs to the parent process.
+   */
+  CONSUL_LOCK_FORKED = 91,
+  /**
+   * The system gave no thread or no memory.
+   */
+  CONSUL_LOCK_NO_RESOURCES = 92,
+} consul_lock_status;
+
+/**
+ * How to reach Consul, and everything that the locks which use it share. A simple program needs
+ * none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR,
+ * CONSUL_HTTP_TOKEN) on first use. Reference counted; usable from any thread at any time, and in
+ * a child after fork.
+ */
+typedef struct consul_lock_client consul_lock_client;
+
+/**
+ * Why a call failed: a status and one line for people. Belongs to who received it, who frees it
+ * with consul_lock_error_free(). Never changes, so any number of threads may read it.
+ */
+typedef struct consul_lock_error consul_lock_error;
+
+/**
+ * Who held a lock at the moment when Consul was asked. Never changes, so any number of threads may
+ * read it.
+ */
+typedef struct consul_lock_holder_info consul_lock_holder_info;
+
+/**
+ * A lock on one key. Single use: acquire it once, release it, free it.
+ */
+typedef struct consul_lock consul_lock;
+
+/**
+ * A set of options, by name: docs/OPTIONS.md lists them all. It is read when a lock or a client is
+ * made from it, which neither keeps nor changes it: it can serve many, and be freed at once.
+ *
+ * It remembers the first refusal of a setter, and consul_lock_new() and consul_lock_client_new()
+ * answer with it. So the status of the setters may be ignored: nothing ever runs with a default
+ * that was not asked for.
+ */
+typedef struct consul_lock_options consul_lock_options;
+
+/**
+ * Where a value generator puts the value; valid only during its call.
+ */
+typedef struct consul_lock_value consul_lock_value;
+
+/**
+ * Makes the value that a lock stores under its key: calls consul_lock_value_set() once and returns
+ * 0. Anything but 0 means that it has no value: the acquire then answers
+ * CONSUL_LOCK_VALUE_FAILED, and the lock can be used again.
+ *
+ * It is called in consul_lock_acquire(), by the thread that called that, before anything is sent;
+ * by several threads at once when several acquire. It may call any function of the library. It
+ * must return: no longjmp and no C++ exception may leave it.
+ */
+typedef int (*consul_lock_value_generator)(consul_lock_value *value, void *user_data);
+
+/**
+ * Frees a user_data. Called exactly once, after the last use of it, by any thread.
+ */
+typedef void (*consul_lock_user_data_free)(void *user_data);
+
+/**
+ * Every status, in the order of the numbers.
+ */
+#define consul_lock_status_ALL { consul_lock_status_Ok, consul_lock_status_InvalidArgument, consul_lock_status_InvalidOption, consul_lock_status_InvalidEnvironment, consul_lock_status_AlreadyUsed, consul_lock_status_ValueFailed, consul_lock_status_NotAcquired, consul_lock_status_Cancelled, consul_lock_status_Lost, consul_lock_status_NotHeld, consul_lock_status_Unconfirmed, consul_lock_status_Unavailable, consul_lock_status_Denied, consul_lock_status_Rejected, consul_lock_status_Internal, consul_lock_status_Forked, consul_lock_status_NoResources, }
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Makes a lock. Reads the options, the defaults and, for the default client, the environment;
+ * sends nothing. Any thread.
+ *
+ * @param key     What to lock: UTF-8, 1 to 65,536 bytes. It is put into the default
+ *                "lock_key_pattern" to make the key in Consul's KV store. Refused are keys that
+ *                Consul would change or refuse: with a leading '/', an empty, "." or ".." segment,
+ *                control characters, spaces at either end.
+ * @param options The lock's options; the defaults fill in what they leave out. NULL: all from the
+ *                defaults. Not kept.
+ * @param error   NULL, or receives NULL or a new error, which the caller frees.
+ * @return The caller frees it with consul_lock_free(). NULL on failure, with the code
+ *         CONSUL_LOCK_INVALID_ARGUMENT: key is NULL, not UTF-8, or refused;
+ *         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a client;
+ *         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong, or asks for what this version
+ *         cannot do yet.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock *consul_lock_new(const char *key,
+                             const consul_lock_options *options,
+                             consul_lock_error **error);
+
+/**
+ * Takes the lock. Waits for it up to the option "acquire_timeout_ms"; its default 0 makes exactly
+ * one attempt. Any thread; blocks; consul_lock_cancel() ends it at once.
+ *
+ * CONSUL_LOCK_OK is 0, so `if (consul_lock_acquire(lock, NULL))` is true on FAILURE. Always compare
+ * with CONSUL_LOCK_OK.
+ *
+ * A lock is used up by its first acquire, whatever the outcome (CONSUL_LOCK_VALUE_FAILED
+ * excepted). If it fails, nothing is left behind in Consul, or the message says that the session's
+ * TTL will do it.
+ *
+ * @param lock  The lock.
+ * @param error NULL, or receives NULL or a new error, which the caller frees. The error of
+ *              CONSUL_LOCK_NOT_ACQUIRED says who holds the lock.
+ * @return CONSUL_LOCK_OK: it is yours, with its whole life ahead;
+ *         CONSUL_LOCK_NOT_ACQUIRED: somebody else had it until the deadline;
+ *         CONSUL_LOCK_CANCELLED; CONSUL_LOCK_ALREADY_USED: the lock was acquired before;
+ *         CONSUL_LOCK_VALUE_FAILED: the value generator has no value;
+ *         CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer in time;
+ *         CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: Consul refused;
+ *         CONSUL_LOCK_FORKED; CONSUL_LOCK_NO_RESOURCES; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_acquire(consul_lock *lock,
+                                       consul_lock_error **error);
+
+/**
+ * Gives the lock back and removes its key, at once. Can only ever touch this very lock. A pending
+ * acquire of another thread is cancelled and undone. Any thread; blocks for at most the client's
+ * option "release_timeout_ms".
+ *
+ * @param lock  The lock.
+ * @param error NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: it was held until now;
+ *         CONSUL_LOCK_NOT_HELD: there was nothing to give back; harmless;
+ *         CONSUL_LOCK_LOST: it had been lost before, so others may have worked meanwhile;
+ *         CONSUL_LOCK_UNCONFIRMED: Consul did not confirm in time, the library goes on in the
+ *         background until the lease ends;
+ *         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
+ */
+consul_lock_status consul_lock_release(consul_lock *lock, consul_lock_error **error);
+
+/**
+ * Frees a lock. A held one is released first, waiting at most the client's option
+ * "release_timeout_ms"; a pending acquire of another thread is cancelled. In a child after fork, a
+ * lock of the parent only frees its memory. Any thread; a call of another thread that has begun is
+ * safe, one that begins afterwards is not.
+ *
+ * @param lock The lock; not used afterwards. NULL: nothing happens.
+ */
+void consul_lock_free(consul_lock *lock);
+
+/**
+ * Frees a lock without giving it back, without a request and without blocking: a held lock stays
+ * in Consul until its TTL ends it. For finalizers, and for work that may be done only once per TTL.
+ * A pending acquire of another thread is cancelled. Any thread.
+ *
+ * @param lock The lock; not used afterwards. NULL: nothing happens.
+ */
+void consul_lock_abandon(consul_lock *lock);
+
+/**
+ * Ends a pending acquire at once: it answers CONSUL_LOCK_CANCELLED, and is undone. Sticky: an
+ * acquire that comes later answers so, too. Does nothing to a lock that is held. Any thread; never
+ * blocks; not for signal handlers.
+ *
+ * @param lock The lock. NULL: nothing happens.
+ */
+void consul_lock_cancel(consul_lock *lock);
+
+/**
+ * Extends the life of a held lock: "lock_timeout_seconds" from now. For work that takes longer than
+ * was thought. Any thread; blocks for one request.
+ *
+ * @param lock  The lock.
+ * @param error NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_LOST: it is not ours any more, stop the work;
+ *         CONSUL_LOCK_NOT_HELD; CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer, the lock is
+ *         held until consul_lock_remaining_ms() is 0; CONSUL_LOCK_DENIED; CONSUL_LOCK_REJECTED;
+ *         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
+ */
+consul_lock_status consul_lock_renew(consul_lock *lock, consul_lock_error **error);
+
+/**
+ * Asks Consul whether the lock is still held: also finds a lock that an operator took away. Does
+ * not extend its life. Any thread; blocks for one request.
+ *
+ * @param lock  The lock.
+ * @param error NULL, or receives NULL or a new error, which the caller frees.
+ * @return As consul_lock_renew(): CONSUL_LOCK_OK: it is.
+ */
+consul_lock_status consul_lock_check(const consul_lock *lock, consul_lock_error **error);
+
+/**
+ * Whether the lock is held, as far as this process can know by its own clock: true from a
+ * successful acquire until the release, the end of its life, or a loss that was noticed. Asks
+ * nobody. Any thread; never blocks.
+ *
+ * @param lock The lock. NULL: false.
+ */
+bool consul_lock_is_held(const consul_lock *lock);
+
+/**
+ * How much is left of the lock's life, by this process's own clock, which counts while the machine
+ * sleeps. Asks nobody. Any thread; never blocks.
+ *
+ * @param lock The lock. NULL: 0.
+ * @return Milliseconds, rounded down; 0 when it is not held.
+ */
+int64_t consul_lock_remaining_ms(const consul_lock *lock);
+
+/**
+ * The fencing token: a number that grows with every acquisition of this key. Send it along with
+ * what you write, and let the receiver refuse a smaller one than it has seen: that stops a holder
+ * that was paused past the end of its lock. Comparable within one datacenter, and one life of its
+ * data. Any thread; never blocks.
+ *
+ * @param lock The lock. NULL: 0.
+ * @return 0 before the lock was acquired; stays the same afterwards, also when it is over.
+ */
+uint64_t consul_lock_fencing_token(const consul_lock *lock);
+
+/**
+ * Copies the full key: where the lock lives in Consul's KV store, such as
+ * "locks/ephemeral/nightly-report". Any thread; never blocks.
+ *
+ * @param lock The lock. NULL: the empty text.
+ * @param buf  Receives at most cap bytes, the NUL included, cut where a UTF-8 character ends. NULL:
+ *             nothing is copied.
+ * @param cap  The size of buf in bytes.
+ * @return The length of the whole key in bytes, without the NUL.
+ */
+size_t consul_lock_key(const consul_lock *lock, char *buf, size_t cap);
+
+/**
+ * Copies the id of the Consul session that holds, or held, the lock. Any thread; never blocks.
+ *
+ * @param lock The lock. NULL: the empty text.
+ * @param buf  Receives at most cap bytes, the NUL included; 37 are enough. NULL: nothing is copied.
+ * @param cap  The size of buf in bytes.
+ * @return The length of the whole id in bytes, without the NUL; 0 before the lock was acquired.
+ */
+size_t consul_lock_session_id(const consul_lock *lock, char *buf, size_t cap);
+
+/**
+ * Makes an empty set of options. Any thread.
+ *
+ * @return The caller frees it with consul_lock_options_free(). NULL: out of resources.
+ */
+CONSUL_LOCK_MUST_USE consul_lock_options *consul_lock_options_new(void);
+
+/**
+ * Sets an option from text. The last setting of an option counts. Any thread.
+ *
+ * @param options The options.
+ * @param name    The name of the option, such as "acquire_timeout_ms".
+ * @param value   Its value: UTF-8. Numbers are decimal digits with an optional minus. Copied.
+ * @param error   NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_OPTION: there is no such option, it cannot be set
+ *         here, or the value is out of its range; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or not
+ *         UTF-8.
+ */
+consul_lock_status consul_lock_options_set(consul_lock_options *options,
+                                           const char *name,
+                                           const char *value,
+                                           consul_lock_error **error);
+
+/**
+ * Sets an option that is a number. Any thread.
+ *
+ * @param options The options.
+ * @param name    The name of the option, such as "acquire_timeout_ms".
+ * @param value   Its value, in the unit that the name ends in.
+ * @param error   NULL, or receives NULL or a new error, which the caller frees.
+ * @return As consul_lock_options_set().
+ */
+consul_lock_status consul_lock_options_set_int(consul_lock_options *options,
+                                               const char *name,
+                                               int64_t value,
+                                               consul_lock_error **error);
+
+/**
+ * Sets an option that is bytes: the value to store under the key. Any thread.
+ *
+ * @param options The options.
+ * @param name    The name of the option: "value".
+ * @param value   The bytes, which may contain NULs. Copied. NULL only if len is 0.
+ * @param len     How many bytes: at most 390,000.
+ * @param error   NULL, or receives NULL or a new error, which the caller frees.
+ * @return As consul_lock_options_set().
+ */
+consul_lock_status consul_lock_options_set_bytes(consul_lock_options *options,
+                                                 const char *name,
+                                                 const void *value,
+                                                 size_t len,
+                                                 consul_lock_error **error);
+
+/**
+ * Sets the client that a lock uses, instead of the default client. Any thread.
+ *
+ * @param options The options of a lock.
+ * @param client  The client. The options, and every lock made from them, hold a reference of their
+ *                own: the caller may free its own at once.
+ * @param error   NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL.
+ */
+consul_lock_status consul_lock_options_set_client(consul_lock_options *options,
+                                                  const consul_lock_client *client,
+                                                  consul_lock_error **error);
+
+/**
+ * Frees options.
+ *
+ * @param options The options; not used afterwards. NULL: nothing happens.
+ */
+void consul_lock_options_free(consul_lock_options *options);
+
+/**
+ * Makes a client. Sends nothing: a Consul that cannot be reached shows at the first use. Any
+ * thread.
+ *
+ * @param options The client's options; the environment fills in what they leave out. NULL: all
+ *                from the environment. Not kept.
+ * @param error   NULL, or receives NULL or a new error, which the caller frees.
+ * @return The caller frees it with consul_lock_client_free(). NULL on failure, with the code
+ *         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a lock;
+ *         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong, or asks for what this version
+ *         cannot do yet.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_client *consul_lock_client_new(const consul_lock_options *options,
+                                           consul_lock_error **error);
+
+/**
+ * Gives up the caller's reference to a client. Options, locks and the default that use it hold
+ * their own: it ends with the last of them.
+ *
+ * @param client The client; not used afterwards. NULL: nothing happens.
+ */
+void consul_lock_client_free(consul_lock_client *client);
+
+/**
+ * Sets a process-wide default: "acquire_timeout_ms", "lock_timeout_seconds" or "lock_key_pattern".
+ * Locks read it when they are made: a later change never touches a lock that exists. Any thread.
+ *
+ * @param name  The name of the option.
+ * @param value Its value, as text (see consul_lock_options_set()). Copied.
+ * @param error NULL, or receives NULL or a new error, which the caller frees.
+ * @return As consul_lock_options_set().
+ */
+consul_lock_status consul_lock_defaults_set(const char *name,
+                                            const char *value,
+                                            consul_lock_error **error);
+
+/**
+ * Sets the client of the locks that are given none. Locks that exist keep theirs. Any thread.
+ *
+ * @param client The client; the default holds a reference of its own. NULL: the next lock makes one
+ *               from the environment again.
+ * @return CONSUL_LOCK_OK.
+ */
+consul_lock_status consul_lock_set_default_client(const consul_lock_client *client);
+
+/**
+ * Sets what makes the value that a lock stores under its key, for the locks that are made from now
+ * on and have no option "value". Without one, the value is a JSON object with "locked_at", the
+ * time of the attempt that took the lock. Any thread.
+ *
+ * @param generator      The function. NULL: back to "locked_at".
+ * @param user_data      Given to the function at each call. Any thread may use it, and several at
+ *                       once.
+ * @param user_data_free Called exactly once with user_data, after its last use: when another
+ *                       generator has taken its place and the last lock made with this one is
+ *                       freed; in this very call if generator is NULL. NULL: nothing is called.
+ * @return CONSUL_LOCK_OK.
+ */
+consul_lock_status consul_lock_set_value_generator(consul_lock_value_generator generator,
+                                                   void *user_data,
+                                                   consul_lock_user_data_free user_data_free);
+
+/**
+ * Says what the value is; for value generators. The last call counts.
+ *
+ * @param value The place that the generator was called with.
+ * @param bytes The value: any bytes. Copied. NULL only if len is 0.
+ * @param len   How many bytes: at most 390,000.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes. The place then
+ *         has no value.
+ */
+consul_lock_status consul_lock_value_set(consul_lock_value *value, const void *bytes, size_t len);
+
+/**
+ * The status that the failed call answered.
+ *
+ * @param error The error; NULL: no error, CONSUL_LOCK_OK.
+ */
+consul_lock_status consul_lock_error_code(const consul_lock_error *error);
+
+/**
+ * What went wrong, on which key and address, what Consul said and what to do: one line of UTF-8.
+ * It never contains a token or a stored value.
+ *
+ * @param error The error; NULL: no error, the empty text.
+ * @return Never NULL. Belongs to the error, and lives as long as it.
+ */
+const char *consul_lock_error_message(const consul_lock_error *error);
+
+/**
+ * The HTTP status with which Consul answered, such as 403.
+ *
+ * @param error The error; NULL: 0.
+ * @return 0 when the failure did not come with an HTTP status.
+ */
+int32_t consul_lock_error_http_status(const consul_lock_error *error);
+
+/**
+ * Whether the same thing may well work later without any change: somebody had the lock, or
+ * Consul could not be reached. A lock is single use: try again with a new one.
+ *
+ * @param error The error; NULL: false.
+ */
+bool consul_lock_error_is_retryable(const consul_lock_error *error);
+
+/**
+ * Frees an error.
+ *
+ * @param error The error; not used afterwards. NULL: nothing happens.
+ */
+void consul_lock_error_free(consul_lock_error *error);
+
+/**
+ * The name of a status, such as "NOT_ACQUIRED".
+ *
+ * @param status Any number: one that is not a status has the name "UNKNOWN".
+ * @return Never NULL. Lives as long as the process.
+ */
+const char *consul_lock_status_name(int32_t status);
+
+/**
+ * Asks Consul who holds the lock on a key. Blocks for one or two requests. Any thread.
+ *
+ * @param client The client to ask with. NULL: the default client.
+ * @param key    The key, as given to consul_lock_new(): UTF-8, 1 to 65,536 bytes.
+ * @param holder Receives who holds it, which the caller frees with consul_lock_holder_free(); NULL
+ *               when nobody does, and on failure. Not NULL.
+ * @param error  NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: *holder says who, or nobody; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a
+ *         key that Consul would change or refuse; CONSUL_LOCK_INVALID_ENVIRONMENT;
+ *         CONSUL_LOCK_UNAVAILABLE; CONSUL_LOCK_DENIED; CONSUL_LOCK_REJECTED.
+ */
+consul_lock_status consul_lock_holder(const consul_lock_client *client,
+                                      const char *key,
+                                      consul_lock_holder_info **holder,
+                                      consul_lock_error **error);
+
+/**
+ * Copies the id of the session that holds the lock.
+ *
+ * @param holder The holder. NULL: the empty text.
+ * @param buf    Receives at most cap bytes, the NUL included. NULL: nothing is copied.
+ * @param cap    The size of buf in bytes.
+ * @return The length of the whole text in bytes, without the NUL.
+ */
+size_t consul_lock_holder_session(const consul_lock_holder_info *holder, char *buf, size_t cap);
+
+/**
+ * Copies the name of the session that holds the lock; for a lock of this library, such as
+ * "consul_lock PROGRAM@HOST:PID NONCE".
+ *
+ * @param holder The holder. NULL: the empty text.
+ * @param buf    Receives at most cap bytes, the NUL included. NULL: nothing is copied.
+ * @param cap    The size of buf in bytes.
+ * @return The length of the whole text in bytes, without the NUL; 0: Consul would not say.
+ */
+size_t consul_lock_holder_name(const consul_lock_holder_info *holder, char *buf, size_t cap);
+
+/**
+ * Copies the name of the Consul node through which the session was made.
+ *
+ * @param holder The holder. NULL: the empty text.
+ * @param buf    Receives at most cap bytes, the NUL included. NULL: nothing is copied.
+ * @param cap    The size of buf in bytes.
+ * @return The length of the whole text in bytes, without the NUL; 0: Consul would not say.
+ */
+size_t consul_lock_holder_node(const consul_lock_holder_info *holder, char *buf, size_t cap);
+
+/**
+ * Copies the value that is stored under the key: any bytes, no NUL is added. Data of somebody
+ * else: trust nothing in it.
+ *
+ * @param holder The holder. NULL: no bytes.
+ * @param buf    Receives at most cap bytes. NULL: nothing is copied.
+ * @param cap    The size of buf in bytes.
+ * @return The length of the whole value in bytes.
+ */
+size_t consul_lock_holder_value(const consul_lock_holder_info *holder, void *buf, size_t cap);
+
+/**
+ * The Raft index at which the key came into being: it grows from holder to holder.
+ *
+ * @param holder The holder. NULL: 0.
+ */
+uint64_t consul_lock_holder_created_index(const consul_lock_holder_info *holder);
+
+/**
+ * Frees what consul_lock_holder() gave.
+ *
+ * @param holder The holder; not used afterwards. NULL: nothing happens.
+ */
+void consul_lock_holder_free(consul_lock_holder_info *holder);
+
+/**
+ * The version of the library that runs, such as "0.1.0". Compare with CONSUL_LOCK_VERSION, which
+ * is that of the header.
+ *
+ * @return Never NULL. Lives as long as the process.
+ */
+const char *consul_lock_version(void);
+
+/**
+ * The version of the binary interface that the library speaks: a program or binding that was made
+ * for another number (CONSUL_LOCK_ABI_VERSION of its header) must not call anything else.
+ */
+uint32_t consul_lock_abi_version(void);
+
+/**
+ * For who wants an orderly end: destroys the sessions that the library keeps at hand and waits for
+ * releases that are still under way. Nobody has to call it: Consul ends such sessions by itself,
+ * and the library does nothing at exit. Locks and clients stay usable afterwards, but no session
+ * is kept at hand any more. Any thread.
+ *
+ * @param timeout_ms How long to wait at most, in milliseconds: 0 to 86,400,000.
+ * @param error      NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_UNCONFIRMED: something was still under way at the end of the
+ *         time; CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range.
+ */
+consul_lock_status consul_lock_shutdown(int64_t timeout_ms, consul_lock_error **error);
+
+extern int pthread_setcancelstate(int state, int *old);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CONSUL_LOCK_H */

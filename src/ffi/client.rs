@@ -1,0 +1,49 @@
+//! Clients as C sees them.
+
+use super::error::ErrorHandle;
+use super::handle::{Shared, give, take};
+use super::options::{OptionsHandle, snapshot};
+use super::{make, observe};
+use crate::client::Client;
+
+/// How to reach Consul, and everything that the locks which use it share. A simple program needs
+/// none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR,
+/// CONSUL_HTTP_TOKEN) on first use. Reference counted; usable from any thread at any time, and in
+/// a child after fork.
+pub struct ClientHandle {
+    _opaque: [u8; 0],
+}
+
+impl Shared for ClientHandle {
+    type Inner = Client;
+}
+
+/// Makes a client. Sends nothing: a Consul that cannot be reached shows at the first use. Any
+/// thread.
+///
+/// @param options The client's options; the environment fills in what they leave out. NULL: all
+///                from the environment. Not kept.
+/// @param error   NULL, or receives NULL or a new error, which the caller frees.
+/// @return The caller frees it with consul_lock_client_free(). NULL on failure, with the code
+///         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a lock;
+///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong, or asks for what this version
+///         cannot do yet.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_client_new(
+    options: *const OptionsHandle,
+    error: *mut *mut ErrorHandle,
+) -> *mut ClientHandle {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe { make(error, || Client::new(snapshot(options).as_ref()).map(give)) }
+}
+
+/// Gives up the caller's reference to a client. Options, locks and the default that use it hold
+/// their own: it ends with the last of them.
+///
+/// @param client The client; not used afterwards. NULL: nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_client_free(client: *mut ClientHandle) {
+    // SAFETY: NULL or live and freed once, as the header asks.
+    observe((), || drop(unsafe { take(client) }));
+}

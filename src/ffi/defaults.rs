@@ -1,0 +1,220 @@
+//! Process-wide defaults as C sees them.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::ptr;
+use std::sync::Arc;
+
+use super::answer;
+use super::client::ClientHandle;
+use super::error::ErrorHandle;
+use super::handle::share;
+use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
+use crate::defaults;
+use crate::error::{Error, Status};
+use crate::options::MAX_VALUE;
+
+/// Where a value generator puts the value; valid only during its call.
+pub struct ValueHandle {
+    _opaque: [u8; 0],
+}
+
+/// Makes the value that a lock stores under its key: calls consul_lock_value_set() once and returns
+/// 0. Anything but 0 means that it has no value: the acquire then answers
+/// CONSUL_LOCK_VALUE_FAILED, and the lock can be used again.
+///
+/// It is called in consul_lock_acquire(), by the thread that called that, before anything is sent;
+/// by several threads at once when several acquire. It may call any function of the library. It
+/// must return: no longjmp and no C++ exception may leave it.
+pub type ValueGeneratorFn =
+    Option<unsafe extern "C" fn(value: *mut ValueHandle, user_data: *mut c_void) -> c_int>;
+
+/// Frees a user_data. Called exactly once, after the last use of it, by any thread.
+pub type UserDataFreeFn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// The host's data behind a callback. Freed when the last user is done.
+struct UserData {
+    data: *mut c_void,
+    free: UserDataFreeFn,
+}
+
+// SAFETY: the header demands that the callback and its data can be used by any thread.
+unsafe impl Send for UserData {}
+// SAFETY: as above, and by several at once.
+unsafe impl Sync for UserData {}
+
+impl Drop for UserData {
+    fn drop(&mut self) {
+        if let Some(free) = self.free {
+            // SAFETY: the host gave both together, and this is the one call.
+            unsafe { free(self.data) };
+        }
+    }
+}
+
+/// Sets a process-wide default: "acquire_timeout_ms", "lock_timeout_seconds" or "lock_key_pattern".
+/// Locks read it when they are made: a later change never touches a lock that exists. Any thread.
+///
+/// @param name  The name of the option.
+/// @param value Its value, as text (see consul_lock_options_set()). Copied.
+/// @param error NULL, or receives NULL or a new error, which the caller frees.
+/// @return As consul_lock_options_set().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_defaults_set(
+    name: *const c_char,
+    value: *const c_char,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            defaults::set(
+                text(name, "name", MAX_NAME)?,
+                text(value, "value", MAX_OPTION)?,
+            )
+        })
+    }
+}
+
+/// Sets the client of the locks that are given none. Locks that exist keep theirs. Any thread.
+///
+/// @param client The client; the default holds a reference of its own. NULL: the next lock makes one
+///               from the environment again.
+/// @return CONSUL_LOCK_OK.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_set_default_client(client: *const ClientHandle) -> Status {
+    // SAFETY: NULL or live, as the header asks.
+    unsafe {
+        answer(ptr::null_mut(), || {
+            defaults::set_default_client(share(client, "client").ok().map(|c| c.as_ref().clone()));
+            Ok(())
+        })
+    }
+}
+
+/// Sets what makes the value that a lock stores under its key, for the locks that are made from now
+/// on and have no option "value". Without one, the value is a JSON object with "locked_at", the
+/// time of the attempt that took the lock. Any thread.
+///
+/// @param generator      The function. NULL: back to "locked_at".
+/// @param user_data      Given to the function at each call. Any thread may use it, and several at
+///                       once.
+/// @param user_data_free Called exactly once with user_data, after its last use: when another
+///                       generator has taken its place and the last lock made with this one is
+///                       freed; in this very call if generator is NULL. NULL: nothing is called.
+/// @return CONSUL_LOCK_OK.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_set_value_generator(
+    generator: ValueGeneratorFn,
+    user_data: *mut c_void,
+    user_data_free: UserDataFreeFn,
+) -> Status {
+    let user_data = UserData {
+        data: user_data,
+        free: user_data_free,
+    };
+    // SAFETY: NULL is allowed.
+    unsafe {
+        answer(ptr::null_mut(), move || {
+            defaults::set_value_generator(generator.map(|generator| -> defaults::ValueGenerator {
+                Arc::new(move || generate(generator, &user_data))
+            }));
+            Ok(())
+        })
+    }
+}
+
+/// One call of the host's generator.
+fn generate(
+    generator: unsafe extern "C" fn(*mut ValueHandle, *mut c_void) -> c_int,
+    user_data: &UserData,
+) -> Option<Vec<u8>> {
+    let mut value: Option<Vec<u8>> = None;
+    let place: *mut Option<Vec<u8>> = &mut value;
+    // SAFETY: `place` lives for the length of the call and is only reached through its pointer;
+    // the host promised that the callback may be called so.
+    let verdict = unsafe { generator(place.cast(), user_data.data) };
+    value.filter(|_| verdict == 0)
+}
+
+/// Says what the value is; for value generators. The last call counts.
+///
+/// @param value The place that the generator was called with.
+/// @param bytes The value: any bytes. Copied. NULL only if len is 0.
+/// @param len   How many bytes: at most 390,000.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes. The place then
+///         has no value.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_value_set(
+    value: *mut ValueHandle,
+    bytes: *const c_void,
+    len: usize,
+) -> Status {
+    let place: *mut Option<Vec<u8>> = value.cast();
+    // SAFETY: pointers NULL or as the header asks; `generate` reads `place` only after the call.
+    unsafe {
+        answer(ptr::null_mut(), || {
+            let place = place.as_mut().ok_or_else(|| super::null("value"))?;
+            *place = None;
+            if len > MAX_VALUE {
+                let message = format!("value: {len} bytes are more than {MAX_VALUE}");
+                return Err(Error::new(Status::InvalidArgument, message));
+            }
+            *place = Some(self::bytes(bytes, len, "bytes")?.to_vec());
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    unsafe extern "C" fn count(user_data: *mut c_void) {
+        // SAFETY: the tests give an AtomicUsize that outlives the generator.
+        unsafe { &*user_data.cast::<AtomicUsize>() }.fetch_add(1, Ordering::SeqCst);
+    }
+
+    unsafe extern "C" fn makes_a_value(value: *mut ValueHandle, _: *mut c_void) -> c_int {
+        // SAFETY: called by `generate`.
+        unsafe { consul_lock_value_set(value, c"made".as_ptr().cast(), 4) as c_int }
+    }
+
+    unsafe extern "C" fn refuses(value: *mut ValueHandle, _: *mut c_void) -> c_int {
+        // SAFETY: called by `generate`.
+        unsafe { consul_lock_value_set(value, c"made".as_ptr().cast(), 4) };
+        1
+    }
+
+    unsafe extern "C" fn makes_too_much(value: *mut ValueHandle, _: *mut c_void) -> c_int {
+        // SAFETY: called by `generate`; the length is refused before a byte is read.
+        let status = unsafe { consul_lock_value_set(value, c"".as_ptr().cast(), MAX_VALUE + 1) };
+        assert_eq!(status, Status::InvalidArgument);
+        0
+    }
+
+    #[test]
+    fn a_generator_says_its_value_or_that_it_has_none() {
+        let none = UserData {
+            data: ptr::null_mut(),
+            free: None,
+        };
+        assert_eq!(generate(makes_a_value, &none), Some(b"made".to_vec()));
+        assert_eq!(generate(refuses, &none), None);
+        assert_eq!(generate(makes_too_much, &none), None);
+    }
+
+    #[test]
+    fn user_data_is_freed_exactly_once() {
+        let freed = AtomicUsize::new(0);
+        let data = ptr::from_ref(&freed).cast_mut().cast();
+        drop(UserData {
+            data,
+            free: Some(count),
+        });
+        assert_eq!(freed.load(Ordering::SeqCst), 1);
+        // SAFETY: `freed` outlives the call, in which it is freed.
+        unsafe { consul_lock_set_value_generator(None, data, Some(count)) };
+        assert_eq!(freed.load(Ordering::SeqCst), 2);
+    }
+}

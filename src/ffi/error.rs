@@ -1,0 +1,100 @@
+//! Errors as C sees them.
+
+use std::ffi::{CString, c_char};
+
+use super::handle::{Owned, give_owned, look, take_owned};
+use super::observe;
+use crate::error::{Error, Status};
+
+/// Why a call failed: a status and one line for people. Belongs to who received it, who frees it
+/// with consul_lock_error_free(). Never changes, so any number of threads may read it.
+pub struct ErrorHandle {
+    _opaque: [u8; 0],
+}
+
+impl Owned for ErrorHandle {
+    type Inner = Told;
+}
+
+/// What is behind an [`ErrorHandle`].
+pub(super) struct Told {
+    error: Error,
+    message: CString,
+}
+
+/// Makes the object that C receives.
+pub(super) fn object(error: Error) -> *mut ErrorHandle {
+    let message = CString::new(error.message.replace('\0', " ")).unwrap_or_default();
+    give_owned(Told { error, message })
+}
+
+/// The status that the failed call answered.
+///
+/// @param error The error; NULL: no error, CONSUL_LOCK_OK.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_error_code(error: *const ErrorHandle) -> Status {
+    observe(Status::Internal, || {
+        // SAFETY: NULL or live, as the header asks.
+        unsafe { look(error) }.map_or(Status::Ok, |told| told.error.status)
+    })
+}
+
+/// What went wrong, on which key and address, what Consul said and what to do: one line of UTF-8.
+/// It never contains a token or a stored value.
+///
+/// @param error The error; NULL: no error, the empty text.
+/// @return Never NULL. Belongs to the error, and lives as long as it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_error_message(error: *const ErrorHandle) -> *const c_char {
+    observe(c"".as_ptr(), || {
+        // SAFETY: NULL or live, as the header asks.
+        unsafe { look(error) }.map_or(c"".as_ptr(), |told| told.message.as_ptr())
+    })
+}
+
+/// The HTTP status with which Consul answered, such as 403.
+///
+/// @param error The error; NULL: 0.
+/// @return 0 when the failure did not come with an HTTP status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_error_http_status(error: *const ErrorHandle) -> i32 {
+    observe(0, || {
+        // SAFETY: NULL or live, as the header asks.
+        unsafe { look(error) }
+            .and_then(|told| told.error.http_status)
+            .map_or(0, i32::from)
+    })
+}
+
+/// Whether the same thing may well work later without any change: somebody had the lock, or
+/// Consul could not be reached. A lock is single use: try again with a new one.
+///
+/// @param error The error; NULL: false.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_error_is_retryable(error: *const ErrorHandle) -> bool {
+    observe(false, || {
+        // SAFETY: NULL or live, as the header asks.
+        unsafe { look(error) }.is_some_and(|told| told.error.retryable)
+    })
+}
+
+/// Frees an error.
+///
+/// @param error The error; not used afterwards. NULL: nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_error_free(error: *mut ErrorHandle) {
+    // SAFETY: NULL or live and freed once, as the header asks.
+    observe((), || drop(unsafe { take_owned(error) }));
+}
+
+/// The name of a status, such as "NOT_ACQUIRED".
+///
+/// @param status Any number: one that is not a status has the name "UNKNOWN".
+/// @return Never NULL. Lives as long as the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn consul_lock_status_name(status: i32) -> *const c_char {
+    let known = Status::ALL
+        .into_iter()
+        .find(|known| *known as i32 == status);
+    known.map_or(c"UNKNOWN", Status::c_name).as_ptr()
+}

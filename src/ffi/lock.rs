@@ -1,0 +1,275 @@
+//! Locks as C sees them.
+
+use std::ffi::c_char;
+
+use super::error::ErrorHandle;
+use super::handle::{Shared, give, share, take};
+use super::options::{OptionsHandle, snapshot};
+use super::text::{MAX_NAME, copy_text, text};
+use super::{answer, make, observe};
+use crate::error::{Error, Status};
+use crate::lock::Lock;
+
+/// A lock on one key. Single use: acquire it once, release it, free it.
+pub struct LockHandle {
+    _opaque: [u8; 0],
+}
+
+impl Shared for LockHandle {
+    type Inner = Lock;
+}
+
+/// Makes a lock. Reads the options, the defaults and, for the default client, the environment;
+/// sends nothing. Any thread.
+///
+/// @param key     What to lock: UTF-8, 1 to 65,536 bytes. It is put into the default
+///                "lock_key_pattern" to make the key in Consul's KV store. Refused are keys that
+///                Consul would change or refuse: with a leading '/', an empty, "." or ".." segment,
+///                control characters, spaces at either end.
+/// @param options The lock's options; the defaults fill in what they leave out. NULL: all from the
+///                defaults. Not kept.
+/// @param error   NULL, or receives NULL or a new error, which the caller frees.
+/// @return The caller frees it with consul_lock_free(). NULL on failure, with the code
+///         CONSUL_LOCK_INVALID_ARGUMENT: key is NULL, not UTF-8, or refused;
+///         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a client;
+///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong, or asks for what this version
+///         cannot do yet.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_new(
+    key: *const c_char,
+    options: *const OptionsHandle,
+    error: *mut *mut ErrorHandle,
+) -> *mut LockHandle {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        make(error, || {
+            let key = text(key, "key", MAX_NAME)?;
+            if key.is_empty() {
+                return Err(Error::new(Status::InvalidArgument, "key is empty"));
+            }
+            Lock::new(key, snapshot(options).as_ref()).map(give)
+        })
+    }
+}
+
+/// Takes the lock. Waits for it up to the option "acquire_timeout_ms"; its default 0 makes exactly
+/// one attempt. Any thread; blocks; consul_lock_cancel() ends it at once.
+///
+/// CONSUL_LOCK_OK is 0, so `if (consul_lock_acquire(lock, NULL))` is true on FAILURE. Always compare
+/// with CONSUL_LOCK_OK.
+///
+/// A lock is used up by its first acquire, whatever the outcome (CONSUL_LOCK_VALUE_FAILED
+/// excepted). If it fails, nothing is left behind in Consul, or the message says that the session's
+/// TTL will do it.
+///
+/// @param lock  The lock.
+/// @param error NULL, or receives NULL or a new error, which the caller frees. The error of
+///              CONSUL_LOCK_NOT_ACQUIRED says who holds the lock.
+/// @return CONSUL_LOCK_OK: it is yours, with its whole life ahead;
+///         CONSUL_LOCK_NOT_ACQUIRED: somebody else had it until the deadline;
+///         CONSUL_LOCK_CANCELLED; CONSUL_LOCK_ALREADY_USED: the lock was acquired before;
+///         CONSUL_LOCK_VALUE_FAILED: the value generator has no value;
+///         CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer in time;
+///         CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: Consul refused;
+///         CONSUL_LOCK_FORKED; CONSUL_LOCK_NO_RESOURCES; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_acquire(
+    lock: *mut LockHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe { answer(error, || share(lock, "lock")?.acquire()) }
+}
+
+/// Gives the lock back and removes its key, at once. Can only ever touch this very lock. A pending
+/// acquire of another thread is cancelled and undone. Any thread; blocks for at most the client's
+/// option "release_timeout_ms".
+///
+/// @param lock  The lock.
+/// @param error NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK: it was held until now;
+///         CONSUL_LOCK_NOT_HELD: there was nothing to give back; harmless;
+///         CONSUL_LOCK_LOST: it had been lost before, so others may have worked meanwhile;
+///         CONSUL_LOCK_UNCONFIRMED: Consul did not confirm in time, the library goes on in the
+///         background until the lease ends;
+///         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_release(
+    lock: *mut LockHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe { answer(error, || share(lock, "lock")?.release()) }
+}
+
+/// Frees a lock. A held one is released first, waiting at most the client's option
+/// "release_timeout_ms"; a pending acquire of another thread is cancelled. In a child after fork, a
+/// lock of the parent only frees its memory. Any thread; a call of another thread that has begun is
+/// safe, one that begins afterwards is not.
+///
+/// @param lock The lock; not used afterwards. NULL: nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_free(lock: *mut LockHandle) {
+    observe((), || {
+        // SAFETY: NULL or live and freed once, as the header asks.
+        if let Some(lock) = unsafe { take(lock) } {
+            lock.cancel();
+        }
+    });
+}
+
+/// Frees a lock without giving it back, without a request and without blocking: a held lock stays
+/// in Consul until its TTL ends it. For finalizers, and for work that may be done only once per TTL.
+/// A pending acquire of another thread is cancelled. Any thread.
+///
+/// @param lock The lock; not used afterwards. NULL: nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_abandon(lock: *mut LockHandle) {
+    observe((), || {
+        // SAFETY: NULL or live and freed once, as the header asks.
+        if let Some(lock) = unsafe { take(lock) } {
+            lock.abandon();
+        }
+    });
+}
+
+/// Ends a pending acquire at once: it answers CONSUL_LOCK_CANCELLED, and is undone. Sticky: an
+/// acquire that comes later answers so, too. Does nothing to a lock that is held. Any thread; never
+/// blocks; not for signal handlers.
+///
+/// @param lock The lock. NULL: nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_cancel(lock: *mut LockHandle) {
+    observe((), || {
+        // SAFETY: NULL or live, as the header asks.
+        if let Ok(lock) = unsafe { share(lock, "lock") } {
+            lock.cancel();
+        }
+    });
+}
+
+/// Extends the life of a held lock: "lock_timeout_seconds" from now. For work that takes longer than
+/// was thought. Any thread; blocks for one request.
+///
+/// @param lock  The lock.
+/// @param error NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_LOST: it is not ours any more, stop the work;
+///         CONSUL_LOCK_NOT_HELD; CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer, the lock is
+///         held until consul_lock_remaining_ms() is 0; CONSUL_LOCK_DENIED; CONSUL_LOCK_REJECTED;
+///         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_renew(
+    lock: *mut LockHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe { answer(error, || share(lock, "lock")?.renew()) }
+}
+
+/// Asks Consul whether the lock is still held: also finds a lock that an operator took away. Does
+/// not extend its life. Any thread; blocks for one request.
+///
+/// @param lock  The lock.
+/// @param error NULL, or receives NULL or a new error, which the caller frees.
+/// @return As consul_lock_renew(): CONSUL_LOCK_OK: it is.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_check(
+    lock: *const LockHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe { answer(error, || share(lock, "lock")?.check()) }
+}
+
+/// Whether the lock is held, as far as this process can know by its own clock: true from a
+/// successful acquire until the release, the end of its life, or a loss that was noticed. Asks
+/// nobody. Any thread; never blocks.
+///
+/// @param lock The lock. NULL: false.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_is_held(lock: *const LockHandle) -> bool {
+    observe(false, || {
+        // SAFETY: NULL or live, as the header asks.
+        unsafe { share(lock, "lock") }.is_ok_and(|lock| lock.is_held())
+    })
+}
+
+/// How much is left of the lock's life, by this process's own clock, which counts while the machine
+/// sleeps. Asks nobody. Any thread; never blocks.
+///
+/// @param lock The lock. NULL: 0.
+/// @return Milliseconds, rounded down; 0 when it is not held.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_remaining_ms(lock: *const LockHandle) -> i64 {
+    observe(0, || {
+        // SAFETY: NULL or live, as the header asks.
+        let Ok(lock) = (unsafe { share(lock, "lock") }) else {
+            return 0;
+        };
+        i64::try_from(lock.remaining().as_millis()).unwrap_or(i64::MAX)
+    })
+}
+
+/// The fencing token: a number that grows with every acquisition of this key. Send it along with
+/// what you write, and let the receiver refuse a smaller one than it has seen: that stops a holder
+/// that was paused past the end of its lock. Comparable within one datacenter, and one life of its
+/// data. Any thread; never blocks.
+///
+/// @param lock The lock. NULL: 0.
+/// @return 0 before the lock was acquired; stays the same afterwards, also when it is over.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_fencing_token(lock: *const LockHandle) -> u64 {
+    observe(0, || {
+        // SAFETY: NULL or live, as the header asks.
+        unsafe { share(lock, "lock") }
+            .ok()
+            .and_then(|lock| lock.fencing_token())
+            .unwrap_or(0)
+    })
+}
+
+/// Copies the full key: where the lock lives in Consul's KV store, such as
+/// "locks/ephemeral/nightly-report". Any thread; never blocks.
+///
+/// @param lock The lock. NULL: the empty text.
+/// @param buf  Receives at most cap bytes, the NUL included, cut where a UTF-8 character ends. NULL:
+///             nothing is copied.
+/// @param cap  The size of buf in bytes.
+/// @return The length of the whole key in bytes, without the NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_key(
+    lock: *const LockHandle,
+    buf: *mut c_char,
+    cap: usize,
+) -> usize {
+    observe(0, || {
+        // SAFETY: pointers NULL or as the header asks.
+        let lock = unsafe { share(lock, "lock") };
+        // SAFETY: as above.
+        unsafe { copy_text(lock.as_ref().map_or("", |lock| lock.key()), buf, cap) }
+    })
+}
+
+/// Copies the id of the Consul session that holds, or held, the lock. Any thread; never blocks.
+///
+/// @param lock The lock. NULL: the empty text.
+/// @param buf  Receives at most cap bytes, the NUL included; 37 are enough. NULL: nothing is copied.
+/// @param cap  The size of buf in bytes.
+/// @return The length of the whole id in bytes, without the NUL; 0 before the lock was acquired.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_session_id(
+    lock: *const LockHandle,
+    buf: *mut c_char,
+    cap: usize,
+) -> usize {
+    observe(0, || {
+        // SAFETY: pointers NULL or as the header asks.
+        let id = unsafe { share(lock, "lock") }
+            .ok()
+            .and_then(|lock| lock.session_id());
+        // SAFETY: as above.
+        unsafe { copy_text(id.as_deref().unwrap_or(""), buf, cap) }
+    })
+}

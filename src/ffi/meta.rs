@@ -1,0 +1,64 @@
+//! The library itself: its version, and its orderly end.
+
+use std::ffi::{CStr, c_char};
+use std::time::Duration;
+
+use super::answer;
+use super::error::ErrorHandle;
+use crate::client::shutdown;
+use crate::error::{Error, Status};
+
+/// The longest time that a shutdown waits: a day, in milliseconds.
+const MAX_SHUTDOWN_MS: u64 = 86_400_000;
+
+const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => c"",
+    };
+
+/// The interface that this library speaks: changes whenever a program that was compiled against an
+/// older header could not run with it.
+pub const ABI_VERSION: u32 = 1;
+
+/// The version of the library that runs, such as "0.1.0". Compare with CONSUL_LOCK_VERSION, which
+/// is that of the header.
+///
+/// @return Never NULL. Lives as long as the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn consul_lock_version() -> *const c_char {
+    VERSION.as_ptr()
+}
+
+/// The version of the binary interface that the library speaks: a program or binding that was made
+/// for another number (CONSUL_LOCK_ABI_VERSION of its header) must not call anything else.
+#[unsafe(no_mangle)]
+pub extern "C" fn consul_lock_abi_version() -> u32 {
+    ABI_VERSION
+}
+
+/// For who wants an orderly end: destroys the sessions that the library keeps at hand and waits for
+/// releases that are still under way. Nobody has to call it: Consul ends such sessions by itself,
+/// and the library does nothing at exit. Locks and clients stay usable afterwards, but no session
+/// is kept at hand any more. Any thread.
+///
+/// @param timeout_ms How long to wait at most, in milliseconds: 0 to 86,400,000.
+/// @param error      NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_UNCONFIRMED: something was still under way at the end of the
+///         time; CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_shutdown(
+    timeout_ms: i64,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: NULL or writable, as the header asks.
+    unsafe {
+        answer(error, || match u64::try_from(timeout_ms) {
+            Ok(ms) if ms <= MAX_SHUTDOWN_MS => shutdown(Duration::from_millis(ms)),
+            _ => Err(Error::new(
+                Status::InvalidArgument,
+                format!("timeout_ms: {timeout_ms} is not from 0 to {MAX_SHUTDOWN_MS}"),
+            )),
+        })
+    }
+}

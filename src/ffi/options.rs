@@ -1,0 +1,175 @@
+//! Options as C sees them.
+
+use std::ffi::{c_char, c_void};
+use std::ptr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::client::ClientHandle;
+use super::error::ErrorHandle;
+use super::handle::{Shared, give, share, take};
+use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
+use super::{answer, make, observe};
+use crate::error::{Error, Status};
+use crate::options::Options;
+
+/// A set of options, by name: docs/OPTIONS.md lists them all. It is read when a lock or a client is
+/// made from it, which neither keeps nor changes it: it can serve many, and be freed at once.
+///
+/// It remembers the first refusal of a setter, and consul_lock_new() and consul_lock_client_new()
+/// answer with it. So the status of the setters may be ignored: nothing ever runs with a default
+/// that was not asked for.
+pub struct OptionsHandle {
+    _opaque: [u8; 0],
+}
+
+impl Shared for OptionsHandle {
+    type Inner = Mutex<Options>;
+}
+
+fn lock(options: &Mutex<Options>) -> MutexGuard<'_, Options> {
+    options.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A copy of what was set so far; None for NULL.
+///
+/// # Safety
+/// `options` is NULL or a live handle.
+pub(super) unsafe fn snapshot(options: *const OptionsHandle) -> Option<Options> {
+    // SAFETY: the caller's contract.
+    let options = unsafe { share(options, "options") }.ok()?;
+    let copy = lock(&options).clone();
+    Some(copy)
+}
+
+/// Runs a setter. Arguments that cannot even be read are remembered as a refusal, too.
+///
+/// # Safety
+/// `options` is NULL or a live handle; `error` is NULL or writable.
+unsafe fn set(
+    options: *mut OptionsHandle,
+    error: *mut *mut ErrorHandle,
+    setter: impl FnOnce(&mut Options) -> Result<(), Error>,
+) -> Status {
+    // SAFETY: the caller's contract.
+    unsafe {
+        answer(error, || {
+            let options = share(options, "options")?;
+            let mut options = lock(&options);
+            setter(&mut options).inspect_err(|refusal| options.refuse(refusal))
+        })
+    }
+}
+
+/// Makes an empty set of options. Any thread.
+///
+/// @return The caller frees it with consul_lock_options_free(). NULL: out of resources.
+#[must_use]
+#[unsafe(no_mangle)]
+pub extern "C" fn consul_lock_options_new() -> *mut OptionsHandle {
+    // SAFETY: NULL is allowed.
+    unsafe { make(ptr::null_mut(), || Ok(give(Mutex::new(Options::new())))) }
+}
+
+/// Sets an option from text. The last setting of an option counts. Any thread.
+///
+/// @param options The options.
+/// @param name    The name of the option, such as "acquire_timeout_ms".
+/// @param value   Its value: UTF-8. Numbers are decimal digits with an optional minus. Copied.
+/// @param error   NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_OPTION: there is no such option, it cannot be set
+///         here, or the value is out of its range; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or not
+///         UTF-8.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_options_set(
+    options: *mut OptionsHandle,
+    name: *const c_char,
+    value: *const c_char,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        set(options, error, |options| {
+            options.set(
+                text(name, "name", MAX_NAME)?,
+                text(value, "value", MAX_OPTION)?,
+            )
+        })
+    }
+}
+
+/// Sets an option that is a number. Any thread.
+///
+/// @param options The options.
+/// @param name    The name of the option, such as "acquire_timeout_ms".
+/// @param value   Its value, in the unit that the name ends in.
+/// @param error   NULL, or receives NULL or a new error, which the caller frees.
+/// @return As consul_lock_options_set().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_options_set_int(
+    options: *mut OptionsHandle,
+    name: *const c_char,
+    value: i64,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        set(options, error, |options| {
+            options.set_int(text(name, "name", MAX_NAME)?, value)
+        })
+    }
+}
+
+/// Sets an option that is bytes: the value to store under the key. Any thread.
+///
+/// @param options The options.
+/// @param name    The name of the option: "value".
+/// @param value   The bytes, which may contain NULs. Copied. NULL only if len is 0.
+/// @param len     How many bytes: at most 390,000.
+/// @param error   NULL, or receives NULL or a new error, which the caller frees.
+/// @return As consul_lock_options_set().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_options_set_bytes(
+    options: *mut OptionsHandle,
+    name: *const c_char,
+    value: *const c_void,
+    len: usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        set(options, error, |options| {
+            options.set_bytes(text(name, "name", MAX_NAME)?, bytes(value, len, "value")?)
+        })
+    }
+}
+
+/// Sets the client that a lock uses, instead of the default client. Any thread.
+///
+/// @param options The options of a lock.
+/// @param client  The client. The options, and every lock made from them, hold a reference of their
+///                own: the caller may free its own at once.
+/// @param error   NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_options_set_client(
+    options: *mut OptionsHandle,
+    client: *const ClientHandle,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        set(options, error, |options| {
+            options.set_client(share(client, "client")?.as_ref().clone());
+            Ok(())
+        })
+    }
+}
+
+/// Frees options.
+///
+/// @param options The options; not used afterwards. NULL: nothing happens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_options_free(options: *mut OptionsHandle) {
+    // SAFETY: NULL or live and freed once, as the header asks.
+    observe((), || drop(unsafe { take(options) }));
+}

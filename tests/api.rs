@@ -1,0 +1,116 @@
+//! `abi/api.json` and `docs/OPTIONS.md` are what the source says.
+
+mod common;
+
+use std::fmt::Write;
+
+use common::header::{Function, callbacks, functions};
+use common::{differs, root};
+use consul_lock::error::Status;
+use consul_lock::ffi::meta::ABI_VERSION;
+use consul_lock::options::{Kind, Place, Spec, TABLE};
+use serde_json::{Value, json};
+
+const COMMAND: &str = "UPDATE_HEADER=1 cargo test --test api";
+
+fn place(place: Place) -> &'static str {
+    match place {
+        Place::Lock => "lock",
+        Place::Client => "client",
+        Place::Default => "default",
+    }
+}
+
+fn function(function: &Function) -> Value {
+    let params: Vec<Value> = function
+        .params
+        .iter()
+        .map(|param| json!({ "name": param.name, "type": param.kind }))
+        .collect();
+    json!({ "name": function.name, "returns": function.returns, "params": params })
+}
+
+fn option(spec: &Spec) -> Value {
+    let places: Vec<&str> = spec.places.iter().copied().map(place).collect();
+    let mut row = json!({
+        "name": spec.name,
+        "places": places,
+        "type": spec.kind.name(),
+        "default": spec.default,
+        "env": spec.env,
+        "secret": spec.secret,
+        "doc": spec.doc,
+    });
+    match spec.kind {
+        Kind::Int { min, max } => {
+            row["min"] = min.into();
+            row["max"] = max.into();
+        }
+        Kind::Bytes { max } => row["max_bytes"] = max.into(),
+        Kind::Text { .. } | Kind::Pattern => {}
+    }
+    row
+}
+
+#[test]
+fn api_json_is_what_the_source_says() {
+    let statuses: Vec<Value> = Status::ALL
+        .iter()
+        .map(|status| json!({ "name": status.name(), "number": *status as i32 }))
+        .collect();
+    let api = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "abi_version": ABI_VERSION,
+        "functions": functions().iter().map(function).collect::<Vec<_>>(),
+        "callbacks": callbacks().iter().map(function).collect::<Vec<_>>(),
+        "statuses": statuses,
+        "options": TABLE.iter().map(option).collect::<Vec<_>>(),
+    });
+    let text = serde_json::to_string_pretty(&api).expect("JSON") + "\n";
+    differs(&root().join("abi/api.json"), &text, COMMAND);
+}
+
+#[test]
+fn options_md_is_what_the_table_says() {
+    let mut text = String::from(
+        "# Options\n\n\
+         Generated from the table in `src/options.rs`. From C they are set with \
+         `consul_lock_options_set` (on the options of a lock or of a client) or \
+         `consul_lock_defaults_set` (for the process); every binding takes the same names.\n",
+    );
+    for (wanted, title) in [
+        (Place::Lock, "Options of a lock"),
+        (Place::Client, "Options of a client"),
+        (Place::Default, "Process-wide defaults"),
+    ] {
+        let _ = write!(
+            text,
+            "\n## {title}\n\n| name | type | default | environment | what it does |\n"
+        );
+        text.push_str("| --- | --- | --- | --- | --- |\n");
+        for spec in TABLE.iter().filter(|spec| spec.places.contains(&wanted)) {
+            let env = spec.env.map_or(String::new(), |env| format!("`{env}`"));
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {} | {env} | {} |",
+                spec.name,
+                spec.kind.range(),
+                spec.default,
+                spec.doc
+            );
+        }
+    }
+    differs(&root().join("docs/OPTIONS.md"), &text, COMMAND);
+}
+
+#[test]
+fn the_numbers_of_the_statuses_stay_in_their_bands() {
+    for pair in Status::ALL.windows(2) {
+        assert!((pair[0] as i32) < (pair[1] as i32));
+    }
+    let header = std::fs::read_to_string(root().join("include/consul_lock.h")).expect("the header");
+    for status in Status::ALL {
+        let line = format!("CONSUL_LOCK_{} = {},", status.name(), status as i32);
+        assert!(header.contains(&line), "{line}");
+    }
+}

@@ -1,0 +1,54 @@
+//! What the tests of the C interface share.
+#![allow(dead_code)]
+
+pub(crate) mod header;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A folder for the files of one test program, inside the target folder.
+pub(crate) fn scratch(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).expect("a scratch folder");
+    folder
+}
+
+/// The folder of the shared library: `cargo test` builds it beside the test programs only.
+pub(crate) fn library_folder() -> PathBuf {
+    let program = std::env::current_exe().expect("the path of this program");
+    program.parent().expect("a folder").to_path_buf()
+}
+
+/// The shared library.
+pub(crate) fn library() -> PathBuf {
+    let library = library_folder().join("libconsul_lock.so");
+    assert!(library.exists(), "{} was not built", library.display());
+    library
+}
+
+/// Fails if a committed, generated file is not what it should be; with UPDATE_HEADER=1 writes it.
+pub(crate) fn differs(file: &Path, wanted: &str, command: &str) {
+    if std::env::var_os("UPDATE_HEADER").is_some() {
+        fs::create_dir_all(file.parent().expect("a folder")).expect("the folder");
+        fs::write(file, wanted).expect("writable");
+        return;
+    }
+    let found = fs::read_to_string(file).unwrap_or_default();
+    if found == wanted {
+        return;
+    }
+    let line = found.lines().zip(wanted.lines()).position(|(a, b)| a != b);
+    let line = line.unwrap_or_else(|| found.lines().count().min(wanted.lines().count()));
+    panic!(
+        "{} is out of date from line {}:\n  is     {:?}\n  should {:?}\n{command} rewrites it",
+        file.display(),
+        line + 1,
+        found.lines().nth(line),
+        wanted.lines().nth(line),
+    );
+}
