@@ -3,4 +3,5 @@
 
 pub(crate) mod encode;
 pub(crate) mod http;
+pub(crate) mod transport;
 pub(crate) mod verdict;
