@@ -2,7 +2,8 @@
 #include <consul_lock.h>
 #include <stdio.h>
 
-int main(void) {
+int main(void)
+{
     consul_lock_error *error = NULL;
     consul_lock *lock = consul_lock_new("nightly-report", NULL, NULL);
     consul_lock_status status = consul_lock_acquire(lock, &error);

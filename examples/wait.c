@@ -6,7 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     consul_lock_error *error = NULL;
 
     /* A wrong option is remembered, and refused by consul_lock_new: one check is enough. */

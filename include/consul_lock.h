@@ -691,8 +691,6 @@ uint32_t consul_lock_abi_version(void);
  */
 consul_lock_status consul_lock_shutdown(int64_t timeout_ms, consul_lock_error **error);
 
-extern int pthread_setcancelstate(int state, int *old);
-
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

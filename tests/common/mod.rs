@@ -5,6 +5,7 @@ pub(crate) mod header;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -51,4 +52,51 @@ pub(crate) fn differs(file: &Path, wanted: &str, command: &str) {
         found.lines().nth(line),
         wanted.lines().nth(line),
     );
+}
+
+/// Compiles a C or C++ program against the header and the shared library; warnings are errors.
+pub(crate) fn compile(source: &Path, name: &str, flags: &[&str]) -> PathBuf {
+    let cpp = source
+        .extension()
+        .is_some_and(|extension| extension == "cpp");
+    let program = scratch("programs").join(name);
+    let folder = library().parent().expect("a folder").to_path_buf();
+    let output = Command::new(if cpp { "g++" } else { "gcc" })
+        .args(["-g", "-Wall", "-Wextra", "-Werror"])
+        .args(flags)
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(source)
+        .arg("-o")
+        .arg(&program)
+        .arg("-L")
+        .arg(&folder)
+        .args(["-lconsul_lock", "-pthread", "-ldl"])
+        // The library has a SONAME, and under cargo test no file of that name.
+        .arg(format!("-Wl,-rpath,{}", soname_folder().display()))
+        .output()
+        .expect("a compiler");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}:\n{said}", source.display());
+    program
+}
+
+/// A folder in which the shared library can be found under its SONAME.
+fn soname_folder() -> PathBuf {
+    let folder = scratch("soname");
+    let name = format!(
+        "libconsul_lock.so.{}.{}",
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR")
+    );
+    let link = folder.join(name);
+    if fs::read_link(&link).ok().as_deref() != Some(library().as_path()) {
+        // Test programs run at the same time: make it aside, then put it in place in one step.
+        let aside = folder.join(format!("{}.new", std::process::id()));
+        let _ = fs::remove_file(&aside);
+        if std::os::unix::fs::symlink(library(), &aside).is_ok() {
+            let _ = fs::rename(&aside, &link);
+        }
+    }
+    folder
 }
