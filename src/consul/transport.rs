@@ -423,10 +423,10 @@ fn again(error: &io::Error) -> bool {
     )
 }
 
-/// A time-out set on the socket that is close enough is left alone: it saves a system call for
-/// every request.
+/// Whether the socket's time-out must be set anew. One that is too short only has the deadline
+/// looked at more often: it is left alone, which saves a system call for every request.
 fn differs(set: Duration, wanted: Duration) -> bool {
-    set > wanted + wanted / 50 || set < wanted / 2
+    set > wanted + wanted / 50 || set < wanted.min(Duration::from_secs(1)) / 2
 }
 
 impl Transport for LineTransport {

@@ -64,8 +64,15 @@ struct State {
 /// Where a caller waits for its outcome.
 #[derive(Debug, Default)]
 struct Slot {
-    outcome: Mutex<Option<Outcome>>,
+    state: Mutex<SlotState>,
     told: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct SlotState {
+    outcome: Option<Outcome>,
+    /// The caller sleeps. Waking nobody would still be a system call.
+    parked: bool,
 }
 
 /// A lock's view, for its observers.
@@ -96,24 +103,25 @@ impl Shown {
 
 impl Slot {
     fn tell(&self, outcome: Outcome) {
-        *lock(&self.outcome) = Some(outcome);
-        self.told.notify_all();
+        let mut state = lock(&self.state);
+        state.outcome = Some(outcome);
+        if state.parked {
+            self.told.notify_one();
+        }
     }
 
     fn is_told(&self) -> bool {
-        lock(&self.outcome).is_some()
+        lock(&self.state).outcome.is_some()
     }
 
     fn wait(&self) -> Outcome {
-        let mut outcome = lock(&self.outcome);
+        let mut state = lock(&self.state);
         loop {
-            if let Some(outcome) = outcome.take() {
+            if let Some(outcome) = state.outcome.take() {
                 return outcome;
             }
-            outcome = self
-                .told
-                .wait(outcome)
-                .unwrap_or_else(PoisonError::into_inner);
+            state.parked = true;
+            state = self.told.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
