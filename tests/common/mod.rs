@@ -1,6 +1,7 @@
 //! What the tests of the C interface share.
 #![allow(dead_code)]
 
+pub(crate) mod consul;
 pub(crate) mod header;
 
 use std::fs;
