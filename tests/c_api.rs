@@ -1,4 +1,5 @@
 //! C and C++ programs against the shared library and a real Consul.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
 
 mod common;
 
