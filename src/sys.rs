@@ -14,3 +14,22 @@ pub(crate) fn boot_time_ns() -> u64 {
         .saturating_mul(1_000_000_000)
         .saturating_add(nanos.unwrap_or(0))
 }
+
+/// Connected, and nothing to read: neither the end of the connection nor bytes that nobody asked
+/// for.
+pub(crate) fn is_quiet(socket: &std::net::TcpStream) -> bool {
+    use std::os::fd::AsRawFd as _;
+    let mut byte = 0_u8;
+    // SAFETY: the descriptor is open for as long as `socket` is borrowed, and `byte` is one
+    // writable byte.
+    let read = unsafe {
+        let buffer = (&raw mut byte).cast();
+        libc::recv(
+            socket.as_raw_fd(),
+            buffer,
+            1,
+            libc::MSG_PEEK | libc::MSG_DONTWAIT,
+        )
+    };
+    read < 0 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock
+}

@@ -1,0 +1,309 @@
+//! The connection against small servers that misbehave in one way each.
+
+use super::*;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+fn endpoint(port: u16) -> Endpoint {
+    Endpoint {
+        host: "127.0.0.1".to_owned(),
+        port,
+        token: Some(Secret("hunter2".to_owned())),
+        connect_timeout: Duration::from_secs(2),
+    }
+}
+
+fn get(target: &str) -> HttpRequest {
+    HttpRequest {
+        method: Method::Get,
+        target: target.to_owned(),
+        body: None,
+    }
+}
+
+fn put(body: &[u8]) -> HttpRequest {
+    HttpRequest {
+        method: Method::Put,
+        target: "/v1/txn".to_owned(),
+        body: Some(body.to_vec()),
+    }
+}
+
+fn soon() -> Time {
+    Time::now() + Duration::from_secs(10)
+}
+
+/// Serves connections one after the other with `serve`.
+fn server(serve: impl Fn(usize, TcpStream) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for (number, socket) in listener.incoming().enumerate() {
+            serve(number, socket.unwrap());
+        }
+    });
+    port
+}
+
+/// Reads one request: its head, and its body by its Content-Length.
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+    let length = head
+        .lines()
+        .find_map(|line| {
+            line.to_lowercase()
+                .strip_prefix("content-length: ")
+                .map(str::to_owned)
+        })
+        .map_or(0, |length| length.trim().parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    Some((head, body))
+}
+
+/// Answers every request on a connection with `reply`.
+fn answering(reply: &'static str, seen: mpsc::Sender<(usize, String, Vec<u8>)>) -> u16 {
+    server(move |number, socket| {
+        let mut reader = BufReader::new(socket);
+        while let Some((head, body)) = read_request(&mut reader) {
+            let _ = seen.send((number, head, body));
+            reader.get_mut().write_all(reply.as_bytes()).unwrap();
+        }
+    })
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nX-Consul-Index: 42\r\nContent-Length: 4\r\n\r\ntrue";
+
+#[test]
+fn one_connection_serves_many_requests() {
+    let (seen, requests) = mpsc::channel();
+    let mut wire = Wire::new(&endpoint(answering(OK, seen)));
+    assert!(!wire.is_open());
+    for _ in 0..3 {
+        let before = Time::now();
+        let exchange = wire.perform(&put(b"[]"), soon(), &Interrupt::default());
+        let expected = HttpReply {
+            status: 200,
+            index: Some(42),
+            body: b"true".to_vec(),
+        };
+        assert_eq!(exchange.result, Ok(expected));
+        assert!(exchange.sent.unwrap() >= before && exchange.sent.unwrap() <= Time::now());
+        assert!(wire.is_open());
+    }
+    for _ in 0..3 {
+        let (connection, head, body) = requests.recv().unwrap();
+        assert_eq!(connection, 0);
+        assert!(head.starts_with("PUT /v1/txn HTTP/1.1\r\n"), "{head}");
+        let head = head.to_lowercase();
+        assert!(head.contains("\r\nx-consul-token: hunter2\r\n"), "{head}");
+        assert!(head.contains("\r\nuser-agent: libconsul_lock/"), "{head}");
+        assert!(
+            !head.contains("accept-encoding") && !head.contains("transfer-encoding"),
+            "{head}"
+        );
+        assert_eq!(body, b"[]");
+    }
+}
+
+#[test]
+fn a_put_without_a_body_has_a_length_all_the_same() {
+    let (seen, requests) = mpsc::channel();
+    let mut wire = Wire::new(&endpoint(answering(OK, seen)));
+    wire.perform(&put(b""), soon(), &Interrupt::default())
+        .result
+        .unwrap();
+    let (_, head, _) = requests.recv().unwrap();
+    assert!(
+        head.to_lowercase().contains("\r\ncontent-length: 0\r\n"),
+        "{head}"
+    );
+}
+
+#[test]
+fn a_large_body_arrives_whole() {
+    let (seen, requests) = mpsc::channel();
+    let mut wire = Wire::new(&endpoint(answering(OK, seen)));
+    let body: Vec<u8> = (0..520_000_u32).map(|i| (i % 251) as u8).collect();
+    wire.perform(&put(&body), soon(), &Interrupt::default())
+        .result
+        .unwrap();
+    assert_eq!(requests.recv().unwrap().2, body);
+}
+
+#[test]
+fn errors_and_redirects_are_replies() {
+    for (reply, status, body) in [
+        (
+            "HTTP/1.1 500 X\r\nContent-Length: 17\r\n\r\nNo cluster leader",
+            500,
+            "No cluster leader",
+        ),
+        (
+            "HTTP/1.1 301 X\r\nLocation: /v1/x\r\nContent-Length: 0\r\n\r\n",
+            301,
+            "",
+        ),
+        ("HTTP/1.1 404 X\r\nContent-Length: 0\r\n\r\n", 404, ""),
+        (
+            "HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+            200,
+            "abcde",
+        ),
+    ] {
+        let mut wire = Wire::new(&endpoint(answering(reply, mpsc::channel().0)));
+        for _ in 0..2 {
+            let exchange = wire.perform(&get("/v1/kv/k"), soon(), &Interrupt::default());
+            let expected = HttpReply {
+                status,
+                index: None,
+                body: body.as_bytes().to_vec(),
+            };
+            assert_eq!(exchange.result, Ok(expected));
+        }
+    }
+}
+
+#[test]
+fn a_refused_connection_is_not_sent() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let mut wire = Wire::new(&endpoint(port));
+    let exchange = wire.perform(&put(b"[]"), soon(), &Interrupt::default());
+    assert_eq!(exchange.sent, None);
+    assert!(
+        matches!(exchange.result, Err(Failure::NotSent(_))),
+        "{exchange:?}"
+    );
+}
+
+#[test]
+fn an_answer_that_is_cut_off_is_unknown() {
+    for half in [
+        "",
+        "HTTP/1.1 200 OK\r\nConte",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ntrue",
+    ] {
+        let port = server(move |_, socket| {
+            let mut reader = BufReader::new(socket);
+            let _ = read_request(&mut reader);
+            reader.get_mut().write_all(half.as_bytes()).unwrap();
+        });
+        let mut wire = Wire::new(&endpoint(port));
+        let exchange = wire.perform(&put(b"[]"), soon(), &Interrupt::default());
+        assert!(exchange.sent.is_some());
+        assert!(
+            matches!(exchange.result, Err(Failure::Unknown(_))),
+            "{half:?}: {exchange:?}"
+        );
+        assert!(!wire.is_open());
+    }
+}
+
+#[test]
+fn silence_ends_at_the_deadline_and_not_before() {
+    let port = server(|_, socket| {
+        let mut reader = BufReader::new(socket);
+        while read_request(&mut reader).is_some() {}
+    });
+    let mut wire = Wire::new(&endpoint(port));
+    for ms in [300, 30] {
+        let begun = Instant::now();
+        let by = Time::now() + Duration::from_millis(ms);
+        let exchange = wire.perform(&get("/v1/kv/k"), by, &Interrupt::default());
+        assert!(
+            matches!(exchange.result, Err(Failure::Unknown(ref why)) if why == "no answer in time")
+        );
+        let took = begun.elapsed();
+        assert!(
+            took >= Duration::from_millis(ms) && took < Duration::from_secs(5),
+            "{took:?}"
+        );
+        assert!(!wire.is_open());
+    }
+}
+
+#[test]
+fn another_thread_ends_a_request_at_once() {
+    let (reached, waiting) = mpsc::channel();
+    let port = server(move |_, socket| {
+        let mut reader = BufReader::new(socket);
+        while read_request(&mut reader).is_some() {
+            reached.send(()).unwrap();
+        }
+    });
+    let mut wire = Wire::new(&endpoint(port));
+    let interrupt = Interrupt::default();
+    let begun = Instant::now();
+    let exchange = thread::scope(|scope| {
+        let interrupt = &interrupt;
+        scope.spawn(move || {
+            waiting.recv().unwrap();
+            interrupt.end();
+        });
+        wire.perform(&get("/v1/kv/k?index=1&wait=60s"), soon(), interrupt)
+    });
+    assert!(matches!(exchange.result, Err(Failure::Unknown(ref why)) if why == "interrupted"));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    // Sticky: an exchange that has not begun does not begin.
+    let exchange = wire.perform(&get("/v1/kv/k"), soon(), &interrupt);
+    assert!(
+        matches!(exchange.result, Err(Failure::NotSent(_))),
+        "{exchange:?}"
+    );
+    assert_eq!(exchange.sent, None);
+}
+
+#[test]
+fn an_interrupt_that_comes_too_late_ends_nothing() {
+    let mut wire = Wire::new(&endpoint(answering(OK, mpsc::channel().0)));
+    let interrupt = Interrupt::default();
+    wire.perform(&get("/"), soon(), &interrupt).result.unwrap();
+    interrupt.end();
+    assert!(wire.is_open());
+    wire.perform(&get("/"), soon(), &Interrupt::default())
+        .result
+        .unwrap();
+}
+
+#[test]
+fn a_connection_that_died_idle_is_seen_before_it_is_used() {
+    let port = server(|_, socket| {
+        let mut reader = BufReader::new(socket);
+        let _ = read_request(&mut reader);
+        reader.get_mut().write_all(OK.as_bytes()).unwrap();
+    });
+    let mut wire = Wire::new(&endpoint(port));
+    wire.perform(&get("/"), soon(), &Interrupt::default())
+        .result
+        .unwrap();
+    let begun = Instant::now();
+    while wire.is_open() {
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_token_that_is_no_header_is_refused_and_not_shown() {
+    let mut endpoint = endpoint(answering(OK, mpsc::channel().0));
+    endpoint.token = Some(Secret("hunter2\r\nX-Evil: 1".to_owned()));
+    let mut wire = Wire::new(&endpoint);
+    let exchange = wire.perform(&get("/"), soon(), &Interrupt::default());
+    assert!(
+        matches!(exchange.result, Err(Failure::NotSent(_))),
+        "{exchange:?}"
+    );
+    assert!(!format!("{exchange:?} {wire:?} {endpoint:?}").contains("hunter2"));
+}

@@ -1,0 +1,334 @@
+//! THE classification: what an HTTP reply, or the lack of one, means to the algorithm.
+//!
+//! Statuses are not enough. A transaction answers 409 for a held lock, a lock-delay, a dead
+//! session and missing rights alike; a validation error is a 500 like a lost leader; and of the
+//! 500s some were surely not applied and some may have been (measured on 1.8.7, and read from the
+//! sources of newer servers). So bodies and texts are compared, and a text that we do not know is
+//! never taken for success, and never for "held".
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value as Json;
+
+use super::http::{Failure, HttpReply};
+use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, SessionRow, Value};
+use crate::error::{Error, Status};
+
+/// Texts of answers that were surely not applied. A server that has no leader, or cannot reach it,
+/// or will not serve us now.
+const NOT_APPLIED: [&str; 9] = [
+    "No cluster leader",
+    "No path to datacenter",
+    "No known Consul servers",
+    "Not ready to serve consistent reads",
+    "rpc error getting client",
+    "failed to get conn",
+    "rate limit",
+    "too many concurrent connections",
+    "rate limiting",
+];
+
+/// Makes an answer, or a fault, out of what came back.
+pub(crate) fn verdict(
+    request: &Request,
+    result: Result<HttpReply, Failure>,
+) -> Result<Answer, Fault> {
+    let reply = match result {
+        Ok(reply) => reply,
+        Err(Failure::NotSent(why)) => return Err(Fault::NotApplied(unreachable(request, &why))),
+        Err(Failure::Unknown(why)) => {
+            let error = unreachable(request, &why);
+            // Reading changes nothing: a read without an answer was not "maybe applied".
+            return Err(if reads(request) {
+                Fault::NotApplied(error)
+            } else {
+                Fault::Unknown(error)
+            });
+        }
+    };
+    match (reply.status, request) {
+        (200, _) => success(request, &reply),
+        (404, Request::Read { .. } | Request::Watch { .. }) => row(request, &reply, None),
+        (404, Request::RenewSession { .. }) if text(&reply).contains("not found") => Err(
+            Fault::SessionGone(said(request, &reply, Status::Unavailable)),
+        ),
+        (409, Request::Lock { .. } | Request::Unlock { .. }) => refused(request, &reply),
+        // The name of a holder is an extra. Without the right to read it, it is just missing.
+        (403, Request::DescribeSession { .. }) => Ok(Answer::Described(None)),
+        _ => Err(failed(request, &reply)),
+    }
+}
+
+/// 200: success only if the body says what it must say.
+fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
+    let unexpected = || Fault::Final(unexpected(request, reply));
+    let json = || serde_json::from_slice::<Json>(&reply.body).map_err(|_| unexpected());
+    match request {
+        Request::CreateSession { .. } => match json()?.get("ID").and_then(Json::as_str) {
+            Some(id) if is_id(id) => Ok(Answer::Created(SessionId(id.into()))),
+            _ => Err(unexpected()),
+        },
+        Request::FindSession { name } => {
+            let sessions = json()?;
+            let sessions = sessions.as_array().ok_or_else(unexpected)?;
+            let found = sessions.iter().find(|s| member(s, "Name") == Some(name));
+            match found.map(|s| member(s, "ID")) {
+                None => Ok(Answer::Found(None)),
+                Some(Some(id)) if is_id(id) => Ok(Answer::Found(Some(SessionId(id.into())))),
+                Some(_) => Err(unexpected()),
+            }
+        }
+        Request::RenewSession { session } => {
+            let json = json()?;
+            let first = json.as_array().and_then(|rows| rows.first());
+            match first.and_then(|row| member(row, "ID")) {
+                Some(id) if id == &*session.0 => Ok(Answer::Renewed),
+                _ => Err(unexpected()),
+            }
+        }
+        Request::DestroySession { .. } => match text(reply).trim() {
+            "true" => Ok(Answer::Destroyed),
+            _ => Err(unexpected()),
+        },
+        Request::DescribeSession { .. } => {
+            let json = json()?;
+            let rows = json.as_array().ok_or_else(unexpected)?;
+            Ok(Answer::Described(rows.first().and_then(|row| {
+                let name = member(row, "Name")?.to_owned();
+                let node = member(row, "Node")?.to_owned();
+                Some(SessionRow { name, node })
+            })))
+        }
+        Request::Lock { key, session, .. } => {
+            let json = json()?;
+            let kv = json
+                .get("Results")
+                .and_then(|r| r.get(0))
+                .and_then(|r| r.get("KV"));
+            let kv = kv.ok_or_else(unexpected)?;
+            let ours = member(kv, "Key") == Some(key) && member(kv, "Session") == Some(&session.0);
+            match kv.get("ModifyIndex").and_then(Json::as_u64) {
+                Some(index) if ours && index > 0 => Ok(Answer::Locked { index }),
+                _ => Err(unexpected()),
+            }
+        }
+        Request::Unlock { .. } => {
+            let json = json()?;
+            // check-session answers with the row, delete with none; no error is the success.
+            match (json.get("Results"), json.get("Errors")) {
+                (Some(Json::Array(_)), Some(Json::Null)) => Ok(Answer::Unlocked),
+                _ => Err(unexpected()),
+            }
+        }
+        Request::Read { .. } | Request::Watch { .. } => {
+            let json = json()?;
+            let key_row = json.get(0).and_then(key_row).ok_or_else(unexpected)?;
+            row(request, reply, Some(key_row))
+        }
+    }
+}
+
+fn row(request: &Request, reply: &HttpReply, row: Option<KeyRow>) -> Result<Answer, Fault> {
+    match reply.index {
+        Some(index) => Ok(Answer::Row { row, index }),
+        // A 404 without an index is not from the KV store: a proxy, or another server.
+        None => Err(Fault::Final(unexpected(request, reply))),
+    }
+}
+
+fn key_row(json: &Json) -> Option<KeyRow> {
+    let value = match json.get("Value")? {
+        Json::Null => Vec::new(),
+        Json::String(base64) => BASE64.decode(base64).ok()?,
+        _ => return None,
+    };
+    Some(KeyRow {
+        session: member(json, "Session")
+            .filter(|id| !id.is_empty())
+            .map(|id| SessionId(id.into())),
+        create_index: json.get("CreateIndex")?.as_u64()?,
+        modify_index: json.get("ModifyIndex")?.as_u64()?,
+        value: Value(value.into()),
+    })
+}
+
+/// 409: a transaction was rolled back. Every error of it must be one that we know.
+fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
+    let json: Option<Json> = serde_json::from_slice(&reply.body).ok();
+    let errors = json
+        .as_ref()
+        .and_then(|json| json.get("Errors"))
+        .and_then(Json::as_array);
+    let Some(whats) = errors.map(|errors| errors.iter().filter_map(|e| member(e, "What"))) else {
+        return Err(Fault::Final(unexpected(request, reply)));
+    };
+    let whats: Vec<&str> = whats.collect();
+    let any = |part: &str| whats.iter().any(|what| what.contains(part));
+    let all = |part: &[&str]| {
+        !whats.is_empty()
+            && whats
+                .iter()
+                .all(|what| part.iter().any(|part| what.contains(part)))
+    };
+    let said = |status| told(request, reply, status, &whats.join("; "));
+    if any("Permission denied") || any("ACL not found") {
+        return Err(Fault::Final(denied(request, reply, &whats.join("; "))));
+    }
+    match request {
+        Request::Lock { .. } if all(&["lock is already held"]) => Ok(Answer::Held),
+        Request::Lock { .. } if all(&["due to lock delay"]) => Ok(Answer::Delayed),
+        Request::Lock { .. } if all(&["invalid session"]) => {
+            Err(Fault::SessionGone(said(Status::Unavailable)))
+        }
+        Request::Unlock { .. } if all(&["failed session check", "failed to check session"]) => {
+            Ok(Answer::NotOurs)
+        }
+        _ if NOT_APPLIED.iter().any(|text| any(text)) => {
+            Err(Fault::NotApplied(said(Status::Unavailable)))
+        }
+        _ => Err(Fault::Final(said(Status::Rejected))),
+    }
+}
+
+/// Any other status.
+fn failed(request: &Request, reply: &HttpReply) -> Fault {
+    let text = text(reply);
+    let has = |part: &str| text.contains(part);
+    if reply.status == 403 || has("Permission denied") || has("ACL not found") {
+        return Fault::Final(denied(request, reply, &text));
+    }
+    if reply.status == 429 || reply.status == 503 || NOT_APPLIED.iter().any(|part| has(part)) {
+        return Fault::NotApplied(said(request, reply, Status::Unavailable));
+    }
+    if has("invalid session") {
+        return Fault::SessionGone(said(request, reply, Status::Unavailable));
+    }
+    if reply.status < 500 || INVALID.iter().any(|part| has(part)) {
+        return Fault::Final(said(request, reply, Status::Rejected));
+    }
+    // "leadership lost while committing log", "rpc error making call: EOF", "i/o deadline
+    // reached", and whatever a newer server may say: it may have been applied.
+    let error = said(request, reply, Status::Unavailable);
+    if reads(request) {
+        Fault::NotApplied(error)
+    } else {
+        Fault::Unknown(error)
+    }
+}
+
+/// Texts of 500s that refuse the request itself.
+const INVALID: [&str; 7] = [
+    "Invalid Session TTL",
+    "Invalid Behavior setting",
+    "invalid key name",
+    "Missing node registration",
+    "Missing check",
+    "cross datacenter lock must be created",
+    "UUID must be",
+];
+
+fn reads(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::FindSession { .. }
+            | Request::DescribeSession { .. }
+            | Request::Read { .. }
+            | Request::Watch { .. }
+    )
+}
+
+/// A session's id goes into paths: only what Consul makes, a UUID, is taken for one.
+fn is_id(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
+fn member<'a>(json: &'a Json, name: &str) -> Option<&'a str> {
+    json.get(name)?.as_str()
+}
+
+fn text(reply: &HttpReply) -> String {
+    String::from_utf8_lossy(&reply.body).into_owned()
+}
+
+/// One line of at most 200 characters.
+fn one_line(text: &str) -> String {
+    let line: String = text
+        .trim()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(200)
+        .collect();
+    if line.is_empty() {
+        "(no text)".to_owned()
+    } else {
+        line
+    }
+}
+
+fn name(request: &Request) -> &'static str {
+    match request {
+        Request::CreateSession { .. } => "PUT /v1/session/create",
+        Request::FindSession { .. } => "GET /v1/session/list",
+        Request::RenewSession { .. } => "PUT /v1/session/renew",
+        Request::DestroySession { .. } => "PUT /v1/session/destroy",
+        Request::DescribeSession { .. } => "GET /v1/session/info",
+        Request::Lock { .. } | Request::Unlock { .. } => "PUT /v1/txn",
+        Request::Read { .. } | Request::Watch { .. } => "GET /v1/kv",
+    }
+}
+
+fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Error {
+    let (name, code, line) = (name(request), reply.status, one_line(text));
+    let moved = if (300..400).contains(&code) {
+        " (a redirect is never followed)"
+    } else {
+        ""
+    };
+    Error::new(
+        status,
+        format!("{name} answered HTTP {code}: {line}{moved}"),
+    )
+    .with_http(code)
+}
+
+fn said(request: &Request, reply: &HttpReply, status: Status) -> Error {
+    told(request, reply, status, &text(reply))
+}
+
+fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
+    let policy = match request {
+        Request::CreateSession { .. }
+        | Request::RenewSession { .. }
+        | Request::DestroySession { .. } => "session_prefix \"\" { policy = \"write\" }",
+        Request::FindSession { .. } | Request::DescribeSession { .. } => {
+            "session_prefix \"\" { policy = \"read\" }"
+        }
+        Request::Lock { .. } | Request::Unlock { .. } => {
+            "key_prefix \"…\" { policy = \"write\" } for the lock's key"
+        }
+        Request::Read { .. } | Request::Watch { .. } => {
+            "key_prefix \"…\" { policy = \"read\" } for the lock's key"
+        }
+    };
+    let mut error = told(request, reply, Status::Denied, text);
+    error
+        .message
+        .push_str(&format!("; the token (CONSUL_HTTP_TOKEN) needs {policy}"));
+    error
+}
+
+/// A 200 that says nothing we know. Its body is not shown: it may carry stored values.
+fn unexpected(request: &Request, reply: &HttpReply) -> Error {
+    let text = format!(
+        "an answer of {} bytes that is not Consul's",
+        reply.body.len()
+    );
+    told(request, reply, Status::Rejected, &text)
+}
+
+fn unreachable(request: &Request, why: &str) -> Error {
+    Error::new(Status::Unavailable, format!("{}: {why}", name(request)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,459 @@
+//! Replies of a real Consul 1.8.7 (and texts of newer servers), and what each must mean.
+
+use super::*;
+use crate::core::messages::Key;
+use std::time::Duration;
+
+const SID: &str = "0e5c1fbd-0b6a-61a5-e0f6-d4a5a0f1b2c3";
+
+fn sid() -> SessionId {
+    SessionId(SID.into())
+}
+fn key() -> Key {
+    "k".into()
+}
+fn create() -> Request {
+    Request::CreateSession {
+        name: "ours".into(),
+        ttl: Duration::from_secs(10),
+    }
+}
+fn find() -> Request {
+    Request::FindSession {
+        name: "ours".into(),
+    }
+}
+fn renew() -> Request {
+    Request::RenewSession { session: sid() }
+}
+fn destroy() -> Request {
+    Request::DestroySession { session: sid() }
+}
+fn describe() -> Request {
+    Request::DescribeSession { session: sid() }
+}
+fn lock() -> Request {
+    Request::Lock {
+        key: key(),
+        value: Value(b"hunter2".to_vec().into()),
+        session: sid(),
+    }
+}
+fn unlock() -> Request {
+    Request::Unlock {
+        key: key(),
+        session: sid(),
+    }
+}
+fn read() -> Request {
+    Request::Read {
+        key: key(),
+        consistent: true,
+    }
+}
+fn watch() -> Request {
+    Request::Watch {
+        key: key(),
+        index: 5,
+        wait: Duration::from_secs(1),
+    }
+}
+fn every() -> [Request; 9] {
+    [
+        create(),
+        find(),
+        renew(),
+        destroy(),
+        describe(),
+        lock(),
+        unlock(),
+        read(),
+        watch(),
+    ]
+}
+
+fn reply(status: u16, body: &str) -> HttpReply {
+    HttpReply {
+        status,
+        index: None,
+        body: body.as_bytes().to_vec(),
+    }
+}
+
+fn judge(request: &Request, status: u16, body: &str) -> Result<Answer, Fault> {
+    verdict(request, Ok(reply(status, body)))
+}
+
+fn errors(whats: &[&str]) -> String {
+    let errors: Vec<Json> = whats
+        .iter()
+        .map(|w| serde_json::json!({"OpIndex": 0, "What": w}))
+        .collect();
+    serde_json::json!({"Results": null, "Errors": errors}).to_string()
+}
+
+/// The class, and the status in it.
+fn class(result: Result<Answer, Fault>) -> (&'static str, Status) {
+    match result {
+        Ok(answer) => panic!("an answer: {answer:?}"),
+        Err(Fault::NotApplied(e)) => ("not applied", e.status),
+        Err(Fault::Unknown(e)) => ("unknown", e.status),
+        Err(Fault::SessionGone(e)) => ("session gone", e.status),
+        Err(Fault::Final(e)) => ("final", e.status),
+    }
+}
+
+#[test]
+fn answers() {
+    let locked = format!(
+        r#"{{"Results":[{{"KV":{{"LockIndex":1,"Key":"k","Flags":3304740253564472344,"Value":null,"Session":"{SID}","CreateIndex":17,"ModifyIndex":19}}}}],"Errors":null}}"#
+    );
+    assert_eq!(
+        judge(&lock(), 200, &locked),
+        Ok(Answer::Locked { index: 19 })
+    );
+    let held = r#"{"Results":null,"Errors":[{"OpIndex":0,"What":"failed to lock key \"k\", lock is already held"}]}"#;
+    assert_eq!(judge(&lock(), 409, held), Ok(Answer::Held));
+    let delayed = r#"{"Results":null,"Errors":[{"OpIndex":0,"What":"failed to lock key \"k\" due to lock delay"}]}"#;
+    assert_eq!(judge(&lock(), 409, delayed), Ok(Answer::Delayed));
+    let unlocked = format!(
+        r#"{{"Results":[{{"KV":{{"LockIndex":1,"Key":"k","Flags":0,"Value":null,"Session":"{SID}","CreateIndex":17,"ModifyIndex":17}}}}],"Errors":null}}"#
+    );
+    assert_eq!(judge(&unlock(), 200, &unlocked), Ok(Answer::Unlocked));
+    for gone in [
+        r#"failed session check for key "k", current session "other" != "ours""#,
+        r#"failed to check session, key "k" doesn't exist"#,
+    ] {
+        assert_eq!(judge(&unlock(), 409, &errors(&[gone])), Ok(Answer::NotOurs));
+    }
+    let created = format!("{{\n    \"ID\": \"{SID}\"\n}}\n");
+    assert_eq!(judge(&create(), 200, &created), Ok(Answer::Created(sid())));
+    let list = format!(r#"[{{"ID":"x","Name":"other"}},{{"ID":"{SID}","Name":"ours"}}]"#);
+    assert_eq!(judge(&find(), 200, &list), Ok(Answer::Found(Some(sid()))));
+    assert_eq!(judge(&find(), 200, "[]"), Ok(Answer::Found(None)));
+    assert_eq!(
+        judge(&renew(), 200, &format!(r#"[{{"ID":"{SID}"}}]"#)),
+        Ok(Answer::Renewed)
+    );
+    assert_eq!(judge(&destroy(), 200, "true\n"), Ok(Answer::Destroyed));
+    let info = format!(r#"[{{"ID":"{SID}","Name":"ours","Node":"n1"}}]"#);
+    let row = SessionRow {
+        name: "ours".to_owned(),
+        node: "n1".to_owned(),
+    };
+    assert_eq!(
+        judge(&describe(), 200, &info),
+        Ok(Answer::Described(Some(row)))
+    );
+    assert_eq!(judge(&describe(), 200, "[]"), Ok(Answer::Described(None)));
+    assert_eq!(
+        judge(&describe(), 403, "Permission denied"),
+        Ok(Answer::Described(None))
+    );
+}
+
+#[test]
+fn rows() {
+    let row = |session: &str, value: &str| {
+        format!(
+            r#"[{{"LockIndex":1,"Key":"k","Flags":0,"Value":{value}{session},"CreateIndex":3,"ModifyIndex":4}}]"#
+        )
+    };
+    let with_index = |status, body: &str| HttpReply {
+        index: Some(9),
+        ..reply(status, body)
+    };
+    let key_row = |session: Option<SessionId>, value: &[u8]| KeyRow {
+        session,
+        create_index: 3,
+        modify_index: 4,
+        value: Value(value.to_vec().into()),
+    };
+    for request in [read(), watch()] {
+        let judge = |reply| verdict(&request, Ok(reply));
+        let held = row(&format!(r#","Session":"{SID}""#), r#""aGk=""#);
+        let expected = Answer::Row {
+            row: Some(key_row(Some(sid()), b"hi")),
+            index: 9,
+        };
+        assert_eq!(judge(with_index(200, &held)), Ok(expected));
+        let free = Answer::Row {
+            row: Some(key_row(None, b"")),
+            index: 9,
+        };
+        assert_eq!(judge(with_index(200, &row("", "null"))), Ok(free));
+        assert_eq!(
+            judge(with_index(404, "")),
+            Ok(Answer::Row {
+                row: None,
+                index: 9
+            })
+        );
+        // Not from Consul's KV store.
+        assert_eq!(
+            class(judge(reply(404, "404 page not found"))),
+            ("final", Status::Rejected)
+        );
+        assert_eq!(class(judge(reply(200, &held))), ("final", Status::Rejected));
+        let broken = row("", r#""not base64!""#);
+        assert_eq!(
+            class(judge(with_index(200, &broken))),
+            ("final", Status::Rejected)
+        );
+    }
+}
+
+#[test]
+fn surely_not_applied() {
+    for text in [
+        "No cluster leader",
+        "No path to datacenter",
+        "No known Consul servers",
+        "Not ready to serve consistent reads",
+        "rpc error getting client: failed to get conn: dial tcp 127.0.0.1:8300: connect: connection refused",
+        "rpc error getting client: failed to get conn: rpc error: lead thread didn't get connection",
+    ] {
+        for request in every() {
+            assert_eq!(
+                class(judge(&request, 500, text)),
+                ("not applied", Status::Unavailable)
+            );
+        }
+    }
+    for (status, text) in [
+        (
+            429,
+            "Your IP is issuing too many concurrent connections, please rate limit your calls\n",
+        ),
+        (
+            429,
+            "rate limit exceeded, try again later or against a different server",
+        ),
+        (
+            503,
+            "rate limit exceeded for operation that can only be performed by the leader, try again later",
+        ),
+        (503, ""),
+    ] {
+        for request in every() {
+            assert_eq!(
+                class(judge(&request, status, text)),
+                ("not applied", Status::Unavailable)
+            );
+        }
+    }
+    for request in every() {
+        let refused = Err(Failure::NotSent("connection refused".to_owned()));
+        assert_eq!(
+            class(verdict(&request, refused)),
+            ("not applied", Status::Unavailable)
+        );
+    }
+}
+
+#[test]
+fn perhaps_applied() {
+    for request in every() {
+        // A read that failed was not "maybe applied".
+        let expected = if reads(&request) {
+            "not applied"
+        } else {
+            "unknown"
+        };
+        for text in [
+            "leadership lost while committing log",
+            "rpc error making call: EOF",
+            "rpc error making call: rpc error making call: i/o deadline reached",
+            "raft is already shutdown",
+            "connection is shut down",
+            "something that no Consul has said so far",
+            "",
+        ] {
+            assert_eq!(
+                class(judge(&request, 500, text)),
+                (expected, Status::Unavailable),
+                "{text}"
+            );
+        }
+        let lost = Err(Failure::Unknown("no answer in time".to_owned()));
+        assert_eq!(
+            class(verdict(&request, lost)),
+            (expected, Status::Unavailable)
+        );
+    }
+}
+
+#[test]
+fn rights() {
+    for request in every() {
+        if matches!(request, Request::DescribeSession { .. }) {
+            continue;
+        }
+        for text in [
+            "Permission denied",
+            "ACL not found",
+            "Permission denied: token with AccessorID '5' lacks permission 'key:write' on \"k\"",
+        ] {
+            assert_eq!(class(judge(&request, 403, text)), ("final", Status::Denied));
+        }
+    }
+    for request in [lock(), unlock()] {
+        let body = errors(&["Permission denied", "Permission denied"]);
+        assert_eq!(
+            class(judge(&request, 409, &body)),
+            ("final", Status::Denied)
+        );
+    }
+    let Err(Fault::Final(error)) = judge(&lock(), 403, "Permission denied") else {
+        panic!()
+    };
+    assert!(error.message.contains("policy = \"write\""), "{error}");
+}
+
+#[test]
+fn sessions_that_are_gone() {
+    let text = format!("invalid session \"{SID}\"");
+    assert_eq!(
+        class(judge(&lock(), 409, &errors(&[&text]))).0,
+        "session gone"
+    );
+    assert_eq!(class(judge(&lock(), 500, &text)).0, "session gone");
+    assert_eq!(
+        class(judge(
+            &renew(),
+            404,
+            &format!("Session id '{SID}' not found")
+        ))
+        .0,
+        "session gone"
+    );
+    // Not Consul's 404.
+    assert_eq!(
+        class(judge(&renew(), 404, "404 page")),
+        ("final", Status::Rejected)
+    );
+}
+
+#[test]
+fn final_refusals() {
+    for (status, text) in [
+        (301, ""),
+        (400, "Request decode failed: EOF"),
+        (400, "invalid key name, keys should respect the format"),
+        (
+            413,
+            "Request body(600000 bytes) too large, max size: 524288 bytes.",
+        ),
+        (405, "method POST not allowed"),
+        (
+            500,
+            "Invalid Session TTL '9000000000', must be between [10s=24h0m0s]",
+        ),
+        (500, "Missing node registration"),
+        (
+            500,
+            "invalid key name, keys should respect the \"^[a-z]+$\" format.",
+        ),
+    ] {
+        assert_eq!(
+            class(judge(&lock(), status, text)),
+            ("final", Status::Rejected),
+            "{text}"
+        );
+        assert_eq!(
+            class(judge(&create(), status, text)),
+            ("final", Status::Rejected),
+            "{text}"
+        );
+    }
+    // An unknown text in a transaction is an error, never "held"; nor is a mixture.
+    for whats in [
+        &["something new"][..],
+        &[],
+        &["lock is already held", "something new"],
+    ] {
+        assert_eq!(
+            class(judge(&lock(), 409, &errors(whats))),
+            ("final", Status::Rejected)
+        );
+    }
+    assert_eq!(
+        class(judge(&unlock(), 409, &errors(&["lock is already held"]))).0,
+        "final"
+    );
+}
+
+#[test]
+fn a_200_is_not_a_success() {
+    for body in [
+        "",
+        "false",
+        "true",
+        "null",
+        "{}",
+        "[]",
+        "[{}]",
+        "<html>",
+        "{\"Results\":[],\"Errors\":[{}]}",
+    ] {
+        for request in every() {
+            let fine = match request {
+                Request::DestroySession { .. } => body == "true",
+                Request::FindSession { .. } => body == "[]" || body == "[{}]",
+                Request::DescribeSession { .. } => body == "[]" || body == "[{}]",
+                _ => false,
+            };
+            assert_eq!(
+                judge(&request, 200, body).is_ok(),
+                fine,
+                "{request:?} {body}"
+            );
+        }
+    }
+    // Another key or session in the answer is not ours.
+    for (key, session) in [
+        ("other", SID),
+        ("k", "11111111-2222-3333-4444-555555555555"),
+    ] {
+        let body = format!(
+            r#"{{"Results":[{{"KV":{{"Key":"{key}","Session":"{session}","ModifyIndex":19}}}}],"Errors":null}}"#
+        );
+        assert_eq!(class(judge(&lock(), 200, &body)).0, "final");
+    }
+    let evil = r#"{"ID":"../../kv/x?recurse"}"#;
+    assert_eq!(class(judge(&create(), 200, evil)).0, "final");
+}
+
+#[test]
+fn rubbish_is_an_error_and_never_shown() {
+    let mut state = 1_u64;
+    let mut byte = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    for round in 0..5_000 {
+        let body: Vec<u8> = (0..round % 80).map(|_| byte()).collect();
+        for request in [create(), renew(), lock(), unlock(), read(), watch()] {
+            for status in [200, 409] {
+                let reply = HttpReply {
+                    status,
+                    index: Some(3),
+                    body: body.clone(),
+                };
+                assert!(verdict(&request, Ok(reply)).is_err());
+            }
+        }
+    }
+    // What a 200 carries may be a stored value.
+    let Err(fault) = judge(&read(), 200, "[{\"Value\":\"hunter2\"}]") else {
+        panic!()
+    };
+    assert!(!fault.error().message.contains("hunter2"));
+    let long = format!("bad\r\n\x1b[31m{}", "x".repeat(10_000));
+    let Err(fault) = judge(&create(), 400, &long) else {
+        panic!()
+    };
+    assert!(fault.error().message.len() < 300 && !fault.error().message.contains('\n'));
+}
