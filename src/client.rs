@@ -1,31 +1,192 @@
 //! The client: how to reach Consul, and everything that its locks share.
 
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::core::Holder as CoreHolder;
+use crate::clock::Time;
+use crate::consul::encode::Scope;
+use crate::consul::transport::{Endpoint, Secret};
+use crate::core::{Config, Done, Holder as CoreHolder};
+use crate::environment::{Environment, parse_address};
 use crate::error::{Error, Status};
-use crate::options::Options;
+use crate::fork::{self, Generation};
+use crate::options::{ClientSettings, Options};
+use crate::runtime::Runtime;
+use crate::{defaults, sys};
 
 /// A connection setting and the runtime behind it; cheap to clone (reference counted).
+///
+/// A client is configuration: after a fork it works in the child, too, with threads and connections
+/// of the child's own.
 #[derive(Clone, Debug)]
-pub struct Client {}
+pub struct Client(Arc<Inner>);
 
-impl Client {
-    /// Makes a client from the client's options, and the environment for what they leave out.
-    /// Sends nothing.
-    pub fn new(options: Option<&Options>) -> Result<Client, Error> {
-        let _ = options;
-        Err(Error::new(Status::Internal, "not built yet"))
-    }
-    /// Who holds the lock on `key` (put into `lock_key_pattern`), asked of Consul; None: nobody.
-    pub fn holder(&self, key: &str) -> Result<Option<Holder>, Error> {
-        let _ = key;
-        Err(Error::new(Status::Internal, "not built yet"))
+struct Inner {
+    endpoint: Endpoint,
+    scope: Scope,
+    request_timeout: Duration,
+    release_timeout: Duration,
+    /// Made when it is first used in a process. Only touched inside [`fork::shared`].
+    runtime: Mutex<Option<Arc<Runtime>>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("address", &self.endpoint.authority())
+            .field("datacenter", &self.scope.datacenter)
+            .finish_non_exhaustive()
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let runtime = self
+            .runtime
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        leave_parents(runtime);
+    }
+}
+
+/// Drops a runtime, or, in a child after a fork, the parent's without touching anything of it: its
+/// threads do not exist here, and its sockets are the parent's.
+pub(crate) fn leave_parents(runtime: Option<Arc<Runtime>>) {
+    if let Some(runtime) = runtime
+        && !runtime.generation.is_current()
+    {
+        std::mem::forget(runtime);
+    }
+}
+
+impl Client {
+    /// Makes a client from the client's options, and the environment (CONSUL_HTTP_ADDR,
+    /// CONSUL_HTTP_TOKEN) for what they leave out. Sends nothing.
+    ///
+    /// INVALID_OPTION or INVALID_ENVIRONMENT when something is wrong, or asks for what this version
+    /// cannot do.
+    pub fn new(options: Option<&Options>) -> Result<Client, Error> {
+        let settings =
+            options.map_or_else(|| Ok(ClientSettings::default()), Options::client_settings)?;
+        let environment = Environment::read()?;
+        let (source, address, status) = match (settings.address, environment.address) {
+            (Some(address), _) => ("option address", address, Status::InvalidOption),
+            (None, Some(address)) => ("CONSUL_HTTP_ADDR", address, Status::InvalidEnvironment),
+            (None, None) => (
+                "option address",
+                DEFAULT_ADDRESS.to_owned(),
+                Status::InvalidOption,
+            ),
+        };
+        let (host, port) = parse_address(&address)
+            .map_err(|why| Error::new(status, format!("{source}: {why}; it is host:port")))?;
+        let token = settings
+            .token
+            .or(environment.token)
+            .filter(|token| !token.is_empty());
+        if token
+            .as_ref()
+            .is_some_and(|token| !token.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            let message = "the token has characters that cannot be sent (a line break, perhaps)";
+            return Err(Error::new(Status::InvalidOption, message));
+        }
+        let ms = |setting: Option<u64>, default| Duration::from_millis(setting.unwrap_or(default));
+        Ok(Client(Arc::new(Inner {
+            endpoint: Endpoint {
+                host,
+                port,
+                token: token.map(Secret),
+                connect_timeout: ms(settings.connect_timeout_ms, 2_000),
+            },
+            scope: Scope {
+                datacenter: settings.datacenter,
+            },
+            request_timeout: ms(settings.request_timeout_ms, 10_000),
+            release_timeout: ms(settings.release_timeout_ms, 2_000),
+            runtime: Mutex::default(),
+        })))
+    }
+
+    /// Who holds the lock on `key` (put into `lock_key_pattern`), asked of Consul; None: nobody.
+    /// Blocks for two reads, at most `request_timeout_ms`.
+    pub fn holder(&self, key: &str) -> Result<Option<Holder>, Error> {
+        let key = crate::lock::full_key(&defaults::snapshot().lock_key_pattern, key)?;
+        match self.runtime().who(key)? {
+            Done::Holder(holder) => Ok(holder.map(Holder::from)),
+            Done::Ok => Ok(None),
+        }
+    }
+
+    /// This process's runtime.
+    pub(crate) fn runtime(&self) -> Arc<Runtime> {
+        let _inside = fork::shared();
+        let mut runtime = self
+            .0
+            .runtime
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = runtime.as_ref()
+            && runtime.generation.is_current()
+        {
+            return runtime.clone();
+        }
+        let config = Config {
+            address: self.0.endpoint.authority(),
+            identity: identity(),
+            request_timeout: self.0.request_timeout,
+            release_timeout: self.0.release_timeout,
+            seed: sys::random(),
+        };
+        let made = Runtime::new(self.0.endpoint.clone(), self.0.scope.clone(), config);
+        register(&made);
+        leave_parents(runtime.replace(made.clone()));
+        made
+    }
+}
+
+const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
+
+/// `consul_lock PROGRAM@HOST:PID NONCE`: what the names of this process's sessions begin with.
+fn identity() -> String {
+    static NONCE: Mutex<Option<(Generation, u64)>> = Mutex::new(None);
+    let mut nonce = NONCE.lock().unwrap_or_else(PoisonError::into_inner);
+    let generation = Generation::current();
+    let number = match *nonce {
+        Some((made_in, number)) if made_in == generation => number,
+        _ => nonce.insert((generation, sys::random())).1,
+    };
+    let program = std::env::current_exe().ok();
+    let program = program
+        .as_deref()
+        .and_then(|path| path.file_name())
+        .unwrap_or_default();
+    let plain = |text: &str| -> String {
+        let printable = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+        text.chars().map(printable).take(64).collect()
+    };
+    format!(
+        "consul_lock {}@{}:{} {number:016x}",
+        plain(&program.to_string_lossy()),
+        plain(&sys::host_name()),
+        std::process::id()
+    )
+}
+
+/// The runtimes of this process, for [`shutdown`]. Only touched inside [`fork::shared`].
+static RUNTIMES: Mutex<Vec<(Generation, Weak<Runtime>)>> = Mutex::new(Vec::new());
+
+fn register(runtime: &Arc<Runtime>) {
+    let mut runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    // A parent's must not be upgraded here: it might be dropped here.
+    runtimes.retain(|(made_in, weak)| made_in.is_current() && weak.strong_count() > 0);
+    runtimes.push((runtime.generation, Arc::downgrade(runtime)));
+}
+
 /// Who holds a lock.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Holder {
     /// The session's id.
     pub session: String,
@@ -37,6 +198,18 @@ pub struct Holder {
     pub create_index: u64,
     /// What is stored under the key.
     pub value: Vec<u8>,
+}
+
+impl fmt::Debug for Holder {
+    /// Without the value: it is the holder's, and only data.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Holder")
+            .field("session", &self.session)
+            .field("name", &self.name)
+            .field("node", &self.node)
+            .field("create_index", &self.create_index)
+            .finish_non_exhaustive()
+    }
 }
 
 impl From<CoreHolder> for Holder {
@@ -55,6 +228,23 @@ impl From<CoreHolder> for Holder {
 /// waits for releases and undoings under way, at most `timeout`. UNCONFIRMED when some are left.
 /// Clients stay usable, but keep no session warm any more.
 pub fn shutdown(timeout: Duration) -> Result<(), Error> {
-    let _ = timeout;
+    let runtimes: Vec<Arc<Runtime>> = {
+        let _inside = fork::shared();
+        let runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = runtimes.iter().filter(|(made_in, _)| made_in.is_current());
+        current.filter_map(|(_, weak)| weak.upgrade()).collect()
+    };
+    let deadline = Time::now() + timeout;
+    for runtime in &runtimes {
+        runtime.drain();
+    }
+    for runtime in &runtimes {
+        if !runtime.wait_until_idle(deadline) {
+            let message = "Consul did not confirm in time that everything is undone; the library \
+                           goes on while the process lives, and the TTL of each session does the \
+                           rest";
+            return Err(Error::new(Status::Unconfirmed, message));
+        }
+    }
     Ok(())
 }

@@ -1,67 +1,328 @@
 //! A lock, as a safe Rust API.
 
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::client::Client;
+use crate::client::leave_parents;
+use crate::clock::Time;
+use crate::core::messages::{Key, Value};
+use crate::core::{Call, LockId, Patience, Phase, Spec, View};
+use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, Status};
-use crate::options::Options;
+use crate::options::{LockSettings, MAX_VALUE, Options};
+use crate::runtime::{Runtime, Shown};
 
 /// A lock on one key: single use, held by a Consul session with a TTL.
 ///
-/// Every method may be called from any thread at any time.
-#[derive(Debug)]
+/// Every method may be called from any thread at any time. Dropping a held lock releases it, waiting
+/// at most `release_timeout_ms`. In a child after a fork a lock of the parent answers FORKED, and
+/// dropping it only frees memory.
 pub struct Lock {
-    key: Arc<str>,
-    #[allow(dead_code)]
-    client: Client,
+    /// None only while it is dropped.
+    runtime: Option<Arc<Runtime>>,
+    id: LockId,
+    shown: Arc<Shown>,
+    /// The core has heard of it.
+    used: AtomicBool,
+    abandoned: AtomicBool,
+    key: Key,
+    ttl: Duration,
+    patience: Patience,
+    value: Option<Value>,
+    generator: Option<ValueGenerator>,
+}
+
+impl fmt::Debug for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Lock {
     /// Makes a lock on `key` (put into `lock_key_pattern`). Reads options, defaults and, for the
     /// default client, the environment; sends nothing.
     pub fn new(key: &str, options: Option<&Options>) -> Result<Lock, Error> {
-        let _ = (key, options);
-        Err(Error::new(Status::Internal, "not built yet"))
+        let settings =
+            options.map_or_else(|| Ok(LockSettings::default()), Options::lock_settings)?;
+        let defaults = defaults::snapshot();
+        let key = full_key(&defaults.lock_key_pattern, key)?;
+        let client = settings.client.map_or_else(defaults::client, Ok)?;
+        let runtime = client.runtime();
+        let (id, shown) = runtime.new_lock();
+        let seconds = settings
+            .lock_timeout_seconds
+            .unwrap_or(defaults.lock_timeout_seconds);
+        let patience = match settings
+            .acquire_timeout_ms
+            .unwrap_or(defaults.acquire_timeout_ms)
+        {
+            0 => Patience::Once,
+            ms => u64::try_from(ms).map_or(Patience::Forever, |ms| {
+                Patience::For(Duration::from_millis(ms))
+            }),
+        };
+        Ok(Lock {
+            runtime: Some(runtime),
+            id,
+            shown,
+            used: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
+            key,
+            ttl: Duration::from_secs(seconds),
+            patience,
+            value: settings.value.map(|value| Value(value.into())),
+            generator: defaults.value_generator,
+        })
     }
+
     /// Takes the lock. Uses it up, whatever the outcome (a failing value generator excepted).
+    ///
+    /// NOT_ACQUIRED: somebody else had it until the deadline, and the message says who.
     pub fn acquire(&self) -> Result<(), Error> {
-        Err(Error::new(Status::Internal, "not built yet"))
+        self.runtime()?;
+        let value = match &self.value {
+            Some(value) => Some(value.clone()),
+            None if self.view().phase == Phase::New => self.generate()?,
+            None => None,
+        };
+        let Lock {
+            key, ttl, patience, ..
+        } = self;
+        let spec = Spec {
+            key: key.clone(),
+            value,
+            ttl: *ttl,
+            patience: *patience,
+        };
+        self.call(Call::Acquire(spec))
     }
-    /// Gives it back and removes the key.
+
+    /// Gives it back and removes the key. NOT_HELD: there was nothing to give back. LOST: it had been
+    /// lost before. UNCONFIRMED: Consul did not answer within `release_timeout_ms`; a thread of the
+    /// library goes on. A pending acquire is cancelled and undone.
     pub fn release(&self) -> Result<(), Error> {
-        Err(Error::new(Status::Internal, "not built yet"))
+        self.call(Call::Release)
     }
-    /// Ends a pending acquire at once; sticky.
-    pub fn cancel(&self) {}
-    /// Extends the lease by the full TTL.
+
+    /// Ends a pending acquire at once; sticky: one that comes later answers CANCELLED. Does nothing
+    /// to a lock that is held. Never blocks.
+    pub fn cancel(&self) {
+        // The outcome is always that it is done.
+        let _ = self.call(Call::Cancel);
+    }
+
+    /// Extends the lease by the full TTL. LOST: it is not ours any more.
     pub fn renew(&self) -> Result<(), Error> {
-        Err(Error::new(Status::Internal, "not built yet"))
+        self.call(Call::Renew)
     }
-    /// Asks Consul whether it is still ours.
+
+    /// Asks Consul whether it is still ours. LOST: it is not.
     pub fn check(&self) -> Result<(), Error> {
-        Err(Error::new(Status::Internal, "not built yet"))
+        self.call(Call::Check)
     }
+
     /// Local and cheap: held, and the lease has not ended by our own clock.
     pub fn is_held(&self) -> bool {
-        false
+        !self.remaining().is_zero()
     }
+
     /// How much of the lease is left; zero when not held.
     pub fn remaining(&self) -> Duration {
-        Duration::ZERO
+        if self.runtime().is_err() {
+            return Duration::ZERO;
+        }
+        let end = self.view().lease_end;
+        end.map_or(Duration::ZERO, |end| end.since(Time::now()))
     }
+
     /// The fencing token; None before the lock was acquired. It stays readable after the end.
     pub fn fencing_token(&self) -> Option<u64> {
-        None
+        self.runtime().ok()?;
+        self.view().token
     }
+
     /// The full key.
     pub fn key(&self) -> &str {
         &self.key
     }
+
     /// The session that holds (or held) it; None before the lock was acquired.
     pub fn session_id(&self) -> Option<String> {
-        None
+        self.runtime().ok()?;
+        self.view().session.map(|id| id.to_string())
     }
+
     /// Forgets the lock without a request and without blocking: it stays in Consul until its TTL.
-    pub fn abandon(&self) {}
+    /// What is called afterwards answers NOT_HELD.
+    pub fn abandon(&self) {
+        if self.used.load(Ordering::Acquire) && !self.abandoned.swap(true, Ordering::AcqRel) {
+            let _ = self.call(Call::Abandon);
+        }
+    }
+
+    /// The runtime, if it is this process's.
+    fn runtime(&self) -> Result<&Arc<Runtime>, Error> {
+        match &self.runtime {
+            Some(runtime) if runtime.generation.is_current() => Ok(runtime),
+            _ => {
+                let message = format!(
+                    "the lock \"{}\" was made by the parent process, before the fork; make a lock \
+                     of this process's own",
+                    self.key
+                );
+                Err(Error::new(Status::Forked, message))
+            }
+        }
+    }
+
+    fn call(&self, what: Call) -> Result<(), Error> {
+        let runtime = self.runtime()?;
+        self.used.store(true, Ordering::Release);
+        runtime.call(self.id, what).map(drop)
+    }
+
+    /// Never locked in a child after a fork: [`Lock::runtime`] comes first.
+    fn view(&self) -> View {
+        self.shown.view()
+    }
+
+    fn generate(&self) -> Result<Option<Value>, Error> {
+        let Some(generator) = &self.generator else {
+            return Ok(None);
+        };
+        let failed = |why: &str| {
+            let message = format!("could not acquire the lock \"{}\": {why}", self.key);
+            Error::new(Status::ValueFailed, message)
+        };
+        let value = generator().ok_or_else(|| failed("the value generator has no value"))?;
+        if value.len() > MAX_VALUE {
+            return Err(failed(&format!(
+                "the value generator made more than {MAX_VALUE} bytes"
+            )));
+        }
+        Ok(Some(Value(value.into())))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Ok(runtime) = self.runtime() {
+            if !self.used.load(Ordering::Acquire) {
+                runtime.drop_lock(self.id);
+            } else if !self.abandoned.load(Ordering::Acquire) {
+                if self.view().phase == Phase::Held {
+                    // Nobody is left to be told; what Consul does not confirm, the TTL ends.
+                    let _ = self.release();
+                }
+                self.abandon();
+            }
+        }
+        leave_parents(self.runtime.take());
+    }
+}
+
+/// The longest full key, in bytes. Consul has no limit of its own below that of a request.
+const MAX_KEY: usize = 64 << 10;
+
+/// Puts a key into the pattern, and refuses what Consul would change or refuse: the paths of its
+/// HTTP API are cleaned (`//`, `.` and `..` segments, a leading `/` answer with a redirect), and
+/// newer servers validate keys (control characters, outer spaces). `.fifo` is the place of the line
+/// of waiters below a key.
+pub(crate) fn full_key(pattern: &str, key: &str) -> Result<Key, Error> {
+    let full = pattern.replacen("%s", key, 1);
+    let problem = if key.is_empty() {
+        Some("it is empty")
+    } else if full.len() > MAX_KEY {
+        Some("it is longer than 65536 bytes")
+    } else if full.starts_with('/') {
+        Some("it begins with a slash")
+    } else if full.trim() != full || key.trim() != key {
+        Some("it begins or ends with a space")
+    } else if full.chars().any(char::is_control) {
+        Some("it has a control character")
+    } else if full.contains("//") {
+        Some("it has an empty segment (//)")
+    } else if full
+        .split('/')
+        .any(|segment| segment == "." || segment == "..")
+    {
+        Some("it has a segment . or .., which Consul would take for a path")
+    } else if full.split('/').any(|segment| segment == ".fifo") {
+        Some("the segment .fifo is reserved")
+    } else {
+        None
+    };
+    match problem {
+        None => Ok(full.into()),
+        Some(problem) => {
+            let shown: String = full
+                .chars()
+                .flat_map(char::escape_default)
+                .take(80)
+                .collect();
+            let message = format!("the key \"{shown}\" cannot be locked: {problem}");
+            Err(Error::new(Status::InvalidArgument, message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_consul_keeps_as_they_are() {
+        for key in [
+            "a",
+            "a/b",
+            "a/",
+            "a b",
+            "100%",
+            "a?b&c=d#e",
+            "ü/日本",
+            "a+b",
+            "...",
+            ".a",
+            "%s",
+        ] {
+            let full = full_key("locks/ephemeral/%s", key).expect(key);
+            assert_eq!(&*full, format!("locks/ephemeral/{key}"));
+        }
+        assert_eq!(&*full_key("100%/%s/%d", "k").expect("k"), "100%/k/%d");
+    }
+
+    #[test]
+    fn keys_that_it_would_change_or_refuse() {
+        let long = "x".repeat(MAX_KEY);
+        for key in [
+            "",
+            "/a",
+            "a//b",
+            "a//",
+            "./a",
+            "a/./b",
+            "a/../b",
+            "..",
+            "a/.",
+            " a",
+            "a ",
+            "a\n",
+            "a\0b",
+            "\u{85}",
+            "a/.fifo/b",
+            ".fifo",
+            long.as_str(),
+        ] {
+            for pattern in ["%s", "locks/%s"] {
+                let error = full_key(pattern, key).expect_err(key);
+                assert_eq!(error.status, Status::InvalidArgument);
+                assert!(error.message.len() < 300 && !error.message.contains('\n'));
+            }
+        }
+        assert!(full_key("/%s", "a").is_err());
+    }
 }

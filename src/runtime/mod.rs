@@ -1,1 +1,367 @@
 //! Steps the core and performs its actions; decides nothing.
+//!
+//! Whoever has an event (a caller, a worker with an answer, the timer) locks the core, steps it,
+//! unlocks it, and then performs what it said. A caller that waits performs short requests of its
+//! own lock itself, on a connection that is open already: a hop to another thread and back costs a
+//! third of an uncontended cycle (measured). Everything that can take long is a worker's, and the
+//! caller parks.
+
+mod timer;
+mod wires;
+mod workers;
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::clock::{Now, Time};
+use crate::consul::encode::{Scope, encode};
+use crate::consul::http::{Exchange, Failure};
+use crate::consul::transport::{Endpoint, Interrupt, Wire};
+use crate::consul::verdict::verdict;
+use crate::core::messages::{Fault, Key, Request};
+use crate::core::{
+    Action, Call, CallId, Config, Core, Event, Lane, LockId, Outcome, RequestId, View,
+};
+use crate::error::{Error, Status};
+use crate::fork::Generation;
+use timer::Timer;
+use wires::Wires;
+use workers::Workers;
+
+/// Everything that runs for one client in one process.
+#[derive(Debug)]
+pub(crate) struct Runtime {
+    /// The process that it belongs to.
+    pub(crate) generation: Generation,
+    me: Weak<Runtime>,
+    scope: Scope,
+    state: Mutex<State>,
+    idle: Condvar,
+    timer: Timer,
+    workers: Workers,
+    wires: Wires,
+}
+
+/// What only one thread may touch at a time. Never held during I/O.
+#[derive(Debug)]
+struct State {
+    core: Core,
+    /// Who waits for which call.
+    slots: HashMap<CallId, Arc<Slot>>,
+    shown: HashMap<LockId, Arc<Shown>>,
+    flights: HashMap<RequestId, Interrupt>,
+    last_call: u64,
+    last_lock: u64,
+    timer: timer::Schedule,
+    /// How many wait for the core to be idle.
+    idle_watchers: usize,
+    /// The core panicked once: what it knows cannot be trusted.
+    broken: bool,
+}
+
+/// Where a caller waits for its outcome.
+#[derive(Debug, Default)]
+struct Slot {
+    outcome: Mutex<Option<Outcome>>,
+    told: Condvar,
+}
+
+/// A lock's view, for its observers.
+#[derive(Debug, Default)]
+pub(crate) struct Shown(Mutex<View>);
+
+/// A request to perform.
+#[derive(Debug)]
+struct Job {
+    id: RequestId,
+    request: Request,
+    by: Time,
+    lane: Lane,
+    lock: Option<LockId>,
+    interrupt: Interrupt,
+}
+
+/// A panic elsewhere does not make what these mutexes guard invalid; a core that panicked is marked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shown {
+    pub(crate) fn view(&self) -> View {
+        lock(&self.0).clone()
+    }
+}
+
+impl Slot {
+    fn tell(&self, outcome: Outcome) {
+        *lock(&self.outcome) = Some(outcome);
+        self.told.notify_all();
+    }
+
+    fn is_told(&self) -> bool {
+        lock(&self.outcome).is_some()
+    }
+
+    fn wait(&self) -> Outcome {
+        let mut outcome = lock(&self.outcome);
+        loop {
+            if let Some(outcome) = outcome.take() {
+                return outcome;
+            }
+            outcome = self
+                .told
+                .wait(outcome)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+fn defect() -> Error {
+    Error::new(
+        Status::Internal,
+        "a defect of libconsul_lock: its core panicked; please report it",
+    )
+}
+
+impl Runtime {
+    /// Makes no thread and no connection yet.
+    pub(crate) fn new(endpoint: Endpoint, scope: Scope, config: Config) -> Arc<Runtime> {
+        Arc::new_cyclic(|me| Runtime {
+            generation: Generation::current(),
+            me: me.clone(),
+            scope,
+            state: Mutex::new(State {
+                core: Core::new(config),
+                slots: HashMap::new(),
+                shown: HashMap::new(),
+                flights: HashMap::new(),
+                last_call: 0,
+                last_lock: 0,
+                timer: timer::Schedule::default(),
+                idle_watchers: 0,
+                broken: false,
+            }),
+            idle: Condvar::new(),
+            timer: Timer::default(),
+            workers: Workers::default(),
+            wires: Wires::new(endpoint),
+        })
+    }
+
+    /// A lock that the core does not know yet.
+    pub(crate) fn new_lock(&self) -> (LockId, Arc<Shown>) {
+        let mut state = lock(&self.state);
+        state.last_lock += 1;
+        let id = LockId(state.last_lock);
+        let shown = Arc::new(Shown::default());
+        state.shown.insert(id, shown.clone());
+        (id, shown)
+    }
+
+    /// The lock's handle is gone, and the core never heard of it.
+    pub(crate) fn drop_lock(&self, id: LockId) {
+        lock(&self.state).shown.remove(&id);
+    }
+
+    /// Asks the core for something, and waits for the outcome.
+    pub(crate) fn call(&self, id: LockId, what: Call) -> Outcome {
+        self.wait_for(Some(id), |call| Event::Call {
+            lock: id,
+            call,
+            what,
+        })
+    }
+
+    /// Who holds a key.
+    pub(crate) fn who(&self, key: Key) -> Outcome {
+        self.wait_for(None, |call| Event::Who { call, key })
+    }
+
+    /// No session is kept warm from now on.
+    pub(crate) fn drain(&self) {
+        let jobs = self.step(Event::Drain, None);
+        self.hand_over(jobs);
+    }
+
+    /// Waits until nothing is under way and nothing is kept. False: not by the deadline.
+    pub(crate) fn wait_until_idle(&self, deadline: Time) -> bool {
+        let mut state = lock(&self.state);
+        loop {
+            if state.core.is_idle() || state.broken {
+                return state.core.is_idle();
+            }
+            let left = deadline.since(Time::now());
+            if left.is_zero() {
+                return false;
+            }
+            state.idle_watchers += 1;
+            state = self
+                .idle
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            state.idle_watchers -= 1;
+        }
+    }
+
+    fn wait_for(&self, id: Option<LockId>, event: impl FnOnce(CallId) -> Event) -> Outcome {
+        let slot = Arc::new(Slot::default());
+        let call = {
+            let mut state = lock(&self.state);
+            if state.broken {
+                return Err(defect());
+            }
+            state.last_call += 1;
+            let call = CallId(state.last_call);
+            state.slots.insert(call, slot.clone());
+            call
+        };
+        let mut jobs = VecDeque::from(self.step(event(call), None));
+        while let Some(job) = jobs.pop_front() {
+            let mine = job.lane == Lane::Short && job.lock == id && !slot.is_told();
+            match mine.then(|| self.wires.take_open()).flatten() {
+                Some(wire) => jobs.extend(self.perform(job, Some(wire))),
+                None => self.hand_over([job]),
+            }
+        }
+        slot.wait()
+    }
+
+    /// Takes an event to the core, and performs everything but the requests it asks for.
+    fn step(&self, event: Event, done: Option<RequestId>) -> Vec<Job> {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        if let Some(done) = done {
+            state.flights.remove(&done);
+        }
+        if state.broken {
+            return Vec::new();
+        }
+        let mut actions = Vec::new();
+        let stepped = catch_unwind(AssertUnwindSafe(|| {
+            state.core.step(Now::read(), event, &mut actions);
+        }));
+        if stepped.is_err() {
+            state.broken = true;
+            for (_, slot) in state.slots.drain() {
+                slot.tell(Err(defect()));
+            }
+            return Vec::new();
+        }
+        let mut jobs = Vec::new();
+        let mut ended = Vec::new();
+        for action in actions {
+            match action {
+                Action::Send {
+                    id,
+                    request,
+                    by,
+                    lane,
+                    lock,
+                } => {
+                    let interrupt = Interrupt::default();
+                    state.flights.insert(id, interrupt.clone());
+                    jobs.push(Job {
+                        id,
+                        request,
+                        by,
+                        lane,
+                        lock,
+                        interrupt,
+                    });
+                }
+                Action::Abort(id) => ended.extend(state.flights.get(&id).cloned()),
+                Action::Tell { call, outcome } => {
+                    if let Some(slot) = state.slots.remove(&call) {
+                        slot.tell(outcome);
+                    }
+                }
+                Action::Publish { lock: id, view } => {
+                    if let Some(shown) = state.shown.get(&id) {
+                        *lock(&shown.0) = view;
+                    }
+                }
+                Action::Forget(id) => {
+                    state.shown.remove(&id);
+                }
+            }
+        }
+        if state.idle_watchers > 0 && state.core.is_idle() {
+            self.idle.notify_all();
+        }
+        self.set_timer(&mut guard);
+        drop(guard);
+        for interrupt in ended {
+            interrupt.end();
+        }
+        jobs
+    }
+
+    /// Asks Consul, and takes the answer to the core. Answers what is to be asked next.
+    fn perform(&self, job: Job, wire: Option<Wire>) -> Vec<Job> {
+        let Job {
+            id,
+            request,
+            by,
+            interrupt,
+            ..
+        } = job;
+        let performed = catch_unwind(AssertUnwindSafe(|| {
+            let mut wire = wire.unwrap_or_else(|| self.wires.open());
+            let http = encode(&request, &self.scope);
+            let Exchange { sent, result } = wire.perform(&http, by, &interrupt);
+            if result.is_ok() {
+                self.wires.put(wire);
+            }
+            (sent, verdict(&request, result))
+        }));
+        let (sent, answer) = performed.unwrap_or_else(|_| (None, Err(Fault::Unknown(defect()))));
+        self.step(
+            Event::Reply {
+                request: id,
+                sent,
+                answer,
+            },
+            Some(id),
+        )
+    }
+
+    /// Answers a request that nobody could send.
+    fn refuse(&self, job: Job, why: &str) -> Vec<Job> {
+        let answer = verdict(&job.request, Err(Failure::NotSent(why.to_owned())));
+        let event = Event::Reply {
+            request: job.id,
+            sent: None,
+            answer,
+        };
+        self.step(event, Some(job.id))
+    }
+
+    /// Has the workers perform them.
+    fn hand_over(&self, jobs: impl IntoIterator<Item = Job>) {
+        let mut jobs: VecDeque<Job> = jobs.into_iter().collect();
+        while let Some(job) = jobs.pop_front() {
+            if let Err((job, why)) = self.submit(job) {
+                jobs.extend(self.refuse(job, &why));
+            }
+        }
+    }
+
+    /// A thread of the library's. None: the system gives none.
+    fn spawn(&self, run: impl FnOnce(Arc<Runtime>) + Send + 'static) -> Result<(), std::io::Error> {
+        /// Deep enough for an exchange: ureq and the JSON parser stay far below it.
+        const STACK: usize = 512 << 10;
+        let Some(me) = self.me.upgrade() else {
+            return Err(std::io::ErrorKind::NotFound.into());
+        };
+        let builder = std::thread::Builder::new()
+            .name("consul_lock".to_owned())
+            .stack_size(STACK);
+        crate::sys::without_signals(|| builder.spawn(move || run(me))).map(drop)
+    }
+}
+
+/// How long a thread waits for more to do before it ends.
+const LINGER: Duration = Duration::from_secs(5);

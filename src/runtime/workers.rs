@@ -1,0 +1,171 @@
+//! Threads that perform requests, made when they are needed and ended when they are not.
+//!
+//! Their number is bounded, whatever the number of waiters: beyond it requests stand in line, first
+//! come, first served.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use super::{Job, LINGER, Runtime, lock};
+use crate::clock::Time;
+use crate::core::Lane;
+
+/// Threads for requests that are answered at once.
+const MOST_SHORT: usize = 16;
+
+/// Threads for blocking queries, each with a connection. Consul serves 200 connections of one
+/// address by default (`http_max_conns_per_client`).
+const MOST_LONG: usize = 128;
+
+#[derive(Debug)]
+pub(super) struct Workers {
+    short: Team,
+    long: Team,
+}
+
+#[derive(Debug)]
+struct Team {
+    most: usize,
+    state: Mutex<TeamState>,
+    work: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct TeamState {
+    queue: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+}
+
+impl Default for Workers {
+    fn default() -> Workers {
+        Workers {
+            short: Team::new(MOST_SHORT),
+            long: Team::new(MOST_LONG),
+        }
+    }
+}
+
+impl Team {
+    fn new(most: usize) -> Team {
+        Team {
+            most,
+            state: Mutex::default(),
+            work: Condvar::new(),
+        }
+    }
+
+    /// The next job; None: there was none for a while, and the thread has left the team.
+    fn next(&self) -> Option<Job> {
+        let mut state = lock(&self.state);
+        state.idle += 1;
+        let deadline = Time::now() + LINGER;
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                state.idle -= 1;
+                return Some(job);
+            }
+            let left = deadline.since(Time::now());
+            if left.is_zero() {
+                state.idle -= 1;
+                state.threads -= 1;
+                return None;
+            }
+            state = self
+                .work
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+impl Workers {
+    fn team(&self, lane: Lane) -> &Team {
+        match lane {
+            Lane::Short => &self.short,
+            Lane::Long => &self.long,
+        }
+    }
+
+    /// Some request waits for a thread.
+    pub(super) fn are_behind(&self) -> bool {
+        [&self.short, &self.long].into_iter().any(|team| {
+            let state = lock(&team.state);
+            state.queue.len() > state.idle
+        })
+    }
+
+    fn take_late(&self, now: Time) -> Vec<Job> {
+        let mut late = Vec::new();
+        for team in [&self.short, &self.long] {
+            let mut state = lock(&team.state);
+            if state.queue.iter().any(|job| job.by <= now) {
+                let (over, queue) = state.queue.drain(..).partition(|job| job.by <= now);
+                state.queue = queue;
+                late.extend::<VecDeque<Job>>(over);
+            }
+        }
+        late
+    }
+}
+
+impl Runtime {
+    /// Gives a job to a worker. If there is none and none can be made, it comes back, with the
+    /// reason.
+    pub(super) fn submit(&self, job: Job) -> Result<(), (Job, String)> {
+        let lane = job.lane;
+        let team = self.workers.team(lane);
+        let mut state = lock(&team.state);
+        state.queue.push_back(job);
+        if state.queue.len() <= state.idle {
+            team.work.notify_one();
+            return Ok(());
+        }
+        if state.threads >= team.most {
+            return Ok(());
+        }
+        state.threads += 1;
+        drop(state);
+        let Err(error) = self.spawn(move |runtime| runtime.work(lane)) else {
+            return Ok(());
+        };
+        let mut state = lock(&team.state);
+        state.threads -= 1;
+        // Others will come to it.
+        if state.threads > 0 {
+            return Ok(());
+        }
+        match state.queue.pop_back() {
+            Some(job) => Err((job, format!("the system gives no thread: {error}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn work(&self, lane: Lane) {
+        while let Some(job) = self.workers.team(lane).next() {
+            let mut next = Some(job);
+            while let Some(job) = next.take() {
+                // A panic of ours ends neither the thread nor the process.
+                let jobs = catch_unwind(AssertUnwindSafe(|| self.perform(job, None)));
+                // The first of what follows is ours, if it is of our kind; the others' the rest.
+                for job in jobs.unwrap_or_default() {
+                    if next.is_none() && job.lane == lane && lane == Lane::Short {
+                        next = Some(job);
+                    } else {
+                        self.hand_over([job]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers the requests whose time ran out before a thread was free.
+    pub(super) fn refuse_late(&self, now: Time) {
+        for job in self.workers.take_late(now) {
+            let jobs = self.refuse(job, "no thread was free in time");
+            self.hand_over(jobs);
+        }
+    }
+}
