@@ -222,11 +222,6 @@ typedef int (*consul_lock_value_generator)(consul_lock_value *value, void *user_
  */
 typedef void (*consul_lock_user_data_free)(void *user_data);
 
-/**
- * Every status, in the order of the numbers.
- */
-#define consul_lock_status_ALL { consul_lock_status_Ok, consul_lock_status_InvalidArgument, consul_lock_status_InvalidOption, consul_lock_status_InvalidEnvironment, consul_lock_status_AlreadyUsed, consul_lock_status_ValueFailed, consul_lock_status_NotAcquired, consul_lock_status_Cancelled, consul_lock_status_Lost, consul_lock_status_NotHeld, consul_lock_status_Unconfirmed, consul_lock_status_Unavailable, consul_lock_status_Denied, consul_lock_status_Rejected, consul_lock_status_Internal, consul_lock_status_Forked, consul_lock_status_NoResources, }
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

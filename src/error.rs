@@ -50,6 +50,8 @@ pub enum Status {
 
 impl Status {
     /// Every status, in the order of the numbers.
+    ///
+    /// cbindgen:ignore
     pub const ALL: [Status; 17] = [
         Status::Ok,
         Status::InvalidArgument,

@@ -1,4 +1,5 @@
 //! `abi/api.json` and `docs/OPTIONS.md` are what the source says.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! `include/consul_lock.h` is what the source says, and compiles in every C and C++ that we promise.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
 
 mod common;
 
@@ -123,4 +124,21 @@ fn an_ignored_acquire_is_a_warning() {
         .output()
         .expect("gcc");
     assert!(String::from_utf8_lossy(&output.stderr).contains("unused-result"));
+}
+
+#[test]
+fn the_header_takes_no_names_but_its_own() {
+    let text = std::fs::read_to_string(root().join("include/consul_lock.h")).expect("the header");
+    for line in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define "))
+    {
+        assert!(line.starts_with("CONSUL_LOCK_"), "{line}");
+    }
+    for line in text.lines().filter(|line| line.starts_with("typedef")) {
+        assert!(
+            line.contains("consul_lock") || line == "typedef enum {",
+            "{line}"
+        );
+    }
 }

@@ -1,4 +1,5 @@
 //! The library exports what the header declares, and nothing else.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
 
 mod common;
 

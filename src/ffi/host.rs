@@ -7,7 +7,6 @@ const PTHREAD_CANCEL_DISABLE: c_int = 0;
 #[cfg(not(target_os = "macos"))]
 const PTHREAD_CANCEL_DISABLE: c_int = 1;
 
-/// cbindgen:ignore
 unsafe extern "C" {
     fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
 }

@@ -1,6 +1,7 @@
 //! What the tests of the C interface share.
-#![allow(dead_code)]
+#![allow(dead_code)] // each test program uses a part of it
 
+pub(crate) mod consul;
 pub(crate) mod header;
 
 use std::fs;
