@@ -17,3 +17,7 @@ pub mod lock;
 pub mod options;
 mod runtime;
 mod sys;
+
+#[cfg(test)]
+#[path = "../tests/sim/mod.rs"]
+mod sim;

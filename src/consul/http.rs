@@ -9,6 +9,9 @@ use crate::clock::Time;
 pub(crate) enum Method {
     Get,
     Put,
+    /// Only the simulation's: no request of ours deletes a key by its name.
+    #[cfg(test)]
+    Delete,
 }
 
 /// What goes out. The token is not part of it: the transport adds it as a header.
