@@ -19,3 +19,7 @@ pub mod lock;
 pub mod options;
 mod runtime;
 mod sys;
+
+#[cfg(test)]
+#[path = "../tests/sim/mod.rs"]
+mod sim;

@@ -3,7 +3,6 @@
 //!
 //! `make sim` runs a million; `SIM_SEED=N make sim` replays one and tells its history in words.
 
-mod differential;
 mod model;
 mod network;
 mod properties;

@@ -1,0 +1,591 @@
+//! A model of Consul 1.8.7 in virtual time, at the level of HTTP: the very same requests can go to
+//! it and to a real Consul (see [`super::differential`], which compares the two).
+//!
+//! It knows the endpoints that a lock needs. Anything else is a mistake in a test, and panics.
+
+mod store;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value as Json;
+
+use self::store::{Behavior, Content, Draft, Row, Session, Store, valid_id};
+use self::wire::{Target, reply};
+use super::world::Random;
+use crate::clock::Time;
+use crate::consul::http::{HttpReply, HttpRequest, Method};
+
+pub(super) use self::store::Flaw;
+pub(super) use self::wire::NODE;
+
+/// Consul caps a lock-delay.
+const MAX_LOCK_DELAY: Duration = Duration::from_secs(60);
+
+/// What became of a request.
+#[derive(Debug)]
+pub(super) enum Served {
+    Reply(HttpReply),
+    /// A blocking query that waits.
+    Parked(WatchId),
+}
+
+/// A blocking query that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct WatchId(u64);
+
+struct Watch {
+    key: String,
+    index: u64,
+    until: Time,
+}
+
+/// The model.
+pub(super) struct Model {
+    store: Store,
+    /// Raft's last index. Every write request takes one, whatever comes of it.
+    index: u64,
+    writes: u64,
+    /// A session ends at this many thousandths of its TTL.
+    expiry: u64,
+    timers: BTreeSet<(Time, Arc<str>)>,
+    deadlines: BTreeMap<Arc<str>, Time>,
+    /// Until when nobody gets a lock on a key.
+    delays: BTreeMap<Arc<str>, Time>,
+    watches: BTreeMap<WatchId, Watch>,
+    woken: Vec<(WatchId, HttpReply)>,
+    last_watch: u64,
+    random: Random,
+}
+
+impl Model {
+    pub(super) fn new(seed: u64) -> Model {
+        Model {
+            store: Store::default(),
+            // What an agent writes about itself when it starts.
+            index: 12,
+            writes: 0,
+            expiry: 2000,
+            timers: BTreeSet::new(),
+            deadlines: BTreeMap::new(),
+            delays: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            woken: Vec::new(),
+            last_watch: 0,
+            random: Random::new(seed ^ 0xc0_5e1),
+        }
+    }
+
+    /// Sessions end at this many thousandths of their TTL: 2,000 as measured.
+    pub(super) fn set_expiry(&mut self, thousandths_of_ttl: u64) {
+        self.expiry = thousandths_of_ttl;
+    }
+
+    /// Breaks a rule.
+    pub(super) fn break_rule(&mut self, flaw: Flaw) {
+        self.store.flaw = Some(flaw);
+    }
+
+    /// Serves a request at an instant. Instants never go back.
+    pub(super) fn handle(&mut self, now: Time, request: &HttpRequest) -> Served {
+        self.advance(now);
+        let target = Target::new(&request.target);
+        let body = request.body.as_deref().unwrap_or_default();
+        let known = ["consistent", "index", "wait", "acquire", "release", "flags", "dc"];
+        for name in target.names() {
+            assert!(known.contains(&name), "the model does not know ?{name}");
+        }
+        let path = target.path.strip_prefix("/v1/").unwrap_or_default();
+        let (head, tail) = path.split_once('/').unwrap_or((path, ""));
+        let (verb, id) = tail.split_once('/').unwrap_or((tail, ""));
+        Served::Reply(match (request.method, head, verb) {
+            (Method::Get, "kv", _) => return self.read(now, &wire::percent_decode(tail), &target),
+            (Method::Put, "kv", _) => self.put(now, &wire::percent_decode(tail), &target, body),
+            (Method::Delete, "kv", _) => {
+                self.delete_key(now, &wire::percent_decode(tail));
+                reply(200, "true")
+            }
+            (Method::Put, "txn", _) => self.txn(now, body),
+            (Method::Put, "session", "create") => self.create(now, body),
+            (Method::Put, "session", "destroy") => self.destroy(now, id),
+            (Method::Put, "session", "renew") => self.renew(now, id),
+            (Method::Get, "session", "info") => self.info(id),
+            (Method::Get, "session", "list") => self.list(),
+            _ => panic!("the model does not know {request:?}"),
+        })
+    }
+
+    /// Lets time pass: sessions end, and waits do.
+    pub(super) fn advance(&mut self, now: Time) {
+        while let Some(at) = self.next_event_at().filter(|at| *at <= now) {
+            if let Some((due, id)) = self.timers.first().cloned()
+                && due == at
+            {
+                self.kill_session(at, &id);
+                continue;
+            }
+            let over: Vec<WatchId> =
+                self.watches.iter().filter(|(_, w)| w.until <= at).map(|(id, _)| *id).collect();
+            for id in over {
+                self.answer_watch(id);
+            }
+        }
+    }
+
+    /// The next instant at which something happens by itself.
+    pub(super) fn next_event_at(&self) -> Option<Time> {
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let wait = self.watches.values().map(|watch| watch.until).min();
+        [timer, wait].into_iter().flatten().min()
+    }
+
+    /// The blocking queries that have their answer.
+    pub(super) fn woken(&mut self) -> Vec<(WatchId, HttpReply)> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// The client of a blocking query went away.
+    pub(super) fn forget(&mut self, watch: WatchId) {
+        self.watches.remove(&watch);
+        self.woken.retain(|(id, _)| *id != watch);
+    }
+
+    /// A new leader knows no timers: all start again at their full length. Lock-delays live in a
+    /// server's memory; ours is one that has just started and lost them.
+    pub(super) fn leader_change(&mut self, now: Time) {
+        self.delays.clear();
+        let ids: Vec<Arc<str>> = self.store.sessions.keys().cloned().collect();
+        for id in ids {
+            self.start_timer(now, &id);
+        }
+    }
+
+    /// The sessions: id and name.
+    pub(super) fn sessions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.store.sessions.iter().map(|(id, session)| (&**id, session.name.as_str()))
+    }
+
+    /// The locked keys: key and session.
+    pub(super) fn held_keys(&self) -> Vec<(String, String)> {
+        let held = |(key, row): (&Arc<str>, &Row)| Some((key.to_string(), row.session.as_ref()?.to_string()));
+        self.store.rows.iter().filter_map(held).collect()
+    }
+
+    /// How many entries the Raft log got.
+    pub(super) fn raft_writes(&self) -> u64 {
+        self.writes
+    }
+
+    /// Ends a session, as its TTL or an operator does.
+    pub(super) fn kill_session(&mut self, now: Time, id: &str) {
+        let index = self.write();
+        if let Some(due) = self.deadlines.remove(id) {
+            self.timers.remove(&(due, id.into()));
+        }
+        let Some(session) = self.store.sessions.remove(id) else { return };
+        self.store.session_index = index;
+        let mut draft = self.store.draft(index);
+        let held = draft.end(id, session.behavior);
+        let changes = draft.into_changes();
+        let delay = session.lock_delay.min(MAX_LOCK_DELAY);
+        if !delay.is_zero() {
+            self.delays.extend(held.into_iter().map(|key| (key, now + delay)));
+        }
+        self.commit(index, changes);
+    }
+
+    /// Deletes a key, whoever holds it.
+    pub(super) fn delete_key(&mut self, _now: Time, key: &str) {
+        let index = self.write();
+        let mut draft = self.store.draft(index);
+        draft.delete(key);
+        let changes = draft.into_changes();
+        self.commit(index, changes);
+    }
+
+    fn write(&mut self) -> u64 {
+        self.writes += 1;
+        self.index += 1;
+        self.index
+    }
+
+    fn commit(&mut self, index: u64, changes: BTreeMap<Arc<str>, Option<Row>>) {
+        for key in self.store.apply(index, changes) {
+            self.wake(&key);
+        }
+    }
+
+    // Keys.
+
+    fn read(&mut self, now: Time, key: &str, target: &Target<'_>) -> Served {
+        let index = match target.parameter("index").map(str::parse::<u64>) {
+            None => 0,
+            Some(Ok(index)) => index,
+            Some(Err(_)) => return Served::Reply(reply(400, "Invalid index")),
+        };
+        let Some(wait) = wire::wait(target.parameter("wait")) else {
+            return Served::Reply(reply(400, "Invalid wait time"));
+        };
+        let (row_index, current) = self.row(key);
+        if index == 0 || row_index > index {
+            return Served::Reply(current);
+        }
+        self.last_watch += 1;
+        let id = WatchId(self.last_watch);
+        // Consul lets a wait last up to a sixteenth longer, so that they don't end together.
+        let until = now + wait + self.random.duration(wait / 16);
+        let key = key.to_owned();
+        self.watches.insert(id, Watch { key, index, until });
+        Served::Parked(id)
+    }
+
+    /// What a read says now. The index of a missing key is that of the whole table.
+    fn row(&self, key: &str) -> (u64, HttpReply) {
+        let (index, mut answer) = match self.store.rows.get(key) {
+            None => (self.store.kv_index.max(1), reply(404, "")),
+            Some(row) => {
+                let mut body = "[".to_owned();
+                wire::row(&mut body, key, row, true);
+                body.push(']');
+                (row.modify_index, reply(200, body))
+            }
+        };
+        answer.index = Some(index);
+        (index, answer)
+    }
+
+    /// A row was written.
+    fn wake(&mut self, key: &str) {
+        let mut awake = Vec::new();
+        for (id, watch) in &self.watches {
+            // Who waits for a missing key is woken by some writes of others: which, depends on the
+            // shape of Consul's tree.
+            let neighbour = !self.store.rows.contains_key(watch.key.as_str()) && self.random.chance(500);
+            if (watch.key == key || neighbour) && self.row(&watch.key).0 > watch.index {
+                awake.push(*id);
+            }
+        }
+        for id in awake {
+            self.answer_watch(id);
+        }
+    }
+
+    fn answer_watch(&mut self, id: WatchId) {
+        if let Some(watch) = self.watches.remove(&id) {
+            let (_, answer) = self.row(&watch.key);
+            self.woken.push((id, answer));
+        }
+    }
+
+    fn put(&mut self, now: Time, key: &str, target: &Target<'_>, body: &[u8]) -> HttpReply {
+        if key.is_empty() {
+            return reply(400, "Missing key name");
+        }
+        let flags = target.parameter("flags").map_or(0, |text| text.parse().expect("flags"));
+        let content = Content { value: body.into(), flags };
+        let (acquire, release) = (target.parameter("acquire"), target.parameter("release"));
+        // The leader refuses before Raft.
+        if acquire.is_some() && self.is_delayed(now, key) {
+            return reply(200, "false");
+        }
+        let index = self.write();
+        let mut draft = self.store.draft(index);
+        let done = match (acquire, release) {
+            (Some(session), _) => draft.lock(key, &content, session),
+            (_, Some(session)) => draft.unlock(key, &content, session),
+            _ => Ok(Some(draft.set(key, &content))),
+        };
+        let changes = draft.into_changes();
+        self.commit(index, changes);
+        match done {
+            Ok(row) => reply(200, row.is_some().to_string()),
+            Err(what) => reply(500, what),
+        }
+    }
+
+    fn is_delayed(&self, now: Time, key: &str) -> bool {
+        self.delays.get(key).is_some_and(|until| *until > now)
+    }
+
+    // Transactions.
+
+    fn txn(&mut self, now: Time, body: &[u8]) -> HttpReply {
+        let json: Json = match serde_json::from_slice(body) {
+            Ok(json) => json,
+            Err(error) => return reply(400, format!("Failed to parse body: {error}")),
+        };
+        let ops: Vec<Op<'_>> = json.as_array().into_iter().flatten().map(Op::new).collect();
+        let refused: Vec<(usize, String)> =
+            ops.iter().enumerate().filter_map(|(i, op)| Some((i, self.refuse(now, op)?))).collect();
+        let writes = ops.iter().any(Op::writes);
+        let tail = if writes {
+            "}"
+        } else {
+            ",\"Index\":0,\"LastContact\":0,\"KnownLeader\":true,\"ConsistencyLevel\":\"\"}"
+        };
+        if !refused.is_empty() {
+            return failed(&refused, tail);
+        }
+        let index = if writes { self.write() } else { self.index };
+        let mut draft = self.store.draft(index);
+        let mut results = "{\"Results\":[".to_owned();
+        let mut errors = Vec::new();
+        for (i, op) in ops.iter().enumerate() {
+            if let Err(what) = op.run(&mut draft, &mut results) {
+                errors.push((i, what));
+            }
+        }
+        let changes = draft.into_changes();
+        if errors.is_empty() || self.store.flaw == Some(Flaw::NoRollback) {
+            self.commit(index, changes);
+        }
+        if !errors.is_empty() {
+            return failed(&errors, tail);
+        }
+        if results.ends_with(',') {
+            results.pop();
+        }
+        results.push_str("],\"Errors\":null");
+        results.push_str(tail);
+        reply(200, results)
+    }
+
+    /// What the leader refuses before Raft.
+    fn refuse(&self, now: Time, op: &Op<'_>) -> Option<String> {
+        if op.key.is_empty() {
+            return Some("Must provide key".to_owned());
+        }
+        let delayed = op.verb == "lock" && self.is_delayed(now, op.key);
+        delayed.then(|| format!("failed to lock key {:?} due to lock delay", op.key))
+    }
+
+    // Sessions.
+
+    fn create(&mut self, now: Time, body: &[u8]) -> HttpReply {
+        let json: Json = match serde_json::from_slice(body) {
+            _ if body.is_empty() => Json::Null,
+            Ok(json) => json,
+            Err(error) => return reply(400, format!("Request decode failed: {error}")),
+        };
+        let text = |name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default();
+        let behavior = match text("Behavior") {
+            "" | "release" => Behavior::Release,
+            "delete" => Behavior::Delete,
+            other => return reply(500, format!("Invalid Behavior setting '{other}'")),
+        };
+        let ttl_text = text("TTL").to_owned();
+        let ttl = if ttl_text.is_empty() { Some(0) } else { wire::duration(&ttl_text) };
+        let Some(ttl) = ttl else {
+            return reply(500, format!("Session TTL '{ttl_text}' invalid"));
+        };
+        let allowed = 10_000_000_000..=86_400_000_000_000;
+        if ttl != 0 && !allowed.contains(&ttl) {
+            return reply(
+                500,
+                format!("Invalid Session TTL '{ttl}', must be between [10s=24h0m0s]"),
+            );
+        }
+        let lock_delay = match json.get("LockDelay") {
+            None => 15_000_000_000,
+            Some(Json::String(text)) => wire::duration(text).expect("a lock-delay"),
+            // Small numbers are seconds.
+            Some(number) => match number.as_u64().expect("a lock-delay") {
+                seconds @ 0..1000 => seconds * 1_000_000_000,
+                nanos => nanos,
+            },
+        };
+        let node_checks = match json.get("NodeChecks").or(json.get("Checks")) {
+            None => Some(vec!["serfHealth".to_owned()]),
+            Some(Json::Array(checks)) => {
+                Some(checks.iter().filter_map(Json::as_str).map(str::to_owned).collect())
+            }
+            Some(_) => None,
+        };
+        let index = self.write();
+        let id = self.new_id();
+        let session = Session {
+            name: text("Name").to_owned(),
+            ttl_text,
+            ttl: Duration::from_nanos(ttl),
+            behavior,
+            lock_delay: Duration::from_nanos(lock_delay),
+            node_checks,
+            create_index: index,
+        };
+        self.store.session_index = index;
+        let answer = reply(200, format!("{{\"ID\":\"{id}\"}}"));
+        self.store.sessions.insert(id.clone(), session);
+        self.start_timer(now, &id);
+        answer
+    }
+
+    fn new_id(&mut self) -> Arc<str> {
+        let (a, b) = (self.random.next(), self.random.next());
+        format!(
+            "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+            a >> 32,
+            (a >> 16) & 0xffff,
+            a & 0xffff,
+            b >> 48,
+            b & 0xffff_ffff_ffff
+        )
+        .into()
+    }
+
+    /// A session without a TTL has no timer.
+    fn start_timer(&mut self, now: Time, id: &Arc<str>) {
+        let ttl = self.store.sessions.get(id).map_or(Duration::ZERO, |session| session.ttl);
+        if ttl.is_zero() {
+            return;
+        }
+        let nanos = ttl.as_nanos() * u128::from(self.expiry) / 1000;
+        let due = now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        if let Some(before) = self.deadlines.insert(id.clone(), due) {
+            self.timers.remove(&(before, id.clone()));
+        }
+        self.timers.insert((due, id.clone()));
+    }
+
+    fn destroy(&mut self, now: Time, id: &str) -> HttpReply {
+        if let Err(what) = valid_id(id) {
+            return reply(500, what);
+        }
+        self.kill_session(now, id);
+        reply(200, "true")
+    }
+
+    fn renew(&mut self, now: Time, id: &str) -> HttpReply {
+        if let Err(what) = valid_id(id) {
+            return reply(500, what);
+        }
+        if !self.store.sessions.contains_key(id) {
+            return reply(404, format!("Session id '{id}' not found"));
+        }
+        self.start_timer(now, &id.into());
+        let rows = self.session_rows(std::iter::once(id));
+        reply(200, rows)
+    }
+
+    fn info(&self, id: &str) -> HttpReply {
+        if let Err(what) = valid_id(id) {
+            return HttpReply { index: Some(1), ..reply(500, what) };
+        }
+        let index = Some(self.store.session_index.max(1));
+        HttpReply { index, ..reply(200, self.session_rows(std::iter::once(id))) }
+    }
+
+    fn list(&self) -> HttpReply {
+        let index = Some(self.store.session_index.max(1));
+        let ids = self.store.sessions.keys().map(|id| &**id);
+        HttpReply { index, ..reply(200, self.session_rows(ids)) }
+    }
+
+    fn session_rows<'a>(&self, ids: impl Iterator<Item = &'a str>) -> String {
+        let mut rows = "[".to_owned();
+        for id in ids {
+            if let Some(session) = self.store.sessions.get(id) {
+                rows.push_str(if rows.len() > 1 { "," } else { "" });
+                wire::session(&mut rows, id, session);
+            }
+        }
+        rows.push(']');
+        rows
+    }
+}
+
+fn failed(errors: &[(usize, String)], tail: &str) -> HttpReply {
+    let mut body = String::new();
+    wire::errors(&mut body, errors);
+    body.push_str(tail);
+    reply(409, body)
+}
+
+/// One operation of a transaction.
+struct Op<'a> {
+    verb: &'a str,
+    key: &'a str,
+    session: &'a str,
+    index: u64,
+    content: Content,
+}
+
+impl<'a> Op<'a> {
+    fn new(json: &'a Json) -> Op<'a> {
+        let kv = &json["KV"];
+        let text = |name: &str| kv[name].as_str().unwrap_or_default();
+        Op {
+            verb: text("Verb"),
+            key: text("Key"),
+            session: text("Session"),
+            index: kv["Index"].as_u64().unwrap_or(0),
+            content: Content {
+                value: BASE64.decode(text("Value")).expect("a value in base64").into(),
+                flags: kv["Flags"].as_u64().unwrap_or(0),
+            },
+        }
+    }
+
+    /// Whether it goes through Raft. A verb that Consul does not know counts as a read.
+    fn writes(&self) -> bool {
+        ["lock", "unlock", "set", "cas", "delete", "delete-cas"].contains(&self.verb)
+    }
+
+    /// Does it, and adds what it has to show to the results. Those after an error are done too.
+    fn run(&self, draft: &mut Draft<'_>, results: &mut String) -> Result<(), String> {
+        let (key, content) = (self.key, &self.content);
+        let stale = |what: &str| format!("failed to {what} key {key:?}, index is stale");
+        let row = match self.verb {
+            "set" => draft.set(key, content),
+            "cas" => draft.set_if(key, content, self.index).ok_or_else(|| stale("set"))?,
+            "lock" => draft
+                .lock(key, content, self.session)?
+                .ok_or_else(|| format!("failed to lock key {key:?}, lock is already held"))?,
+            "unlock" => draft.unlock(key, content, self.session)?.ok_or_else(|| {
+                format!("failed to unlock key {key:?}, lock isn't held, or is held by another session")
+            })?,
+            "delete" => {
+                draft.delete(key);
+                return Ok(());
+            }
+            "delete-cas" if draft.delete_if(key, self.index) => return Ok(()),
+            "delete-cas" => return Err(stale("delete")),
+            "get" => {
+                let row = draft.get(key).ok_or_else(|| format!("key {key:?} doesn't exist"))?;
+                show(results, key, row, true);
+                return Ok(());
+            }
+            "get-tree" => {
+                for (key, row) in draft.tree(key) {
+                    show(results, key, row, true);
+                }
+                return Ok(());
+            }
+            "check-session" => {
+                let row = draft
+                    .get(key)
+                    .ok_or_else(|| format!("failed to check session, key {key:?} doesn't exist"))?;
+                let current = row.session.as_deref().unwrap_or_default();
+                if current != self.session {
+                    return Err(format!(
+                        "failed session check for key {key:?}, current session {current:?} != {:?}",
+                        self.session
+                    ));
+                }
+                row.clone()
+            }
+            verb => return Err(format!("unknown KV verb {verb:?}")),
+        };
+        show(results, key, &row, false);
+        Ok(())
+    }
+}
+
+fn show(results: &mut String, key: &str, row: &Row, with_value: bool) {
+    results.push_str("{\"KV\":");
+    wire::row(results, key, row, with_value);
+    results.push_str("},");
+}

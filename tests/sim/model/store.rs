@@ -1,0 +1,252 @@
+//! The tables of Consul 1.8.7 and the rules of its KV operations, without HTTP and without time.
+//!
+//! A request works on a [`Draft`]: what it would change lies beside the tables until it succeeds,
+//! so a refused transaction leaves nothing behind.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A row of the KV table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) value: Arc<[u8]>,
+    pub(super) flags: u64,
+    pub(super) session: Option<Arc<str>>,
+    pub(super) lock_index: u64,
+    pub(super) create_index: u64,
+    pub(super) modify_index: u64,
+}
+
+/// What becomes of the keys of a session that ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behavior {
+    Release,
+    Delete,
+}
+
+/// A row of the session table.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) name: String,
+    /// As it was given, for the replies.
+    pub(super) ttl_text: String,
+    pub(super) ttl: Duration,
+    pub(super) behavior: Behavior,
+    pub(super) lock_delay: Duration,
+    /// None: `null`.
+    pub(super) node_checks: Option<Vec<String>>,
+    pub(super) create_index: u64,
+}
+
+/// Rules that a test may break, to show that the comparison with a real Consul notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Flaw {
+    /// A plain PUT keeps LockIndex; Consul sets it to 0.
+    PutKeepsLockIndex,
+    /// An identical lock by the holder is a change; in Consul it is none.
+    RelockIsAChange,
+    /// Release behaviour deletes the key.
+    ReleaseDeletes,
+    /// What a refused transaction did before its error stays.
+    NoRollback,
+}
+
+/// The tables.
+#[derive(Default)]
+pub(super) struct Store {
+    pub(super) rows: BTreeMap<Arc<str>, Row>,
+    pub(super) sessions: BTreeMap<Arc<str>, Session>,
+    /// The highest index of the KV table with its tombstones.
+    pub(super) kv_index: u64,
+    pub(super) session_index: u64,
+    pub(super) flaw: Option<Flaw>,
+}
+
+/// What a request writes into a row.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Content {
+    pub(super) value: Arc<[u8]>,
+    pub(super) flags: u64,
+}
+
+/// The changes of one request.
+pub(super) struct Draft<'a> {
+    store: &'a Store,
+    index: u64,
+    /// None: the row is deleted.
+    changes: BTreeMap<Arc<str>, Option<Row>>,
+}
+
+impl Store {
+    pub(super) fn draft(&self, index: u64) -> Draft<'_> {
+        Draft {
+            store: self,
+            index,
+            changes: BTreeMap::new(),
+        }
+    }
+
+    /// Makes changes real, and answers the keys that changed.
+    pub(super) fn apply(&mut self, index: u64, changes: BTreeMap<Arc<str>, Option<Row>>) -> Vec<Arc<str>> {
+        let mut changed = Vec::with_capacity(changes.len());
+        for (key, row) in changes {
+            match row {
+                Some(row) => drop(self.rows.insert(key.clone(), row)),
+                None => drop(self.rows.remove(&key)),
+            }
+            self.kv_index = index;
+            changed.push(key);
+        }
+        changed
+    }
+}
+
+impl Draft<'_> {
+    pub(super) fn into_changes(self) -> BTreeMap<Arc<str>, Option<Row>> {
+        self.changes
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&Row> {
+        match self.changes.get(key) {
+            Some(change) => change.as_ref(),
+            None => self.store.rows.get(key),
+        }
+    }
+
+    /// The rows whose keys begin with `prefix`, in the order of the keys.
+    pub(super) fn tree(&self, prefix: &str) -> BTreeMap<&str, &Row> {
+        let from = |key: &Arc<str>| key.starts_with(prefix);
+        let mut rows: BTreeMap<&str, &Row> = self
+            .store
+            .rows
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|(key, _)| from(key))
+            .map(|(key, row)| (&**key, row))
+            .collect();
+        for (key, change) in self.changes.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).take_while(|(key, _)| from(key)) {
+            match change {
+                Some(row) => drop(rows.insert(key, row)),
+                None => drop(rows.remove(&**key)),
+            }
+        }
+        rows
+    }
+
+    /// Writes a row. A write that changes nothing keeps ModifyIndex and wakes nobody.
+    fn put(&mut self, key: &str, content: &Content, session: Option<Arc<str>>, lock_index: u64) -> Row {
+        let existing = self.get(key);
+        let mut row = Row {
+            value: content.value.clone(),
+            flags: content.flags,
+            session,
+            lock_index,
+            create_index: existing.map_or(self.index, |row| row.create_index),
+            modify_index: self.index,
+        };
+        let relock_counts = self.store.flaw == Some(Flaw::RelockIsAChange);
+        if let Some(existing) = existing.filter(|_| !relock_counts) {
+            row.modify_index = existing.modify_index;
+            if row == *existing {
+                return row;
+            }
+            row.modify_index = self.index;
+        }
+        self.changes.insert(key.into(), Some(row.clone()));
+        row
+    }
+
+    /// A plain write: locks are advisory, so the session stays; LockIndex does not.
+    pub(super) fn set(&mut self, key: &str, content: &Content) -> Row {
+        let existing = self.get(key);
+        let lock_index = match (self.store.flaw, existing) {
+            (Some(Flaw::PutKeepsLockIndex), Some(row)) => row.lock_index,
+            _ => 0,
+        };
+        let session = existing.and_then(|row| row.session.clone());
+        self.put(key, content, session, lock_index)
+    }
+
+    /// Like `set`, if the row is still of that ModifyIndex; 0: if there is none.
+    pub(super) fn set_if(&mut self, key: &str, content: &Content, index: u64) -> Option<Row> {
+        let now = self.get(key).map_or(0, |row| row.modify_index);
+        (now == index).then(|| self.set(key, content))
+    }
+
+    /// None: another session holds it. An error: the text of Consul.
+    pub(super) fn lock(&mut self, key: &str, content: &Content, session: &str) -> Result<Option<Row>, String> {
+        if session.is_empty() {
+            return Err("missing session".to_owned());
+        }
+        valid_id(session)?;
+        let Some((session, _)) = self.store.sessions.get_key_value(session) else {
+            return Err(format!("invalid session {session:?}"));
+        };
+        let session = session.clone();
+        let lock_index = match self.get(key) {
+            None => 1,
+            Some(row) => match &row.session {
+                None => row.lock_index + 1,
+                Some(holder) if *holder == session => row.lock_index,
+                Some(_) => return Ok(None),
+            },
+        };
+        Ok(Some(self.put(key, content, Some(session), lock_index)))
+    }
+
+    /// None: the session does not hold it.
+    pub(super) fn unlock(&mut self, key: &str, content: &Content, session: &str) -> Result<Option<Row>, String> {
+        if session.is_empty() {
+            return Err("missing session".to_owned());
+        }
+        match self.get(key) {
+            Some(row) if row.session.as_deref() == Some(session) => {
+                let lock_index = row.lock_index;
+                Ok(Some(self.put(key, content, None, lock_index)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn delete(&mut self, key: &str) {
+        if self.get(key).is_some() {
+            self.changes.insert(key.into(), None);
+        }
+    }
+
+    /// Deletes the row if it is still of that ModifyIndex. One that is gone is fine.
+    pub(super) fn delete_if(&mut self, key: &str, index: u64) -> bool {
+        let fits = self.get(key).is_none_or(|row| row.modify_index == index);
+        if fits {
+            self.delete(key);
+        }
+        fits
+    }
+
+    /// What the end of a session does to the keys that it holds, and which those are.
+    pub(super) fn end(&mut self, id: &str, behavior: Behavior) -> Vec<Arc<str>> {
+        let held = |row: &Row| row.session.as_deref() == Some(id);
+        let keys: Vec<Arc<str>> =
+            self.store.rows.iter().filter(|(_, row)| held(row)).map(|(key, _)| key.clone()).collect();
+        for key in &keys {
+            let row = self.get(key).cloned();
+            match (behavior, row) {
+                (Behavior::Release, Some(row)) if self.store.flaw != Some(Flaw::ReleaseDeletes) => {
+                    let content = Content { value: row.value, flags: row.flags };
+                    self.put(key, &content, None, row.lock_index);
+                }
+                _ => self.delete(key),
+            }
+        }
+        keys
+    }
+}
+
+/// Consul looks sessions up by the text of a UUID.
+pub(super) fn valid_id(id: &str) -> Result<(), String> {
+    if id.len() == 36 {
+        return Ok(());
+    }
+    Err("failed session lookup: index error: UUID must be 36 characters".to_owned())
+}
