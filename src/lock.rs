@@ -182,6 +182,10 @@ impl Lock {
     fn call(&self, what: Call) -> Result<(), Error> {
         let runtime = self.runtime()?;
         self.used.store(true, Ordering::Release);
+        if self.abandoned.load(Ordering::Acquire) && !matches!(what, Call::Abandon) {
+            let message = format!("the lock \"{}\" was abandoned", self.key);
+            return Err(Error::new(Status::NotHeld, message));
+        }
         runtime.call(self.id, what).map(drop)
     }
 

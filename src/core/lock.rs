@@ -134,6 +134,11 @@ impl Machine {
             )
     }
 
+    /// As good as not made: it was only asked about.
+    pub(super) fn is_untouched(&self) -> bool {
+        matches!(self.state, State::New { cancelled: false })
+    }
+
     /// Somebody waits for it.
     pub(super) fn is_busy(&self) -> bool {
         !self.waiting.is_empty() || matches!(self.state, State::Acquiring(_) | State::Releasing(_))

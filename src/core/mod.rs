@@ -390,6 +390,8 @@ impl Core {
             self.locks.remove(&lock);
             self.shared.alarms.set(Alarm::Lock(lock), None);
             out.push(Action::Forget(lock));
+        } else if machine.is_untouched() {
+            self.locks.remove(&lock);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::{Alarm, Context, Owner};
-use super::lease::{Lease, Session};
+use super::lease::Session;
 use super::messages::{Answer, Fault, Request, SessionId};
 use super::{LockId, RequestId};
 use crate::clock::Time;
@@ -147,13 +147,12 @@ impl Context<'_> {
     /// Destroys a session, whatever may be held with it or still arrive for it.
     pub(super) fn retire(&mut self, session: Session, waiter: Option<LockId>) {
         let Session { id, lease, .. } = session;
-        self.undo(Step::Destroy(id), lease, waiter);
+        self.undo(Step::Destroy(id), lease.ttl(), waiter);
     }
 
     /// Finds out whether a create whose answer was lost made a session, and destroys it.
     pub(super) fn retire_by_name(&mut self, name: Arc<str>, ttl: Duration, waiter: Option<LockId>) {
-        let lease = Lease::new(self.time(), ttl);
-        self.undo(Step::Find(name), lease, waiter);
+        self.undo(Step::Find(name), ttl, waiter);
     }
 
     /// Takes over a create on its way that nobody wants any more.
@@ -164,8 +163,7 @@ impl Context<'_> {
         ttl: Duration,
         waiter: Option<LockId>,
     ) {
-        let lease = Lease::new(self.time(), ttl);
-        let id = self.new_job(Step::Adopt(name), lease, waiter);
+        let id = self.new_job(Step::Adopt(name), ttl, waiter);
         if let Some(job) = self.shared.pool.jobs.get_mut(&id) {
             job.request = Some(request);
         }
@@ -181,11 +179,13 @@ impl Context<'_> {
         self.set_warm_alarm();
     }
 
-    fn new_job(&mut self, step: Step, lease: Lease, waiter: Option<LockId>) -> JobId {
+    fn new_job(&mut self, step: Step, ttl: Duration, waiter: Option<LockId>) -> JobId {
+        // A renewal whose answer was lost may have been applied a moment ago, and Consul ends a
+        // session at twice its TTL after the last one: from then on there is nothing to undo.
+        let until = self.time() + ttl * 2;
         let pool = &mut self.shared.pool;
         pool.last_job += 1;
         let id = JobId(pool.last_job);
-        let until = lease.end() + lease.ttl();
         pool.jobs.insert(
             id,
             Job {
@@ -199,8 +199,8 @@ impl Context<'_> {
         id
     }
 
-    fn undo(&mut self, step: Step, lease: Lease, waiter: Option<LockId>) {
-        let id = self.new_job(step, lease, waiter);
+    fn undo(&mut self, step: Step, ttl: Duration, waiter: Option<LockId>) {
+        let id = self.new_job(step, ttl, waiter);
         self.run_job(id);
     }
 

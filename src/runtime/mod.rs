@@ -121,7 +121,10 @@ impl Slot {
                 return outcome;
             }
             state.parked = true;
-            state = self.told.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .told
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

@@ -95,7 +95,15 @@ impl Model {
         self.advance(now);
         let target = Target::new(&request.target);
         let body = request.body.as_deref().unwrap_or_default();
-        let known = ["consistent", "index", "wait", "acquire", "release", "flags", "dc"];
+        let known = [
+            "consistent",
+            "index",
+            "wait",
+            "acquire",
+            "release",
+            "flags",
+            "dc",
+        ];
         for name in target.names() {
             assert!(known.contains(&name), "the model does not know ?{name}");
         }
@@ -128,8 +136,12 @@ impl Model {
                 self.kill_session(at, &id);
                 continue;
             }
-            let over: Vec<WatchId> =
-                self.watches.iter().filter(|(_, w)| w.until <= at).map(|(id, _)| *id).collect();
+            let over: Vec<WatchId> = self
+                .watches
+                .iter()
+                .filter(|(_, w)| w.until <= at)
+                .map(|(id, _)| *id)
+                .collect();
             for id in over {
                 self.answer_watch(id);
             }
@@ -166,12 +178,17 @@ impl Model {
 
     /// The sessions: id and name.
     pub(super) fn sessions(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.store.sessions.iter().map(|(id, session)| (&**id, session.name.as_str()))
+        self.store
+            .sessions
+            .iter()
+            .map(|(id, session)| (&**id, session.name.as_str()))
     }
 
     /// The locked keys: key and session.
     pub(super) fn held_keys(&self) -> Vec<(String, String)> {
-        let held = |(key, row): (&Arc<str>, &Row)| Some((key.to_string(), row.session.as_ref()?.to_string()));
+        let held = |(key, row): (&Arc<str>, &Row)| {
+            Some((key.to_string(), row.session.as_ref()?.to_string()))
+        };
         self.store.rows.iter().filter_map(held).collect()
     }
 
@@ -186,14 +203,17 @@ impl Model {
         if let Some(due) = self.deadlines.remove(id) {
             self.timers.remove(&(due, id.into()));
         }
-        let Some(session) = self.store.sessions.remove(id) else { return };
+        let Some(session) = self.store.sessions.remove(id) else {
+            return;
+        };
         self.store.session_index = index;
         let mut draft = self.store.draft(index);
         let held = draft.end(id, session.behavior);
         let changes = draft.into_changes();
         let delay = session.lock_delay.min(MAX_LOCK_DELAY);
         if !delay.is_zero() {
-            self.delays.extend(held.into_iter().map(|key| (key, now + delay)));
+            self.delays
+                .extend(held.into_iter().map(|key| (key, now + delay)));
         }
         self.commit(index, changes);
     }
@@ -264,7 +284,8 @@ impl Model {
         for (id, watch) in &self.watches {
             // Who waits for a missing key is woken by some writes of others: which, depends on the
             // shape of Consul's tree.
-            let neighbour = !self.store.rows.contains_key(watch.key.as_str()) && self.random.chance(500);
+            let neighbour =
+                !self.store.rows.contains_key(watch.key.as_str()) && self.random.chance(500);
             if (watch.key == key || neighbour) && self.row(&watch.key).0 > watch.index {
                 awake.push(*id);
             }
@@ -285,8 +306,13 @@ impl Model {
         if key.is_empty() {
             return reply(400, "Missing key name");
         }
-        let flags = target.parameter("flags").map_or(0, |text| text.parse().expect("flags"));
-        let content = Content { value: body.into(), flags };
+        let flags = target
+            .parameter("flags")
+            .map_or(0, |text| text.parse().expect("flags"));
+        let content = Content {
+            value: body.into(),
+            flags,
+        };
         let (acquire, release) = (target.parameter("acquire"), target.parameter("release"));
         // The leader refuses before Raft.
         if acquire.is_some() && self.is_delayed(now, key) {
@@ -319,8 +345,11 @@ impl Model {
             Err(error) => return reply(400, format!("Failed to parse body: {error}")),
         };
         let ops: Vec<Op<'_>> = json.as_array().into_iter().flatten().map(Op::new).collect();
-        let refused: Vec<(usize, String)> =
-            ops.iter().enumerate().filter_map(|(i, op)| Some((i, self.refuse(now, op)?))).collect();
+        let refused: Vec<(usize, String)> = ops
+            .iter()
+            .enumerate()
+            .filter_map(|(i, op)| Some((i, self.refuse(now, op)?)))
+            .collect();
         let writes = ops.iter().any(Op::writes);
         let tail = if writes {
             "}"
@@ -378,7 +407,11 @@ impl Model {
             other => return reply(500, format!("Invalid Behavior setting '{other}'")),
         };
         let ttl_text = text("TTL").to_owned();
-        let ttl = if ttl_text.is_empty() { Some(0) } else { wire::duration(&ttl_text) };
+        let ttl = if ttl_text.is_empty() {
+            Some(0)
+        } else {
+            wire::duration(&ttl_text)
+        };
         let Some(ttl) = ttl else {
             return reply(500, format!("Session TTL '{ttl_text}' invalid"));
         };
@@ -400,9 +433,13 @@ impl Model {
         };
         let node_checks = match json.get("NodeChecks").or(json.get("Checks")) {
             None => Some(vec!["serfHealth".to_owned()]),
-            Some(Json::Array(checks)) => {
-                Some(checks.iter().filter_map(Json::as_str).map(str::to_owned).collect())
-            }
+            Some(Json::Array(checks)) => Some(
+                checks
+                    .iter()
+                    .filter_map(Json::as_str)
+                    .map(str::to_owned)
+                    .collect(),
+            ),
             Some(_) => None,
         };
         let index = self.write();
@@ -438,7 +475,11 @@ impl Model {
 
     /// A session without a TTL has no timer.
     fn start_timer(&mut self, now: Time, id: &Arc<str>) {
-        let ttl = self.store.sessions.get(id).map_or(Duration::ZERO, |session| session.ttl);
+        let ttl = self
+            .store
+            .sessions
+            .get(id)
+            .map_or(Duration::ZERO, |session| session.ttl);
         if ttl.is_zero() {
             return;
         }
@@ -472,16 +513,25 @@ impl Model {
 
     fn info(&self, id: &str) -> HttpReply {
         if let Err(what) = valid_id(id) {
-            return HttpReply { index: Some(1), ..reply(500, what) };
+            return HttpReply {
+                index: Some(1),
+                ..reply(500, what)
+            };
         }
         let index = Some(self.store.session_index.max(1));
-        HttpReply { index, ..reply(200, self.session_rows(std::iter::once(id))) }
+        HttpReply {
+            index,
+            ..reply(200, self.session_rows(std::iter::once(id)))
+        }
     }
 
     fn list(&self) -> HttpReply {
         let index = Some(self.store.session_index.max(1));
         let ids = self.store.sessions.keys().map(|id| &**id);
-        HttpReply { index, ..reply(200, self.session_rows(ids)) }
+        HttpReply {
+            index,
+            ..reply(200, self.session_rows(ids))
+        }
     }
 
     fn session_rows<'a>(&self, ids: impl Iterator<Item = &'a str>) -> String {
@@ -523,7 +573,10 @@ impl<'a> Op<'a> {
             session: text("Session"),
             index: kv["Index"].as_u64().unwrap_or(0),
             content: Content {
-                value: BASE64.decode(text("Value")).expect("a value in base64").into(),
+                value: BASE64
+                    .decode(text("Value"))
+                    .expect("a value in base64")
+                    .into(),
                 flags: kv["Flags"].as_u64().unwrap_or(0),
             },
         }
@@ -540,12 +593,16 @@ impl<'a> Op<'a> {
         let stale = |what: &str| format!("failed to {what} key {key:?}, index is stale");
         let row = match self.verb {
             "set" => draft.set(key, content),
-            "cas" => draft.set_if(key, content, self.index).ok_or_else(|| stale("set"))?,
+            "cas" => draft
+                .set_if(key, content, self.index)
+                .ok_or_else(|| stale("set"))?,
             "lock" => draft
                 .lock(key, content, self.session)?
                 .ok_or_else(|| format!("failed to lock key {key:?}, lock is already held"))?,
             "unlock" => draft.unlock(key, content, self.session)?.ok_or_else(|| {
-                format!("failed to unlock key {key:?}, lock isn't held, or is held by another session")
+                format!(
+                    "failed to unlock key {key:?}, lock isn't held, or is held by another session"
+                )
             })?,
             "delete" => {
                 draft.delete(key);
@@ -554,7 +611,9 @@ impl<'a> Op<'a> {
             "delete-cas" if draft.delete_if(key, self.index) => return Ok(()),
             "delete-cas" => return Err(stale("delete")),
             "get" => {
-                let row = draft.get(key).ok_or_else(|| format!("key {key:?} doesn't exist"))?;
+                let row = draft
+                    .get(key)
+                    .ok_or_else(|| format!("key {key:?} doesn't exist"))?;
                 show(results, key, row, true);
                 return Ok(());
             }

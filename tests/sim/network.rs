@@ -37,20 +37,37 @@ impl Weather {
 #[derive(Clone, Debug)]
 pub(super) enum Fate {
     /// Applied, answered.
-    Answered { applied: Duration, answered: Duration },
+    Answered {
+        applied: Duration,
+        answered: Duration,
+    },
     /// The connection is refused: nothing is sent.
     Refused,
     /// A server says at once that it did not apply it.
-    Declined { answered: Duration, status: u16, text: &'static str },
+    Declined {
+        answered: Duration,
+        status: u16,
+        text: &'static str,
+    },
     /// The client gets no answer, or one that tells nothing; the request is applied then or never,
     /// once or twice.
-    Lost { noticed: Option<Duration>, status: Option<(u16, &'static str)>, applied: Vec<Duration> },
+    Lost {
+        noticed: Option<Duration>,
+        status: Option<(u16, &'static str)>,
+        applied: Vec<Duration>,
+    },
 }
 
 const DECLINED: [(u16, &str); 5] = [
     (500, "No cluster leader"),
-    (500, "rpc error getting client: failed to get conn: dial tcp 127.0.0.1:8300: connect: connection refused"),
-    (429, "Your IP is issuing too many concurrent connections, please rate limit your calls\n"),
+    (
+        500,
+        "rpc error getting client: failed to get conn: dial tcp 127.0.0.1:8300: connect: connection refused",
+    ),
+    (
+        429,
+        "Your IP is issuing too many concurrent connections, please rate limit your calls\n",
+    ),
     (503, "rate limit exceeded, try again later"),
     (500, "Not ready to serve consistent reads"),
 ];
@@ -66,7 +83,11 @@ impl Fate {
         let way = |random: &mut Random| {
             let usual = random.duration(weather.delay * 2);
             // One in thirty is ten times slower.
-            if weather.faults > 0 && random.chance(33) { usual * 10 } else { usual }
+            if weather.faults > 0 && random.chance(33) {
+                usual * 10
+            } else {
+                usual
+            }
         };
         let applied = way(random);
         let answered = applied + way(random);
@@ -78,15 +99,27 @@ impl Fate {
             1 => {
                 let (status, text) = DECLINED[random.below(5) as usize];
                 let answered = random.duration(Duration::from_secs(7));
-                Fate::Declined { answered, status, text }
+                Fate::Declined {
+                    answered,
+                    status,
+                    text,
+                }
             }
             2 => {
                 let (status, text) = TELLS_NOTHING[random.below(3) as usize];
                 let applied = random.chance(500).then_some(applied).into_iter().collect();
-                Fate::Lost { noticed: Some(answered), status: Some((status, text)), applied }
+                Fate::Lost {
+                    noticed: Some(answered),
+                    status: Some((status, text)),
+                    applied,
+                }
             }
             // Never applied.
-            3 => Fate::Lost { noticed: random.chance(500).then_some(answered), status: None, applied: vec![] },
+            3 => Fate::Lost {
+                noticed: random.chance(500).then_some(answered),
+                status: None,
+                applied: vec![],
+            },
             // Applied; the answer is lost.
             4 | 5 => Fate::Lost {
                 noticed: random.chance(700).then_some(answered),

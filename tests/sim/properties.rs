@@ -52,14 +52,19 @@ impl Ledger {
         view: &View,
     ) -> Vec<(usize, LockId, Time)> {
         let me = (process, lock);
-        let held = if view.phase == Phase::Held { view.lease_end } else { None };
+        let held = if view.phase == Phase::Held {
+            view.lease_end
+        } else {
+            None
+        };
         let (Some(lease_end), Some(key)) = (held, self.wants.get(&me).cloned()) else {
             self.beliefs.remove(&me);
             self.held_with.remove(&me);
             return Vec::new();
         };
         let token = view.token.unwrap_or_default();
-        self.held_with.extend(view.session.clone().map(|session| (me, session)));
+        self.held_with
+            .extend(view.session.clone().map(|session| (me, session)));
         let others = if self.tampered.contains(&key) {
             Vec::new()
         } else {
@@ -71,19 +76,35 @@ impl Ledger {
                 .map(|((process, lock), belief)| (*process, *lock, belief.lease_end))
                 .collect()
         };
-        self.beliefs.insert(me, Belief { key, lease_end, token });
+        self.beliefs.insert(
+            me,
+            Belief {
+                key,
+                lease_end,
+                token,
+            },
+        );
         others
     }
 
     /// An acquire was told that it worked.
     pub(super) fn acquired(&mut self, process: usize, lock: LockId) -> Result<(), String> {
         let Some(belief) = self.beliefs.get(&(process, lock)) else {
-            return Err(format!("p{process} was told OK without a lease on lock {}", lock.0));
+            return Err(format!(
+                "p{process} was told OK without a lease on lock {}",
+                lock.0
+            ));
         };
         self.acquisitions += 1;
-        let last = self.tokens.insert(belief.key.clone(), belief.token).unwrap_or(0);
+        let last = self
+            .tokens
+            .insert(belief.key.clone(), belief.token)
+            .unwrap_or(0);
         if belief.token <= last && !self.tampered.contains(&belief.key) {
-            return Err(format!("the fencing token of {} went from {last} to {}", belief.key, belief.token));
+            return Err(format!(
+                "the fencing token of {} went from {last} to {}",
+                belief.key, belief.token
+            ));
         }
         Ok(())
     }
@@ -95,7 +116,8 @@ impl Ledger {
     /// An abandoned lock may stay until its TTL.
     pub(super) fn abandoned(&mut self, process: usize, lock: LockId) {
         self.wants.remove(&(process, lock));
-        self.abandoned.extend(self.held_with.remove(&(process, lock)));
+        self.abandoned
+            .extend(self.held_with.remove(&(process, lock)));
     }
 
     pub(super) fn crashed(&mut self, process: usize) {
@@ -131,7 +153,15 @@ impl Ledger {
         limit: Option<Duration>,
         stopped: Duration,
     ) {
-        self.calls.insert(call, Waiting { process, since, limit, stopped });
+        self.calls.insert(
+            call,
+            Waiting {
+                process,
+                since,
+                limit,
+                stopped,
+            },
+        );
     }
 
     /// Every call is told once, in time.
@@ -143,13 +173,23 @@ impl Ledger {
         outcome: &Outcome,
     ) -> Result<(), String> {
         let Some(waiting) = self.calls.remove(&call) else {
-            return Err(format!("call {} was told {outcome:?}, and nobody waits for it", call.0));
+            return Err(format!(
+                "call {} was told {outcome:?}, and nobody waits for it",
+                call.0
+            ));
         };
-        let Some(limit) = waiting.limit else { return Ok(()) };
-        let took = now.since(waiting.since).saturating_sub(stopped - waiting.stopped);
+        let Some(limit) = waiting.limit else {
+            return Ok(());
+        };
+        let took = now
+            .since(waiting.since)
+            .saturating_sub(stopped - waiting.stopped);
         // The clocks drift.
         if took > limit + limit / 1000 + SLACK {
-            return Err(format!("call {} took {took:?}, its limit is {limit:?}: {outcome:?}", call.0));
+            return Err(format!(
+                "call {} took {took:?}, its limit is {limit:?}: {outcome:?}",
+                call.0
+            ));
         }
         Ok(())
     }

@@ -37,12 +37,24 @@ fn judge(world: &mut World) -> Result<(), String> {
         return Err(format!("calls {waiting:?} are never told"));
     }
     // What a live process did not abandon is gone.
-    for (session, name) in world.model.sessions().map(|(s, n)| (s.to_owned(), n.to_owned())).collect::<Vec<_>>() {
-        let keys = world.model.held_keys().into_iter().filter(|(_, s)| *s == session).count();
+    for (session, name) in world
+        .model
+        .sessions()
+        .map(|(s, n)| (s.to_owned(), n.to_owned()))
+        .collect::<Vec<_>>()
+    {
+        let keys = world
+            .model
+            .held_keys()
+            .into_iter()
+            .filter(|(_, s)| *s == session)
+            .count();
         if world.ledger.is_excused(&session, &name, keys > 0) {
             continue;
         }
-        return Err(format!("session {session} \"{name}\" is left, holding {keys} keys"));
+        return Err(format!(
+            "session {session} \"{name}\" is left, holding {keys} keys"
+        ));
     }
     // After twice the longest TTL, and as much again for a change of leader, all is.
     let until = world.now + Duration::from_secs(100);
@@ -66,21 +78,26 @@ fn search(first: u64, count: u64, defect: Option<Defect>) -> (u64, Option<u64>) 
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= first + count || failed.load(Ordering::Relaxed) < seed {
-                    return;
-                }
-                let (world, result) = run(seed, random_plan(seed), defect, false);
-                acquisitions.fetch_add(world.ledger.acquisitions, Ordering::Relaxed);
-                if result.is_err() {
-                    failed.fetch_min(seed, Ordering::Relaxed);
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count || failed.load(Ordering::Relaxed) < seed {
+                        return;
+                    }
+                    let (world, result) = run(seed, random_plan(seed), defect, false);
+                    acquisitions.fetch_add(world.ledger.acquisitions, Ordering::Relaxed);
+                    if result.is_err() {
+                        failed.fetch_min(seed, Ordering::Relaxed);
+                    }
                 }
             });
         }
     });
     let failed = failed.into_inner();
-    (acquisitions.into_inner(), (failed != u64::MAX).then_some(failed))
+    (
+        acquisitions.into_inner(),
+        (failed != u64::MAX).then_some(failed),
+    )
 }
 
 /// The history of a seed in words, and what it broke.
@@ -107,7 +124,10 @@ fn random_schedules_keep_every_promise() {
     let first = number("SIM_FIRST").unwrap_or(0);
     let begun = Instant::now();
     let (acquisitions, failed) = search(first, count, None);
-    println!("{count} schedules, {acquisitions} locks held, {:.1} s", begun.elapsed().as_secs_f64());
+    println!(
+        "{count} schedules, {acquisitions} locks held, {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
     // A simulation in which nobody gets a lock proves nothing.
     assert!(acquisitions > count);
     if let Some(seed) = failed {
@@ -122,7 +142,11 @@ fn catches(defect: Defect) {
     let (_, broken) = replay(seed, Some(defect));
     println!("{defect:?} is caught by seed {seed}: {broken:?}");
     assert!(broken.is_err());
-    assert_eq!(replay(seed, None).1, Ok(()), "the same schedule without the defect");
+    assert_eq!(
+        replay(seed, None).1,
+        Ok(()),
+        "the same schedule without the defect"
+    );
 }
 
 #[test]
@@ -164,7 +188,11 @@ fn writes_of(rounds: u32) -> u64 {
     }
     let until = world.now + Duration::from_secs(5);
     world.run_until(until).unwrap();
-    assert_eq!(leftovers(&world).len(), 0, "5 s after the last release nothing is left");
+    assert_eq!(
+        leftovers(&world).len(),
+        0,
+        "5 s after the last release nothing is left"
+    );
     world.model.raft_writes()
 }
 

@@ -15,8 +15,7 @@ use crate::consul::verdict::verdict;
 use crate::core::messages::{Key, Request};
 use crate::core::sabotage::Sabotage;
 use crate::core::{
-    Action, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, RequestId,
-    Spec,
+    Action, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, RequestId, Spec,
 };
 use crate::error::Status;
 
@@ -102,15 +101,22 @@ impl Plan {
     }
 
     pub(super) fn random(random: &mut Random) -> Plan {
+        // One lock after the other, with warm sessions.
+        let busy = random.chance(350);
+        let holds = if busy {
+            [1, 5, 20, 50]
+        } else {
+            [5, 500, 5_000, 25_000]
+        };
         Plan {
             processes: 1 + random.below(4) as usize,
             users: 1 + random.below(2) as usize,
             keys: 1 + random.below(2),
-            rounds: 2 + random.below(4) as u32,
+            rounds: if busy { 6 } else { 2 } + random.below(4) as u32,
             weather: Weather::random(random),
             expiry: [1000, 1000, 1500, 2000][random.below(4) as usize],
-            longest_hold: Duration::from_millis([5, 500, 5_000, 25_000][random.below(4) as usize]),
-            hot: random.chance(500),
+            longest_hold: Duration::from_millis(holds[random.below(4) as usize]),
+            hot: busy || random.chance(300),
             stops: random.chance(300),
             crashes: random.chance(200),
             leader_changes: random.chance(250),
@@ -122,15 +128,37 @@ impl Plan {
 
 #[derive(Debug)]
 enum Happening {
-    Deliver { process: usize, request: RequestId },
-    Answer { process: usize, request: RequestId, result: Result<HttpReply, Failure> },
+    Deliver {
+        process: usize,
+        request: RequestId,
+    },
+    Answer {
+        process: usize,
+        request: RequestId,
+        result: Result<HttpReply, Failure>,
+    },
     Late(HttpRequest),
-    Tick { process: usize },
-    User { process: usize, user: usize },
-    Ask { process: usize, lock: LockId, what: Call },
-    Stop { process: usize },
-    Continue { process: usize },
-    Crash { process: usize },
+    Tick {
+        process: usize,
+    },
+    User {
+        process: usize,
+        user: usize,
+    },
+    Ask {
+        process: usize,
+        lock: LockId,
+        what: Call,
+    },
+    Stop {
+        process: usize,
+    },
+    Continue {
+        process: usize,
+    },
+    Crash {
+        process: usize,
+    },
     LeaderLost,
     LeaderBack,
     Operator,
@@ -219,7 +247,11 @@ impl World {
                 Process {
                     core,
                     users: (0..plan.users)
-                        .map(|_| User { rounds: plan.rounds, doing: Doing::Thinking, lock: LockId(0) })
+                        .map(|_| User {
+                            rounds: plan.rounds,
+                            doing: Doing::Thinking,
+                            lock: LockId(0),
+                        })
                         .collect(),
                     flights: HashMap::new(),
                     lead: random.below(1 << 50),
@@ -303,7 +335,10 @@ impl World {
     pub(super) fn run_until(&mut self, until: Time) -> Result<(), String> {
         loop {
             let queued = self.queue.peek().map(|Reverse((at, _))| *at);
-            let next = [queued, self.model.next_event_at()].into_iter().flatten().min();
+            let next = [queued, self.model.next_event_at()]
+                .into_iter()
+                .flatten()
+                .min();
             let Some(next) = next.filter(|next| *next <= until) else {
                 self.now = self.now.max(until);
                 return Ok(());
@@ -345,7 +380,14 @@ impl World {
         for (watch, reply) in self.model.woken() {
             if let Some((process, request)) = self.parked.remove(&watch) {
                 let way = self.random.duration(self.plan.weather.delay * 2);
-                self.after(way, Happening::Answer { process, request, result: Ok(reply) });
+                self.after(
+                    way,
+                    Happening::Answer {
+                        process,
+                        request,
+                        result: Ok(reply),
+                    },
+                );
             }
         }
     }
@@ -370,7 +412,11 @@ impl World {
         }
         match happening {
             Happening::Deliver { process, request } => self.deliver(process, request),
-            Happening::Answer { process, request, result } => {
+            Happening::Answer {
+                process,
+                request,
+                result,
+            } => {
                 return self.answer(process, request, result);
             }
             Happening::Late(http) => {
@@ -384,7 +430,11 @@ impl World {
             }
             Happening::Tick { process } => return self.step(process, Event::Tick),
             Happening::User { process, user } => return self.user(process, user),
-            Happening::Ask { process, lock, what } => {
+            Happening::Ask {
+                process,
+                lock,
+                what,
+            } => {
                 self.note(|| format!("p{process}: {what:?} on lock {}", lock.0));
                 self.call(process, lock, what)?;
             }
@@ -411,19 +461,42 @@ impl World {
     // The network.
 
     fn deliver(&mut self, process: usize, request: RequestId) {
-        let Some(flight) = self.processes[process].flights.get(&request) else { return };
+        let Some(flight) = self.processes[process].flights.get(&request) else {
+            return;
+        };
         let (http, fate) = (flight.http.clone(), flight.fate.clone());
         if self.leaderless {
             let reply = text_reply(500, "No cluster leader");
             let held = self.random.duration(Duration::from_secs(7));
-            return self.after(held, Happening::Answer { process, request, result: Ok(reply) });
+            return self.after(
+                held,
+                Happening::Answer {
+                    process,
+                    request,
+                    result: Ok(reply),
+                },
+            );
         }
         match self.model.handle(self.now, &http) {
             Served::Reply(reply) => {
-                self.note(|| format!("consul: {} -> {} {}", words(&http), reply.status, body(&reply)));
+                self.note(|| {
+                    format!(
+                        "consul: {} -> {} {}",
+                        words(&http),
+                        reply.status,
+                        body(&reply)
+                    )
+                });
                 if let Fate::Answered { applied, answered } = fate {
                     let result = Ok(reply);
-                    self.after(answered - applied, Happening::Answer { process, request, result });
+                    self.after(
+                        answered - applied,
+                        Happening::Answer {
+                            process,
+                            request,
+                            result,
+                        },
+                    );
                 }
             }
             Served::Parked(watch) => {
@@ -441,22 +514,40 @@ impl World {
         request: RequestId,
         result: Result<HttpReply, Failure>,
     ) -> Result<(), String> {
-        let Some(flight) = self.processes[process].flights.remove(&request) else { return Ok(()) };
+        let Some(flight) = self.processes[process].flights.remove(&request) else {
+            return Ok(());
+        };
         if let Some(watch) = flight.parked {
             self.model.forget(watch);
             self.parked.remove(&watch);
         }
-        let sent = if matches!(result, Err(Failure::NotSent(_))) { None } else { flight.sent };
+        let sent = if matches!(result, Err(Failure::NotSent(_))) {
+            None
+        } else {
+            flight.sent
+        };
         let result = match (self.defect, &flight.request, result) {
             // The broken release asked to delete the key by its name; "true" is its success.
-            (Some(Defect::ReleaseByKey), Request::Unlock { .. }, Ok(reply)) if reply.status == 200 => {
-                Ok(HttpReply { body: br#"{"Results":[],"Errors":null}"#.to_vec(), ..reply })
+            (Some(Defect::ReleaseByKey), Request::Unlock { .. }, Ok(reply))
+                if reply.status == 200 =>
+            {
+                Ok(HttpReply {
+                    body: br#"{"Results":[],"Errors":null}"#.to_vec(),
+                    ..reply
+                })
             }
             (_, _, result) => result,
         };
         let answer = verdict(&flight.request, result);
         self.note(|| format!("p{process}: answer to {}: {answer:?}", request.0));
-        self.step(process, Event::Reply { request, sent, answer })
+        self.step(
+            process,
+            Event::Reply {
+                request,
+                sent,
+                answer,
+            },
+        )
     }
 
     fn send(&mut self, process: usize, id: RequestId, request: Request, by: Time) {
@@ -481,19 +572,37 @@ impl World {
             _ => Fate::random(&mut self.random, &self.plan.weather),
         };
         self.note(|| format!("p{process}: asks {} {request:?} [{fate:?}]", id.0));
-        let answer = |result| Happening::Answer { process, request: id, result };
+        let answer = |result| Happening::Answer {
+            process,
+            request: id,
+            result,
+        };
         match &fate {
             Fate::Refused => {
                 let refused = Failure::NotSent("connection refused".to_owned());
                 self.at(sent_at, answer(Err(refused)));
             }
-            Fate::Declined { answered, status, text } => {
+            Fate::Declined {
+                answered,
+                status,
+                text,
+            } => {
                 self.at(sent_at + *answered, answer(Ok(text_reply(*status, text))));
             }
             Fate::Answered { applied, .. } => {
-                self.at(sent_at + *applied, Happening::Deliver { process, request: id });
+                self.at(
+                    sent_at + *applied,
+                    Happening::Deliver {
+                        process,
+                        request: id,
+                    },
+                );
             }
-            Fate::Lost { noticed, status, applied } => {
+            Fate::Lost {
+                noticed,
+                status,
+                applied,
+            } => {
                 for applied in applied {
                     self.at(sent_at + *applied, Happening::Late(http.clone()));
                     if let Request::CreateSession { name, .. } = &request {
@@ -513,9 +622,16 @@ impl World {
         let by = self.global(process, by).max(self.now);
         let late = self.random.duration(Duration::from_millis(2));
         self.at(by + late, answer(Err(timeout)));
-        self.processes[process]
-            .flights
-            .insert(id, Flight { request, http, sent, fate, parked: None });
+        self.processes[process].flights.insert(
+            id,
+            Flight {
+                request,
+                http,
+                sent,
+                fate,
+                parked: None,
+            },
+        );
     }
 
     // Processes.
@@ -538,17 +654,29 @@ impl World {
     fn step(&mut self, process: usize, event: Event) -> Result<(), String> {
         // The wall clock jumps about: nothing may depend on it.
         let unix_ms = self.random.below(4_000_000_000_000) as i64;
-        let now = Now { time: self.clock_at(process, self.now), unix_ms };
+        let now = Now {
+            time: self.clock_at(process, self.now),
+            unix_ms,
+        };
         let mut actions = Vec::new();
         self.processes[process].core.step(now, event, &mut actions);
         for action in actions {
             match action {
-                Action::Send { id, request, by, .. } => self.send(process, id, request, by),
+                Action::Send {
+                    id, request, by, ..
+                } => self.send(process, id, request, by),
                 Action::Abort(request) => {
                     self.note(|| format!("p{process}: ends request {}", request.0));
                     let result = Err(Failure::Unknown("interrupted".to_owned()));
                     let soon = self.random.duration(Duration::from_millis(1));
-                    self.after(soon, Happening::Answer { process, request, result });
+                    self.after(
+                        soon,
+                        Happening::Answer {
+                            process,
+                            request,
+                            result,
+                        },
+                    );
                 }
                 Action::Tell { call, outcome } => self.told(process, call, outcome)?,
                 Action::Publish { lock, view } => {
@@ -613,7 +741,9 @@ impl World {
     }
 
     fn resume(&mut self, process: usize) {
-        let Some(since) = self.processes[process].stopped.take() else { return };
+        let Some(since) = self.processes[process].stopped.take() else {
+            return;
+        };
         self.note(|| format!("p{process}: continues"));
         let length = self.now.since(since);
         self.processes[process].stopped_for += length;
@@ -634,7 +764,9 @@ impl World {
     /// An operator ends somebody's session, or deletes a key: locks are advisory.
     fn operate(&mut self) {
         let held = self.model.held_keys();
-        let Some((key, session)) = held.into_iter().next() else { return };
+        let Some((key, session)) = held.into_iter().next() else {
+            return;
+        };
         self.ledger.tampered(&key);
         if self.random.chance(500) {
             self.note(|| format!("operator: destroys session {session} of {key}"));
@@ -684,10 +816,24 @@ impl World {
             2 => Patience::For(self.random.duration(Duration::from_secs(40))),
             _ => Patience::Forever,
         };
-        let ttl = Duration::from_secs(if self.plan.plain { 10 } else { 10 + 5 * self.random.below(2) });
+        let ttl = Duration::from_secs(if self.plan.plain {
+            10
+        } else {
+            10 + 5 * self.random.below(2)
+        });
         let value = None;
-        let spec = Spec { key: key.clone(), value, ttl, patience };
-        self.note(|| format!("p{process}: acquires {key} as lock {} for {ttl:?}, {patience:?}", lock.0));
+        let spec = Spec {
+            key: key.clone(),
+            value,
+            ttl,
+            patience,
+        };
+        self.note(|| {
+            format!(
+                "p{process}: acquires {key} as lock {} for {ttl:?}, {patience:?}",
+                lock.0
+            )
+        });
         let state = &mut self.processes[process].users[user];
         state.lock = lock;
         state.rounds -= 1;
@@ -697,11 +843,25 @@ impl World {
         let end = match patience {
             Patience::Forever => Some(self.random.duration(Duration::from_secs(60))),
             _ if self.plan.plain => None,
-            _ => self.random.chance(100).then(|| self.random.duration(Duration::from_secs(5))),
+            _ => self
+                .random
+                .chance(100)
+                .then(|| self.random.duration(Duration::from_secs(5))),
         };
         if let Some(end) = end {
-            let what = if self.random.chance(700) { Call::Cancel } else { Call::Release };
-            self.after(end, Happening::Ask { process, lock, what });
+            let what = if self.random.chance(700) {
+                Call::Cancel
+            } else {
+                Call::Release
+            };
+            self.after(
+                end,
+                Happening::Ask {
+                    process,
+                    lock,
+                    what,
+                },
+            );
         }
         Ok(())
     }
@@ -734,8 +894,19 @@ impl World {
                 let hold = self.random.duration(self.plan.longest_hold);
                 if !self.plan.plain && self.random.chance(300) {
                     let at = self.random.duration(hold);
-                    let what = if self.random.chance(700) { Call::Renew } else { Call::Check };
-                    self.after(at, Happening::Ask { process, lock, what });
+                    let what = if self.random.chance(700) {
+                        Call::Renew
+                    } else {
+                        Call::Check
+                    };
+                    self.after(
+                        at,
+                        Happening::Ask {
+                            process,
+                            lock,
+                            what,
+                        },
+                    );
                 }
                 self.after(hold, Happening::User { process, user });
                 Ok(())
@@ -765,7 +936,14 @@ impl World {
     fn user_forgets_soon(&mut self, process: usize, user: usize) {
         let lock = self.processes[process].users[user].lock;
         self.processes[process].users[user].doing = Doing::Thinking;
-        self.after(Duration::ZERO, Happening::Ask { process, lock, what: Call::Abandon });
+        self.after(
+            Duration::ZERO,
+            Happening::Ask {
+                process,
+                lock,
+                what: Call::Abandon,
+            },
+        );
         let think = Duration::from_millis(if self.plan.hot { 1 } else { 4_000 });
         let think = self.random.duration(think) + Duration::from_micros(1);
         self.after(think, Happening::User { process, user });
@@ -773,26 +951,42 @@ impl World {
 }
 
 fn text_reply(status: u16, text: &str) -> HttpReply {
-    HttpReply { status, index: None, body: text.as_bytes().to_vec() }
+    HttpReply {
+        status,
+        index: None,
+        body: text.as_bytes().to_vec(),
+    }
 }
 
 fn words(http: &HttpRequest) -> String {
-    let body = http.body.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let body = http
+        .body
+        .as_deref()
+        .map(String::from_utf8_lossy)
+        .unwrap_or_default();
     format!("{:?} {} {body}", http.method, http.target)
 }
 
 fn body(reply: &HttpReply) -> String {
-    String::from_utf8_lossy(&reply.body).chars().take(200).collect()
+    String::from_utf8_lossy(&reply.body)
+        .chars()
+        .take(200)
+        .collect()
 }
 
 /// The keys and sessions of a finished world, for messages.
 pub(super) fn leftovers(world: &World) -> BTreeMap<String, Vec<String>> {
     let mut found = BTreeMap::new();
     for (session, name) in world.model.sessions() {
-        found.entry(format!("session {session} \"{name}\"")).or_insert_with(Vec::new);
+        found
+            .entry(format!("session {session} \"{name}\""))
+            .or_insert_with(Vec::new);
     }
     for (key, session) in world.model.held_keys() {
-        found.entry(format!("session {session}")).or_insert_with(Vec::new).push(key);
+        found
+            .entry(format!("session {session}"))
+            .or_insert_with(Vec::new)
+            .push(key);
     }
     found
 }

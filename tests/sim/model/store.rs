@@ -89,7 +89,11 @@ impl Store {
     }
 
     /// Makes changes real, and answers the keys that changed.
-    pub(super) fn apply(&mut self, index: u64, changes: BTreeMap<Arc<str>, Option<Row>>) -> Vec<Arc<str>> {
+    pub(super) fn apply(
+        &mut self,
+        index: u64,
+        changes: BTreeMap<Arc<str>, Option<Row>>,
+    ) -> Vec<Arc<str>> {
         let mut changed = Vec::with_capacity(changes.len());
         for (key, row) in changes {
             match row {
@@ -125,7 +129,11 @@ impl Draft<'_> {
             .take_while(|(key, _)| from(key))
             .map(|(key, row)| (&**key, row))
             .collect();
-        for (key, change) in self.changes.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).take_while(|(key, _)| from(key)) {
+        for (key, change) in self
+            .changes
+            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+            .take_while(|(key, _)| from(key))
+        {
             match change {
                 Some(row) => drop(rows.insert(key, row)),
                 None => drop(rows.remove(&**key)),
@@ -135,7 +143,13 @@ impl Draft<'_> {
     }
 
     /// Writes a row. A write that changes nothing keeps ModifyIndex and wakes nobody.
-    fn put(&mut self, key: &str, content: &Content, session: Option<Arc<str>>, lock_index: u64) -> Row {
+    fn put(
+        &mut self,
+        key: &str,
+        content: &Content,
+        session: Option<Arc<str>>,
+        lock_index: u64,
+    ) -> Row {
         let existing = self.get(key);
         let mut row = Row {
             value: content.value.clone(),
@@ -175,7 +189,12 @@ impl Draft<'_> {
     }
 
     /// None: another session holds it. An error: the text of Consul.
-    pub(super) fn lock(&mut self, key: &str, content: &Content, session: &str) -> Result<Option<Row>, String> {
+    pub(super) fn lock(
+        &mut self,
+        key: &str,
+        content: &Content,
+        session: &str,
+    ) -> Result<Option<Row>, String> {
         if session.is_empty() {
             return Err("missing session".to_owned());
         }
@@ -196,7 +215,12 @@ impl Draft<'_> {
     }
 
     /// None: the session does not hold it.
-    pub(super) fn unlock(&mut self, key: &str, content: &Content, session: &str) -> Result<Option<Row>, String> {
+    pub(super) fn unlock(
+        &mut self,
+        key: &str,
+        content: &Content,
+        session: &str,
+    ) -> Result<Option<Row>, String> {
         if session.is_empty() {
             return Err("missing session".to_owned());
         }
@@ -227,13 +251,21 @@ impl Draft<'_> {
     /// What the end of a session does to the keys that it holds, and which those are.
     pub(super) fn end(&mut self, id: &str, behavior: Behavior) -> Vec<Arc<str>> {
         let held = |row: &Row| row.session.as_deref() == Some(id);
-        let keys: Vec<Arc<str>> =
-            self.store.rows.iter().filter(|(_, row)| held(row)).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<Arc<str>> = self
+            .store
+            .rows
+            .iter()
+            .filter(|(_, row)| held(row))
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in &keys {
             let row = self.get(key).cloned();
             match (behavior, row) {
                 (Behavior::Release, Some(row)) if self.store.flaw != Some(Flaw::ReleaseDeletes) => {
-                    let content = Content { value: row.value, flags: row.flags };
+                    let content = Content {
+                        value: row.value,
+                        flags: row.flags,
+                    };
                     self.put(key, &content, None, row.lock_index);
                 }
                 _ => self.delete(key),
