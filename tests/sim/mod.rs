@@ -3,8 +3,10 @@
 //!
 //! `make sim` runs a million; `SIM_SEED=N make sim` replays one and tells its history in words.
 
+mod differential;
 mod model;
 mod network;
 mod properties;
+mod real;
 mod schedules;
 mod world;

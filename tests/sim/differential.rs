@@ -1,0 +1,601 @@
+//! The model against a real Consul: the same random requests go to both, and both must say the
+//! same. So what the simulation shows holds for Consul as far as its rules are asked for here.
+//!
+//! Compared are the status, the text, and the indexes: not their values, which differ from run to
+//! run, but which are equal and which is greater, over a whole sequence. LockIndex counts exactly.
+//!
+//! Needs a Consul: CONSUL_BIN or PATH. `DIFFERENTIAL_SEED=N` replays one sequence in words.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use super::model::{Flaw, Model, Served};
+use super::real::{Agent, Connection, start_agent};
+use super::world::Random;
+use crate::clock::Time;
+use crate::consul::http::{HttpReply, HttpRequest, Method};
+
+const SEQUENCES: u64 = 2_000;
+
+/// A session that never was.
+const UNKNOWN: &str = "11111111-2222-3333-4444-555555555555";
+
+/// `api.LockFlagValue` of Consul's Go client.
+const LOCK_FLAGS: &str = "3304740253564472344";
+
+/// A request with places to fill in, which differ from one Consul to the other: `{S1}` is the
+/// second session's id, `{M:key}` the ModifyIndex that a reply last showed for a key.
+#[derive(Clone)]
+struct Step {
+    method: Method,
+    target: String,
+    body: String,
+    /// The reply names a session, which gets this place.
+    session: Option<usize>,
+}
+
+impl Step {
+    fn get(target: impl Into<String>) -> Step {
+        Step { method: Method::Get, target: target.into(), body: String::new(), session: None }
+    }
+
+    fn put(target: impl Into<String>, body: impl Into<String>) -> Step {
+        Step { method: Method::Put, target: target.into(), body: body.into(), session: None }
+    }
+
+    fn delete(target: impl Into<String>) -> Step {
+        Step { method: Method::Delete, target: target.into(), body: String::new(), session: None }
+    }
+
+    fn create(session: usize, ttl: &str, behavior: &str, lock_delay: &str) -> Step {
+        let body = format!(
+            "{{\"Name\":\"n{session}\",\"TTL\":\"{ttl}\",\"Behavior\":\"{behavior}\",\
+             \"LockDelay\":\"{lock_delay}\",\"Checks\":[],\"NodeChecks\":[]}}"
+        );
+        Step { session: Some(session), ..Step::put("/v1/session/create", body) }
+    }
+
+    fn txn(ops: &[String]) -> Step {
+        Step::put("/v1/txn", format!("[{}]", ops.join(",")))
+    }
+
+    fn words(&self) -> String {
+        format!("{:?} {} {}", self.method, self.target, self.body)
+    }
+}
+
+/// A Consul of which one can ask things.
+trait Consul {
+    fn ask(&mut self, request: &HttpRequest) -> HttpReply;
+    /// Waits until so long after the beginning.
+    fn wait_until(&mut self, at: Duration);
+}
+
+/// The model, and the time in it: every request takes a millisecond.
+struct Modelled {
+    model: Model,
+    begin: Time,
+    now: Time,
+}
+
+impl Modelled {
+    fn new(seed: u64) -> Modelled {
+        let begin = Time(1_000_000_000);
+        let mut modelled = Modelled { model: Model::new(seed), begin, now: begin };
+        // A real one has had a session before it counts as ready.
+        let steps = [Step::create(0, "10s", "", "0s"), Step::put("/v1/session/destroy/{S0}", "")];
+        let mut party = Party::new(&mut modelled);
+        for step in &steps {
+            party.step(step);
+        }
+        modelled
+    }
+}
+
+impl Consul for Modelled {
+    fn ask(&mut self, request: &HttpRequest) -> HttpReply {
+        self.now = self.now + Duration::from_millis(1);
+        match self.model.handle(self.now, request) {
+            Served::Reply(reply) => reply,
+            Served::Parked(watch) => loop {
+                self.now = self.model.next_event_at().expect("a wait ends");
+                self.model.advance(self.now);
+                if let Some((_, reply)) = self.model.woken().into_iter().find(|(id, _)| *id == watch) {
+                    return reply;
+                }
+            },
+        }
+    }
+
+    fn wait_until(&mut self, at: Duration) {
+        self.now = self.now.max(self.begin + at);
+    }
+}
+
+struct Real {
+    connection: Connection,
+    begin: Instant,
+}
+
+impl Real {
+    fn new(agent: &Agent) -> Real {
+        Real { connection: agent.connect(), begin: Instant::now() }
+    }
+}
+
+impl Consul for Real {
+    fn ask(&mut self, request: &HttpRequest) -> HttpReply {
+        self.connection.ask(request)
+    }
+
+    fn wait_until(&mut self, at: Duration) {
+        std::thread::sleep(at.saturating_sub(self.begin.elapsed()));
+    }
+}
+
+/// What one of the two said in a sequence.
+struct Party<'a> {
+    consul: &'a mut dyn Consul,
+    /// The sessions' places by id, and the ids by place.
+    names: HashMap<String, String>,
+    ids: HashMap<usize, String>,
+    modified: HashMap<String, String>,
+    indexes: Vec<u64>,
+}
+
+impl<'a> Party<'a> {
+    fn new(consul: &'a mut dyn Consul) -> Party<'a> {
+        Party {
+            consul,
+            names: HashMap::new(),
+            ids: HashMap::new(),
+            modified: HashMap::new(),
+            indexes: Vec::new(),
+        }
+    }
+
+    /// Does a step, and tells the reply in a form that must be the other's.
+    fn step(&mut self, step: &Step) -> String {
+        let body = self.fill(&step.body);
+        let request = HttpRequest {
+            method: step.method,
+            target: self.fill(&step.target),
+            body: (!body.is_empty()).then(|| body.into_bytes()),
+        };
+        let reply = self.consul.ask(&request);
+        let body = compact(&String::from_utf8_lossy(&reply.body));
+        if let Some(place) = step.session.filter(|_| reply.status == 200) {
+            let id = body.split('"').nth(3).unwrap_or_default().to_owned();
+            // A name tells the place and how often it was filled.
+            let name = format!("<S{place}.{}>", self.names.len());
+            self.names.insert(id.clone(), name);
+            self.ids.insert(place, id);
+        }
+        let mut told = format!("{} ", reply.status);
+        if let Some(index) = reply.index {
+            self.indexes.push(index);
+            told.push_str("[index #] ");
+        }
+        self.tell(&body, &mut told);
+        told
+    }
+
+    fn fill(&self, template: &str) -> String {
+        let mut out = String::new();
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once("{S") {
+            let (place, after) = after.split_once('}').expect("a place ends");
+            out.push_str(before);
+            let place: usize = place.parse().expect("the number of a session");
+            out.push_str(self.ids.get(&place).map_or(UNKNOWN, String::as_str));
+            rest = after;
+        }
+        out.push_str(rest);
+        while let Some(from) = out.find("{M:") {
+            let to = from + out[from..].find('}').expect("a place ends");
+            let index = self.modified.get(&out[from + 3..to]).map_or("1", String::as_str);
+            out = format!("{}{index}{}", &out[..from], &out[to + 1..]);
+        }
+        out
+    }
+
+    /// The text with names for the sessions, and the indexes set aside.
+    fn tell(&mut self, body: &str, out: &mut String) {
+        let mut key = "";
+        for (i, word) in body.split('"').enumerate() {
+            if i > 0 {
+                out.push('"');
+            }
+            let digits = word.trim_start_matches(':').trim_end_matches(|c: char| !c.is_ascii_digit());
+            let label = out.rsplit('"').nth(1).unwrap_or_default().to_owned();
+            if (label == "CreateIndex" || label == "ModifyIndex") && word.starts_with(':') {
+                self.indexes.push(digits.parse().expect("an index"));
+                if label == "ModifyIndex" {
+                    self.modified.insert(key.to_owned(), digits.to_owned());
+                }
+                out.push_str(":#");
+                out.push_str(&word[1 + digits.len()..]);
+                continue;
+            }
+            if out.ends_with("\"Key\":\"") {
+                key = word;
+            }
+            // Consul's texts quote an id with a backslash before the quote, or with an apostrophe.
+            match self.names.iter().find(|(id, _)| word.contains(id.as_str())) {
+                Some((id, name)) => out.push_str(&word.replace(id.as_str(), name)),
+                None => out.push_str(word),
+            }
+        }
+    }
+}
+
+/// Without the white space that an agent in development mode adds to its JSON.
+fn compact(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut quoted, mut escaped) = (false, false);
+    let json = text.starts_with(['{', '[', '"']);
+    for c in text.trim_end().chars() {
+        if quoted || !json || !c.is_ascii_whitespace() {
+            out.push(c);
+        }
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+    }
+    out
+}
+
+/// Runs a sequence on both. The error tells it in words up to where they differ.
+fn compare(
+    steps: &[(Option<Duration>, Step)],
+    model: &mut dyn Consul,
+    real: &mut dyn Consul,
+) -> Result<String, String> {
+    let (mut model, mut real) = (Party::new(model), Party::new(real));
+    let mut told = String::new();
+    for (at, step) in steps {
+        if let Some(at) = at {
+            model.consul.wait_until(*at);
+            real.consul.wait_until(*at);
+            let _ = write!(told, "at {at:?}: ");
+        }
+        let (expected, said) = (real.step(step), model.step(step));
+        let _ = writeln!(told, "{}\n    {expected}", step.words());
+        if said != expected {
+            return Err(format!("{told}The model says:\n    {said}\n"));
+        }
+        if let Some(why) = order_differs(&model.indexes, &real.indexes) {
+            return Err(format!("{told}{why}\n"));
+        }
+    }
+    Ok(told)
+}
+
+/// The indexes of both, in the order in which they were shown, must be ordered alike.
+fn order_differs(model: &[u64], real: &[u64]) -> Option<String> {
+    let mut pairs: Vec<(u64, u64)> = real.iter().copied().zip(model.iter().copied()).collect();
+    pairs.sort_unstable();
+    let differs = |pair: &&[(u64, u64)]| pair[0].0.cmp(&pair[1].0) != pair[0].1.cmp(&pair[1].1);
+    let pair = pairs.windows(2).find(differs)?;
+    Some(format!(
+        "Indexes: {} and {} are {} and {} in the model; all: {real:?}, model: {model:?}",
+        pair[0].0, pair[1].0, pair[0].1, pair[1].1
+    ))
+}
+
+// Random sequences.
+
+struct Writer {
+    random: Random,
+    prefix: String,
+    keys: u64,
+    sessions: u64,
+    steps: Vec<(Option<Duration>, Step)>,
+}
+
+/// Two or three keys, up to four sessions, up to 24 requests.
+fn sequence(seed: u64) -> Vec<(Option<Duration>, Step)> {
+    let mut random = Random::new(seed);
+    let mut writer = Writer {
+        keys: 2 + random.below(2),
+        sessions: 2 + random.below(3),
+        prefix: format!("d/{seed}/"),
+        random,
+        steps: Vec::new(),
+    };
+    for place in 0..writer.sessions {
+        writer.create(place);
+    }
+    for _ in 0..6 + writer.random.below(19) {
+        writer.anything();
+    }
+    for key in 0..writer.keys {
+        let key = writer.key_named(key);
+        writer.push(Step::get(format!("/v1/kv/{key}?consistent=")));
+    }
+    for place in 0..writer.sessions {
+        writer.push(Step::put(format!("/v1/session/destroy/{{S{place}}}"), ""));
+    }
+    let prefix = writer.prefix.clone();
+    writer.push(Step::txn(&[op("get-tree", &prefix, "")]));
+    for key in 0..writer.keys {
+        let key = writer.key_named(key);
+        writer.push(Step::delete(format!("/v1/kv/{key}")));
+    }
+    writer.steps
+}
+
+fn op(verb: &str, key: &str, rest: &str) -> String {
+    format!("{{\"KV\":{{\"Verb\":\"{verb}\",\"Key\":\"{key}\"{rest}}}}}")
+}
+
+impl Writer {
+    fn push(&mut self, step: Step) {
+        self.steps.push((None, step));
+    }
+
+    fn pick<'a>(&mut self, among: &[&'a str]) -> &'a str {
+        among[self.random.below(among.len() as u64) as usize]
+    }
+
+    fn key_named(&self, key: u64) -> String {
+        format!("{}{}", self.prefix, ["a", "b", "b/c"][key as usize])
+    }
+
+    fn key(&mut self) -> String {
+        let key = self.random.below(self.keys);
+        self.key_named(key)
+    }
+
+    /// A session that may be dead by now, or one that never was.
+    fn session(&mut self) -> String {
+        if self.random.chance(60) {
+            return UNKNOWN.to_owned();
+        }
+        format!("{{S{}}}", self.random.below(self.sessions))
+    }
+
+    fn create(&mut self, place: u64) {
+        let behavior = self.pick(&["delete", "delete", "release", ""]);
+        let ttl = self.pick(&["3600s", "86400s", "1h30m", ""]);
+        let lock_delay = self.pick(&["0s", "0s", "0s", "15s", "90s"]);
+        self.push(Step::create(place as usize, ttl, behavior, lock_delay));
+    }
+
+    /// A few, so that an identical write is frequent.
+    fn content(&mut self) -> String {
+        let value = self.pick(&["", "dg==", "dg==", "dmFsdWU="]);
+        let flags = self.pick(&["0", "7", LOCK_FLAGS, LOCK_FLAGS]);
+        format!(",\"Value\":\"{value}\",\"Flags\":{flags}")
+    }
+
+    fn any_op(&mut self) -> String {
+        let key = self.key();
+        let content = self.content();
+        let session = self.session();
+        let as_session = format!(",\"Session\":\"{session}\"");
+        let when = match self.random.below(4) {
+            0 => ",\"Index\":0".to_owned(),
+            1 => ",\"Index\":1".to_owned(),
+            _ => format!(",\"Index\":{{M:{key}}}"),
+        };
+        match self.random.below(12) {
+            0..=2 => op("lock", &key, &(content + &as_session)),
+            3 => op("unlock", &key, &(content + &as_session)),
+            4..=5 => op("check-session", &key, &as_session),
+            6 => op("delete", &key, ""),
+            7 => op("get", &key, ""),
+            8 => op("get-tree", &self.prefix, ""),
+            9 => op("set", &key, &content),
+            10 => op("cas", &key, &(content + &when)),
+            _ => op("delete-cas", &key, &when),
+        }
+    }
+
+    fn anything(&mut self) {
+        let (key, session) = (self.key(), self.session());
+        let as_session = format!(",\"Session\":\"{session}\"");
+        let step = match self.random.below(30) {
+            0..=5 => {
+                let content = self.content();
+                Step::txn(&[op("lock", &key, &(content + &as_session))])
+            }
+            6..=7 => {
+                let content = self.content();
+                Step::txn(&[op("unlock", &key, &(content + &as_session))])
+            }
+            8..=10 => Step::txn(&[op("check-session", &key, &as_session), op("delete", &key, "")]),
+            11 => Step::txn(&[op("check-session", &key, &as_session)]),
+            12..=14 => {
+                let ops: Vec<String> = (0..2 + self.random.below(3)).map(|_| self.any_op()).collect();
+                Step::txn(&ops)
+            }
+            15 => Step::txn(&[self.any_op()]),
+            16..=17 => self.put(&key, &format!("?acquire={session}")),
+            18 => self.put(&key, &format!("?release={session}")),
+            19 => self.put(&key, ""),
+            20 => Step::delete(format!("/v1/kv/{key}")),
+            21..=22 => Step::get(format!("/v1/kv/{key}")),
+            // An index of the past answers at once, the present one after its wait.
+            23 => {
+                let index = self.pick(&["0", "1", "{M:"]);
+                let index = if index == "{M:" { format!("{{M:{key}}}") } else { index.to_owned() };
+                Step::get(format!("/v1/kv/{key}?index={index}&wait=2ms"))
+            }
+            24..=25 => Step::put(format!("/v1/session/destroy/{session}"), ""),
+            26 => Step::put(format!("/v1/session/renew/{session}"), ""),
+            27 => Step::get(format!("/v1/session/info/{session}")),
+            _ => {
+                let place = self.random.below(self.sessions);
+                // What was there lives on, and is still to be ended.
+                self.push(Step::put(format!("/v1/session/destroy/{{S{place}}}"), ""));
+                return self.create(place);
+            }
+        };
+        self.push(step);
+    }
+
+    fn put(&mut self, key: &str, query: &str) -> Step {
+        let body = self.pick(&["", "v", "v", "value"]);
+        let flags = self.pick(&["", "", "flags=7"]);
+        let mark = match (query, flags) {
+            (_, "") => "",
+            ("", _) => "?",
+            _ => "&",
+        };
+        Step::put(format!("/v1/kv/{key}{query}{mark}{flags}"), body)
+    }
+}
+
+/// What random sequences don't ask: the texts of what is refused at once.
+fn oddities() -> Vec<(Option<Duration>, Step)> {
+    let as_nobody = ",\"Session\":\"\"";
+    let as_short = ",\"Session\":\"x\"";
+    [
+        Step::get("/v1/kv/o/missing"),
+        Step::get("/v1/session/list"),
+        Step::create(0, "10s", "delete", "0s"),
+        Step::get("/v1/session/list"),
+        Step { session: Some(1), ..Step::put("/v1/session/create", "") },
+        Step::get("/v1/session/info/{S1}"),
+        Step { session: Some(2), ..Step::put("/v1/session/create", "{\"Name\":\"a<b> & \\\"c\\\" é\",\"LockDelay\":5,\"NodeChecks\":null}") },
+        Step::get("/v1/session/info/{S2}"),
+        Step::create(3, "9s", "delete", "0s"),
+        Step::create(3, "86401s", "delete", "0s"),
+        Step::create(3, "1500ms", "delete", "0s"),
+        Step::create(3, "0s", "delete", "0s"),
+        Step::create(4, "10s", "bogus", "0s"),
+        Step::put("/v1/session/destroy/x", ""),
+        Step::put("/v1/session/renew/x", ""),
+        Step::get("/v1/session/info/x"),
+        Step::put("/v1/txn", "[]"),
+        Step::txn(&[op("bogus", "o/k", "")]),
+        Step::txn(&[op("lock", "", "")]),
+        Step::txn(&[op("lock", "o/k", as_nobody), op("unlock", "o/k", as_nobody)]),
+        Step::txn(&[op("lock", "o/k", as_short), op("unlock", "o/k", as_short), op("set", "o/k", "")]),
+        Step::txn(&[op("set", "o/k", ""), op("check-session", "o/k", as_nobody), op("get", "o/k", "")]),
+        Step::txn(&[op("check-session", "o/k", as_short)]),
+        Step::put("/v1/kv/o/k?acquire=", "v"),
+        Step::put("/v1/kv/o/k?acquire=x", "v"),
+        Step::put("/v1/kv/o/k?release=", "v"),
+        Step::put("/v1/kv/o/k?release=x", "v"),
+        Step::put("/v1/kv/", "v"),
+        Step::put("/v1/kv/o/a%20b%2Fc%C3%BC%22", "v"),
+        Step::get("/v1/kv/o/a%20b%2Fc%C3%BC%22"),
+        Step::get("/v1/kv/o/k?index=abc"),
+        Step::get("/v1/kv/o/k?index=-1"),
+        Step::get("/v1/kv/o/k?index=1&wait=1"),
+        Step::put("/v1/session/destroy/{S0}", ""),
+        Step::put("/v1/session/destroy/{S1}", ""),
+        Step::put("/v1/session/destroy/{S2}", ""),
+        Step::put("/v1/session/destroy/{S3}", ""),
+        Step::get("/v1/session/list"),
+    ]
+    .map(|step| (None, step))
+    .to_vec()
+}
+
+/// The sequences of many seeds, one after another.
+fn compare_all(
+    seeds: std::ops::Range<u64>,
+    model: &mut dyn Consul,
+    real: &mut dyn Consul,
+) -> Result<usize, String> {
+    let mut requests = 0;
+    for seed in seeds {
+        let steps = sequence(seed);
+        requests += steps.len();
+        if let Err(told) = compare(&steps, model, real) {
+            return Err(format!("sequence {seed}:\n{told}DIFFERENTIAL_SEED={seed} replays it"));
+        }
+    }
+    Ok(requests)
+}
+
+#[test]
+fn the_model_says_what_consul_says() {
+    let agent = start_agent();
+    let (mut model, mut real) = (Modelled::new(1), Real::new(&agent));
+    if let Ok(seed) = std::env::var("DIFFERENTIAL_SEED") {
+        let seed: u64 = seed.parse().expect("a number");
+        let told = compare(&sequence(seed), &mut model, &mut real);
+        println!("{}", told.as_ref().unwrap_or_else(|error| error));
+        assert!(told.is_ok());
+        return;
+    }
+    let begun = Instant::now();
+    if let Err(told) = compare(&oddities(), &mut model, &mut real) {
+        panic!("{told}");
+    }
+    let requests = compare_all(0..SEQUENCES, &mut model, &mut real).unwrap_or_else(|told| panic!("{told}"));
+    println!("{SEQUENCES} sequences, {requests} requests, {:.1} s", begun.elapsed().as_secs_f64());
+}
+
+#[test]
+fn a_wrong_rule_is_noticed() {
+    let right = compare_all(0..300, &mut Modelled::new(1), &mut Modelled::new(2));
+    assert!(right.is_ok(), "two right models differ: {right:?}");
+    for flaw in [
+        Flaw::PutKeepsLockIndex,
+        Flaw::RelockIsAChange,
+        Flaw::ReleaseDeletes,
+        Flaw::NoRollback,
+    ] {
+        let mut wrong = Modelled::new(1);
+        wrong.model.break_rule(flaw);
+        let found = compare_all(0..300, &mut wrong, &mut Modelled::new(2));
+        assert!(found.is_err(), "{flaw:?} is not noticed");
+    }
+}
+
+/// Sessions end at twice their TTL, a renewed one later; a lock-delay begins then. The probes keep
+/// a second's distance from what they look for.
+#[test]
+fn the_model_ends_sessions_when_consul_does() {
+    let lock = |key: &str, session: usize| {
+        Step::txn(&[op("lock", &format!("t/{key}"), &format!(",\"Session\":\"{{S{session}}}\""))])
+    };
+    let read = |key: &str| Step::get(format!("/v1/kv/t/{key}"));
+    let renew = |session: usize| Step::put(format!("/v1/session/renew/{{S{session}}}"), "");
+    let destroy = |session: usize| Step::put(format!("/v1/session/destroy/{{S{session}}}"), "");
+    let at = |ms: u64, step: Step| (Some(Duration::from_millis(ms)), step);
+    let steps = [
+        at(0, Step::create(0, "10s", "delete", "0s")),
+        at(0, Step::create(1, "10s", "delete", "0s")),
+        at(0, Step::create(2, "10s", "release", "4s")),
+        at(0, Step::create(3, "10s", "delete", "4s")),
+        at(0, Step::create(4, "10s", "delete", "3s")),
+        at(0, Step::create(5, "3600s", "delete", "0s")),
+        at(0, lock("plain", 0)),
+        at(0, lock("renewed", 1)),
+        at(0, lock("released", 2)),
+        at(0, lock("delayed", 3)),
+        at(0, lock("destroyed", 4)),
+        at(0, destroy(4)),
+        at(1_500, lock("destroyed", 5)),
+        at(1_500, Step::put("/v1/kv/t/destroyed?acquire={S5}", "v")),
+        at(1_500, Step::put("/v1/kv/t/destroyed", "v")),
+        at(4_500, lock("destroyed", 5)),
+        at(7_000, renew(1)),
+        at(18_500, read("plain")),
+        at(18_500, read("released")),
+        at(18_500, read("delayed")),
+        at(21_000, read("plain")),
+        at(21_000, read("released")),
+        at(21_000, read("delayed")),
+        at(21_000, read("renewed")),
+        at(21_000, lock("plain", 5)),
+        at(21_000, lock("released", 5)),
+        at(21_000, lock("delayed", 5)),
+        at(21_000, renew(0)),
+        at(25_500, lock("released", 5)),
+        at(25_500, lock("delayed", 5)),
+        at(25_500, read("renewed")),
+        at(28_500, read("renewed")),
+        at(28_500, renew(1)),
+    ];
+    let agent = start_agent();
+    let told = compare(&steps, &mut Modelled::new(1), &mut Real::new(&agent));
+    println!("{}", told.as_ref().unwrap_or_else(|error| error));
+    assert!(told.is_ok(), "{}", told.unwrap_err());
+}

@@ -1,0 +1,164 @@
+//! A real Consul, and one connection to it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::model::NODE;
+use crate::consul::http::{HttpReply, HttpRequest, Method};
+
+/// A Consul agent in development mode. It ends with this value.
+pub(super) struct Agent {
+    child: Child,
+    address: String,
+}
+
+/// Starts the Consul that CONSUL_BIN names, or the one on PATH, and waits until it serves sessions.
+pub(super) fn start_agent() -> Agent {
+    let binary = std::env::var("CONSUL_BIN").unwrap_or_else(|_| "consul".to_owned());
+    let listeners: Vec<TcpListener> =
+        (0..4).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+    let ports: Vec<u16> =
+        listeners.iter().map(|socket| socket.local_addr().expect("an address").port()).collect();
+    drop(listeners);
+    let child = Command::new(&binary)
+        .args(["agent", "-dev", "-bind=127.0.0.1", "-dns-port=-1", "-grpc-port=-1"])
+        .arg(format!("-node={NODE}"))
+        .arg(format!("-http-port={}", ports[0]))
+        .arg(format!("-server-port={}", ports[1]))
+        .arg(format!("-serf-lan-port={}", ports[2]))
+        .arg(format!("-serf-wan-port={}", ports[3]))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {binary}: {error}; set CONSUL_BIN"));
+    let mut agent = Agent { child, address: format!("127.0.0.1:{}", ports[0]) };
+    agent.wait_until_ready();
+    agent
+}
+
+impl Agent {
+    pub(super) fn connect(&self) -> Connection {
+        Connection::new(&self.address).expect("a connection to Consul")
+    }
+
+    /// A session can be made when there is a leader and the agent has registered itself.
+    fn wait_until_ready(&mut self) {
+        let end = Instant::now() + Duration::from_secs(30);
+        let create = HttpRequest {
+            method: Method::Put,
+            target: "/v1/session/create".to_owned(),
+            body: Some(b"{\"TTL\":\"10s\"}".to_vec()),
+        };
+        loop {
+            let created = Connection::new(&self.address).ok().map(|mut consul| {
+                let reply = consul.ask(&create);
+                let text = String::from_utf8_lossy(&reply.body).into_owned();
+                (reply.status, text, consul)
+            });
+            if let Some((200, text, mut consul)) = created {
+                let id = text.split('"').nth(3).expect("a session");
+                consul.ask(&HttpRequest {
+                    target: format!("/v1/session/destroy/{id}"),
+                    body: None,
+                    ..create
+                });
+                return;
+            }
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("Consul ended: {status}");
+            }
+            assert!(Instant::now() < end, "Consul does not get ready in 30 s");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One connection, which stays open.
+pub(super) struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    fn new(address: &str) -> std::io::Result<Connection> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(Connection { stream: BufReader::new(stream) })
+    }
+
+    pub(super) fn ask(&mut self, request: &HttpRequest) -> HttpReply {
+        self.send(request);
+        self.receive()
+    }
+
+    pub(super) fn send(&mut self, request: &HttpRequest) {
+        let method = match request.method {
+            Method::Get => "GET",
+            Method::Put => "PUT",
+            Method::Delete => "DELETE",
+        };
+        let body = request.body.as_deref().unwrap_or_default();
+        let mut out = format!(
+            "{method} {} HTTP/1.1\r\nHost: consul\r\nContent-Length: {}\r\n\r\n",
+            request.target,
+            body.len()
+        )
+        .into_bytes();
+        out.extend_from_slice(body);
+        self.stream.get_mut().write_all(&out).expect("Consul takes a request");
+    }
+
+    pub(super) fn receive(&mut self) -> HttpReply {
+        let head = self.line();
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let mut reply = HttpReply { status: status.expect("a status"), index: None, body: vec![] };
+        let (mut length, mut chunked) = (0, false);
+        loop {
+            let line = self.line();
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(": ").expect("a header");
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.parse().expect("a length"),
+                "transfer-encoding" => chunked = true,
+                "x-consul-index" => reply.index = Some(value.parse().expect("an index")),
+                _ => {}
+            }
+        }
+        if !chunked {
+            self.take(length, &mut reply.body);
+            return reply;
+        }
+        loop {
+            let size = usize::from_str_radix(&self.line(), 16).expect("the size of a chunk");
+            self.take(size, &mut reply.body);
+            self.line();
+            if size == 0 {
+                return reply;
+            }
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("Consul answers");
+        line.trim_end().to_owned()
+    }
+
+    fn take(&mut self, length: usize, out: &mut Vec<u8>) {
+        let before = out.len();
+        out.resize(before + length, 0);
+        self.stream.read_exact(&mut out[before..]).expect("Consul answers");
+    }
+}
