@@ -1,0 +1,40 @@
+# The commands of this project. Each installs what it needs where it may, or says what is missing.
+
+PREFIX ?= /usr/local
+SIM_SCHEDULES ?= 1000000
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+.PHONY: help demo test check nightly sim bench docs install clean
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+demo: ## See it work: two processes, one lock, a kill -9
+	@scripts/demo
+
+test: ## All tests, against a real Consul (15 min at most on 2 cores)
+	@scripts/test
+
+check: ## Formats, lints, documentation, licences
+	@scripts/check
+
+nightly: ## What takes longer: a million schedules, valgrind on all C tests, crash loops
+	@scripts/nightly
+
+sim: ## The simulation: SIM_SCHEDULES=1000000, or SIM_SEED=n to replay one in words
+	@SIM_SCHEDULES=$(SIM_SCHEDULES) cargo test --quiet --release --locked --lib random_schedules -- --nocapture
+
+bench: ## Compare with the floor; tables, plots and target/bench/results.json
+	@scripts/bench
+
+docs: ## The documentation as pages
+	@scripts/docs
+
+install: ## Install into PREFIX=/usr/local
+	@scripts/need install
+	cmake -S . -B $(CARGO_TARGET_DIR)/cmake -DCMAKE_BUILD_TYPE=Release
+	cmake --build $(CARGO_TARGET_DIR)/cmake
+	cmake --install $(CARGO_TARGET_DIR)/cmake --prefix $(PREFIX)
+
+clean: ## Remove what was built
+	cargo clean
