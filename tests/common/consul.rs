@@ -62,6 +62,20 @@ impl Consul {
         &self.address
     }
 
+    /// The last entry of the Raft log: how many writes there were so far.
+    pub(crate) fn raft_index(&self) -> u64 {
+        let about = self.ask("GET", "/v1/agent/self");
+        let (_, rest) = about.split_once("\"last_log_index\":").expect("an index");
+        let index = rest.split('"').nth(1).expect("a text");
+        index.parse().expect("a number")
+    }
+
+    /// The sessions that exist, as JSON.
+    pub(crate) fn sessions(&self) -> String {
+        let answer = self.ask("GET", "/v1/session/list");
+        answer.lines().last().unwrap_or_default().to_owned()
+    }
+
     /// No key and no session is left, at the latest after a moment.
     pub(crate) fn has_nothing_left(&self) {
         self.until("no session is left", || {
