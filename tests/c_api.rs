@@ -76,6 +76,7 @@ fn the_c_programs() {
         "cancelled_thread",
         "fork",
         "host",
+        "no_threads",
     ] {
         programs.push((name, line(built(name, "plain", &[]))));
     }
