@@ -14,9 +14,9 @@ use super::http::{Failure, HttpReply};
 use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, SessionRow, Value};
 use crate::error::{Error, Status};
 
-/// Texts of answers that were surely not applied. A server that has no leader, or cannot reach it,
+/// Texts of answers that were surely not applied: a server that has no leader, or cannot reach it,
 /// or will not serve us now.
-const NOT_APPLIED: [&str; 9] = [
+const NOT_APPLIED: [&str; 8] = [
     "No cluster leader",
     "No path to datacenter",
     "No known Consul servers",
@@ -25,7 +25,6 @@ const NOT_APPLIED: [&str; 9] = [
     "failed to get conn",
     "rate limit",
     "too many concurrent connections",
-    "rate limiting",
 ];
 
 /// Makes an answer, or a fault, out of what came back.
@@ -49,7 +48,8 @@ pub(crate) fn verdict(
     match (reply.status, request) {
         (200, _) => success(request, &reply),
         (404, Request::Read { .. } | Request::Watch { .. }) => row(request, &reply, None),
-        (404, Request::RenewSession { .. }) if text(&reply).contains("not found") => Err(
+        // A proxy's "404 page not found" says nothing about the session.
+        (404, Request::RenewSession { .. }) if text(&reply).starts_with("Session id") => Err(
             Fault::SessionGone(said(request, &reply, Status::Unavailable)),
         ),
         (409, Request::Lock { .. } | Request::Unlock { .. }) => refused(request, &reply),
@@ -101,31 +101,33 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
         }
         Request::Lock { key, session, .. } => {
             let json = json()?;
-            let kv = json
-                .get("Results")
-                .and_then(|r| r.get(0))
-                .and_then(|r| r.get("KV"));
-            let kv = kv.ok_or_else(unexpected)?;
-            let ours = member(kv, "Key") == Some(key) && member(kv, "Session") == Some(&session.0);
-            match kv.get("ModifyIndex").and_then(Json::as_u64) {
-                Some(index) if ours && index > 0 => Ok(Answer::Locked { index }),
+            let index = our_row(&json, key, session).and_then(|row| row.get("ModifyIndex"));
+            match index.and_then(Json::as_u64) {
+                Some(index) if index > 0 => Ok(Answer::Locked { index }),
                 _ => Err(unexpected()),
             }
         }
-        Request::Unlock { .. } => {
-            let json = json()?;
-            // check-session answers with the row, delete with none; no error is the success.
-            match (json.get("Results"), json.get("Errors")) {
-                (Some(Json::Array(_)), Some(Json::Null)) => Ok(Answer::Unlocked),
-                _ => Err(unexpected()),
-            }
-        }
+        // check-session answers with the row that it checked, delete with none.
+        Request::Unlock { key, session } => match our_row(&json()?, key, session) {
+            Some(_) => Ok(Answer::Unlocked),
+            None => Err(unexpected()),
+        },
         Request::Read { .. } | Request::Watch { .. } => {
             let json = json()?;
             let key_row = json.get(0).and_then(key_row).ok_or_else(unexpected)?;
             row(request, reply, Some(key_row))
         }
     }
+}
+
+/// The first row of a transaction that went through, if it is this key's, held by this session.
+fn our_row<'a>(json: &'a Json, key: &str, session: &SessionId) -> Option<&'a Json> {
+    if json.get("Errors").is_some_and(|errors| !errors.is_null()) {
+        return None;
+    }
+    let row = json.get("Results")?.get(0)?.get("KV")?;
+    let ours = member(row, "Key") == Some(key) && member(row, "Session") == Some(&session.0);
+    ours.then_some(row)
 }
 
 fn row(request: &Request, reply: &HttpReply, row: Option<KeyRow>) -> Result<Answer, Fault> {
@@ -142,10 +144,13 @@ fn key_row(json: &Json) -> Option<KeyRow> {
         Json::String(base64) => BASE64.decode(base64).ok()?,
         _ => return None,
     };
+    // A session that cannot be read is not "nobody".
+    let session = match json.get("Session") {
+        None | Some(Json::Null) => None,
+        Some(session) => Some(session.as_str()?).filter(|id| !id.is_empty()),
+    };
     Some(KeyRow {
-        session: member(json, "Session")
-            .filter(|id| !id.is_empty())
-            .map(|id| SessionId(id.into())),
+        session: session.map(|id| SessionId(id.into())),
         create_index: json.get("CreateIndex")?.as_u64()?,
         modify_index: json.get("ModifyIndex")?.as_u64()?,
         value: Value(value.into()),
@@ -159,35 +164,54 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
         .as_ref()
         .and_then(|json| json.get("Errors"))
         .and_then(Json::as_array);
-    let Some(whats) = errors.map(|errors| errors.iter().filter_map(|e| member(e, "What"))) else {
+    let whats = errors.and_then(|errors| {
+        let whats = errors.iter().map(|error| member(error, "What"));
+        whats.collect::<Option<Vec<&str>>>()
+    });
+    let Some(whats) = whats.filter(|whats| !whats.is_empty()) else {
         return Err(Fault::Final(unexpected(request, reply)));
     };
-    let whats: Vec<&str> = whats.collect();
-    let any = |part: &str| whats.iter().any(|what| what.contains(part));
-    let all = |part: &[&str]| {
-        !whats.is_empty()
-            && whats
-                .iter()
-                .all(|what| part.iter().any(|part| what.contains(part)))
-    };
-    let said = |status| told(request, reply, status, &whats.join("; "));
-    if any("Permission denied") || any("ACL not found") {
-        return Err(Fault::Final(denied(request, reply, &whats.join("; "))));
+    let text = whats.join("; ");
+    if whats.iter().any(|what| is_denial(what)) {
+        return Err(Fault::Final(denied(request, reply, &text)));
     }
+    let all = |means: fn(&str) -> bool| whats.iter().all(|what| means(what));
     match request {
-        Request::Lock { .. } if all(&["lock is already held"]) => Ok(Answer::Held),
-        Request::Lock { .. } if all(&["due to lock delay"]) => Ok(Answer::Delayed),
-        Request::Lock { .. } if all(&["invalid session"]) => {
-            Err(Fault::SessionGone(said(Status::Unavailable)))
-        }
-        Request::Unlock { .. } if all(&["failed session check", "failed to check session"]) => {
-            Ok(Answer::NotOurs)
-        }
-        _ if NOT_APPLIED.iter().any(|text| any(text)) => {
-            Err(Fault::NotApplied(said(Status::Unavailable)))
-        }
-        _ => Err(Fault::Final(said(Status::Rejected))),
+        Request::Lock { .. } if all(is_held) => Ok(Answer::Held),
+        Request::Lock { .. } if all(is_delayed) => Ok(Answer::Delayed),
+        Request::Lock { .. } if all(is_dead_session) => Err(Fault::SessionGone(told(
+            request,
+            reply,
+            Status::Unavailable,
+            &text,
+        ))),
+        Request::Unlock { .. } if all(is_not_ours) => Ok(Answer::NotOurs),
+        _ => Err(Fault::Final(told(request, reply, Status::Rejected, &text))),
     }
+}
+
+// What a transaction's errors say. They quote the key, which may contain any of the other texts:
+// so only what stands before and behind it counts.
+
+fn is_denial(what: &str) -> bool {
+    what.starts_with("Permission denied") || what.starts_with("ACL not found")
+}
+
+fn is_held(what: &str) -> bool {
+    what.starts_with("failed to lock key \"") && what.ends_with("\", lock is already held")
+}
+
+fn is_delayed(what: &str) -> bool {
+    what.starts_with("failed to lock key \"") && what.ends_with("\" due to lock delay")
+}
+
+fn is_dead_session(what: &str) -> bool {
+    what.starts_with("invalid session")
+}
+
+fn is_not_ours(what: &str) -> bool {
+    what.starts_with("failed session check for key \"")
+        || what.starts_with("failed to check session, key \"") && what.ends_with("\" doesn't exist")
 }
 
 /// Any other status.
@@ -197,7 +221,8 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
     if reply.status == 403 || has("Permission denied") || has("ACL not found") {
         return Fault::Final(denied(request, reply, &text));
     }
-    if reply.status == 429 || reply.status == 503 || NOT_APPLIED.iter().any(|part| has(part)) {
+    // A 503 only with a text of Consul's: a proxy's may come after Consul applied the request.
+    if reply.status == 429 || NOT_APPLIED.iter().any(|part| has(part)) {
         return Fault::NotApplied(said(request, reply, Status::Unavailable));
     }
     if has("invalid session") {

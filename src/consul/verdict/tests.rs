@@ -200,6 +200,12 @@ fn rows() {
             class(judge(with_index(200, &broken))),
             ("final", Status::Rejected)
         );
+        // Whoever holds it, it is not free.
+        let strange = row(r#","Session":7"#, "null");
+        assert_eq!(
+            class(judge(with_index(200, &strange))),
+            ("final", Status::Rejected)
+        );
     }
 }
 
@@ -233,7 +239,6 @@ fn surely_not_applied() {
             503,
             "rate limit exceeded for operation that can only be performed by the leader, try again later",
         ),
-        (503, ""),
     ] {
         for request in every() {
             assert_eq!(
@@ -273,6 +278,19 @@ fn perhaps_applied() {
                 class(judge(&request, 500, text)),
                 (expected, Status::Unavailable),
                 "{text}"
+            );
+        }
+        // A proxy's: Consul may have applied it before the proxy lost it.
+        for (status, text) in [
+            (502, ""),
+            (503, "upstream connect error"),
+            (503, ""),
+            (504, ""),
+        ] {
+            assert_eq!(
+                class(judge(&request, status, text)),
+                (expected, Status::Unavailable),
+                "{status}"
             );
         }
         let lost = Err(Failure::Unknown("no answer in time".to_owned()));
@@ -328,10 +346,12 @@ fn sessions_that_are_gone() {
         "session gone"
     );
     // Not Consul's 404.
-    assert_eq!(
-        class(judge(&renew(), 404, "404 page")),
-        ("final", Status::Rejected)
-    );
+    for text in ["404 page not found\n", ""] {
+        assert_eq!(
+            class(judge(&renew(), 404, text)),
+            ("final", Status::Rejected)
+        );
+    }
 }
 
 #[test]
@@ -370,17 +390,73 @@ fn final_refusals() {
     for whats in [
         &["something new"][..],
         &[],
-        &["lock is already held", "something new"],
+        &["lock is already held"],
+        &[
+            r#"failed to lock key "k", lock is already held"#,
+            "something new",
+        ],
+        &[
+            r#"failed to lock key "k", lock is already held"#,
+            r#"failed to lock key "k" due to lock delay"#,
+        ],
     ] {
         assert_eq!(
             class(judge(&lock(), 409, &errors(whats))),
             ("final", Status::Rejected)
         );
     }
-    assert_eq!(
-        class(judge(&unlock(), 409, &errors(&["lock is already held"]))).0,
-        "final"
+    let held = r#"failed to lock key "k", lock is already held"#;
+    assert_eq!(class(judge(&unlock(), 409, &errors(&[held]))).0, "final");
+    // An error without a text is not one that we know.
+    let silent = format!(
+        r#"{{"Results":null,"Errors":[{{"OpIndex":0,"What":{}}},{{"OpIndex":1}}]}}"#,
+        serde_json::json!(held)
     );
+    assert_eq!(class(judge(&lock(), 409, &silent)).0, "final");
+}
+
+/// Consul's texts quote the key, and people choose keys.
+#[test]
+fn a_key_is_not_taken_for_a_text() {
+    for text in [
+        "Permission denied",
+        "ACL not found",
+        "invalid session",
+        "lock is already held",
+        "\", lock is already held",
+        "due to lock delay",
+        "\" due to lock delay",
+        "failed session check",
+        "No cluster leader",
+        "rate limit",
+    ] {
+        // As Go's %q writes it.
+        let key = serde_json::json!(text);
+        let held = format!("failed to lock key {key}, lock is already held");
+        assert_eq!(judge(&lock(), 409, &errors(&[&held])), Ok(Answer::Held));
+        let delayed = format!("failed to lock key {key} due to lock delay");
+        assert_eq!(
+            judge(&lock(), 409, &errors(&[&delayed])),
+            Ok(Answer::Delayed)
+        );
+        let absent = format!("failed to check session, key {key} doesn't exist");
+        assert_eq!(
+            judge(&unlock(), 409, &errors(&[&absent])),
+            Ok(Answer::NotOurs)
+        );
+        let other = format!(r#"failed session check for key {key}, current session "a" != "b""#);
+        assert_eq!(
+            judge(&unlock(), 409, &errors(&[&other])),
+            Ok(Answer::NotOurs)
+        );
+        let unknown = format!("failed to do something new with key {key}");
+        for request in [lock(), unlock()] {
+            assert_eq!(
+                class(judge(&request, 409, &errors(&[&unknown]))),
+                ("final", Status::Rejected)
+            );
+        }
+    }
 }
 
 #[test]
@@ -419,6 +495,17 @@ fn a_200_is_not_a_success() {
             r#"{{"Results":[{{"KV":{{"Key":"{key}","Session":"{session}","ModifyIndex":19}}}}],"Errors":null}}"#
         );
         assert_eq!(class(judge(&lock(), 200, &body)).0, "final");
+        assert_eq!(class(judge(&unlock(), 200, &body)).0, "final");
+    }
+    // A transaction that did nothing, and one that did not go through.
+    let ours = format!(r#"{{"KV":{{"Key":"k","Session":"{SID}","ModifyIndex":19}}}}"#);
+    for body in [
+        r#"{"Results":[],"Errors":null}"#.to_owned(),
+        format!(r#"{{"Results":[{ours}],"Errors":[{{"OpIndex":0,"What":"x"}}]}}"#),
+    ] {
+        for request in [lock(), unlock()] {
+            assert_eq!(class(judge(&request, 200, &body)).0, "final", "{body}");
+        }
     }
     let evil = r#"{"ID":"../../kv/x?recurse"}"#;
     assert_eq!(class(judge(&create(), 200, evil)).0, "final");
