@@ -1,6 +1,10 @@
 //! What only the C library can do: the second and last place with unsafe.
 #![allow(unsafe_code)]
 
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::time::Duration;
+
 /// Nanoseconds since boot, counted through a suspend.
 pub(crate) fn boot_time_ns() -> u64 {
     let mut ts = libc::timespec {
@@ -17,8 +21,7 @@ pub(crate) fn boot_time_ns() -> u64 {
 
 /// Connected, and nothing to read: neither the end of the connection nor bytes that nobody asked
 /// for.
-pub(crate) fn is_quiet(socket: &std::net::TcpStream) -> bool {
-    use std::os::fd::AsRawFd as _;
+pub(crate) fn is_quiet(socket: &TcpStream) -> bool {
     let mut byte = 0_u8;
     // SAFETY: the descriptor is open for as long as `socket` is borrowed, and `byte` is one
     // writable byte.
@@ -117,4 +120,114 @@ pub(crate) fn without_signals<T>(spawn: impl FnOnce() -> T) -> T {
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, std::ptr::null_mut());
         result
     }
+}
+
+// Connecting, so that another thread can end it: the standard library shows a socket only when it
+// is connected.
+
+/// Begins to connect and does not wait: the socket is in non-blocking mode, and writable when the
+/// attempt has ended.
+pub(crate) fn begin_connect(address: &std::net::SocketAddr) -> std::io::Result<TcpStream> {
+    let family = match address {
+        std::net::SocketAddr::V4(_) => libc::AF_INET,
+        std::net::SocketAddr::V6(_) => libc::AF_INET6,
+    };
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: plain numbers.
+    let descriptor = unsafe { libc::socket(family, kind, 0) };
+    if descriptor < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, and nobody else's.
+    let socket = TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    let result = match address {
+        std::net::SocketAddr::V4(address) => {
+            let raw = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: address.port().to_be(),
+                sin_addr: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(address.ip().octets()),
+                },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: `raw` is an address of this family and of the length given.
+            unsafe { libc::connect(descriptor, (&raw const raw).cast(), length_of(&raw)) }
+        }
+        std::net::SocketAddr::V6(address) => {
+            let raw = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: address.port().to_be(),
+                sin6_flowinfo: address.flowinfo(),
+                sin6_addr: libc::in6_addr {
+                    s6_addr: address.ip().octets(),
+                },
+                sin6_scope_id: address.scope_id(),
+            };
+            // SAFETY: as above.
+            unsafe { libc::connect(descriptor, (&raw const raw).cast(), length_of(&raw)) }
+        }
+    };
+    if result == 0 {
+        return Ok(socket);
+    }
+    let error = std::io::Error::last_os_error();
+    match error.raw_os_error() {
+        // A connect that a signal interrupts goes on by itself (connect(2)).
+        Some(libc::EINPROGRESS | libc::EINTR) => Ok(socket),
+        _ => Err(error),
+    }
+}
+
+fn length_of<T>(address: &T) -> libc::socklen_t {
+    libc::socklen_t::try_from(size_of_val(address)).unwrap_or(0)
+}
+
+/// Waits until the socket is writable or broken. False: not in time. A signal ends it early, with
+/// `Interrupted`.
+pub(crate) fn await_writable(socket: &TcpStream, timeout: Duration) -> std::io::Result<bool> {
+    let mut wanted = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // Rounded up: a caller with half a millisecond left must not spin.
+    let millis = timeout.as_nanos().div_ceil(1_000_000);
+    let millis = libc::c_int::try_from(millis).unwrap_or(libc::c_int::MAX);
+    // SAFETY: one pollfd, writable, whose descriptor is open while `socket` is borrowed.
+    match unsafe { libc::poll(&raw mut wanted, 1, millis) } {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Runs `run` while a signal hits this thread several thousand times a second, as in a host with a
+/// profiler or a runtime that preempts by signals.
+#[cfg(test)]
+pub(crate) fn under_signals<T>(run: impl FnOnce() -> T) -> T {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    extern "C" fn nothing(_: libc::c_int) {}
+
+    let done = AtomicBool::new(false);
+    // SAFETY: the handler does nothing. Its flags are empty: no system call is restarted.
+    let me = unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut());
+        libc::pthread_self()
+    };
+    std::thread::scope(|scope| {
+        let storm = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                // SAFETY: the thread is alive: it waits for this one before it leaves the scope.
+                unsafe { libc::pthread_kill(me, libc::SIGUSR1) };
+                std::thread::park_timeout(Duration::from_micros(100));
+            }
+        });
+        let result = run();
+        done.store(true, Ordering::Relaxed);
+        storm.thread().unpark();
+        result
+    })
 }

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -189,7 +189,7 @@ impl Wire {
         interrupt.detach();
         let sent = lock(&self.line).sent;
         let result = result.map_err(|error| {
-            let why = explain(&error, interrupt);
+            let why = explain(&error, interrupt, sent);
             if sent.is_some() {
                 Failure::Unknown(why)
             } else {
@@ -253,12 +253,13 @@ fn not_sent(why: &str) -> Failure {
 }
 
 /// One line that says what went wrong. ureq's texts carry no header and no body.
-fn explain(error: &ureq::Error, interrupt: &Interrupt) -> String {
+fn explain(error: &ureq::Error, interrupt: &Interrupt, sent: Option<Time>) -> String {
     if interrupt.is_ended() {
         return "interrupted".to_owned();
     }
     match error {
         ureq::Error::Io(error) => match error.kind() {
+            io::ErrorKind::TimedOut if sent.is_none() => "no connection in time".to_owned(),
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
             io::ErrorKind::UnexpectedEof => {
                 "the connection was closed without an answer".to_owned()
@@ -299,16 +300,14 @@ impl Connector for LineConnector {
         _: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<LineTransport>, ureq::Error> {
-        let by = lock(&self.line)
-            .by
-            .min(Time::now() + self.endpoint.connect_timeout);
-        let socket = Arc::new(connect(&self.endpoint, by)?);
+        let (by, interrupt) = {
+            let line = lock(&self.line);
+            let by = line.by.min(Time::now() + self.endpoint.connect_timeout);
+            (by, line.interrupt.clone())
+        };
+        let socket = connect(&self.endpoint, by, &interrupt)?;
         socket.set_nodelay(true)?;
-        let mut line = lock(&self.line);
-        if !line.interrupt.attach(&socket) {
-            return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into());
-        }
-        line.socket = Some(socket.clone());
+        lock(&self.line).socket = Some(socket.clone());
         Ok(Some(LineTransport {
             buffers: LazyBuffers::new(INPUT_BUFFER, OUTPUT_BUFFER),
             pending: Vec::new(),
@@ -321,20 +320,48 @@ impl Connector for LineConnector {
     }
 }
 
-/// Tries every address of the host, in the resolver's order.
-fn connect(endpoint: &Endpoint, by: Time) -> io::Result<TcpStream> {
-    let mut last = None;
-    for address in (endpoint.host.as_str(), endpoint.port).to_socket_addrs()? {
-        let left = by.since(Time::now());
-        if left.is_zero() {
-            break;
-        }
-        match TcpStream::connect_timeout(&address, left) {
+/// Tries every address of the host, in the resolver's order. One that swallows packets leaves the
+/// others their share of the time.
+fn connect(endpoint: &Endpoint, by: Time, interrupt: &Interrupt) -> io::Result<Arc<TcpStream>> {
+    let addresses: Vec<_> = (endpoint.host.as_str(), endpoint.port)
+        .to_socket_addrs()?
+        .collect();
+    let mut last = io::Error::from(io::ErrorKind::TimedOut);
+    for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let now = Time::now();
+        let share = by.since(now) / u32::try_from(untried).unwrap_or(u32::MAX);
+        match connect_to(address, now + share, interrupt) {
             Ok(socket) => return Ok(socket),
-            Err(error) => last = Some(error),
+            Err(error) if interrupt.is_ended() => return Err(error),
+            Err(error) => last = error,
         }
     }
-    Err(last.unwrap_or_else(|| io::ErrorKind::TimedOut.into()))
+    Err(last)
+}
+
+fn connect_to(address: &SocketAddr, by: Time, interrupt: &Interrupt) -> io::Result<Arc<TcpStream>> {
+    let socket = Arc::new(sys::begin_connect(address)?);
+    // Only now: a shutdown of a socket that does not connect yet would have no effect.
+    if !interrupt.attach(&socket) {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    loop {
+        let left = by.since(Time::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match sys::await_writable(&socket, left) {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
+    }
+    socket.set_nonblocking(false)?;
+    Ok(socket)
 }
 
 /// The socket, as ureq uses it.
@@ -424,9 +451,12 @@ fn again(error: &io::Error) -> bool {
 }
 
 /// Whether the socket's time-out must be set anew. One that is too short only has the deadline
-/// looked at more often: it is left alone, which saves a system call for every request.
+/// looked at more often, and one that is a little too long ends the request that much later: they
+/// are left alone, which saves a system call for every request.
 fn differs(set: Duration, wanted: Duration) -> bool {
-    set > wanted + wanted / 50 || set < wanted.min(Duration::from_secs(1)) / 2
+    /// Later than this is late, however long the request may take.
+    const LATE: Duration = Duration::from_millis(20);
+    set > wanted + (wanted / 50).min(LATE) || set < wanted.min(Duration::from_secs(1)) / 2
 }
 
 impl Transport for LineTransport {

@@ -265,6 +265,158 @@ fn another_thread_ends_a_request_at_once() {
     assert_eq!(exchange.sent, None);
 }
 
+/// A listener that takes no connection any more, and the connections that fill it: what comes now
+/// waits for an answer to its first packet.
+fn deaf() -> (TcpListener, Vec<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(socket) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queue.push(socket);
+        assert!(queue.len() < 10_000, "the listener's queue has no end");
+    }
+    (listener, queue)
+}
+
+#[test]
+fn another_thread_ends_a_connect_at_once() {
+    let (listener, _queue) = deaf();
+    let mut endpoint = endpoint(listener.local_addr().unwrap().port());
+    endpoint.connect_timeout = Duration::from_secs(60);
+    let mut wire = Wire::new(&endpoint);
+    let interrupt = Interrupt::default();
+    let begun = Instant::now();
+    let by = Time::now() + Duration::from_secs(60);
+    let exchange = thread::scope(|scope| {
+        scope.spawn(|| {
+            // The connect is under way when its socket is known.
+            while lock(&interrupt.0).socket.is_none() {
+                assert!(begun.elapsed() < Duration::from_secs(30));
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(50));
+            interrupt.end();
+        });
+        wire.perform(&put(b"[]"), by, &interrupt)
+    });
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert_eq!(exchange.sent, None);
+    assert_eq!(exchange.result, Err(not_sent("interrupted")));
+    assert!(!wire.is_open());
+}
+
+#[test]
+fn a_connect_ends_at_its_own_limit_and_at_the_deadline() {
+    let (listener, _queue) = deaf();
+    let port = listener.local_addr().unwrap().port();
+    for (limit, left) in [(300, 60_000), (60_000, 300)] {
+        let mut endpoint = endpoint(port);
+        endpoint.connect_timeout = Duration::from_millis(limit);
+        let begun = Instant::now();
+        let by = Time::now() + Duration::from_millis(left);
+        let exchange = Wire::new(&endpoint).perform(&put(b"[]"), by, &Interrupt::default());
+        let took = begun.elapsed();
+        assert_eq!(exchange.sent, None);
+        assert_eq!(exchange.result, Err(not_sent("no connection in time")));
+        assert!(
+            took >= Duration::from_millis(300) && took < Duration::from_secs(20),
+            "{took:?}"
+        );
+    }
+}
+
+/// Linux ends a read of a socket with a time-out at every signal, also under SA_RESTART.
+#[test]
+fn signals_neither_end_a_request_nor_prolong_it() {
+    let port = server(|number, socket| {
+        let mut reader = BufReader::new(socket);
+        while let Some((_, body)) = read_request(&mut reader) {
+            if number == 0 {
+                thread::sleep(Duration::from_millis(300));
+                assert_eq!(body.len(), 520_000);
+                reader.get_mut().write_all(OK.as_bytes()).unwrap();
+            }
+        }
+    });
+    sys::under_signals(|| {
+        let mut wire = Wire::new(&endpoint(port));
+        for _ in 0..2 {
+            let exchange = wire.perform(&put(&[0; 520_000]), soon(), &Interrupt::default());
+            assert_eq!(exchange.result.unwrap().body, b"true");
+        }
+        drop(wire);
+        // The second connection is never answered.
+        let begun = Instant::now();
+        let by = Time::now() + Duration::from_millis(300);
+        let mut wire = Wire::new(&endpoint(port));
+        let exchange = wire.perform(&get("/v1/kv/k"), by, &Interrupt::default());
+        let took = begun.elapsed();
+        assert_eq!(
+            exchange.result,
+            Err(Failure::Unknown("no answer in time".to_owned()))
+        );
+        assert!(
+            took >= Duration::from_millis(300) && took < Duration::from_secs(20),
+            "{took:?}"
+        );
+        let (listener, _queue) = deaf();
+        let begun = Instant::now();
+        let by = Time::now() + Duration::from_millis(300);
+        let mut wire = Wire::new(&endpoint(listener.local_addr().unwrap().port()));
+        let exchange = wire.perform(&get("/v1/kv/k"), by, &Interrupt::default());
+        assert_eq!(exchange.result, Err(not_sent("no connection in time")));
+        assert!(begun.elapsed() >= Duration::from_millis(300));
+    });
+}
+
+#[test]
+fn a_reply_without_end_is_cut_off_and_a_long_list_is_not() {
+    const SIZE: usize = 3 << 20;
+    let port = server(|_, socket| {
+        let mut reader = BufReader::new(socket);
+        while read_request(&mut reader).is_some() {
+            let socket = reader.get_mut();
+            // The other end may hang up in the middle.
+            let _ = write!(socket, "HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n")
+                .and_then(|()| socket.write_all(&vec![b'x'; SIZE]));
+        }
+    });
+    let mut wire = Wire::new(&endpoint(port));
+    let exchange = wire.perform(&get("/v1/kv/k"), soon(), &Interrupt::default());
+    assert!(
+        matches!(exchange.result, Err(Failure::Unknown(_))),
+        "{exchange:?}"
+    );
+    assert!(!wire.is_open());
+    let exchange = wire.perform(&get("/v1/session/list"), soon(), &Interrupt::default());
+    assert_eq!(exchange.result.unwrap().body.len(), SIZE);
+    assert!(wire.is_open());
+}
+
+#[test]
+fn more_than_the_reply_is_never_taken_for_the_next_one() {
+    let (seen, requests) = mpsc::channel();
+    let twice = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue\
+                 HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfalse";
+    let mut wire = Wire::new(&endpoint(answering(twice, seen)));
+    for connection in 0..2 {
+        let exchange = wire.perform(&put(b"[]"), soon(), &Interrupt::default());
+        assert_eq!(exchange.result.unwrap().body, b"true");
+        assert_eq!(requests.recv().unwrap().0, connection);
+        assert!(!wire.is_open());
+    }
+}
+
+#[test]
+fn every_address_of_a_name_is_tried() {
+    let (seen, _requests) = mpsc::channel();
+    let mut endpoint = endpoint(answering(OK, seen));
+    // `localhost` may well be ::1 first, where nobody listens.
+    endpoint.host = "localhost".to_owned();
+    let exchange = Wire::new(&endpoint).perform(&put(b"[]"), soon(), &Interrupt::default());
+    assert_eq!(exchange.result.unwrap().body, b"true");
+}
+
 #[test]
 fn an_interrupt_that_comes_too_late_ends_nothing() {
     let mut wire = Wire::new(&endpoint(answering(OK, mpsc::channel().0)));
