@@ -4,7 +4,7 @@
     clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing
-)]
+)] // helpers of tests
 
 mod support;
 

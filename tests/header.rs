@@ -1,5 +1,10 @@
 //! `include/consul_lock.h` is what the source says, and compiles in every C and C++ that we promise.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
 
 mod support;
 

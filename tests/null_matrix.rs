@@ -2,7 +2,12 @@
 //!
 //! The calls are generated from the header and compiled as C; each runs in a process of its own. A
 //! function or a pointer that the table below does not know fails the test.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
 
 mod support;
 

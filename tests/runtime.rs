@@ -1,6 +1,11 @@
 //! Callers, threads and deadlines: what the runtime owes whoever calls it, against a real Consul
 //! and against peers that never answer.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
 
 mod support;
 

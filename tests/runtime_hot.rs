@@ -1,5 +1,10 @@
 //! What an uncontended cycle costs. Alone in its program: it counts the threads of the process.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
 
 mod support;
 
