@@ -4,7 +4,8 @@
 #include <chrono>
 #include <cstdio>
 
-int main() {
+int main()
+{
     using namespace std::chrono_literals;
     consul_locks::options patient;
     patient.acquire_timeout(10s).lock_timeout(60s);

@@ -9,8 +9,8 @@
  *     consul_locks::lock lock("nightly-report", patient);
  *     if (lock.try_acquire()) { ... }           // false: somebody else has it; all else throws
  *
- * Failures are thrown as consul_locks::error. Each function that can fail also has a form that takes
- * a consul_locks::failure & last, never throws for a failed call, and is all there is under
+ * Failures are thrown as consul_locks::error. Each function that can fail also has a form that
+ * takes a consul_locks::failure & last, never throws for a failed call, and is all there is under
  * -fno-exceptions. The namespace is called consul_locks because `consul_lock` is a type of C.
  */
 #ifndef CONSUL_LOCK_HPP
@@ -394,7 +394,8 @@ struct holder_info {
     std::uint64_t created_index = 0;
 };
 
-/* Asks Consul who holds the lock on `key`; empty: nobody. `with` may be null: the default client. */
+/* Asks Consul who holds the lock on `key`; empty: nobody. `with` may be null: the default client.
+ */
 inline std::optional<holder_info> holder(const std::string &key, const client *with, failure &why) {
     if (detail::has_nul(key)) {
         why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "key contains a NUL");

@@ -6,9 +6,10 @@
 //! (threads, sockets, locks) carries the [`Generation`] it was made in, which is compared before
 //! anything of it is used.
 
-use std::cell::RefCell;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::sys;
 
@@ -24,7 +25,9 @@ static FORKS: AtomicU64 = AtomicU64::new(0);
 static INSIDE: RwLock<()> = RwLock::new(());
 
 thread_local! {
-    static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
+    /// Without a destructor: a thread may fork when its other thread-locals are gone already.
+    static FORKING: Cell<Option<ManuallyDrop<RwLockWriteGuard<'static, ()>>>> =
+        const { Cell::new(None) };
 }
 
 impl Generation {
@@ -49,20 +52,27 @@ pub(crate) struct Shared {
 
 /// Enters.
 pub(crate) fn shared() -> Shared {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| sys::at_fork(before, in_parent, in_child));
+    // Not a Once: a fork while another thread is inside one leaves it shut in the child for ever.
+    // Two threads may both install the handlers, which can be called twice.
+    static INSTALLED: AtomicBool = AtomicBool::new(false);
+    if !INSTALLED.load(Ordering::Acquire) {
+        sys::at_fork(before, in_parent, in_child);
+        INSTALLED.store(true, Ordering::Release);
+    }
     Shared {
         _inside: INSIDE.read().unwrap_or_else(PoisonError::into_inner),
     }
 }
 
 extern "C" fn before() {
-    let guard = INSIDE.write().unwrap_or_else(PoisonError::into_inner);
-    FORKING.with_borrow_mut(|forking| *forking = Some(guard));
+    let forking = FORKING.take().unwrap_or_else(|| {
+        ManuallyDrop::new(INSIDE.write().unwrap_or_else(PoisonError::into_inner))
+    });
+    FORKING.set(Some(forking));
 }
 
 extern "C" fn in_parent() {
-    FORKING.with_borrow_mut(Option::take);
+    drop(FORKING.take().map(ManuallyDrop::into_inner));
 }
 
 extern "C" fn in_child() {

@@ -1,16 +1,21 @@
 //! `abi/api.json` and `docs/OPTIONS.md` are what the source says.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
 
-mod common;
+mod support;
 
 use std::fmt::Write;
 
-use common::header::{Function, callbacks, functions};
-use common::{differs, root};
 use consul_lock::error::Status;
 use consul_lock::ffi::meta::ABI_VERSION;
 use consul_lock::options::{Kind, Place, Spec, TABLE};
 use serde_json::{Value, json};
+use support::header::{Function, callbacks, functions};
+use support::{differs, root};
 
 const COMMAND: &str = "UPDATE_HEADER=1 cargo test --test api";
 

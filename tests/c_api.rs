@@ -1,14 +1,19 @@
 //! C and C++ programs against the shared library and a real Consul.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
 
-mod common;
+mod support;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::thread;
 
-use common::consul::Consul;
-use common::{compile, library, root};
+use support::consul::Consul;
+use support::{compile, library, root};
 
 /// The C programs use POSIX threads, time and dlopen.
 const C: &[&str] = &["-std=c11", "-D_GNU_SOURCE"];
@@ -76,6 +81,7 @@ fn the_c_programs() {
         "cancelled_thread",
         "fork",
         "host",
+        "no_threads",
     ] {
         programs.push((name, line(built(name, "plain", &[]))));
     }

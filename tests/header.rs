@@ -1,12 +1,17 @@
 //! `include/consul_lock.h` is what the source says, and compiles in every C and C++ that we promise.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
 
-mod common;
+mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{differs, root, scratch};
+use support::{differs, root, scratch};
 
 /// Version macros and the attribute, which cbindgen cannot make from Cargo.toml.
 fn preamble() -> String {

@@ -2,15 +2,20 @@
 //!
 //! The calls are generated from the header and compiled as C; each runs in a process of its own. A
 //! function or a pointer that the table below does not know fails the test.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
 
-mod common;
+mod support;
 
 use std::fmt::Write;
 use std::process::{Command, Output, Stdio};
 
-use common::header::{Function, Param, functions};
-use common::{compile, scratch};
+use support::header::{Function, Param, functions};
+use support::{compile, scratch};
 
 /// What each function answers to NULL in each pointer position: the name of a status, a number,
 /// `NULL` or `object` for a pointer, `void`.

@@ -1,14 +1,19 @@
 //! The library exports what the header declares, and nothing else.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // helpers of tests
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
 
-mod common;
+mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use common::header::functions;
-use common::{library, root};
+use support::header::functions;
+use support::{library, root};
 
 /// The names that the dynamic linker can find in the library.
 fn exported() -> BTreeSet<String> {

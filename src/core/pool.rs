@@ -181,8 +181,9 @@ impl Context<'_> {
 
     fn new_job(&mut self, step: Step, ttl: Duration, waiter: Option<LockId>) -> JobId {
         // A renewal whose answer was lost may have been applied a moment ago, and Consul ends a
-        // session at twice its TTL after the last one: from then on there is nothing to undo.
-        let until = self.time() + ttl * 2;
+        // session at twice its TTL after the last one, counted anew after a change of leader: from
+        // then on there is nothing to undo.
+        let until = self.time() + ttl * 4;
         let pool = &mut self.shared.pool;
         pool.last_job += 1;
         let id = JobId(pool.last_job);
@@ -250,7 +251,9 @@ impl Context<'_> {
             (_, Err(Fault::NotApplied(_) | Fault::Unknown(_))) => {
                 job.faults += 1;
                 let faults = job.faults;
-                let at = self.time() + self.shared.back_off(faults);
+                // A long outage is not hammered by everything that it left undone.
+                let slower = if faults > 10 { 10 } else { 1 };
+                let at = self.time() + self.shared.back_off(faults) * slower;
                 self.shared.alarms.set(Alarm::Job(id), Some(at));
             }
             // No right to do it, or an answer that we do not know: the TTL does it.

@@ -114,18 +114,19 @@ impl Slot {
         lock(&self.state).outcome.is_some()
     }
 
-    fn wait(&self) -> Outcome {
+    /// Waits until the caller is told, or, None, about that long.
+    fn wait(&self, at_most: Duration) -> Option<Outcome> {
         let mut state = lock(&self.state);
-        loop {
-            if let Some(outcome) = state.outcome.take() {
-                return outcome;
-            }
+        if state.outcome.is_none() {
             state.parked = true;
             state = self
                 .told
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+                .wait_timeout(state, at_most)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            state.parked = false;
         }
+        state.outcome.take()
     }
 }
 
@@ -134,6 +135,21 @@ fn defect() -> Error {
         Status::Internal,
         "a defect of libconsul_lock: its core panicked; please report it",
     )
+}
+
+impl State {
+    /// When the core wants to be woken; never, if it cannot be trusted any more.
+    fn wake_at(&self) -> Option<Time> {
+        self.core.wake_at().filter(|_| !self.broken)
+    }
+
+    /// The core panicked: whoever waits is told, and it is not asked again.
+    fn break_down(&mut self) {
+        self.broken = true;
+        for (_, slot) in self.slots.drain() {
+            slot.tell(Err(defect()));
+        }
+    }
 }
 
 impl Runtime {
@@ -229,15 +245,26 @@ impl Runtime {
             state.slots.insert(call, slot.clone());
             call
         };
-        let mut jobs = VecDeque::from(self.step(event(call), None));
-        while let Some(job) = jobs.pop_front() {
-            let mine = job.lane == Lane::Short && job.lock == id && !slot.is_told();
-            match mine.then(|| self.wires.take_open()).flatten() {
-                Some(wire) => jobs.extend(self.perform(job, Some(wire))),
-                None => self.hand_over([job]),
-            }
+        let mut jobs = self.step(event(call), None);
+        while !jobs.is_empty() {
+            // A request of ours may take its time: the others' must not wait for it.
+            let mine = |job: &Job| id.is_some() && job.lock == id && job.lane == Lane::Short;
+            let mine = jobs.iter().position(mine).filter(|_| !slot.is_told());
+            let mine = mine.and_then(|at| Some((self.wires.take_open()?, jobs.swap_remove(at))));
+            self.hand_over(jobs);
+            jobs = match mine {
+                Some((wire, job)) => self.perform(job, Some(wire)),
+                None => Vec::new(),
+            };
         }
-        slot.wait()
+        loop {
+            if let Some(outcome) = slot.wait(self.time_left_alone()) {
+                return outcome;
+            }
+            // Nobody else keeps the time: the system gave no thread for it.
+            let jobs = self.step(Event::Tick, None);
+            self.hand_over(jobs);
+        }
     }
 
     /// Takes an event to the core, and performs everything but the requests it asks for.
@@ -255,10 +282,7 @@ impl Runtime {
             state.core.step(Now::read(), event, &mut actions);
         }));
         if stepped.is_err() {
-            state.broken = true;
-            for (_, slot) in state.slots.drain() {
-                slot.tell(Err(defect()));
-            }
+            state.break_down();
             return Vec::new();
         }
         let mut jobs = Vec::new();
@@ -354,7 +378,7 @@ impl Runtime {
     fn hand_over(&self, jobs: impl IntoIterator<Item = Job>) {
         let mut jobs: VecDeque<Job> = jobs.into_iter().collect();
         while let Some(job) = jobs.pop_front() {
-            if let Err((job, why)) = self.submit(job) {
+            if let Some((job, why)) = self.submit(job) {
                 jobs.extend(self.refuse(job, &why));
             }
         }
@@ -376,3 +400,6 @@ impl Runtime {
 
 /// How long a thread waits for more to do before it ends.
 const LINGER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

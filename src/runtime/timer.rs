@@ -11,6 +11,9 @@ use crate::core::Event;
 /// a suspend: the thread looks at the real clock at least this often.
 const SLICE: Duration = Duration::from_secs(1);
 
+/// How often a caller looks whether there is still a thread that keeps the time.
+const SAFETY_NET: Duration = Duration::from_secs(5);
+
 /// Where the thread sleeps.
 #[derive(Debug, Default)]
 pub(super) struct Timer {
@@ -24,13 +27,24 @@ pub(super) struct Schedule {
     until: Option<Time>,
 }
 
+#[cfg(test)]
+impl Schedule {
+    pub(super) fn until(&self) -> Option<Time> {
+        self.until
+    }
+}
+
 impl Runtime {
     /// Has the timer wake in time. In a hot loop the thread sleeps until an instant that is early
     /// enough already, and this costs nothing.
     pub(super) fn set_timer(&self, state: &mut MutexGuard<'_, State>) {
-        let Some(at) = state.core.wake_at() else {
-            return;
-        };
+        if let Some(at) = state.wake_at() {
+            self.wake_timer(state, at);
+        }
+    }
+
+    /// Has the timer look at the clock at `at`, at the latest.
+    pub(super) fn wake_timer(&self, state: &mut MutexGuard<'_, State>, at: Time) {
         match state.timer.until {
             Some(until) if until <= at => {}
             Some(_) => {
@@ -38,12 +52,22 @@ impl Runtime {
                 self.timer.sooner.notify_one();
             }
             None => {
-                // Without a thread for it (the next step tries again) callers that are inside still
-                // step the core, and their requests have time limits of their own.
+                // Without a thread for it (the next step tries again) the callers that wait keep
+                // the time: see [`Runtime::time_left_alone`].
                 if self.spawn(|runtime| runtime.keep_time()).is_ok() {
                     state.timer.until = Some(at);
                 }
             }
+        }
+    }
+
+    /// How long a caller may sleep before it looks after the core itself: until the core wants to be
+    /// woken if there is no timer thread, and else only as a safety net.
+    pub(super) fn time_left_alone(&self) -> Duration {
+        let state = lock(&self.state);
+        match (state.timer.until, state.wake_at()) {
+            (None, Some(at)) => at.since(Time::now()).min(SLICE),
+            _ => SAFETY_NET,
         }
     }
 
@@ -53,7 +77,7 @@ impl Runtime {
         loop {
             let now = Time::now();
             let queued = self.workers.are_behind();
-            let wake_at = match state.core.wake_at() {
+            let wake_at = match state.wake_at() {
                 Some(at) => {
                     idle_since = None;
                     at.min(now + SLICE)
@@ -74,13 +98,12 @@ impl Runtime {
                 self.hand_over(jobs);
                 self.refuse_late(Time::now());
                 state = lock(&self.state);
-                if state.core.wake_at().is_some_and(|at| at <= Time::now()) {
+                if state.wake_at().is_some_and(|at| at <= Time::now()) {
                     continue;
                 }
             }
             let now = Time::now();
             let next = state
-                .core
                 .wake_at()
                 .map_or(now + SLICE, |at| at.min(now + SLICE));
             state.timer.until = Some(next);

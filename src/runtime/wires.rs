@@ -10,7 +10,7 @@ use crate::consul::transport::{Endpoint, Wire};
 /// Kept at most; more are closed.
 const MOST_IDLE: usize = 16;
 
-/// One that waited longer is closed when another comes back.
+/// One that waited longer is not used again: whatever stands between may have forgotten it.
 const LONGEST_IDLE: Duration = Duration::from_secs(30);
 
 /// A stack: the connection used last is used next, and the others may age.
@@ -28,11 +28,12 @@ impl Wires {
         }
     }
 
-    /// An open connection, if there is one. Those that died while they waited are dropped.
+    /// An open connection, if there is one. Those that died or aged while they waited are dropped.
     pub(super) fn take_open(&self) -> Option<Wire> {
+        let now = Time::now();
         loop {
-            let (wire, _) = lock(&self.idle).pop()?;
-            if wire.is_open() {
+            let (wire, since) = lock(&self.idle).pop()?;
+            if now.since(since) <= LONGEST_IDLE && wire.is_open() {
                 return Some(wire);
             }
         }

@@ -112,35 +112,36 @@ impl Workers {
 }
 
 impl Runtime {
-    /// Gives a job to a worker. If there is none and none can be made, it comes back, with the
-    /// reason.
-    pub(super) fn submit(&self, job: Job) -> Result<(), (Job, String)> {
-        let lane = job.lane;
+    /// Gives a job to a worker. What no thread can be made for comes back, with the reason.
+    pub(super) fn submit(&self, job: Job) -> Option<(Job, String)> {
+        let (lane, by) = (job.lane, job.by);
         let team = self.workers.team(lane);
         let mut state = lock(&team.state);
         state.queue.push_back(job);
         if state.queue.len() <= state.idle {
             team.work.notify_one();
-            return Ok(());
+            return None;
         }
         if state.threads >= team.most {
-            return Ok(());
+            drop(state);
+            self.refuse_in_time(by);
+            return None;
         }
         state.threads += 1;
         drop(state);
         let Err(error) = self.spawn(move |runtime| runtime.work(lane)) else {
-            return Ok(());
+            return None;
         };
         let mut state = lock(&team.state);
         state.threads -= 1;
         // Others will come to it.
         if state.threads > 0 {
-            return Ok(());
+            drop(state);
+            self.refuse_in_time(by);
+            return None;
         }
-        match state.queue.pop_back() {
-            Some(job) => Err((job, format!("the system gives no thread: {error}"))),
-            None => Ok(()),
-        }
+        let job = state.queue.pop_back()?;
+        Some((job, format!("the system gives no thread: {error}")))
     }
 
     fn work(&self, lane: Lane) {
@@ -159,6 +160,11 @@ impl Runtime {
                 }
             }
         }
+    }
+
+    /// No thread is free: if none is by then, the timer answers.
+    fn refuse_in_time(&self, by: Time) {
+        self.wake_timer(&mut lock(&self.state), by);
     }
 
     /// Answers the requests whose time ran out before a thread was free.

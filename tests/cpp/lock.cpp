@@ -103,7 +103,8 @@ static void clients_and_generators() {
     CHECK(thrown([&] { lock.acquire(); }) == CONSUL_LOCK_UNAVAILABLE);
 
     consul_locks::set_value_generator([] { return std::optional<std::string>("generated"); });
-    consul_locks::hold("cpp/value", [] { CHECK(consul_locks::holder("cpp/value")->value == "generated"); });
+    consul_locks::hold("cpp/value",
+                       [] { CHECK(consul_locks::holder("cpp/value")->value == "generated"); });
     consul_locks::set_value_generator([]() -> std::optional<std::string> { throw 1; });
     CHECK(thrown([] { consul_locks::hold("cpp/value", [] {}); }) == CONSUL_LOCK_VALUE_FAILED);
     consul_locks::set_value_generator(nullptr);

@@ -23,12 +23,13 @@ int main() {
     CHECK(holder && !why && holder->session == lock->session_id());
 
     bool ran = false;
-    CHECK(consul_locks::hold("plain/key", options, [&] { ran = true; }, why) ==
-          CONSUL_LOCK_NOT_ACQUIRED);
+    CHECK(consul_locks::hold(
+              "plain/key", options, [&] { ran = true; }, why) == CONSUL_LOCK_NOT_ACQUIRED);
     CHECK(!ran && why && why.retryable() && *why.message() != '\0');
     CHECK(lock->release(why) == CONSUL_LOCK_OK);
     CHECK(lock->release(why) == CONSUL_LOCK_NOT_HELD && why.code() == CONSUL_LOCK_NOT_HELD);
-    CHECK(consul_locks::hold("plain/key", options, [&] { ran = true; }, why) == CONSUL_LOCK_OK);
+    CHECK(consul_locks::hold(
+              "plain/key", options, [&] { ran = true; }, why) == CONSUL_LOCK_OK);
     CHECK(ran && !why);
 
     CHECK(!consul_locks::lock::make(std::string("a\0b", 3), options, why));

@@ -37,15 +37,30 @@ struct Step {
 
 impl Step {
     fn get(target: impl Into<String>) -> Step {
-        Step { method: Method::Get, target: target.into(), body: String::new(), session: None }
+        Step {
+            method: Method::Get,
+            target: target.into(),
+            body: String::new(),
+            session: None,
+        }
     }
 
     fn put(target: impl Into<String>, body: impl Into<String>) -> Step {
-        Step { method: Method::Put, target: target.into(), body: body.into(), session: None }
+        Step {
+            method: Method::Put,
+            target: target.into(),
+            body: body.into(),
+            session: None,
+        }
     }
 
     fn delete(target: impl Into<String>) -> Step {
-        Step { method: Method::Delete, target: target.into(), body: String::new(), session: None }
+        Step {
+            method: Method::Delete,
+            target: target.into(),
+            body: String::new(),
+            session: None,
+        }
     }
 
     fn create(session: usize, ttl: &str, behavior: &str, lock_delay: &str) -> Step {
@@ -53,7 +68,10 @@ impl Step {
             "{{\"Name\":\"n{session}\",\"TTL\":\"{ttl}\",\"Behavior\":\"{behavior}\",\
              \"LockDelay\":\"{lock_delay}\",\"Checks\":[],\"NodeChecks\":[]}}"
         );
-        Step { session: Some(session), ..Step::put("/v1/session/create", body) }
+        Step {
+            session: Some(session),
+            ..Step::put("/v1/session/create", body)
+        }
     }
 
     fn txn(ops: &[String]) -> Step {
@@ -82,9 +100,16 @@ struct Modelled {
 impl Modelled {
     fn new(seed: u64) -> Modelled {
         let begin = Time(1_000_000_000);
-        let mut modelled = Modelled { model: Model::new(seed), begin, now: begin };
+        let mut modelled = Modelled {
+            model: Model::new(seed),
+            begin,
+            now: begin,
+        };
         // A real one has had a session before it counts as ready.
-        let steps = [Step::create(0, "10s", "", "0s"), Step::put("/v1/session/destroy/{S0}", "")];
+        let steps = [
+            Step::create(0, "10s", "", "0s"),
+            Step::put("/v1/session/destroy/{S0}", ""),
+        ];
         let mut party = Party::new(&mut modelled);
         for step in &steps {
             party.step(step);
@@ -101,7 +126,9 @@ impl Consul for Modelled {
             Served::Parked(watch) => loop {
                 self.now = self.model.next_event_at().expect("a wait ends");
                 self.model.advance(self.now);
-                if let Some((_, reply)) = self.model.woken().into_iter().find(|(id, _)| *id == watch) {
+                if let Some((_, reply)) =
+                    self.model.woken().into_iter().find(|(id, _)| *id == watch)
+                {
                     return reply;
                 }
             },
@@ -120,7 +147,10 @@ struct Real {
 
 impl Real {
     fn new(agent: &Agent) -> Real {
-        Real { connection: agent.connect(), begin: Instant::now() }
+        Real {
+            connection: agent.connect(),
+            begin: Instant::now(),
+        }
     }
 }
 
@@ -194,7 +224,10 @@ impl<'a> Party<'a> {
         out.push_str(rest);
         while let Some(from) = out.find("{M:") {
             let to = from + out[from..].find('}').expect("a place ends");
-            let index = self.modified.get(&out[from + 3..to]).map_or("1", String::as_str);
+            let index = self
+                .modified
+                .get(&out[from + 3..to])
+                .map_or("1", String::as_str);
             out = format!("{}{index}{}", &out[..from], &out[to + 1..]);
         }
         out
@@ -207,7 +240,9 @@ impl<'a> Party<'a> {
             if i > 0 {
                 out.push('"');
             }
-            let digits = word.trim_start_matches(':').trim_end_matches(|c: char| !c.is_ascii_digit());
+            let digits = word
+                .trim_start_matches(':')
+                .trim_end_matches(|c: char| !c.is_ascii_digit());
             let label = out.rsplit('"').nth(1).unwrap_or_default().to_owned();
             if (label == "CreateIndex" || label == "ModifyIndex") && word.starts_with(':') {
                 self.indexes.push(digits.parse().expect("an index"));
@@ -404,10 +439,15 @@ impl Writer {
                 let content = self.content();
                 Step::txn(&[op("unlock", &key, &(content + &as_session))])
             }
-            8..=10 => Step::txn(&[op("check-session", &key, &as_session), op("delete", &key, "")]),
+            8..=10 => Step::txn(&[
+                op("check-session", &key, &as_session),
+                op("delete", &key, ""),
+            ]),
             11 => Step::txn(&[op("check-session", &key, &as_session)]),
             12..=14 => {
-                let ops: Vec<String> = (0..2 + self.random.below(3)).map(|_| self.any_op()).collect();
+                let ops: Vec<String> = (0..2 + self.random.below(3))
+                    .map(|_| self.any_op())
+                    .collect();
                 Step::txn(&ops)
             }
             15 => Step::txn(&[self.any_op()]),
@@ -419,7 +459,11 @@ impl Writer {
             // An index of the past answers at once, the present one after its wait.
             23 => {
                 let index = self.pick(&["0", "1", "{M:"]);
-                let index = if index == "{M:" { format!("{{M:{key}}}") } else { index.to_owned() };
+                let index = if index == "{M:" {
+                    format!("{{M:{key}}}")
+                } else {
+                    index.to_owned()
+                };
                 Step::get(format!("/v1/kv/{key}?index={index}&wait=2ms"))
             }
             24..=25 => Step::put(format!("/v1/session/destroy/{session}"), ""),
@@ -456,9 +500,18 @@ fn oddities() -> Vec<(Option<Duration>, Step)> {
         Step::get("/v1/session/list"),
         Step::create(0, "10s", "delete", "0s"),
         Step::get("/v1/session/list"),
-        Step { session: Some(1), ..Step::put("/v1/session/create", "") },
+        Step {
+            session: Some(1),
+            ..Step::put("/v1/session/create", "")
+        },
         Step::get("/v1/session/info/{S1}"),
-        Step { session: Some(2), ..Step::put("/v1/session/create", "{\"Name\":\"a<b> & \\\"c\\\" é\",\"LockDelay\":5,\"NodeChecks\":null}") },
+        Step {
+            session: Some(2),
+            ..Step::put(
+                "/v1/session/create",
+                "{\"Name\":\"a<b> & \\\"c\\\" é\",\"LockDelay\":5,\"NodeChecks\":null}",
+            )
+        },
         Step::get("/v1/session/info/{S2}"),
         Step::create(3, "9s", "delete", "0s"),
         Step::create(3, "86401s", "delete", "0s"),
@@ -472,8 +525,16 @@ fn oddities() -> Vec<(Option<Duration>, Step)> {
         Step::txn(&[op("bogus", "o/k", "")]),
         Step::txn(&[op("lock", "", "")]),
         Step::txn(&[op("lock", "o/k", as_nobody), op("unlock", "o/k", as_nobody)]),
-        Step::txn(&[op("lock", "o/k", as_short), op("unlock", "o/k", as_short), op("set", "o/k", "")]),
-        Step::txn(&[op("set", "o/k", ""), op("check-session", "o/k", as_nobody), op("get", "o/k", "")]),
+        Step::txn(&[
+            op("lock", "o/k", as_short),
+            op("unlock", "o/k", as_short),
+            op("set", "o/k", ""),
+        ]),
+        Step::txn(&[
+            op("set", "o/k", ""),
+            op("check-session", "o/k", as_nobody),
+            op("get", "o/k", ""),
+        ]),
         Step::txn(&[op("check-session", "o/k", as_short)]),
         Step::put("/v1/kv/o/k?acquire=", "v"),
         Step::put("/v1/kv/o/k?acquire=x", "v"),
@@ -506,7 +567,9 @@ fn compare_all(
         let steps = sequence(seed);
         requests += steps.len();
         if let Err(told) = compare(&steps, model, real) {
-            return Err(format!("sequence {seed}:\n{told}DIFFERENTIAL_SEED={seed} replays it"));
+            return Err(format!(
+                "sequence {seed}:\n{told}DIFFERENTIAL_SEED={seed} replays it"
+            ));
         }
     }
     Ok(requests)
@@ -527,8 +590,12 @@ fn the_model_says_what_consul_says() {
     if let Err(told) = compare(&oddities(), &mut model, &mut real) {
         panic!("{told}");
     }
-    let requests = compare_all(0..SEQUENCES, &mut model, &mut real).unwrap_or_else(|told| panic!("{told}"));
-    println!("{SEQUENCES} sequences, {requests} requests, {:.1} s", begun.elapsed().as_secs_f64());
+    let requests =
+        compare_all(0..SEQUENCES, &mut model, &mut real).unwrap_or_else(|told| panic!("{told}"));
+    println!(
+        "{SEQUENCES} sequences, {requests} requests, {:.1} s",
+        begun.elapsed().as_secs_f64()
+    );
 }
 
 #[test]
@@ -553,7 +620,11 @@ fn a_wrong_rule_is_noticed() {
 #[test]
 fn the_model_ends_sessions_when_consul_does() {
     let lock = |key: &str, session: usize| {
-        Step::txn(&[op("lock", &format!("t/{key}"), &format!(",\"Session\":\"{{S{session}}}\""))])
+        Step::txn(&[op(
+            "lock",
+            &format!("t/{key}"),
+            &format!(",\"Session\":\"{{S{session}}}\""),
+        )])
     };
     let read = |key: &str| Step::get(format!("/v1/kv/t/{key}"));
     let renew = |session: usize| Step::put(format!("/v1/session/renew/{{S{session}}}"), "");

@@ -17,13 +17,22 @@ pub(super) struct Agent {
 /// Starts the Consul that CONSUL_BIN names, or the one on PATH, and waits until it serves sessions.
 pub(super) fn start_agent() -> Agent {
     let binary = std::env::var("CONSUL_BIN").unwrap_or_else(|_| "consul".to_owned());
-    let listeners: Vec<TcpListener> =
-        (0..4).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-    let ports: Vec<u16> =
-        listeners.iter().map(|socket| socket.local_addr().expect("an address").port()).collect();
+    let listeners: Vec<TcpListener> = (0..4)
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
+        .collect();
+    let ports: Vec<u16> = listeners
+        .iter()
+        .map(|socket| socket.local_addr().expect("an address").port())
+        .collect();
     drop(listeners);
     let child = Command::new(&binary)
-        .args(["agent", "-dev", "-bind=127.0.0.1", "-dns-port=-1", "-grpc-port=-1"])
+        .args([
+            "agent",
+            "-dev",
+            "-bind=127.0.0.1",
+            "-dns-port=-1",
+            "-grpc-port=-1",
+        ])
         .arg(format!("-node={NODE}"))
         .arg(format!("-http-port={}", ports[0]))
         .arg(format!("-server-port={}", ports[1]))
@@ -34,7 +43,10 @@ pub(super) fn start_agent() -> Agent {
         .stderr(Stdio::null())
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start {binary}: {error}; set CONSUL_BIN"));
-    let mut agent = Agent { child, address: format!("127.0.0.1:{}", ports[0]) };
+    let mut agent = Agent {
+        child,
+        address: format!("127.0.0.1:{}", ports[0]),
+    };
     agent.wait_until_ready();
     agent
 }
@@ -93,7 +105,9 @@ impl Connection {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-        Ok(Connection { stream: BufReader::new(stream) })
+        Ok(Connection {
+            stream: BufReader::new(stream),
+        })
     }
 
     pub(super) fn ask(&mut self, request: &HttpRequest) -> HttpReply {
@@ -115,13 +129,20 @@ impl Connection {
         )
         .into_bytes();
         out.extend_from_slice(body);
-        self.stream.get_mut().write_all(&out).expect("Consul takes a request");
+        self.stream
+            .get_mut()
+            .write_all(&out)
+            .expect("Consul takes a request");
     }
 
     pub(super) fn receive(&mut self) -> HttpReply {
         let head = self.line();
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let mut reply = HttpReply { status: status.expect("a status"), index: None, body: vec![] };
+        let mut reply = HttpReply {
+            status: status.expect("a status"),
+            index: None,
+            body: vec![],
+        };
         let (mut length, mut chunked) = (0, false);
         loop {
             let line = self.line();
@@ -159,6 +180,8 @@ impl Connection {
     fn take(&mut self, length: usize, out: &mut Vec<u8>) {
         let before = out.len();
         out.resize(before + length, 0);
-        self.stream.read_exact(&mut out[before..]).expect("Consul answers");
+        self.stream
+            .read_exact(&mut out[before..])
+            .expect("Consul answers");
     }
 }

@@ -368,6 +368,9 @@ impl World {
         self.plan.weather = Weather::calm();
         self.leaderless = false;
         self.plan.stops = false;
+        self.plan.crashes = false;
+        self.plan.leader_changes = false;
+        self.plan.operator = false;
         let processes: Vec<usize> = (0..self.processes.len()).collect();
         for process in processes {
             if self.processes[process].stopped.is_some() {
@@ -441,8 +444,8 @@ impl World {
             Happening::Stop { process } if self.plan.stops => self.stop(process),
             Happening::Stop { .. } => {}
             Happening::Continue { process } => self.resume(process),
-            Happening::Crash { process } => self.crash(process),
-            Happening::LeaderLost => {
+            Happening::Crash { process } if self.plan.crashes => self.crash(process),
+            Happening::LeaderLost if self.plan.leader_changes => {
                 self.note(|| "consul: the leader dies".to_owned());
                 self.leaderless = true;
                 let gap = self.random.duration(Duration::from_secs(4));
@@ -453,7 +456,9 @@ impl World {
                 self.leaderless = false;
                 self.model.leader_change(self.now);
             }
-            Happening::Operator => self.operate(),
+            Happening::Operator if self.plan.operator => self.operate(),
+            // The time for it is over.
+            Happening::Crash { .. } | Happening::LeaderLost | Happening::Operator => {}
         }
         Ok(())
     }

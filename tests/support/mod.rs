@@ -1,8 +1,9 @@
-//! What the tests of the C interface share.
+//! What the tests share: a real Consul, a proxy that breaks things, the compiler, the header.
 #![allow(dead_code)] // each test program uses a part of it
 
 pub(crate) mod consul;
 pub(crate) mod header;
+pub(crate) mod proxy;
 
 use std::fs;
 use std::path::{Path, PathBuf};

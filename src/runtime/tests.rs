@@ -1,0 +1,63 @@
+//! What cannot be brought about from outside: a core that panicked.
+
+use std::thread;
+
+use super::*;
+use crate::core::{Patience, Phase, Spec};
+
+/// A client of a server that nobody runs.
+fn runtime() -> Arc<Runtime> {
+    let endpoint = Endpoint {
+        host: "127.0.0.1".to_owned(),
+        port: 1,
+        token: None,
+        connect_timeout: Duration::from_secs(2),
+    };
+    let config = Config {
+        address: endpoint.authority(),
+        identity: "consul_lock test".to_owned(),
+        request_timeout: Duration::from_secs(10),
+        release_timeout: Duration::from_secs(2),
+        seed: 1,
+    };
+    Runtime::new(endpoint, Scope { datacenter: None }, config)
+}
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Time::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Time::now() < deadline, "never so: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn a_broken_core_tells_all_and_keeps_no_thread_busy() {
+    let runtime = runtime();
+    let (id, shown) = runtime.new_lock();
+    let caller = thread::spawn({
+        let runtime = runtime.clone();
+        move || {
+            let spec = Spec {
+                key: "k".into(),
+                value: None,
+                ttl: Duration::from_secs(30),
+                patience: Patience::Forever,
+            };
+            runtime.call(id, Call::Acquire(spec))
+        }
+    });
+    until("it tries again and again", || {
+        shown.view().phase == Phase::Acquiring && lock(&runtime.state).timer.until().is_some()
+    });
+
+    lock(&runtime.state).break_down();
+    let told = caller.join().expect("no panic here").expect_err("broken");
+    assert_eq!(told.status, Status::Internal);
+    let refused = runtime.call(id, Call::Release).expect_err("broken");
+    assert_eq!(refused.status, Status::Internal);
+    until("the timer ends", || {
+        lock(&runtime.state).timer.until().is_none()
+    });
+    until("the workers end", || Arc::strong_count(&runtime) == 1);
+}

@@ -1,0 +1,46 @@
+/* A system that gives no thread: calls end in time, and work again when it does. */
+#include "check.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* How much memory the process has mapped. */
+static rlim_t mapped(void)
+{
+    FILE *file = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+    CHECK(file != NULL && fscanf(file, "%lu", &pages) == 1);
+    fclose(file);
+    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+int main(void)
+{
+    alarm(60); /* a call that never returns is a failure, not a hang */
+    consul_lock *lock = lock_on("no_threads", 700, 30);
+    free(malloc(100 << 10)); /* room on the heap, so that only stacks are refused */
+
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = mapped() + (256 << 10);
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    int64_t begun = now_ms();
+    consul_lock_error *error = NULL;
+    consul_lock_status status = consul_lock_acquire(lock, &error);
+    int64_t took = now_ms() - begun;
+    limit.rlim_cur = before;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+
+    CHECK(status == CONSUL_LOCK_UNAVAILABLE);
+    CHECK(strstr(consul_lock_error_message(error), "thread") != NULL);
+    consul_lock_error_free(error);
+    CHECK(took >= 690 && took < 10000);
+    consul_lock_free(lock);
+
+    lock = lock_on("no_threads", 0, 30);
+    EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(lock, &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_release(lock, &error));
+    consul_lock_free(lock);
+    return 0;
+}

@@ -1,0 +1,445 @@
+//! What networks and servers do to single requests, done by a proxy before a real Consul.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
+
+mod support;
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use consul_lock::client::Client;
+use consul_lock::error::{Error, Status};
+use consul_lock::lock::Lock;
+use consul_lock::options::Options;
+use support::consul::{Consul, until};
+use support::proxy::{Fault, Proxy, Seen};
+
+fn consul() -> &'static Consul {
+    static CONSUL: OnceLock<Consul> = OnceLock::new();
+    CONSUL.get_or_init(Consul::start)
+}
+
+fn client_at(address: &str, options: &[(&str, &str)]) -> Client {
+    let mut all = Options::new();
+    all.set("address", address).unwrap();
+    all.set("token", "hunter2").unwrap();
+    for (name, value) in options {
+        all.set(name, value).unwrap();
+    }
+    Client::new(Some(&all)).unwrap()
+}
+
+fn lock_at(client: &Client, key: &str, wait_ms: &str) -> Lock {
+    let mut options = Options::new();
+    options.set_client(client.clone());
+    options.set("acquire_timeout_ms", wait_ms).unwrap();
+    options.set("lock_timeout_seconds", "30").unwrap();
+    options.set("value", "hunter2").unwrap();
+    Lock::new(key, Some(&options)).unwrap()
+}
+
+/// Does something to the first request of a kind; the others pass.
+fn first(kind: &'static str, fault: Fault) -> impl FnMut(&Seen) -> Fault + Send + 'static {
+    let mut fault = Some(fault);
+    move |seen| {
+        if seen.kind() == kind {
+            fault.take()
+        } else {
+            None
+        }
+        .unwrap_or(Fault::Pass)
+    }
+}
+
+/// Does something to all requests of a kind.
+fn every(kind: &'static str, fault: Fault) -> impl FnMut(&Seen) -> Fault + Send + 'static {
+    move |seen| {
+        if seen.kind() == kind || kind == "*" {
+            fault.clone()
+        } else {
+            Fault::Pass
+        }
+    }
+}
+
+fn nothing_left(key: &str) {
+    let full = format!("locks/ephemeral/{key}");
+    until("the key is gone", || consul().row(&full).is_none());
+    until("the sessions are gone", || {
+        consul()
+            .sessions()
+            .iter()
+            .all(|row| !row["Name"].as_str().unwrap().contains("faults-"))
+    });
+}
+
+fn one_line_without_secrets(error: &Error, key: &str, address: &str) {
+    let text = &error.message;
+    assert!(!text.contains('\n') && !text.contains("hunter2"), "{text}");
+    assert!(text.contains(key) && text.contains(address), "{text}");
+}
+
+/// The tests look at all sessions, so they come one after the other.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[test]
+fn a_lost_answer_to_the_lock_is_resolved_by_the_same_transaction() {
+    let _alone = alone();
+    for (n, fault) in [
+        Fault::DropReply,
+        Fault::ResetReply,
+        Fault::TwiceLater(Duration::from_millis(50)),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for wait in ["0", "5000"] {
+            let key = format!("lost-lock-{n}-{wait}");
+            let proxy = Proxy::start(consul().address(), first("lock", fault.clone()));
+            let client = client_at(proxy.address(), &[]);
+            let lock = lock_at(&client, &key, wait);
+            lock.acquire().unwrap();
+            let locks: Vec<String> = proxy
+                .seen()
+                .into_iter()
+                .filter(|s| s.kind() == "lock")
+                .map(|s| s.body)
+                .collect();
+            assert_eq!(locks.len(), 2);
+            assert_eq!(locks[0], locks[1], "byte for byte");
+            let row = consul().row(&format!("locks/ephemeral/{key}")).unwrap();
+            assert_eq!(
+                row["CreateIndex"].as_u64(),
+                lock.fencing_token(),
+                "the original index"
+            );
+            lock.release().unwrap();
+            assert!(
+                proxy.kinds().contains(&"destroy"),
+                "a doubtful session is never used again"
+            );
+            nothing_left(&key);
+        }
+    }
+}
+
+#[test]
+fn a_lost_answer_to_the_create_leaves_no_session() {
+    let _alone = alone();
+    let key = "lost-create";
+    let proxy = Proxy::start(consul().address(), first("create", Fault::DropReply));
+    let client = client_at(proxy.address(), &[]);
+    let lock = lock_at(&client, key, "5000");
+    lock.acquire().unwrap();
+    until("the orphan is gone", || {
+        let ours = consul().sessions();
+        ours.iter()
+            .filter(|row| row["Name"].as_str().unwrap().contains("faults-"))
+            .count()
+            == 1
+    });
+    lock.release().unwrap();
+    nothing_left(key);
+}
+
+#[test]
+fn a_lost_answer_to_the_release_is_made_up_for() {
+    let _alone = alone();
+    // Cold: the session is destroyed. Hot: the key is deleted, and a late copy must find nothing.
+    for (kind, cycles) in [("destroy", 0), ("unlock", 2)] {
+        for fault in [
+            Fault::DropReply,
+            Fault::TwiceLater(Duration::from_millis(300)),
+        ] {
+            let key = format!("lost-{kind}");
+            let proxy = Proxy::start(consul().address(), |_: &Seen| Fault::Pass);
+            let client = client_at(proxy.address(), &[]);
+            for _ in 0..cycles {
+                let lock = lock_at(&client, &key, "0");
+                lock.acquire().unwrap();
+                lock.release().unwrap();
+            }
+            proxy.set(first(kind, fault));
+            let lock = lock_at(&client, &key, "0");
+            lock.acquire().unwrap();
+            lock.release().unwrap();
+            // The next lock on the key outlives the late copy of the release.
+            let next = lock_at(&client, &key, "0");
+            next.acquire().unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+            next.check().unwrap();
+            next.release().unwrap();
+            nothing_left(&key);
+        }
+    }
+}
+
+#[test]
+fn what_was_surely_not_applied_is_tried_again_within_the_time() {
+    let _alone = alone();
+    for (n, fault) in [
+        Fault::Answer(500, "No cluster leader"),
+        Fault::Answer(
+            500,
+            "rpc error getting client: failed to get conn: dial tcp: refused",
+        ),
+        Fault::Answer(429, "Your IP is issuing too many concurrent connections"),
+        Fault::Answer(503, "rate limit exceeded"),
+        Fault::Answer(500, "rpc error making call: EOF"),
+        Fault::CloseBefore,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for kind in ["read", "create", "lock"] {
+            let key = format!("again-{n}-{kind}");
+            let proxy = Proxy::start(consul().address(), first(kind, fault.clone()));
+            let client = client_at(proxy.address(), &[]);
+            let lock = lock_at(&client, &key, "10000");
+            lock.acquire().unwrap();
+            lock.release().unwrap();
+            nothing_left(&key);
+        }
+    }
+}
+
+#[test]
+fn one_attempt_is_one_attempt() {
+    let _alone = alone();
+    let key = "one-attempt";
+    let proxy = Proxy::start(
+        consul().address(),
+        every("read", Fault::Answer(500, "No cluster leader")),
+    );
+    let client = client_at(proxy.address(), &[]);
+    let error = lock_at(&client, key, "0").acquire().unwrap_err();
+    assert_eq!(error.status, Status::Unavailable);
+    assert_eq!(error.http_status, Some(500));
+    assert!(error.message.contains("No cluster leader"), "{error}");
+    one_line_without_secrets(&error, key, proxy.address());
+    assert_eq!(proxy.kinds(), ["read"]);
+}
+
+#[test]
+fn the_three_ways_not_to_get_it_are_never_confused() {
+    let _alone = alone();
+    for (body, status) in [
+        ("Permission denied", Status::Denied),
+        ("ACL not found", Status::Denied),
+    ] {
+        for kind in ["read", "create", "lock"] {
+            let key = format!("denied-{kind}");
+            let proxy = Proxy::start(consul().address(), every(kind, Fault::Answer(403, body)));
+            let client = client_at(proxy.address(), &[]);
+            let begun = Instant::now();
+            let error = lock_at(&client, &key, "20000").acquire().unwrap_err();
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "waiting would not help"
+            );
+            assert_eq!(error.status, status);
+            assert_eq!(error.http_status, Some(403));
+            assert!(error.message.contains("policy"), "{error}");
+            one_line_without_secrets(&error, &key, proxy.address());
+            nothing_left(&key);
+        }
+    }
+    let key = "denied-in-a-transaction";
+    let denied = r#"{"Results":null,"Errors":[{"OpIndex":0,"What":"Permission denied"}]}"#;
+    let proxy = Proxy::start(
+        consul().address(),
+        every("lock", Fault::Answer(409, denied)),
+    );
+    let client = client_at(proxy.address(), &[]);
+    assert_eq!(
+        lock_at(&client, key, "5000").acquire().unwrap_err().status,
+        Status::Denied
+    );
+    nothing_left(key);
+
+    let key = "redirected";
+    let proxy = Proxy::start(consul().address(), every("read", Fault::Answer(301, "")));
+    let client = client_at(proxy.address(), &[]);
+    let error = lock_at(&client, key, "5000").acquire().unwrap_err();
+    assert_eq!(error.status, Status::Rejected);
+    assert!(error.message.contains("redirect"), "{error}");
+}
+
+#[test]
+fn silence_is_unavailable_and_ends_at_the_deadline() {
+    let _alone = alone();
+    let key = "silence";
+    let proxy = Proxy::start(consul().address(), every("*", Fault::NeverReply));
+    let client = client_at(proxy.address(), &[("request_timeout_ms", "1000")]);
+    for (wait, least, most) in [
+        ("0", 900, 6_000),
+        ("300", 300, 5_000),
+        ("2500", 2_500, 8_000),
+    ] {
+        let begun = Instant::now();
+        let error = lock_at(&client, key, wait).acquire().unwrap_err();
+        let took = begun.elapsed();
+        assert_eq!(error.status, Status::Unavailable, "{error}");
+        assert!(
+            took > Duration::from_millis(least) && took < Duration::from_millis(most),
+            "{took:?}"
+        );
+        one_line_without_secrets(&error, key, proxy.address());
+    }
+}
+
+#[test]
+fn no_consul_at_all() {
+    let _alone = alone();
+    let [port] = support::consul::free_ports();
+    let address = format!("127.0.0.1:{port}");
+    let client = client_at(&address, &[]);
+    let begun = Instant::now();
+    let error = lock_at(&client, "k", "0").acquire().unwrap_err();
+    assert_eq!(error.status, Status::Unavailable);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    one_line_without_secrets(&error, "k", &address);
+    let begun = Instant::now();
+    let error = lock_at(&client, "k", "1500").acquire().unwrap_err();
+    assert_eq!(error.status, Status::Unavailable);
+    assert!(begun.elapsed() >= Duration::from_millis(1_500));
+    assert!(begun.elapsed() < Duration::from_secs(6));
+    assert!(client.holder("k").is_err());
+}
+
+#[test]
+fn a_consul_that_stops_while_we_wait_is_not_somebody_who_holds_the_lock() {
+    let _alone = alone();
+    let consul = Consul::start();
+    let client = client_at(consul.address(), &[]);
+    let theirs = consul.other_holds("locks/ephemeral/k");
+    let lock = lock_at(&client, "k", "3000");
+    let begun = Instant::now();
+    let error = std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| lock.acquire().unwrap_err());
+        std::thread::sleep(Duration::from_millis(700));
+        consul.pause();
+        let error = waiter.join().unwrap();
+        consul.resume();
+        error
+    });
+    assert_eq!(error.status, Status::Unavailable, "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    consul.destroy(&theirs);
+}
+
+#[test]
+fn a_release_that_nobody_confirms_says_so_and_goes_on() {
+    let _alone = alone();
+    let key = "unconfirmed";
+    let proxy = Proxy::start(consul().address(), |_: &Seen| Fault::Pass);
+    let client = client_at(
+        proxy.address(),
+        &[
+            ("release_timeout_ms", "700"),
+            ("request_timeout_ms", "1500"),
+        ],
+    );
+    let lock = lock_at(&client, key, "0");
+    lock.acquire().unwrap();
+    proxy.set(every("*", Fault::CloseBefore));
+    let begun = Instant::now();
+    let error = lock.release().unwrap_err();
+    assert_eq!(error.status, Status::Unconfirmed);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    one_line_without_secrets(&error, key, proxy.address());
+    assert!(!lock.is_held());
+    assert_eq!(lock.release().unwrap_err().status, Status::NotHeld);
+    drop(lock);
+    assert!(consul().row("locks/ephemeral/unconfirmed").is_some());
+    proxy.set(|_: &Seen| Fault::Pass);
+    nothing_left(key);
+}
+
+#[test]
+fn a_cancel_undoes_what_was_on_its_way() {
+    let _alone = alone();
+    let delay = Duration::from_millis(600);
+    for (kind, fault) in [
+        ("create", Fault::NeverReply),
+        ("lock", Fault::NeverReply),
+        // It arrives after its session is gone.
+        ("lock", Fault::DelayBefore(delay)),
+        ("read", Fault::DelayBefore(delay)),
+    ] {
+        let key = format!("cancelled-{kind}");
+        let proxy = Proxy::start(consul().address(), first(kind, fault));
+        let client = client_at(proxy.address(), &[]);
+        let lock = lock_at(&client, &key, "20000");
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| lock.acquire());
+            until("the request is on its way", || {
+                proxy.kinds().contains(&kind)
+            });
+            let begun = Instant::now();
+            lock.cancel();
+            assert_eq!(
+                waiter.join().unwrap().unwrap_err().status,
+                Status::Cancelled
+            );
+            assert!(
+                begun.elapsed() < Duration::from_millis(500),
+                "{:?}",
+                begun.elapsed()
+            );
+        });
+        std::thread::sleep(delay);
+        nothing_left(&key);
+    }
+}
+
+#[test]
+fn a_session_that_is_ended_behind_our_back_is_replaced() {
+    let _alone = alone();
+    let key = "replaced";
+    let client = client_at(consul().address(), &[]);
+    // A warm session, ended by an operator before the next lock uses it.
+    for _ in 0..2 {
+        let lock = lock_at(&client, key, "0");
+        lock.acquire().unwrap();
+        lock.release().unwrap();
+    }
+    for row in consul().sessions() {
+        consul().destroy(row["ID"].as_str().unwrap());
+    }
+    let lock = lock_at(&client, key, "0");
+    lock.acquire().unwrap();
+    lock.release().unwrap();
+    nothing_left(key);
+}
+
+#[test]
+fn shutdown_ends_warm_sessions() {
+    let _alone = alone();
+    let client = client_at(consul().address(), &[]);
+    for _ in 0..3 {
+        let lock = lock_at(&client, "shutdown", "0");
+        lock.acquire().unwrap();
+        lock.release().unwrap();
+    }
+    assert!(
+        consul()
+            .sessions()
+            .iter()
+            .any(|row| row["Name"].as_str().unwrap().contains("faults-"))
+    );
+    consul_lock::client::shutdown(Duration::from_secs(10)).unwrap();
+    nothing_left("shutdown");
+    let lock = lock_at(&client, "shutdown", "0");
+    lock.acquire().expect("clients stay usable");
+    lock.release().unwrap();
+}
