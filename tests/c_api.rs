@@ -118,7 +118,11 @@ fn the_c_programs_under_sanitizers() {
 #[test]
 fn a_handful_under_valgrind() {
     let mut programs = Vec::new();
-    for name in ["refusals", "value"] {
+    let mut names = vec!["refusals", "value"];
+    if std::env::var_os("VALGRIND_ALL").is_some() {
+        names.extend(["contract", "abandon", "cancelled_thread", "host"]);
+    }
+    for name in names {
         let mut command: Vec<String> = [
             "valgrind",
             "--quiet",
