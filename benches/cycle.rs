@@ -24,7 +24,8 @@ use std::time::{Duration, Instant};
 use floor::Floor;
 use library::Library;
 use report::{Report, Row};
-use support::consul::{Cluster, Consul};
+use support::cluster::Cluster;
+use support::consul::Consul;
 
 /// Cycles of each variant in a round; a round gives one ratio.
 const PER_ROUND: usize = 25;
