@@ -4,6 +4,12 @@
 //! What talks to Consul does not use the library under test: a fault of the library's HTTP must not
 //! hide itself.
 #![allow(dead_code)] // each test program uses a part of it
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
 pub(crate) mod agent;
 pub(crate) mod cluster;
