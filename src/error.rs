@@ -118,13 +118,16 @@ pub struct Error {
 }
 
 impl Error {
-    /// An error with no HTTP status. NOT_ACQUIRED and UNAVAILABLE count as retryable.
+    /// An error with no HTTP status. NOT_ACQUIRED, UNAVAILABLE and NO_RESOURCES count as retryable.
     pub fn new(status: Status, message: impl Into<String>) -> Error {
         Error {
             status,
             message: message.into(),
             http_status: None,
-            retryable: matches!(status, Status::NotAcquired | Status::Unavailable),
+            retryable: matches!(
+                status,
+                Status::NotAcquired | Status::Unavailable | Status::NoResources
+            ),
         }
     }
 

@@ -96,6 +96,8 @@ enum Why {
     SessionGone,
     KeyGone,
     TakenOver,
+    /// The check in a release failed, which does not tell the two apart.
+    NotOurs,
 }
 
 impl Why {
@@ -107,6 +109,7 @@ impl Why {
             }
             Why::KeyGone => "its key was deleted",
             Why::TakenOver => "another session holds its key",
+            Why::NotOurs => "its key is gone, or another session holds it",
         }
     }
 }
@@ -689,7 +692,7 @@ impl Machine {
         releasing.request = None;
         match answer {
             Ok(Answer::Unlocked) => self.given_back(ctx),
-            Ok(Answer::NotOurs) => self.found_lost(ctx, Why::TakenOver),
+            Ok(Answer::NotOurs) => self.found_lost(ctx, Why::NotOurs),
             Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
                 Some(Some(holder)) if holder == releasing.session.id => self.destroy(ctx, None),
                 Some(Some(_)) => self.found_lost(ctx, Why::TakenOver),

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use crate::clock::{Now, Time};
 use crate::consul::encode::{Scope, encode};
-use crate::consul::http::{Exchange, Failure};
+use crate::consul::http::Exchange;
 use crate::consul::transport::{Endpoint, Interrupt, Wire};
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Fault, Key, Request};
@@ -363,13 +363,12 @@ impl Runtime {
         )
     }
 
-    /// Answers a request that nobody could send.
-    fn refuse(&self, job: Job, why: &str) -> Vec<Job> {
-        let answer = verdict(&job.request, Err(Failure::NotSent(why.to_owned())));
+    /// Answers a request that nobody could send: it was surely not applied.
+    fn refuse(&self, job: Job, why: Error) -> Vec<Job> {
         let event = Event::Reply {
             request: job.id,
             sent: None,
-            answer,
+            answer: Err(Fault::NotApplied(why)),
         };
         self.step(event, Some(job.id))
     }
@@ -379,7 +378,7 @@ impl Runtime {
         let mut jobs: VecDeque<Job> = jobs.into_iter().collect();
         while let Some(job) = jobs.pop_front() {
             if let Some((job, why)) = self.submit(job) {
-                jobs.extend(self.refuse(job, &why));
+                jobs.extend(self.refuse(job, why));
             }
         }
     }

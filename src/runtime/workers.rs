@@ -10,6 +10,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use super::{Job, LINGER, Runtime, lock};
 use crate::clock::Time;
 use crate::core::Lane;
+use crate::error::{Error, Status};
 
 /// Threads for requests that are answered at once.
 const MOST_SHORT: usize = 16;
@@ -113,7 +114,7 @@ impl Workers {
 
 impl Runtime {
     /// Gives a job to a worker. What no thread can be made for comes back, with the reason.
-    pub(super) fn submit(&self, job: Job) -> Option<(Job, String)> {
+    pub(super) fn submit(&self, job: Job) -> Option<(Job, Error)> {
         let (lane, by) = (job.lane, job.by);
         let team = self.workers.team(lane);
         let mut state = lock(&team.state);
@@ -141,7 +142,8 @@ impl Runtime {
             return None;
         }
         let job = state.queue.pop_back()?;
-        Some((job, format!("the system gives no thread: {error}")))
+        let why = format!("the system gives no thread: {error}");
+        Some((job, Error::new(Status::NoResources, why)))
     }
 
     fn work(&self, lane: Lane) {
@@ -170,7 +172,8 @@ impl Runtime {
     /// Answers the requests whose time ran out before a thread was free.
     pub(super) fn refuse_late(&self, now: Time) {
         for job in self.workers.take_late(now) {
-            let jobs = self.refuse(job, "no thread was free in time");
+            let why = "no thread was free in time: too many requests at once";
+            let jobs = self.refuse(job, Error::new(Status::Unavailable, why));
             self.hand_over(jobs);
         }
     }

@@ -32,7 +32,7 @@ int main(void)
     limit.rlim_cur = before;
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
 
-    CHECK(status == CONSUL_LOCK_UNAVAILABLE);
+    CHECK(status == CONSUL_LOCK_NO_RESOURCES);
     CHECK(strstr(consul_lock_error_message(error), "thread") != NULL);
     consul_lock_error_free(error);
     CHECK(took >= 690 && took < 10000);
