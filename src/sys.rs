@@ -209,6 +209,14 @@ pub(crate) fn under_signals<T>(run: impl FnOnce() -> T) -> T {
 
     extern "C" fn nothing(_: libc::c_int) {}
 
+    /// Ends the storm also when `run` panics.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
     let done = AtomicBool::new(false);
     // SAFETY: the handler does nothing. Its flags are empty: no system call is restarted.
     let me = unsafe {
@@ -218,16 +226,14 @@ pub(crate) fn under_signals<T>(run: impl FnOnce() -> T) -> T {
         libc::pthread_self()
     };
     std::thread::scope(|scope| {
-        let storm = scope.spawn(|| {
+        let _end = End(&done);
+        scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 // SAFETY: the thread is alive: it waits for this one before it leaves the scope.
                 unsafe { libc::pthread_kill(me, libc::SIGUSR1) };
                 std::thread::park_timeout(Duration::from_micros(100));
             }
         });
-        let result = run();
-        done.store(true, Ordering::Relaxed);
-        storm.thread().unpark();
-        result
+        run()
     })
 }

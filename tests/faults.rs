@@ -300,7 +300,7 @@ fn silence_is_unavailable_and_ends_at_the_deadline() {
 #[test]
 fn no_consul_at_all() {
     let _alone = alone();
-    let [port] = support::consul::free_ports();
+    let [port] = support::ports::free();
     let address = format!("127.0.0.1:{port}");
     let client = client_at(&address, &[]);
     let begun = Instant::now();

@@ -15,7 +15,8 @@ use consul_lock::error::Status;
 use consul_lock::lock::Lock;
 use consul_lock::options::Options;
 use serde_json::Value as Json;
-use support::consul::{Cluster, Consul};
+use support::cluster::Cluster;
+use support::consul::Consul;
 
 fn lock_at(address: &str, token: &str, key: &str, wait_ms: &str) -> Lock {
     let mut options = Options::new();

@@ -14,9 +14,22 @@ pub(super) struct Agent {
     address: String,
 }
 
-/// Starts the Consul that CONSUL_BIN names, or the one on PATH, and waits until it serves sessions.
+/// The Consul that CONSUL_BIN names, or what `scripts/get-consul` finds or gets.
+fn binary() -> String {
+    std::env::var("CONSUL_BIN").unwrap_or_else(|_| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/get-consul");
+        let found = Command::new(script)
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("get-consul");
+        assert!(found.status.success(), "{script} found no Consul");
+        String::from_utf8_lossy(&found.stdout).trim().to_owned()
+    })
+}
+
+/// Starts it, and waits until it serves sessions.
 pub(super) fn start_agent() -> Agent {
-    let binary = std::env::var("CONSUL_BIN").unwrap_or_else(|_| "consul".to_owned());
+    let binary = binary();
     let listeners: Vec<TcpListener> = (0..4)
         .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
         .collect();

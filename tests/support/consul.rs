@@ -1,69 +1,56 @@
-//! A real Consul for one test program: a dev agent, or servers with their data on disk, on free
-//! loopback ports, ended with the test.
-#![allow(unsafe_code)] // signals and socket options
+//! A real Consul for one test program: an agent on free loopback ports, ended with the test.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
+use super::agent::{Agent, common_args, log, temporary_folder};
+use super::http::exchange;
+use super::ports;
+
 /// How long a Consul may take for what it is expected to do.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one request may take. An agent without a leader takes 7 s to say so.
+const REQUEST: Duration = Duration::from_secs(15);
+
+/// The token of the tests' own requests: the management token, where a test has ACLs on.
+const TOKEN: &str = "root";
 
 /// What came back of a request of the test's own.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
+    /// `X-Consul-Index`; 0 if there is none.
+    pub(crate) index: u64,
     pub(crate) body: String,
 }
 
-/// A Consul process. It ends when this is dropped, and also when the test is killed: it is the child
-/// of a shell that reads from a pipe of ours, whose end it cannot miss.
+/// A Consul process. It ends when this is dropped, and also when the test is killed.
 pub(crate) struct Consul {
-    shell: Child,
-    agent: i32,
+    agent: Agent,
+    arguments: Vec<String>,
     address: String,
     folder: PathBuf,
 }
 
-/// Ports that nobody uses at the moment.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    listeners.map(|listener| listener.local_addr().expect("an address").port())
-}
-
-/// `CONSUL_BIN`, else what `scripts/get-consul` finds or gets.
-fn binary() -> &'static PathBuf {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        if let Some(binary) = std::env::var_os("CONSUL_BIN") {
-            return binary.into();
-        }
-        let script = super::root().join("scripts/get-consul");
-        let found = Command::new(&script)
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("get-consul");
-        assert!(
-            found.status.success(),
-            "{} found no Consul",
-            script.display()
-        );
-        String::from_utf8_lossy(&found.stdout).trim().into()
-    })
-}
-
 /// Waits until something is so.
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+#[track_caller]
+pub(crate) fn until(what: &str, is_so: impl FnMut() -> bool) {
+    assert!(comes_true(is_so), "never so: {what}");
+}
+
+/// Is it so, at the latest after a while?
+fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
-        assert!(Instant::now() < deadline, "never so: {what}");
+        if Instant::now() >= deadline {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
+    true
 }
 
 impl Consul {
@@ -74,78 +61,79 @@ impl Consul {
 
     /// The same with settings of its own, in HCL.
     pub(crate) fn start_with(settings: &str) -> Consul {
-        let [http, server, lan, wan] = free_ports();
-        let arguments = [
-            "-dev".to_owned(),
-            "-bind=127.0.0.1".to_owned(),
-            "-client=127.0.0.1".to_owned(),
-            format!("-http-port={http}"),
-            format!("-server-port={server}"),
-            format!("-serf-lan-port={lan}"),
-            format!("-serf-wan-port={wan}"),
-        ];
-        let consul = Consul::run("node", http, &arguments, settings);
-        consul.until_ready();
-        consul
+        let mut said = String::new();
+        // Another process may take a port between our look and the agent's start.
+        for _ in 0..5 {
+            let [http, server, lan] = ports::free();
+            let arguments = [
+                "-dev".to_owned(),
+                "-bind=127.0.0.1".to_owned(),
+                format!("-server-port={server}"),
+                format!("-serf-lan-port={lan}"),
+            ];
+            let consul = Consul::run("node", http, &arguments, settings);
+            match consul.ready() {
+                Ok(()) => return consul,
+                Err(text) => said = text,
+            }
+            if !said.contains("address already in use") {
+                break;
+            }
+        }
+        panic!("{said}");
     }
 
-    /// Starts a process.
+    /// Starts a process in a new folder.
     pub(crate) fn run(node: &str, http: u16, arguments: &[String], settings: &str) -> Consul {
-        let unique = format!("consul-{}-{http}", std::process::id());
-        let folder = std::env::temp_dir().join(unique);
-        std::fs::create_dir_all(&folder).expect("a folder");
+        let folder = temporary_folder();
         std::fs::write(folder.join("settings.hcl"), settings).expect("the settings");
-        let mut shell = Command::new("sh")
-            // The agent ends with the shell's input, whoever dies first.
-            .args([
-                "-c",
-                "\"$@\" >\"$LOG\" 2>&1 </dev/null & echo $!; read _; kill -9 $! 2>/dev/null; wait",
-                "sh",
-            ])
-            .arg(binary())
-            .args(["agent", "-log-level=err", "-dns-port=-1", "-grpc-port=-1"])
-            .arg(format!("-node={node}"))
-            .arg(format!(
-                "-config-file={}",
-                folder.join("settings.hcl").display()
-            ))
-            .args(arguments)
-            .env("LOG", folder.join("log"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a shell");
-        let mut pid = String::new();
-        let stdout = shell.stdout.take().expect("the shell's output");
-        BufReader::new(stdout).read_line(&mut pid).expect("a pid");
-        let agent = pid.trim().parse().expect("a pid");
+        let mut all = common_args(node);
+        all.push(format!("-http-port={http}"));
+        all.push("-config-file=settings.hcl".to_owned());
+        all.extend_from_slice(arguments);
         Consul {
-            shell,
-            agent,
+            agent: Agent::start(&all, &folder),
+            arguments: all,
             address: format!("127.0.0.1:{http}"),
             folder,
         }
     }
 
-    /// Waits until it takes writes and knows its own node, which sessions need.
-    pub(crate) fn until_ready(&self) {
-        let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        until(
-            &format!("Consul at {} is ready; {}", self.address, log()),
-            || {
-                let body = r#"{"Name":"ready","TTL":"10s","Behavior":"delete"}"#;
-                let Some(reply) = self.try_request("PUT", "/v1/session/create", body, "root")
-                else {
-                    return false;
-                };
-                let session: Json = serde_json::from_str(&reply.body).unwrap_or_default();
-                session["ID"].as_str().is_some_and(|id| {
-                    let destroy = format!("/v1/session/destroy/{id}");
-                    self.try_request("PUT", &destroy, "", "root")
-                        .is_some_and(|r| r.body.trim() == "true")
-                })
-            },
-        );
+    /// Kills it if it lives, and starts it again: same address, same data (a dev agent has none).
+    /// Does not wait until it is ready.
+    pub(crate) fn restart(&mut self) {
+        self.agent.kill_and_keep_folder();
+        self.agent = Agent::start(&self.arguments, &self.folder);
+    }
+
+    /// Waits until it takes writes and knows its own node, which sessions need; else says what is
+    /// in its log.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        let mut is_ready = false;
+        comes_true(|| {
+            is_ready = self.takes_sessions();
+            is_ready || self.agent.has_ended()
+        });
+        if is_ready {
+            return Ok(());
+        }
+        let (address, log) = (&self.address, log(&self.folder));
+        Err(format!(
+            "Consul at {address} never takes writes; its log ends:\n{log}"
+        ))
+    }
+
+    fn takes_sessions(&self) -> bool {
+        let body = r#"{"Name":"ready","TTL":"10s","Behavior":"delete"}"#;
+        let Some(reply) = self.try_request("PUT", "/v1/session/create", body, REQUEST) else {
+            return false;
+        };
+        let session: Json = serde_json::from_str(&reply.body).unwrap_or_default();
+        session["ID"].as_str().is_some_and(|id| {
+            let destroy = format!("/v1/session/destroy/{id}");
+            self.try_request("PUT", &destroy, "", REQUEST)
+                .is_some_and(|reply| reply.body.trim() == "true")
+        })
     }
 
     /// What CONSUL_HTTP_ADDR is to be.
@@ -153,34 +141,32 @@ impl Consul {
         &self.address
     }
 
+    /// The agent's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.agent.pid()
+    }
+
     /// One request past the library, with the token "root".
+    #[track_caller]
     pub(crate) fn request(&self, method: &str, path: &str, body: &str) -> Reply {
-        self.try_request(method, path, body, "root")
+        self.try_request(method, path, body, REQUEST)
             .unwrap_or_else(|| panic!("{} does not answer {method} {path}", self.address))
     }
 
-    fn try_request(&self, method: &str, path: &str, body: &str, token: &str) -> Option<Reply> {
-        let mut stream = TcpStream::connect(&self.address).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(15)))
-            .ok()?;
-        let (host, length) = (&self.address, body.len());
-        // HTTP/1.0: the end of the connection is the end of the answer.
-        write!(
-            stream,
-            "{method} {path} HTTP/1.0\r\nHost: {host}\r\nX-Consul-Token: {token}\r\n\
-             Content-Length: {length}\r\n\r\n{body}"
-        )
-        .ok()?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).ok()?;
-        let answer = String::from_utf8_lossy(&answer);
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
+    fn try_request(&self, method: &str, path: &str, body: &str, limit: Duration) -> Option<Reply> {
+        let token = [("X-Consul-Token", TOKEN)];
+        let reply = exchange(&self.address, method, path, &token, body, limit).ok()?;
+        let index = reply.header("X-Consul-Index");
         Some(Reply {
-            status,
-            body: body.to_owned(),
+            status: reply.status(),
+            index: index.and_then(|index| index.parse().ok()).unwrap_or(0),
+            body: String::from_utf8_lossy(&reply.body).into_owned(),
         })
+    }
+
+    /// A GET of what every healthy agent answers at once.
+    pub(crate) fn answer_within_a_second(&self, path: &str) -> Option<Reply> {
+        self.try_request("GET", path, "", Duration::from_secs(1))
     }
 
     fn json(&self, path: &str) -> Json {
@@ -199,28 +185,40 @@ impl Consul {
     }
 
     pub(crate) fn sessions(&self) -> Vec<Json> {
-        self.json("/v1/session/list")
-            .as_array()
-            .cloned()
-            .unwrap_or_default()
+        let sessions = self.json("/v1/session/list");
+        let sessions = sessions.as_array().expect("a list of sessions");
+        sessions.clone()
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {
-        let keys = self.json("/v1/kv/?keys");
-        let keys = keys.as_array().cloned().unwrap_or_default();
-        keys.iter()
-            .filter_map(Json::as_str)
-            .map(str::to_owned)
-            .collect()
+        let reply = self.request("GET", "/v1/kv/?keys", "");
+        match reply.status {
+            200 => serde_json::from_str(&reply.body).expect("a list of keys"),
+            404 => Vec::new(),
+            _ => panic!("no list of keys: {reply:?}"),
+        }
     }
 
-    /// The Raft index of the last write, of whatever kind.
+    /// The Raft index of the last write, of whatever kind: the difference of two is the number of
+    /// writes in between. (A leader adds one of its own each minute.)
     pub(crate) fn raft_index(&self) -> u64 {
         let agent = self.json("/v1/agent/self");
         let index = agent["Stats"]["raft"]["commit_index"]
             .as_str()
             .map(str::parse);
         index.expect("Stats.raft.commit_index").expect("a number")
+    }
+
+    /// The same once no write has come for 300 ms: a young agent still registers itself.
+    pub(crate) fn quiet_raft_index(&self) -> u64 {
+        let mut index = self.raft_index();
+        until("no more writes", || {
+            let before = index;
+            std::thread::sleep(Duration::from_millis(300));
+            index = self.raft_index();
+            index == before
+        });
+        index
     }
 
     /// A session of somebody else's, that holds `key`.
@@ -240,95 +238,30 @@ impl Consul {
     }
 
     /// No key and no session is left, at the latest after a moment.
+    #[track_caller]
     pub(crate) fn has_nothing_left(&self) {
-        until("no session is left", || self.sessions().is_empty());
-        until("no key is left", || self.keys().is_empty());
-    }
-
-    fn signal(&self, signal: i32) {
-        // SAFETY: the pid is of a child of our shell, which has not been waited for.
-        let sent = unsafe { libc::kill(self.agent, signal) };
-        assert_eq!(sent, 0, "kill {}", self.agent);
+        let mut left = String::new();
+        // Consul may be without a leader for a moment.
+        let is_empty = comes_true(|| {
+            let lists = ["/v1/session/list", "/v1/kv/?keys"]
+                .map(|path| self.request("GET", path, "").body.trim().to_owned());
+            left = lists.join(", ");
+            lists == ["[]", "[]"] || lists == ["[]", ""]
+        });
+        assert!(is_empty, "left in Consul at {}: {left}", self.address);
     }
 
     /// Stops it without ending it: it answers nobody.
     pub(crate) fn pause(&self) {
-        self.signal(libc::SIGSTOP);
+        self.agent.pause();
     }
 
     pub(crate) fn resume(&self) {
-        self.signal(libc::SIGCONT);
+        self.agent.resume();
     }
 
-    /// Ends it at once, as a crash does.
+    /// Ends it at once, as a crash does. Nobody listens at its address afterwards.
     pub(crate) fn kill(&self) {
-        self.signal(libc::SIGKILL);
-    }
-}
-
-impl Drop for Consul {
-    fn drop(&mut self) {
-        // The end of its input ends the shell, which ends the agent.
-        drop(self.shell.stdin.take());
-        let _ = self.shell.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
-/// Three servers on three loopback addresses.
-pub(crate) struct Cluster {
-    pub(crate) servers: Vec<Consul>,
-}
-
-impl Cluster {
-    pub(crate) fn start() -> Cluster {
-        let [rpc, serf] = free_ports();
-        let join: Vec<String> = (1..=3)
-            .map(|i| format!("-retry-join=127.0.0.{i}:{serf}"))
-            .collect();
-        let servers = (1..=3)
-            .map(|i| {
-                let [http] = free_ports();
-                let data = std::env::temp_dir()
-                    .join(format!("consul-{}-{http}", std::process::id()))
-                    .join("data");
-                let mut arguments = vec![
-                    "-server".to_owned(),
-                    "-bootstrap-expect=3".to_owned(),
-                    format!("-bind=127.0.0.{i}"),
-                    "-client=127.0.0.1".to_owned(),
-                    format!("-http-port={http}"),
-                    format!("-server-port={rpc}"),
-                    format!("-serf-lan-port={serf}"),
-                    "-serf-wan-port=-1".to_owned(),
-                    "-retry-interval=1s".to_owned(),
-                    format!("-data-dir={}", data.display()),
-                ];
-                arguments.extend(join.clone());
-                let settings = "performance { raft_multiplier = 1 }";
-                Consul::run(&format!("server-{i}"), http, &arguments, settings)
-            })
-            .collect();
-        let cluster = Cluster { servers };
-        for server in &cluster.servers {
-            server.until_ready();
-        }
-        cluster
-    }
-
-    /// The one that leads, as the others see it.
-    pub(crate) fn leader(&self) -> usize {
-        let mut leader = None;
-        until("there is a leader", || {
-            leader = self.servers.iter().position(|server| {
-                let agent = server.try_request("GET", "/v1/agent/self", "", "root");
-                agent.is_some_and(|reply| {
-                    let json: Json = serde_json::from_str(&reply.body).unwrap_or_default();
-                    json["Stats"]["consul"]["leader"] == "true"
-                })
-            });
-            leader.is_some()
-        });
-        leader.expect("a leader")
+        self.agent.kill();
     }
 }

@@ -1,9 +1,25 @@
-//! What the tests share: a real Consul, a proxy that breaks things, the compiler, the header.
+//! What the tests share: a real Consul, alone or as three servers, a proxy that loses, delays and
+//! repeats what goes between, a server that misbehaves as told, the compiler, the header.
+//!
+//! What talks to Consul does not use the library under test: a fault of the library's HTTP must not
+//! hide itself.
 #![allow(dead_code)] // each test program uses a part of it
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
 
+pub(crate) mod agent;
+pub(crate) mod cluster;
 pub(crate) mod consul;
 pub(crate) mod header;
+pub(crate) mod http;
+pub(crate) mod ports;
 pub(crate) mod proxy;
+pub(crate) mod scripted;
+pub(crate) mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,14 @@
 //! A proxy between the library and a real Consul, which does to single requests what networks do.
-#![allow(unsafe_code)] // signals and socket options
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::io::{self, BufReader, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-/// One request, as it came.
+use super::http::Message;
+use super::server::{End, Server, reset_on_close};
+
+/// One request, as it came; without its headers, which carry the token.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) method: String,
@@ -39,25 +41,33 @@ pub(crate) enum Fault {
     Pass,
     /// The connection is closed, and Consul never sees the request.
     CloseBefore,
+    /// The connection is reset, and Consul never sees the request.
+    ResetBefore,
     /// Consul applies it; the connection is closed instead of answering.
     DropReply,
     /// The same with a reset.
     ResetReply,
-    /// It arrives later.
+    /// It arrives later, even if the client has given up by then.
     DelayBefore(Duration),
+    /// Consul applies it at once; the answer comes later.
+    DelayReply(Duration),
     /// Consul applies it, and nobody ever answers.
     NeverReply,
     /// This is the answer, and Consul never sees the request.
     Answer(u16, &'static str),
+    /// The connection is closed at once; Consul gets the request after that time.
+    OnlyLater(Duration),
     /// The answer is lost; Consul gets the request now, and once more after that time.
     TwiceLater(Duration),
+    /// All is well; but Consul gets the request once more after that time.
+    PassAndAgain(Duration),
 }
 
 type Rule = dyn FnMut(&Seen) -> Fault + Send;
 
-/// A proxy; ends with the test program.
+/// A proxy. Dropped, it is gone with all its connections.
 pub(crate) struct Proxy {
-    address: String,
+    server: Server,
     shared: Arc<Shared>,
 }
 
@@ -73,26 +83,23 @@ impl Proxy {
         upstream: &str,
         rule: impl FnMut(&Seen) -> Fault + Send + 'static,
     ) -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let address = listener.local_addr().expect("an address").to_string();
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
             rule: Mutex::new(Box::new(rule)),
             seen: Mutex::default(),
         });
-        let serving = shared.clone();
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let shared = serving.clone();
-                // An error is the end of a connection, which is what proxies have.
-                std::thread::spawn(move || drop(shared.serve(client)));
-            }
-        });
-        Proxy { address, shared }
+        let serving = Arc::clone(&shared);
+        let server = Server::start(move |client, end| serving.serve(client, end));
+        Proxy { server, shared }
     }
 
     pub(crate) fn address(&self) -> &str {
-        &self.address
+        self.server.address()
+    }
+
+    /// How many connections were opened to it.
+    pub(crate) fn connections(&self) -> usize {
+        self.server.connections()
     }
 
     /// Another rule from now on.
@@ -108,132 +115,130 @@ impl Proxy {
     pub(crate) fn kinds(&self) -> Vec<&'static str> {
         self.seen().iter().map(Seen::kind).collect()
     }
+
+    /// How many requests of a kind came so far.
+    pub(crate) fn count(&self, kind: &str) -> usize {
+        self.kinds().iter().filter(|&&seen| seen == kind).count()
+    }
 }
+
+/// The connection to Consul on which a client's request is under way.
+type UnderWay = Mutex<Option<Arc<TcpStream>>>;
 
 impl Shared {
-    fn serve(&self, client: TcpStream) -> std::io::Result<()> {
-        let mut client = BufReader::new(client);
-        let mut upstream = BufReader::new(TcpStream::connect(&self.upstream)?);
-        while let Some((request, raw)) = read_request(&mut client)? {
-            self.seen
-                .lock()
-                .expect("not poisoned")
-                .push(request.clone());
-            let fault = (self.rule.lock().expect("not poisoned"))(&request);
-            match fault {
-                Fault::CloseBefore => return Ok(()),
-                Fault::Answer(status, text) => {
-                    let length = text.len();
-                    let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n");
-                    client
-                        .get_mut()
-                        .write_all(format!("{head}{text}").as_bytes())?;
-                    continue;
+    fn serve(self: &Arc<Self>, client: &Arc<TcpStream>, end: &Arc<End>) -> io::Result<()> {
+        let under_way: Arc<UnderWay> = Arc::default();
+        // Requests are read by a thread of its own, which thereby notices a client that gives up,
+        // and ends a request under way as a client without a proxy would.
+        let (requests, read) = mpsc::channel();
+        let (socket, ended) = (Arc::clone(client), Arc::clone(&under_way));
+        let reader = std::thread::spawn(move || {
+            let mut from = BufReader::new(&*socket);
+            while let Ok(Some(request)) = Message::request(&mut from) {
+                if requests.send(request).is_err() {
+                    break;
                 }
-                Fault::DelayBefore(delay) => std::thread::sleep(delay),
-                _ => {}
             }
-            upstream.get_mut().write_all(&raw)?;
-            let reply = read_message(&mut upstream)?.unwrap_or_default();
-            match fault {
-                Fault::DropReply => return Ok(()),
-                Fault::ResetReply => {
-                    reset(client.get_ref());
-                    return Ok(());
-                }
-                Fault::NeverReply => {
-                    // Until the client gives up.
-                    let _ = client.fill_buf();
-                    return Ok(());
-                }
-                Fault::TwiceLater(delay) => {
-                    let upstream = self.upstream.clone();
-                    std::thread::spawn(move || {
-                        std::thread::sleep(delay);
-                        let mut again = TcpStream::connect(upstream)?;
-                        again.write_all(&raw)?;
-                        read_message(&mut BufReader::new(again))
-                    });
-                    return Ok(());
-                }
-                _ => client.get_mut().write_all(&reply)?,
+            if let Some(upstream) = ended.lock().expect("not poisoned").take() {
+                let _ = upstream.shutdown(Shutdown::Both);
             }
+        });
+        let mut result = Ok(true);
+        while matches!(result, Ok(true)) {
+            let Ok(request) = read.recv() else { break };
+            result = self.handle(client, &request, &under_way, end);
         }
-        Ok(())
+        // The reader holds the socket too: a reset comes with the last close.
+        drop(read);
+        let _ = client.shutdown(Shutdown::Read);
+        let _ = reader.join();
+        result.map(drop)
     }
-}
 
-/// Has the close send RST instead of FIN.
-fn reset(socket: &TcpStream) {
-    use std::os::fd::AsRawFd as _;
-    let linger = libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
-    // SAFETY: the descriptor is open, and `linger` is of the size that is told.
-    let set = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_LINGER,
-            (&raw const linger).cast(),
-            size_of::<libc::linger>() as libc::socklen_t,
-        )
-    };
-    assert_eq!(set, 0);
-}
-
-fn read_request(from: &mut BufReader<TcpStream>) -> std::io::Result<Option<(Seen, Vec<u8>)>> {
-    let Some(raw) = read_message(from)? else {
-        return Ok(None);
-    };
-    let text = String::from_utf8_lossy(&raw);
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-    let mut first = head.split(' ');
-    let (method, target) = (first.next().unwrap_or(""), first.next().unwrap_or(""));
-    let seen = Seen {
-        method: method.to_owned(),
-        target: target.to_owned(),
-        body: body.to_owned(),
-    };
-    Ok(Some((seen, raw)))
-}
-
-/// One HTTP message: its head, and its body by Content-Length or in chunks.
-fn read_message(from: &mut BufReader<TcpStream>) -> std::io::Result<Option<Vec<u8>>> {
-    let mut raw = Vec::new();
-    while !raw.ends_with(b"\r\n\r\n") {
-        if from.read_until(b'\n', &mut raw)? == 0 {
-            return Ok(None);
-        }
-    }
-    let head = String::from_utf8_lossy(&raw).to_lowercase();
-    let field = |name: &str| {
-        head.lines()
-            .find_map(|line| line.strip_prefix(name))
-            .map(|value| value.trim().to_owned())
-    };
-    if field("transfer-encoding:").is_some_and(|value| value == "chunked") {
-        loop {
-            let start = raw.len();
-            from.read_until(b'\n', &mut raw)?;
-            let size = String::from_utf8_lossy(&raw[start..]);
-            let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
-            read_more(from, &mut raw, size + 2)?;
-            if size == 0 {
-                return Ok(Some(raw));
+    /// Answers one request; `false` closes the connection.
+    fn handle(
+        self: &Arc<Self>,
+        client: &Arc<TcpStream>,
+        request: &Message,
+        under_way: &UnderWay,
+        end: &Arc<End>,
+    ) -> io::Result<bool> {
+        let seen = Seen {
+            method: request.method().to_owned(),
+            target: request.target().to_owned(),
+            body: String::from_utf8_lossy(&request.body).into_owned(),
+        };
+        self.seen.lock().expect("not poisoned").push(seen.clone());
+        let fault = (self.rule.lock().expect("not poisoned"))(&seen);
+        let forward = || self.forward(request, under_way, end);
+        match fault {
+            Fault::Pass => forward()?.send(&mut &**client)?,
+            Fault::CloseBefore => return Ok(false),
+            Fault::ResetBefore => {
+                reset_on_close(client);
+                return Ok(false);
+            }
+            Fault::DropReply => {
+                forward()?;
+                return Ok(false);
+            }
+            Fault::ResetReply => {
+                forward()?;
+                reset_on_close(client);
+                return Ok(false);
+            }
+            Fault::DelayBefore(time) => {
+                end.pause(time)?;
+                forward()?.send(&mut &**client)?;
+            }
+            Fault::DelayReply(time) => {
+                let reply = forward()?;
+                end.pause(time)?;
+                reply.send(&mut &**client)?;
+            }
+            Fault::NeverReply => {
+                // The connection stays open until the client gives up.
+                forward()?;
+            }
+            Fault::Answer(status, text) => {
+                let length = text.len();
+                let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n");
+                (&**client).write_all(format!("{head}{text}").as_bytes())?;
+            }
+            Fault::OnlyLater(time) => {
+                self.forward_later(request, time, end);
+                return Ok(false);
+            }
+            Fault::TwiceLater(time) => {
+                forward()?;
+                self.forward_later(request, time, end);
+                return Ok(false);
+            }
+            Fault::PassAndAgain(time) => {
+                let reply = forward()?;
+                self.forward_later(request, time, end);
+                reply.send(&mut &**client)?;
             }
         }
+        Ok(true)
     }
-    let length = field("content-length:")
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(0);
-    read_more(from, &mut raw, length)?;
-    Ok(Some(raw))
-}
 
-fn read_more(from: &mut impl Read, raw: &mut Vec<u8>, length: usize) -> std::io::Result<()> {
-    let start = raw.len();
-    raw.resize(start + length, 0);
-    from.read_exact(&mut raw[start..])
+    /// Asks Consul, on a connection of its own.
+    fn forward(&self, request: &Message, under_way: &UnderWay, end: &End) -> io::Result<Message> {
+        let upstream = Arc::new(TcpStream::connect(&self.upstream)?);
+        end.close_then(&upstream);
+        request.send(&mut &*upstream)?;
+        *under_way.lock().expect("not poisoned") = Some(Arc::clone(&upstream));
+        let reply = Message::reply(&mut BufReader::new(&*upstream));
+        under_way.lock().expect("not poisoned").take();
+        reply
+    }
+
+    fn forward_later(self: &Arc<Self>, request: &Message, time: Duration, end: &Arc<End>) {
+        let (shared, request, end) = (Arc::clone(self), request.clone(), Arc::clone(end));
+        std::thread::spawn(move || {
+            end.pause(time)?;
+            shared.forward(&request, &UnderWay::default(), &end)
+        });
+    }
 }

@@ -1,0 +1,85 @@
+//! Three servers on three loopback addresses, with their data on disk.
+
+use serde_json::Value as Json;
+
+use super::consul::{Consul, until};
+use super::ports;
+
+pub(crate) struct Cluster {
+    pub(crate) servers: Vec<Consul>,
+}
+
+impl Cluster {
+    /// Starts them and waits until each takes writes.
+    pub(crate) fn start() -> Cluster {
+        let mut said = String::new();
+        // Another process may take a port between our look and a server's start.
+        for _ in 0..5 {
+            let cluster = Cluster::run();
+            let ready: Result<(), String> = cluster.servers.iter().try_for_each(Consul::ready);
+            match ready {
+                Ok(()) => return cluster,
+                Err(text) => said = text,
+            }
+            if !said.contains("address already in use") {
+                break;
+            }
+        }
+        panic!("{said}");
+    }
+
+    fn run() -> Cluster {
+        let [rpc, serf] = ports::free();
+        let join = (1..=3).map(|i| format!("-retry-join=127.0.0.{i}:{serf}"));
+        let join: Vec<String> = join.collect();
+        let server = |i| {
+            let [http] = ports::free();
+            let mut arguments = vec![
+                "-server".to_owned(),
+                "-bootstrap-expect=3".to_owned(),
+                "-data-dir=data".to_owned(),
+                format!("-bind=127.0.0.{i}"),
+                format!("-server-port={rpc}"),
+                format!("-serf-lan-port={serf}"),
+                "-retry-interval=1s".to_owned(),
+            ];
+            arguments.extend(join.clone());
+            let settings = "performance { raft_multiplier = 1 }";
+            Consul::run(&format!("server-{i}"), http, &arguments, settings)
+        };
+        Cluster {
+            servers: (1..=3).map(server).collect(),
+        }
+    }
+
+    /// The number of the one that leads, once there is one.
+    pub(crate) fn leader(&self) -> usize {
+        let mut leader = None;
+        until("there is a leader", || {
+            leader = self.servers.iter().position(leads);
+            leader.is_some()
+        });
+        leader.expect("a leader")
+    }
+
+    /// The number of one that does not lead.
+    pub(crate) fn follower(&self) -> usize {
+        (self.leader() + 1) % self.servers.len()
+    }
+
+    /// Starts a killed server again, with its data, and waits until it takes writes.
+    pub(crate) fn restart(&mut self, server: usize) {
+        let server = &mut self.servers[server];
+        server.restart();
+        server.ready().unwrap_or_else(|said| panic!("{said}"));
+    }
+}
+
+/// Does it believe so itself? A paused one is not asked for long.
+fn leads(server: &Consul) -> bool {
+    let agent = server.answer_within_a_second("/v1/agent/self");
+    agent.is_some_and(|reply| {
+        let json: Json = serde_json::from_str(&reply.body).unwrap_or_default();
+        json["Stats"]["consul"]["leader"] == "true"
+    })
+}
