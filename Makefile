@@ -18,7 +18,7 @@ test: ## All tests, against a real Consul (15 min at most on 2 cores)
 check: ## Formats, lints, documentation, licences
 	@scripts/check
 
-nightly: ## What takes longer: a million schedules, valgrind on all C tests, crash loops
+nightly: ## What takes longer: a million schedules, a soak, crashes, valgrind on all C tests
 	@scripts/nightly
 
 sim: ## The simulation: SIM_SCHEDULES=1000000, or SIM_SEED=n to replay one in words
