@@ -48,6 +48,26 @@ fn rights() {
     let read = "key_prefix \"locks/ephemeral/\" { policy = \"read\" }";
     let full = token(&format!("{session} {key}"));
 
+    // The token of the environment, as a program has it that sets no option.
+    let first = support::compile(&support::root().join("examples/first.c"), "first-acl", &[]);
+    let program = |token: &str| {
+        let mut command = std::process::Command::new(&first);
+        command
+            .env("CONSUL_HTTP_ADDR", consul.address())
+            .env("CONSUL_HTTP_TOKEN", token);
+        let output = command.output().expect("it runs");
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    assert_eq!(program(&full), (true, "making the report\n".to_owned()));
+    let (worked, told) = program("nobody");
+    assert!(
+        !worked && told.contains("ACL not found") && !told.contains("nobody"),
+        "{told}"
+    );
+
     let lock = lock_at(consul.address(), &full, "k", "0");
     lock.acquire().unwrap();
     let error = lock_at(consul.address(), &full, "k", "0")
