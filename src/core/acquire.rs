@@ -569,6 +569,7 @@ impl Acquire {
             key: self.spec.key.clone(),
             value: value.clone(),
             session: session.id.clone(),
+            line: false,
         };
         self.value = Some(value);
         self.step = Step::Try(ctx.send(Owner::Lock(self.lock), request, self.by()));
@@ -583,7 +584,7 @@ impl Acquire {
             self.delays = 0;
         }
         match answer {
-            Ok(Answer::Locked { index }) => self.locked(ctx, index),
+            Ok(Answer::Locked { index, .. }) => self.locked(ctx, index),
             Ok(Answer::Held) => {
                 self.fault = None;
                 self.drop_doubtful(ctx);

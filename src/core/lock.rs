@@ -667,6 +667,7 @@ impl Machine {
             Request::Unlock {
                 key: self.key.clone(),
                 session: releasing.session.id.clone(),
+                line: false,
             }
         } else {
             Request::Read {
@@ -691,7 +692,7 @@ impl Machine {
         }
         releasing.request = None;
         match answer {
-            Ok(Answer::Unlocked) => self.given_back(ctx),
+            Ok(Answer::Unlocked { .. }) => self.given_back(ctx),
             Ok(Answer::NotOurs) => self.found_lost(ctx, Why::NotOurs),
             Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
                 Some(Some(holder)) if holder == releasing.session.id => self.destroy(ctx, None),

@@ -37,12 +37,14 @@ fn lock() -> Request {
         key: key(),
         value: Value(b"hunter2".to_vec().into()),
         session: sid(),
+        line: false,
     }
 }
 fn unlock() -> Request {
     Request::Unlock {
         key: key(),
         session: sid(),
+        line: false,
     }
 }
 fn read() -> Request {
@@ -110,7 +112,10 @@ fn answers() {
     );
     assert_eq!(
         judge(&lock(), 200, &locked),
-        Ok(Answer::Locked { index: 19 })
+        Ok(Answer::Locked {
+            index: 19,
+            line: Vec::new()
+        })
     );
     let held = r#"{"Results":null,"Errors":[{"OpIndex":0,"What":"failed to lock key \"k\", lock is already held"}]}"#;
     assert_eq!(judge(&lock(), 409, held), Ok(Answer::Held));
@@ -119,7 +124,10 @@ fn answers() {
     let unlocked = format!(
         r#"{{"Results":[{{"KV":{{"LockIndex":1,"Key":"k","Flags":0,"Value":null,"Session":"{SID}","CreateIndex":17,"ModifyIndex":17}}}}],"Errors":null}}"#
     );
-    assert_eq!(judge(&unlock(), 200, &unlocked), Ok(Answer::Unlocked));
+    assert_eq!(
+        judge(&unlock(), 200, &unlocked),
+        Ok(Answer::Unlocked { line: Vec::new() })
+    );
     for gone in [
         r#"failed session check for key "k", current session "other" != "ours""#,
         r#"failed to check session, key "k" doesn't exist"#,
