@@ -6,11 +6,13 @@
 
 mod acquire;
 mod context;
+mod held;
 mod inquiry;
 mod lease;
 mod lock;
 pub mod messages;
 mod pool;
+mod release;
 #[cfg(test)]
 pub(crate) mod sabotage;
 mod value;
