@@ -192,6 +192,25 @@ impl Model {
         self.store.rows.iter().filter_map(held).collect()
     }
 
+    /// The tickets of a key's line: CreateIndex, name, and the name of the session.
+    pub(super) fn tickets(&self, key: &str) -> Vec<(u64, String, String)> {
+        let line = format!("{key}/.fifo/");
+        let ticket = |(name, row): (&Arc<str>, &Row)| {
+            let session = self.store.sessions.get(row.session.as_ref()?)?;
+            name.starts_with(&line)
+                .then(|| (row.create_index, name.to_string(), session.name.clone()))
+        };
+        self.store.rows.iter().filter_map(ticket).collect()
+    }
+
+    /// Whether nobody holds a key.
+    pub(super) fn is_free(&self, key: &str) -> bool {
+        self.store
+            .rows
+            .get(key)
+            .is_none_or(|row| row.session.is_none())
+    }
+
     /// How many entries the Raft log got.
     pub(super) fn raft_writes(&self) -> u64 {
         self.writes
@@ -622,6 +641,12 @@ impl<'a> Op<'a> {
                     show(results, key, row, true);
                 }
                 return Ok(());
+            }
+            "check-not-exists" => {
+                return match draft.get(key) {
+                    Some(_) => Err(format!("key {key:?} exists")),
+                    None => Ok(()),
+                };
             }
             "check-session" => {
                 let row = draft
