@@ -48,6 +48,8 @@ enum Subject {
 struct Watch {
     subject: Subject,
     index: u64,
+    /// What it answers if nothing wakes it.
+    before: HttpReply,
     until: Time,
 }
 
@@ -158,7 +160,9 @@ impl Model {
                 .map(|(id, _)| *id)
                 .collect();
             for id in over {
-                self.answer_watch(id);
+                if let Some(watch) = self.watches.remove(&id) {
+                    self.woken.push((id, watch.before));
+                }
             }
         }
     }
@@ -278,6 +282,7 @@ impl Model {
             Watch {
                 subject,
                 index,
+                before: current,
                 until,
             },
         );
@@ -329,14 +334,10 @@ impl Model {
             }
         }
         for id in awake {
-            self.answer_watch(id);
-        }
-    }
-
-    fn answer_watch(&mut self, id: WatchId) {
-        if let Some(watch) = self.watches.remove(&id) {
-            let answer = self.show(&watch.subject);
-            self.woken.push((id, answer));
+            if let Some(watch) = self.watches.remove(&id) {
+                let answer = self.show(&watch.subject);
+                self.woken.push((id, answer));
+            }
         }
     }
 
