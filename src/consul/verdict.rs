@@ -461,18 +461,19 @@ fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
         Request::FindSession { .. } | Request::DescribeSession { .. } => {
             "session_prefix \"\" { policy = \"read\" }"
         }
+        // Consul asks for write even where a transaction only checks that a key is not there.
         Request::Lock { .. }
         | Request::Unlock { .. }
+        | Request::Survey { .. }
         | Request::Join { .. }
         | Request::Take { .. }
         | Request::Clear { .. } => "key_prefix \"…\" { policy = \"write\" } for the lock's key",
         Request::WatchNames { .. } => {
             "key_prefix \"…\" { policy = \"list\" } for the folder of the lock's key"
         }
-        Request::Read { .. }
-        | Request::Watch { .. }
-        | Request::Survey { .. }
-        | Request::ReadLine { .. } => "key_prefix \"…\" { policy = \"read\" } for the lock's key",
+        Request::Read { .. } | Request::Watch { .. } | Request::ReadLine { .. } => {
+            "key_prefix \"…\" { policy = \"read\" } for the lock's key"
+        }
     };
     let mut error = told(request, reply, Status::Denied, text);
     error

@@ -51,6 +51,13 @@ impl LineBook {
         Ok(())
     }
 
+    /// Its time was over, or it was cancelled.
+    pub(super) fn gives_up(&mut self, process: usize, lock: LockId) {
+        if let Some(waiting) = self.waiting.get_mut(&process) {
+            waiting.retain(|(_, l, _)| *l != lock);
+        }
+    }
+
     pub(super) fn stops(&mut self, process: usize) {
         self.live_since.insert(process, Time(u64::MAX));
     }

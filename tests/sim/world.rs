@@ -911,6 +911,9 @@ impl World {
                 Action::Publish { lock, view } => {
                     self.note(|| format!("p{process}: lock {} is {view:?}", lock.0));
                     let now = self.now;
+                    if view.phase == Phase::Over {
+                        self.line.gives_up(process, lock);
+                    }
                     if view.phase == Phase::Held && matches!(self.foreigner, Some((_, true))) {
                         return Err(format!("p{process} and a foreigner hold one key"));
                     }

@@ -186,19 +186,16 @@ impl Acquire {
             }
             return Turn::Stay;
         };
-        if !free {
-            self.stall = None;
-        } else {
-            let head = identity(head);
-            match self.stall {
-                Some(stall) if stall.head == head => {
-                    if ctx.time() >= stall.since + self.patience_with_head(ctx) {
-                        self.pass(ctx);
-                        return Turn::Stay;
-                    }
+        let head = identity(head);
+        match self.stall {
+            Some(stall) if stall.head == head => {
+                if free && ctx.time() >= stall.since + self.patience_with_head(ctx) {
+                    self.pass(ctx);
+                    return Turn::Stay;
                 }
-                _ => self.note_stall(ctx, head),
             }
+            _ if free => self.note_stall(ctx, head),
+            _ => self.stall = None,
         }
         self.follow(ctx);
         Turn::Stay
