@@ -17,7 +17,8 @@ pub(super) struct LineBook {
     waiting: BTreeMap<usize, Vec<(CallId, LockId, Time)>>,
     /// Since when each process runs without a stop.
     live_since: HashMap<usize, Time>,
-    free_since: Option<Time>,
+    /// Since when the key is free, and whoever is first in line was.
+    free_since: Option<(Time, Option<String>)>,
     /// How often which process went past which ticket.
     overtakes: HashMap<(u64, String, usize), u32>,
     /// The longest that the key was free while somebody waited.
@@ -72,11 +73,12 @@ impl LineBook {
 
     /// The lock is never free for longer than two graces and a few round trips while a live waiter
     /// waits: a head that stalls is given one; who only finds out then that another was the head
-    /// gives that one its own. And 20 ms for each place, twice.
+    /// gives that one its own. And 20 ms for each place, twice. A new first one starts anew.
     pub(super) fn look(
         &mut self,
         now: Time,
         free: bool,
+        first: Option<String>,
         places: usize,
         delay: Duration,
     ) -> Result<(), String> {
@@ -84,7 +86,11 @@ impl LineBook {
             self.free_since = None;
             return Ok(());
         }
-        let free_since = *self.free_since.get_or_insert(now);
+        let free_since = match self.free_since.take() {
+            Some((since, before)) if before == first => since,
+            _ => now,
+        };
+        self.free_since = Some((free_since, first));
         let per_place = Duration::from_millis(42) * u32::try_from(places).unwrap_or(u32::MAX);
         let bound = GRACE * 2 + per_place + delay * 60 + Duration::from_millis(50);
         for (process, waiting) in &self.waiting {

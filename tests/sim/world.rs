@@ -460,7 +460,9 @@ impl World {
         let free = self.model.is_free(KEY);
         let places = self.processes.len() * self.plan.users;
         let delay = self.plan.weather.delay;
-        self.line.look(self.now, free, places, delay)
+        let first = self.model.tickets(KEY).into_iter().min();
+        let first = first.map(|(index, name, _)| format!("{name} {index}"));
+        self.line.look(self.now, free, first, places, delay)
     }
 
     /// Whether every user has finished.
