@@ -9,5 +9,6 @@ mod model;
 mod network;
 mod properties;
 mod real;
+mod rights;
 mod schedules;
 mod world;
