@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::LockId;
-use super::context::{Context, Shared};
+use super::context::Context;
 use super::lease::Session;
 use super::messages::{Key, KeyRow, SessionId, SessionRow, Slot, Ticket};
 use crate::clock::Time;
@@ -115,18 +115,6 @@ impl Sight {
     }
 }
 
-impl Shared {
-    /// How many wait in all local queues.
-    #[cfg(test)]
-    pub(super) fn waiters(&self) -> usize {
-        self.lines
-            .by_key
-            .values()
-            .map(|line| line.queue.len())
-            .sum()
-    }
-}
-
 impl Context<'_> {
     /// Stands at the end of this process's queue. The number is needed to leave it; true: it is the
     /// only one, and its turn.
@@ -204,9 +192,9 @@ impl Context<'_> {
         !key.ends_with('/') && line.is_none_or(|line| !line.no_tickets)
     }
 
-    /// It may not. True: that is news.
-    pub(super) fn note_no_tickets(&mut self, key: &Key) -> bool {
-        !std::mem::replace(&mut self.shared.lines.line(key).no_tickets, true)
+    /// It may not.
+    pub(super) fn note_no_tickets(&mut self, key: &Key) {
+        self.shared.lines.line(key).no_tickets = true;
     }
 
     /// The number of this process's ticket for the key: the same for each wait, unless it turned

@@ -39,8 +39,13 @@ const MOST_COLLISIONS: u32 = 64;
 /// The key is free, and this ticket was the first then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stall {
-    since: Time,
     head: Identity,
+    /// When to look again.
+    again: Time,
+    /// It was so the last time, too. What is seen now and then may be two moments between which the
+    /// key was held: so there are three looks, the last two so close that a head that lives would
+    /// have taken the key between them.
+    sure: bool,
 }
 
 /// A ticket is not its slot alone: slots are used again.
@@ -135,6 +140,7 @@ impl Acquire {
     /// Our token may not see or write tickets: wait without one.
     pub(super) fn without_tickets(&mut self, ctx: &mut Context<'_>) {
         ctx.note_no_tickets(&self.spec.key);
+        self.attempt = None;
         self.place = None;
         self.look(ctx);
     }
@@ -187,11 +193,17 @@ impl Acquire {
             return Turn::Stay;
         };
         let head = identity(head);
-        match self.stall {
+        let now = ctx.time();
+        let patience = self.patience_with_head(ctx);
+        match &mut self.stall {
             Some(stall) if stall.head == head => {
-                if free && ctx.time() >= stall.since + self.patience_with_head(ctx) {
-                    self.pass(ctx);
-                    return Turn::Stay;
+                if free && now >= stall.again {
+                    if stall.sure {
+                        self.pass(ctx);
+                        return Turn::Stay;
+                    }
+                    stall.sure = true;
+                    stall.again = now + patience / 4;
                 }
             }
             _ if free => self.note_stall(ctx, head),
@@ -202,8 +214,12 @@ impl Acquire {
     }
 
     fn note_stall(&mut self, ctx: &Context<'_>, head: Identity) {
-        let since = ctx.time();
-        self.stall = Some(Stall { since, head });
+        let again = ctx.time() + self.patience_with_head(ctx) * 3 / 4;
+        self.stall = Some(Stall {
+            head,
+            again,
+            sure: false,
+        });
     }
 
     /// How long the key may be free before we pass those before us.
@@ -231,7 +247,7 @@ impl Acquire {
         };
         let patience = self.patience_with_head(ctx);
         let until = match self.stall {
-            Some(stall) => stall.since + patience,
+            Some(stall) => stall.again,
             None => now + (patience - self.grace(ctx) / 2),
         };
         let key = before.slot.ticket_of(&self.spec.key).into();
