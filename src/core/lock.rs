@@ -3,8 +3,9 @@
 use super::acquire::{Acquire, Leftover, Turn};
 use super::context::{Alarm, Context, Owner};
 use super::lease::{Lease, Session};
+use super::log::Often;
 use super::messages::{Answer, Fault, Key, Request};
-use super::{Action, Call, CallId, Done, LockId, Outcome, Phase, RequestId, Spec, View};
+use super::{Action, Call, CallId, Done, Level, LockId, Outcome, Phase, RequestId, Spec, View};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 use std::time::Duration;
@@ -210,7 +211,7 @@ impl Machine {
             call, when_late, ..
         } in late
         {
-            ctx.tell(call, when_late);
+            ctx.tell_late(call, when_late);
         }
         self.settle(ctx);
     }
@@ -225,7 +226,11 @@ impl Machine {
             ..
         } in std::mem::take(&mut self.waiting)
         {
-            ctx.tell(call, if confirmed { when_undone } else { when_late });
+            if confirmed {
+                ctx.tell(call, when_undone);
+            } else {
+                ctx.tell_late(call, when_late);
+            }
         }
         self.settle(ctx);
     }
@@ -429,6 +434,7 @@ impl Machine {
             return;
         };
         let error = self.lost(ctx, why);
+        ctx.log(Level::Error, Often::Always, || error.message.clone());
         for asked in held.asked {
             if let Some(request) = asked.request {
                 ctx.abort(request);
@@ -552,13 +558,15 @@ impl Machine {
                 held.session.doubtful = true;
                 asked.faults += 1;
                 asked.request = None;
+                let error = ctx.error_from(&cause, question_failed(asked.what), &self.key);
+                ctx.log_outage(asked.faults, &error);
                 let at = now + ctx.shared.back_off(asked.faults);
                 if at < asked.by.min(held.session.lease.end()) {
                     asked.again = Some(at);
                     held.asked.push(asked);
                     return;
                 }
-                Err(ctx.error_from(&cause, question_failed(asked.what), &self.key))
+                Err(error)
             }
             Err(Fault::Final(cause)) => {
                 Err(ctx.error_from(&cause, question_failed(asked.what), &self.key))
@@ -745,6 +753,7 @@ impl Machine {
             Some(why) => {
                 self.state = State::Lost { why, told: true };
                 let error = self.lost(ctx, why);
+                ctx.log(Level::Error, Often::Always, || error.message.clone());
                 (Err(error.clone()), Err(error))
             }
             None => {
@@ -791,6 +800,16 @@ fn question_failed(what: Question) -> &'static str {
 }
 
 impl Context<'_> {
+    /// Tells a caller whose undoing was not confirmed in time.
+    fn tell_late(&mut self, call: CallId, outcome: Outcome) {
+        if let Err(error) = &outcome
+            && error.status == Status::Unconfirmed
+        {
+            self.log(Level::Warn, Often::Always, || error.message.clone());
+        }
+        self.tell(call, outcome);
+    }
+
     fn note_use(&mut self) {
         let now = self.time();
         self.shared.pool.note_use(now);
