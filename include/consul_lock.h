@@ -584,6 +584,23 @@ consul_lock_client *consul_lock_client_new(const consul_lock_options *options,
 void consul_lock_client_free(consul_lock_client *client);
 
 /**
+ * Copies what this process did with a client until now, as one JSON object: requests by kind, Raft
+ * writes, retries, locks that wait or are held, connections, threads, percentiles of how long acquires
+ * and holds took. The fields are described in docs/guide.md; later versions may add some. Asks nobody.
+ * Any thread; never blocks.
+ *
+ * @param client The client. NULL: the default client; where that cannot be made, the empty text.
+ * @param buf    Receives at most cap bytes, the NUL included; 2,048 are enough. NULL: nothing is
+ *               copied.
+ * @param cap    The size of buf in bytes.
+ * @return The length of the whole text in bytes, without the NUL. The numbers may be longer in the
+ *         next call.
+ */
+size_t consul_lock_client_stats(const consul_lock_client *client,
+                                char *buf,
+                                size_t cap);
+
+/**
  * Sets a process-wide default: "acquire_timeout_ms", "lock_timeout_seconds" or "lock_key_pattern".
  * Locks read it when they are made: a later change never touches a lock that exists. Any thread.
  *

@@ -113,6 +113,11 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
         &[("options", "object"), ("error", "object")],
     ),
     ("consul_lock_client_free", &[("client", "void")]),
+    // As long as the text of a client that did nothing.
+    (
+        "consul_lock_client_stats",
+        &[("client", "381"), ("buf", "381")],
+    ),
     (
         "consul_lock_defaults_set",
         &[

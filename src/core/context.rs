@@ -87,6 +87,8 @@ pub(super) struct Shared {
     /// Keys given back a moment ago, which are worth an attempt without looking first.
     given_back: BTreeMap<Key, Time>,
     pub(super) said: Said,
+    /// Pauses before another try.
+    pub(super) retries: u64,
     requests: u64,
     names: u64,
     random: u64,
@@ -111,6 +113,7 @@ impl Shared {
             holding: BTreeSet::new(),
             given_back: BTreeMap::new(),
             said: Said::default(),
+            retries: 0,
             requests: 0,
             names: 0,
             #[cfg(test)]
@@ -138,6 +141,7 @@ impl Shared {
     /// time up to 1 s, less a random part of up to a half. A server without a leader answers some
     /// errors within a millisecond, so the first pause is not zero.
     pub(super) fn back_off(&mut self, faults: u32) -> Duration {
+        self.retries += 1;
         let full = Duration::from_millis(20 << faults.saturating_sub(1).min(6)).min(MAX_BACK_OFF);
         full - self.spread(full / 2)
     }

@@ -323,6 +323,12 @@ impl Core {
         self.shared.alarms.next()
     }
 
+    /// How often something was tried again after a pause: Consul gave no usable answer, or a
+    /// lock-delay ran.
+    pub fn retries(&self) -> u64 {
+        self.shared.retries
+    }
+
     /// Owes nothing to callers or to Consul, and keeps no session warm.
     pub fn is_idle(&self) -> bool {
         self.shared.pool.is_idle()

@@ -94,7 +94,6 @@ impl Callbacks {
     }
 
     /// There is a thread.
-    #[cfg(test)]
     pub(crate) fn is_running(&self) -> bool {
         lock(&self.0.state).running
     }

@@ -7,6 +7,7 @@
 //! caller parks.
 
 pub(crate) mod callbacks;
+mod stats;
 mod timer;
 mod wires;
 mod workers;
@@ -30,6 +31,7 @@ use crate::error::{Error, Status};
 use crate::fork::Generation;
 use crate::log;
 use callbacks::{Callbacks, Seat};
+use stats::{Elsewhere, Kind, Stats};
 use timer::Timer;
 use wires::Wires;
 use workers::Workers;
@@ -57,8 +59,9 @@ struct State {
     waiters: HashMap<CallId, Waiter>,
     /// How many of them are callbacks: nobody of the host's keeps the time for those.
     called_back: usize,
-    shown: HashMap<LockId, Arc<Shown>>,
-    flights: HashMap<RequestId, Interrupt>,
+    locks: HashMap<LockId, Observed>,
+    flights: HashMap<RequestId, Flight>,
+    stats: Stats,
     last_call: u64,
     last_lock: u64,
     timer: timer::Schedule,
@@ -66,6 +69,20 @@ struct State {
     idle_watchers: usize,
     /// The core panicked once: what it knows cannot be trusted.
     broken: bool,
+}
+
+/// A lock, as its observers see it, and since when it is in its phase.
+#[derive(Debug)]
+struct Observed {
+    shown: Arc<Shown>,
+    since: Time,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+struct Flight {
+    interrupt: Interrupt,
+    kind: Kind,
 }
 
 /// Who is told the outcome of a call.
@@ -210,8 +227,9 @@ impl Runtime {
                 core: Core::new(config),
                 waiters: HashMap::new(),
                 called_back: 0,
-                shown: HashMap::new(),
+                locks: HashMap::new(),
                 flights: HashMap::new(),
+                stats: Stats::default(),
                 last_call: 0,
                 last_lock: 0,
                 timer: timer::Schedule::default(),
@@ -232,13 +250,17 @@ impl Runtime {
         state.last_lock += 1;
         let id = LockId(state.last_lock);
         let shown = Arc::new(Shown::default());
-        state.shown.insert(id, shown.clone());
+        let observed = Observed {
+            shown: shown.clone(),
+            since: Time::default(),
+        };
+        state.locks.insert(id, observed);
         (id, shown)
     }
 
     /// The lock's handle is gone, and the core never heard of it.
     pub(crate) fn drop_lock(&self, id: LockId) {
-        lock(&self.state).shown.remove(&id);
+        lock(&self.state).locks.remove(&id);
     }
 
     /// Asks the core for something, and waits for the outcome.
@@ -277,6 +299,17 @@ impl Runtime {
     /// Who holds a key.
     pub(crate) fn who(&self, key: Key) -> Outcome {
         self.wait_for(None, |call| Event::Who { call, key })
+    }
+
+    /// What it did until now, as JSON.
+    pub(crate) fn stats(&self) -> String {
+        let threads = self.workers.threads() + usize::from(self.callbacks.is_running());
+        let state = lock(&self.state);
+        state.stats.json(&Elsewhere {
+            retries: state.core.retries(),
+            threads: threads + usize::from(state.timer.until().is_some()),
+            connections: self.wires.connections(),
+        })
     }
 
     /// No session is kept warm from now on.
@@ -335,15 +368,17 @@ impl Runtime {
     fn step(&self, event: Event, done: Option<RequestId>) -> Vec<Job> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        if let Some(done) = done {
-            state.flights.remove(&done);
+        let flight = done.and_then(|done| state.flights.remove(&done));
+        if let (Some(flight), Event::Reply { answer, .. }) = (flight, &event) {
+            state.stats.answered(flight.kind, answer);
         }
         if state.broken {
             return Vec::new();
         }
         let mut actions = Vec::new();
+        let now = Now::read();
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            state.core.step(Now::read(), event, &mut actions);
+            state.core.step(now, event, &mut actions);
         }));
         if stepped.is_err() {
             state.break_down();
@@ -362,7 +397,12 @@ impl Runtime {
                     lock,
                 } => {
                     let interrupt = Interrupt::default();
-                    state.flights.insert(id, interrupt.clone());
+                    let flight = Flight {
+                        interrupt: interrupt.clone(),
+                        kind: Kind::of(&request),
+                    };
+                    state.stats.asked(flight.kind);
+                    state.flights.insert(id, flight);
                     jobs.push(Job {
                         id,
                         request,
@@ -372,15 +412,20 @@ impl Runtime {
                         interrupt,
                     });
                 }
-                Action::Abort(id) => ended.extend(state.flights.get(&id).cloned()),
+                Action::Abort(id) => {
+                    let flight = state.flights.get(&id);
+                    ended.extend(flight.map(|flight| flight.interrupt.clone()));
+                }
                 Action::Tell { call, outcome } => state.tell(call, outcome),
                 Action::Publish { lock: id, view } => {
-                    if let Some(shown) = state.shown.get(&id) {
-                        *lock(&shown.0) = view;
+                    if let Some(Observed { shown, since }) = state.locks.get_mut(&id) {
+                        let mut seen = lock(&shown.0);
+                        *since = state.stats.moved(&seen, &view, *since, now.time);
+                        *seen = view;
                     }
                 }
                 Action::Forget(id) => {
-                    state.shown.remove(&id);
+                    state.locks.remove(&id);
                 }
                 Action::Log { level, line } => lines.push((level, line)),
             }

@@ -28,8 +28,8 @@ pub(super) struct Schedule {
     until: Option<Time>,
 }
 
-#[cfg(test)]
 impl Schedule {
+    /// When the thread looks at the clock again; None: there is none.
     pub(super) fn until(&self) -> Option<Time> {
         self.until
     }

@@ -164,6 +164,7 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(consul_lock_set_value_generator(NULL, NULL, NULL) == 0);
     CHECK(consul_lock_set_default_client(client) == 0 && consul_lock_set_default_client(NULL) == 0);
     EXPECT(CONSUL_LOCK_OK, consul_lock_defaults_set("acquire_timeout_ms", "0", &error));
+    CHECK(consul_lock_client_stats(client, buf, sizeof buf) > sizeof buf && buf[0] == '{');
     CHECK(consul_lock_version() != NULL && consul_lock_status_name(0) != NULL);
     CHECK(consul_lock_abi_version() == CONSUL_LOCK_ABI_VERSION);
 
