@@ -180,10 +180,35 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(in->first->times == 0 && in->second->times == 0);
 }
 
+static atomic_int freed;
+
+static void count_free(void *user_data)
+{
+    CHECK(user_data == &freed);
+    atomic_fetch_add(&freed, 1);
+}
+
+/* Whatever becomes of a log callback, its data is freed once. */
+static void data_is_freed(void)
+{
+    const int32_t all = CONSUL_LOCK_LOG_LEVEL_DEBUG;
+    CHECK(consul_lock_set_log_callback(hear, &freed, count_free, all) == CONSUL_LOCK_OK);
+    CHECK(consul_lock_set_log_callback(hear, &freed, count_free, 5) ==
+          CONSUL_LOCK_INVALID_ARGUMENT);
+    CHECK(atomic_load(&freed) == 1); /* the refused one, at once */
+    CHECK(consul_lock_set_log_callback(hear, &freed, count_free, all) == CONSUL_LOCK_OK);
+    CHECK(consul_lock_set_log_callback(NULL, &freed, count_free, all) == CONSUL_LOCK_OK);
+    for (int i = 0; i < 1000 && atomic_load(&freed) < 4; i++) {
+        pause_ms(5); /* a line was on its way */
+    }
+    CHECK(atomic_load(&freed) == 4);
+}
+
 int main(void)
 {
     alarm(120); /* a deadlock is a failure, not a hang */
     outcomes();
+    data_is_freed();
 
     told first, second;
     told_init(&first);
