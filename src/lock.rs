@@ -30,6 +30,8 @@ pub struct Lock {
     key: Key,
     ttl: Duration,
     patience: Patience,
+    fair: bool,
+    grace: Duration,
     value: Option<Value>,
     generator: Option<ValueGenerator>,
 }
@@ -74,6 +76,8 @@ impl Lock {
             key,
             ttl: Duration::from_secs(seconds),
             patience,
+            fair: settings.fair.unwrap_or(true),
+            grace: Duration::from_millis(settings.queue_grace_ms.unwrap_or(300)),
             value: settings.value.map(|value| Value(value.into())),
             generator: defaults.value_generator,
         })
@@ -106,14 +110,13 @@ impl Lock {
             None if self.view().phase == Phase::New => self.generate()?,
             None => None,
         };
-        let Lock {
-            key, ttl, patience, ..
-        } = self;
         Ok(Spec {
-            key: key.clone(),
+            key: self.key.clone(),
             value,
-            ttl: *ttl,
-            patience: *patience,
+            ttl: self.ttl,
+            patience: self.patience,
+            fair: self.fair,
+            grace: self.grace,
         })
     }
 

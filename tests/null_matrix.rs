@@ -116,7 +116,7 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     // As long as the text of a client that did nothing.
     (
         "consul_lock_client_stats",
-        &[("client", "381"), ("buf", "381")],
+        &[("client", "450"), ("buf", "450")],
     ),
     (
         "consul_lock_defaults_set",

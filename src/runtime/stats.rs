@@ -11,7 +11,7 @@ use crate::core::messages::{Answer, Fault, Request};
 use crate::core::{Phase, View};
 
 /// The kinds of requests, and whether Consul writes to its Raft log when it carries one out.
-const KINDS: [(&str, bool); 9] = [
+const KINDS: [(&str, bool); 15] = [
     ("create_session", true),
     ("find_session", false),
     ("renew_session", false),
@@ -19,8 +19,14 @@ const KINDS: [(&str, bool); 9] = [
     ("describe_session", false),
     ("lock", true),
     ("unlock", true),
+    ("survey", false),
+    ("read_line", false),
+    ("join", true),
+    ("take", true),
+    ("clear", true),
     ("read", false),
     ("watch", false),
+    ("watch_names", false),
 ];
 
 /// A row of [`KINDS`].
@@ -37,8 +43,14 @@ impl Kind {
             Request::DescribeSession { .. } => 4,
             Request::Lock { .. } => 5,
             Request::Unlock { .. } => 6,
-            Request::Read { .. } => 7,
-            Request::Watch { .. } => 8,
+            Request::Survey { .. } => 7,
+            Request::ReadLine { .. } => 8,
+            Request::Join { .. } => 9,
+            Request::Take { .. } => 10,
+            Request::Clear { .. } => 11,
+            Request::Read { .. } => 12,
+            Request::Watch { .. } => 13,
+            Request::WatchNames { .. } => 14,
         })
     }
 }
