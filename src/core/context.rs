@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::line::Lines;
+use super::log::Said;
 use super::messages::{Key, Request, SessionId};
 use super::pool::{JobId, Pool};
 use super::watch::Watches;
@@ -88,6 +89,9 @@ pub(super) struct Shared {
     pub(super) owners: HashMap<RequestId, Owner>,
     /// Sessions that locks of this core hold a key with, for "it is this very process".
     pub(super) holding: BTreeSet<SessionId>,
+    pub(super) said: Said,
+    /// Pauses before another try.
+    pub(super) retries: u64,
     pub(super) lines: Lines,
     pub(super) watches: Watches,
     /// How long the last answers took, and how many there were.
@@ -112,6 +116,8 @@ impl Shared {
             alarms: Alarms::default(),
             owners: HashMap::new(),
             holding: BTreeSet::new(),
+            said: Said::default(),
+            retries: 0,
             lines: Lines::default(),
             watches: Watches::default(),
             round_trips: [Duration::ZERO; RECENT],
@@ -159,6 +165,7 @@ impl Shared {
     /// time up to 1 s, less a random part of up to a half. A server without a leader answers some
     /// errors within a millisecond, so the first pause is not zero.
     pub(super) fn back_off(&mut self, faults: u32) -> Duration {
+        self.retries += 1;
         let full = Duration::from_millis(20 << faults.saturating_sub(1).min(6)).min(MAX_BACK_OFF);
         full - self.spread(full / 2)
     }

@@ -3,8 +3,9 @@
 use super::context::{Context, Owner};
 use super::lease::Session;
 use super::lock::{Machine, State};
+use super::log::Often;
 use super::messages::{Answer, Fault, Request};
-use super::{CallId, Done, RequestId};
+use super::{CallId, Done, Level, RequestId};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 
@@ -72,6 +73,7 @@ impl Machine {
             return;
         };
         let error = self.lost(ctx, why);
+        ctx.log(Level::Error, Often::Always, || error.message.clone());
         for asked in held.asked {
             if let Some(request) = asked.request {
                 ctx.abort(request);
@@ -195,13 +197,15 @@ impl Machine {
                 held.session.doubtful = true;
                 asked.faults += 1;
                 asked.request = None;
+                let error = ctx.error_from(&cause, question_failed(asked.what), &self.key);
+                ctx.log_outage(asked.faults, &error);
                 let at = now + ctx.shared.back_off(asked.faults);
                 if at < asked.by.min(held.session.lease.end()) {
                     asked.again = Some(at);
                     held.asked.push(asked);
                     return;
                 }
-                Err(ctx.error_from(&cause, question_failed(asked.what), &self.key))
+                Err(error)
             }
             Err(Fault::Final(cause)) => {
                 Err(ctx.error_from(&cause, question_failed(asked.what), &self.key))

@@ -5,10 +5,11 @@ use super::acquire::{Acquire, Leftover, Turn};
 use super::context::{Alarm, Context};
 use super::held::{Held, Question, Why};
 use super::lease::Session;
+use super::log::Often;
 use super::messages::{Answer, Fault, Key};
 use super::release::Releasing;
 use super::watch::News;
-use super::{Action, Call, CallId, Done, LockId, Outcome, Phase, RequestId, Spec, View};
+use super::{Action, Call, CallId, Done, Level, LockId, Outcome, Phase, RequestId, Spec, View};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 use std::time::Duration;
@@ -174,7 +175,7 @@ impl Machine {
             call, when_late, ..
         } in late
         {
-            ctx.tell(call, when_late);
+            tell_late(ctx, call, when_late);
         }
         self.settle(ctx);
     }
@@ -189,7 +190,11 @@ impl Machine {
             ..
         } in std::mem::take(&mut self.waiting)
         {
-            ctx.tell(call, if confirmed { when_undone } else { when_late });
+            if confirmed {
+                ctx.tell(call, when_undone);
+            } else {
+                tell_late(ctx, call, when_late);
+            }
         }
         self.settle(ctx);
     }
@@ -377,4 +382,14 @@ impl Machine {
             State::New { .. } | State::Releasing(_) | State::Lost { .. } | State::Over => {}
         }
     }
+}
+
+/// Tells a caller whose undoing was not confirmed in time.
+fn tell_late(ctx: &mut Context<'_>, call: CallId, outcome: Outcome) {
+    if let Err(error) = &outcome
+        && error.status == Status::Unconfirmed
+    {
+        ctx.log(Level::Warn, Often::Always, || error.message.clone());
+    }
+    ctx.tell(call, outcome);
 }

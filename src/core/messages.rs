@@ -160,6 +160,8 @@ pub struct Slot(u16);
 
 impl Slot {
     /// How many there are.
+    ///
+    /// cbindgen:ignore
     pub const COUNT: u16 = 1_024;
 
     /// One of them.

@@ -11,6 +11,7 @@ mod inquiry;
 mod lease;
 mod line;
 mod lock;
+mod log;
 pub mod messages;
 mod pool;
 mod release;
@@ -173,6 +174,34 @@ pub enum Action {
     },
     /// The core knows nothing of this lock any more.
     Forget(LockId),
+    /// Something that an operator wants to know. Never a token or a stored value.
+    Log {
+        /// How much.
+        level: Level,
+        /// One line.
+        line: String,
+    },
+}
+
+/// How important a line of the log is. The numbers are part of the ABI.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Somebody must look: a lock was lost, or something was left behind in Consul.
+    Error = 1,
+    /// It may become worse: Consul cannot be reached, or does not confirm.
+    Warn = 2,
+    /// Worth knowing once: something works otherwise than was asked for.
+    Info = 3,
+    /// For the search for faults.
+    Debug = 4,
+}
+
+impl Level {
+    /// Every level, the most important first.
+    ///
+    /// cbindgen:ignore
+    pub const ALL: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 }
 
 /// How a request is performed.
@@ -300,6 +329,12 @@ impl Core {
     /// When to feed [`Event::Tick`], at the latest.
     pub fn wake_at(&self) -> Option<Time> {
         self.shared.alarms.next()
+    }
+
+    /// How often something was tried again after a pause: Consul gave no usable answer, or a
+    /// lock-delay ran.
+    pub fn retries(&self) -> u64 {
+        self.shared.retries
     }
 
     /// Owes nothing to callers or to Consul, and keeps no session warm.

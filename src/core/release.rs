@@ -4,8 +4,9 @@ use super::context::{Context, Owner};
 use super::held::Why;
 use super::lease::{Lease, Session};
 use super::lock::{Machine, State};
+use super::log::Often;
 use super::messages::{Answer, Fault, Request};
-use super::{CallId, Done, RequestId};
+use super::{CallId, Done, Level, RequestId};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 use std::time::Duration;
@@ -173,6 +174,7 @@ impl Machine {
             Some(why) => {
                 self.state = State::Lost { why, told: true };
                 let error = self.lost(ctx, why);
+                ctx.log(Level::Error, Often::Always, || error.message.clone());
                 (Err(error.clone()), Err(error))
             }
             None => {

@@ -1,11 +1,11 @@
 //! Connections that wait for their next request.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::lock;
 use crate::clock::Time;
-use crate::consul::transport::{Endpoint, Wire};
+use crate::consul::transport::{Connections, Endpoint, Wire};
 
 /// Kept at most; more are closed.
 const MOST_IDLE: usize = 16;
@@ -17,6 +17,7 @@ const LONGEST_IDLE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Wires {
     endpoint: Endpoint,
+    connections: Arc<Connections>,
     idle: Mutex<Vec<(Wire, Time)>>,
 }
 
@@ -24,6 +25,7 @@ impl Wires {
     pub(super) fn new(endpoint: Endpoint) -> Wires {
         Wires {
             endpoint,
+            connections: Arc::default(),
             idle: Mutex::default(),
         }
     }
@@ -42,7 +44,12 @@ impl Wires {
     /// An open connection, or one that opens itself.
     pub(super) fn open(&self) -> Wire {
         self.take_open()
-            .unwrap_or_else(|| Wire::new(&self.endpoint))
+            .unwrap_or_else(|| Wire::new(&self.endpoint).counted_by(&self.connections))
+    }
+
+    /// How many there are, idle or not.
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     /// Takes one back after a complete exchange.

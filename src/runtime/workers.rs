@@ -98,6 +98,12 @@ impl Workers {
         })
     }
 
+    /// How many there are.
+    pub(super) fn threads(&self) -> usize {
+        let teams = [&self.short, &self.long];
+        teams.map(|team| lock(&team.state).threads).iter().sum()
+    }
+
     fn take_late(&self, now: Time) -> Vec<Job> {
         let mut late = Vec::new();
         for team in [&self.short, &self.long] {

@@ -930,7 +930,7 @@ impl World {
                         }
                     }
                 }
-                Action::Forget(_) => {}
+                Action::Forget(_) | Action::Log { .. } => {}
             }
         }
         if let Some(at) = self.processes[process].core.wake_at() {

@@ -21,10 +21,11 @@ use std::time::Duration;
 use super::context::{Context, Owner};
 use super::lease::{Lease, Session};
 use super::line::{Place, Refusal};
+use super::log::Often;
 use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, SessionRow, Ticket};
 use super::value;
 use super::watch::{Need, News};
-use super::{CallId, LockId, Patience, RequestId, Spec};
+use super::{CallId, Level, LockId, Patience, RequestId, Spec};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 use ticket::Stall;
@@ -571,6 +572,7 @@ impl Acquire {
         if self.once() && !repeating {
             return Turn::Failed(error);
         }
+        ctx.log_outage(self.faults, &error);
         if self.arrival.is_some() {
             ctx.sight(&self.spec.key).fault = Some(error.clone());
         }
@@ -954,6 +956,9 @@ impl Acquire {
                     return Turn::Failed(self.not_acquired(ctx));
                 }
                 self.delays += 1;
+                let error = self.not_acquired(ctx);
+                let often = Often::OncePerKey("lock-delay", &self.spec.key);
+                ctx.log(Level::Info, often, || error.message);
                 let pause = ctx.shared.back_off(self.delays).min(DELAY_PAUSE);
                 self.pause(ctx, pause, Next::Look);
                 Turn::Stay
