@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::context::{Alarm, Context, Owner};
+use super::log::Often;
 use super::messages::{Answer, Fault, Key, KeyRow, Request};
-use super::{LockId, RequestId};
+use super::{Level, LockId, RequestId};
 use crate::clock::Time;
 use crate::error::Error;
 
@@ -445,10 +446,16 @@ impl Context<'_> {
                     watches.tell(&key, &News::Gone);
                 }
             }
-            Err(Fault::Final(_)) => {
+            Err(Fault::Final(error)) => {
                 let watches = &mut self.shared.watches;
                 watches.listings.remove(folder);
                 watches.unlisted.insert(folder.clone());
+                self.log(Level::Warn, Often::OncePerKey("no listing", folder), || {
+                    format!(
+                        "more keys wait in \"{folder}\" than there are connections for, and they \
+                         cannot be listed ({error}): they take turns, and may be noticed late"
+                    )
+                });
             }
             Err(_) | Ok(_) => {
                 listing.faults += 1;

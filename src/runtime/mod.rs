@@ -21,7 +21,7 @@ use std::time::Duration;
 use crate::clock::{Now, Time};
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::Exchange;
-use crate::consul::transport::{Endpoint, Interrupt, Wire};
+use crate::consul::transport::{Endpoint, Interrupt};
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Fault, Key, Request};
 use crate::core::{
@@ -33,7 +33,7 @@ use crate::log;
 use callbacks::{Callbacks, Seat};
 use stats::{Elsewhere, Kind, Stats};
 use timer::Timer;
-use wires::Wires;
+use wires::{Lent, Wires};
 use workers::Workers;
 
 /// Everything that runs for one client in one process.
@@ -445,7 +445,7 @@ impl Runtime {
     }
 
     /// Asks Consul, and takes the answer to the core. Answers what is to be asked next.
-    fn perform(&self, job: Job, wire: Option<Wire>) -> Vec<Job> {
+    fn perform(&self, job: Job, wire: Option<Lent<'_>>) -> Vec<Job> {
         let Job {
             id,
             request,
@@ -454,11 +454,16 @@ impl Runtime {
             ..
         } = job;
         let performed = catch_unwind(AssertUnwindSafe(|| {
-            let mut wire = wire.unwrap_or_else(|| self.wires.open());
+            let mut lent = wire.or_else(|| self.wires.open(by));
+            let Some(wire) = lent.as_mut().and_then(Lent::wire) else {
+                let why = "no connection was free in time: too many requests at once";
+                let error = Error::new(Status::Unavailable, why);
+                return (None, Err(Fault::NotApplied(error)));
+            };
             let http = encode(&request, &self.scope);
             let Exchange { sent, result } = wire.perform(&http, by, &interrupt);
-            if result.is_ok() {
-                self.wires.put(wire);
+            if let (Ok(_), Some(lent)) = (&result, lent) {
+                lent.put();
             }
             (sent, verdict(&request, result))
         }));

@@ -17,8 +17,10 @@ use std::time::Duration;
 
 use super::{Acquire, Aim, Next, Step, Subject, Turn};
 use crate::clock::Time;
+use crate::core::Level;
 use crate::core::context::{Context, Owner};
 use crate::core::line::Place;
+use crate::core::log::Often;
 use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, Slot, Ticket};
 use crate::core::watch::News;
 use crate::error::Status;
@@ -140,6 +142,14 @@ impl Acquire {
     /// Our token may not see or write tickets: wait without one.
     pub(super) fn without_tickets(&mut self, ctx: &mut Context<'_>) {
         ctx.note_no_tickets(&self.spec.key);
+        let (key, address) = (&self.spec.key, ctx.shared.config.clone());
+        ctx.log(Level::Warn, Often::OncePerKey("no tickets", key), || {
+            format!(
+                "waiting for \"{key}\" at {} in no particular order: the token may not write tickets; \
+                 it needs key_prefix \"{key}\" {{ policy = \"write\" }}",
+                address.address
+            )
+        });
         self.attempt = None;
         self.place = None;
         self.look(ctx);
