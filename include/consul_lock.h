@@ -76,6 +76,11 @@
 #endif
 
 /**
+ * How many there are.
+ */
+#define Slot_COUNT 1024
+
+/**
  * The interface that this library speaks: changes whenever a program that was compiled against an
  * older header could not run with it.
  */
@@ -136,8 +141,9 @@ typedef enum {
    */
   CONSUL_LOCK_NOT_HELD = 23,
   /**
-   * Consul did not confirm the release in time. The library goes on until the lease ends; the
-   * session's TTL does the rest.
+   * Consul did not confirm a release in time: the library goes on until the lease ends; the
+   * session's TTL does the rest. Or it did not confirm a guarded write, which may have been
+   * applied, and may still be while the lock is held.
    */
   CONSUL_LOCK_UNCONFIRMED = 24,
   /**
@@ -404,7 +410,8 @@ CONSUL_LOCK_MUST_USE consul_lock_options *consul_lock_options_new(void);
  *
  * @param options The options.
  * @param name    The name of the option, such as "acquire_timeout_ms".
- * @param value   Its value: UTF-8. Numbers are decimal digits with an optional minus. Copied.
+ * @param value   Its value: UTF-8. Numbers are decimal digits with an optional minus; yes and
+ *                no are "true" and "false". Copied.
  * @param error   NULL, or receives NULL or a new error, which the caller frees.
  * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_OPTION: there is no such option, it cannot be set
  *         here, or the value is out of its range; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or not
@@ -416,7 +423,7 @@ consul_lock_status consul_lock_options_set(consul_lock_options *options,
                                            consul_lock_error **error);
 
 /**
- * Sets an option that is a number. Any thread.
+ * Sets an option that is a number, or yes (1) or no (0). Any thread.
  *
  * @param options The options.
  * @param name    The name of the option, such as "acquire_timeout_ms".

@@ -27,6 +27,9 @@ pub enum Kind {
         /// The largest.
         max: i64,
     },
+    /// Yes or no. As text: a word of Go's ParseBool, as in Consul's own settings; as a number: 1 or
+    /// 0.
+    Bool,
     /// UTF-8 text without control characters, at most 4096 bytes.
     Text {
         /// Whether the empty text means something.
@@ -46,6 +49,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Int { .. } => "int",
+            Kind::Bool => "bool",
             Kind::Text { .. } => "text",
             Kind::Pattern => "pattern",
             Kind::Bytes { .. } => "bytes",
@@ -56,6 +60,7 @@ impl Kind {
     pub fn range(self) -> String {
         match self {
             Kind::Int { min, max } => format!("a whole number from {min} to {max}"),
+            Kind::Bool => "true or false (or 1, 0, t, f)".to_owned(),
             Kind::Text { may_be_empty } => {
                 let least = if may_be_empty { "at most" } else { "1 to" };
                 format!("{least} {MAX_TEXT} bytes of text without control characters")
@@ -134,6 +139,31 @@ pub const TABLE: &[Spec] = &[
         secret: true,
         doc: "What is stored under the key while the lock is held. Others can read it: it tells \
               them who works, and is no place for a secret.",
+    },
+    Spec {
+        name: "auto_renew",
+        places: &[Place::Lock],
+        kind: Kind::Bool,
+        default: "false",
+        env: None,
+        secret: false,
+        doc: "Whether the library renews the lock while it is held, every third of \
+              `lock_timeout_seconds`, until it is released or lost. For work whose length nobody \
+              knows: a process that hangs then keeps the lock as long as it lives, unless \
+              `max_lifetime_seconds` says otherwise.",
+    },
+    Spec {
+        name: "max_lifetime_seconds",
+        places: &[Place::Lock],
+        kind: Kind::Int {
+            min: 0,
+            max: 31_536_000,
+        },
+        default: "0",
+        env: None,
+        secret: false,
+        doc: "With `auto_renew`: how long after the acquire the lock is renewed, in seconds; then \
+              it ends within `lock_timeout_seconds`, unless it is renewed by a call. 0: no limit.",
     },
     Spec {
         name: "lock_key_pattern",
@@ -224,6 +254,7 @@ pub const TABLE: &[Spec] = &[
 #[derive(Clone)]
 enum Parsed {
     Int(i64),
+    Bool(bool),
     Text(String),
     Bytes(Vec<u8>),
 }
@@ -278,6 +309,10 @@ pub struct LockSettings {
     pub lock_timeout_seconds: Option<u64>,
     /// `value`.
     pub value: Option<Vec<u8>>,
+    /// `auto_renew`.
+    pub auto_renew: Option<bool>,
+    /// `max_lifetime_seconds`; 0: none.
+    pub max_lifetime_seconds: Option<u64>,
     /// The client to use.
     pub client: Option<Client>,
 }
@@ -288,6 +323,8 @@ impl fmt::Debug for LockSettings {
             .field("acquire_timeout_ms", &self.acquire_timeout_ms)
             .field("lock_timeout_seconds", &self.lock_timeout_seconds)
             .field("value", &self.value.as_ref().map(|_| Hidden))
+            .field("auto_renew", &self.auto_renew)
+            .field("max_lifetime_seconds", &self.max_lifetime_seconds)
             .field("client", &self.client.is_some())
             .finish()
     }
@@ -318,6 +355,7 @@ impl fmt::Debug for Options {
             match value {
                 _ if spec.secret => map.entry(&spec.name, &Hidden),
                 Parsed::Int(n) => map.entry(&spec.name, n),
+                Parsed::Bool(yes) => map.entry(&spec.name, yes),
                 Parsed::Text(text) => map.entry(&spec.name, text),
                 Parsed::Bytes(_) => map.entry(&spec.name, &Hidden),
             };
@@ -338,13 +376,14 @@ impl Options {
         self.store(parsed)
     }
 
-    /// Sets an option that is a number.
+    /// Sets an option that is a number, or yes (1) or no (0).
     pub fn set_int(&mut self, name: &str, value: i64) -> Result<(), Error> {
         let parsed = settable(name).and_then(|spec| match spec.kind {
             Kind::Int { min, max } if (min..=max).contains(&value) => {
                 Ok((spec, Parsed::Int(value)))
             }
-            Kind::Int { .. } => Err(wrong_value(spec, &value.to_string())),
+            Kind::Bool if value == 0 || value == 1 => Ok((spec, Parsed::Bool(value == 1))),
+            Kind::Int { .. } | Kind::Bool => Err(wrong_value(spec, &value.to_string())),
             _ => Err(wrong_kind(spec, "a number")),
         });
         self.store(parsed)
@@ -397,6 +436,8 @@ impl Options {
             acquire_timeout_ms: self.int("acquire_timeout_ms"),
             lock_timeout_seconds: self.unsigned("lock_timeout_seconds"),
             value: self.bytes("value"),
+            auto_renew: self.bool("auto_renew"),
+            max_lifetime_seconds: self.unsigned("max_lifetime_seconds"),
             client: self.client.clone(),
         })
     }
@@ -450,6 +491,13 @@ impl Options {
 
     fn unsigned(&self, name: &str) -> Option<u64> {
         self.int(name).and_then(|n| u64::try_from(n).ok())
+    }
+
+    fn bool(&self, name: &str) -> Option<bool> {
+        match self.get(name) {
+            Some(Parsed::Bool(yes)) => Some(*yes),
+            _ => None,
+        }
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -519,6 +567,11 @@ fn parse(spec: &Spec, value: &str) -> Result<Parsed, Error> {
                 Err(wrong())
             }
         }
+        Kind::Bool => match value {
+            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Parsed::Bool(true)),
+            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Parsed::Bool(false)),
+            _ => Err(wrong()),
+        },
         Kind::Text { may_be_empty } if plain(value) && (may_be_empty || !value.is_empty()) => {
             Ok(Parsed::Text(value.to_owned()))
         }
@@ -638,161 +691,4 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(result: Result<(), Error>) -> String {
-        let error = result.expect_err("must be refused");
-        assert_eq!(error.status, Status::InvalidOption);
-        assert!(!error.message.contains('\n'));
-        error.message
-    }
-
-    #[test]
-    fn numbers_are_decimal_digits_with_an_optional_minus() {
-        for (text, number) in [("-1", -1), ("0", 0), ("007", 7), ("86400000", 86_400_000)] {
-            let mut options = Options::new();
-            options.set("acquire_timeout_ms", text).expect(text);
-            let settings = options.lock_settings().expect("settings");
-            assert_eq!(settings.acquire_timeout_ms, Some(number), "{text}");
-        }
-        for text in [
-            "", "-", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "-2", "86400001", "١",
-        ] {
-            let message = refused(Options::new().set("acquire_timeout_ms", text));
-            assert!(message.contains("acquire_timeout_ms"), "{message}");
-            assert!(message.contains(&format!("\"{text}\"")), "{message}");
-            assert!(message.contains("from -1 to 86400000"), "{message}");
-        }
-        let huge = "9".repeat(40);
-        assert!(refused(Options::new().set("acquire_timeout_ms", &huge)).contains(&huge));
-    }
-
-    #[test]
-    fn each_number_of_the_table_takes_its_bounds_and_nothing_beyond() {
-        for spec in TABLE {
-            let Kind::Int { min, max } = spec.kind else {
-                continue;
-            };
-            let mut options = Options::new();
-            options.set_int(spec.name, min).expect(spec.name);
-            options.set_int(spec.name, max).expect(spec.name);
-            for wrong in [min - 1, max + 1, i64::MIN, i64::MAX] {
-                let message = refused(Options::new().set_int(spec.name, wrong));
-                assert!(message.contains(&wrong.to_string()), "{message}");
-            }
-        }
-    }
-
-    #[test]
-    fn each_default_that_is_a_number_is_inside_its_range() {
-        for spec in TABLE {
-            if let Kind::Int { min, max } = spec.kind {
-                let default: i64 = spec.default.parse().expect(spec.name);
-                assert!((min..=max).contains(&default), "{}", spec.name);
-            }
-        }
-    }
-
-    #[test]
-    fn the_first_refusal_is_what_a_maker_answers() {
-        let mut options = Options::new();
-        let first = refused(options.set("acquire_timeout_ms", "soon"));
-        refused(options.set("nonsense", "1"));
-        options
-            .set("acquire_timeout_ms", "5")
-            .expect("a right value");
-        assert_eq!(options.lock_settings().expect_err("refused").message, first);
-        assert_eq!(
-            options.client_settings().expect_err("refused").message,
-            first
-        );
-    }
-
-    #[test]
-    fn an_unknown_name_lists_near_matches() {
-        let message = refused(Options::new().set("aquire_timeout_ms", "1"));
-        assert!(
-            message.contains("did you mean acquire_timeout_ms"),
-            "{message}"
-        );
-        let message = refused(Options::new().set("lock_timeout", "1"));
-        assert!(message.contains("lock_timeout_seconds"), "{message}");
-        let message = refused(Options::new().set("zzzzzzzzzz", "1"));
-        assert!(message.contains("known are"), "{message}");
-    }
-
-    #[test]
-    fn an_option_in_the_wrong_place_says_where_it_belongs() {
-        let mut options = Options::new();
-        options.set("address", "127.0.0.1:8500").expect("address");
-        let message = options.lock_settings().expect_err("refused").message;
-        assert!(
-            message.contains("address") && message.contains("a client"),
-            "{message}"
-        );
-
-        let mut options = Options::new();
-        options
-            .set("lock_timeout_seconds", "10")
-            .expect("lock_timeout_seconds");
-        let message = options.client_settings().expect_err("refused").message;
-        assert!(message.contains("a lock"), "{message}");
-
-        let message = refused(Options::new().set("lock_key_pattern", "a/%s"));
-        assert!(message.contains("consul_lock_defaults_set"), "{message}");
-        for name in ["value", "address", "token"] {
-            let message = refused(parse_default(name, "x").map(|_| ()));
-            assert!(message.contains(name), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_pattern_has_exactly_one_place_for_the_key() {
-        for good in ["%s", "a/%s/b", "100%/%s", "%d/%s", "%%/%s"] {
-            let setting = parse_default("lock_key_pattern", good).expect(good);
-            assert_eq!(setting, DefaultSetting::LockKeyPattern(good.to_owned()));
-        }
-        for bad in ["", "a/b", "%s/%s", "%S", "a\n%s"] {
-            refused(parse_default("lock_key_pattern", bad).map(|_| ()));
-        }
-    }
-
-    #[test]
-    fn secrets_are_never_shown() {
-        let mut options = Options::new();
-        options.set("token", "hush-hush").expect("token");
-        options.set("value", "hush-hush").expect("value");
-        assert!(!format!("{options:?}").contains("hush"));
-        let mut options = Options::new();
-        options.set("token", "hush-hush").expect("token");
-        assert!(!format!("{:?}", options.client_settings()).contains("hush"));
-        let mut options = Options::new();
-        options.set_bytes("value", b"hush-hush").expect("value");
-        assert!(!format!("{:?}", options.lock_settings()).contains("hush"));
-        assert!(!refused(Options::new().set("token", "hush\nhush")).contains("hush"));
-    }
-
-    #[test]
-    fn a_value_has_a_limit() {
-        let mut options = Options::new();
-        options
-            .set_bytes("value", &vec![0; MAX_VALUE])
-            .expect("the longest");
-        let message = refused(options.set_bytes("value", &vec![0; MAX_VALUE + 1]));
-        assert!(
-            message.contains("390001") && message.contains("390000"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn a_setter_of_the_wrong_kind_is_refused() {
-        refused(Options::new().set_int("address", 1));
-        refused(Options::new().set_int("value", 1));
-        refused(Options::new().set_bytes("address", b"x"));
-        refused(Options::new().set("address", ""));
-        refused(Options::new().set("datacenter", &"x".repeat(4097)));
-        Options::new().set("token", "").expect("no token");
-    }
-}
+mod tests;

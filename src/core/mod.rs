@@ -15,13 +15,14 @@ mod pool;
 mod release;
 #[cfg(test)]
 pub(crate) mod sabotage;
+mod upkeep;
 mod value;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::{Now, Time};
-use crate::error::Error;
+use crate::error::{Error, LostReason};
 use context::{Alarm, Context, Owner, Shared};
 use inquiry::Inquiry;
 use lock::Machine;
@@ -67,6 +68,17 @@ pub struct Spec {
     pub ttl: Duration,
     /// How long to wait.
     pub patience: Patience,
+    /// Whether it is renewed while it is held, without anybody asking.
+    pub upkeep: Upkeep,
+}
+
+/// Whether a held lock is renewed without anybody asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// It is not.
+    Off,
+    /// Until that long after it was taken; None: until it is given back or lost.
+    For(Option<Duration>),
 }
 
 /// How long an acquire waits.
@@ -127,6 +139,14 @@ pub enum Call {
     Renew,
     /// Ask Consul whether it is still ours.
     Check,
+    /// Write a key of the KV store (None: delete it) in one transaction with a check that the lock
+    /// is ours.
+    Write {
+        /// Which key, as Consul knows it.
+        key: Key,
+        /// What to store.
+        value: Option<Value>,
+    },
     /// Give it back, or cancel a pending acquire and wait until that is undone.
     Release,
     /// Forget it without a request: the TTL ends it.
@@ -165,6 +185,13 @@ pub enum Action {
         /// What they see.
         view: View,
     },
+    /// A lock that was held is lost: told once for each that is.
+    Lost {
+        /// Which lock.
+        lock: LockId,
+        /// How.
+        why: LostReason,
+    },
     /// The core knows nothing of this lock any more.
     Forget(LockId),
 }
@@ -184,7 +211,7 @@ pub type Outcome = Result<Done, Error>;
 /// What a call that worked gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// Acquire, renew, check, release, cancel, abandon.
+    /// Acquire, renew, check, write, release, cancel, abandon.
     Ok,
     /// [`Event::Who`]: nobody, or who.
     Holder(Option<Holder>),
@@ -218,6 +245,8 @@ pub struct View {
     pub token: Option<u64>,
     /// The session, once acquired.
     pub session: Option<SessionId>,
+    /// How it was lost, for [`Phase::Lost`].
+    pub lost: Option<LostReason>,
 }
 
 /// Where in its life a lock is.
@@ -321,7 +350,7 @@ impl Core {
             out,
         };
         match owner {
-            Owner::Lock(lock) => {
+            Owner::Lock(lock) | Owner::Upkeep(lock) => {
                 self.with_lock(now, out, lock, |m, ctx| {
                     m.replied(ctx, request, sent, answer)
                 });

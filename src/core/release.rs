@@ -1,13 +1,12 @@
 //! Giving a lock back.
 
 use super::context::{Context, Owner};
-use super::held::Why;
 use super::lease::{Lease, Session};
 use super::lock::{Machine, State};
 use super::messages::{Answer, Fault, Request};
 use super::{CallId, Done, RequestId};
 use crate::clock::Time;
-use crate::error::{Error, Status};
+use crate::error::{Error, LostReason, Status};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -113,11 +112,12 @@ impl Machine {
         releasing.request = None;
         match answer {
             Ok(Answer::Unlocked { .. }) => self.given_back(ctx),
-            Ok(Answer::NotOurs) => self.found_lost(ctx, Why::NotOurs),
+            Ok(Answer::NotOurs { taken: true }) => self.found_lost(ctx, LostReason::TakenOver),
+            Ok(Answer::NotOurs { taken: false }) => self.found_lost(ctx, LostReason::KeyGone),
             Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
                 Some(Some(holder)) if holder == releasing.session.id => self.destroy(ctx, None),
-                Some(Some(_)) => self.found_lost(ctx, Why::TakenOver),
-                Some(None) | None => self.found_lost(ctx, Why::KeyGone),
+                Some(Some(_)) => self.found_lost(ctx, LostReason::TakenOver),
+                Some(None) | None => self.found_lost(ctx, LostReason::KeyGone),
             },
             Err(Fault::NotApplied(_)) if releasing.keep => {
                 releasing.faults += 1;
@@ -147,12 +147,12 @@ impl Machine {
         ctx.tell(releasing.call, Ok(Done::Ok));
     }
 
-    pub(super) fn found_lost(&mut self, ctx: &mut Context<'_>, why: Why) {
+    pub(super) fn found_lost(&mut self, ctx: &mut Context<'_>, why: LostReason) {
         self.destroy(ctx, Some(why));
     }
 
     /// Ends the session, and with it whatever it holds; `lost`: it did not hold the key any more.
-    pub(super) fn destroy(&mut self, ctx: &mut Context<'_>, lost: Option<Why>) {
+    pub(super) fn destroy(&mut self, ctx: &mut Context<'_>, lost: Option<LostReason>) {
         let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
             return;
         };
@@ -165,6 +165,7 @@ impl Machine {
         let (when_undone, when_late) = match lost {
             Some(why) => {
                 self.state = State::Lost { why, told: true };
+                ctx.say_lost(self.id, why);
                 let error = self.lost(ctx, why);
                 (Err(error.clone()), Err(error))
             }

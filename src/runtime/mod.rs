@@ -318,6 +318,7 @@ impl Runtime {
                         *lock(&shown.0) = view;
                     }
                 }
+                Action::Lost { .. } => {}
                 Action::Forget(id) => {
                     state.shown.remove(&id);
                 }
