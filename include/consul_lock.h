@@ -76,11 +76,6 @@
 #endif
 
 /**
- * How many there are.
- */
-#define Slot_COUNT 1024
-
-/**
  * The interface that this library speaks: changes whenever a program that was compiled against an
  * older header could not run with it.
  */
@@ -173,6 +168,28 @@ typedef enum {
 } consul_lock_status;
 
 /**
+ * How important a line of the log is. The numbers are part of the ABI.
+ */
+typedef enum {
+  /**
+   * Somebody must look: a lock was lost, or something was left behind in Consul.
+   */
+  CONSUL_LOCK_LOG_LEVEL_ERROR = 1,
+  /**
+   * It may become worse: Consul cannot be reached, or does not confirm.
+   */
+  CONSUL_LOCK_LOG_LEVEL_WARN = 2,
+  /**
+   * Worth knowing once: something works otherwise than was asked for.
+   */
+  CONSUL_LOCK_LOG_LEVEL_INFO = 3,
+  /**
+   * For the search for faults.
+   */
+  CONSUL_LOCK_LOG_LEVEL_DEBUG = 4,
+} consul_lock_log_level;
+
+/**
  * How to reach Consul, and everything that the locks which use it share. A simple program needs
  * none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR,
  * CONSUL_HTTP_TOKEN) on first use. Reference counted; usable from any thread at any time, and in
@@ -227,6 +244,19 @@ typedef int (*consul_lock_value_generator)(consul_lock_value *value, void *user_
  * Frees a user_data. Called exactly once, after the last use of it, by any thread.
  */
 typedef void (*consul_lock_user_data_free)(void *user_data);
+
+/**
+ * Told a line of the log: UTF-8, without a line break, valid only during the call. Never contains a
+ * token or a stored value.
+ *
+ * It is called by a thread of the library, in the order of the lines, never twice at once. It may
+ * call any function of the library, and may block: that delays only later lines, of which 256 wait;
+ * beyond them lines are dropped, and a line says how many. It must return: no longjmp and no C++
+ * exception may leave it.
+ */
+typedef void (*consul_lock_log_callback)(consul_lock_log_level level,
+                                         const char *line,
+                                         void *user_data);
 
 #ifdef __cplusplus
 extern "C" {
@@ -665,6 +695,24 @@ uint64_t consul_lock_holder_created_index(const consul_lock_holder_info *holder)
  * @param holder The holder; not used afterwards. NULL: nothing happens.
  */
 void consul_lock_holder_free(consul_lock_holder_info *holder);
+
+/**
+ * Sets who is told what the library has to say: locks that were lost, releases that Consul did not
+ * confirm, outages that last. One for the whole process, also for a child after fork. Any thread;
+ * never blocks, also not for a call of the one before that has not returned yet.
+ *
+ * @param callback       The function. NULL: the log is off, as at the beginning.
+ * @param user_data      Given to the function at each call.
+ * @param user_data_free Called exactly once with user_data, after its last use: when another callback
+ *                       has taken its place and the last call has returned; in this very call if
+ *                       callback is NULL or the level is refused. NULL: nothing is called.
+ * @param level          The least important consul_lock_log_level that is told: 1 to 4.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: no such level; nothing was changed.
+ */
+consul_lock_status consul_lock_set_log_callback(consul_lock_log_callback callback,
+                                                void *user_data,
+                                                consul_lock_user_data_free user_data_free,
+                                                int32_t level);
 
 /**
  * The version of the library that runs, such as "0.1.0". Compare with CONSUL_LOCK_VERSION, which

@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use super::context::{Context, Owner};
 use super::lease::{Lease, Session};
+use super::log::Often;
 use super::messages::{Answer, Fault, KeyRow, Request, SessionId, SessionRow, Value};
 use super::value;
-use super::{CallId, LockId, Patience, RequestId, Spec};
+use super::{CallId, Level, LockId, Patience, RequestId, Spec};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 
@@ -325,6 +326,7 @@ impl Acquire {
         if self.once() && !repeating {
             return Turn::Failed(error);
         }
+        ctx.log_outage(self.faults, &error);
         self.fault = Some(error);
         let pause = ctx.shared.back_off(self.faults);
         self.pause(ctx, pause, next);
@@ -614,6 +616,9 @@ impl Acquire {
                     return Turn::Failed(self.not_acquired(ctx));
                 }
                 self.delays += 1;
+                let error = self.not_acquired(ctx);
+                let often = Often::OncePerKey("lock-delay", &self.spec.key);
+                ctx.log(Level::Info, often, || error.message);
                 let pause = ctx.shared.back_off(self.delays).min(DELAY_PAUSE);
                 self.pause(ctx, pause, Next::Look);
                 Turn::Stay

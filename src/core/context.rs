@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::log::Said;
 use super::messages::{Key, Request, SessionId};
 use super::pool::{JobId, Pool};
 use super::{Action, CallId, Config, Lane, LockId, Outcome, RequestId};
@@ -87,6 +88,7 @@ pub(super) struct Shared {
     pub(super) holding: BTreeSet<SessionId>,
     /// Keys given back a moment ago, which are worth an attempt without looking first.
     given_back: BTreeMap<Key, Time>,
+    pub(super) said: Said,
     requests: u64,
     names: u64,
     random: u64,
@@ -110,6 +112,7 @@ impl Shared {
             owners: HashMap::new(),
             holding: BTreeSet::new(),
             given_back: BTreeMap::new(),
+            said: Said::default(),
             requests: 0,
             names: 0,
             #[cfg(test)]

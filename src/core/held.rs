@@ -3,9 +3,10 @@
 use super::context::{Context, Owner};
 use super::lease::Session;
 use super::lock::{Machine, State};
+use super::log::Often;
 use super::messages::{Answer, Fault, Key, Request, Value};
 use super::upkeep::Renewals;
-use super::{Action, CallId, Done, LockId, Outcome, RequestId, Upkeep};
+use super::{Action, CallId, Done, Level, LockId, Outcome, RequestId, Upkeep};
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 
@@ -116,8 +117,8 @@ impl Machine {
         else {
             return;
         };
-        ctx.say_lost(self.id, why);
         let error = self.lost(ctx, why);
+        ctx.say_lost(self.id, why, &error);
         for asked in held.asked.drain(..) {
             self.tell_unanswered(ctx, asked, &error);
         }
@@ -240,7 +241,9 @@ impl Machine {
             Err(Fault::SessionGone(_)) => {
                 return self.lose_in(ctx, asked, LostReason::SessionGone);
             }
-            Err(Fault::Final(cause)) => Err(cause),
+            Err(Fault::Final(cause)) => {
+                Err(ctx.error_from(&cause, &asked.what.failed(), &self.key))
+            }
             Err(fault @ (Fault::NotApplied(_) | Fault::Unknown(_))) => {
                 asked.in_doubt |= matches!(fault, Fault::Unknown(_));
                 // A session with a request that may still be on its way is not used again.
@@ -250,31 +253,30 @@ impl Machine {
                     held.session.doubtful = false;
                 }
                 asked.faults += 1;
+                let error = ctx.error_from(fault.error(), &asked.what.failed(), &self.key);
+                ctx.log_outage(asked.faults, &error);
                 let at = ctx.time() + ctx.shared.back_off(asked.faults);
                 if at < asked.by.min(held.session.lease.end()) {
                     asked.again = Some(at);
                     held.asked.push(asked);
                     return;
                 }
-                Err(fault.into_error())
+                Err(error)
             }
             Ok(_) => {
                 let why = "an answer that was not asked for";
-                Err(Error::new(Status::Internal, why))
+                let what = asked.what.failed();
+                Err(ctx.error(Status::Internal, &what, &self.key, why))
             }
         };
         // The lease may have ended while Consul answered.
         if held.session.lease.is_over(ctx.time()) {
             return self.lose_in(ctx, asked, LostReason::Expired);
         }
-        let outcome = outcome.map_err(|cause| {
-            if asked.may_be_written() {
-                self.perhaps_written(ctx, &asked.what, &cause.message)
-            } else {
-                ctx.error_from(&cause, &asked.what.failed(), &self.key)
-            }
-        });
-        ctx.tell(asked.call, outcome);
+        match outcome {
+            Err(error) => self.tell_unanswered(ctx, asked, &error),
+            outcome => ctx.tell(asked.call, outcome),
+        }
     }
 
     fn lose_in(&mut self, ctx: &mut Context<'_>, asked: Asked, why: LostReason) {
@@ -299,36 +301,33 @@ impl Machine {
         }
     }
 
-    /// Ends a question without its answer, because the lock is not held any more: `error` says so.
-    /// It is the whole truth but for a write that may have been done while it was.
+    /// Ends a question without an answer to it. `error` is the whole truth but for a write whose
+    /// answer was lost.
     fn tell_unanswered(&self, ctx: &mut Context<'_>, asked: Asked, error: &Error) {
         let in_doubt = asked.may_be_written();
         #[cfg(test)]
         let in_doubt = in_doubt && !ctx.sabotaged(super::sabotage::Sabotage::DoubtIsNoWrite);
-        let error = if in_doubt {
-            self.perhaps_written(ctx, &asked.what, &error.message)
-        } else {
-            error.clone()
-        };
         if let Some(request) = asked.request {
             ctx.abort(request);
         }
-        ctx.tell(asked.call, Err(error));
-    }
-
-    fn perhaps_written(&self, ctx: &Context<'_>, what: &Question, cause: &str) -> Error {
-        let why = format!(
-            "Consul's answer was lost, so it may have been done, or may still be, as long as this \
-             lock is in Consul ({cause})"
-        );
-        let what = what.failed().replacen("could not", "could not surely", 1);
-        ctx.error(Status::Unconfirmed, &what, &self.key, &why)
+        let error = if in_doubt {
+            let what = asked.what.failed();
+            let why = format!(
+                "Consul's answer was lost, so it may have been done, or may still be, as long as \
+                 the lock is in Consul ({error})"
+            );
+            ctx.error(Status::Unconfirmed, &what, &self.key, &why)
+        } else {
+            error.clone()
+        };
+        ctx.tell_late(asked.call, Err(error));
     }
 }
 
 impl Context<'_> {
     /// Tells that a lock that was held is lost.
-    pub(super) fn say_lost(&mut self, lock: LockId, why: LostReason) {
+    pub(super) fn say_lost(&mut self, lock: LockId, why: LostReason, error: &Error) {
+        self.log(Level::Error, Often::Always, || error.message.clone());
         #[cfg(test)]
         if why == LostReason::Expired && self.sabotaged(super::sabotage::Sabotage::SilentLoss) {
             return;

@@ -156,7 +156,7 @@ impl Machine {
             call, when_late, ..
         } in late
         {
-            ctx.tell(call, when_late);
+            ctx.tell_late(call, when_late);
         }
         self.settle(ctx);
     }
@@ -171,7 +171,11 @@ impl Machine {
             ..
         } in std::mem::take(&mut self.waiting)
         {
-            ctx.tell(call, if confirmed { when_undone } else { when_late });
+            if confirmed {
+                ctx.tell(call, when_undone);
+            } else {
+                ctx.tell_late(call, when_late);
+            }
         }
         self.settle(ctx);
     }

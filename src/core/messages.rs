@@ -162,6 +162,8 @@ pub struct Slot(u16);
 
 impl Slot {
     /// How many there are.
+    ///
+    /// cbindgen:ignore
     pub const COUNT: u16 = 1_024;
 
     /// One of them.
@@ -243,13 +245,6 @@ pub enum Fault {
 impl Fault {
     /// What to tell people.
     pub fn error(&self) -> &Error {
-        match self {
-            Fault::NotApplied(e) | Fault::Unknown(e) | Fault::SessionGone(e) | Fault::Final(e) => e,
-        }
-    }
-
-    /// The same, when that is all that is left of it.
-    pub fn into_error(self) -> Error {
         match self {
             Fault::NotApplied(e) | Fault::Unknown(e) | Fault::SessionGone(e) | Fault::Final(e) => e,
         }

@@ -10,6 +10,7 @@ mod held;
 mod inquiry;
 mod lease;
 mod lock;
+mod log;
 pub mod messages;
 mod pool;
 mod release;
@@ -194,6 +195,34 @@ pub enum Action {
     },
     /// The core knows nothing of this lock any more.
     Forget(LockId),
+    /// Something that an operator wants to know. Never a token or a stored value.
+    Log {
+        /// How much.
+        level: Level,
+        /// One line.
+        line: String,
+    },
+}
+
+/// How important a line of the log is. The numbers are part of the ABI.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Somebody must look: a lock was lost, or something was left behind in Consul.
+    Error = 1,
+    /// It may become worse: Consul cannot be reached, or does not confirm.
+    Warn = 2,
+    /// Worth knowing once: something works otherwise than was asked for.
+    Info = 3,
+    /// For the search for faults.
+    Debug = 4,
+}
+
+impl Level {
+    /// Every level, the most important first.
+    ///
+    /// cbindgen:ignore
+    pub const ALL: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 }
 
 /// How a request is performed.

@@ -3,8 +3,9 @@
 use super::context::{Context, Owner};
 use super::lease::{Lease, Session};
 use super::lock::{Machine, State};
+use super::log::Often;
 use super::messages::{Answer, Fault, Request};
-use super::{CallId, Done, RequestId};
+use super::{CallId, Done, Level, Outcome, RequestId};
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 use std::time::Duration;
@@ -165,8 +166,8 @@ impl Machine {
         let (when_undone, when_late) = match lost {
             Some(why) => {
                 self.state = State::Lost { why, told: true };
-                ctx.say_lost(self.id, why);
                 let error = self.lost(ctx, why);
+                ctx.say_lost(self.id, why, &error);
                 (Err(error.clone()), Err(error))
             }
             None => {
@@ -206,6 +207,16 @@ impl Machine {
 }
 
 impl Context<'_> {
+    /// Tells a caller of what was not confirmed in time.
+    pub(super) fn tell_late(&mut self, call: CallId, outcome: Outcome) {
+        if let Err(error) = &outcome
+            && error.status == Status::Unconfirmed
+        {
+            self.log(Level::Warn, Often::Always, || error.message.clone());
+        }
+        self.tell(call, outcome);
+    }
+
     fn note_use(&mut self) {
         let now = self.time();
         self.shared.pool.note_use(now);

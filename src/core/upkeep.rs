@@ -7,10 +7,13 @@ use super::context::{Context, Owner};
 use super::held::Held;
 use super::lease::Lease;
 use super::lock::{Machine, State};
+use super::log::Often;
 use super::messages::{Answer, Fault, Request};
-use super::{RequestId, Upkeep};
+use super::{Level, RequestId, Upkeep};
 use crate::clock::Time;
 use crate::error::LostReason;
+
+const WHAT: &str = "could not renew the lock";
 
 /// The renewals of one held lock.
 #[derive(Debug)]
@@ -40,14 +43,14 @@ impl Renewals {
         })
     }
 
-    /// When the next one is due.
+    /// When the next one is due, or the longest life is over.
     pub(super) fn next(&self, lease: &Lease) -> Option<Time> {
         if self.request.is_some() {
             return None;
         }
         let regular = lease.confirmed() + (lease.ttl() / 3 - self.early);
         let at = self.again.unwrap_or(regular);
-        self.until.is_none_or(|until| at < until).then_some(at)
+        Some(self.until.map_or(at, |until| at.min(until)))
     }
 }
 
@@ -72,8 +75,15 @@ impl Machine {
             return;
         };
         if renewals.until.is_some_and(|until| now >= until) {
-            // It was due, but this process slept.
             held.end_renewals(ctx);
+            let left = lease.end().since(now).as_secs();
+            let key = &self.key;
+            ctx.log(Level::Info, Often::Always, || {
+                format!(
+                    "the lock \"{key}\" is not renewed any more: its max_lifetime_seconds are over; \
+                     it ends in {left} s"
+                )
+            });
         } else if renewals.next(&lease).is_some_and(|at| now >= at) {
             renewals.again = None;
             let session = held.session.id.clone();
@@ -109,14 +119,21 @@ impl Machine {
                 held.renewed(ctx, sent);
             }
             Err(Fault::SessionGone(_)) => self.lose(ctx, LostReason::SessionGone),
-            Err(Fault::NotApplied(_) | Fault::Unknown(_)) => {
+            Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
                 renewals.faults += 1;
+                let error = ctx.error_from(&cause, WHAT, &self.key);
+                ctx.log_outage(renewals.faults, &error);
                 let pause = ctx.shared.back_off(renewals.faults);
                 renewals.again = Some(ctx.time() + pause);
                 held.session.doubtful = true;
             }
             // A refusal does not go away within a second.
-            Err(Fault::Final(_)) | Ok(_) => renewals.again = Some(ctx.time() + ttl / 12),
+            Err(Fault::Final(cause)) => {
+                renewals.again = Some(ctx.time() + ttl / 12);
+                let error = ctx.error_from(&cause, WHAT, &self.key);
+                ctx.log(Level::Warn, Often::Every("renewals", ttl), || error.message);
+            }
+            Ok(_) => renewals.again = Some(ctx.time() + ttl / 12),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! third of an uncontended cycle (measured). Everything that can take long is a worker's, and the
 //! caller parks.
 
+pub(crate) mod callbacks;
 mod timer;
 mod wires;
 mod workers;
@@ -26,6 +27,7 @@ use crate::core::{
 };
 use crate::error::{Error, Status};
 use crate::fork::Generation;
+use crate::log;
 use timer::Timer;
 use wires::Wires;
 use workers::Workers;
@@ -287,6 +289,7 @@ impl Runtime {
         }
         let mut jobs = Vec::new();
         let mut ended = Vec::new();
+        let mut lines = Vec::new();
         for action in actions {
             match action {
                 Action::Send {
@@ -322,6 +325,7 @@ impl Runtime {
                 Action::Forget(id) => {
                     state.shown.remove(&id);
                 }
+                Action::Log { level, line } => lines.push((level, line)),
             }
         }
         if state.idle_watchers > 0 && state.core.is_idle() {
@@ -331,6 +335,9 @@ impl Runtime {
         drop(guard);
         for interrupt in ended {
             interrupt.end();
+        }
+        for (level, line) in lines {
+            log::write(level, &line);
         }
         jobs
     }
@@ -391,11 +398,16 @@ impl Runtime {
         let Some(me) = self.me.upgrade() else {
             return Err(std::io::ErrorKind::NotFound.into());
         };
-        let builder = std::thread::Builder::new()
-            .name("consul_lock".to_owned())
-            .stack_size(STACK);
-        crate::sys::without_signals(|| builder.spawn(move || run(me))).map(drop)
+        thread(STACK, move || run(me))
     }
+}
+
+/// A thread of the library's, which never sees the host's signals.
+fn thread(stack: usize, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let builder = std::thread::Builder::new()
+        .name("consul_lock".to_owned())
+        .stack_size(stack);
+    crate::sys::without_signals(|| builder.spawn(run)).map(drop)
 }
 
 /// How long a thread waits for more to do before it ends.

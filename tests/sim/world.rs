@@ -785,7 +785,7 @@ impl World {
                     }
                     self.ledger.lost(process, lock, clock, stopped)?;
                 }
-                Action::Forget(_) => {}
+                Action::Forget(_) | Action::Log { .. } => {}
             }
         }
         let clock = self.clock_at(process, self.now);
