@@ -105,7 +105,7 @@ impl Status {
     }
 }
 
-/// How a lock was lost. The numbers are part of the ABI, as those of [`Status`].
+/// How a lock was lost. The numbers are part of the ABI, as those of the statuses.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LostReason {

@@ -12,6 +12,7 @@ use crate::core::{Call, LockId, Patience, Phase, Spec, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, Status};
 use crate::options::{LockSettings, MAX_VALUE, Options};
+pub use crate::runtime::losses::LostCallback;
 use crate::runtime::{Runtime, Shown};
 
 /// A lock on one key: single use, held by a Consul session with a TTL.
@@ -164,6 +165,13 @@ impl Lock {
             ));
         }
         Ok(key)
+    }
+
+    /// Has `callback` told, once and by the library's thread for callbacks, when this lock is lost:
+    /// at the end of its lease at the latest, at once if it is lost already, never if it is given
+    /// back or abandoned. Takes the place of the one before; None: nobody is told.
+    pub fn set_lost_callback(&self, callback: Option<LostCallback>) -> Result<(), Error> {
+        self.runtime()?.on_loss(self.id, callback)
     }
 
     /// Local and cheap: held, and the lease has not ended by our own clock.

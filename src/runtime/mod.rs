@@ -7,6 +7,7 @@
 //! caller parks.
 
 pub(crate) mod callbacks;
+pub(crate) mod losses;
 mod timer;
 mod wires;
 mod workers;
@@ -28,6 +29,8 @@ use crate::core::{
 use crate::error::{Error, Status};
 use crate::fork::Generation;
 use crate::log;
+use callbacks::Callbacks;
+use losses::Listener;
 use timer::Timer;
 use wires::Wires;
 use workers::Workers;
@@ -44,6 +47,7 @@ pub(crate) struct Runtime {
     timer: Timer,
     workers: Workers,
     wires: Wires,
+    callbacks: Callbacks,
 }
 
 /// What only one thread may touch at a time. Never held during I/O.
@@ -53,6 +57,8 @@ struct State {
     /// Who waits for which call.
     slots: HashMap<CallId, Arc<Slot>>,
     shown: HashMap<LockId, Arc<Shown>>,
+    /// Who is told that a lock is lost.
+    listeners: HashMap<LockId, Listener>,
     flights: HashMap<RequestId, Interrupt>,
     last_call: u64,
     last_lock: u64,
@@ -165,6 +171,7 @@ impl Runtime {
                 core: Core::new(config),
                 slots: HashMap::new(),
                 shown: HashMap::new(),
+                listeners: HashMap::new(),
                 flights: HashMap::new(),
                 last_call: 0,
                 last_lock: 0,
@@ -176,6 +183,7 @@ impl Runtime {
             timer: Timer::default(),
             workers: Workers::default(),
             wires: Wires::new(endpoint),
+            callbacks: Callbacks::default(),
         })
     }
 
@@ -191,7 +199,12 @@ impl Runtime {
 
     /// The lock's handle is gone, and the core never heard of it.
     pub(crate) fn drop_lock(&self, id: LockId) {
-        lock(&self.state).shown.remove(&id);
+        let mut state = lock(&self.state);
+        state.shown.remove(&id);
+        // Dropped outside: dropping what a listener owns is the host's code.
+        let listener = state.listeners.remove(&id);
+        drop(state);
+        drop(listener);
     }
 
     /// Asks the core for something, and waits for the outcome.
@@ -290,6 +303,7 @@ impl Runtime {
         let mut jobs = Vec::new();
         let mut ended = Vec::new();
         let mut lines = Vec::new();
+        let mut silenced = Vec::new();
         for action in actions {
             match action {
                 Action::Send {
@@ -321,9 +335,14 @@ impl Runtime {
                         *lock(&shown.0) = view;
                     }
                 }
-                Action::Lost { .. } => {}
+                Action::Lost { lock: id, why } => {
+                    if let Some(listener) = state.listeners.remove(&id) {
+                        listener.tell(why);
+                    }
+                }
                 Action::Forget(id) => {
                     state.shown.remove(&id);
+                    silenced.extend(state.listeners.remove(&id));
                 }
                 Action::Log { level, line } => lines.push((level, line)),
             }
@@ -336,6 +355,7 @@ impl Runtime {
         for interrupt in ended {
             interrupt.end();
         }
+        drop(silenced);
         for (level, line) in lines {
             log::write(level, &line);
         }

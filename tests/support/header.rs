@@ -19,9 +19,10 @@ impl Param {
 }
 
 /// The types of the header that are pointers to functions of the host.
-pub(crate) const CALLBACKS: [&str; 3] = [
-    "consul_lock_value_generator",
+pub(crate) const CALLBACKS: [&str; 4] = [
+    "consul_lock_lost_callback",
     "consul_lock_user_data_free",
+    "consul_lock_value_generator",
     "consul_lock_log_callback",
 ];
 
