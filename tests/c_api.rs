@@ -78,6 +78,7 @@ fn the_c_programs() {
         "refusals",
         "abandon",
         "value",
+        "lost",
         "cancelled_thread",
         "fork",
         "host",
@@ -95,7 +96,7 @@ fn the_c_programs() {
 fn the_c_programs_under_sanitizers() {
     let flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     let mut programs = Vec::new();
-    for name in ["contract", "refusals", "value", "host"] {
+    for name in ["contract", "refusals", "value", "lost", "host"] {
         let program = built(name, "sanitized", &flags);
         let symbols = Command::new("nm")
             .arg(&program)
@@ -123,6 +124,7 @@ fn a_handful_under_valgrind() {
         names.extend([
             "contract",
             "abandon",
+            "lost",
             "cancelled_thread",
             "host",
             "fork",
