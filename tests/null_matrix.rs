@@ -38,6 +38,24 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
         "consul_lock_release",
         &[("lock", "INVALID_ARGUMENT"), ("error", "NOT_HELD")],
     ),
+    (
+        "consul_lock_acquire_start",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_release_start",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
     ("consul_lock_free", &[("lock", "void")]),
     ("consul_lock_abandon", &[("lock", "void")]),
     ("consul_lock_cancel", &[("lock", "void")]),
@@ -196,6 +214,10 @@ static void lost(consul_lock_lost_reason reason, void *user_data) {
 static void hear(consul_lock_log_level level, const char *line, void *user_data) {
     (void)level; (void)line; (void)user_data;
 }
+static void done(consul_lock_status status, consul_lock_error *error, void *user_data) {
+    (void)status; (void)user_data;
+    consul_lock_error_free(error);
+}
 static void no_free(void *user_data) { (void)user_data; }
 static void told(consul_lock_status status, consul_lock_error *error) {
     if (error != NULL && consul_lock_error_code(error) != status) { printf("other error "); }
@@ -210,7 +232,7 @@ int main(int argc, char **argv) {
     if (a_client == NULL || an_options == NULL || a_lock == NULL) { return 3; }
     consul_lock_release(a_lock, &an_error);
     if (an_error == NULL) { return 4; }
-    (void)buf; (void)told; (void)generate; (void)lost; (void)no_free; (void)hear; (void)found; (void)a_holder;
+    (void)buf; (void)told; (void)generate; (void)no_free; (void)hear; (void)lost; (void)done; (void)found; (void)a_holder;
     switch (argc > 1 ? atoi(argv[1]) : -1) {
 "#;
 
@@ -225,6 +247,7 @@ fn valid(function: &Function, param: &Param) -> &'static str {
         ("consul_lock_holder_info **", _) => "&found",
         ("consul_lock_holder_info *" | "const consul_lock_holder_info *", _) => "a_holder",
         ("consul_lock_value_generator", _) => "generate",
+        ("consul_lock_done", _) => "done",
         ("consul_lock_log_callback", _) => "hear",
         ("consul_lock_lost_callback", _) => "lost",
         ("consul_lock_user_data_free", _) => "no_free",

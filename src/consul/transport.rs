@@ -176,9 +176,12 @@ impl Wire {
             line.by = by;
             line.sent = None;
             line.interrupt = interrupt.clone();
-            if let Some(socket) = &line.socket
-                && !interrupt.attach(socket)
-            {
+            // What was ended while it stood in line opens no connection.
+            let too_late = match &line.socket {
+                Some(socket) => !interrupt.attach(socket),
+                None => interrupt.is_ended(),
+            };
+            if too_late {
                 return Exchange {
                     sent: None,
                     result: Err(not_sent("interrupted")),

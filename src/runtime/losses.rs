@@ -45,6 +45,9 @@ impl Runtime {
             None => None,
         };
         let mut state = lock(&self.state);
+        if listener.is_some() {
+            self.have_timer(&mut state)?;
+        }
         // The core has forgotten a lock that is not shown: nobody will be told.
         let Some(shown) = state.shown.get(&id) else {
             return Ok(());

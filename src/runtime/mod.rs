@@ -13,6 +13,7 @@ mod wires;
 mod workers;
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::core::{
 use crate::error::{Error, Status};
 use crate::fork::Generation;
 use crate::log;
-use callbacks::Callbacks;
+use callbacks::{Callbacks, Seat};
 use losses::Listener;
 use timer::Timer;
 use wires::Wires;
@@ -55,7 +56,9 @@ pub(crate) struct Runtime {
 struct State {
     core: Core,
     /// Who waits for which call.
-    slots: HashMap<CallId, Arc<Slot>>,
+    waiters: HashMap<CallId, Waiter>,
+    /// How many of them are callbacks: nobody of the host's keeps the time for those.
+    called_back: usize,
     shown: HashMap<LockId, Arc<Shown>>,
     /// Who is told that a lock is lost.
     listeners: HashMap<LockId, Listener>,
@@ -67,6 +70,23 @@ struct State {
     idle_watchers: usize,
     /// The core panicked once: what it knows cannot be trusted.
     broken: bool,
+}
+
+/// Who is told the outcome of a call.
+enum Waiter {
+    /// A thread of the host's, which waits.
+    Parked(Arc<Slot>),
+    /// A callback.
+    Callback(Seat, Box<dyn FnOnce(Outcome) + Send>),
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Waiter::Parked(_) => "Parked",
+            Waiter::Callback(..) => "Callback",
+        })
+    }
 }
 
 /// Where a caller waits for its outcome.
@@ -154,8 +174,31 @@ impl State {
     /// The core panicked: whoever waits is told, and it is not asked again.
     fn break_down(&mut self) {
         self.broken = true;
-        for (_, slot) in self.slots.drain() {
-            slot.tell(Err(defect()));
+        let calls: Vec<CallId> = self.waiters.keys().copied().collect();
+        for call in calls {
+            self.tell(call, Err(defect()));
+        }
+    }
+
+    fn add(&mut self, waiter: Waiter) -> Result<CallId, Error> {
+        if self.broken {
+            return Err(defect());
+        }
+        self.last_call += 1;
+        let call = CallId(self.last_call);
+        self.called_back += usize::from(matches!(waiter, Waiter::Callback(..)));
+        self.waiters.insert(call, waiter);
+        Ok(call)
+    }
+
+    fn tell(&mut self, call: CallId, outcome: Outcome) {
+        match self.waiters.remove(&call) {
+            Some(Waiter::Parked(slot)) => slot.tell(outcome),
+            Some(Waiter::Callback(seat, done)) => {
+                self.called_back -= 1;
+                seat.run(move || done(outcome));
+            }
+            None => {}
         }
     }
 }
@@ -169,7 +212,8 @@ impl Runtime {
             scope,
             state: Mutex::new(State {
                 core: Core::new(config),
-                slots: HashMap::new(),
+                waiters: HashMap::new(),
+                called_back: 0,
                 shown: HashMap::new(),
                 listeners: HashMap::new(),
                 flights: HashMap::new(),
@@ -216,6 +260,30 @@ impl Runtime {
         })
     }
 
+    /// Asks the core for something, and has `done` called with the outcome, exactly once, by the
+    /// thread for callbacks. On failure nothing was begun, and `done` is not called.
+    pub(crate) fn start(
+        &self,
+        id: LockId,
+        what: Call,
+        done: impl FnOnce(Outcome) + Send + 'static,
+    ) -> Result<(), Error> {
+        let seat = self.callbacks.seat()?;
+        let call = {
+            let mut state = lock(&self.state);
+            self.have_timer(&mut state)?;
+            state.add(Waiter::Callback(seat, Box::new(done)))?
+        };
+        let event = Event::Call {
+            lock: id,
+            call,
+            what,
+        };
+        let jobs = self.step(event, None);
+        self.hand_over(jobs);
+        Ok(())
+    }
+
     /// Who holds a key.
     pub(crate) fn who(&self, key: Key) -> Outcome {
         self.wait_for(None, |call| Event::Who { call, key })
@@ -250,16 +318,7 @@ impl Runtime {
 
     fn wait_for(&self, id: Option<LockId>, event: impl FnOnce(CallId) -> Event) -> Outcome {
         let slot = Arc::new(Slot::default());
-        let call = {
-            let mut state = lock(&self.state);
-            if state.broken {
-                return Err(defect());
-            }
-            state.last_call += 1;
-            let call = CallId(state.last_call);
-            state.slots.insert(call, slot.clone());
-            call
-        };
+        let call = lock(&self.state).add(Waiter::Parked(slot.clone()))?;
         let mut jobs = self.step(event(call), None);
         while !jobs.is_empty() {
             // A request of ours may take its time: the others' must not wait for it.
@@ -325,11 +384,7 @@ impl Runtime {
                     });
                 }
                 Action::Abort(id) => ended.extend(state.flights.get(&id).cloned()),
-                Action::Tell { call, outcome } => {
-                    if let Some(slot) = state.slots.remove(&call) {
-                        slot.tell(outcome);
-                    }
-                }
+                Action::Tell { call, outcome } => state.tell(call, outcome),
                 Action::Publish { lock: id, view } => {
                     if let Some(shown) = state.shown.get(&id) {
                         *lock(&shown.0) = view;
