@@ -32,6 +32,8 @@ pub struct Lock {
     ttl: Duration,
     patience: Patience,
     upkeep: Upkeep,
+    fair: bool,
+    grace: Duration,
     value: Option<Value>,
     generator: Option<ValueGenerator>,
 }
@@ -82,6 +84,8 @@ impl Lock {
             ttl: Duration::from_secs(seconds),
             patience,
             upkeep,
+            fair: settings.fair.unwrap_or(true),
+            grace: Duration::from_millis(settings.queue_grace_ms.unwrap_or(300)),
             value: settings.value.map(|value| Value(value.into())),
             generator: defaults.value_generator,
         })
@@ -119,6 +123,8 @@ impl Lock {
             value,
             ttl: self.ttl,
             patience: self.patience,
+            fair: self.fair,
+            grace: self.grace,
             upkeep: self.upkeep,
         })
     }

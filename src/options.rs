@@ -27,8 +27,8 @@ pub enum Kind {
         /// The largest.
         max: i64,
     },
-    /// Yes or no. As text: a word of Go's ParseBool, as in Consul's own settings; as a number: 1 or
-    /// 0.
+    /// Yes or no, in one of the words that Go's `strconv.ParseBool` knows: 1, t, T, TRUE, true, True,
+    /// 0, f, F, FALSE, false, False. As a number: 1 or 0.
     Bool,
     /// UTF-8 text without control characters, at most 4096 bytes.
     Text {
@@ -60,7 +60,9 @@ impl Kind {
     pub fn range(self) -> String {
         match self {
             Kind::Int { min, max } => format!("a whole number from {min} to {max}"),
-            Kind::Bool => "true or false (or 1, 0, t, f)".to_owned(),
+            Kind::Bool => {
+                "true or false (or 1, t, T, TRUE, True, 0, f, F, FALSE, False)".to_owned()
+            }
             Kind::Text { may_be_empty } => {
                 let least = if may_be_empty { "at most" } else { "1 to" };
                 format!("{least} {MAX_TEXT} bytes of text without control characters")
@@ -164,6 +166,32 @@ pub const TABLE: &[Spec] = &[
         secret: false,
         doc: "With `auto_renew`: how long after the acquire the lock is renewed, in seconds; then \
               it ends within `lock_timeout_seconds`, unless it is renewed by a call. 0: no limit.",
+    },
+    Spec {
+        name: "fair",
+        places: &[Place::Lock],
+        kind: Kind::Bool,
+        default: "true",
+        env: None,
+        secret: false,
+        doc: "Whether a waiting acquire stands in line with the other processes, first come first \
+              served, for 3 Raft writes and a time that does not grow with the waiters. false: all \
+              who wait try when the lock is given back, and luck decides; for two or three \
+              contenders that must never wait `queue_grace_ms` for one that died.",
+    },
+    Spec {
+        name: "queue_grace_ms",
+        places: &[Place::Lock],
+        kind: Kind::Int {
+            min: 10,
+            max: 60_000,
+        },
+        default: "300",
+        env: None,
+        secret: false,
+        doc: "How long whoever is first in line may leave the lock free before the next one passes \
+              it, in milliseconds; 20 round trips to Consul if that is more. Whoever is passed \
+              loses its place, and nothing else.",
     },
     Spec {
         name: "lock_key_pattern",
@@ -307,6 +335,10 @@ pub struct LockSettings {
     pub acquire_timeout_ms: Option<i64>,
     /// `lock_timeout_seconds`.
     pub lock_timeout_seconds: Option<u64>,
+    /// `fair`.
+    pub fair: Option<bool>,
+    /// `queue_grace_ms`.
+    pub queue_grace_ms: Option<u64>,
     /// `value`.
     pub value: Option<Vec<u8>>,
     /// `auto_renew`.
@@ -322,6 +354,8 @@ impl fmt::Debug for LockSettings {
         f.debug_struct("LockSettings")
             .field("acquire_timeout_ms", &self.acquire_timeout_ms)
             .field("lock_timeout_seconds", &self.lock_timeout_seconds)
+            .field("fair", &self.fair)
+            .field("queue_grace_ms", &self.queue_grace_ms)
             .field("value", &self.value.as_ref().map(|_| Hidden))
             .field("auto_renew", &self.auto_renew)
             .field("max_lifetime_seconds", &self.max_lifetime_seconds)
@@ -435,6 +469,8 @@ impl Options {
         Ok(LockSettings {
             acquire_timeout_ms: self.int("acquire_timeout_ms"),
             lock_timeout_seconds: self.unsigned("lock_timeout_seconds"),
+            fair: self.bool("fair"),
+            queue_grace_ms: self.unsigned("queue_grace_ms"),
             value: self.bytes("value"),
             auto_renew: self.bool("auto_renew"),
             max_lifetime_seconds: self.unsigned("max_lifetime_seconds"),
@@ -568,8 +604,8 @@ fn parse(spec: &Spec, value: &str) -> Result<Parsed, Error> {
             }
         }
         Kind::Bool => match value {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Parsed::Bool(true)),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Parsed::Bool(false)),
+            "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(Parsed::Bool(true)),
+            "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(Parsed::Bool(false)),
             _ => Err(wrong()),
         },
         Kind::Text { may_be_empty } if plain(value) && (may_be_empty || !value.is_empty()) => {

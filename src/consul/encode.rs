@@ -131,6 +131,15 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
                 None,
             )
         }
+        Request::WatchNames {
+            folder,
+            index,
+            wait,
+        } => {
+            let (path, wait) = (kv_path(folder), wait.as_millis().max(1));
+            let target = format!("{path}?keys=&index={index}&wait={wait}ms");
+            (Method::Get, target, None)
+        }
     };
     if let Some(datacenter) = &scope.datacenter {
         target.push_str(if target.contains('?') { "&dc=" } else { "?dc=" });

@@ -50,6 +50,7 @@ pub(crate) fn verdict(
     match (reply.status, request) {
         (200, _) => success(request, &reply),
         (404, Request::Read { .. } | Request::Watch { .. }) => row(request, &reply, None),
+        (404, Request::WatchNames { .. }) => names(request, &reply, Vec::new()),
         // A proxy's "404 page not found" says nothing about the session.
         (404, Request::RenewSession { .. }) if text(&reply).starts_with("Session id") => Err(
             Fault::SessionGone(said(request, &reply, Status::Unavailable)),
@@ -177,6 +178,16 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
             let key_row = json.get(0).and_then(key_row).ok_or_else(unexpected)?;
             row(request, reply, Some(key_row))
         }
+        Request::WatchNames { .. } => {
+            let json = json()?;
+            let list = json.as_array().ok_or_else(unexpected)?;
+            let list = list.iter().map(|name| Some(name.as_str()?.to_owned()));
+            names(
+                request,
+                reply,
+                list.collect::<Option<_>>().ok_or_else(unexpected)?,
+            )
+        }
     }
 }
 
@@ -216,6 +227,13 @@ fn row(request: &Request, reply: &HttpReply, row: Option<KeyRow>) -> Result<Answ
     match reply.index {
         Some(index) => Ok(Answer::Row { row, index }),
         // A 404 without an index is not from the KV store: a proxy, or another server.
+        None => Err(Fault::Final(unexpected(request, reply))),
+    }
+}
+
+fn names(request: &Request, reply: &HttpReply, names: Vec<String>) -> Result<Answer, Fault> {
+    match reply.index {
+        Some(index) => Ok(Answer::Names { names, index }),
         None => Err(Fault::Final(unexpected(request, reply))),
     }
 }
@@ -378,6 +396,7 @@ fn reads(request: &Request) -> bool {
             | Request::DescribeSession { .. }
             | Request::Read { .. }
             | Request::Watch { .. }
+            | Request::WatchNames { .. }
             | Request::Survey { .. }
             | Request::ReadLine { .. }
     )
@@ -440,7 +459,7 @@ fn name(request: &Request) -> &'static str {
         | Request::Take { .. }
         | Request::Clear { .. }
         | Request::Write { .. } => "PUT /v1/txn",
-        Request::Read { .. } | Request::Watch { .. } => "GET /v1/kv",
+        Request::Read { .. } | Request::Watch { .. } | Request::WatchNames { .. } => "GET /v1/kv",
     }
 }
 
@@ -470,8 +489,10 @@ fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
         Request::FindSession { .. } | Request::DescribeSession { .. } => {
             "session_prefix \"\" { policy = \"read\" }"
         }
+        // Consul asks for write even where a transaction only checks that a key is not there.
         Request::Lock { .. }
         | Request::Unlock { .. }
+        | Request::Survey { .. }
         | Request::Join { .. }
         | Request::Take { .. }
         | Request::Clear { .. } => "key_prefix \"…\" { policy = \"write\" } for the lock's key",
@@ -479,10 +500,12 @@ fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
             "key_prefix \"…\" { policy = \"write\" } for the key to write, and \
              { policy = \"read\" } for the lock's key"
         }
-        Request::Read { .. }
-        | Request::Watch { .. }
-        | Request::Survey { .. }
-        | Request::ReadLine { .. } => "key_prefix \"…\" { policy = \"read\" } for the lock's key",
+        Request::WatchNames { .. } => {
+            "key_prefix \"…\" { policy = \"list\" } for the folder of the lock's key"
+        }
+        Request::Read { .. } | Request::Watch { .. } | Request::ReadLine { .. } => {
+            "key_prefix \"…\" { policy = \"read\" } for the lock's key"
+        }
     };
     let mut error = told(request, reply, Status::Denied, text);
     error

@@ -1,13 +1,15 @@
 //! What the machines of one core share while a step runs: the instant, the requests on their way,
 //! the alarms, the warm sessions and the list of actions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::line::Lines;
 use super::log::Said;
 use super::messages::{Key, Request, SessionId};
 use super::pool::{JobId, Pool};
+use super::watch::Watches;
 use super::{Action, CallId, Config, Lane, LockId, Outcome, RequestId};
 use crate::clock::{Now, Time};
 use crate::error::{Error, Status};
@@ -23,6 +25,8 @@ pub(super) enum Owner {
     Job(JobId),
     /// The renewal of a warm session.
     Warm,
+    /// A blocking query.
+    Watch,
     /// A question who holds a key.
     Inquiry(CallId),
 }
@@ -33,6 +37,7 @@ pub(super) enum Alarm {
     Lock(LockId),
     Job(JobId),
     Warm,
+    Watches,
     Inquiry(CallId),
 }
 
@@ -86,9 +91,12 @@ pub(super) struct Shared {
     pub(super) owners: HashMap<RequestId, Owner>,
     /// Sessions that locks of this core hold a key with, for "it is this very process".
     pub(super) holding: BTreeSet<SessionId>,
-    /// Keys given back a moment ago, which are worth an attempt without looking first.
-    given_back: BTreeMap<Key, Time>,
     pub(super) said: Said,
+    pub(super) lines: Lines,
+    pub(super) watches: Watches,
+    /// How long the last answers took, and how many there were.
+    round_trips: [Duration; RECENT],
+    answers: usize,
     requests: u64,
     names: u64,
     random: u64,
@@ -96,11 +104,8 @@ pub(super) struct Shared {
     pub(super) sabotage: Option<super::sabotage::Sabotage>,
 }
 
-/// How long after a release the same key is tried without looking first.
-const OPTIMISM: Duration = Duration::from_secs(1);
-
-/// More keys than this are not remembered: they are looked at first.
-const REMEMBERED_KEYS: usize = 64;
+/// So many answers tell how long Consul takes.
+const RECENT: usize = 8;
 
 impl Shared {
     pub(super) fn new(config: Config) -> Shared {
@@ -111,8 +116,11 @@ impl Shared {
             alarms: Alarms::default(),
             owners: HashMap::new(),
             holding: BTreeSet::new(),
-            given_back: BTreeMap::new(),
             said: Said::default(),
+            lines: Lines::default(),
+            watches: Watches::default(),
+            round_trips: [Duration::ZERO; RECENT],
+            answers: 0,
             requests: 0,
             names: 0,
             #[cfg(test)]
@@ -134,6 +142,22 @@ impl Shared {
     pub(super) fn spread(&mut self, most: Duration) -> Duration {
         let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(self.next_random() % nanos.max(1))
+    }
+
+    /// Takes in how long an answer took.
+    pub(super) fn note_round_trip(&mut self, took: Duration) {
+        let oldest = self.answers % RECENT;
+        self.answers = self.answers.wrapping_add(1);
+        if let Some(recent) = self.round_trips.get_mut(oldest) {
+            *recent = took;
+        }
+    }
+
+    /// How long Consul takes to answer: the fastest of the last few. A process that was stopped
+    /// meanwhile, or an agent that was, says nothing about the way.
+    pub(super) fn round_trip(&self) -> Duration {
+        let seen = self.round_trips.iter().take(self.answers);
+        seen.min().copied().unwrap_or_default()
     }
 
     /// How long to wait before trying again after `faults` failures in a row: 20 ms, doubled each
@@ -203,28 +227,6 @@ impl Context<'_> {
         self.shared.names += 1;
         let Config { identity, seed, .. } = self.shared.config.as_ref();
         format!("{identity}-{seed:x}-{}", self.shared.names).into()
-    }
-
-    /// This process gave the key back: if it wants it again soon, it is likely to be free.
-    pub(super) fn remember_given_back(&mut self, key: &Key) {
-        let now = self.time();
-        let given_back = &mut self.shared.given_back;
-        if given_back.len() >= REMEMBERED_KEYS && !given_back.contains_key(key) {
-            given_back.retain(|_, at| now.since(*at) < OPTIMISM);
-        }
-        if given_back.len() < REMEMBERED_KEYS || given_back.contains_key(key) {
-            given_back.insert(key.clone(), now);
-        }
-    }
-
-    /// The key was given back by this process a moment ago. Answers once: an attempt that is
-    /// refused is not repeated without a look.
-    pub(super) fn was_just_given_back(&mut self, key: &Key) -> bool {
-        let now = self.time();
-        self.shared
-            .given_back
-            .remove(key)
-            .is_some_and(|at| now.since(at) < OPTIMISM)
     }
 
     /// An error about `key`: `could not acquire the lock "K" at ADDRESS: …`.

@@ -7,6 +7,7 @@ use super::held::{Held, Question};
 use super::lease::Session;
 use super::messages::{Answer, Fault, Key};
 use super::release::Releasing;
+use super::watch::News;
 use super::{Action, Call, CallId, Done, LockId, Outcome, Phase, RequestId, Spec, View};
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
@@ -21,6 +22,8 @@ const UNDO_GRACE: Duration = Duration::from_millis(500);
 pub(super) struct Machine {
     pub(super) id: LockId,
     pub(super) key: Key,
+    /// It asks who stands in line.
+    pub(super) fair: bool,
     pub(super) state: State,
     view: View,
     /// What it left in Consul is being removed.
@@ -61,6 +64,7 @@ impl Machine {
         Machine {
             id,
             key: "".into(),
+            fair: false,
             state: State::New { cancelled: false },
             view: View::default(),
             undoing: false,
@@ -126,6 +130,24 @@ impl Machine {
             State::New { .. } | State::Lost { .. } | State::Over => {}
         }
         self.expire(ctx);
+        self.settle(ctx);
+    }
+
+    /// It is the first of its key's waiters here.
+    pub(super) fn your_turn(&mut self, ctx: &mut Context<'_>) {
+        if let State::Acquiring(acquire) = &mut self.state {
+            let turn = acquire.your_turn(ctx);
+            self.turned(ctx, turn);
+        }
+        self.settle(ctx);
+    }
+
+    /// What it watches has news.
+    pub(super) fn news(&mut self, ctx: &mut Context<'_>, news: News) {
+        if let State::Acquiring(acquire) = &mut self.state {
+            let turn = acquire.news(ctx, news);
+            self.turned(ctx, turn);
+        }
         self.settle(ctx);
     }
 
@@ -231,6 +253,7 @@ impl Machine {
         match self.state {
             State::New { cancelled: false } => {
                 self.key = spec.key.clone();
+                self.fair = spec.fair;
                 let (acquire, turn) = Acquire::begin(ctx, self.id, call, spec);
                 self.state = State::Acquiring(Box::new(acquire));
                 self.turned(ctx, turn);

@@ -107,6 +107,13 @@ pub enum Request {
         index: u64,
         wait: Duration,
     },
+    /// `GET /v1/kv/FOLDER?keys&index=N&wait=T`: the names in a folder, when one came or went, or
+    /// after `wait`.
+    WatchNames {
+        folder: Key,
+        index: u64,
+        wait: Duration,
+    },
 }
 
 /// What Consul said.
@@ -153,6 +160,8 @@ pub enum Answer {
     /// [`Request::Read`] and [`Request::Watch`]: the row, if the key exists, and the index to
     /// watch from.
     Row { row: Option<KeyRow>, index: u64 },
+    /// [`Request::WatchNames`].
+    Names { names: Vec<String>, index: u64 },
 }
 
 /// The number of a ticket in a key's line. A process keeps its own for a key, and uses it again:

@@ -9,6 +9,7 @@ mod context;
 mod held;
 mod inquiry;
 mod lease;
+mod line;
 mod lock;
 mod log;
 pub mod messages;
@@ -18,6 +19,7 @@ mod release;
 pub(crate) mod sabotage;
 mod upkeep;
 mod value;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,6 +71,10 @@ pub struct Spec {
     pub ttl: Duration,
     /// How long to wait.
     pub patience: Patience,
+    /// Whether to wait in line, or to try with everybody else when the key is free.
+    pub fair: bool,
+    /// How long whoever is first in line may leave the key free before it is passed.
+    pub grace: Duration,
     /// Whether it is renewed while it is held, without anybody asking.
     pub upkeep: Upkeep,
 }
@@ -369,6 +375,11 @@ impl Core {
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
     ) {
+        if let (Some(sent), Ok(_)) = (sent, &answer)
+            && self.shared.owners.get(&request) != Some(&Owner::Watch)
+        {
+            self.shared.note_round_trip(now.time.since(sent));
+        }
         // An aborted request has no owner any more.
         let Some(owner) = self.shared.owners.remove(&request) else {
             return;
@@ -386,6 +397,7 @@ impl Core {
             }
             Owner::Job(job) => ctx.job_replied(job, answer),
             Owner::Warm => ctx.warm_replied(request, sent, &answer),
+            Owner::Watch => ctx.watch_replied(request, answer),
             Owner::Inquiry(call) => {
                 let Some(inquiry) = self.inquiries.get_mut(&call) else {
                     return;
@@ -410,6 +422,17 @@ impl Core {
                     self.with_lock(now, out, lock, |m, ctx| m.undone(ctx, confirmed));
                 }
             }
+            let turns = self.shared.lines.take_turns();
+            let news = self.shared.watches.take_news();
+            if !turns.is_empty() || !news.is_empty() {
+                for lock in turns {
+                    self.with_lock(now, out, lock, |m, ctx| m.your_turn(ctx));
+                }
+                for (lock, news) in news {
+                    self.with_lock(now, out, lock, |m, ctx| m.news(ctx, news));
+                }
+                continue;
+            }
             let Some(alarm) = self.shared.alarms.take_due(now.time) else {
                 return;
             };
@@ -422,6 +445,7 @@ impl Core {
                 Alarm::Lock(lock) => self.with_lock(now, out, lock, |m, ctx| m.alarm(ctx)),
                 Alarm::Job(job) => ctx.run_job(job),
                 Alarm::Warm => ctx.tend_warm(),
+                Alarm::Watches => ctx.tend_watches(),
                 Alarm::Inquiry(call) => {
                     if let Some(inquiry) = self.inquiries.get_mut(&call) {
                         inquiry.alarm(&mut ctx);

@@ -84,10 +84,12 @@ impl Machine {
         };
         releasing.again = None;
         let request = if releasing.keep {
+            // Whoever has not seen a line looks for one: it costs nothing here.
+            let line = self.fair && !ctx.hint(&self.key) && ctx.may_queue(&self.key);
             Request::Unlock {
                 key: self.key.clone(),
                 session: releasing.session.id.clone(),
-                line: false,
+                line,
             }
         } else {
             Request::Read {
@@ -112,7 +114,12 @@ impl Machine {
         }
         releasing.request = None;
         match answer {
-            Ok(Answer::Unlocked { .. }) => self.given_back(ctx),
+            Ok(Answer::Unlocked { line }) => {
+                if !line.is_empty() {
+                    ctx.note_line(&self.key, &line, None);
+                }
+                self.given_back(ctx);
+            }
             Ok(Answer::NotOurs { taken: true }) => self.found_lost(ctx, LostReason::TakenOver),
             Ok(Answer::NotOurs { taken: false }) => self.found_lost(ctx, LostReason::KeyGone),
             Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
@@ -142,7 +149,7 @@ impl Machine {
         let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
             return;
         };
-        ctx.remember_given_back(&self.key);
+        ctx.note_given_back(&self.key);
         ctx.note_use();
         ctx.keep_warm(releasing.session);
         ctx.tell(releasing.call, Ok(Done::Ok));
@@ -171,7 +178,7 @@ impl Machine {
                 (Err(error.clone()), Err(error))
             }
             None => {
-                ctx.remember_given_back(&self.key);
+                ctx.note_given_back(&self.key);
                 (Ok(Done::Ok), Err(self.unconfirmed(ctx, lease)))
             }
         };
