@@ -136,8 +136,9 @@ typedef enum {
    */
   CONSUL_LOCK_NOT_HELD = 23,
   /**
-   * Consul did not confirm the release in time. The library goes on until the lease ends; the
-   * session's TTL does the rest.
+   * Consul did not confirm a release in time: the library goes on until the lease ends; the
+   * session's TTL does the rest. Or it did not confirm a guarded write, which may have been
+   * applied, and may still be while the lock is held.
    */
   CONSUL_LOCK_UNCONFIRMED = 24,
   /**
@@ -165,6 +166,29 @@ typedef enum {
    */
   CONSUL_LOCK_NO_RESOURCES = 92,
 } consul_lock_status;
+
+/**
+ * How a lock was lost. The numbers are part of the ABI, as those of the statuses.
+ */
+typedef enum {
+  /**
+   * Its life ended before it was released or renewed.
+   */
+  CONSUL_LOCK_LOST_REASON_EXPIRED = 1,
+  /**
+   * Consul ended its session: an operator did it, or the stop of the agent that it was made
+   * through.
+   */
+  CONSUL_LOCK_LOST_REASON_SESSION_GONE = 2,
+  /**
+   * Its key is gone: deleted, or removed with its session.
+   */
+  CONSUL_LOCK_LOST_REASON_KEY_GONE = 3,
+  /**
+   * Another session holds its key.
+   */
+  CONSUL_LOCK_LOST_REASON_TAKEN_OVER = 4,
+} consul_lock_lost_reason;
 
 /**
  * How important a line of the log is. The numbers are part of the ABI.
@@ -245,6 +269,21 @@ typedef void (*consul_lock_done)(consul_lock_status status,
                                  void *user_data);
 
 /**
+ * Told that a lock is lost, and how.
+ *
+ * It is called by a thread of the library that does nothing else, one call after the other: one that
+ * does not return delays other callbacks of the same client, and nothing else. It may call any
+ * function of the library, also consul_lock_free() on this lock. It must return: no longjmp and no C++
+ * exception may leave it.
+ */
+typedef void (*consul_lock_lost_callback)(consul_lock_lost_reason reason, void *user_data);
+
+/**
+ * Frees a user_data. Called exactly once, after the last use of it, by any thread.
+ */
+typedef void (*consul_lock_user_data_free)(void *user_data);
+
+/**
  * Makes the value that a lock stores under its key: calls consul_lock_value_set() once and returns
  * 0. Anything but 0 means that it has no value: the acquire then answers
  * CONSUL_LOCK_VALUE_FAILED, and the lock can be used again.
@@ -254,11 +293,6 @@ typedef void (*consul_lock_done)(consul_lock_status status,
  * must return: no longjmp and no C++ exception may leave it.
  */
 typedef int (*consul_lock_value_generator)(consul_lock_value *value, void *user_data);
-
-/**
- * Frees a user_data. Called exactly once, after the last use of it, by any thread.
- */
-typedef void (*consul_lock_user_data_free)(void *user_data);
 
 /**
  * Told a line of the log: UTF-8, without a line break, valid only during the call. Never contains a
@@ -436,6 +470,71 @@ consul_lock_status consul_lock_renew(consul_lock *lock, consul_lock_error **erro
 consul_lock_status consul_lock_check(const consul_lock *lock, consul_lock_error **error);
 
 /**
+ * Writes a key of Consul's KV store, in one transaction with a check that this lock is held: who lost
+ * it, known or not, cannot write. For a result that must not be overwritten by a holder of the past;
+ * it needs no fencing token. Any thread; blocks for one request, which is repeated when its answer is
+ * lost.
+ *
+ * @param lock  The lock.
+ * @param key   The key to write: UTF-8, 1 to 65,536 bytes, as it stands in the KV store (not put
+ *              into "lock_key_pattern"). Refused are what consul_lock_new() refuses, and this lock's
+ *              own key.
+ * @param value What to store: any bytes. Copied. NULL only if len is 0.
+ * @param len   How many bytes: at most CONSUL_LOCK_MAX_VALUE, a little less with very long keys.
+ * @param error NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: it was written while the lock was held;
+ *         CONSUL_LOCK_LOST: the lock is not ours any more, and nothing was written;
+ *         CONSUL_LOCK_UNCONFIRMED: Consul's answer was lost; it may have been written, or may be
+ *         later, as long as the lock is in Consul. While the lock is held, the same call may be made
+ *         again;
+ *         CONSUL_LOCK_NOT_HELD; CONSUL_LOCK_UNAVAILABLE, CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED:
+ *         nothing was written; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or
+ *         value that is refused.
+ */
+consul_lock_status consul_lock_put_if_held(consul_lock *lock,
+                                           const char *key,
+                                           const void *value,
+                                           size_t len,
+                                           consul_lock_error **error);
+
+/**
+ * Deletes a key of Consul's KV store in the same way. A key that does not exist is fine.
+ *
+ * @param lock  The lock.
+ * @param key   As for consul_lock_put_if_held().
+ * @param error NULL, or receives NULL or a new error, which the caller frees.
+ * @return As consul_lock_put_if_held().
+ */
+consul_lock_status consul_lock_delete_if_held(consul_lock *lock,
+                                              const char *key,
+                                              consul_lock_error **error);
+
+/**
+ * Sets who is told when this lock is lost: once, and at the end of the lock's life at the latest,
+ * also when no Consul can be reached. The library notices what it asks about: the end of the life by
+ * the clock; the end of the session when it is renewed; and what a call such as consul_lock_check(),
+ * consul_lock_put_if_held() or consul_lock_release() answers with CONSUL_LOCK_LOST. A lock that is
+ * lost already is told at once (by the same thread, perhaps after this call has returned). One that
+ * was given back, abandoned or freed is not. Any thread; never blocks.
+ *
+ * @param lock           The lock, acquired or not.
+ * @param callback       The function; takes the place of the one before. NULL: nobody is told.
+ * @param user_data      Given to the function.
+ * @param user_data_free Called exactly once with user_data, after its last use, by any thread: after
+ *                       the call of the function, or when another one has taken its place, or when
+ *                       the lock is freed or abandoned; in this very call if it fails or callback is
+ *                       NULL. NULL: nothing is called.
+ * @param error          NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and nothing was
+ *         changed; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
+ */
+consul_lock_status consul_lock_set_lost_callback(consul_lock *lock,
+                                                 consul_lock_lost_callback callback,
+                                                 void *user_data,
+                                                 consul_lock_user_data_free user_data_free,
+                                                 consul_lock_error **error);
+
+/**
  * Whether the lock is held, as far as this process can know by its own clock: true from a
  * successful acquire until the release, the end of its life, or a loss that was noticed. Asks
  * nobody. Any thread; never blocks.
@@ -498,7 +597,8 @@ CONSUL_LOCK_MUST_USE consul_lock_options *consul_lock_options_new(void);
  *
  * @param options The options.
  * @param name    The name of the option, such as "acquire_timeout_ms".
- * @param value   Its value: UTF-8. Numbers are decimal digits with an optional minus. Copied.
+ * @param value   Its value: UTF-8. Numbers are decimal digits with an optional minus; yes and
+ *                no are "true" and "false". Copied.
  * @param error   NULL, or receives NULL or a new error, which the caller frees.
  * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_OPTION: there is no such option, it cannot be set
  *         here, or the value is out of its range; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or not
@@ -510,7 +610,7 @@ consul_lock_status consul_lock_options_set(consul_lock_options *options,
                                            consul_lock_error **error);
 
 /**
- * Sets an option that is a number. Any thread.
+ * Sets an option that is a number, or yes (1) or no (0). Any thread.
  *
  * @param options The options.
  * @param name    The name of the option, such as "acquire_timeout_ms".

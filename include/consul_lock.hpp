@@ -168,6 +168,14 @@ class options {
     options &lock_timeout(std::chrono::seconds life) {
         return set("lock_timeout_seconds", static_cast<std::int64_t>(life.count()));
     }
+    /* Renewed by the library while it is held, so that it lives as long as the work takes. */
+    options &auto_renew(bool yes = true) {
+        return set("auto_renew", static_cast<std::int64_t>(yes));
+    }
+    /* With auto_renew: for how long. Zero: for ever. */
+    options &max_lifetime(std::chrono::seconds longest) {
+        return set("max_lifetime_seconds", static_cast<std::int64_t>(longest.count()));
+    }
     options &value(std::string_view bytes) {
         consul_lock_options_set_bytes(options_.get(), "value", bytes.data(), bytes.size(), nullptr);
         return *this;
@@ -265,6 +273,49 @@ class lock {
         return status;
     }
 
+    /* Writes, or deletes, a key of the KV store, if and only if the lock is held: see
+     * consul_lock_put_if_held(). */
+    consul_lock_status put_if_held(const std::string &key, std::string_view value,
+                                   failure &why) noexcept {
+        if (refuses(key, why)) {
+            return why.code();
+        }
+        consul_lock_error *told = nullptr;
+        consul_lock_status status =
+            consul_lock_put_if_held(lock_.get(), key.c_str(), value.data(), value.size(), &told);
+        why.take(told);
+        return status;
+    }
+    consul_lock_status delete_if_held(const std::string &key, failure &why) noexcept {
+        if (refuses(key, why)) {
+            return why.code();
+        }
+        consul_lock_error *told = nullptr;
+        consul_lock_status status = consul_lock_delete_if_held(lock_.get(), key.c_str(), &told);
+        why.take(told);
+        return status;
+    }
+    /*
+     * Has anything that can be called with a consul_lock_lost_reason called when the lock is lost,
+     * once, by a thread of the library; an empty function: nobody. It takes the place of the one
+     * before. An exception that leaves it ends the program.
+     */
+    consul_lock_status on_lost(std::function<void(consul_lock_lost_reason)> callback,
+                               failure &why) {
+        using function = std::function<void(consul_lock_lost_reason)>;
+        auto call = [](consul_lock_lost_reason reason, void *data) noexcept {
+            (*static_cast<function *>(data))(reason);
+        };
+        auto free = [](void *data) noexcept { delete static_cast<function *>(data); };
+        consul_lock_error *told = nullptr;
+        consul_lock_status status =
+            callback ? consul_lock_set_lost_callback(lock_.get(), call,
+                                                     new function(std::move(callback)), free, &told)
+                     : consul_lock_set_lost_callback(lock_.get(), nullptr, nullptr, nullptr, &told);
+        why.take(told);
+        return status;
+    }
+
 #if CONSUL_LOCKS_EXCEPTIONS
     explicit lock(const std::string &key, const options &from = options()) {
         failure why;
@@ -305,6 +356,21 @@ class lock {
         check(why);
         detail::raise(why);
     }
+    void put_if_held(const std::string &key, std::string_view value) {
+        failure why;
+        put_if_held(key, value, why);
+        detail::raise(why);
+    }
+    void delete_if_held(const std::string &key) {
+        failure why;
+        delete_if_held(key, why);
+        detail::raise(why);
+    }
+    void on_lost(std::function<void(consul_lock_lost_reason)> callback) {
+        failure why;
+        on_lost(std::move(callback), why);
+        detail::raise(why);
+    }
 #endif
 
     /* Gives up the object but not the lock: it stays in Consul until its TTL. */
@@ -328,6 +394,12 @@ class lock {
         consul_lock_status status = function(lock_.get(), &told);
         why.take(told);
         return status;
+    }
+    static bool refuses(const std::string &key, failure &why) noexcept {
+        if (detail::has_nul(key)) {
+            why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "key contains a NUL");
+        }
+        return detail::has_nul(key);
     }
     detail::owned<consul_lock> lock_;
 };

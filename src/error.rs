@@ -31,8 +31,9 @@ pub enum Status {
     Lost = 22,
     /// The lock is not held: never acquired, given back, or used up.
     NotHeld = 23,
-    /// Consul did not confirm the release in time. The library goes on until the lease ends; the
-    /// session's TTL does the rest.
+    /// Consul did not confirm a release in time: the library goes on until the lease ends; the
+    /// session's TTL does the rest. Or it did not confirm a guarded write, which may have been
+    /// applied, and may still be while the lock is held.
     Unconfirmed = 24,
     /// Consul gave no usable answer in time.
     Unavailable = 40,
@@ -100,6 +101,35 @@ impl Status {
             Status::Internal => c"INTERNAL",
             Status::Forked => c"FORKED",
             Status::NoResources => c"NO_RESOURCES",
+        }
+    }
+}
+
+/// How a lock was lost. The numbers are part of the ABI, as those of the statuses.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LostReason {
+    /// Its life ended before it was released or renewed.
+    Expired = 1,
+    /// Consul ended its session: an operator did it, or the stop of the agent that it was made
+    /// through.
+    SessionGone = 2,
+    /// Its key is gone: deleted, or removed with its session.
+    KeyGone = 3,
+    /// Another session holds its key.
+    TakenOver = 4,
+}
+
+impl LostReason {
+    /// The end of the sentence "lost the lock: ...".
+    pub const fn text(self) -> &'static str {
+        match self {
+            LostReason::Expired => "its time ran out before it was released or renewed",
+            LostReason::SessionGone => {
+                "Consul ended its session (expired, or ended by an agent's leave or an operator)"
+            }
+            LostReason::KeyGone => "its key is gone (deleted, or removed with its session)",
+            LostReason::TakenOver => "another session holds its key",
         }
     }
 }

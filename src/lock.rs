@@ -8,10 +8,11 @@ use std::time::Duration;
 use crate::client::leave_parents;
 use crate::clock::Time;
 use crate::core::messages::{Key, Value};
-use crate::core::{Call, LockId, Patience, Phase, Spec, View};
+use crate::core::{Call, LockId, Patience, Phase, Spec, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, Status};
 use crate::options::{LockSettings, MAX_VALUE, Options};
+pub use crate::runtime::losses::LostCallback;
 use crate::runtime::{Runtime, Shown};
 
 /// A lock on one key: single use, held by a Consul session with a TTL.
@@ -30,6 +31,7 @@ pub struct Lock {
     key: Key,
     ttl: Duration,
     patience: Patience,
+    upkeep: Upkeep,
     fair: bool,
     grace: Duration,
     value: Option<Value>,
@@ -67,6 +69,11 @@ impl Lock {
                 Patience::For(Duration::from_millis(ms))
             }),
         };
+        let longest = settings.max_lifetime_seconds.filter(|seconds| *seconds > 0);
+        let upkeep = match settings.auto_renew {
+            Some(true) => Upkeep::For(longest.map(Duration::from_secs)),
+            _ => Upkeep::Off,
+        };
         Ok(Lock {
             runtime: Some(runtime),
             id,
@@ -76,6 +83,7 @@ impl Lock {
             key,
             ttl: Duration::from_secs(seconds),
             patience,
+            upkeep,
             fair: settings.fair.unwrap_or(true),
             grace: Duration::from_millis(settings.queue_grace_ms.unwrap_or(300)),
             value: settings.value.map(|value| Value(value.into())),
@@ -117,6 +125,7 @@ impl Lock {
             patience: self.patience,
             fair: self.fair,
             grace: self.grace,
+            upkeep: self.upkeep,
         })
     }
 
@@ -151,6 +160,49 @@ impl Lock {
     /// Asks Consul whether it is still ours. LOST: it is not.
     pub fn check(&self) -> Result<(), Error> {
         self.call(Call::Check)
+    }
+
+    /// Writes a key of Consul's KV store in one transaction with a check that this lock is still
+    /// ours: who lost it cannot write. `key` is the plain key, not put into the pattern.
+    ///
+    /// LOST: it was not written. UNCONFIRMED: Consul's answer was lost, and it may have been.
+    pub fn put_if_held(&self, key: &str, value: &[u8]) -> Result<(), Error> {
+        let key = self.key_to_write(key, value.len())?;
+        let value = Some(Value(value.into()));
+        self.call(Call::Write { key, value })
+    }
+
+    /// Deletes a key in the same way. OK also if it does not exist.
+    pub fn delete_if_held(&self, key: &str) -> Result<(), Error> {
+        let key = self.key_to_write(key, 0)?;
+        self.call(Call::Write { key, value: None })
+    }
+
+    /// Refuses what would break this lock, and what Consul would refuse or cut off.
+    fn key_to_write(&self, key: &str, value_len: usize) -> Result<Key, Error> {
+        let refused = |why: String| Err(Error::new(Status::InvalidArgument, why));
+        let key = plain_key(key)?;
+        if key == self.key {
+            return refused(format!(
+                "the key \"{key}\" cannot be written: it is the lock"
+            ));
+        }
+        let in_json = |key: &str| key.len() + key.matches(['"', '\\']).count();
+        let size = value_len.div_ceil(3) * 4 + in_json(&key) + in_json(&self.key) + FRAME;
+        if value_len > MAX_VALUE || size > MAX_TRANSACTION {
+            return refused(format!(
+                "value: {value_len} bytes are too many; it takes at most {MAX_VALUE}, less with \
+                 very long keys (Consul takes 512 KiB in a transaction)"
+            ));
+        }
+        Ok(key)
+    }
+
+    /// Has `callback` told, once and by the library's thread for callbacks, when this lock is lost:
+    /// at the end of its lease at the latest, at once if it is lost already, never if it is given
+    /// back or abandoned. Takes the place of the one before; None: nobody is told.
+    pub fn set_lost_callback(&self, callback: Option<LostCallback>) -> Result<(), Error> {
+        self.runtime()?.on_loss(self.id, callback)
     }
 
     /// Local and cheap: held, and the lease has not ended by our own clock.
@@ -273,13 +325,44 @@ impl Drop for Lock {
 /// The longest full key, in bytes. Consul has no limit of its own below that of a request.
 const MAX_KEY: usize = 64 << 10;
 
+/// The longest body of a transaction, in bytes: beyond that Consul closes the connection.
+const MAX_TRANSACTION: usize = 512 << 10;
+
+/// What a transaction with two operations has besides keys and value, at most.
+const FRAME: usize = 256;
+
 /// Puts a key into the pattern, and refuses what Consul would change or refuse: the paths of its
 /// HTTP API are cleaned (`//`, `.` and `..` segments, a leading `/` answer with a redirect), and
 /// newer servers validate keys (control characters, outer spaces). `.fifo` is the place of the line
 /// of waiters below a key.
 pub(crate) fn full_key(pattern: &str, key: &str) -> Result<Key, Error> {
     let full = pattern.replacen("%s", key, 1);
-    let problem = if key.is_empty() {
+    match problem_of(&full, key) {
+        None => Ok(full.into()),
+        Some(problem) => Err(bad_key(&full, "locked", problem)),
+    }
+}
+
+/// A key that stands for itself, by the same rules.
+fn plain_key(key: &str) -> Result<Key, Error> {
+    match problem_of(key, key) {
+        None => Ok(key.into()),
+        Some(problem) => Err(bad_key(key, "written", problem)),
+    }
+}
+
+fn bad_key(key: &str, to_be: &str, problem: &str) -> Error {
+    let shown: String = key
+        .chars()
+        .flat_map(char::escape_default)
+        .take(80)
+        .collect();
+    let message = format!("the key \"{shown}\" cannot be {to_be}: {problem}");
+    Error::new(Status::InvalidArgument, message)
+}
+
+fn problem_of(full: &str, key: &str) -> Option<&'static str> {
+    if key.is_empty() {
         Some("it is empty")
     } else if full.len() > MAX_KEY {
         Some("it is longer than 65536 bytes")
@@ -300,18 +383,6 @@ pub(crate) fn full_key(pattern: &str, key: &str) -> Result<Key, Error> {
         Some("the segment .fifo is reserved")
     } else {
         None
-    };
-    match problem {
-        None => Ok(full.into()),
-        Some(problem) => {
-            let shown: String = full
-                .chars()
-                .flat_map(char::escape_default)
-                .take(80)
-                .collect();
-            let message = format!("the key \"{shown}\" cannot be locked: {problem}");
-            Err(Error::new(Status::InvalidArgument, message))
-        }
     }
 }
 
@@ -369,5 +440,33 @@ mod tests {
             }
         }
         assert!(full_key("/%s", "a").is_err());
+    }
+
+    #[test]
+    fn what_may_be_written_under_a_lock() {
+        let lock = Lock::new("k", None).expect("a lock");
+        for key in [
+            "",
+            "/a",
+            "a//b",
+            "a\n",
+            "locks/ephemeral/k",
+            "locks/ephemeral/k/.fifo/3ff",
+        ] {
+            for refused in [lock.put_if_held(key, b"v"), lock.delete_if_held(key)] {
+                let error = refused.expect_err(key);
+                assert_eq!(error.status, Status::InvalidArgument, "{error}");
+                assert!(error.message.contains("cannot be written"), "{error}");
+            }
+        }
+        // Not taken, so a good one is not sent either.
+        let not_held = |key: &str, len: usize| {
+            let error = lock.put_if_held(key, &vec![0; len]).expect_err("not held");
+            error.status == Status::NotHeld
+        };
+        assert!(not_held("locks/ephemeral/other", 0));
+        assert!(not_held("data", MAX_VALUE) && !not_held("data", MAX_VALUE + 1));
+        let long = "\"".repeat(3_000);
+        assert!(not_held(&long, 380_000) && !not_held(&long, MAX_VALUE));
     }
 }

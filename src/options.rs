@@ -143,6 +143,31 @@ pub const TABLE: &[Spec] = &[
               them who works, and is no place for a secret.",
     },
     Spec {
+        name: "auto_renew",
+        places: &[Place::Lock],
+        kind: Kind::Bool,
+        default: "false",
+        env: None,
+        secret: false,
+        doc: "Whether the library renews the lock while it is held, every third of \
+              `lock_timeout_seconds`, until it is released or lost. For work whose length nobody \
+              knows: a process that hangs then keeps the lock as long as it lives, unless \
+              `max_lifetime_seconds` says otherwise.",
+    },
+    Spec {
+        name: "max_lifetime_seconds",
+        places: &[Place::Lock],
+        kind: Kind::Int {
+            min: 0,
+            max: 31_536_000,
+        },
+        default: "0",
+        env: None,
+        secret: false,
+        doc: "With `auto_renew`: how long after the acquire the lock is renewed, in seconds; then \
+              it ends within `lock_timeout_seconds`, unless it is renewed by a call. 0: no limit.",
+    },
+    Spec {
         name: "fair",
         places: &[Place::Lock],
         kind: Kind::Bool,
@@ -316,6 +341,10 @@ pub struct LockSettings {
     pub queue_grace_ms: Option<u64>,
     /// `value`.
     pub value: Option<Vec<u8>>,
+    /// `auto_renew`.
+    pub auto_renew: Option<bool>,
+    /// `max_lifetime_seconds`; 0: none.
+    pub max_lifetime_seconds: Option<u64>,
     /// The client to use.
     pub client: Option<Client>,
 }
@@ -328,6 +357,8 @@ impl fmt::Debug for LockSettings {
             .field("fair", &self.fair)
             .field("queue_grace_ms", &self.queue_grace_ms)
             .field("value", &self.value.as_ref().map(|_| Hidden))
+            .field("auto_renew", &self.auto_renew)
+            .field("max_lifetime_seconds", &self.max_lifetime_seconds)
             .field("client", &self.client.is_some())
             .finish()
     }
@@ -379,7 +410,7 @@ impl Options {
         self.store(parsed)
     }
 
-    /// Sets an option that is a number.
+    /// Sets an option that is a number, or yes (1) or no (0).
     pub fn set_int(&mut self, name: &str, value: i64) -> Result<(), Error> {
         let parsed = settable(name).and_then(|spec| match spec.kind {
             Kind::Int { min, max } if (min..=max).contains(&value) => {
@@ -441,6 +472,8 @@ impl Options {
             fair: self.bool("fair"),
             queue_grace_ms: self.unsigned("queue_grace_ms"),
             value: self.bytes("value"),
+            auto_renew: self.bool("auto_renew"),
+            max_lifetime_seconds: self.unsigned("max_lifetime_seconds"),
             client: self.client.clone(),
         })
     }
@@ -492,15 +525,15 @@ impl Options {
         }
     }
 
+    fn unsigned(&self, name: &str) -> Option<u64> {
+        self.int(name).and_then(|n| u64::try_from(n).ok())
+    }
+
     fn bool(&self, name: &str) -> Option<bool> {
         match self.get(name) {
             Some(Parsed::Bool(yes)) => Some(*yes),
             _ => None,
         }
-    }
-
-    fn unsigned(&self, name: &str) -> Option<u64> {
-        self.int(name).and_then(|n| u64::try_from(n).ok())
     }
 
     fn text(&self, name: &str) -> Option<String> {
@@ -694,161 +727,4 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(result: Result<(), Error>) -> String {
-        let error = result.expect_err("must be refused");
-        assert_eq!(error.status, Status::InvalidOption);
-        assert!(!error.message.contains('\n'));
-        error.message
-    }
-
-    #[test]
-    fn numbers_are_decimal_digits_with_an_optional_minus() {
-        for (text, number) in [("-1", -1), ("0", 0), ("007", 7), ("86400000", 86_400_000)] {
-            let mut options = Options::new();
-            options.set("acquire_timeout_ms", text).expect(text);
-            let settings = options.lock_settings().expect("settings");
-            assert_eq!(settings.acquire_timeout_ms, Some(number), "{text}");
-        }
-        for text in [
-            "", "-", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "-2", "86400001", "١",
-        ] {
-            let message = refused(Options::new().set("acquire_timeout_ms", text));
-            assert!(message.contains("acquire_timeout_ms"), "{message}");
-            assert!(message.contains(&format!("\"{text}\"")), "{message}");
-            assert!(message.contains("from -1 to 86400000"), "{message}");
-        }
-        let huge = "9".repeat(40);
-        assert!(refused(Options::new().set("acquire_timeout_ms", &huge)).contains(&huge));
-    }
-
-    #[test]
-    fn each_number_of_the_table_takes_its_bounds_and_nothing_beyond() {
-        for spec in TABLE {
-            let Kind::Int { min, max } = spec.kind else {
-                continue;
-            };
-            let mut options = Options::new();
-            options.set_int(spec.name, min).expect(spec.name);
-            options.set_int(spec.name, max).expect(spec.name);
-            for wrong in [min - 1, max + 1, i64::MIN, i64::MAX] {
-                let message = refused(Options::new().set_int(spec.name, wrong));
-                assert!(message.contains(&wrong.to_string()), "{message}");
-            }
-        }
-    }
-
-    #[test]
-    fn each_default_that_is_a_number_is_inside_its_range() {
-        for spec in TABLE {
-            if let Kind::Int { min, max } = spec.kind {
-                let default: i64 = spec.default.parse().expect(spec.name);
-                assert!((min..=max).contains(&default), "{}", spec.name);
-            }
-        }
-    }
-
-    #[test]
-    fn the_first_refusal_is_what_a_maker_answers() {
-        let mut options = Options::new();
-        let first = refused(options.set("acquire_timeout_ms", "soon"));
-        refused(options.set("nonsense", "1"));
-        options
-            .set("acquire_timeout_ms", "5")
-            .expect("a right value");
-        assert_eq!(options.lock_settings().expect_err("refused").message, first);
-        assert_eq!(
-            options.client_settings().expect_err("refused").message,
-            first
-        );
-    }
-
-    #[test]
-    fn an_unknown_name_lists_near_matches() {
-        let message = refused(Options::new().set("aquire_timeout_ms", "1"));
-        assert!(
-            message.contains("did you mean acquire_timeout_ms"),
-            "{message}"
-        );
-        let message = refused(Options::new().set("lock_timeout", "1"));
-        assert!(message.contains("lock_timeout_seconds"), "{message}");
-        let message = refused(Options::new().set("zzzzzzzzzz", "1"));
-        assert!(message.contains("known are"), "{message}");
-    }
-
-    #[test]
-    fn an_option_in_the_wrong_place_says_where_it_belongs() {
-        let mut options = Options::new();
-        options.set("address", "127.0.0.1:8500").expect("address");
-        let message = options.lock_settings().expect_err("refused").message;
-        assert!(
-            message.contains("address") && message.contains("a client"),
-            "{message}"
-        );
-
-        let mut options = Options::new();
-        options
-            .set("lock_timeout_seconds", "10")
-            .expect("lock_timeout_seconds");
-        let message = options.client_settings().expect_err("refused").message;
-        assert!(message.contains("a lock"), "{message}");
-
-        let message = refused(Options::new().set("lock_key_pattern", "a/%s"));
-        assert!(message.contains("consul_lock_defaults_set"), "{message}");
-        for name in ["value", "address", "token"] {
-            let message = refused(parse_default(name, "x").map(|_| ()));
-            assert!(message.contains(name), "{message}");
-        }
-    }
-
-    #[test]
-    fn a_pattern_has_exactly_one_place_for_the_key() {
-        for good in ["%s", "a/%s/b", "100%/%s", "%d/%s", "%%/%s"] {
-            let setting = parse_default("lock_key_pattern", good).expect(good);
-            assert_eq!(setting, DefaultSetting::LockKeyPattern(good.to_owned()));
-        }
-        for bad in ["", "a/b", "%s/%s", "%S", "a\n%s"] {
-            refused(parse_default("lock_key_pattern", bad).map(|_| ()));
-        }
-    }
-
-    #[test]
-    fn secrets_are_never_shown() {
-        let mut options = Options::new();
-        options.set("token", "hush-hush").expect("token");
-        options.set("value", "hush-hush").expect("value");
-        assert!(!format!("{options:?}").contains("hush"));
-        let mut options = Options::new();
-        options.set("token", "hush-hush").expect("token");
-        assert!(!format!("{:?}", options.client_settings()).contains("hush"));
-        let mut options = Options::new();
-        options.set_bytes("value", b"hush-hush").expect("value");
-        assert!(!format!("{:?}", options.lock_settings()).contains("hush"));
-        assert!(!refused(Options::new().set("token", "hush\nhush")).contains("hush"));
-    }
-
-    #[test]
-    fn a_value_has_a_limit() {
-        let mut options = Options::new();
-        options
-            .set_bytes("value", &vec![0; MAX_VALUE])
-            .expect("the longest");
-        let message = refused(options.set_bytes("value", &vec![0; MAX_VALUE + 1]));
-        assert!(
-            message.contains("390001") && message.contains("390000"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn a_setter_of_the_wrong_kind_is_refused() {
-        refused(Options::new().set_int("address", 1));
-        refused(Options::new().set_int("value", 1));
-        refused(Options::new().set_bytes("address", b"x"));
-        refused(Options::new().set("address", ""));
-        refused(Options::new().set("datacenter", &"x".repeat(4097)));
-        Options::new().set("token", "").expect("no token");
-    }
-}
+mod tests;

@@ -79,6 +79,7 @@ fn the_c_programs() {
         "refusals",
         "abandon",
         "value",
+        "lost",
         "cancelled_thread",
         "fork",
         "host",
@@ -110,7 +111,7 @@ fn every_function_is_called_inside_a_callback() {
 fn the_c_programs_under_sanitizers() {
     let flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     let mut programs = Vec::new();
-    for name in ["contract", "refusals", "value", "host", "async"] {
+    for name in ["contract", "refusals", "value", "lost", "host", "async"] {
         let program = built(name, "sanitized", &flags);
         let symbols = Command::new("nm")
             .arg(&program)
@@ -138,6 +139,7 @@ fn a_handful_under_valgrind() {
         names.extend([
             "contract",
             "abandon",
+            "lost",
             "cancelled_thread",
             "host",
             "fork",

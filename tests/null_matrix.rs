@@ -67,6 +67,33 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
         "consul_lock_check",
         &[("lock", "INVALID_ARGUMENT"), ("error", "NOT_HELD")],
     ),
+    (
+        "consul_lock_put_if_held",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("key", "INVALID_ARGUMENT"),
+            ("value", "INVALID_ARGUMENT"),
+            ("error", "NOT_HELD"),
+        ],
+    ),
+    (
+        "consul_lock_delete_if_held",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("key", "INVALID_ARGUMENT"),
+            ("error", "NOT_HELD"),
+        ],
+    ),
+    (
+        "consul_lock_set_lost_callback",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("callback", "OK"),
+            ("user_data", "OK"),
+            ("user_data_free", "OK"),
+            ("error", "OK"),
+        ],
+    ),
     ("consul_lock_is_held", &[("lock", "0")]),
     ("consul_lock_remaining_ms", &[("lock", "0")]),
     ("consul_lock_fencing_token", &[("lock", "0")]),
@@ -186,6 +213,9 @@ static int generate(consul_lock_value *value, void *user_data) {
     (void)user_data;
     return (int)consul_lock_value_set(value, "v", 1);
 }
+static void lost(consul_lock_lost_reason reason, void *user_data) {
+    (void)reason; (void)user_data;
+}
 static void hear(consul_lock_log_level level, const char *line, void *user_data) {
     (void)level; (void)line; (void)user_data;
 }
@@ -207,7 +237,7 @@ int main(int argc, char **argv) {
     if (a_client == NULL || an_options == NULL || a_lock == NULL) { return 3; }
     consul_lock_release(a_lock, &an_error);
     if (an_error == NULL) { return 4; }
-    (void)buf; (void)told; (void)generate; (void)no_free; (void)hear; (void)done; (void)found; (void)a_holder;
+    (void)buf; (void)told; (void)generate; (void)no_free; (void)hear; (void)lost; (void)done; (void)found; (void)a_holder;
     switch (argc > 1 ? atoi(argv[1]) : -1) {
 "#;
 
@@ -224,6 +254,7 @@ fn valid(function: &Function, param: &Param) -> &'static str {
         ("consul_lock_value_generator", _) => "generate",
         ("consul_lock_done", _) => "done",
         ("consul_lock_log_callback", _) => "hear",
+        ("consul_lock_lost_callback", _) => "lost",
         ("consul_lock_user_data_free", _) => "no_free",
         // Only a generator has one: tests/c/value.c calls it there with NULL bytes.
         ("consul_lock_value *", _) => "NULL",

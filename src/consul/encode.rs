@@ -104,6 +104,20 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             }
             txn.put()
         }
+        Request::Write {
+            lock,
+            session,
+            key,
+            value,
+        } => {
+            let mut txn = Txn::default();
+            txn.check_session(lock, session);
+            match value {
+                Some(value) => txn.set(key, value),
+                None => txn.delete(key),
+            }
+            txn.put()
+        }
         Request::Read { key, consistent } => {
             let query = if *consistent { "?consistent=" } else { "" };
             (Method::Get, format!("{}{query}", kv_path(key)), None)
@@ -170,6 +184,14 @@ impl Txn {
         body.push_str(",\"Value\":\"");
         BASE64.encode_string(&value.0, body);
         let _ = write!(body, "\",\"Flags\":{flags},\"Session\":\"{session}\"}}}}");
+    }
+
+    fn set(&mut self, key: &str, value: &Value) {
+        self.0.reserve(160 + key.len() + value.0.len() * 4 / 3);
+        let body = self.operation("set", key);
+        body.push_str(",\"Value\":\"");
+        BASE64.encode_string(&value.0, body);
+        body.push_str("\"}}");
     }
 
     fn check_session(&mut self, key: &str, session: &SessionId) {
@@ -288,6 +310,26 @@ mod tests {
                 },
                 "Put /v1/txn [{\"KV\":{\"Verb\":\"check-session\",\"Key\":\"a b/%?ü\",\"Session\":\
                  \"S-1\"}},{\"KV\":{\"Verb\":\"delete\",\"Key\":\"a b/%?ü\"}}]",
+            ),
+            (
+                Request::Write {
+                    lock: key.clone(),
+                    session: sid(),
+                    key: "data \"1\"".into(),
+                    value: Some(Value(b"hi".to_vec().into())),
+                },
+                "Put /v1/txn [{\"KV\":{\"Verb\":\"check-session\",\"Key\":\"a b/%?ü\",\"Session\":\
+                 \"S-1\"}},{\"KV\":{\"Verb\":\"set\",\"Key\":\"data \\\"1\\\"\",\"Value\":\"aGk=\"}}]",
+            ),
+            (
+                Request::Write {
+                    lock: key.clone(),
+                    session: sid(),
+                    key: "data".into(),
+                    value: None,
+                },
+                "Put /v1/txn [{\"KV\":{\"Verb\":\"check-session\",\"Key\":\"a b/%?ü\",\"Session\":\
+                 \"S-1\"}},{\"KV\":{\"Verb\":\"delete\",\"Key\":\"data\"}}]",
             ),
             (
                 Request::Read {

@@ -153,6 +153,23 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
             locked(own, &slot.ticket_of(key), session).ok_or_else(unexpected)?;
             Ok(Answer::Line(tickets(key, rest)))
         }
+        // set answers with the row that it wrote.
+        Request::Write {
+            lock,
+            session,
+            key,
+            value,
+        } => {
+            let json = json()?;
+            let rows = rows(&json).ok_or_else(unexpected)?;
+            let (own, rest) = rows.split_first().ok_or_else(unexpected)?;
+            locked(own, lock, session).ok_or_else(unexpected)?;
+            let written = |row: &&Json| member(row, "Key") == Some(key);
+            match value {
+                Some(_) if !rest.first().is_some_and(written) => Err(unexpected()),
+                _ => Ok(Answer::Written),
+            }
+        }
         Request::Clear { .. } => rows(&json()?)
             .map(|_| Answer::Cleared)
             .ok_or_else(unexpected),
@@ -280,7 +297,9 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
             Answer::Stale
         }),
         Request::Clear { .. } if all(is_stale) => Ok(Answer::Stale),
-        Request::Unlock { .. } if all(is_not_ours) => Ok(Answer::NotOurs),
+        Request::Unlock { .. } | Request::Write { .. } if all(is_not_ours) => Ok(Answer::NotOurs {
+            taken: any(is_taken),
+        }),
         Request::Survey { .. } if all(exists) => Ok(Answer::Exists),
         _ => Err(Fault::Final(told(request, reply, Status::Rejected, &text))),
     }
@@ -308,6 +327,13 @@ fn is_dead_session(what: &str) -> bool {
 fn is_not_ours(what: &str) -> bool {
     what.starts_with("failed session check for key \"")
         || what.starts_with("failed to check session, key \"") && what.ends_with("\" doesn't exist")
+}
+
+/// Of [`is_not_ours`]: another session holds the key.
+fn is_taken(what: &str) -> bool {
+    let holder = what.rsplit_once("\", current session \"");
+    what.starts_with("failed session check")
+        && holder.is_some_and(|(_, holder)| !holder.starts_with('"'))
 }
 
 fn is_stale(what: &str) -> bool {
@@ -386,6 +412,7 @@ fn is_transaction(request: &Request) -> bool {
             | Request::Join { .. }
             | Request::Take { .. }
             | Request::Clear { .. }
+            | Request::Write { .. }
     )
 }
 
@@ -430,7 +457,8 @@ fn name(request: &Request) -> &'static str {
         | Request::ReadLine { .. }
         | Request::Join { .. }
         | Request::Take { .. }
-        | Request::Clear { .. } => "PUT /v1/txn",
+        | Request::Clear { .. }
+        | Request::Write { .. } => "PUT /v1/txn",
         Request::Read { .. } | Request::Watch { .. } | Request::WatchNames { .. } => "GET /v1/kv",
     }
 }
@@ -468,6 +496,10 @@ fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
         | Request::Join { .. }
         | Request::Take { .. }
         | Request::Clear { .. } => "key_prefix \"…\" { policy = \"write\" } for the lock's key",
+        Request::Write { .. } => {
+            "key_prefix \"…\" { policy = \"write\" } for the key to write, and \
+             { policy = \"read\" } for the lock's key"
+        }
         Request::WatchNames { .. } => {
             "key_prefix \"…\" { policy = \"list\" } for the folder of the lock's key"
         }

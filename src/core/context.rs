@@ -19,6 +19,8 @@ use crate::error::{Error, Status};
 pub(super) enum Owner {
     /// A lock.
     Lock(LockId),
+    /// A lock, which is renewed without a caller who waits for it.
+    Upkeep(LockId),
     /// The undoing of something.
     Job(JobId),
     /// The renewal of a warm session.

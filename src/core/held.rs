@@ -1,59 +1,103 @@
-//! While a lock is held: renewals and checks, and how it is lost.
+//! While a lock is held: what is asked of it, what is written under it, and how it is lost.
 
 use super::context::{Context, Owner};
 use super::lease::Session;
 use super::lock::{Machine, State};
 use super::log::Often;
-use super::messages::{Answer, Fault, Request};
-use super::{CallId, Done, Level, RequestId};
+use super::messages::{Answer, Fault, Key, Request, Value};
+use super::upkeep::Renewals;
+use super::{Action, CallId, Done, Level, LockId, Outcome, RequestId, Upkeep};
 use crate::clock::Time;
-use crate::error::{Error, Status};
+use crate::error::{Error, LostReason, Status};
 
+/// A held lock.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) session: Session,
-    pub(super) asked: Vec<Asked>,
+    asked: Vec<Asked>,
+    pub(super) renewals: Option<Renewals>,
 }
 
-/// A renew or check under way.
+/// Something asked by a call: repeated, the same each time, until Consul answers or its time is up.
 #[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) call: CallId,
-    pub(super) what: Question,
-    pub(super) by: Time,
-    pub(super) faults: u32,
-    pub(super) request: Option<RequestId>,
+struct Asked {
+    call: CallId,
+    what: Question,
+    by: Time,
+    faults: u32,
+    request: Option<RequestId>,
     /// When to ask again, after a failure.
-    pub(super) again: Option<Time>,
+    again: Option<Time>,
+    /// An answer was lost: what was asked may have been done, or may still be.
+    in_doubt: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Question {
     Renew,
     Check,
+    /// None: delete.
+    Write {
+        key: Key,
+        value: Option<Value>,
+    },
 }
 
-/// How a lock was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
-    Expired,
-    SessionGone,
-    KeyGone,
-    TakenOver,
-    /// The check in a release failed, which does not tell the two apart.
-    NotOurs,
-}
-
-impl Why {
-    pub(super) fn text(self) -> &'static str {
+impl Question {
+    /// The beginning of the sentence that says that it failed.
+    fn failed(&self) -> String {
         match self {
-            Why::Expired => "its time ran out before it was released or renewed",
-            Why::SessionGone => {
-                "Consul ended its session (expired, or ended by an agent's leave or an operator)"
+            Question::Renew => "could not renew the lock".to_owned(),
+            Question::Check => "could not check the lock".to_owned(),
+            Question::Write { key, value } => {
+                let verb = if value.is_some() { "write" } else { "delete" };
+                format!("could not {verb} \"{key}\" under the lock")
             }
-            Why::KeyGone => "its key was deleted",
-            Why::TakenOver => "another session holds its key",
-            Why::NotOurs => "its key is gone, or another session holds it",
+        }
+    }
+}
+
+impl Asked {
+    /// It is a write that may have been done, or may still be.
+    fn may_be_written(&self) -> bool {
+        let in_doubt = self.in_doubt || self.request.is_some();
+        in_doubt && matches!(self.what, Question::Write { .. })
+    }
+}
+
+impl Held {
+    pub(super) fn new(ctx: &mut Context<'_>, session: Session, upkeep: Upkeep) -> Held {
+        let renewals = Renewals::begin(ctx, upkeep, session.lease.ttl());
+        Held {
+            session,
+            asked: Vec::new(),
+            renewals,
+        }
+    }
+
+    /// When to call [`Machine::alarm`], at the latest.
+    pub(super) fn wake_at(&self) -> Time {
+        let again = self.asked.iter().filter_map(|asked| asked.again);
+        let renewal = self
+            .renewals
+            .as_ref()
+            .and_then(|r| r.next(&self.session.lease));
+        let end = self.session.lease.end();
+        again.chain(renewal).fold(end, Time::min)
+    }
+
+    /// Consul confirmed a renewal that was about to be sent at `sent`.
+    pub(super) fn renewed(&mut self, ctx: &Context<'_>, sent: Option<Time>) {
+        let now = ctx.time();
+        // Once lost, always lost: an answer after the end revives nothing.
+        if let (Some(sent), false) = (sent, self.session.lease.is_over(now)) {
+            #[cfg(test)]
+            let sent = if ctx.sabotaged(super::sabotage::Sabotage::LeaseFromReply) {
+                now
+            } else {
+                sent
+            };
+            self.session.lease.extend(sent);
         }
     }
 }
@@ -62,34 +106,33 @@ impl Machine {
     /// The lease has ended: the lock is lost, whatever Consul may still say.
     pub(super) fn expire(&mut self, ctx: &mut Context<'_>) {
         if matches!(&self.state, State::Held(held) if held.session.lease.is_over(ctx.time())) {
-            self.lose(ctx, Why::Expired);
+            self.lose(ctx, LostReason::Expired);
         }
     }
 
-    pub(super) fn lose(&mut self, ctx: &mut Context<'_>, why: Why) {
-        let State::Held(held) =
+    /// Whoever asked for something is told, and so is who wanted to know of the loss.
+    pub(super) fn lose(&mut self, ctx: &mut Context<'_>, why: LostReason) {
+        let State::Held(mut held) =
             std::mem::replace(&mut self.state, State::Lost { why, told: false })
         else {
             return;
         };
         let error = self.lost(ctx, why);
-        ctx.log(Level::Error, Often::Always, || error.message.clone());
-        for asked in held.asked {
-            if let Some(request) = asked.request {
-                ctx.abort(request);
-            }
-            ctx.tell(asked.call, Err(error.clone()));
+        ctx.say_lost(self.id, why, &error);
+        for asked in held.asked.drain(..) {
+            self.tell_unanswered(ctx, asked, &error);
         }
+        held.end_renewals(ctx);
         // The others need not wait for twice the TTL. Consul knows nothing of a session that is
         // gone.
-        if why == Why::SessionGone {
+        if why == LostReason::SessionGone {
             ctx.shared.holding.remove(&held.session.id);
         } else {
             self.retire(ctx, held.session);
         }
     }
 
-    pub(super) fn lost(&self, ctx: &Context<'_>, why: Why) -> Error {
+    pub(super) fn lost(&self, ctx: &Context<'_>, why: LostReason) -> Error {
         ctx.error(Status::Lost, "lost the lock", &self.key, why.text())
     }
 
@@ -118,6 +161,7 @@ impl Machine {
                     faults: 0,
                     request: None,
                     again,
+                    in_doubt: false,
                 });
                 self.ask_again(ctx);
             }
@@ -141,13 +185,18 @@ impl Machine {
         for asked in &mut held.asked {
             if asked.again.is_some_and(|at| now >= at) {
                 asked.again = None;
-                let request = match asked.what {
-                    Question::Renew => Request::RenewSession {
-                        session: held.session.id.clone(),
-                    },
+                let session = held.session.id.clone();
+                let request = match &asked.what {
+                    Question::Renew => Request::RenewSession { session },
                     Question::Check => Request::Read {
                         key: self.key.clone(),
                         consistent: true,
+                    },
+                    Question::Write { key, value } => Request::Write {
+                        lock: self.key.clone(),
+                        session,
+                        key: key.clone(),
+                        value: value.clone(),
                     },
                 };
                 let by = asked.by.min(held.session.lease.end());
@@ -156,7 +205,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn asked_replied(
+    pub(super) fn held_replied(
         &mut self,
         ctx: &mut Context<'_>,
         request: RequestId,
@@ -167,39 +216,46 @@ impl Machine {
             return;
         };
         let Some(at) = held.asked.iter().position(|a| a.request == Some(request)) else {
-            return;
+            return self.upkeep_replied(ctx, request, sent, answer);
         };
         let mut asked = held.asked.swap_remove(at);
-        let now = ctx.time();
-        let outcome = match answer {
+        asked.request = None;
+        let outcome: Outcome = match answer {
+            // The transaction itself says that the lock was ours, whatever the time is now.
+            Ok(Answer::Written) => return ctx.tell(asked.call, Ok(Done::Ok)),
             Ok(Answer::Renewed) => {
-                // Once lost, always lost: an answer after the end revives nothing.
-                if let (Some(sent), false) = (sent, held.session.lease.is_over(now)) {
-                    #[cfg(test)]
-                    let sent = if ctx.sabotaged(super::sabotage::Sabotage::LeaseFromReply) {
-                        now
-                    } else {
-                        sent
-                    };
-                    held.session.lease.extend(sent);
-                }
+                held.renewed(ctx, sent);
                 Ok(Done::Ok)
             }
             Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
                 Some(Some(holder)) if holder == held.session.id => Ok(Done::Ok),
-                Some(Some(_)) => return self.lose_in(ctx, asked.call, Why::TakenOver),
-                Some(None) | None => return self.lose_in(ctx, asked.call, Why::KeyGone),
+                Some(Some(_)) => return self.lose_in(ctx, asked, LostReason::TakenOver),
+                Some(None) | None => return self.lose_in(ctx, asked, LostReason::KeyGone),
             },
-            Err(Fault::SessionGone(_)) => return self.lose_in(ctx, asked.call, Why::SessionGone),
-            Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
-                // A renewal that is late somewhere only lengthens the session's life, but a
-                // session with such a request is not used again.
+            Ok(Answer::NotOurs { taken: true }) => {
+                return self.lose_in(ctx, asked, LostReason::TakenOver);
+            }
+            Ok(Answer::NotOurs { taken: false }) => {
+                return self.lose_in(ctx, asked, LostReason::KeyGone);
+            }
+            Err(Fault::SessionGone(_)) => {
+                return self.lose_in(ctx, asked, LostReason::SessionGone);
+            }
+            Err(Fault::Final(cause)) => {
+                Err(ctx.error_from(&cause, &asked.what.failed(), &self.key))
+            }
+            Err(fault @ (Fault::NotApplied(_) | Fault::Unknown(_))) => {
+                asked.in_doubt |= matches!(fault, Fault::Unknown(_));
+                // A session with a request that may still be on its way is not used again.
                 held.session.doubtful = true;
+                #[cfg(test)]
+                if ctx.sabotaged(super::sabotage::Sabotage::PoolAfterWriteInDoubt) {
+                    held.session.doubtful = false;
+                }
                 asked.faults += 1;
-                asked.request = None;
-                let error = ctx.error_from(&cause, question_failed(asked.what), &self.key);
+                let error = ctx.error_from(fault.error(), &asked.what.failed(), &self.key);
                 ctx.log_outage(asked.faults, &error);
-                let at = now + ctx.shared.back_off(asked.faults);
+                let at = ctx.time() + ctx.shared.back_off(asked.faults);
                 if at < asked.by.min(held.session.lease.end()) {
                     asked.again = Some(at);
                     held.asked.push(asked);
@@ -207,51 +263,75 @@ impl Machine {
                 }
                 Err(error)
             }
-            Err(Fault::Final(cause)) => {
-                Err(ctx.error_from(&cause, question_failed(asked.what), &self.key))
-            }
             Ok(_) => {
                 let why = "an answer that was not asked for";
-                Err(ctx.error(
-                    Status::Internal,
-                    question_failed(asked.what),
-                    &self.key,
-                    why,
-                ))
+                let what = asked.what.failed();
+                Err(ctx.error(Status::Internal, &what, &self.key, why))
             }
         };
         // The lease may have ended while Consul answered.
-        if held.session.lease.is_over(now) {
-            return self.lose_in(ctx, asked.call, Why::Expired);
+        if held.session.lease.is_over(ctx.time()) {
+            return self.lose_in(ctx, asked, LostReason::Expired);
         }
-        ctx.tell(asked.call, outcome);
+        match outcome {
+            Err(error) => self.tell_unanswered(ctx, asked, &error),
+            outcome => ctx.tell(asked.call, outcome),
+        }
     }
 
-    pub(super) fn lose_in(&mut self, ctx: &mut Context<'_>, call: CallId, why: Why) {
+    fn lose_in(&mut self, ctx: &mut Context<'_>, asked: Asked, why: LostReason) {
         let error = self.lost(ctx, why);
-        ctx.tell(call, Err(error));
+        self.tell_unanswered(ctx, asked, &error);
         self.lose(ctx, why);
     }
 
-    /// Ends renewals and checks under way: the lock is not theirs to ask about any more.
+    /// Ends what is asked, and the renewals: the lock is not theirs any more.
     pub(super) fn end_asked(&mut self, ctx: &mut Context<'_>) {
         let error = self.not_held(ctx);
         let State::Held(held) = &mut self.state else {
             return;
         };
-        for asked in held.asked.drain(..) {
-            if let Some(request) = asked.request {
-                held.session.doubtful = true;
-                ctx.abort(request);
-            }
-            ctx.tell(asked.call, Err(error.clone()));
+        held.end_renewals(ctx);
+        let asked = std::mem::take(&mut held.asked);
+        if asked.iter().any(|asked| asked.request.is_some()) {
+            held.session.doubtful = true;
         }
+        for asked in asked {
+            self.tell_unanswered(ctx, asked, &error);
+        }
+    }
+
+    /// Ends a question without an answer to it. `error` is the whole truth but for a write whose
+    /// answer was lost.
+    fn tell_unanswered(&self, ctx: &mut Context<'_>, asked: Asked, error: &Error) {
+        let in_doubt = asked.may_be_written();
+        #[cfg(test)]
+        let in_doubt = in_doubt && !ctx.sabotaged(super::sabotage::Sabotage::DoubtIsNoWrite);
+        if let Some(request) = asked.request {
+            ctx.abort(request);
+        }
+        let error = if in_doubt {
+            let what = asked.what.failed();
+            let why = format!(
+                "Consul's answer was lost, so it may have been done, or may still be, as long as \
+                 the lock is in Consul ({error})"
+            );
+            ctx.error(Status::Unconfirmed, &what, &self.key, &why)
+        } else {
+            error.clone()
+        };
+        ctx.tell_late(asked.call, Err(error));
     }
 }
 
-fn question_failed(what: Question) -> &'static str {
-    match what {
-        Question::Renew => "could not renew the lock",
-        Question::Check => "could not check the lock",
+impl Context<'_> {
+    /// Tells that a lock that was held is lost.
+    pub(super) fn say_lost(&mut self, lock: LockId, why: LostReason, error: &Error) {
+        self.log(Level::Error, Often::Always, || error.message.clone());
+        #[cfg(test)]
+        if why == LostReason::Expired && self.sabotaged(super::sabotage::Sabotage::SilentLoss) {
+            return;
+        }
+        self.out.push(Action::Lost { lock, why });
     }
 }

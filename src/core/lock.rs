@@ -3,7 +3,7 @@
 
 use super::acquire::{Acquire, Leftover, Turn};
 use super::context::{Alarm, Context};
-use super::held::{Held, Question, Why};
+use super::held::{Held, Question};
 use super::lease::Session;
 use super::log::Often;
 use super::messages::{Answer, Fault, Key};
@@ -11,7 +11,7 @@ use super::release::Releasing;
 use super::watch::News;
 use super::{Action, Call, CallId, Done, Level, LockId, Outcome, Phase, RequestId, Spec, View};
 use crate::clock::Time;
-use crate::error::{Error, Status};
+use crate::error::{Error, LostReason, Status};
 use std::time::Duration;
 
 /// How long the answer "not acquired" waits for its undoing, so that a program that ends right
@@ -45,7 +45,7 @@ pub(super) enum State {
     Releasing(Releasing),
     /// `told`: a release has said so.
     Lost {
-        why: Why,
+        why: LostReason,
         told: bool,
     },
     Over,
@@ -104,6 +104,7 @@ impl Machine {
             }
             Call::Renew => self.ask(ctx, call, Question::Renew),
             Call::Check => self.ask(ctx, call, Question::Check),
+            Call::Write { key, value } => self.ask(ctx, call, Question::Write { key, value }),
             Call::Release => self.release(ctx, call),
             Call::Abandon => {
                 self.abandon(ctx);
@@ -125,7 +126,7 @@ impl Machine {
                 let turn = acquire.replied(ctx, request, sent, answer);
                 self.turned(ctx, turn);
             }
-            State::Held(_) => self.asked_replied(ctx, request, sent, answer),
+            State::Held(_) => self.held_replied(ctx, request, sent, answer),
             State::Releasing(_) => self.release_replied(ctx, request, answer),
             State::New { .. } | State::Lost { .. } | State::Over => {}
         }
@@ -159,7 +160,10 @@ impl Machine {
                 let turn = acquire.alarm(ctx);
                 self.turned(ctx, turn);
             }
-            State::Held(_) => self.ask_again(ctx),
+            State::Held(_) => {
+                self.ask_again(ctx);
+                self.keep_up(ctx);
+            }
             State::Releasing(releasing) => {
                 if now >= releasing.by {
                     self.release_unconfirmed(ctx);
@@ -203,10 +207,7 @@ impl Machine {
     fn settle(&mut self, ctx: &mut Context<'_>) {
         let own = match &self.state {
             State::Acquiring(acquire) => acquire.wake_at(),
-            State::Held(held) => {
-                let again = held.asked.iter().filter_map(|asked| asked.again);
-                again.chain([held.session.lease.end()]).min()
-            }
+            State::Held(held) => Some(held.wake_at()),
             State::Releasing(releasing) => releasing.again.into_iter().chain([releasing.by]).min(),
             State::New { .. } | State::Lost { .. } | State::Over => None,
         };
@@ -229,12 +230,16 @@ impl Machine {
         if (self.view.phase, self.view.lease_end) != (phase, lease_end) {
             self.view.phase = phase;
             self.view.lease_end = lease_end;
+            self.view.lost = match self.state {
+                State::Lost { why, .. } => Some(why),
+                _ => None,
+            };
             let view = self.view.clone();
-            // Observers must see a state before the caller that waits for it returns.
+            // Observers must see a state before anybody is told of it.
             let at = ctx
                 .out
                 .iter()
-                .position(|a| matches!(a, Action::Tell { .. }));
+                .position(|a| matches!(a, Action::Tell { .. } | Action::Lost { .. }));
             let publish = Action::Publish {
                 lock: self.id,
                 view,
@@ -281,16 +286,13 @@ impl Machine {
                 else {
                     return;
                 };
-                let call = acquire.call;
+                let (call, upkeep) = (acquire.call, acquire.spec().upkeep);
                 // Only a look for the holder's name can still be on its way.
                 let _ = acquire.end(ctx);
                 ctx.shared.holding.insert(session.id.clone());
                 self.view.token = Some(token);
                 self.view.session = Some(session.id.clone());
-                self.state = State::Held(Held {
-                    session,
-                    asked: Vec::new(),
-                });
+                self.state = State::Held(Held::new(ctx, session, upkeep));
                 ctx.tell(call, Ok(Done::Ok));
             }
             Turn::Failed(error) => {

@@ -91,6 +91,14 @@ pub enum Request {
     /// `PUT /v1/txn` with `delete-cas` of stalled tickets: more than one transaction can remove
     /// together with taking the key.
     Clear { key: Key, ahead: Vec<Ticket> },
+    /// `PUT /v1/txn` with `check-session` on the key `lock`, and `set` of `key`, or `delete` where
+    /// there is no value: writes only while the session holds the lock.
+    Write {
+        lock: Key,
+        session: SessionId,
+        key: Key,
+        value: Option<Value>,
+    },
     /// `GET /v1/kv/KEY`, `?consistent` where the answer must be the leader's own.
     Read { key: Key, consistent: bool },
     /// `GET /v1/kv/KEY?index=N&wait=T`: answers when the key changes, or after `wait`.
@@ -132,8 +140,11 @@ pub enum Answer {
     Delayed,
     /// [`Request::Unlock`]. `line`: who waits, if that was asked for.
     Unlocked { line: Vec<Ticket> },
-    /// [`Request::Unlock`]: the key is gone or held by another session; nothing was deleted.
-    NotOurs,
+    /// [`Request::Unlock`] and [`Request::Write`]: the session does not hold the lock's key, and
+    /// nothing was done. `taken`: another one does; else the key is gone, or free.
+    NotOurs { taken: bool },
+    /// [`Request::Write`].
+    Written,
     /// [`Request::Survey`] of a key that does not exist, [`Request::ReadLine`] and
     /// [`Request::Join`]: who waits, in no particular order.
     Line(Vec<Ticket>),

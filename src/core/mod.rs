@@ -17,6 +17,7 @@ mod pool;
 mod release;
 #[cfg(test)]
 pub(crate) mod sabotage;
+mod upkeep;
 mod value;
 mod watch;
 
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::{Now, Time};
-use crate::error::Error;
+use crate::error::{Error, LostReason};
 use context::{Alarm, Context, Owner, Shared};
 use inquiry::Inquiry;
 use lock::Machine;
@@ -74,6 +75,17 @@ pub struct Spec {
     pub fair: bool,
     /// How long whoever is first in line may leave the key free before it is passed.
     pub grace: Duration,
+    /// Whether it is renewed while it is held, without anybody asking.
+    pub upkeep: Upkeep,
+}
+
+/// Whether a held lock is renewed without anybody asking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upkeep {
+    /// It is not.
+    Off,
+    /// Until that long after it was taken; None: until it is given back or lost.
+    For(Option<Duration>),
 }
 
 /// How long an acquire waits.
@@ -134,6 +146,14 @@ pub enum Call {
     Renew,
     /// Ask Consul whether it is still ours.
     Check,
+    /// Write a key of the KV store (None: delete it) in one transaction with a check that the lock
+    /// is ours.
+    Write {
+        /// Which key, as Consul knows it.
+        key: Key,
+        /// What to store.
+        value: Option<Value>,
+    },
     /// Give it back, or cancel a pending acquire and wait until that is undone.
     Release,
     /// Forget it without a request: the TTL ends it.
@@ -171,6 +191,13 @@ pub enum Action {
         lock: LockId,
         /// What they see.
         view: View,
+    },
+    /// A lock that was held is lost: told once for each that is.
+    Lost {
+        /// Which lock.
+        lock: LockId,
+        /// How.
+        why: LostReason,
     },
     /// The core knows nothing of this lock any more.
     Forget(LockId),
@@ -219,7 +246,7 @@ pub type Outcome = Result<Done, Error>;
 /// What a call that worked gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// Acquire, renew, check, release, cancel, abandon.
+    /// Acquire, renew, check, write, release, cancel, abandon.
     Ok,
     /// [`Event::Who`]: nobody, or who.
     Holder(Option<Holder>),
@@ -253,6 +280,8 @@ pub struct View {
     pub token: Option<u64>,
     /// The session, once acquired.
     pub session: Option<SessionId>,
+    /// How it was lost, for [`Phase::Lost`].
+    pub lost: Option<LostReason>,
 }
 
 /// Where in its life a lock is.
@@ -367,7 +396,7 @@ impl Core {
             out,
         };
         match owner {
-            Owner::Lock(lock) => {
+            Owner::Lock(lock) | Owner::Upkeep(lock) => {
                 self.with_lock(now, out, lock, |m, ctx| {
                     m.replied(ctx, request, sent, answer)
                 });

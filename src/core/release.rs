@@ -1,14 +1,13 @@
 //! Giving a lock back.
 
 use super::context::{Context, Owner};
-use super::held::Why;
 use super::lease::{Lease, Session};
 use super::lock::{Machine, State};
 use super::log::Often;
 use super::messages::{Answer, Fault, Request};
-use super::{CallId, Done, Level, RequestId};
+use super::{CallId, Done, Level, Outcome, RequestId};
 use crate::clock::Time;
-use crate::error::{Error, Status};
+use crate::error::{Error, LostReason, Status};
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -121,11 +120,12 @@ impl Machine {
                 }
                 self.given_back(ctx);
             }
-            Ok(Answer::NotOurs) => self.found_lost(ctx, Why::NotOurs),
+            Ok(Answer::NotOurs { taken: true }) => self.found_lost(ctx, LostReason::TakenOver),
+            Ok(Answer::NotOurs { taken: false }) => self.found_lost(ctx, LostReason::KeyGone),
             Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
                 Some(Some(holder)) if holder == releasing.session.id => self.destroy(ctx, None),
-                Some(Some(_)) => self.found_lost(ctx, Why::TakenOver),
-                Some(None) | None => self.found_lost(ctx, Why::KeyGone),
+                Some(Some(_)) => self.found_lost(ctx, LostReason::TakenOver),
+                Some(None) | None => self.found_lost(ctx, LostReason::KeyGone),
             },
             Err(Fault::NotApplied(_)) if releasing.keep => {
                 releasing.faults += 1;
@@ -155,12 +155,12 @@ impl Machine {
         ctx.tell(releasing.call, Ok(Done::Ok));
     }
 
-    pub(super) fn found_lost(&mut self, ctx: &mut Context<'_>, why: Why) {
+    pub(super) fn found_lost(&mut self, ctx: &mut Context<'_>, why: LostReason) {
         self.destroy(ctx, Some(why));
     }
 
     /// Ends the session, and with it whatever it holds; `lost`: it did not hold the key any more.
-    pub(super) fn destroy(&mut self, ctx: &mut Context<'_>, lost: Option<Why>) {
+    pub(super) fn destroy(&mut self, ctx: &mut Context<'_>, lost: Option<LostReason>) {
         let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
             return;
         };
@@ -174,7 +174,7 @@ impl Machine {
             Some(why) => {
                 self.state = State::Lost { why, told: true };
                 let error = self.lost(ctx, why);
-                ctx.log(Level::Error, Often::Always, || error.message.clone());
+                ctx.say_lost(self.id, why, &error);
                 (Err(error.clone()), Err(error))
             }
             None => {
@@ -214,6 +214,16 @@ impl Machine {
 }
 
 impl Context<'_> {
+    /// Tells a caller of what was not confirmed in time.
+    pub(super) fn tell_late(&mut self, call: CallId, outcome: Outcome) {
+        if let Err(error) = &outcome
+            && error.status == Status::Unconfirmed
+        {
+            self.log(Level::Warn, Often::Always, || error.message.clone());
+        }
+        self.tell(call, outcome);
+    }
+
     fn note_use(&mut self) {
         let now = self.time();
         self.shared.pool.note_use(now);

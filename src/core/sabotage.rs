@@ -10,6 +10,12 @@ pub(crate) enum Sabotage {
     DoubtIsFailure,
     /// A session is used again although the answer to a release was lost.
     PoolAfterDoubt,
+    /// A write whose answer was lost is said not to have been done when the lock is lost.
+    DoubtIsNoWrite,
+    /// A session is used again although a write under it may still be on its way.
+    PoolAfterWriteInDoubt,
+    /// Nobody is told that a lock's time ran out.
+    SilentLoss,
     /// A lock that arrives after its caller was told no is left in Consul.
     KeepLateLock,
 }

@@ -3,14 +3,15 @@
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
-use super::callback::Registration;
+use super::callback::{Registration, UserDataFreeFn};
 use super::error::{self, ErrorHandle};
 use super::handle::{Shared, give, share, take};
 use super::options::{OptionsHandle, snapshot};
-use super::text::{MAX_NAME, copy_text, text};
+use super::text::{MAX_NAME, bytes, copy_text, text};
 use super::{answer, make, null, observe};
-use crate::error::{Error, Status};
-use crate::lock::Lock;
+use crate::error::{Error, LostReason, Status};
+use crate::lock::{Lock, LostCallback};
+use crate::options::MAX_VALUE;
 
 /// A lock on one key. Single use: acquire it once, release it, free it.
 pub struct LockHandle {
@@ -272,6 +273,121 @@ pub unsafe extern "C" fn consul_lock_check(
 ) -> Status {
     // SAFETY: pointers NULL or as the header asks.
     unsafe { answer(error, || share(lock, "lock")?.check()) }
+}
+
+/// Writes a key of Consul's KV store, in one transaction with a check that this lock is held: who lost
+/// it, known or not, cannot write. For a result that must not be overwritten by a holder of the past;
+/// it needs no fencing token. Any thread; blocks for one request, which is repeated when its answer is
+/// lost.
+///
+/// @param lock  The lock.
+/// @param key   The key to write: UTF-8, 1 to 65,536 bytes, as it stands in the KV store (not put
+///              into "lock_key_pattern"). Refused are what consul_lock_new() refuses, and this lock's
+///              own key.
+/// @param value What to store: any bytes. Copied. NULL only if len is 0.
+/// @param len   How many bytes: at most CONSUL_LOCK_MAX_VALUE, a little less with very long keys.
+/// @param error NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK: it was written while the lock was held;
+///         CONSUL_LOCK_LOST: the lock is not ours any more, and nothing was written;
+///         CONSUL_LOCK_UNCONFIRMED: Consul's answer was lost; it may have been written, or may be
+///         later, as long as the lock is in Consul. While the lock is held, the same call may be made
+///         again;
+///         CONSUL_LOCK_NOT_HELD; CONSUL_LOCK_UNAVAILABLE, CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED:
+///         nothing was written; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or
+///         value that is refused.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_put_if_held(
+    lock: *mut LockHandle,
+    key: *const c_char,
+    value: *const c_void,
+    len: usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            let lock = share(lock, "lock")?;
+            let key = text(key, "key", MAX_NAME)?;
+            if len > MAX_VALUE {
+                let message = format!("value: {len} bytes are more than {MAX_VALUE}");
+                return Err(Error::new(Status::InvalidArgument, message));
+            }
+            lock.put_if_held(key, bytes(value, len, "value")?)
+        })
+    }
+}
+
+/// Deletes a key of Consul's KV store in the same way. A key that does not exist is fine.
+///
+/// @param lock  The lock.
+/// @param key   As for consul_lock_put_if_held().
+/// @param error NULL, or receives NULL or a new error, which the caller frees.
+/// @return As consul_lock_put_if_held().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_delete_if_held(
+    lock: *mut LockHandle,
+    key: *const c_char,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            share(lock, "lock")?.delete_if_held(text(key, "key", MAX_NAME)?)
+        })
+    }
+}
+
+/// Told that a lock is lost, and how.
+///
+/// It is called by a thread of the library that does nothing else, one call after the other: one that
+/// does not return delays other callbacks of the same client, and nothing else. It may call any
+/// function of the library, also consul_lock_free() on this lock. It must return: no longjmp and no C++
+/// exception may leave it.
+pub type LostCallbackFn = Option<unsafe extern "C" fn(reason: LostReason, user_data: *mut c_void)>;
+
+/// Sets who is told when this lock is lost: once, and at the end of the lock's life at the latest,
+/// also when no Consul can be reached. The library notices what it asks about: the end of the life by
+/// the clock; the end of the session when it is renewed; and what a call such as consul_lock_check(),
+/// consul_lock_put_if_held() or consul_lock_release() answers with CONSUL_LOCK_LOST. A lock that is
+/// lost already is told at once (by the same thread, perhaps after this call has returned). One that
+/// was given back, abandoned or freed is not. Any thread; never blocks.
+///
+/// @param lock           The lock, acquired or not.
+/// @param callback       The function; takes the place of the one before. NULL: nobody is told.
+/// @param user_data      Given to the function.
+/// @param user_data_free Called exactly once with user_data, after its last use, by any thread: after
+///                       the call of the function, or when another one has taken its place, or when
+///                       the lock is freed or abandoned; in this very call if it fails or callback is
+///                       NULL. NULL: nothing is called.
+/// @param error          NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and nothing was
+///         changed; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_set_lost_callback(
+    lock: *mut LockHandle,
+    callback: LostCallbackFn,
+    user_data: *mut c_void,
+    user_data_free: UserDataFreeFn,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    let registration = Registration::new(callback, user_data, user_data_free);
+    let callback = registration
+        .function
+        .map(|_| -> LostCallback { Box::new(move |reason| tell(&registration, reason)) });
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, move || {
+            share(lock, "lock")?.set_lost_callback(callback)
+        })
+    }
+}
+
+/// The one call of the host's.
+fn tell(registration: &Registration<LostCallbackFn>, reason: LostReason) {
+    if let Some(callback) = registration.function {
+        // SAFETY: the host promised that the callback may be called so.
+        unsafe { callback(reason, registration.user_data()) };
+    }
 }
 
 /// Whether the lock is held, as far as this process can know by its own clock: true from a

@@ -74,7 +74,8 @@ pub extern "C" fn consul_lock_options_new() -> *mut OptionsHandle {
 ///
 /// @param options The options.
 /// @param name    The name of the option, such as "acquire_timeout_ms".
-/// @param value   Its value: UTF-8. Numbers are decimal digits with an optional minus. Copied.
+/// @param value   Its value: UTF-8. Numbers are decimal digits with an optional minus; yes and
+///                no are "true" and "false". Copied.
 /// @param error   NULL, or receives NULL or a new error, which the caller frees.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_OPTION: there is no such option, it cannot be set
 ///         here, or the value is out of its range; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or not
@@ -97,7 +98,7 @@ pub unsafe extern "C" fn consul_lock_options_set(
     }
 }
 
-/// Sets an option that is a number. Any thread.
+/// Sets an option that is a number, or yes (1) or no (0). Any thread.
 ///
 /// @param options The options.
 /// @param name    The name of the option, such as "acquire_timeout_ms".

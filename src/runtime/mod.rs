@@ -7,6 +7,7 @@
 //! caller parks.
 
 pub(crate) mod callbacks;
+pub(crate) mod losses;
 mod stats;
 mod timer;
 mod wires;
@@ -31,6 +32,7 @@ use crate::error::{Error, Status};
 use crate::fork::Generation;
 use crate::log;
 use callbacks::{Callbacks, Seat};
+use losses::Listener;
 use stats::{Elsewhere, Kind, Stats};
 use timer::Timer;
 use wires::{Lent, Wires};
@@ -60,6 +62,8 @@ struct State {
     /// How many of them are callbacks: nobody of the host's keeps the time for those.
     called_back: usize,
     locks: HashMap<LockId, Observed>,
+    /// Who is told that a lock is lost.
+    listeners: HashMap<LockId, Listener>,
     flights: HashMap<RequestId, Flight>,
     stats: Stats,
     last_call: u64,
@@ -228,6 +232,7 @@ impl Runtime {
                 waiters: HashMap::new(),
                 called_back: 0,
                 locks: HashMap::new(),
+                listeners: HashMap::new(),
                 flights: HashMap::new(),
                 stats: Stats::default(),
                 last_call: 0,
@@ -260,7 +265,12 @@ impl Runtime {
 
     /// The lock's handle is gone, and the core never heard of it.
     pub(crate) fn drop_lock(&self, id: LockId) {
-        lock(&self.state).locks.remove(&id);
+        let mut state = lock(&self.state);
+        state.locks.remove(&id);
+        // Dropped outside: dropping what a listener owns is the host's code.
+        let listener = state.listeners.remove(&id);
+        drop(state);
+        drop(listener);
     }
 
     /// Asks the core for something, and waits for the outcome.
@@ -387,6 +397,7 @@ impl Runtime {
         let mut jobs = Vec::new();
         let mut ended = Vec::new();
         let mut lines = Vec::new();
+        let mut silenced = Vec::new();
         for action in actions {
             match action {
                 Action::Send {
@@ -424,8 +435,14 @@ impl Runtime {
                         *seen = view;
                     }
                 }
+                Action::Lost { lock: id, why } => {
+                    if let Some(listener) = state.listeners.remove(&id) {
+                        listener.tell(why);
+                    }
+                }
                 Action::Forget(id) => {
                     state.locks.remove(&id);
+                    silenced.extend(state.listeners.remove(&id));
                 }
                 Action::Log { level, line } => lines.push((level, line)),
             }
@@ -438,6 +455,7 @@ impl Runtime {
         for interrupt in ended {
             interrupt.end();
         }
+        drop(silenced);
         for (level, line) in lines {
             log::write(level, &line);
         }

@@ -11,7 +11,7 @@ use crate::core::messages::{Answer, Fault, Request};
 use crate::core::{Phase, View};
 
 /// The kinds of requests, and whether Consul writes to its Raft log when it carries one out.
-const KINDS: [(&str, bool); 15] = [
+const KINDS: [(&str, bool); 16] = [
     ("create_session", true),
     ("find_session", false),
     ("renew_session", false),
@@ -27,6 +27,7 @@ const KINDS: [(&str, bool); 15] = [
     ("read", false),
     ("watch", false),
     ("watch_names", false),
+    ("write", true),
 ];
 
 /// A row of [`KINDS`].
@@ -51,6 +52,7 @@ impl Kind {
             Request::Read { .. } => 12,
             Request::Watch { .. } => 13,
             Request::WatchNames { .. } => 14,
+            Request::Write { .. } => 15,
         })
     }
 }

@@ -39,6 +39,7 @@ fn a_broken_core_tells_all_and_keeps_no_thread_busy() {
         let runtime = runtime.clone();
         move || {
             let spec = Spec {
+                upkeep: crate::core::Upkeep::Off,
                 key: "k".into(),
                 value: None,
                 ttl: Duration::from_secs(30),

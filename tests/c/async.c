@@ -125,6 +125,9 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     EXPECT(CONSUL_LOCK_ALREADY_USED, consul_lock_acquire(lock, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_renew(lock, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_check(lock, &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_put_if_held(lock, "c/inside", "v", 1, &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_delete_if_held(lock, "c/inside", &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_set_lost_callback(lock, NULL, NULL, NULL, &error));
     CHECK(consul_lock_is_held(lock) && consul_lock_remaining_ms(lock) > 0);
     CHECK(consul_lock_fencing_token(lock) > 0);
     CHECK(consul_lock_key(lock, buf, sizeof buf) > 0);

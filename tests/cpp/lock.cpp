@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <future>
 #include <stdexcept>
 #include <type_traits>
 
@@ -110,8 +111,32 @@ static void clients_and_generators() {
     consul_locks::set_value_generator(nullptr);
 }
 
+static void writes_and_losses() {
+    using namespace std::string_literals;
+    consul_locks::options options;
+    options.auto_renew().max_lifetime(1h);
+    consul_locks::lock guard("cpp/guard", options);
+    consul_locks::lock lock("cpp/lost", options);
+    CHECK(thrown([&] { lock.put_if_held("cpp/data", "v"); }) == CONSUL_LOCK_NOT_HELD);
+    guard.acquire();
+    lock.acquire();
+    lock.put_if_held("cpp/data", "a value");
+    lock.delete_if_held("cpp/data");
+    CHECK(thrown([&] { lock.put_if_held("a\0b"s, "v"); }) == CONSUL_LOCK_INVALID_ARGUMENT);
+    std::promise<consul_lock_lost_reason> promise;
+    lock.on_lost([&](consul_lock_lost_reason reason) { promise.set_value(reason); });
+    guard.delete_if_held(lock.key());
+    CHECK(thrown([&] { lock.check(); }) == CONSUL_LOCK_LOST);
+    auto told = promise.get_future();
+    CHECK(told.wait_for(20s) == std::future_status::ready);
+    CHECK(told.get() == CONSUL_LOCK_LOST_REASON_KEY_GONE);
+    guard.on_lost([](consul_lock_lost_reason) { CHECK(!"never lost"); });
+    guard.on_lost(nullptr);
+}
+
 int main() {
     a_life();
+    writes_and_losses();
     scopes();
     refusals();
     clients_and_generators();

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::core::messages::{Key, SessionId};
-use crate::core::{CallId, LockId, Outcome, Phase, View};
+use crate::core::{CallId, LockId, Outcome, Phase, Upkeep, View};
+use crate::error::Status;
 
 /// An outcome may be this late: the undoing's grace, and the network of the simulation.
 const SLACK: Duration = Duration::from_millis(700);
@@ -23,6 +24,10 @@ pub(super) struct Ledger {
     crashed: HashSet<usize>,
     held_with: BTreeMap<(usize, LockId), SessionId>,
     abandoned: HashSet<SessionId>,
+    held: BTreeMap<(usize, LockId), Life>,
+    /// The lock that was taken last with a session.
+    last_lock: HashMap<SessionId, (usize, LockId)>,
+    written: HashMap<Key, Written>,
     pub(super) acquisitions: u64,
 }
 
@@ -30,6 +35,55 @@ struct Belief {
     key: Key,
     lease_end: Time,
     token: u64,
+}
+
+/// What is shown and told of a lock from its acquire on.
+struct Life {
+    ttl: Duration,
+    upkeep: Upkeep,
+    session: Option<SessionId>,
+    /// When it was first shown as held, the end of its lease, and how long its process had been
+    /// stopped by then: by the process's clock.
+    taken: Option<Time>,
+    lease_end: Time,
+    stopped: Duration,
+    asked_to_renew: bool,
+    release: Option<CallId>,
+    abandon: Option<CallId>,
+    given_back: bool,
+    shown_lost: bool,
+    told_lost: bool,
+}
+
+/// A write under a lock.
+struct Written {
+    by: (usize, LockId),
+    call: CallId,
+    applied: bool,
+    told: Option<Result<(), Status>>,
+}
+
+impl Written {
+    /// OK was applied; what is told to have failed was not, unless the answer says that nobody knows.
+    fn judge(&self, key: &str) -> Result<(), String> {
+        let right = match self.told {
+            None | Some(Err(Status::Unconfirmed)) => true,
+            Some(Ok(())) => self.applied,
+            Some(Err(_)) => !self.applied,
+        };
+        if right {
+            return Ok(());
+        }
+        let applied = if self.applied {
+            "applied"
+        } else {
+            "not applied"
+        };
+        Err(format!(
+            "the write of {key} was told {:?}, and {applied}",
+            self.told
+        ))
+    }
 }
 
 struct Waiting {
@@ -42,6 +96,182 @@ struct Waiting {
 impl Ledger {
     pub(super) fn wants(&mut self, process: usize, lock: LockId, key: Key) {
         self.wants.insert((process, lock), key);
+    }
+
+    pub(super) fn kept_up(&mut self, process: usize, lock: LockId, ttl: Duration, upkeep: Upkeep) {
+        self.held.insert(
+            (process, lock),
+            Life {
+                ttl,
+                upkeep,
+                session: None,
+                taken: None,
+                lease_end: Time(0),
+                stopped: Duration::ZERO,
+                asked_to_renew: false,
+                release: None,
+                abandon: None,
+                given_back: false,
+                shown_lost: false,
+                told_lost: false,
+            },
+        );
+    }
+
+    /// It is renewed without end.
+    pub(super) fn is_kept_up(&self, process: usize, lock: LockId) -> bool {
+        let life = self.held.get(&(process, lock));
+        life.is_some_and(|life| life.upkeep == Upkeep::For(None))
+    }
+
+    pub(super) fn asked_to_renew(&mut self, process: usize, lock: LockId) {
+        if let Some(life) = self.held.get_mut(&(process, lock)) {
+            life.asked_to_renew = true;
+        }
+    }
+
+    pub(super) fn asked_to_release(&mut self, process: usize, lock: LockId, call: CallId) {
+        if let Some(life) = self.held.get_mut(&(process, lock)) {
+            life.release = Some(call);
+        }
+    }
+
+    /// A view of a lock: its lease only becomes longer where somebody, or the upkeep, renews it.
+    pub(super) fn shown(
+        &mut self,
+        process: usize,
+        lock: LockId,
+        view: &View,
+        clock: Time,
+        stopped: Duration,
+    ) -> Result<(), String> {
+        let me = (process, lock);
+        let Some(life) = self.held.get_mut(&me) else {
+            return Ok(());
+        };
+        life.shown_lost |= view.phase == Phase::Lost;
+        let Some(lease_end) = view.lease_end else {
+            return Ok(());
+        };
+        let longest = match (life.taken, life.upkeep) {
+            _ if life.asked_to_renew => None,
+            (None, _) | (_, Upkeep::For(None)) => None,
+            (Some(_), Upkeep::Off) => Some(life.lease_end),
+            (Some(taken), Upkeep::For(Some(longest))) => Some(taken + longest + life.ttl),
+        };
+        if longest.is_some_and(|longest| lease_end > longest) {
+            return Err(format!("lock {} was renewed, which nobody wanted", lock.0));
+        }
+        life.taken.get_or_insert(clock);
+        (life.lease_end, life.stopped) = (lease_end, stopped);
+        life.session = view.session.clone();
+        if let Some(session) = &view.session {
+            self.last_lock.insert(session.clone(), me);
+        }
+        Ok(())
+    }
+
+    /// The notice of a loss comes once for each lock that was held, and at its lease's end at the
+    /// latest.
+    pub(super) fn lost(
+        &mut self,
+        process: usize,
+        lock: LockId,
+        clock: Time,
+        stopped: Duration,
+    ) -> Result<(), String> {
+        let Some(life) = self.held.get_mut(&(process, lock)) else {
+            return Err(format!("lock {} is lost, and was never wanted", lock.0));
+        };
+        if life.taken.is_none() || life.told_lost || life.given_back {
+            return Err(format!(
+                "lock {} is lost: never held, told before, or given back",
+                lock.0
+            ));
+        }
+        life.told_lost = true;
+        let late = clock.since(life.lease_end);
+        let late = late.saturating_sub(stopped - life.stopped);
+        // A release finds out later that there was nothing to give back.
+        if late > Duration::from_millis(50) && life.release.is_none() {
+            return Err(format!("the loss of lock {} is told {late:?} late", lock.0));
+        }
+        Ok(())
+    }
+
+    /// After each step of a process: what is shown as lost was told, and no ended lease is shown.
+    pub(super) fn stepped(&mut self, process: usize, clock: Time) -> Result<(), String> {
+        for ((_, lock), life) in self
+            .held
+            .range((process, LockId(0))..(process + 1, LockId(0)))
+        {
+            if life.shown_lost && !life.told_lost {
+                return Err(format!("nobody is told that lock {} is lost", lock.0));
+            }
+        }
+        for ((_, lock), belief) in self
+            .beliefs
+            .range((process, LockId(0))..(process + 1, LockId(0)))
+        {
+            if clock >= belief.lease_end {
+                return Err(format!("lock {} is shown after its lease's end", lock.0));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn last_lock_of(&self, session: &SessionId) -> Option<(usize, LockId)> {
+        self.last_lock.get(session).copied()
+    }
+
+    /// A request that gives a lock back was applied: that must not have been the next one's.
+    pub(super) fn is_last_lock_of_its_session(
+        &self,
+        process: usize,
+        lock: LockId,
+    ) -> Result<(), String> {
+        let session = self
+            .held
+            .get(&(process, lock))
+            .and_then(|life| life.session.as_ref());
+        match session.and_then(|session| self.last_lock_of(session)) {
+            Some(last) if last != (process, lock) => Err(format!(
+                "the release of lock {} took lock {} away",
+                lock.0, last.1.0
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn writes(&mut self, process: usize, lock: LockId, call: CallId, key: &Key) {
+        let written = Written {
+            by: (process, lock),
+            call,
+            applied: false,
+            told: None,
+        };
+        self.written.insert(key.clone(), written);
+    }
+
+    /// Consul did a write, while `held` was held. That must have been with the lock that it was
+    /// written under.
+    pub(super) fn applied(&mut self, key: &str, held: &[(String, String)]) -> Result<(), String> {
+        let Some(written) = self.written.get_mut(key) else {
+            return Err(format!("{key} was written, and nobody wanted it"));
+        };
+        written.applied = true;
+        let session = self
+            .held
+            .get(&written.by)
+            .and_then(|life| life.session.as_ref());
+        let is_held = session.is_some_and(|session| {
+            let with = held.iter().any(|(_, holder)| **holder == *session.0);
+            with && self.last_lock.get(session) == Some(&written.by)
+        });
+        if !is_held {
+            return Err(format!("{key} was written without its lock"));
+        }
+        written.judge(key)
     }
 
     /// A lock's view changed. Answers the others who believed to hold the same key.
@@ -123,7 +353,10 @@ impl Ledger {
     }
 
     /// An abandoned lock may stay until its TTL.
-    pub(super) fn abandoned(&mut self, process: usize, lock: LockId) {
+    pub(super) fn abandoned(&mut self, process: usize, lock: LockId, call: CallId) {
+        if let Some(life) = self.held.get_mut(&(process, lock)) {
+            life.abandon = Some(call);
+        }
         self.wants.remove(&(process, lock));
         self.abandoned
             .extend(self.held_with.remove(&(process, lock)));
@@ -187,6 +420,21 @@ impl Ledger {
                 call.0
             ));
         };
+        for (key, written) in self.written.iter_mut().filter(|(_, w)| w.call == call) {
+            written.told = Some(outcome.as_ref().map(drop).map_err(|error| error.status));
+            written.judge(key)?;
+        }
+        for life in self.held.values_mut() {
+            life.given_back |= life.abandon == Some(call);
+            if life.release != Some(call) {
+                continue;
+            }
+            let kept = !matches!(outcome, Err(error) if error.status != Status::Unconfirmed);
+            if kept && life.told_lost {
+                return Err(format!("given back after it was lost: {outcome:?}"));
+            }
+            life.given_back |= kept;
+        }
         let Some(limit) = waiting.limit else {
             return Ok(());
         };

@@ -181,6 +181,26 @@ fn a_lease_that_survives_a_suspend_is_caught() {
 }
 
 #[test]
+fn a_write_without_a_check_is_caught() {
+    catches(Defect::WriteUnchecked);
+}
+
+#[test]
+fn a_write_in_doubt_that_is_told_as_not_done_is_caught() {
+    catches(Defect::Core(Sabotage::DoubtIsNoWrite));
+}
+
+#[test]
+fn a_session_pooled_with_a_write_in_doubt_is_caught() {
+    catches(Defect::Core(Sabotage::PoolAfterWriteInDoubt));
+}
+
+#[test]
+fn a_loss_that_nobody_is_told_is_caught() {
+    catches(Defect::Core(Sabotage::SilentLoss));
+}
+
+#[test]
 fn a_late_lock_that_is_kept_is_caught() {
     catches(Defect::Core(Sabotage::KeepLateLock));
 }

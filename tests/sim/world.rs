@@ -13,11 +13,11 @@ use crate::clock::{Now, Time};
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{Failure, HttpReply, HttpRequest, Method};
 use crate::consul::verdict::verdict;
-use crate::core::messages::{Key, Request};
+use crate::core::messages::{Key, Request, Value};
 use crate::core::sabotage::Sabotage;
 use crate::core::{
     Action, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, Phase, RequestId,
-    Spec,
+    Spec, Upkeep,
 };
 use crate::error::Status;
 
@@ -27,6 +27,8 @@ pub(super) enum Defect {
     Core(Sabotage),
     /// A release deletes the key by its name.
     ReleaseByKey,
+    /// A write under a lock does not check that the lock is held.
+    WriteUnchecked,
     /// The clock stops while the machine sleeps.
     ClockStopsInSuspend,
 }
@@ -78,6 +80,10 @@ pub(super) struct Plan {
     pub(super) crashes: bool,
     pub(super) leader_changes: bool,
     pub(super) operator: bool,
+    /// Some locks are renewed without anybody asking.
+    pub(super) upkeep: bool,
+    /// Keys are written under locks.
+    pub(super) writes: bool,
     /// Only acquire and release.
     pub(super) plain: bool,
     /// Waiters stand in line.
@@ -112,10 +118,19 @@ impl Plan {
             crashes: false,
             leader_changes: false,
             operator: false,
+            upkeep: false,
+            writes: false,
             plain: true,
             fair: true,
             line: None,
         }
+    }
+
+    /// Nothing goes wrong, so a lock that is renewed is not lost.
+    fn is_kind(&self) -> bool {
+        let quick = self.weather.delay <= Duration::from_millis(50);
+        let strange = self.stops || self.leader_changes || self.operator;
+        self.weather.faults == 0 && quick && !strange
     }
 
     pub(super) fn random(random: &mut Random) -> Plan {
@@ -139,6 +154,8 @@ impl Plan {
             crashes: random.chance(200),
             leader_changes: random.chance(250),
             operator: random.chance(100),
+            upkeep: random.chance(400),
+            writes: random.chance(400),
             plain: false,
             fair: random.chance(800),
             line: None,
@@ -174,6 +191,8 @@ impl Plan {
             crashes: disturbed && random.chance(600),
             leader_changes: false,
             operator: false,
+            upkeep: disturbed && random.chance(300),
+            writes: disturbed && random.chance(300),
             plain: false,
             fair: true,
             line: Some(line),
@@ -192,7 +211,8 @@ enum Happening {
         request: RequestId,
         result: Result<HttpReply, Failure>,
     },
-    Late(HttpRequest),
+    /// A copy of a request, and the lock that it was sent for if it gives one back.
+    Late(HttpRequest, Option<(usize, LockId)>),
     Tick {
         process: usize,
     },
@@ -230,6 +250,8 @@ struct Flight {
     sent: Option<Time>,
     fate: Fate,
     parked: Option<WatchId>,
+    /// The lock that it gives back.
+    gives_back: Option<(usize, LockId)>,
 }
 
 /// A process: a core, a clock, and the people in it.
@@ -280,6 +302,7 @@ pub(super) struct World {
     serial: u64,
     calls: u64,
     locks: u64,
+    writes: u64,
     leaderless: bool,
     parked: HashMap<WatchId, (usize, RequestId)>,
     defect: Option<Defect>,
@@ -346,6 +369,7 @@ impl World {
             serial: 0,
             calls: 0,
             locks: 0,
+            writes: 0,
             leaderless: false,
             parked: HashMap::new(),
             defect,
@@ -536,13 +560,14 @@ impl World {
             } => {
                 return self.answer(process, request, result);
             }
-            Happening::Late(http) => {
+            Happening::Late(http, gives_back) => {
                 self.note(|| format!("consul: a late copy arrives: {}", words(&http)));
                 if self.leaderless {
                     return Ok(());
                 }
-                if let Served::Parked(watch) = self.model.handle(self.now, &http) {
-                    self.model.forget(watch);
+                match self.serve(&http, gives_back)? {
+                    Served::Parked(watch) => self.model.forget(watch),
+                    Served::Reply(_) => {}
                 }
             }
             Happening::Tick { process } => return self.step(process, Event::Tick),
@@ -593,11 +618,32 @@ impl World {
 
     // The network.
 
+    /// Has the model serve a request, and notes what was written under a lock or given back.
+    fn serve(
+        &mut self,
+        http: &HttpRequest,
+        gives_back: Option<(usize, LockId)>,
+    ) -> Result<Served, String> {
+        let written = written_key(http);
+        let held = written.is_some().then(|| self.model.held_keys());
+        let served = self.model.handle(self.now, http);
+        if let Served::Reply(HttpReply { status: 200, .. }) = &served {
+            if let (Some(key), Some(held)) = (written, held) {
+                self.ledger.applied(&key, &held)?;
+            }
+            if let Some((process, lock)) = gives_back {
+                self.ledger.is_last_lock_of_its_session(process, lock)?;
+            }
+        }
+        Ok(served)
+    }
+
     fn deliver(&mut self, process: usize, request: RequestId) -> Result<(), String> {
         let Some(flight) = self.processes[process].flights.get(&request) else {
             return Ok(());
         };
         let (http, fate) = (flight.http.clone(), flight.fate.clone());
+        let gives_back = flight.gives_back;
         let asked = flight.request.clone();
         if self.leaderless {
             let reply = text_reply(500, "No cluster leader");
@@ -613,7 +659,7 @@ impl World {
             return Ok(());
         }
         let standing = self.standing();
-        match self.model.handle(self.now, &http) {
+        match self.serve(&http, gives_back)? {
             Served::Reply(reply) => {
                 if reply.status == 200 {
                     self.granted(process, &asked, &standing)?;
@@ -767,6 +813,15 @@ impl World {
                     ..reply
                 })
             }
+            // The plain write's "true" is its success.
+            (Some(Defect::WriteUnchecked), Request::Write { .. }, Ok(reply))
+                if reply.status == 200 =>
+            {
+                Ok(HttpReply {
+                    body: said_written(&flight.request),
+                    ..reply
+                })
+            }
             (_, _, result) => result,
         };
         let answer = verdict(&flight.request, result);
@@ -788,7 +843,21 @@ impl World {
                 target: format!("/v1/kv/{key}"),
                 body: None,
             },
+            (Some(Defect::WriteUnchecked), Request::Write { key, value, .. }) => HttpRequest {
+                method: if value.is_some() {
+                    Method::Put
+                } else {
+                    Method::Delete
+                },
+                target: format!("/v1/kv/{key}"),
+                body: value.as_ref().map(|value| value.0.to_vec()),
+            },
             _ => encode(&request, &self.scope),
+        };
+        let gives_back = match (&request, self.defect) {
+            (_, Some(Defect::ReleaseByKey)) => None,
+            (Request::Unlock { session, .. }, _) => self.ledger.last_lock_of(session),
+            _ => None,
         };
         let waited = self.random.duration(Duration::from_micros(300));
         let sent_at = self.now + waited;
@@ -835,7 +904,10 @@ impl World {
                 applied,
             } => {
                 for applied in applied {
-                    self.at(sent_at + *applied, Happening::Late(http.clone()));
+                    self.at(
+                        sent_at + *applied,
+                        Happening::Late(http.clone(), gives_back),
+                    );
                     if let Request::CreateSession { name, .. } = &request {
                         self.ledger.lost_create(name);
                     }
@@ -861,6 +933,7 @@ impl World {
                 sent,
                 fate,
                 parked: None,
+                gives_back,
             },
         );
     }
@@ -912,7 +985,9 @@ impl World {
                 Action::Tell { call, outcome } => self.told(process, call, outcome)?,
                 Action::Publish { lock, view } => {
                     self.note(|| format!("p{process}: lock {} is {view:?}", lock.0));
-                    let now = self.now;
+                    let (now, clock) = (self.now, self.clock_at(process, self.now));
+                    let stopped = self.processes[process].stopped_for;
+                    self.ledger.shown(process, lock, &view, clock, stopped)?;
                     if view.phase == Phase::Over {
                         self.line.gives_up(process, lock);
                     }
@@ -930,9 +1005,22 @@ impl World {
                         }
                     }
                 }
+                Action::Lost { lock, why } => {
+                    self.note(|| {
+                        format!("p{process}: is told that lock {} is lost: {why:?}", lock.0)
+                    });
+                    let clock = self.clock_at(process, self.now);
+                    let stopped = self.processes[process].stopped_for;
+                    if self.plan.is_kind() && self.ledger.is_kept_up(process, lock) {
+                        return Err(format!("lock {} is lost in good weather", lock.0));
+                    }
+                    self.ledger.lost(process, lock, clock, stopped)?;
+                }
                 Action::Forget(_) | Action::Log { .. } => {}
             }
         }
+        let clock = self.clock_at(process, self.now);
+        self.ledger.stepped(process, clock)?;
         if let Some(at) = self.processes[process].core.wake_at() {
             let late = self.random.duration(Duration::from_millis(1));
             let at = self.global(process, at).max(self.now) + late;
@@ -950,7 +1038,7 @@ impl World {
                 Patience::For(budget) => Some(budget),
                 Patience::Forever => None,
             },
-            Call::Renew | Call::Check => Some(REQUEST_TIMEOUT),
+            Call::Renew | Call::Check | Call::Write { .. } => Some(REQUEST_TIMEOUT),
             Call::Release => Some(RELEASE_TIMEOUT),
             Call::Cancel | Call::Abandon => Some(Duration::ZERO),
         };
@@ -959,8 +1047,12 @@ impl World {
         if matches!(what, Call::Release | Call::Abandon) {
             self.ledger.stops_believing(process, lock);
         }
-        if matches!(what, Call::Abandon) {
-            self.ledger.abandoned(process, lock);
+        match &what {
+            Call::Abandon => self.ledger.abandoned(process, lock, call),
+            Call::Renew => self.ledger.asked_to_renew(process, lock),
+            Call::Release => self.ledger.asked_to_release(process, lock, call),
+            Call::Write { key, .. } => self.ledger.writes(process, lock, call, key),
+            _ => {}
         }
         self.step(process, Event::Call { lock, call, what })?;
         Ok(call)
@@ -1067,17 +1159,24 @@ impl World {
             10 + 5 * self.random.below(2)
         });
         let value = None;
+        let upkeep = match self.random.below(4) {
+            _ if !self.plan.upkeep => Upkeep::Off,
+            0 => Upkeep::For(None),
+            1 => Upkeep::For(Some(self.random.duration(Duration::from_secs(40)))),
+            _ => Upkeep::Off,
+        };
         let spec = Spec {
             key: key.clone(),
             value,
             ttl,
             patience,
+            upkeep,
             fair: self.plan.fair,
             grace: GRACE,
         };
         self.note(|| {
             format!(
-                "p{process}: acquires {key} as lock {} for {ttl:?}, {patience:?}",
+                "p{process}: acquires {key} as lock {} for {ttl:?}, {patience:?}, renewed {upkeep:?}",
                 lock.0
             )
         });
@@ -1086,6 +1185,7 @@ impl World {
         state.rounds -= 1;
         state.doing = Doing::Acquiring(CallId(self.calls + 1));
         self.ledger.wants(process, lock, key);
+        self.ledger.kept_up(process, lock, ttl, upkeep);
         if patience != Patience::Once && self.plan.line.is_some() {
             self.line
                 .waits(process, CallId(self.calls + 1), lock, self.now);
@@ -1118,6 +1218,27 @@ impl World {
         Ok(())
     }
 
+    /// Writes under the lock, at the latest a little after it was given back.
+    fn user_writes(&mut self, process: usize, lock: LockId, hold: Duration) {
+        for _ in 0..[0, 0, 1, 3][self.random.below(4) as usize] {
+            self.writes += 1;
+            let value = self.random.chance(800);
+            let what = Call::Write {
+                key: format!("{WRITTEN}{}", self.writes).into(),
+                value: value.then(|| Value(b"v".to_vec().into())),
+            };
+            let at = self.random.duration(hold + hold / 16);
+            self.after(
+                at,
+                Happening::Ask {
+                    process,
+                    lock,
+                    what,
+                },
+            );
+        }
+    }
+
     fn user_forgets(&mut self, process: usize, user: usize) -> Result<(), String> {
         let lock = self.processes[process].users[user].lock;
         self.processes[process].users[user].doing = Doing::Thinking;
@@ -1144,7 +1265,13 @@ impl World {
             (Doing::Acquiring(_), Ok(Done::Ok)) => {
                 self.ledger.acquired(process, lock)?;
                 self.processes[process].users[user].doing = Doing::Holding;
-                let hold = self.random.duration(self.plan.longest_hold);
+                let mut hold = self.random.duration(self.plan.longest_hold);
+                if self.ledger.is_kept_up(process, lock) {
+                    hold *= 2;
+                }
+                if self.plan.writes {
+                    self.user_writes(process, lock, hold);
+                }
                 if !self.plan.plain && self.random.chance(300) {
                     let at = self.random.duration(hold);
                     let what = if self.random.chance(700) {
@@ -1201,6 +1328,36 @@ impl World {
         let think = self.random.duration(think) + Duration::from_micros(1);
         self.after(think, Happening::User { process, user });
     }
+}
+
+/// What is written under locks lives here, each key once.
+const WRITTEN: &str = "data/";
+
+/// The key that a request writes under a lock.
+fn written_key(http: &HttpRequest) -> Option<String> {
+    if let Some(key) = http.target.strip_prefix("/v1/kv/") {
+        let written = http.method != Method::Get && key.starts_with(WRITTEN);
+        return written.then(|| key.to_owned());
+    }
+    let body = http.body.as_deref()?;
+    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let key = json.get(1)?["KV"]["Key"].as_str()?;
+    key.starts_with(WRITTEN).then(|| key.to_owned())
+}
+
+/// What Consul would have answered.
+fn said_written(request: &Request) -> Vec<u8> {
+    let Request::Write {
+        lock, session, key, ..
+    } = request
+    else {
+        return Vec::new();
+    };
+    let row = serde_json::json!({"KV": {"Key": &**lock, "Session": &*session.0, "ModifyIndex": 1}});
+    let written = serde_json::json!({"KV": {"Key": &**key}});
+    serde_json::json!({"Results": [row, written], "Errors": null})
+        .to_string()
+        .into_bytes()
 }
 
 fn text_reply(status: u16, text: &str) -> HttpReply {

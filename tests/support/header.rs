@@ -19,10 +19,11 @@ impl Param {
 }
 
 /// The types of the header that are pointers to functions of the host.
-pub(crate) const CALLBACKS: [&str; 4] = [
+pub(crate) const CALLBACKS: [&str; 5] = [
     "consul_lock_done",
-    "consul_lock_value_generator",
+    "consul_lock_lost_callback",
     "consul_lock_user_data_free",
+    "consul_lock_value_generator",
     "consul_lock_log_callback",
 ];
 

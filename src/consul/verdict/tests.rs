@@ -49,6 +49,22 @@ fn unlock() -> Request {
         line: false,
     }
 }
+fn put() -> Request {
+    Request::Write {
+        lock: key(),
+        session: sid(),
+        key: "data".into(),
+        value: Some(Value(b"hunter2".to_vec().into())),
+    }
+}
+fn delete() -> Request {
+    Request::Write {
+        lock: key(),
+        session: sid(),
+        key: "data".into(),
+        value: None,
+    }
+}
 fn read() -> Request {
     Request::Read {
         key: key(),
@@ -110,6 +126,8 @@ fn every() -> Vec<Request> {
         describe(),
         lock(),
         unlock(),
+        put(),
+        delete(),
         read(),
         watch(),
     ];
@@ -186,11 +204,42 @@ fn answers() {
         judge(&unlock(), 200, &unlocked),
         Ok(Answer::Unlocked { line: Vec::new() })
     );
-    for gone in [
-        r#"failed session check for key "k", current session "other" != "ours""#,
-        r#"failed to check session, key "k" doesn't exist"#,
+    for (gone, taken) in [
+        (
+            r#"failed session check for key "k", current session "other" != "ours""#,
+            true,
+        ),
+        (
+            r#"failed session check for key "k", current session "" != "ours""#,
+            false,
+        ),
+        (r#"failed to check session, key "k" doesn't exist"#, false),
     ] {
-        assert_eq!(judge(&unlock(), 409, &errors(&[gone])), Ok(Answer::NotOurs));
+        for request in [unlock(), put(), delete()] {
+            let answer = judge(&request, 409, &errors(&[gone]));
+            assert_eq!(answer, Ok(Answer::NotOurs { taken }), "{gone}");
+        }
+    }
+    let row = |key: &str, session: &str| {
+        format!(
+            r#"{{"KV":{{"LockIndex":1,"Key":"{key}","Flags":0,"Value":null{session},"CreateIndex":17,"ModifyIndex":17}}}}"#
+        )
+    };
+    let checked = row("k", &format!(r#","Session":"{SID}""#));
+    let results = |rows: &[&str]| format!(r#"{{"Results":[{}],"Errors":null}}"#, rows.join(","));
+    let written = results(&[&checked, &row("data", "")]);
+    assert_eq!(judge(&put(), 200, &written), Ok(Answer::Written));
+    assert_eq!(
+        judge(&delete(), 200, &results(&[&checked])),
+        Ok(Answer::Written)
+    );
+    for strange in [
+        results(&[&checked]),
+        results(&[&checked, &row("other", "")]),
+        results(&[&row("k", ""), &row("data", "")]),
+    ] {
+        let class = class(judge(&put(), 200, &strange));
+        assert_eq!(class, ("final", Status::Rejected), "{strange}");
     }
     let created = format!("{{\n    \"ID\": \"{SID}\"\n}}\n");
     assert_eq!(judge(&create(), 200, &created), Ok(Answer::Created(sid())));
@@ -326,7 +375,7 @@ fn refusals_in_a_line() {
     assert_eq!(judge(&lock, 409, &errors(&[delayed])), Ok(Answer::Delayed));
     assert_eq!(
         judge(&unlock, 409, &errors(&[missing])),
-        Ok(Answer::NotOurs)
+        Ok(Answer::NotOurs { taken: false })
     );
     // A dead session counts before all else: its ticket went with it.
     for (request, whats) in [
@@ -615,7 +664,7 @@ fn rights() {
             assert_eq!(class(judge(&request, 403, text)), ("final", Status::Denied));
         }
     }
-    for request in [lock(), unlock()] {
+    for request in [lock(), unlock(), put(), delete()] {
         let body = errors(&["Permission denied", "Permission denied"]);
         assert_eq!(
             class(judge(&request, 409, &body)),
@@ -727,6 +776,8 @@ fn a_key_is_not_taken_for_a_text() {
         "due to lock delay",
         "\" due to lock delay",
         "failed session check",
+        ", current session ",
+        "\", current session \"",
         "failed session check for key \"",
         "failed to check session, key \"k\" doesn't exist",
         "failed to lock key \"k\", lock is already held",
@@ -750,10 +801,12 @@ fn a_key_is_not_taken_for_a_text() {
             Ok(Answer::Delayed)
         );
         let absent = format!("failed to check session, key {key} doesn't exist");
-        assert_eq!(
-            judge(&unlock(), 409, &errors(&[&absent])),
-            Ok(Answer::NotOurs)
-        );
+        for request in [unlock(), put(), delete()] {
+            assert_eq!(
+                judge(&request, 409, &errors(&[&absent])),
+                Ok(Answer::NotOurs { taken: false })
+            );
+        }
         let stale = format!("failed to delete key {key}, index is stale");
         let there = format!("key {key} exists");
         let [_, _, survey, _, join, take, clear] = of_the_line();
@@ -769,12 +822,15 @@ fn a_key_is_not_taken_for_a_text() {
             assert_eq!(judge(&take, 409, &errors(&[what])), Ok(answer), "{what}");
         }
         let other = format!(r#"failed session check for key {key}, current session "a" != "b""#);
-        assert_eq!(
-            judge(&unlock(), 409, &errors(&[&other])),
-            Ok(Answer::NotOurs)
-        );
+        for request in [unlock(), put(), delete()] {
+            assert_eq!(
+                judge(&request, 409, &errors(&[&other])),
+                Ok(Answer::NotOurs { taken: true })
+            );
+        }
         let unknown = format!("failed to do something new with key {key}");
-        for request in [lock(), unlock()].into_iter().chain(of_the_line()) {
+        let plain = [lock(), unlock(), put(), delete()];
+        for request in plain.into_iter().chain(of_the_line()) {
             assert_eq!(
                 class(judge(&request, 409, &errors(&[&unknown]))),
                 ("final", Status::Rejected)
@@ -820,6 +876,7 @@ fn a_200_is_not_a_success() {
         );
         assert_eq!(class(judge(&lock(), 200, &body)).0, "final");
         assert_eq!(class(judge(&unlock(), 200, &body)).0, "final");
+        assert_eq!(class(judge(&delete(), 200, &body)).0, "final");
     }
     // A transaction that did nothing, and one that did not go through.
     let ours = format!(r#"{{"KV":{{"Key":"k","Session":"{SID}","ModifyIndex":19}}}}"#);
@@ -827,7 +884,7 @@ fn a_200_is_not_a_success() {
         r#"{"Results":[],"Errors":null}"#.to_owned(),
         format!(r#"{{"Results":[{ours}],"Errors":[{{"OpIndex":0,"What":"x"}}]}}"#),
     ] {
-        for request in [lock(), unlock()] {
+        for request in [lock(), unlock(), put(), delete()] {
             assert_eq!(class(judge(&request, 200, &body)).0, "final", "{body}");
         }
     }
@@ -846,7 +903,16 @@ fn rubbish_is_an_error_and_never_shown() {
     };
     for round in 0..5_000 {
         let body: Vec<u8> = (0..round % 80).map(|_| byte()).collect();
-        let plain = [create(), renew(), lock(), unlock(), read(), watch()];
+        let plain = [
+            create(),
+            renew(),
+            lock(),
+            unlock(),
+            put(),
+            delete(),
+            read(),
+            watch(),
+        ];
         for request in plain.into_iter().chain(of_the_line()) {
             for status in [200, 409] {
                 let reply = HttpReply {

@@ -1,0 +1,192 @@
+//! The table of options, and its parser.
+
+use super::*;
+
+fn refused(result: Result<(), Error>) -> String {
+    let error = result.expect_err("must be refused");
+    assert_eq!(error.status, Status::InvalidOption);
+    assert!(!error.message.contains('\n'));
+    error.message
+}
+
+#[test]
+fn numbers_are_decimal_digits_with_an_optional_minus() {
+    for (text, number) in [("-1", -1), ("0", 0), ("007", 7), ("86400000", 86_400_000)] {
+        let mut options = Options::new();
+        options.set("acquire_timeout_ms", text).expect(text);
+        let settings = options.lock_settings().expect("settings");
+        assert_eq!(settings.acquire_timeout_ms, Some(number), "{text}");
+    }
+    for text in [
+        "", "-", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "-2", "86400001", "١",
+    ] {
+        let message = refused(Options::new().set("acquire_timeout_ms", text));
+        assert!(message.contains("acquire_timeout_ms"), "{message}");
+        assert!(message.contains(&format!("\"{text}\"")), "{message}");
+        assert!(message.contains("from -1 to 86400000"), "{message}");
+    }
+    let huge = "9".repeat(40);
+    assert!(refused(Options::new().set("acquire_timeout_ms", &huge)).contains(&huge));
+}
+
+#[test]
+fn yes_and_no_are_the_words_of_go() {
+    for (word, yes) in [
+        ("1", true),
+        ("t", true),
+        ("TRUE", true),
+        ("true", true),
+        ("True", true),
+        ("0", false),
+        ("F", false),
+        ("false", false),
+    ] {
+        let mut options = Options::new();
+        options.set("auto_renew", word).expect(word);
+        let settings = options.lock_settings().expect("settings");
+        assert_eq!(settings.auto_renew, Some(yes), "{word}");
+    }
+    for word in ["", "yes", "on", "2", "tRUE", " true"] {
+        let message = refused(Options::new().set("auto_renew", word));
+        assert!(message.contains("true or false"), "{message}");
+    }
+    for (number, yes) in [(1, true), (0, false)] {
+        let mut options = Options::new();
+        options.set_int("auto_renew", number).expect("a number");
+        assert_eq!(
+            options.lock_settings().expect("settings").auto_renew,
+            Some(yes)
+        );
+    }
+    for number in [-1, 2] {
+        assert!(refused(Options::new().set_int("auto_renew", number)).contains("true or false"));
+    }
+}
+
+#[test]
+fn each_number_of_the_table_takes_its_bounds_and_nothing_beyond() {
+    for spec in TABLE {
+        let Kind::Int { min, max } = spec.kind else {
+            continue;
+        };
+        let mut options = Options::new();
+        options.set_int(spec.name, min).expect(spec.name);
+        options.set_int(spec.name, max).expect(spec.name);
+        for wrong in [min - 1, max + 1, i64::MIN, i64::MAX] {
+            let message = refused(Options::new().set_int(spec.name, wrong));
+            assert!(message.contains(&wrong.to_string()), "{message}");
+        }
+    }
+}
+
+#[test]
+fn each_default_that_is_a_number_is_inside_its_range() {
+    for spec in TABLE {
+        if let Kind::Int { min, max } = spec.kind {
+            let default: i64 = spec.default.parse().expect(spec.name);
+            assert!((min..=max).contains(&default), "{}", spec.name);
+        }
+    }
+}
+
+#[test]
+fn the_first_refusal_is_what_a_maker_answers() {
+    let mut options = Options::new();
+    let first = refused(options.set("acquire_timeout_ms", "soon"));
+    refused(options.set("nonsense", "1"));
+    options
+        .set("acquire_timeout_ms", "5")
+        .expect("a right value");
+    assert_eq!(options.lock_settings().expect_err("refused").message, first);
+    assert_eq!(
+        options.client_settings().expect_err("refused").message,
+        first
+    );
+}
+
+#[test]
+fn an_unknown_name_lists_near_matches() {
+    let message = refused(Options::new().set("aquire_timeout_ms", "1"));
+    assert!(
+        message.contains("did you mean acquire_timeout_ms"),
+        "{message}"
+    );
+    let message = refused(Options::new().set("lock_timeout", "1"));
+    assert!(message.contains("lock_timeout_seconds"), "{message}");
+    let message = refused(Options::new().set("zzzzzzzzzz", "1"));
+    assert!(message.contains("known are"), "{message}");
+}
+
+#[test]
+fn an_option_in_the_wrong_place_says_where_it_belongs() {
+    let mut options = Options::new();
+    options.set("address", "127.0.0.1:8500").expect("address");
+    let message = options.lock_settings().expect_err("refused").message;
+    assert!(
+        message.contains("address") && message.contains("a client"),
+        "{message}"
+    );
+
+    let mut options = Options::new();
+    options
+        .set("lock_timeout_seconds", "10")
+        .expect("lock_timeout_seconds");
+    let message = options.client_settings().expect_err("refused").message;
+    assert!(message.contains("a lock"), "{message}");
+
+    let message = refused(Options::new().set("lock_key_pattern", "a/%s"));
+    assert!(message.contains("consul_lock_defaults_set"), "{message}");
+    for name in ["value", "address", "token"] {
+        let message = refused(parse_default(name, "x").map(|_| ()));
+        assert!(message.contains(name), "{message}");
+    }
+}
+
+#[test]
+fn a_pattern_has_exactly_one_place_for_the_key() {
+    for good in ["%s", "a/%s/b", "100%/%s", "%d/%s", "%%/%s"] {
+        let setting = parse_default("lock_key_pattern", good).expect(good);
+        assert_eq!(setting, DefaultSetting::LockKeyPattern(good.to_owned()));
+    }
+    for bad in ["", "a/b", "%s/%s", "%S", "a\n%s"] {
+        refused(parse_default("lock_key_pattern", bad).map(|_| ()));
+    }
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let mut options = Options::new();
+    options.set("token", "hush-hush").expect("token");
+    options.set("value", "hush-hush").expect("value");
+    assert!(!format!("{options:?}").contains("hush"));
+    let mut options = Options::new();
+    options.set("token", "hush-hush").expect("token");
+    assert!(!format!("{:?}", options.client_settings()).contains("hush"));
+    let mut options = Options::new();
+    options.set_bytes("value", b"hush-hush").expect("value");
+    assert!(!format!("{:?}", options.lock_settings()).contains("hush"));
+    assert!(!refused(Options::new().set("token", "hush\nhush")).contains("hush"));
+}
+
+#[test]
+fn a_value_has_a_limit() {
+    let mut options = Options::new();
+    options
+        .set_bytes("value", &vec![0; MAX_VALUE])
+        .expect("the longest");
+    let message = refused(options.set_bytes("value", &vec![0; MAX_VALUE + 1]));
+    assert!(
+        message.contains("390001") && message.contains("390000"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_setter_of_the_wrong_kind_is_refused() {
+    refused(Options::new().set_int("address", 1));
+    refused(Options::new().set_int("value", 1));
+    refused(Options::new().set_bytes("address", b"x"));
+    refused(Options::new().set("address", ""));
+    refused(Options::new().set("datacenter", &"x".repeat(4097)));
+    Options::new().set("token", "").expect("no token");
+}
