@@ -33,6 +33,7 @@ pub struct Lock {
     patience: Patience,
     upkeep: Upkeep,
     fair: bool,
+    monitor: bool,
     grace: Duration,
     value: Option<Value>,
     generator: Option<ValueGenerator>,
@@ -85,6 +86,7 @@ impl Lock {
             patience,
             upkeep,
             fair: settings.fair.unwrap_or(true),
+            monitor: settings.monitor.unwrap_or(true),
             grace: Duration::from_millis(settings.queue_grace_ms.unwrap_or(300)),
             value: settings.value.map(|value| Value(value.into())),
             generator: defaults.value_generator,
@@ -124,6 +126,7 @@ impl Lock {
             ttl: self.ttl,
             patience: self.patience,
             fair: self.fair,
+            monitor: self.monitor,
             grace: self.grace,
             upkeep: self.upkeep,
         })

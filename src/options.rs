@@ -168,6 +168,18 @@ pub const TABLE: &[Spec] = &[
               it ends within `lock_timeout_seconds`, unless it is renewed by a call. 0: no limit.",
     },
     Spec {
+        name: "monitor",
+        places: &[Place::Lock],
+        kind: Kind::Bool,
+        default: "true",
+        env: None,
+        secret: false,
+        doc: "Whether a lock that is held for longer than a second is watched, so that a loss (its \
+              session ended by an agent's leave, an operator or a deregistration; its key deleted) is \
+              told in a round trip, not at the end of its time. Takes a connection while it is held, \
+              10 of a client at most; further locks go without.",
+    },
+    Spec {
         name: "fair",
         places: &[Place::Lock],
         kind: Kind::Bool,
@@ -335,6 +347,8 @@ pub struct LockSettings {
     pub acquire_timeout_ms: Option<i64>,
     /// `lock_timeout_seconds`.
     pub lock_timeout_seconds: Option<u64>,
+    /// `monitor`.
+    pub monitor: Option<bool>,
     /// `fair`.
     pub fair: Option<bool>,
     /// `queue_grace_ms`.
@@ -354,6 +368,7 @@ impl fmt::Debug for LockSettings {
         f.debug_struct("LockSettings")
             .field("acquire_timeout_ms", &self.acquire_timeout_ms)
             .field("lock_timeout_seconds", &self.lock_timeout_seconds)
+            .field("monitor", &self.monitor)
             .field("fair", &self.fair)
             .field("queue_grace_ms", &self.queue_grace_ms)
             .field("value", &self.value.as_ref().map(|_| Hidden))
@@ -469,6 +484,7 @@ impl Options {
         Ok(LockSettings {
             acquire_timeout_ms: self.int("acquire_timeout_ms"),
             lock_timeout_seconds: self.unsigned("lock_timeout_seconds"),
+            monitor: self.bool("monitor"),
             fair: self.bool("fair"),
             queue_grace_ms: self.unsigned("queue_grace_ms"),
             value: self.bytes("value"),

@@ -5,6 +5,7 @@ use super::lease::Session;
 use super::lock::{Machine, State};
 use super::log::Often;
 use super::messages::{Answer, Fault, Key, Request, Value};
+use super::monitor::Monitor;
 use super::upkeep::Renewals;
 use super::{Action, CallId, Done, Level, LockId, Outcome, RequestId, Upkeep};
 use crate::clock::Time;
@@ -16,6 +17,7 @@ pub(super) struct Held {
     pub(super) session: Session,
     asked: Vec<Asked>,
     pub(super) renewals: Option<Renewals>,
+    pub(super) monitor: Option<Monitor>,
 }
 
 /// Something asked by a call: repeated, the same each time, until Consul answers or its time is up.
@@ -66,12 +68,18 @@ impl Asked {
 }
 
 impl Held {
-    pub(super) fn new(ctx: &mut Context<'_>, session: Session, upkeep: Upkeep) -> Held {
+    pub(super) fn new(
+        ctx: &mut Context<'_>,
+        session: Session,
+        upkeep: Upkeep,
+        monitor: Option<Monitor>,
+    ) -> Held {
         let renewals = Renewals::begin(ctx, upkeep, session.lease.ttl());
         Held {
             session,
             asked: Vec::new(),
             renewals,
+            monitor,
         }
     }
 
@@ -82,8 +90,9 @@ impl Held {
             .renewals
             .as_ref()
             .and_then(|r| r.next(&self.session.lease));
+        let monitor = self.monitor.as_ref().and_then(Monitor::next);
         let end = self.session.lease.end();
-        again.chain(renewal).fold(end, Time::min)
+        again.chain(renewal).chain(monitor).fold(end, Time::min)
     }
 
     /// Consul confirmed a renewal that was about to be sent at `sent`.
@@ -123,6 +132,7 @@ impl Machine {
             self.tell_unanswered(ctx, asked, &error);
         }
         held.end_renewals(ctx);
+        held.end_monitor(ctx, self.id);
         // The others need not wait for twice the TTL. Consul knows nothing of a session that is
         // gone.
         if why == LostReason::SessionGone {
@@ -216,7 +226,10 @@ impl Machine {
             return;
         };
         let Some(at) = held.asked.iter().position(|a| a.request == Some(request)) else {
-            return self.upkeep_replied(ctx, request, sent, answer);
+            if !self.key_checked(ctx, request, &answer) {
+                self.upkeep_replied(ctx, request, sent, answer);
+            }
+            return;
         };
         let mut asked = held.asked.swap_remove(at);
         asked.request = None;
@@ -292,6 +305,7 @@ impl Machine {
             return;
         };
         held.end_renewals(ctx);
+        held.end_monitor(ctx, self.id);
         let asked = std::mem::take(&mut held.asked);
         if asked.iter().any(|asked| asked.request.is_some()) {
             held.session.doubtful = true;

@@ -7,6 +7,7 @@ use super::held::{Held, Question};
 use super::lease::Session;
 use super::log::Often;
 use super::messages::{Answer, Fault, Key};
+use super::monitor::Monitor;
 use super::release::Releasing;
 use super::watch::News;
 use super::{Action, Call, CallId, Done, Level, LockId, Outcome, Phase, RequestId, Spec, View};
@@ -148,6 +149,8 @@ impl Machine {
         if let State::Acquiring(acquire) = &mut self.state {
             let turn = acquire.news(ctx, news);
             self.turned(ctx, turn);
+        } else {
+            self.saw_key(ctx, news);
         }
         self.settle(ctx);
     }
@@ -163,6 +166,7 @@ impl Machine {
             State::Held(_) => {
                 self.ask_again(ctx);
                 self.keep_up(ctx);
+                self.watch_over(ctx);
             }
             State::Releasing(releasing) => {
                 if now >= releasing.by {
@@ -287,12 +291,13 @@ impl Machine {
                     return;
                 };
                 let (call, upkeep) = (acquire.call, acquire.spec().upkeep);
+                let monitor = acquire.spec().monitor.then(|| Monitor::begin(ctx, token));
                 // Only a look for the holder's name can still be on its way.
                 let _ = acquire.end(ctx);
                 ctx.shared.holding.insert(session.id.clone());
                 self.view.token = Some(token);
                 self.view.session = Some(session.id.clone());
-                self.state = State::Held(Held::new(ctx, session, upkeep));
+                self.state = State::Held(Held::new(ctx, session, upkeep, monitor));
                 ctx.tell(call, Ok(Done::Ok));
             }
             Turn::Failed(error) => {

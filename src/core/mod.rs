@@ -13,6 +13,7 @@ mod line;
 mod lock;
 mod log;
 pub mod messages;
+mod monitor;
 mod pool;
 mod release;
 #[cfg(test)]
@@ -73,6 +74,8 @@ pub struct Spec {
     pub patience: Patience,
     /// Whether to wait in line, or to try with everybody else when the key is free.
     pub fair: bool,
+    /// Whether the key is watched while it is held, so that a loss is told early.
+    pub monitor: bool,
     /// How long whoever is first in line may leave the key free before it is passed.
     pub grace: Duration,
     /// Whether it is renewed while it is held, without anybody asking.

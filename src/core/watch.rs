@@ -174,12 +174,12 @@ impl Watches {
         }
     }
 
-    fn leave_crowd(&mut self, key: &Key) {
+    fn leave_crowd(&mut self, key: &Key) -> bool {
         let Some(watch) = self.keys.get(key) else {
-            return;
+            return false;
         };
         if !self.crowd.remove(&(watch.turn, key.clone())) {
-            return;
+            return false;
         }
         for lock in &watch.wanted_by {
             if let Some(want) = self.wants.get(lock) {
@@ -191,6 +191,7 @@ impl Watches {
         {
             listing.crowd = listing.crowd.saturating_sub(1);
         }
+        true
     }
 
     /// Whether the crowd is served by nothing but turns.
@@ -215,10 +216,17 @@ impl Context<'_> {
                 until,
             },
         );
-        if let Some(watch) = watches.keys.get_mut(&key) {
-            watch.wanted_by.insert(lock);
-            if watch.request.is_none() {
-                watches.untils.insert((until, lock));
+        if watches.keys.contains_key(&key) {
+            // In the crowd, those who wait come first.
+            let in_crowd = watches.leave_crowd(&key);
+            if let Some(watch) = watches.keys.get_mut(&key) {
+                watch.wanted_by.insert(lock);
+                if need == Need::Waiting {
+                    watch.need = need;
+                }
+            }
+            if in_crowd {
+                watches.join_crowd(&key);
             }
         } else {
             let watch = Watch {
@@ -238,6 +246,9 @@ impl Context<'_> {
 
     /// Wants to know nothing any more.
     pub(super) fn unwatch(&mut self, lock: LockId) {
+        if !self.shared.watches.wants.contains_key(&lock) {
+            return;
+        }
         if let Some(request) = self.shared.watches.drop_want(lock) {
             self.abort(request);
         }

@@ -1172,6 +1172,7 @@ impl World {
             patience,
             upkeep,
             fair: self.plan.fair,
+            monitor: self.plan.fair || self.random.chance(500),
             grace: GRACE,
         };
         self.note(|| {
