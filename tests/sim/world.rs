@@ -176,10 +176,10 @@ impl Plan {
             Line::Undisturbed
         };
         Plan {
-            processes: 2 + random.below(7) as usize,
-            users: 1 + random.below(3) as usize,
+            processes: 2 + random.below(5) as usize,
+            users: 1 + random.below(2) as usize,
             keys: 1,
-            rounds: 3 + random.below(6) as u32,
+            rounds: 3 + random.below(4) as u32,
             weather: Weather {
                 delay,
                 ..Weather::calm()
@@ -295,6 +295,7 @@ pub(super) struct World {
     pub(super) line: LineBook,
     /// The session of the client that knows nothing of lines, and whether it has the key.
     foreigner: Option<(String, bool)>,
+    foreign_steps: u32,
     pub(super) history: Option<String>,
     random: Random,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
@@ -362,6 +363,7 @@ impl World {
             ledger: Ledger::default(),
             line: LineBook::default(),
             foreigner: None,
+            foreign_steps: 0,
             history: trace.then(String::new),
             random,
             queue: BinaryHeap::new(),
@@ -482,6 +484,9 @@ impl World {
             return Ok(());
         }
         let free = self.model.is_free(KEY);
+        if !free {
+            return self.line.look(self.now, false, None, 0, Duration::ZERO);
+        }
         let places = self.processes.len() * self.plan.users;
         let delay = self.plan.weather.delay;
         let first = self.model.tickets(KEY).into_iter().min();
@@ -658,7 +663,10 @@ impl World {
             );
             return Ok(());
         }
-        let standing = self.standing();
+        let standing = match asked {
+            Request::Lock { .. } | Request::Take { .. } => self.standing(),
+            _ => Vec::new(),
+        };
         match self.serve(&http, gives_back)? {
             Served::Reply(reply) => {
                 if reply.status == 200 {
@@ -780,8 +788,11 @@ impl World {
             }
         }
         self.wake_watchers();
-        let pause = self.random.duration(Duration::from_millis(8));
-        self.after(pause, Happening::Foreigner);
+        self.foreign_steps += 1;
+        if self.foreign_steps < 400 || matches!(self.foreigner, Some((_, true))) {
+            let pause = self.random.duration(Duration::from_millis(8));
+            self.after(pause, Happening::Foreigner);
+        }
         Ok(())
     }
 
