@@ -190,3 +190,72 @@ pub(crate) fn lines(
     }
     page(860.0, TOP + HEIGHT + 60.0, title, &body, note)
 }
+
+/// One line of [`dots`]: a name, and a value for each series that has one.
+pub(crate) struct Dots {
+    pub(crate) name: String,
+    pub(crate) values: Vec<f64>,
+}
+
+/// A dot for each series on each line, on a logarithmic scale around 1, which is the first series.
+pub(crate) fn dots(title: &str, series: &[&str], rows: &[Dots], note: &str) -> String {
+    const LEFT: f64 = 250.0;
+    const WIDTH: f64 = 520.0;
+    const LINE: f64 = 30.0;
+    const TOP: f64 = 60.0;
+    let values = || rows.iter().flat_map(|row| &row.values).copied();
+    let values = || values().filter(|value| value.is_finite() && *value > 0.0);
+    let low = values().fold(1.0, f64::min).log10() - 0.1;
+    let high = values().fold(10.0, f64::max).log10() + 0.1;
+    let x = |value: f64| LEFT + WIDTH * (value.log10() - low) / (high - low);
+    let bottom = TOP + rows.len() as f64 * LINE;
+    let mut body = String::new();
+    for power in -2..=5 {
+        for factor in [1.0, 2.0, 5.0] {
+            let value = factor * 10_f64.powi(power);
+            if (low..=high).contains(&value.log10()) {
+                let (x, top) = (x(value), TOP - 8.0);
+                let _ = write!(
+                    body,
+                    "<line x1=\"{x:.1}\" y1=\"{TOP}\" x2=\"{x:.1}\" y2=\"{bottom}\" stroke=\"#eceff1\"/>\n\
+                     <text x=\"{x:.1}\" y=\"{top}\" text-anchor=\"middle\">{value}</text>\n"
+                );
+            }
+        }
+    }
+    let colours = || [OURS].into_iter().chain(OTHERS).chain(["#6a1b9a"]);
+    for (number, row) in rows.iter().enumerate() {
+        let y = TOP + (number as f64 + 0.5) * LINE;
+        let (right, below, name) = (LEFT - 8.0, y + 4.0, escape(&row.name));
+        let _ = write!(
+            body,
+            "<text x=\"{right}\" y=\"{below}\" text-anchor=\"end\">{name}</text>\n\
+             <line x1=\"{LEFT}\" y1=\"{y}\" x2=\"{}\" y2=\"{y}\" stroke=\"#eceff1\"/>\n",
+            LEFT + WIDTH
+        );
+        for (value, colour) in row.values.iter().zip(colours().cycle()) {
+            if value.is_finite() && *value > 0.0 {
+                let x = x(*value);
+                let _ = writeln!(
+                    body,
+                    "<circle cx=\"{x:.1}\" cy=\"{y}\" r=\"5\" fill=\"{colour}\"/>"
+                );
+            }
+        }
+    }
+    for (number, (name, colour)) in series.iter().zip(colours().cycle()).enumerate() {
+        let (x, y) = (
+            LEFT + (number % 3) as f64 * 190.0,
+            bottom + 22.0 + (number / 3) as f64 * 20.0,
+        );
+        let _ = write!(
+            body,
+            "<circle cx=\"{x}\" cy=\"{:.0}\" r=\"5\" fill=\"{colour}\"/>\n\
+             <text x=\"{:.0}\" y=\"{y:.0}\">{}</text>\n",
+            y - 4.0,
+            x + 10.0,
+            escape(name)
+        );
+    }
+    page(LEFT + WIDTH + 40.0, bottom + 80.0, title, &body, note)
+}

@@ -41,6 +41,19 @@ impl Servers {
         }
     }
 
+    /// A session of somebody else's, that holds `key` as Go's `api.Lock` marks it: it refuses a key
+    /// with other flags instead of waiting for it, and so does the lock of npm consul.
+    pub(crate) fn hold(&self, key: &str) -> String {
+        let consul = self.consul();
+        let body = r#"{"Name":"somebody","TTL":"60s","Behavior":"delete","LockDelay":"0s","NodeChecks":[]}"#;
+        let session = consul.request("PUT", "/v1/session/create", body).body;
+        let session: Json = serde_json::from_str(&session).expect("a session");
+        let session = session["ID"].as_str().expect("an id").to_owned();
+        let acquire = format!("/v1/kv/{key}?acquire={session}&flags=3304740253564472344");
+        assert_eq!(consul.request("PUT", &acquire, "").body.trim(), "true");
+        session
+    }
+
     /// Ends what killed contenders have left, so that it does not weigh on the next measurement.
     pub(crate) fn sweep(&self) {
         let consul = self.consul();

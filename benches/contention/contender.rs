@@ -55,6 +55,7 @@ pub(crate) fn run(arguments: &[String]) {
         .strip_prefix("threads=")
         .and_then(|count| count.parse().ok());
     let threads: usize = threads.expect("a count");
+    consul_lock::defaults::set("lock_key_pattern", "%s").expect("a pattern");
     let mut options = options(address, more);
     // Long enough for the longest line; a bench must end all the same.
     options

@@ -57,14 +57,13 @@ struct Outcome {
 fn run(servers: &Servers, options: &[&str], deadly: bool) -> Outcome {
     let (consul, key) = (
         servers.consul(),
-        format!("deaths-{}-{deadly}", options.len()),
+        format!("bench/deaths-{}-{deadly}", options.len()),
     );
     let program = contender::program("a contender", 1, options);
     let mut crowd = Crowd::gather(&program, consul.address(), &key, CONTENDERS, 1);
     for contender in 0..CONTENDERS {
         crowd.turns(contender, HOLD_MS, ALL_THE_TIME);
     }
-    let full = format!("locks/ephemeral/{key}");
     let mut record = Record::default();
     let mut deaths = 0;
     let begun = Instant::now();
@@ -95,7 +94,7 @@ fn run(servers: &Servers, options: &[&str], deadly: bool) -> Outcome {
                 .expect("a waiter");
             let pid = crowd.pid(victim);
             crowd.kill(victim);
-            free_if_held_by(servers, &full, pid);
+            free_if_held_by(servers, &key, pid);
             crowd.replace(victim);
             replaced.push(victim);
         }

@@ -41,7 +41,10 @@ pub(crate) fn measure(report: &mut Report, servers: &Servers) {
 }
 
 fn one(table: &mut Table, servers: &Servers, name: &str, options: &[&str]) {
-    let (key, consul) = (format!("fairness-{}", options.len()), servers.consul());
+    let (key, consul) = (
+        format!("bench/fairness-{}", options.len()),
+        servers.consul(),
+    );
     let program = contender::program(name, 1, options);
     let mut crowd = Crowd::gather(&program, consul.address(), &key, CONTENDERS, 1);
     let (begun, index) = (clock(), consul.raft_index());

@@ -132,11 +132,10 @@ fn one(servers: &Servers, way: &Way, count: usize) -> Handoffs {
         (count, 1)
     };
     let program = contender::program(way.name, threads, way.options);
-    let key = format!("handoff-{processes}-{threads}-{}", way.options.len());
+    let key = format!("bench/handoff-{processes}-{threads}-{}", way.options.len());
     let address = servers.consul().address();
     let mut crowd = Crowd::gather(&program, address, &key, processes, threads);
-    let full = format!("locks/ephemeral/{key}");
-    let figures = handoffs(servers, &mut crowd, &full, TIME);
+    let figures = handoffs(servers, &mut crowd, &key, TIME);
     drop(crowd);
     servers.sweep();
     eprintln!(
