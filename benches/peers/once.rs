@@ -10,7 +10,7 @@ use crate::common::{clock, median, ms_between};
 
 use super::dots;
 
-const TIMES: usize = 15;
+const TIMES: usize = 25;
 
 /// Ours first among the programs.
 pub(crate) fn measure(servers: &Servers, programs: &[Program], lines: &mut Vec<Dots>) -> Table {
@@ -24,8 +24,21 @@ pub(crate) fn measure(servers: &Servers, programs: &[Program], lines: &mut Vec<D
             ("memory, ratio to ours", ""),
         ],
     );
-    let figures: Vec<(f64, f64)> = programs.iter().map(|it| one(servers, it)).collect();
-    let (times, memory): (Vec<f64>, Vec<f64>) = figures.into_iter().unzip();
+    let mut figures: Vec<Vec<(f64, f64)>> = vec![Vec::new(); programs.len()];
+    for round in 0..TIMES {
+        for turn in 0..programs.len() {
+            // Another order each time.
+            let program = (turn + round) % programs.len();
+            figures[program].push(one(servers, program, &programs[program]));
+        }
+    }
+    let median_of = |pick: fn(&(f64, f64)) -> f64| -> Vec<f64> {
+        let of_each = figures.iter();
+        of_each
+            .map(|all| median(&all.iter().map(pick).collect::<Vec<_>>()))
+            .collect()
+    };
+    let (times, memory) = (median_of(|figure| figure.0), median_of(|figure| figure.1));
     for (number, program) in programs.iter().enumerate() {
         table.row(
             &[&program.name],
@@ -42,25 +55,23 @@ pub(crate) fn measure(servers: &Servers, programs: &[Program], lines: &mut Vec<D
     table
 }
 
-/// Medians.
-fn one(servers: &Servers, program: &Program) -> (f64, f64) {
-    let (mut times, mut memory) = (Vec::new(), Vec::new());
-    for _ in 0..TIMES {
-        let begun = clock();
-        let key = "bench/peers/once";
-        let mut crowd = Crowd::gather(program, servers.consul().address(), key, 1, 1);
-        crowd.turns(0, 0, 1);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            match crowd.next(deadline).expect("a lock within 10 s") {
-                Said::Acquired { at, .. } => times.push(ms_between(begun, at)),
-                Said::Released { .. } => break,
-                other => panic!("{}: {other:?}", program.name),
-            }
+/// Milliseconds and megabytes.
+fn one(servers: &Servers, number: usize, program: &Program) -> (f64, f64) {
+    let begun = clock();
+    let key = format!("bench/peers/once-{number}");
+    let mut crowd = Crowd::gather(program, servers.consul().address(), &key, 1, 1);
+    crowd.turns(0, 0, 1);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut time = f64::NAN;
+    loop {
+        match crowd.next(deadline).expect("a lock within 10 s") {
+            Said::Acquired { at, .. } => time = ms_between(begun, at),
+            Said::Released { .. } => break,
+            other => panic!("{}: {other:?}", program.name),
         }
-        memory.push(crowd.peak_memory(0));
-        drop(crowd);
-        servers.sweep();
     }
-    (median(&times), median(&memory))
+    let memory = crowd.peak_memory(0);
+    drop(crowd);
+    servers.sweep();
+    (time, memory)
 }
