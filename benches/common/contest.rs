@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::program::{Crowd, Said};
 use super::servers::Servers;
-use super::{median, ms_between, percentile};
+use super::{clock, median, ms_between, percentile};
 
 /// How long a contender holds the lock.
 pub(crate) const HOLD_MS: u64 = 5;
@@ -74,6 +74,20 @@ impl Record {
         self.handoffs().iter().filter(|&&ms| ms < 0.0).count()
     }
 
+    /// In ms, of the contenders 0 to `size`, between two instants. Who came again waits from its last
+    /// release on.
+    fn longest_wait(&self, size: usize, from: u64, to: u64) -> f64 {
+        let mut since = vec![from; size];
+        let mut longest = 0.0_f64;
+        for grant in &self.grants {
+            let begun = grant.begun.max(from);
+            longest = longest.max(ms_between(begun, grant.acquired));
+            since[grant.contender] = grant.released.unwrap_or(to);
+        }
+        let waiting = since.into_iter().map(|since| ms_between(since, to));
+        waiting.fold(longest, f64::max)
+    }
+
     pub(crate) fn served(&self) -> usize {
         let mut served: Vec<usize> = self.grants.iter().map(|grant| grant.contender).collect();
         served.sort_unstable();
@@ -92,6 +106,8 @@ pub(crate) struct Handoffs {
     /// Raft writes of a contender that comes and waits, its session among them.
     pub(crate) writes_to_join: f64,
     pub(crate) served: usize,
+    /// Of those who were never served, too: from the beginning or their call to the end.
+    pub(crate) longest_wait: f64,
     pub(crate) failures: usize,
 }
 
@@ -116,7 +132,7 @@ pub(crate) fn handoffs(
     let begun = consul.raft_index();
     consul.destroy(&somebody);
     let mut record = Record::default();
-    let begun_at = Instant::now();
+    let (begun_at, opened) = (Instant::now(), clock());
     // A few handoffs at least, of those who sleep for seconds.
     let is_over = |grants: usize| {
         let elapsed = begun_at.elapsed();
@@ -153,6 +169,7 @@ pub(crate) fn handoffs(
         writes: (ended - begun) as f64 / record.grants.len() as f64,
         writes_to_join: (begun - before) as f64 / crowd.size() as f64,
         served: record.served(),
+        longest_wait: record.longest_wait(crowd.size(), opened, clock()),
         failures: record.failures.len(),
     }
 }

@@ -211,7 +211,7 @@ pub(crate) fn dots(title: &str, series: &[&str], rows: &[Dots], note: &str) -> S
     let bottom = TOP + rows.len() as f64 * LINE;
     let mut body = String::new();
     for power in -2..=5 {
-        for factor in [1.0, 2.0, 5.0] {
+        for factor in [1.0, 3.0] {
             let value = factor * 10_f64.powi(power);
             if (low..=high).contains(&value.log10()) {
                 let (x, top) = (x(value), TOP - 8.0);
@@ -245,7 +245,7 @@ pub(crate) fn dots(title: &str, series: &[&str], rows: &[Dots], note: &str) -> S
     }
     for (number, (name, colour)) in series.iter().zip(colours().cycle()).enumerate() {
         let (x, y) = (
-            LEFT + (number % 3) as f64 * 190.0,
+            30.0 + (number % 3) as f64 * 260.0,
             bottom + 22.0 + (number / 3) as f64 * 20.0,
         );
         let _ = write!(

@@ -64,6 +64,7 @@ impl Measured {
                 ("Raft writes to come and wait", ""),
                 ("handoffs", ""),
                 ("served", ""),
+                ("longest wait", "ms"),
                 ("failed acquires", ""),
             ],
         );
@@ -94,6 +95,7 @@ impl Measured {
                         Cell::new(figure.writes_to_join, 2),
                         Cell::new(figure.count as f64, 0),
                         Cell::new(figure.served as f64, 0),
+                        Cell::new(figure.longest_wait, 0),
                         Cell::new(figure.failures as f64, 0),
                     ],
                 );

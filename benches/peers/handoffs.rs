@@ -26,6 +26,7 @@ pub(crate) fn table() -> Table {
             ("Raft writes per handoff", ""),
             ("handoffs", ""),
             ("served", ""),
+            ("longest wait", "ms"),
         ],
     )
 }
@@ -44,6 +45,7 @@ pub(crate) fn measure(table: &mut Table, servers: &Servers, programs: &[Program]
                     Cell::new(figure.writes, 2),
                     Cell::new(figure.count as f64, 0),
                     Cell::new(figure.served as f64, 0),
+                    Cell::new(figure.longest_wait, 0),
                 ],
             );
         }
