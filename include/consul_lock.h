@@ -167,6 +167,28 @@ typedef enum {
 } consul_lock_status;
 
 /**
+ * How important a line of the log is. The numbers are part of the ABI.
+ */
+typedef enum {
+  /**
+   * Somebody must look: a lock was lost, or something was left behind in Consul.
+   */
+  CONSUL_LOCK_LOG_LEVEL_ERROR = 1,
+  /**
+   * It may become worse: Consul cannot be reached, or does not confirm.
+   */
+  CONSUL_LOCK_LOG_LEVEL_WARN = 2,
+  /**
+   * Worth knowing once: something works otherwise than was asked for.
+   */
+  CONSUL_LOCK_LOG_LEVEL_INFO = 3,
+  /**
+   * For the search for faults.
+   */
+  CONSUL_LOCK_LOG_LEVEL_DEBUG = 4,
+} consul_lock_log_level;
+
+/**
  * How to reach Consul, and everything that the locks which use it share. A simple program needs
  * none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR,
  * CONSUL_HTTP_TOKEN) on first use. Reference counted; usable from any thread at any time, and in
@@ -207,6 +229,22 @@ typedef struct consul_lock_options consul_lock_options;
 typedef struct consul_lock_value consul_lock_value;
 
 /**
+ * Told how a consul_lock_acquire_start() or consul_lock_release_start() ended. `status` is what the
+ * call without _start would have returned. `error` is NULL for CONSUL_LOCK_OK, else a new error that
+ * belongs to the callback, which frees it with consul_lock_error_free(), then or later, in any
+ * thread: so a binding can pass the pointer on to the thread that waits for it. (It is the callback's
+ * own, and not lent, because some languages run a callback after the library's thread has gone on.)
+ *
+ * It is called exactly once, by a thread of the library that does nothing else, one call after the
+ * other: one that does not return delays other callbacks of the same client, and nothing else. It may
+ * call any function of the library, also consul_lock_free() on this lock. It must return: no longjmp
+ * and no C++ exception may leave it.
+ */
+typedef void (*consul_lock_done)(consul_lock_status status,
+                                 consul_lock_error *error,
+                                 void *user_data);
+
+/**
  * Makes the value that a lock stores under its key: calls consul_lock_value_set() once and returns
  * 0. Anything but 0 means that it has no value: the acquire then answers
  * CONSUL_LOCK_VALUE_FAILED, and the lock can be used again.
@@ -221,6 +259,19 @@ typedef int (*consul_lock_value_generator)(consul_lock_value *value, void *user_
  * Frees a user_data. Called exactly once, after the last use of it, by any thread.
  */
 typedef void (*consul_lock_user_data_free)(void *user_data);
+
+/**
+ * Told a line of the log: UTF-8, without a line break, valid only during the call. Never contains a
+ * token or a stored value.
+ *
+ * It is called by a thread of the library, in the order of the lines, never twice at once. It may
+ * call any function of the library, and may block: that delays only later lines, of which 256 wait;
+ * beyond them lines are dropped, and a line says how many. It must return: no longjmp and no C++
+ * exception may leave it.
+ */
+typedef void (*consul_lock_log_callback)(consul_lock_log_level level,
+                                         const char *line,
+                                         void *user_data);
 
 #ifdef __cplusplus
 extern "C" {
@@ -273,6 +324,49 @@ consul_lock *consul_lock_new(const char *key,
 CONSUL_LOCK_MUST_USE
 consul_lock_status consul_lock_acquire(consul_lock *lock,
                                        consul_lock_error **error);
+
+/**
+ * As consul_lock_acquire(), without waiting: `done` is told the outcome. Any thread; never blocks.
+ *
+ * While it waits it needs no thread of its own. consul_lock_cancel(), consul_lock_free() and
+ * consul_lock_abandon() end it: `done` is told CONSUL_LOCK_CANCELLED, unless the outcome was decided
+ * before. A lock that is freed before `done` was told CONSUL_LOCK_OK is given back by that.
+ *
+ * @param lock      The lock.
+ * @param done      Told the outcome exactly once, never inside this call, but perhaps before it
+ *                  returns; not at all if this call fails.
+ * @param user_data Given to done. It can be freed there; if this call fails it is still the caller's.
+ * @param error     NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_acquire() answers comes
+ *         there, CONSUL_LOCK_ALREADY_USED too, but for what follows.
+ *         CONSUL_LOCK_VALUE_FAILED: the value generator, which runs inside this call, has no value;
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and the lock is not used up;
+ *         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock or done is NULL.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_acquire_start(consul_lock *lock,
+                                             consul_lock_done done,
+                                             void *user_data,
+                                             consul_lock_error **error);
+
+/**
+ * As consul_lock_release(), without waiting: `done` is told the outcome, at the latest after the
+ * client's option "release_timeout_ms". The lock may be freed at once. Any thread; never blocks.
+ *
+ * @param lock      The lock.
+ * @param done      As for consul_lock_acquire_start().
+ * @param user_data As for consul_lock_acquire_start().
+ * @param error     NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_release() answers comes
+ *         there, but for what follows.
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and the lock is as it was;
+ *         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock or done is NULL.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_release_start(consul_lock *lock,
+                                             consul_lock_done done,
+                                             void *user_data,
+                                             consul_lock_error **error);
 
 /**
  * Gives the lock back and removes its key, at once. Can only ever touch this very lock. A pending
@@ -490,6 +584,23 @@ consul_lock_client *consul_lock_client_new(const consul_lock_options *options,
 void consul_lock_client_free(consul_lock_client *client);
 
 /**
+ * Copies what this process did with a client until now, as one JSON object: requests by kind, Raft
+ * writes, retries, locks that wait or are held, connections, threads, percentiles of how long acquires
+ * and holds took. The fields are described in docs/guide.md; later versions may add some. Asks nobody.
+ * Any thread; never blocks.
+ *
+ * @param client The client. NULL: the default client; where that cannot be made, the empty text.
+ * @param buf    Receives at most cap bytes, the NUL included; 2,048 are enough. NULL: nothing is
+ *               copied.
+ * @param cap    The size of buf in bytes.
+ * @return The length of the whole text in bytes, without the NUL. The numbers may be longer in the
+ *         next call.
+ */
+size_t consul_lock_client_stats(const consul_lock_client *client,
+                                char *buf,
+                                size_t cap);
+
+/**
  * Sets a process-wide default: "acquire_timeout_ms", "lock_timeout_seconds" or "lock_key_pattern".
  * Locks read it when they are made: a later change never touches a lock that exists. Any thread.
  *
@@ -658,6 +769,24 @@ uint64_t consul_lock_holder_created_index(const consul_lock_holder_info *holder)
  * @param holder The holder; not used afterwards. NULL: nothing happens.
  */
 void consul_lock_holder_free(consul_lock_holder_info *holder);
+
+/**
+ * Sets who is told what the library has to say: locks that were lost, releases that Consul did not
+ * confirm, outages that last. One for the whole process, also for a child after fork. Any thread;
+ * never blocks, also not for a call of the one before that has not returned yet.
+ *
+ * @param callback       The function. NULL: the log is off, as at the beginning.
+ * @param user_data      Given to the function at each call.
+ * @param user_data_free Called exactly once with user_data, after its last use: when another callback
+ *                       has taken its place and the last call has returned; in this very call if
+ *                       callback is NULL or the level is refused. NULL: nothing is called.
+ * @param level          The least important consul_lock_log_level that is told: 1 to 4.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: no such level; nothing was changed.
+ */
+consul_lock_status consul_lock_set_log_callback(consul_lock_log_callback callback,
+                                                void *user_data,
+                                                consul_lock_user_data_free user_data_free,
+                                                int32_t level);
 
 /**
  * The version of the library that runs, such as "0.1.0". Compare with CONSUL_LOCK_VERSION, which

@@ -120,6 +120,11 @@ impl Client {
         }
     }
 
+    /// What this process did with it until now: a JSON object, described in docs/guide.md.
+    pub fn stats(&self) -> String {
+        self.runtime().stats()
+    }
+
     /// This process's runtime.
     pub(crate) fn runtime(&self) -> Arc<Runtime> {
         let _inside = fork::shared();

@@ -16,6 +16,7 @@ pub mod error;
 pub mod ffi;
 mod fork;
 pub mod lock;
+pub mod log;
 pub mod options;
 mod runtime;
 mod sys;

@@ -30,6 +30,8 @@ pub struct Lock {
     key: Key,
     ttl: Duration,
     patience: Patience,
+    fair: bool,
+    grace: Duration,
     value: Option<Value>,
     generator: Option<ValueGenerator>,
 }
@@ -74,6 +76,8 @@ impl Lock {
             key,
             ttl: Duration::from_secs(seconds),
             patience,
+            fair: settings.fair.unwrap_or(true),
+            grace: Duration::from_millis(settings.queue_grace_ms.unwrap_or(300)),
             value: settings.value.map(|value| Value(value.into())),
             generator: defaults.value_generator,
         })
@@ -83,22 +87,37 @@ impl Lock {
     ///
     /// NOT_ACQUIRED: somebody else had it until the deadline, and the message says who.
     pub fn acquire(&self) -> Result<(), Error> {
+        self.call(Call::Acquire(self.spec()?))
+    }
+
+    /// As [`Lock::acquire`], without waiting: `done` is told the outcome, exactly once, by the thread
+    /// for callbacks, also after a cancel and when the lock is dropped.
+    ///
+    /// On failure nothing was begun and `done` is not called: FORKED, VALUE_FAILED, NO_RESOURCES (the
+    /// system gives no thread). Everything else comes through `done`, ALREADY_USED too.
+    pub fn acquire_start(
+        &self,
+        done: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.start(Call::Acquire(self.spec()?), done)
+    }
+
+    /// What an acquire asks for. Runs the value generator.
+    fn spec(&self) -> Result<Spec, Error> {
         self.runtime()?;
         let value = match &self.value {
             Some(value) => Some(value.clone()),
             None if self.view().phase == Phase::New => self.generate()?,
             None => None,
         };
-        let Lock {
-            key, ttl, patience, ..
-        } = self;
-        let spec = Spec {
-            key: key.clone(),
+        Ok(Spec {
+            key: self.key.clone(),
             value,
-            ttl: *ttl,
-            patience: *patience,
-        };
-        self.call(Call::Acquire(spec))
+            ttl: self.ttl,
+            patience: self.patience,
+            fair: self.fair,
+            grace: self.grace,
+        })
     }
 
     /// Gives it back and removes the key. NOT_HELD: there was nothing to give back. LOST: it had been
@@ -106,6 +125,15 @@ impl Lock {
     /// library goes on. A pending acquire is cancelled and undone.
     pub fn release(&self) -> Result<(), Error> {
         self.call(Call::Release)
+    }
+
+    /// As [`Lock::release`], without waiting: `done` is told the outcome as in
+    /// [`Lock::acquire_start`].
+    pub fn release_start(
+        &self,
+        done: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.start(Call::Release, done)
     }
 
     /// Ends a pending acquire at once; sticky: one that comes later answers CANCELLED. Does nothing
@@ -180,13 +208,26 @@ impl Lock {
     }
 
     fn call(&self, what: Call) -> Result<(), Error> {
+        self.used_from_now_on(&what)?.call(self.id, what).map(drop)
+    }
+
+    fn start(
+        &self,
+        what: Call,
+        done: impl FnOnce(Result<(), Error>) + Send + 'static,
+    ) -> Result<(), Error> {
+        self.used_from_now_on(&what)?
+            .start(self.id, what, move |outcome| done(outcome.map(drop)))
+    }
+
+    fn used_from_now_on(&self, what: &Call) -> Result<&Arc<Runtime>, Error> {
         let runtime = self.runtime()?;
         self.used.store(true, Ordering::Release);
         if self.abandoned.load(Ordering::Acquire) && !matches!(what, Call::Abandon) {
             let message = format!("the lock \"{}\" was abandoned", self.key);
             return Err(Error::new(Status::NotHeld, message));
         }
-        runtime.call(self.id, what).map(drop)
+        Ok(runtime)
     }
 
     /// Never locked in a child after a fork: [`Lock::runtime`] comes first.

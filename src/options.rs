@@ -27,6 +27,9 @@ pub enum Kind {
         /// The largest.
         max: i64,
     },
+    /// Yes or no, in one of the words that Go's `strconv.ParseBool` knows: 1, t, T, TRUE, true, True,
+    /// 0, f, F, FALSE, false, False. As a number: 1 or 0.
+    Bool,
     /// UTF-8 text without control characters, at most 4096 bytes.
     Text {
         /// Whether the empty text means something.
@@ -46,6 +49,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::Int { .. } => "int",
+            Kind::Bool => "bool",
             Kind::Text { .. } => "text",
             Kind::Pattern => "pattern",
             Kind::Bytes { .. } => "bytes",
@@ -56,6 +60,9 @@ impl Kind {
     pub fn range(self) -> String {
         match self {
             Kind::Int { min, max } => format!("a whole number from {min} to {max}"),
+            Kind::Bool => {
+                "true or false (or 1, t, T, TRUE, True, 0, f, F, FALSE, False)".to_owned()
+            }
             Kind::Text { may_be_empty } => {
                 let least = if may_be_empty { "at most" } else { "1 to" };
                 format!("{least} {MAX_TEXT} bytes of text without control characters")
@@ -134,6 +141,32 @@ pub const TABLE: &[Spec] = &[
         secret: true,
         doc: "What is stored under the key while the lock is held. Others can read it: it tells \
               them who works, and is no place for a secret.",
+    },
+    Spec {
+        name: "fair",
+        places: &[Place::Lock],
+        kind: Kind::Bool,
+        default: "true",
+        env: None,
+        secret: false,
+        doc: "Whether a waiting acquire stands in line with the other processes, first come first \
+              served, for 3 Raft writes and a time that does not grow with the waiters. false: all \
+              who wait try when the lock is given back, and luck decides; for two or three \
+              contenders that must never wait `queue_grace_ms` for one that died.",
+    },
+    Spec {
+        name: "queue_grace_ms",
+        places: &[Place::Lock],
+        kind: Kind::Int {
+            min: 10,
+            max: 60_000,
+        },
+        default: "300",
+        env: None,
+        secret: false,
+        doc: "How long whoever is first in line may leave the lock free before the next one passes \
+              it, in milliseconds; 20 round trips to Consul if that is more. Whoever is passed \
+              loses its place, and nothing else.",
     },
     Spec {
         name: "lock_key_pattern",
@@ -224,6 +257,7 @@ pub const TABLE: &[Spec] = &[
 #[derive(Clone)]
 enum Parsed {
     Int(i64),
+    Bool(bool),
     Text(String),
     Bytes(Vec<u8>),
 }
@@ -276,6 +310,10 @@ pub struct LockSettings {
     pub acquire_timeout_ms: Option<i64>,
     /// `lock_timeout_seconds`.
     pub lock_timeout_seconds: Option<u64>,
+    /// `fair`.
+    pub fair: Option<bool>,
+    /// `queue_grace_ms`.
+    pub queue_grace_ms: Option<u64>,
     /// `value`.
     pub value: Option<Vec<u8>>,
     /// The client to use.
@@ -287,6 +325,8 @@ impl fmt::Debug for LockSettings {
         f.debug_struct("LockSettings")
             .field("acquire_timeout_ms", &self.acquire_timeout_ms)
             .field("lock_timeout_seconds", &self.lock_timeout_seconds)
+            .field("fair", &self.fair)
+            .field("queue_grace_ms", &self.queue_grace_ms)
             .field("value", &self.value.as_ref().map(|_| Hidden))
             .field("client", &self.client.is_some())
             .finish()
@@ -318,6 +358,7 @@ impl fmt::Debug for Options {
             match value {
                 _ if spec.secret => map.entry(&spec.name, &Hidden),
                 Parsed::Int(n) => map.entry(&spec.name, n),
+                Parsed::Bool(yes) => map.entry(&spec.name, yes),
                 Parsed::Text(text) => map.entry(&spec.name, text),
                 Parsed::Bytes(_) => map.entry(&spec.name, &Hidden),
             };
@@ -344,7 +385,8 @@ impl Options {
             Kind::Int { min, max } if (min..=max).contains(&value) => {
                 Ok((spec, Parsed::Int(value)))
             }
-            Kind::Int { .. } => Err(wrong_value(spec, &value.to_string())),
+            Kind::Bool if value == 0 || value == 1 => Ok((spec, Parsed::Bool(value == 1))),
+            Kind::Int { .. } | Kind::Bool => Err(wrong_value(spec, &value.to_string())),
             _ => Err(wrong_kind(spec, "a number")),
         });
         self.store(parsed)
@@ -396,6 +438,8 @@ impl Options {
         Ok(LockSettings {
             acquire_timeout_ms: self.int("acquire_timeout_ms"),
             lock_timeout_seconds: self.unsigned("lock_timeout_seconds"),
+            fair: self.bool("fair"),
+            queue_grace_ms: self.unsigned("queue_grace_ms"),
             value: self.bytes("value"),
             client: self.client.clone(),
         })
@@ -444,6 +488,13 @@ impl Options {
     fn int(&self, name: &str) -> Option<i64> {
         match self.get(name) {
             Some(Parsed::Int(n)) => Some(*n),
+            _ => None,
+        }
+    }
+
+    fn bool(&self, name: &str) -> Option<bool> {
+        match self.get(name) {
+            Some(Parsed::Bool(yes)) => Some(*yes),
             _ => None,
         }
     }
@@ -519,6 +570,11 @@ fn parse(spec: &Spec, value: &str) -> Result<Parsed, Error> {
                 Err(wrong())
             }
         }
+        Kind::Bool => match value {
+            "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(Parsed::Bool(true)),
+            "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(Parsed::Bool(false)),
+            _ => Err(wrong()),
+        },
         Kind::Text { may_be_empty } if plain(value) && (may_be_empty || !value.is_empty()) => {
             Ok(Parsed::Text(value.to_owned()))
         }

@@ -53,7 +53,7 @@ fn option(spec: &Spec) -> Value {
             row["max"] = max.into();
         }
         Kind::Bytes { max } => row["max_bytes"] = max.into(),
-        Kind::Text { .. } | Kind::Pattern => {}
+        Kind::Bool | Kind::Text { .. } | Kind::Pattern => {}
     }
     row
 }

@@ -13,6 +13,7 @@ use std::process::{Command, Output};
 use std::thread;
 
 use support::consul::Consul;
+use support::header::functions;
 use support::{compile, library, root};
 
 /// The C programs use POSIX threads, time and dlopen.
@@ -82,6 +83,8 @@ fn the_c_programs() {
         "fork",
         "host",
         "no_threads",
+        "async",
+        "async_fork",
     ] {
         programs.push((name, line(built(name, "plain", &[]))));
     }
@@ -92,10 +95,22 @@ fn the_c_programs() {
 }
 
 #[test]
+fn every_function_is_called_inside_a_callback() {
+    let program = std::fs::read_to_string(source("c/async.c")).expect("the program");
+    let inside = program.split_once("static void inside(").expect("inside").1;
+    let missing: Vec<String> = functions()
+        .into_iter()
+        .map(|function| function.name)
+        .filter(|name| !inside.contains(&format!("{name}(")) && !name.ends_with("value_set"))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new(), "not in tests/c/async.c");
+}
+
+#[test]
 fn the_c_programs_under_sanitizers() {
     let flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     let mut programs = Vec::new();
-    for name in ["contract", "refusals", "value", "host"] {
+    for name in ["contract", "refusals", "value", "host", "async"] {
         let program = built(name, "sanitized", &flags);
         let symbols = Command::new("nm")
             .arg(&program)
@@ -118,7 +133,7 @@ fn the_c_programs_under_sanitizers() {
 #[test]
 fn a_handful_under_valgrind() {
     let mut programs = Vec::new();
-    let mut names = vec!["refusals", "value"];
+    let mut names = vec!["refusals", "value", "async"];
     if std::env::var_os("VALGRIND_ALL").is_some() {
         names.extend([
             "contract",
@@ -127,6 +142,7 @@ fn a_handful_under_valgrind() {
             "host",
             "fork",
             "no_threads",
+            "async_fork",
         ]);
     }
     for name in names {
@@ -139,7 +155,11 @@ fn a_handful_under_valgrind() {
         .map(str::to_owned)
         .to_vec();
         // What the parent's threads had in their hands nobody frees in a child, where they are not.
-        let leaks = if name == "fork" { "none" } else { "definite" };
+        let leaks = if name.ends_with("fork") {
+            "none"
+        } else {
+            "definite"
+        };
         command.push(format!("--errors-for-leak-kinds={leaks}"));
         command.extend(line(built(name, "valgrind", &[])));
         programs.push((name, command));

@@ -200,7 +200,7 @@ fn what_was_surely_not_applied_is_tried_again_within_the_time() {
     .into_iter()
     .enumerate()
     {
-        for kind in ["read", "create", "lock"] {
+        for kind in ["survey", "create", "lock"] {
             let key = format!("again-{n}-{kind}");
             let proxy = Proxy::start(consul().address(), first(kind, fault.clone()));
             let client = client_at(proxy.address(), &[]);
@@ -236,12 +236,12 @@ fn the_three_ways_not_to_get_it_are_never_confused() {
         ("Permission denied", Status::Denied),
         ("ACL not found", Status::Denied),
     ] {
-        for kind in ["read", "create", "lock"] {
+        for (kind, wait) in [("read", "0"), ("create", "20000"), ("lock", "20000")] {
             let key = format!("denied-{kind}");
             let proxy = Proxy::start(consul().address(), every(kind, Fault::Answer(403, body)));
             let client = client_at(proxy.address(), &[]);
             let begun = Instant::now();
-            let error = lock_at(&client, &key, "20000").acquire().unwrap_err();
+            let error = lock_at(&client, &key, wait).acquire().unwrap_err();
             assert!(
                 begun.elapsed() < Duration::from_secs(10),
                 "waiting would not help"
@@ -267,7 +267,7 @@ fn the_three_ways_not_to_get_it_are_never_confused() {
     nothing_left(key);
 
     let key = "redirected";
-    let proxy = Proxy::start(consul().address(), every("read", Fault::Answer(301, "")));
+    let proxy = Proxy::start(consul().address(), every("survey", Fault::Answer(301, "")));
     let client = client_at(proxy.address(), &[]);
     let error = lock_at(&client, key, "5000").acquire().unwrap_err();
     assert_eq!(error.status, Status::Rejected);
@@ -374,7 +374,7 @@ fn a_cancel_undoes_what_was_on_its_way() {
         ("lock", Fault::NeverReply),
         // It arrives after its session is gone.
         ("lock", Fault::DelayBefore(delay)),
-        ("read", Fault::DelayBefore(delay)),
+        ("survey", Fault::DelayBefore(delay)),
     ] {
         let key = format!("cancelled-{kind}");
         let proxy = Proxy::start(consul().address(), first(kind, fault));

@@ -38,6 +38,24 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
         "consul_lock_release",
         &[("lock", "INVALID_ARGUMENT"), ("error", "NOT_HELD")],
     ),
+    (
+        "consul_lock_acquire_start",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_release_start",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
     ("consul_lock_free", &[("lock", "void")]),
     ("consul_lock_abandon", &[("lock", "void")]),
     ("consul_lock_cancel", &[("lock", "void")]),
@@ -95,6 +113,11 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
         &[("options", "object"), ("error", "object")],
     ),
     ("consul_lock_client_free", &[("client", "void")]),
+    // As long as the text of a client that did nothing.
+    (
+        "consul_lock_client_stats",
+        &[("client", "450"), ("buf", "450")],
+    ),
     (
         "consul_lock_defaults_set",
         &[
@@ -108,6 +131,14 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
         "consul_lock_set_value_generator",
         &[
             ("generator", "OK"),
+            ("user_data", "OK"),
+            ("user_data_free", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_set_log_callback",
+        &[
+            ("callback", "OK"),
             ("user_data", "OK"),
             ("user_data_free", "OK"),
         ],
@@ -155,6 +186,13 @@ static int generate(consul_lock_value *value, void *user_data) {
     (void)user_data;
     return (int)consul_lock_value_set(value, "v", 1);
 }
+static void hear(consul_lock_log_level level, const char *line, void *user_data) {
+    (void)level; (void)line; (void)user_data;
+}
+static void done(consul_lock_status status, consul_lock_error *error, void *user_data) {
+    (void)status; (void)user_data;
+    consul_lock_error_free(error);
+}
 static void no_free(void *user_data) { (void)user_data; }
 static void told(consul_lock_status status, consul_lock_error *error) {
     if (error != NULL && consul_lock_error_code(error) != status) { printf("other error "); }
@@ -169,7 +207,7 @@ int main(int argc, char **argv) {
     if (a_client == NULL || an_options == NULL || a_lock == NULL) { return 3; }
     consul_lock_release(a_lock, &an_error);
     if (an_error == NULL) { return 4; }
-    (void)buf; (void)told; (void)generate; (void)no_free; (void)found; (void)a_holder;
+    (void)buf; (void)told; (void)generate; (void)no_free; (void)hear; (void)done; (void)found; (void)a_holder;
     switch (argc > 1 ? atoi(argv[1]) : -1) {
 "#;
 
@@ -184,6 +222,8 @@ fn valid(function: &Function, param: &Param) -> &'static str {
         ("consul_lock_holder_info **", _) => "&found",
         ("consul_lock_holder_info *" | "const consul_lock_holder_info *", _) => "a_holder",
         ("consul_lock_value_generator", _) => "generate",
+        ("consul_lock_done", _) => "done",
+        ("consul_lock_log_callback", _) => "hear",
         ("consul_lock_user_data_free", _) => "no_free",
         // Only a generator has one: tests/c/value.c calls it there with NULL bytes.
         ("consul_lock_value *", _) => "NULL",

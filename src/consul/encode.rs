@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::http::{HttpRequest, Method};
-use crate::core::messages::{Key, Request, SessionId, Value};
+use crate::core::messages::{Request, SessionId, Value, line_of};
 
 /// `api.LockFlagValue` of Consul's Go client. It refuses to wait for a lock whose key carries
 /// other flags (ErrLockConflict), so ours carry these.
@@ -45,16 +45,65 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             key,
             value,
             session,
-        } => (
-            Method::Put,
-            "/v1/txn".to_owned(),
-            Some(lock(key, value, session)),
-        ),
-        Request::Unlock { key, session } => (
-            Method::Put,
-            "/v1/txn".to_owned(),
-            Some(unlock(key, session)),
-        ),
+            line,
+        } => {
+            let mut txn = Txn::default();
+            txn.lock(key, value, LOCK_FLAGS, session);
+            if *line {
+                txn.get_tree(&line_of(key));
+            }
+            txn.put()
+        }
+        Request::Unlock { key, session, line } => {
+            let mut txn = Txn::default();
+            txn.check_session(key, session);
+            txn.delete(key);
+            if *line {
+                txn.get_tree(&line_of(key));
+            }
+            txn.put()
+        }
+        Request::Survey { key } => {
+            let mut txn = Txn::default();
+            txn.check_not_exists(key);
+            txn.get_tree(&line_of(key));
+            txn.put()
+        }
+        Request::ReadLine { key } => {
+            let mut txn = Txn::default();
+            txn.get_tree(&line_of(key));
+            txn.put()
+        }
+        Request::Join { key, slot, session } => {
+            let mut txn = Txn::default();
+            txn.lock(&slot.ticket_of(key), &ticket_value(), 0, session);
+            txn.get_tree(&line_of(key));
+            txn.put()
+        }
+        Request::Take {
+            key,
+            slot,
+            value,
+            session,
+            ahead,
+        } => {
+            let mut txn = Txn::default();
+            for ticket in ahead {
+                txn.delete_cas(&ticket.slot.ticket_of(key), ticket.modify_index);
+            }
+            let own = slot.ticket_of(key);
+            txn.check_session(&own, session);
+            txn.delete(&own);
+            txn.lock(key, value, LOCK_FLAGS, session);
+            txn.put()
+        }
+        Request::Clear { key, ahead } => {
+            let mut txn = Txn::default();
+            for ticket in ahead {
+                txn.delete_cas(&ticket.slot.ticket_of(key), ticket.modify_index);
+            }
+            txn.put()
+        }
         Request::Read { key, consistent } => {
             let query = if *consistent { "?consistent=" } else { "" };
             (Method::Get, format!("{}{query}", kv_path(key)), None)
@@ -67,6 +116,15 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
                 format!("{}?index={index}&wait={wait}ms", kv_path(key)),
                 None,
             )
+        }
+        Request::WatchNames {
+            folder,
+            index,
+            wait,
+        } => {
+            let (path, wait) = (kv_path(folder), wait.as_millis().max(1));
+            let target = format!("{path}?keys=&index={index}&wait={wait}ms");
+            (Method::Get, target, None)
         }
     };
     if let Some(datacenter) = &scope.datacenter {
@@ -91,27 +149,60 @@ fn session(name: &str, ttl: Duration) -> String {
     )
 }
 
-fn lock(key: &Key, value: &Value, session: &SessionId) -> String {
-    let key = json(key);
-    let mut body = String::with_capacity(160 + key.len() + value.0.len() * 4 / 3);
-    let _ = write!(
-        body,
-        "[{{\"KV\":{{\"Verb\":\"lock\",\"Key\":{key},\"Value\":\""
-    );
-    BASE64.encode_string(&value.0, &mut body);
-    let _ = write!(
-        body,
-        "\",\"Flags\":{LOCK_FLAGS},\"Session\":\"{session}\"}}}}]"
-    );
-    body
+/// The body of a transaction, operation by operation.
+#[derive(Default)]
+struct Txn(String);
+
+impl Txn {
+    fn operation(&mut self, verb: &str, key: &str) -> &mut String {
+        self.0.push(if self.0.is_empty() { '[' } else { ',' });
+        let _ = write!(
+            self.0,
+            "{{\"KV\":{{\"Verb\":\"{verb}\",\"Key\":{}",
+            json(key)
+        );
+        &mut self.0
+    }
+
+    fn lock(&mut self, key: &str, value: &Value, flags: u64, session: &SessionId) {
+        self.0.reserve(160 + key.len() + value.0.len() * 4 / 3);
+        let body = self.operation("lock", key);
+        body.push_str(",\"Value\":\"");
+        BASE64.encode_string(&value.0, body);
+        let _ = write!(body, "\",\"Flags\":{flags},\"Session\":\"{session}\"}}}}");
+    }
+
+    fn check_session(&mut self, key: &str, session: &SessionId) {
+        let body = self.operation("check-session", key);
+        let _ = write!(body, ",\"Session\":\"{session}\"}}}}");
+    }
+
+    fn check_not_exists(&mut self, key: &str) {
+        self.operation("check-not-exists", key).push_str("}}");
+    }
+
+    fn delete(&mut self, key: &str) {
+        self.operation("delete", key).push_str("}}");
+    }
+
+    fn delete_cas(&mut self, key: &str, index: u64) {
+        let _ = write!(self.operation("delete-cas", key), ",\"Index\":{index}}}}}");
+    }
+
+    fn get_tree(&mut self, prefix: &str) {
+        self.operation("get-tree", prefix).push_str("}}");
+    }
+
+    fn put(mut self) -> (Method, String, Option<String>) {
+        self.0.push(']');
+        (Method::Put, "/v1/txn".to_owned(), Some(self.0))
+    }
 }
 
-fn unlock(key: &Key, session: &SessionId) -> String {
-    let key = json(key);
-    format!(
-        "[{{\"KV\":{{\"Verb\":\"check-session\",\"Key\":{key},\"Session\":\"{session}\"}}}},\
-         {{\"KV\":{{\"Verb\":\"delete\",\"Key\":{key}}}}}]"
-    )
+/// What is stored in a ticket: short, for everybody who joins reads the whole line. The session's
+/// name says whose it is.
+fn ticket_value() -> Value {
+    Value(b"{\"v\":1}".to_vec().into())
 }
 
 fn json(text: &str) -> String {
@@ -139,6 +230,7 @@ fn percent_encode(out: &mut String, text: &str, besides: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::messages::{Key, Slot, Ticket};
 
     fn text(request: Request) -> String {
         let http = encode(&request, &Scope::default());
@@ -183,6 +275,7 @@ mod tests {
                     key: key.clone(),
                     value: Value(b"hi".to_vec().into()),
                     session: sid(),
+                    line: false,
                 },
                 "Put /v1/txn [{\"KV\":{\"Verb\":\"lock\",\"Key\":\"a b/%?ü\",\"Value\":\"aGk=\",\
                  \"Flags\":3304740253564472344,\"Session\":\"S-1\"}}]",
@@ -191,6 +284,7 @@ mod tests {
                 Request::Unlock {
                     key: key.clone(),
                     session: sid(),
+                    line: false,
                 },
                 "Put /v1/txn [{\"KV\":{\"Verb\":\"check-session\",\"Key\":\"a b/%?ü\",\"Session\":\
                  \"S-1\"}},{\"KV\":{\"Verb\":\"delete\",\"Key\":\"a b/%?ü\"}}]",
@@ -220,6 +314,82 @@ mod tests {
         ] {
             assert_eq!(text(request), expected);
         }
+    }
+
+    #[test]
+    fn transactions_of_the_line() {
+        let ticket = Ticket {
+            slot: Slot::new(0x3ff),
+            session: SessionId("S-0".into()),
+            create_index: 5,
+            modify_index: 6,
+        };
+        let operations = |request| {
+            let text = text(request);
+            let body = text.strip_prefix("Put /v1/txn ").unwrap();
+            let json: serde_json::Value = serde_json::from_str(body).unwrap();
+            let operations = json.as_array().unwrap().iter().map(|operation| {
+                let kv = &operation["KV"];
+                let rest = ["Index", "Session", "Flags"]
+                    .iter()
+                    .map(|name| kv[name].to_string());
+                format!(
+                    "{} {} {}",
+                    kv["Verb"],
+                    kv["Key"],
+                    rest.collect::<Vec<_>>().join(" ")
+                )
+            });
+            operations
+                .collect::<Vec<_>>()
+                .join("; ")
+                .replace('"', "")
+                .replace("null", "-")
+        };
+        let key: Key = "k".into();
+        let value = Value(b"v".to_vec().into());
+        assert_eq!(
+            operations(Request::Take {
+                key: key.clone(),
+                slot: Slot::new(0x0a),
+                value,
+                session: sid(),
+                ahead: vec![ticket.clone()],
+            }),
+            "delete-cas k/.fifo/3ff 6 - -; check-session k/.fifo/00a - S-1 -; \
+             delete k/.fifo/00a - - -; lock k - S-1 3304740253564472344"
+        );
+        assert_eq!(
+            operations(Request::Join {
+                key: key.clone(),
+                slot: Slot::new(0x0a),
+                session: sid(),
+            }),
+            "lock k/.fifo/00a - S-1 0; get-tree k/.fifo/ - - -"
+        );
+        assert_eq!(
+            operations(Request::Survey { key: key.clone() }),
+            "check-not-exists k - - -; get-tree k/.fifo/ - - -"
+        );
+        assert_eq!(
+            operations(Request::ReadLine { key: key.clone() }),
+            "get-tree k/.fifo/ - - -"
+        );
+        assert_eq!(
+            operations(Request::Unlock {
+                key: key.clone(),
+                session: sid(),
+                line: true,
+            }),
+            "check-session k - S-1 -; delete k - - -; get-tree k/.fifo/ - - -"
+        );
+        assert_eq!(
+            operations(Request::Clear {
+                key,
+                ahead: vec![ticket],
+            }),
+            "delete-cas k/.fifo/3ff 6 - -"
+        );
     }
 
     #[test]

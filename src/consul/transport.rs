@@ -9,6 +9,7 @@
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -107,6 +108,34 @@ impl Interrupt {
     }
 }
 
+/// Counts connections.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    open: AtomicUsize,
+    peak: AtomicUsize,
+}
+
+impl Connections {
+    /// How many are open now.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// How many were open at the same time at most.
+    pub(crate) fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    fn opened(&self) {
+        let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
+        self.peak.fetch_max(open, Ordering::Relaxed);
+    }
+
+    fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// One connection, opened when it is needed.
 #[derive(Debug)]
 pub(crate) struct Wire {
@@ -123,6 +152,7 @@ struct Line {
     by: Time,
     sent: Option<Time>,
     interrupt: Interrupt,
+    connections: Arc<Connections>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -156,6 +186,12 @@ impl Wire {
         }
     }
 
+    /// The same, and its connections are counted there.
+    pub(crate) fn counted_by(self, connections: &Arc<Connections>) -> Wire {
+        lock(&self.line).connections = connections.clone();
+        self
+    }
+
     /// Has a connection that the peer has not closed.
     pub(crate) fn is_open(&self) -> bool {
         lock(&self.line)
@@ -176,9 +212,12 @@ impl Wire {
             line.by = by;
             line.sent = None;
             line.interrupt = interrupt.clone();
-            if let Some(socket) = &line.socket
-                && !interrupt.attach(socket)
-            {
+            // What was ended while it stood in line opens no connection.
+            let too_late = match &line.socket {
+                Some(socket) => !interrupt.attach(socket),
+                None => interrupt.is_ended(),
+            };
+            if too_late {
                 return Exchange {
                     sent: None,
                     result: Err(not_sent("interrupted")),
@@ -307,7 +346,11 @@ impl Connector for LineConnector {
         };
         let socket = connect(&self.endpoint, by, &interrupt)?;
         socket.set_nodelay(true)?;
-        lock(&self.line).socket = Some(socket.clone());
+        {
+            let mut line = lock(&self.line);
+            line.socket = Some(socket.clone());
+            line.connections.opened();
+        }
         Ok(Some(LineTransport {
             buffers: LazyBuffers::new(INPUT_BUFFER, OUTPUT_BUFFER),
             pending: Vec::new(),
@@ -494,7 +537,9 @@ impl Transport for LineTransport {
 
 impl Drop for LineTransport {
     fn drop(&mut self) {
-        lock(&self.line).socket = None;
+        let mut line = lock(&self.line);
+        line.socket = None;
+        line.connections.closed();
     }
 }
 

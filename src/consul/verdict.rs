@@ -11,7 +11,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
 use super::http::{Failure, HttpReply};
-use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, SessionRow, Value};
+use crate::core::messages::{
+    Answer, Fault, KeyRow, Request, SessionId, SessionRow, Slot, Ticket, Value, line_of,
+};
 use crate::error::{Error, Status};
 
 /// Texts of answers that were surely not applied: a server that has no leader, or cannot reach it,
@@ -48,11 +50,12 @@ pub(crate) fn verdict(
     match (reply.status, request) {
         (200, _) => success(request, &reply),
         (404, Request::Read { .. } | Request::Watch { .. }) => row(request, &reply, None),
+        (404, Request::WatchNames { .. }) => names(request, &reply, Vec::new()),
         // A proxy's "404 page not found" says nothing about the session.
         (404, Request::RenewSession { .. }) if text(&reply).starts_with("Session id") => Err(
             Fault::SessionGone(said(request, &reply, Status::Unavailable)),
         ),
-        (409, Request::Lock { .. } | Request::Unlock { .. }) => refused(request, &reply),
+        (409, _) if is_transaction(request) => refused(request, &reply),
         // The name of a holder is an extra. Without the right to read it, it is just missing.
         (403, Request::DescribeSession { .. }) => Ok(Answer::Described(None)),
         _ => Err(failed(request, &reply)),
@@ -99,41 +102,121 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
                 Some(SessionRow { name, node })
             })))
         }
-        Request::Lock { key, session, .. } => {
+        Request::Lock {
+            key, session, line, ..
+        } => {
             let json = json()?;
-            let index = our_row(&json, key, session).and_then(|row| row.get("ModifyIndex"));
-            match index.and_then(Json::as_u64) {
-                Some(index) if index > 0 => Ok(Answer::Locked { index }),
-                _ => Err(unexpected()),
-            }
+            let rows = rows(&json).ok_or_else(unexpected)?;
+            let (own, rest) = rows.split_first().ok_or_else(unexpected)?;
+            let index = locked(own, key, session).ok_or_else(unexpected)?;
+            let line = if *line {
+                tickets(key, rest)
+            } else {
+                Vec::new()
+            };
+            Ok(Answer::Locked { index, line })
         }
-        // check-session answers with the row that it checked, delete with none.
-        Request::Unlock { key, session } => match our_row(&json()?, key, session) {
-            Some(_) => Ok(Answer::Unlocked),
-            None => Err(unexpected()),
-        },
+        // check-session answers with the row that it checked, lock with the row that it locked, and
+        // delete with none. What is deleted in between may not count as the lock.
+        Request::Take { key, session, .. } => {
+            let json = json()?;
+            let rows = rows(&json).ok_or_else(unexpected)?;
+            let index = rows.last().and_then(|row| locked(row, key, session));
+            let line = Vec::new();
+            index
+                .map(|index| Answer::Locked { index, line })
+                .ok_or_else(unexpected)
+        }
+        Request::Unlock { key, session, line } => {
+            let json = json()?;
+            let rows = rows(&json).ok_or_else(unexpected)?;
+            let (own, rest) = rows.split_first().ok_or_else(unexpected)?;
+            locked(own, key, session).ok_or_else(unexpected)?;
+            let line = if *line {
+                tickets(key, rest)
+            } else {
+                Vec::new()
+            };
+            Ok(Answer::Unlocked { line })
+        }
+        Request::Survey { key } | Request::ReadLine { key } => {
+            let json = json()?;
+            Ok(Answer::Line(tickets(
+                key,
+                &rows(&json).ok_or_else(unexpected)?,
+            )))
+        }
+        Request::Join { key, slot, session } => {
+            let json = json()?;
+            let rows = rows(&json).ok_or_else(unexpected)?;
+            let (own, rest) = rows.split_first().ok_or_else(unexpected)?;
+            locked(own, &slot.ticket_of(key), session).ok_or_else(unexpected)?;
+            Ok(Answer::Line(tickets(key, rest)))
+        }
+        Request::Clear { .. } => rows(&json()?)
+            .map(|_| Answer::Cleared)
+            .ok_or_else(unexpected),
         Request::Read { .. } | Request::Watch { .. } => {
             let json = json()?;
             let key_row = json.get(0).and_then(key_row).ok_or_else(unexpected)?;
             row(request, reply, Some(key_row))
         }
+        Request::WatchNames { .. } => {
+            let json = json()?;
+            let list = json.as_array().ok_or_else(unexpected)?;
+            let list = list.iter().map(|name| Some(name.as_str()?.to_owned()));
+            names(
+                request,
+                reply,
+                list.collect::<Option<_>>().ok_or_else(unexpected)?,
+            )
+        }
     }
 }
 
-/// The first row of a transaction that went through, if it is this key's, held by this session.
-fn our_row<'a>(json: &'a Json, key: &str, session: &SessionId) -> Option<&'a Json> {
+/// The rows of a transaction that went through.
+fn rows(json: &Json) -> Option<Vec<&Json>> {
     if json.get("Errors").is_some_and(|errors| !errors.is_null()) {
         return None;
     }
-    let row = json.get("Results")?.get(0)?.get("KV")?;
+    let results = json.get("Results")?.as_array()?;
+    results.iter().map(|result| result.get("KV")).collect()
+}
+
+/// The ModifyIndex of a row, if it is this key's and held by this session.
+fn locked(row: &Json, key: &str, session: &SessionId) -> Option<u64> {
     let ours = member(row, "Key") == Some(key) && member(row, "Session") == Some(&session.0);
-    ours.then_some(row)
+    let index = row.get("ModifyIndex")?.as_u64()?;
+    (ours && index > 0).then_some(index)
+}
+
+/// The tickets among the rows of a line. Whatever else somebody put there is no ticket: it orders
+/// nobody.
+fn tickets(key: &str, rows: &[&Json]) -> Vec<Ticket> {
+    let line = line_of(key);
+    let ticket = |row: &&Json| {
+        let session = member(row, "Session").filter(|id| is_id(id))?;
+        Some(Ticket {
+            slot: Slot::parse(member(row, "Key")?.strip_prefix(&line)?)?,
+            session: SessionId(session.into()),
+            create_index: row.get("CreateIndex")?.as_u64()?,
+            modify_index: row.get("ModifyIndex")?.as_u64()?,
+        })
+    };
+    rows.iter().filter_map(ticket).collect()
 }
 
 fn row(request: &Request, reply: &HttpReply, row: Option<KeyRow>) -> Result<Answer, Fault> {
     match reply.index {
         Some(index) => Ok(Answer::Row { row, index }),
         // A 404 without an index is not from the KV store: a proxy, or another server.
+        None => Err(Fault::Final(unexpected(request, reply))),
+    }
+}
+
+fn names(request: &Request, reply: &HttpReply, names: Vec<String>) -> Result<Answer, Fault> {
+    match reply.index {
+        Some(index) => Ok(Answer::Names { names, index }),
         None => Err(Fault::Final(unexpected(request, reply))),
     }
 }
@@ -176,16 +259,29 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
         return Err(Fault::Final(denied(request, reply, &text)));
     }
     let all = |means: fn(&str) -> bool| whats.iter().all(|what| means(what));
+    let any = |means: fn(&str) -> bool| whats.iter().any(|what| means(what));
+    // Every operation that fails says so: all must be known, and the one that matters most counts.
     match request {
-        Request::Lock { .. } if all(is_held) => Ok(Answer::Held),
+        Request::Lock { .. } | Request::Join { .. } | Request::Take { .. }
+            if any(is_dead_session) && all(is_known) =>
+        {
+            let error = told(request, reply, Status::Unavailable, &text);
+            Err(Fault::SessionGone(error))
+        }
+        Request::Lock { .. } | Request::Join { .. } if all(is_held) => Ok(Answer::Held),
         Request::Lock { .. } if all(is_delayed) => Ok(Answer::Delayed),
-        Request::Lock { .. } if all(is_dead_session) => Err(Fault::SessionGone(told(
-            request,
-            reply,
-            Status::Unavailable,
-            &text,
-        ))),
+        Request::Take { .. } if all(is_known) => Ok(if any(is_not_ours) {
+            Answer::NoTicket
+        } else if any(is_held) {
+            Answer::Held
+        } else if any(is_delayed) {
+            Answer::Delayed
+        } else {
+            Answer::Stale
+        }),
+        Request::Clear { .. } if all(is_stale) => Ok(Answer::Stale),
         Request::Unlock { .. } if all(is_not_ours) => Ok(Answer::NotOurs),
+        Request::Survey { .. } if all(exists) => Ok(Answer::Exists),
         _ => Err(Fault::Final(told(request, reply, Status::Rejected, &text))),
     }
 }
@@ -212,6 +308,21 @@ fn is_dead_session(what: &str) -> bool {
 fn is_not_ours(what: &str) -> bool {
     what.starts_with("failed session check for key \"")
         || what.starts_with("failed to check session, key \"") && what.ends_with("\" doesn't exist")
+}
+
+fn is_stale(what: &str) -> bool {
+    what.starts_with("failed to delete key \"") && what.ends_with("\", index is stale")
+}
+
+/// What a transaction that takes a key can be refused for.
+fn is_known(what: &str) -> bool {
+    [is_dead_session, is_not_ours, is_held, is_delayed, is_stale]
+        .iter()
+        .any(|means| means(what))
+}
+
+fn exists(what: &str) -> bool {
+    what.starts_with("key \"") && what.ends_with("\" exists")
 }
 
 /// Any other status.
@@ -259,6 +370,22 @@ fn reads(request: &Request) -> bool {
             | Request::DescribeSession { .. }
             | Request::Read { .. }
             | Request::Watch { .. }
+            | Request::WatchNames { .. }
+            | Request::Survey { .. }
+            | Request::ReadLine { .. }
+    )
+}
+
+fn is_transaction(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Lock { .. }
+            | Request::Unlock { .. }
+            | Request::Survey { .. }
+            | Request::ReadLine { .. }
+            | Request::Join { .. }
+            | Request::Take { .. }
+            | Request::Clear { .. }
     )
 }
 
@@ -297,8 +424,14 @@ fn name(request: &Request) -> &'static str {
         Request::RenewSession { .. } => "PUT /v1/session/renew",
         Request::DestroySession { .. } => "PUT /v1/session/destroy",
         Request::DescribeSession { .. } => "GET /v1/session/info",
-        Request::Lock { .. } | Request::Unlock { .. } => "PUT /v1/txn",
-        Request::Read { .. } | Request::Watch { .. } => "GET /v1/kv",
+        Request::Lock { .. }
+        | Request::Unlock { .. }
+        | Request::Survey { .. }
+        | Request::ReadLine { .. }
+        | Request::Join { .. }
+        | Request::Take { .. }
+        | Request::Clear { .. } => "PUT /v1/txn",
+        Request::Read { .. } | Request::Watch { .. } | Request::WatchNames { .. } => "GET /v1/kv",
     }
 }
 
@@ -328,10 +461,17 @@ fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
         Request::FindSession { .. } | Request::DescribeSession { .. } => {
             "session_prefix \"\" { policy = \"read\" }"
         }
-        Request::Lock { .. } | Request::Unlock { .. } => {
-            "key_prefix \"…\" { policy = \"write\" } for the lock's key"
+        // Consul asks for write even where a transaction only checks that a key is not there.
+        Request::Lock { .. }
+        | Request::Unlock { .. }
+        | Request::Survey { .. }
+        | Request::Join { .. }
+        | Request::Take { .. }
+        | Request::Clear { .. } => "key_prefix \"…\" { policy = \"write\" } for the lock's key",
+        Request::WatchNames { .. } => {
+            "key_prefix \"…\" { policy = \"list\" } for the folder of the lock's key"
         }
-        Request::Read { .. } | Request::Watch { .. } => {
+        Request::Read { .. } | Request::Watch { .. } | Request::ReadLine { .. } => {
             "key_prefix \"…\" { policy = \"read\" } for the lock's key"
         }
     };

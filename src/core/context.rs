@@ -1,12 +1,15 @@
 //! What the machines of one core share while a step runs: the instant, the requests on their way,
 //! the alarms, the warm sessions and the list of actions.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::line::Lines;
+use super::log::Said;
 use super::messages::{Key, Request, SessionId};
 use super::pool::{JobId, Pool};
+use super::watch::Watches;
 use super::{Action, CallId, Config, Lane, LockId, Outcome, RequestId};
 use crate::clock::{Now, Time};
 use crate::error::{Error, Status};
@@ -20,6 +23,8 @@ pub(super) enum Owner {
     Job(JobId),
     /// The renewal of a warm session.
     Warm,
+    /// A blocking query.
+    Watch,
     /// A question who holds a key.
     Inquiry(CallId),
 }
@@ -30,6 +35,7 @@ pub(super) enum Alarm {
     Lock(LockId),
     Job(JobId),
     Warm,
+    Watches,
     Inquiry(CallId),
 }
 
@@ -83,8 +89,14 @@ pub(super) struct Shared {
     pub(super) owners: HashMap<RequestId, Owner>,
     /// Sessions that locks of this core hold a key with, for "it is this very process".
     pub(super) holding: BTreeSet<SessionId>,
-    /// Keys given back a moment ago, which are worth an attempt without looking first.
-    given_back: BTreeMap<Key, Time>,
+    pub(super) said: Said,
+    /// Pauses before another try.
+    pub(super) retries: u64,
+    pub(super) lines: Lines,
+    pub(super) watches: Watches,
+    /// How long the last answers took, and how many there were.
+    round_trips: [Duration; RECENT],
+    answers: usize,
     requests: u64,
     names: u64,
     random: u64,
@@ -92,11 +104,8 @@ pub(super) struct Shared {
     pub(super) sabotage: Option<super::sabotage::Sabotage>,
 }
 
-/// How long after a release the same key is tried without looking first.
-const OPTIMISM: Duration = Duration::from_secs(1);
-
-/// More keys than this are not remembered: they are looked at first.
-const REMEMBERED_KEYS: usize = 64;
+/// So many answers tell how long Consul takes.
+const RECENT: usize = 8;
 
 impl Shared {
     pub(super) fn new(config: Config) -> Shared {
@@ -107,7 +116,12 @@ impl Shared {
             alarms: Alarms::default(),
             owners: HashMap::new(),
             holding: BTreeSet::new(),
-            given_back: BTreeMap::new(),
+            said: Said::default(),
+            retries: 0,
+            lines: Lines::default(),
+            watches: Watches::default(),
+            round_trips: [Duration::ZERO; RECENT],
+            answers: 0,
             requests: 0,
             names: 0,
             #[cfg(test)]
@@ -131,10 +145,27 @@ impl Shared {
         Duration::from_nanos(self.next_random() % nanos.max(1))
     }
 
+    /// Takes in how long an answer took.
+    pub(super) fn note_round_trip(&mut self, took: Duration) {
+        let oldest = self.answers % RECENT;
+        self.answers = self.answers.wrapping_add(1);
+        if let Some(recent) = self.round_trips.get_mut(oldest) {
+            *recent = took;
+        }
+    }
+
+    /// How long Consul takes to answer: the fastest of the last few. A process that was stopped
+    /// meanwhile, or an agent that was, says nothing about the way.
+    pub(super) fn round_trip(&self) -> Duration {
+        let seen = self.round_trips.iter().take(self.answers);
+        seen.min().copied().unwrap_or_default()
+    }
+
     /// How long to wait before trying again after `faults` failures in a row: 20 ms, doubled each
     /// time up to 1 s, less a random part of up to a half. A server without a leader answers some
     /// errors within a millisecond, so the first pause is not zero.
     pub(super) fn back_off(&mut self, faults: u32) -> Duration {
+        self.retries += 1;
         let full = Duration::from_millis(20 << faults.saturating_sub(1).min(6)).min(MAX_BACK_OFF);
         full - self.spread(full / 2)
     }
@@ -198,28 +229,6 @@ impl Context<'_> {
         self.shared.names += 1;
         let Config { identity, seed, .. } = self.shared.config.as_ref();
         format!("{identity}-{seed:x}-{}", self.shared.names).into()
-    }
-
-    /// This process gave the key back: if it wants it again soon, it is likely to be free.
-    pub(super) fn remember_given_back(&mut self, key: &Key) {
-        let now = self.time();
-        let given_back = &mut self.shared.given_back;
-        if given_back.len() >= REMEMBERED_KEYS && !given_back.contains_key(key) {
-            given_back.retain(|_, at| now.since(*at) < OPTIMISM);
-        }
-        if given_back.len() < REMEMBERED_KEYS || given_back.contains_key(key) {
-            given_back.insert(key.clone(), now);
-        }
-    }
-
-    /// The key was given back by this process a moment ago. Answers once: an attempt that is
-    /// refused is not repeated without a look.
-    pub(super) fn was_just_given_back(&mut self, key: &Key) -> bool {
-        let now = self.time();
-        self.shared
-            .given_back
-            .remove(key)
-            .is_some_and(|at| now.since(at) < OPTIMISM)
     }
 
     /// An error about `key`: `could not acquire the lock "K" at ADDRESS: …`.

@@ -1,10 +1,15 @@
-//! One lock's life: new, acquiring, held, released or lost, over.
+//! One lock's life: new, acquiring, held, released or lost, over. What happens while it is held is
+//! in `held.rs`, giving it back in `release.rs`.
 
 use super::acquire::{Acquire, Leftover, Turn};
-use super::context::{Alarm, Context, Owner};
-use super::lease::{Lease, Session};
-use super::messages::{Answer, Fault, Key, Request};
-use super::{Action, Call, CallId, Done, LockId, Outcome, Phase, RequestId, Spec, View};
+use super::context::{Alarm, Context};
+use super::held::{Held, Question, Why};
+use super::lease::Session;
+use super::log::Often;
+use super::messages::{Answer, Fault, Key};
+use super::release::Releasing;
+use super::watch::News;
+use super::{Action, Call, CallId, Done, Level, LockId, Outcome, Phase, RequestId, Spec, View};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 use std::time::Duration;
@@ -16,9 +21,11 @@ const UNDO_GRACE: Duration = Duration::from_millis(500);
 /// A lock.
 #[derive(Debug)]
 pub(super) struct Machine {
-    id: LockId,
-    key: Key,
-    state: State,
+    pub(super) id: LockId,
+    pub(super) key: Key,
+    /// It asks who stands in line.
+    pub(super) fair: bool,
+    pub(super) state: State,
     view: View,
     /// What it left in Consul is being removed.
     undoing: bool,
@@ -29,7 +36,7 @@ pub(super) struct Machine {
 }
 
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
     New {
         cancelled: bool,
     },
@@ -44,42 +51,6 @@ enum State {
     Over,
 }
 
-#[derive(Debug)]
-struct Held {
-    session: Session,
-    asked: Vec<Asked>,
-}
-
-/// A renew or check under way.
-#[derive(Debug)]
-struct Asked {
-    call: CallId,
-    what: Question,
-    by: Time,
-    faults: u32,
-    request: Option<RequestId>,
-    /// When to ask again, after a failure.
-    again: Option<Time>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Question {
-    Renew,
-    Check,
-}
-
-#[derive(Debug)]
-struct Releasing {
-    call: CallId,
-    session: Session,
-    by: Time,
-    faults: u32,
-    request: Option<RequestId>,
-    again: Option<Time>,
-    /// The session is used again afterwards.
-    keep: bool,
-}
-
 /// A call whose outcome is decided, but not told before the undoing is over, or its time.
 #[derive(Debug)]
 struct Waiting {
@@ -89,36 +60,12 @@ struct Waiting {
     when_late: Outcome,
 }
 
-/// How a lock was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Why {
-    Expired,
-    SessionGone,
-    KeyGone,
-    TakenOver,
-    /// The check in a release failed, which does not tell the two apart.
-    NotOurs,
-}
-
-impl Why {
-    fn text(self) -> &'static str {
-        match self {
-            Why::Expired => "its time ran out before it was released or renewed",
-            Why::SessionGone => {
-                "Consul ended its session (expired, or ended by an agent's leave or an operator)"
-            }
-            Why::KeyGone => "its key was deleted",
-            Why::TakenOver => "another session holds its key",
-            Why::NotOurs => "its key is gone, or another session holds it",
-        }
-    }
-}
-
 impl Machine {
     pub(super) fn new(id: LockId) -> Machine {
         Machine {
             id,
             key: "".into(),
+            fair: false,
             state: State::New { cancelled: false },
             view: View::default(),
             undoing: false,
@@ -186,6 +133,24 @@ impl Machine {
         self.settle(ctx);
     }
 
+    /// It is the first of its key's waiters here.
+    pub(super) fn your_turn(&mut self, ctx: &mut Context<'_>) {
+        if let State::Acquiring(acquire) = &mut self.state {
+            let turn = acquire.your_turn(ctx);
+            self.turned(ctx, turn);
+        }
+        self.settle(ctx);
+    }
+
+    /// What it watches has news.
+    pub(super) fn news(&mut self, ctx: &mut Context<'_>, news: News) {
+        if let State::Acquiring(acquire) = &mut self.state {
+            let turn = acquire.news(ctx, news);
+            self.turned(ctx, turn);
+        }
+        self.settle(ctx);
+    }
+
     pub(super) fn alarm(&mut self, ctx: &mut Context<'_>) {
         self.expire(ctx);
         let now = ctx.time();
@@ -210,7 +175,7 @@ impl Machine {
             call, when_late, ..
         } in late
         {
-            ctx.tell(call, when_late);
+            tell_late(ctx, call, when_late);
         }
         self.settle(ctx);
     }
@@ -225,7 +190,11 @@ impl Machine {
             ..
         } in std::mem::take(&mut self.waiting)
         {
-            ctx.tell(call, if confirmed { when_undone } else { when_late });
+            if confirmed {
+                ctx.tell(call, when_undone);
+            } else {
+                tell_late(ctx, call, when_late);
+            }
         }
         self.settle(ctx);
     }
@@ -280,6 +249,7 @@ impl Machine {
         match self.state {
             State::New { cancelled: false } => {
                 self.key = spec.key.clone();
+                self.fair = spec.fair;
                 let (acquire, turn) = Acquire::begin(ctx, self.id, call, spec);
                 self.state = State::Acquiring(Box::new(acquire));
                 self.turned(ctx, turn);
@@ -350,13 +320,13 @@ impl Machine {
         Some(call)
     }
 
-    fn retire(&mut self, ctx: &mut Context<'_>, session: Session) {
+    pub(super) fn retire(&mut self, ctx: &mut Context<'_>, session: Session) {
         self.undoing = true;
         ctx.shared.holding.remove(&session.id);
         ctx.retire(session, Some(self.id));
     }
 
-    fn tell_when_undone(
+    pub(super) fn tell_when_undone(
         &mut self,
         ctx: &mut Context<'_>,
         call: CallId,
@@ -377,7 +347,7 @@ impl Machine {
         }
     }
 
-    fn cancel(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn cancel(&mut self, ctx: &mut Context<'_>) {
         match &mut self.state {
             State::New { cancelled } => *cancelled = true,
             State::Acquiring(_) => {
@@ -412,387 +382,14 @@ impl Machine {
             State::New { .. } | State::Releasing(_) | State::Lost { .. } | State::Over => {}
         }
     }
-
-    // Held.
-
-    /// The lease has ended: the lock is lost, whatever Consul may still say.
-    fn expire(&mut self, ctx: &mut Context<'_>) {
-        if matches!(&self.state, State::Held(held) if held.session.lease.is_over(ctx.time())) {
-            self.lose(ctx, Why::Expired);
-        }
-    }
-
-    fn lose(&mut self, ctx: &mut Context<'_>, why: Why) {
-        let State::Held(held) =
-            std::mem::replace(&mut self.state, State::Lost { why, told: false })
-        else {
-            return;
-        };
-        let error = self.lost(ctx, why);
-        for asked in held.asked {
-            if let Some(request) = asked.request {
-                ctx.abort(request);
-            }
-            ctx.tell(asked.call, Err(error.clone()));
-        }
-        // The others need not wait for twice the TTL. Consul knows nothing of a session that is
-        // gone.
-        if why == Why::SessionGone {
-            ctx.shared.holding.remove(&held.session.id);
-        } else {
-            self.retire(ctx, held.session);
-        }
-    }
-
-    fn lost(&self, ctx: &Context<'_>, why: Why) -> Error {
-        ctx.error(Status::Lost, "lost the lock", &self.key, why.text())
-    }
-
-    fn not_held(&self, ctx: &Context<'_>) -> Error {
-        let why = match self.state {
-            State::New { .. } | State::Acquiring(_) => "it has not been acquired",
-            _ => "it was given back, or never acquired",
-        };
-        ctx.error(
-            Status::NotHeld,
-            "this process does not hold the lock",
-            &self.key,
-            why,
-        )
-    }
-
-    fn ask(&mut self, ctx: &mut Context<'_>, call: CallId, what: Question) {
-        match &mut self.state {
-            State::Held(held) => {
-                let by = ctx.time() + ctx.shared.config.request_timeout;
-                let again = Some(ctx.time());
-                held.asked.push(Asked {
-                    call,
-                    what,
-                    by,
-                    faults: 0,
-                    request: None,
-                    again,
-                });
-                self.ask_again(ctx);
-            }
-            State::Lost { why, .. } => {
-                let error = ctx.error(Status::Lost, "lost the lock", &self.key, why.text());
-                ctx.tell(call, Err(error));
-            }
-            _ => {
-                let error = self.not_held(ctx);
-                ctx.tell(call, Err(error));
-            }
-        }
-    }
-
-    /// Sends the questions that are due.
-    fn ask_again(&mut self, ctx: &mut Context<'_>) {
-        let State::Held(held) = &mut self.state else {
-            return;
-        };
-        let now = ctx.time();
-        for asked in &mut held.asked {
-            if asked.again.is_some_and(|at| now >= at) {
-                asked.again = None;
-                let request = match asked.what {
-                    Question::Renew => Request::RenewSession {
-                        session: held.session.id.clone(),
-                    },
-                    Question::Check => Request::Read {
-                        key: self.key.clone(),
-                        consistent: true,
-                    },
-                };
-                let by = asked.by.min(held.session.lease.end());
-                asked.request = Some(ctx.send(Owner::Lock(self.id), request, by));
-            }
-        }
-    }
-
-    fn asked_replied(
-        &mut self,
-        ctx: &mut Context<'_>,
-        request: RequestId,
-        sent: Option<Time>,
-        answer: Result<Answer, Fault>,
-    ) {
-        let State::Held(held) = &mut self.state else {
-            return;
-        };
-        let Some(at) = held.asked.iter().position(|a| a.request == Some(request)) else {
-            return;
-        };
-        let mut asked = held.asked.swap_remove(at);
-        let now = ctx.time();
-        let outcome = match answer {
-            Ok(Answer::Renewed) => {
-                // Once lost, always lost: an answer after the end revives nothing.
-                if let (Some(sent), false) = (sent, held.session.lease.is_over(now)) {
-                    #[cfg(test)]
-                    let sent = if ctx.sabotaged(super::sabotage::Sabotage::LeaseFromReply) {
-                        now
-                    } else {
-                        sent
-                    };
-                    held.session.lease.extend(sent);
-                }
-                Ok(Done::Ok)
-            }
-            Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
-                Some(Some(holder)) if holder == held.session.id => Ok(Done::Ok),
-                Some(Some(_)) => return self.lose_in(ctx, asked.call, Why::TakenOver),
-                Some(None) | None => return self.lose_in(ctx, asked.call, Why::KeyGone),
-            },
-            Err(Fault::SessionGone(_)) => return self.lose_in(ctx, asked.call, Why::SessionGone),
-            Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
-                // A renewal that is late somewhere only lengthens the session's life, but a
-                // session with such a request is not used again.
-                held.session.doubtful = true;
-                asked.faults += 1;
-                asked.request = None;
-                let at = now + ctx.shared.back_off(asked.faults);
-                if at < asked.by.min(held.session.lease.end()) {
-                    asked.again = Some(at);
-                    held.asked.push(asked);
-                    return;
-                }
-                Err(ctx.error_from(&cause, question_failed(asked.what), &self.key))
-            }
-            Err(Fault::Final(cause)) => {
-                Err(ctx.error_from(&cause, question_failed(asked.what), &self.key))
-            }
-            Ok(_) => {
-                let why = "an answer that was not asked for";
-                Err(ctx.error(
-                    Status::Internal,
-                    question_failed(asked.what),
-                    &self.key,
-                    why,
-                ))
-            }
-        };
-        // The lease may have ended while Consul answered.
-        if held.session.lease.is_over(now) {
-            return self.lose_in(ctx, asked.call, Why::Expired);
-        }
-        ctx.tell(asked.call, outcome);
-    }
-
-    fn lose_in(&mut self, ctx: &mut Context<'_>, call: CallId, why: Why) {
-        let error = self.lost(ctx, why);
-        ctx.tell(call, Err(error));
-        self.lose(ctx, why);
-    }
-
-    /// Ends renewals and checks under way: the lock is not theirs to ask about any more.
-    fn end_asked(&mut self, ctx: &mut Context<'_>) {
-        let error = self.not_held(ctx);
-        let State::Held(held) = &mut self.state else {
-            return;
-        };
-        for asked in held.asked.drain(..) {
-            if let Some(request) = asked.request {
-                held.session.doubtful = true;
-                ctx.abort(request);
-            }
-            ctx.tell(asked.call, Err(error.clone()));
-        }
-    }
-
-    // Releasing.
-
-    fn release(&mut self, ctx: &mut Context<'_>, call: CallId) {
-        let within = ctx.shared.config.release_timeout;
-        match &mut self.state {
-            State::Acquiring(_) => {
-                self.cancel(ctx);
-                let error = self.not_held(ctx);
-                self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
-            }
-            State::Held(_) => self.begin_release(ctx, call, within),
-            State::Lost { why, told } => {
-                let (why, told) = (*why, std::mem::replace(told, true));
-                let error = if told {
-                    self.not_held(ctx)
-                } else {
-                    self.lost(ctx, why)
-                };
-                self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
-            }
-            State::New { .. } | State::Releasing(_) => {
-                let error = self.not_held(ctx);
-                ctx.tell(call, Err(error));
-            }
-            State::Over => {
-                let error = self.not_held(ctx);
-                self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
-            }
-        }
-    }
-
-    /// Two ways, neither of which names the key alone. A session that will be used again gives the
-    /// key back in one transaction that checks it is its own (1 Raft write, the session stays).
-    /// Any other is destroyed, which removes its key (1 Raft write, nothing stays); whether it
-    /// still held the key is read before, for nothing.
-    fn begin_release(&mut self, ctx: &mut Context<'_>, call: CallId, within: Duration) {
-        self.end_asked(ctx);
-        let now = ctx.time();
-        let hot = ctx.shared.pool.is_hot(now);
-        let State::Held(held) = std::mem::replace(&mut self.state, State::Over) else {
-            return;
-        };
-        let session = held.session;
-        ctx.shared.holding.remove(&session.id);
-        let keep = hot && !session.doubtful;
-        self.state = State::Releasing(Releasing {
-            call,
-            session,
-            by: now + within,
-            faults: 0,
-            request: None,
-            again: None,
-            keep,
-        });
-        self.unlock(ctx);
-    }
-
-    fn unlock(&mut self, ctx: &mut Context<'_>) {
-        let State::Releasing(releasing) = &mut self.state else {
-            return;
-        };
-        releasing.again = None;
-        let request = if releasing.keep {
-            Request::Unlock {
-                key: self.key.clone(),
-                session: releasing.session.id.clone(),
-            }
-        } else {
-            Request::Read {
-                key: self.key.clone(),
-                consistent: true,
-            }
-        };
-        releasing.request = Some(ctx.send(Owner::Lock(self.id), request, releasing.by));
-    }
-
-    fn release_replied(
-        &mut self,
-        ctx: &mut Context<'_>,
-        request: RequestId,
-        answer: Result<Answer, Fault>,
-    ) {
-        let State::Releasing(releasing) = &mut self.state else {
-            return;
-        };
-        if releasing.request != Some(request) {
-            return;
-        }
-        releasing.request = None;
-        match answer {
-            Ok(Answer::Unlocked) => self.given_back(ctx),
-            Ok(Answer::NotOurs) => self.found_lost(ctx, Why::NotOurs),
-            Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
-                Some(Some(holder)) if holder == releasing.session.id => self.destroy(ctx, None),
-                Some(Some(_)) => self.found_lost(ctx, Why::TakenOver),
-                Some(None) | None => self.found_lost(ctx, Why::KeyGone),
-            },
-            Err(Fault::NotApplied(_)) if releasing.keep => {
-                releasing.faults += 1;
-                let faults = releasing.faults;
-                releasing.again = Some(ctx.time() + ctx.shared.back_off(faults));
-            }
-            #[cfg(test)]
-            Err(Fault::Unknown(_))
-                if ctx.sabotaged(super::sabotage::Sabotage::PoolAfterDoubt) && releasing.keep =>
-            {
-                self.given_back(ctx);
-            }
-            // The answer was lost, or the question could not be asked: the session's end removes
-            // the key, and makes a late copy of anything sent with it harmless.
-            Err(_) | Ok(_) => self.destroy(ctx, None),
-        }
-    }
-
-    /// Confirmed: the session is free for another lock.
-    fn given_back(&mut self, ctx: &mut Context<'_>) {
-        let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
-            return;
-        };
-        ctx.remember_given_back(&self.key);
-        ctx.note_use();
-        ctx.keep_warm(releasing.session);
-        ctx.tell(releasing.call, Ok(Done::Ok));
-    }
-
-    fn found_lost(&mut self, ctx: &mut Context<'_>, why: Why) {
-        self.destroy(ctx, Some(why));
-    }
-
-    /// Ends the session, and with it whatever it holds; `lost`: it did not hold the key any more.
-    fn destroy(&mut self, ctx: &mut Context<'_>, lost: Option<Why>) {
-        let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
-            return;
-        };
-        let Releasing {
-            call, session, by, ..
-        } = releasing;
-        let lease = session.lease;
-        self.retire(ctx, session);
-        ctx.note_use();
-        let (when_undone, when_late) = match lost {
-            Some(why) => {
-                self.state = State::Lost { why, told: true };
-                let error = self.lost(ctx, why);
-                (Err(error.clone()), Err(error))
-            }
-            None => {
-                ctx.remember_given_back(&self.key);
-                (Ok(Done::Ok), Err(self.unconfirmed(ctx, lease)))
-            }
-        };
-        let within = by.since(ctx.time());
-        self.tell_when_undone(ctx, call, within, when_undone, when_late);
-    }
-
-    fn release_unconfirmed(&mut self, ctx: &mut Context<'_>) {
-        let State::Releasing(releasing) = &mut self.state else {
-            return;
-        };
-        if let Some(request) = releasing.request.take() {
-            ctx.abort(request);
-        }
-        // From here on the undoing goes on without the caller.
-        self.destroy(ctx, None);
-    }
-
-    fn unconfirmed(&self, ctx: &Context<'_>, lease: Lease) -> Error {
-        let left = lease.end().since(ctx.time()).as_secs();
-        let why = format!(
-            "Consul did not confirm the release in time; this library goes on trying, and the \
-             session's TTL ends it otherwise ({left} s are left of it, Consul may take up to twice \
-             the TTL)"
-        );
-        ctx.error(
-            Status::Unconfirmed,
-            "could not surely release the lock",
-            &self.key,
-            &why,
-        )
-    }
 }
 
-fn question_failed(what: Question) -> &'static str {
-    match what {
-        Question::Renew => "could not renew the lock",
-        Question::Check => "could not check the lock",
+/// Tells a caller whose undoing was not confirmed in time.
+fn tell_late(ctx: &mut Context<'_>, call: CallId, outcome: Outcome) {
+    if let Err(error) = &outcome
+        && error.status == Status::Unconfirmed
+    {
+        ctx.log(Level::Warn, Often::Always, || error.message.clone());
     }
-}
-
-impl Context<'_> {
-    fn note_use(&mut self) {
-        let now = self.time();
-        self.shared.pool.note_use(now);
-    }
+    ctx.tell(call, outcome);
 }

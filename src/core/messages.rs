@@ -51,19 +51,58 @@ pub enum Request {
     DestroySession { session: SessionId },
     /// `GET /v1/session/info/ID`: the holder's name and node.
     DescribeSession { session: SessionId },
-    /// `PUT /v1/txn` with one KV `lock`. Repeating it byte for byte is safe.
+    /// `PUT /v1/txn` with one KV `lock`, and `get-tree` of the key's line where `line` asks for it,
+    /// for no further write. Repeating it byte for byte is safe.
     Lock {
         key: Key,
         value: Value,
         session: SessionId,
+        line: bool,
     },
-    /// `PUT /v1/txn` with `check-session` and `delete`: removes the key if the session holds it.
-    Unlock { key: Key, session: SessionId },
+    /// `PUT /v1/txn` with `check-session` and `delete`: removes the key if the session holds it;
+    /// and `get-tree` of the key's line where `line` asks for it.
+    Unlock {
+        key: Key,
+        session: SessionId,
+        line: bool,
+    },
+    /// `PUT /v1/txn` with `check-not-exists` on the key and `get-tree` of its line: is it free, and
+    /// who waits for it? Only reads: no Raft write.
+    Survey { key: Key },
+    /// `PUT /v1/txn` with `get-tree` of the key's line. Only reads.
+    ReadLine { key: Key },
+    /// `PUT /v1/txn` with `lock` of a ticket and `get-tree` of the line. Repeating it byte for byte
+    /// is safe.
+    Join {
+        key: Key,
+        slot: Slot,
+        session: SessionId,
+    },
+    /// `PUT /v1/txn` which takes the key from the line, all or nothing: removes the stalled tickets
+    /// `ahead` if they are still the same (`delete-cas`), gives up the own ticket (`check-session`,
+    /// `delete`) and locks the key.
+    Take {
+        key: Key,
+        slot: Slot,
+        value: Value,
+        session: SessionId,
+        ahead: Vec<Ticket>,
+    },
+    /// `PUT /v1/txn` with `delete-cas` of stalled tickets: more than one transaction can remove
+    /// together with taking the key.
+    Clear { key: Key, ahead: Vec<Ticket> },
     /// `GET /v1/kv/KEY`, `?consistent` where the answer must be the leader's own.
     Read { key: Key, consistent: bool },
     /// `GET /v1/kv/KEY?index=N&wait=T`: answers when the key changes, or after `wait`.
     Watch {
         key: Key,
+        index: u64,
+        wait: Duration,
+    },
+    /// `GET /v1/kv/FOLDER?keys&index=N&wait=T`: the names in a folder, when one came or went, or
+    /// after `wait`.
+    WatchNames {
+        folder: Key,
         index: u64,
         wait: Duration,
     },
@@ -82,20 +121,88 @@ pub enum Answer {
     Destroyed,
     /// [`Request::DescribeSession`]; None: unknown, or no right to read it.
     Described(Option<SessionRow>),
-    /// [`Request::Lock`]: ours now, or ours already. `index` is the ModifyIndex of the
-    /// transaction that took it: the fencing token.
-    Locked { index: u64 },
-    /// [`Request::Lock`]: another session has the key.
+    /// [`Request::Lock`] and [`Request::Take`]: ours now, or ours already. `index` is the
+    /// ModifyIndex of the transaction that took it: the fencing token. `line`: who waits, if that
+    /// was asked for.
+    Locked { index: u64, line: Vec<Ticket> },
+    /// [`Request::Lock`] and [`Request::Take`]: another session has the key; [`Request::Join`]:
+    /// another session has the slot.
     Held,
-    /// [`Request::Lock`]: nobody has the key, but its lock-delay runs.
+    /// [`Request::Lock`] and [`Request::Take`]: nobody has the key, but its lock-delay runs.
     Delayed,
-    /// [`Request::Unlock`].
-    Unlocked,
+    /// [`Request::Unlock`]. `line`: who waits, if that was asked for.
+    Unlocked { line: Vec<Ticket> },
     /// [`Request::Unlock`]: the key is gone or held by another session; nothing was deleted.
     NotOurs,
+    /// [`Request::Survey`] of a key that does not exist, [`Request::ReadLine`] and
+    /// [`Request::Join`]: who waits, in no particular order.
+    Line(Vec<Ticket>),
+    /// [`Request::Survey`]: the key exists, held or not.
+    Exists,
+    /// [`Request::Take`]: the own ticket is gone; nothing was done.
+    NoTicket,
+    /// [`Request::Take`] and [`Request::Clear`]: a ticket ahead is not the same any more; nothing
+    /// was done.
+    Stale,
+    /// [`Request::Clear`].
+    Cleared,
     /// [`Request::Read`] and [`Request::Watch`]: the row, if the key exists, and the index to
     /// watch from.
     Row { row: Option<KeyRow>, index: u64 },
+    /// [`Request::WatchNames`].
+    Names { names: Vec<String>, index: u64 },
+}
+
+/// The number of a ticket in a key's line. A process keeps its own for a key, and uses it again:
+/// Consul walks every name that was deleted in the last quarter of an hour on each listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// How many there are.
+    ///
+    /// cbindgen:ignore
+    pub const COUNT: u16 = 1_024;
+
+    /// One of them.
+    pub fn new(number: u64) -> Slot {
+        // The remainder is below COUNT.
+        Slot(u16::try_from(number % u64::from(Slot::COUNT)).unwrap_or(0))
+    }
+
+    /// The key under which a ticket with this number stands.
+    pub fn ticket_of(self, key: &str) -> String {
+        format!("{}{:03x}", line_of(key), self.0)
+    }
+
+    /// The slot that a name below [`line_of`] stands for, if it is one.
+    pub fn parse(name: &str) -> Option<Slot> {
+        let digits =
+            name.len() == 3 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let number = digits
+            .then(|| u16::from_str_radix(name, 16).ok())
+            .flatten()?;
+        (number < Slot::COUNT).then_some(Slot(number))
+    }
+}
+
+/// Where the line of a key stands: below the key, so that who may write the key may stand in line;
+/// with the final slash, so that neighbours never meet.
+pub fn line_of(key: &str) -> String {
+    format!("{key}/.fifo/")
+}
+
+/// Somebody's place in a line. Its identity is slot and CreateIndex, for slots are used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// Its name.
+    pub slot: Slot,
+    /// Whose it is.
+    pub session: SessionId,
+    /// When it was written. The order of the line is that of (CreateIndex, slot).
+    pub create_index: u64,
+    /// For `delete-cas`.
+    pub modify_index: u64,
 }
 
 /// A key as Consul shows it.

@@ -6,14 +6,19 @@
 
 mod acquire;
 mod context;
+mod held;
 mod inquiry;
 mod lease;
+mod line;
 mod lock;
+mod log;
 pub mod messages;
 mod pool;
+mod release;
 #[cfg(test)]
 pub(crate) mod sabotage;
 mod value;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -65,6 +70,10 @@ pub struct Spec {
     pub ttl: Duration,
     /// How long to wait.
     pub patience: Patience,
+    /// Whether to wait in line, or to try with everybody else when the key is free.
+    pub fair: bool,
+    /// How long whoever is first in line may leave the key free before it is passed.
+    pub grace: Duration,
 }
 
 /// How long an acquire waits.
@@ -165,6 +174,34 @@ pub enum Action {
     },
     /// The core knows nothing of this lock any more.
     Forget(LockId),
+    /// Something that an operator wants to know. Never a token or a stored value.
+    Log {
+        /// How much.
+        level: Level,
+        /// One line.
+        line: String,
+    },
+}
+
+/// How important a line of the log is. The numbers are part of the ABI.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Somebody must look: a lock was lost, or something was left behind in Consul.
+    Error = 1,
+    /// It may become worse: Consul cannot be reached, or does not confirm.
+    Warn = 2,
+    /// Worth knowing once: something works otherwise than was asked for.
+    Info = 3,
+    /// For the search for faults.
+    Debug = 4,
+}
+
+impl Level {
+    /// Every level, the most important first.
+    ///
+    /// cbindgen:ignore
+    pub const ALL: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 }
 
 /// How a request is performed.
@@ -294,6 +331,12 @@ impl Core {
         self.shared.alarms.next()
     }
 
+    /// How often something was tried again after a pause: Consul gave no usable answer, or a
+    /// lock-delay ran.
+    pub fn retries(&self) -> u64 {
+        self.shared.retries
+    }
+
     /// Owes nothing to callers or to Consul, and keeps no session warm.
     pub fn is_idle(&self) -> bool {
         self.shared.pool.is_idle()
@@ -309,6 +352,11 @@ impl Core {
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
     ) {
+        if let (Some(sent), Ok(_)) = (sent, &answer)
+            && self.shared.owners.get(&request) != Some(&Owner::Watch)
+        {
+            self.shared.note_round_trip(now.time.since(sent));
+        }
         // An aborted request has no owner any more.
         let Some(owner) = self.shared.owners.remove(&request) else {
             return;
@@ -326,6 +374,7 @@ impl Core {
             }
             Owner::Job(job) => ctx.job_replied(job, answer),
             Owner::Warm => ctx.warm_replied(request, sent, &answer),
+            Owner::Watch => ctx.watch_replied(request, answer),
             Owner::Inquiry(call) => {
                 let Some(inquiry) = self.inquiries.get_mut(&call) else {
                     return;
@@ -350,6 +399,17 @@ impl Core {
                     self.with_lock(now, out, lock, |m, ctx| m.undone(ctx, confirmed));
                 }
             }
+            let turns = self.shared.lines.take_turns();
+            let news = self.shared.watches.take_news();
+            if !turns.is_empty() || !news.is_empty() {
+                for lock in turns {
+                    self.with_lock(now, out, lock, |m, ctx| m.your_turn(ctx));
+                }
+                for (lock, news) in news {
+                    self.with_lock(now, out, lock, |m, ctx| m.news(ctx, news));
+                }
+                continue;
+            }
             let Some(alarm) = self.shared.alarms.take_due(now.time) else {
                 return;
             };
@@ -362,6 +422,7 @@ impl Core {
                 Alarm::Lock(lock) => self.with_lock(now, out, lock, |m, ctx| m.alarm(ctx)),
                 Alarm::Job(job) => ctx.run_job(job),
                 Alarm::Warm => ctx.tend_warm(),
+                Alarm::Watches => ctx.tend_watches(),
                 Alarm::Inquiry(call) => {
                     if let Some(inquiry) = self.inquiries.get_mut(&call) {
                         inquiry.alarm(&mut ctx);

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::context::{Alarm, Context, Owner};
 use super::lease::Session;
+use super::log::Often;
 use super::messages::{Answer, Fault, Request, SessionId};
-use super::{LockId, RequestId};
+use super::{Level, LockId, RequestId};
 use crate::clock::Time;
+use crate::error::Error;
 
 /// How long a session is kept for a next lock that does not come. With the time to destroy it, it
 /// is gone within 5 s of the last release.
@@ -67,6 +69,18 @@ enum Step {
     Find(Arc<str>),
     /// It must go.
     Destroy(SessionId),
+}
+
+impl Step {
+    /// What could not be done.
+    fn not_undone(&self) -> String {
+        match self {
+            Step::Adopt(name) | Step::Find(name) => {
+                format!("could not find out whether the session \"{name}\" was made")
+            }
+            Step::Destroy(session) => format!("could not destroy the session {session}"),
+        }
+    }
 }
 
 impl Pool {
@@ -219,6 +233,7 @@ impl Context<'_> {
         };
         let until = job.until;
         if self.time() >= until {
+            self.log_given_up(id, "Consul could not be asked until its TTL ended it");
             return self.end_job(id, false);
         }
         let request = self.send(Owner::Job(id), request, until);
@@ -248,17 +263,40 @@ impl Context<'_> {
             (_, Ok(Answer::Destroyed | Answer::Found(None)) | Err(Fault::SessionGone(_))) => {
                 self.end_job(id, true);
             }
-            (_, Err(Fault::NotApplied(_) | Fault::Unknown(_))) => {
+            (step, Err(Fault::NotApplied(cause) | Fault::Unknown(cause))) => {
+                let what = step.not_undone();
                 job.faults += 1;
                 let faults = job.faults;
+                let address = &self.shared.config.address;
+                let message = format!("{what} at {address}: {}", cause.message);
+                self.log_outage(faults, &Error::new(cause.status, message));
                 // A long outage is not hammered by everything that it left undone.
                 let slower = if faults > 10 { 10 } else { 1 };
                 let at = self.time() + self.shared.back_off(faults) * slower;
                 self.shared.alarms.set(Alarm::Job(id), Some(at));
             }
             // No right to do it, or an answer that we do not know: the TTL does it.
-            (_, Ok(_) | Err(Fault::Final(_))) => self.end_job(id, false),
+            (_, Err(Fault::Final(cause))) => {
+                self.log_given_up(id, &cause.message);
+                self.end_job(id, false);
+            }
+            (_, Ok(_)) => {
+                self.log_given_up(id, "an answer that was not asked for");
+                self.end_job(id, false);
+            }
         }
+    }
+
+    /// Something stays in Consul until its TTL.
+    fn log_given_up(&mut self, id: JobId, why: &str) {
+        let Some(job) = self.shared.pool.jobs.get(&id) else {
+            return;
+        };
+        let what = job.step.not_undone();
+        let address = self.shared.config.address.clone();
+        self.log(Level::Warn, Often::Always, || {
+            format!("{what} at {address}: {why}; its TTL ends it, and the lock that it may hold")
+        });
     }
 
     fn end_job(&mut self, id: JobId, confirmed: bool) {
@@ -310,7 +348,17 @@ impl Context<'_> {
                 warm.session.lease.extend(sent);
                 self.shared.pool.warm.push(warm);
             }
-            (Err(Fault::SessionGone(_)), _) => {}
+            (Err(fault), _) => {
+                let line = format!(
+                    "gave up the session {}, which was kept for the next lock: {}",
+                    warm.session.id,
+                    fault.error().message
+                );
+                self.log(Level::Info, Often::Always, || line);
+                if !matches!(fault, Fault::SessionGone(_)) {
+                    self.give_up(warm);
+                }
+            }
             _ => self.give_up(warm),
         }
         self.set_warm_alarm();

@@ -1,10 +1,14 @@
 //! Clients as C sees them.
 
+use std::ffi::c_char;
+
 use super::error::ErrorHandle;
-use super::handle::{Shared, give, take};
+use super::handle::{Shared, give, share, take};
 use super::options::{OptionsHandle, snapshot};
+use super::text::copy_text;
 use super::{make, observe};
 use crate::client::Client;
+use crate::defaults;
 
 /// How to reach Consul, and everything that the locks which use it share. A simple program needs
 /// none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR,
@@ -46,4 +50,32 @@ pub unsafe extern "C" fn consul_lock_client_new(
 pub unsafe extern "C" fn consul_lock_client_free(client: *mut ClientHandle) {
     // SAFETY: NULL or live and freed once, as the header asks.
     observe((), || drop(unsafe { take(client) }));
+}
+
+/// Copies what this process did with a client until now, as one JSON object: requests by kind, Raft
+/// writes, retries, locks that wait or are held, connections, threads, percentiles of how long acquires
+/// and holds took. The fields are described in docs/guide.md; later versions may add some. Asks nobody.
+/// Any thread; never blocks.
+///
+/// @param client The client. NULL: the default client; where that cannot be made, the empty text.
+/// @param buf    Receives at most cap bytes, the NUL included; 2,048 are enough. NULL: nothing is
+///               copied.
+/// @param cap    The size of buf in bytes.
+/// @return The length of the whole text in bytes, without the NUL. The numbers may be longer in the
+///         next call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_client_stats(
+    client: *const ClientHandle,
+    buf: *mut c_char,
+    cap: usize,
+) -> usize {
+    observe(0, || {
+        // SAFETY: NULL or live, as the header asks.
+        let stats = match unsafe { share(client, "client") } {
+            Ok(client) => client.stats(),
+            Err(_) => defaults::client().map_or_else(|_| String::new(), |client| client.stats()),
+        };
+        // SAFETY: NULL or with room for `cap` bytes, as the header asks.
+        unsafe { copy_text(&stats, buf, cap) }
+    })
 }

@@ -5,6 +5,7 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::answer;
+use super::callback::{Registration, UserDataFreeFn};
 use super::client::ClientHandle;
 use super::error::ErrorHandle;
 use super::handle::share;
@@ -27,29 +28,6 @@ pub struct ValueHandle {
 /// must return: no longjmp and no C++ exception may leave it.
 pub type ValueGeneratorFn =
     Option<unsafe extern "C" fn(value: *mut ValueHandle, user_data: *mut c_void) -> c_int>;
-
-/// Frees a user_data. Called exactly once, after the last use of it, by any thread.
-pub type UserDataFreeFn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
-
-/// The host's data behind a callback. Freed when the last user is done.
-struct UserData {
-    data: *mut c_void,
-    free: UserDataFreeFn,
-}
-
-// SAFETY: the header demands that the callback and its data can be used by any thread.
-unsafe impl Send for UserData {}
-// SAFETY: as above, and by several at once.
-unsafe impl Sync for UserData {}
-
-impl Drop for UserData {
-    fn drop(&mut self) {
-        if let Some(free) = self.free {
-            // SAFETY: the host gave both together, and this is the one call.
-            unsafe { free(self.data) };
-        }
-    }
-}
 
 /// Sets a process-wide default: "acquire_timeout_ms", "lock_timeout_seconds" or "lock_key_pattern".
 /// Locks read it when they are made: a later change never touches a lock that exists. Any thread.
@@ -108,15 +86,12 @@ pub unsafe extern "C" fn consul_lock_set_value_generator(
     user_data: *mut c_void,
     user_data_free: UserDataFreeFn,
 ) -> Status {
-    let user_data = UserData {
-        data: user_data,
-        free: user_data_free,
-    };
+    let registration = Registration::new(generator, user_data, user_data_free);
     // SAFETY: NULL is allowed.
     unsafe {
         answer(ptr::null_mut(), move || {
-            defaults::set_value_generator(generator.map(|generator| -> defaults::ValueGenerator {
-                Arc::new(move || generate(generator, &user_data))
+            defaults::set_value_generator(generator.map(|_| -> defaults::ValueGenerator {
+                Arc::new(move || generate(&registration))
             }));
             Ok(())
         })
@@ -124,15 +99,13 @@ pub unsafe extern "C" fn consul_lock_set_value_generator(
 }
 
 /// One call of the host's generator.
-fn generate(
-    generator: unsafe extern "C" fn(*mut ValueHandle, *mut c_void) -> c_int,
-    user_data: &UserData,
-) -> Option<Vec<u8>> {
+fn generate(registration: &Registration<ValueGeneratorFn>) -> Option<Vec<u8>> {
+    let generator = registration.function?;
     let mut value: Option<Vec<u8>> = None;
     let place: *mut Option<Vec<u8>> = &mut value;
     // SAFETY: `place` lives for the length of the call and is only reached through its pointer;
     // the host promised that the callback may be called so.
-    let verdict = unsafe { generator(place.cast(), user_data.data) };
+    let verdict = unsafe { generator(place.cast(), registration.user_data()) };
     value.filter(|_| verdict == 0)
 }
 
@@ -195,23 +168,19 @@ mod tests {
 
     #[test]
     fn a_generator_says_its_value_or_that_it_has_none() {
-        let none = UserData {
-            data: ptr::null_mut(),
-            free: None,
+        let made = |generator: ValueGeneratorFn| {
+            generate(&Registration::new(generator, ptr::null_mut(), None))
         };
-        assert_eq!(generate(makes_a_value, &none), Some(b"made".to_vec()));
-        assert_eq!(generate(refuses, &none), None);
-        assert_eq!(generate(makes_too_much, &none), None);
+        assert_eq!(made(Some(makes_a_value)), Some(b"made".to_vec()));
+        assert_eq!(made(Some(refuses)), None);
+        assert_eq!(made(Some(makes_too_much)), None);
     }
 
     #[test]
     fn user_data_is_freed_exactly_once() {
         let freed = AtomicUsize::new(0);
         let data = ptr::from_ref(&freed).cast_mut().cast();
-        drop(UserData {
-            data,
-            free: Some(count),
-        });
+        drop(Registration::new((), data, Some(count)));
         assert_eq!(freed.load(Ordering::SeqCst), 1);
         // SAFETY: `freed` outlives the call, in which it is freed.
         unsafe { consul_lock_set_value_generator(None, data, Some(count)) };

@@ -1,12 +1,14 @@
 //! Locks as C sees them.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
+use std::ptr;
 
-use super::error::ErrorHandle;
+use super::callback::Registration;
+use super::error::{self, ErrorHandle};
 use super::handle::{Shared, give, share, take};
 use super::options::{OptionsHandle, snapshot};
 use super::text::{MAX_NAME, copy_text, text};
-use super::{answer, make, observe};
+use super::{answer, make, null, observe};
 use crate::error::{Error, Status};
 use crate::lock::Lock;
 
@@ -81,6 +83,95 @@ pub unsafe extern "C" fn consul_lock_acquire(
 ) -> Status {
     // SAFETY: pointers NULL or as the header asks.
     unsafe { answer(error, || share(lock, "lock")?.acquire()) }
+}
+
+/// Told how a consul_lock_acquire_start() or consul_lock_release_start() ended. `status` is what the
+/// call without _start would have returned. `error` is NULL for CONSUL_LOCK_OK, else a new error that
+/// belongs to the callback, which frees it with consul_lock_error_free(), then or later, in any
+/// thread: so a binding can pass the pointer on to the thread that waits for it. (It is the callback's
+/// own, and not lent, because some languages run a callback after the library's thread has gone on.)
+///
+/// It is called exactly once, by a thread of the library that does nothing else, one call after the
+/// other: one that does not return delays other callbacks of the same client, and nothing else. It may
+/// call any function of the library, also consul_lock_free() on this lock. It must return: no longjmp
+/// and no C++ exception may leave it.
+pub type DoneFn =
+    Option<unsafe extern "C" fn(status: Status, error: *mut ErrorHandle, user_data: *mut c_void)>;
+
+/// As consul_lock_acquire(), without waiting: `done` is told the outcome. Any thread; never blocks.
+///
+/// While it waits it needs no thread of its own. consul_lock_cancel(), consul_lock_free() and
+/// consul_lock_abandon() end it: `done` is told CONSUL_LOCK_CANCELLED, unless the outcome was decided
+/// before. A lock that is freed before `done` was told CONSUL_LOCK_OK is given back by that.
+///
+/// @param lock      The lock.
+/// @param done      Told the outcome exactly once, never inside this call, but perhaps before it
+///                  returns; not at all if this call fails.
+/// @param user_data Given to done. It can be freed there; if this call fails it is still the caller's.
+/// @param error     NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_acquire() answers comes
+///         there, CONSUL_LOCK_ALREADY_USED too, but for what follows.
+///         CONSUL_LOCK_VALUE_FAILED: the value generator, which runs inside this call, has no value;
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and the lock is not used up;
+///         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock or done is NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_acquire_start(
+    lock: *mut LockHandle,
+    done: DoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            share(lock, "lock")?.acquire_start(telling(done, user_data)?)
+        })
+    }
+}
+
+/// As consul_lock_release(), without waiting: `done` is told the outcome, at the latest after the
+/// client's option "release_timeout_ms". The lock may be freed at once. Any thread; never blocks.
+///
+/// @param lock      The lock.
+/// @param done      As for consul_lock_acquire_start().
+/// @param user_data As for consul_lock_acquire_start().
+/// @param error     NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_release() answers comes
+///         there, but for what follows.
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and the lock is as it was;
+///         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock or done is NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_release_start(
+    lock: *mut LockHandle,
+    done: DoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            share(lock, "lock")?.release_start(telling(done, user_data)?)
+        })
+    }
+}
+
+/// Tells the host.
+fn telling(
+    done: DoneFn,
+    user_data: *mut c_void,
+) -> Result<impl FnOnce(Result<(), Error>) + Send + 'static, Error> {
+    let done = done.ok_or_else(|| null("done"))?;
+    let registration = Registration::new(done, user_data, None);
+    Ok(move |outcome: Result<(), Error>| {
+        let (status, error) = match outcome {
+            Ok(()) => (Status::Ok, ptr::null_mut()),
+            Err(error) => (error.status, error::object(error)),
+        };
+        // SAFETY: the host promised that the callback may be called so.
+        unsafe { (registration.function)(status, error, registration.user_data()) };
+    })
 }
 
 /// Gives the lock back and removes its key, at once. Can only ever touch this very lock. A pending

@@ -10,10 +10,12 @@
 pub mod lock;
 pub mod options;
 
+pub mod callback;
 pub mod client;
 pub mod defaults;
 pub mod error;
 pub mod holder;
+pub mod log;
 pub mod meta;
 
 mod handle;

@@ -6,11 +6,14 @@
 //! third of an uncontended cycle (measured). Everything that can take long is a worker's, and the
 //! caller parks.
 
+pub(crate) mod callbacks;
+mod stats;
 mod timer;
 mod wires;
 mod workers;
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -18,7 +21,7 @@ use std::time::Duration;
 use crate::clock::{Now, Time};
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::Exchange;
-use crate::consul::transport::{Endpoint, Interrupt, Wire};
+use crate::consul::transport::{Endpoint, Interrupt};
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Fault, Key, Request};
 use crate::core::{
@@ -26,8 +29,11 @@ use crate::core::{
 };
 use crate::error::{Error, Status};
 use crate::fork::Generation;
+use crate::log;
+use callbacks::{Callbacks, Seat};
+use stats::{Elsewhere, Kind, Stats};
 use timer::Timer;
-use wires::Wires;
+use wires::{Lent, Wires};
 use workers::Workers;
 
 /// Everything that runs for one client in one process.
@@ -42,6 +48,7 @@ pub(crate) struct Runtime {
     timer: Timer,
     workers: Workers,
     wires: Wires,
+    callbacks: Callbacks,
 }
 
 /// What only one thread may touch at a time. Never held during I/O.
@@ -49,9 +56,12 @@ pub(crate) struct Runtime {
 struct State {
     core: Core,
     /// Who waits for which call.
-    slots: HashMap<CallId, Arc<Slot>>,
-    shown: HashMap<LockId, Arc<Shown>>,
-    flights: HashMap<RequestId, Interrupt>,
+    waiters: HashMap<CallId, Waiter>,
+    /// How many of them are callbacks: nobody of the host's keeps the time for those.
+    called_back: usize,
+    locks: HashMap<LockId, Observed>,
+    flights: HashMap<RequestId, Flight>,
+    stats: Stats,
     last_call: u64,
     last_lock: u64,
     timer: timer::Schedule,
@@ -59,6 +69,37 @@ struct State {
     idle_watchers: usize,
     /// The core panicked once: what it knows cannot be trusted.
     broken: bool,
+}
+
+/// A lock, as its observers see it, and since when it is in its phase.
+#[derive(Debug)]
+struct Observed {
+    shown: Arc<Shown>,
+    since: Time,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+struct Flight {
+    interrupt: Interrupt,
+    kind: Kind,
+}
+
+/// Who is told the outcome of a call.
+enum Waiter {
+    /// A thread of the host's, which waits.
+    Parked(Arc<Slot>),
+    /// A callback.
+    Callback(Seat, Box<dyn FnOnce(Outcome) + Send>),
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Waiter::Parked(_) => "Parked",
+            Waiter::Callback(..) => "Callback",
+        })
+    }
 }
 
 /// Where a caller waits for its outcome.
@@ -146,8 +187,31 @@ impl State {
     /// The core panicked: whoever waits is told, and it is not asked again.
     fn break_down(&mut self) {
         self.broken = true;
-        for (_, slot) in self.slots.drain() {
-            slot.tell(Err(defect()));
+        let calls: Vec<CallId> = self.waiters.keys().copied().collect();
+        for call in calls {
+            self.tell(call, Err(defect()));
+        }
+    }
+
+    fn add(&mut self, waiter: Waiter) -> Result<CallId, Error> {
+        if self.broken {
+            return Err(defect());
+        }
+        self.last_call += 1;
+        let call = CallId(self.last_call);
+        self.called_back += usize::from(matches!(waiter, Waiter::Callback(..)));
+        self.waiters.insert(call, waiter);
+        Ok(call)
+    }
+
+    fn tell(&mut self, call: CallId, outcome: Outcome) {
+        match self.waiters.remove(&call) {
+            Some(Waiter::Parked(slot)) => slot.tell(outcome),
+            Some(Waiter::Callback(seat, done)) => {
+                self.called_back -= 1;
+                seat.run(move || done(outcome));
+            }
+            None => {}
         }
     }
 }
@@ -161,9 +225,11 @@ impl Runtime {
             scope,
             state: Mutex::new(State {
                 core: Core::new(config),
-                slots: HashMap::new(),
-                shown: HashMap::new(),
+                waiters: HashMap::new(),
+                called_back: 0,
+                locks: HashMap::new(),
                 flights: HashMap::new(),
+                stats: Stats::default(),
                 last_call: 0,
                 last_lock: 0,
                 timer: timer::Schedule::default(),
@@ -174,6 +240,7 @@ impl Runtime {
             timer: Timer::default(),
             workers: Workers::default(),
             wires: Wires::new(endpoint),
+            callbacks: Callbacks::default(),
         })
     }
 
@@ -183,13 +250,17 @@ impl Runtime {
         state.last_lock += 1;
         let id = LockId(state.last_lock);
         let shown = Arc::new(Shown::default());
-        state.shown.insert(id, shown.clone());
+        let observed = Observed {
+            shown: shown.clone(),
+            since: Time::default(),
+        };
+        state.locks.insert(id, observed);
         (id, shown)
     }
 
     /// The lock's handle is gone, and the core never heard of it.
     pub(crate) fn drop_lock(&self, id: LockId) {
-        lock(&self.state).shown.remove(&id);
+        lock(&self.state).locks.remove(&id);
     }
 
     /// Asks the core for something, and waits for the outcome.
@@ -201,9 +272,44 @@ impl Runtime {
         })
     }
 
+    /// Asks the core for something, and has `done` called with the outcome, exactly once, by the
+    /// thread for callbacks. On failure nothing was begun, and `done` is not called.
+    pub(crate) fn start(
+        &self,
+        id: LockId,
+        what: Call,
+        done: impl FnOnce(Outcome) + Send + 'static,
+    ) -> Result<(), Error> {
+        let seat = self.callbacks.seat()?;
+        let call = {
+            let mut state = lock(&self.state);
+            self.have_timer(&mut state)?;
+            state.add(Waiter::Callback(seat, Box::new(done)))?
+        };
+        let event = Event::Call {
+            lock: id,
+            call,
+            what,
+        };
+        let jobs = self.step(event, None);
+        self.hand_over(jobs);
+        Ok(())
+    }
+
     /// Who holds a key.
     pub(crate) fn who(&self, key: Key) -> Outcome {
         self.wait_for(None, |call| Event::Who { call, key })
+    }
+
+    /// What it did until now, as JSON.
+    pub(crate) fn stats(&self) -> String {
+        let threads = self.workers.threads() + usize::from(self.callbacks.is_running());
+        let state = lock(&self.state);
+        state.stats.json(&Elsewhere {
+            retries: state.core.retries(),
+            threads: threads + usize::from(state.timer.until().is_some()),
+            connections: self.wires.connections(),
+        })
     }
 
     /// No session is kept warm from now on.
@@ -235,16 +341,7 @@ impl Runtime {
 
     fn wait_for(&self, id: Option<LockId>, event: impl FnOnce(CallId) -> Event) -> Outcome {
         let slot = Arc::new(Slot::default());
-        let call = {
-            let mut state = lock(&self.state);
-            if state.broken {
-                return Err(defect());
-            }
-            state.last_call += 1;
-            let call = CallId(state.last_call);
-            state.slots.insert(call, slot.clone());
-            call
-        };
+        let call = lock(&self.state).add(Waiter::Parked(slot.clone()))?;
         let mut jobs = self.step(event(call), None);
         while !jobs.is_empty() {
             // A request of ours may take its time: the others' must not wait for it.
@@ -271,15 +368,17 @@ impl Runtime {
     fn step(&self, event: Event, done: Option<RequestId>) -> Vec<Job> {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        if let Some(done) = done {
-            state.flights.remove(&done);
+        let flight = done.and_then(|done| state.flights.remove(&done));
+        if let (Some(flight), Event::Reply { answer, .. }) = (flight, &event) {
+            state.stats.answered(flight.kind, answer);
         }
         if state.broken {
             return Vec::new();
         }
         let mut actions = Vec::new();
+        let now = Now::read();
         let stepped = catch_unwind(AssertUnwindSafe(|| {
-            state.core.step(Now::read(), event, &mut actions);
+            state.core.step(now, event, &mut actions);
         }));
         if stepped.is_err() {
             state.break_down();
@@ -287,6 +386,7 @@ impl Runtime {
         }
         let mut jobs = Vec::new();
         let mut ended = Vec::new();
+        let mut lines = Vec::new();
         for action in actions {
             match action {
                 Action::Send {
@@ -297,7 +397,12 @@ impl Runtime {
                     lock,
                 } => {
                     let interrupt = Interrupt::default();
-                    state.flights.insert(id, interrupt.clone());
+                    let flight = Flight {
+                        interrupt: interrupt.clone(),
+                        kind: Kind::of(&request),
+                    };
+                    state.stats.asked(flight.kind);
+                    state.flights.insert(id, flight);
                     jobs.push(Job {
                         id,
                         request,
@@ -307,20 +412,22 @@ impl Runtime {
                         interrupt,
                     });
                 }
-                Action::Abort(id) => ended.extend(state.flights.get(&id).cloned()),
-                Action::Tell { call, outcome } => {
-                    if let Some(slot) = state.slots.remove(&call) {
-                        slot.tell(outcome);
-                    }
+                Action::Abort(id) => {
+                    let flight = state.flights.get(&id);
+                    ended.extend(flight.map(|flight| flight.interrupt.clone()));
                 }
+                Action::Tell { call, outcome } => state.tell(call, outcome),
                 Action::Publish { lock: id, view } => {
-                    if let Some(shown) = state.shown.get(&id) {
-                        *lock(&shown.0) = view;
+                    if let Some(Observed { shown, since }) = state.locks.get_mut(&id) {
+                        let mut seen = lock(&shown.0);
+                        *since = state.stats.moved(&seen, &view, *since, now.time);
+                        *seen = view;
                     }
                 }
                 Action::Forget(id) => {
-                    state.shown.remove(&id);
+                    state.locks.remove(&id);
                 }
+                Action::Log { level, line } => lines.push((level, line)),
             }
         }
         if state.idle_watchers > 0 && state.core.is_idle() {
@@ -331,11 +438,14 @@ impl Runtime {
         for interrupt in ended {
             interrupt.end();
         }
+        for (level, line) in lines {
+            log::write(level, &line);
+        }
         jobs
     }
 
     /// Asks Consul, and takes the answer to the core. Answers what is to be asked next.
-    fn perform(&self, job: Job, wire: Option<Wire>) -> Vec<Job> {
+    fn perform(&self, job: Job, wire: Option<Lent<'_>>) -> Vec<Job> {
         let Job {
             id,
             request,
@@ -344,11 +454,16 @@ impl Runtime {
             ..
         } = job;
         let performed = catch_unwind(AssertUnwindSafe(|| {
-            let mut wire = wire.unwrap_or_else(|| self.wires.open());
+            let mut lent = wire.or_else(|| self.wires.open(by));
+            let Some(wire) = lent.as_mut().and_then(Lent::wire) else {
+                let why = "no connection was free in time: too many requests at once";
+                let error = Error::new(Status::Unavailable, why);
+                return (None, Err(Fault::NotApplied(error)));
+            };
             let http = encode(&request, &self.scope);
             let Exchange { sent, result } = wire.perform(&http, by, &interrupt);
-            if result.is_ok() {
-                self.wires.put(wire);
+            if let (Ok(_), Some(lent)) = (&result, lent) {
+                lent.put();
             }
             (sent, verdict(&request, result))
         }));
@@ -390,11 +505,16 @@ impl Runtime {
         let Some(me) = self.me.upgrade() else {
             return Err(std::io::ErrorKind::NotFound.into());
         };
-        let builder = std::thread::Builder::new()
-            .name("consul_lock".to_owned())
-            .stack_size(STACK);
-        crate::sys::without_signals(|| builder.spawn(move || run(me))).map(drop)
+        thread(STACK, move || run(me))
     }
+}
+
+/// A thread of the library's, which never sees the host's signals.
+fn thread(stack: usize, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let builder = std::thread::Builder::new()
+        .name("consul_lock".to_owned())
+        .stack_size(stack);
+    crate::sys::without_signals(|| builder.spawn(run)).map(drop)
 }
 
 /// How long a thread waits for more to do before it ends.

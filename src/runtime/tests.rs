@@ -43,6 +43,8 @@ fn a_broken_core_tells_all_and_keeps_no_thread_busy() {
                 value: None,
                 ttl: Duration::from_secs(30),
                 patience: Patience::Forever,
+                fair: true,
+                grace: Duration::from_millis(300),
             };
             runtime.call(id, Call::Acquire(spec))
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{LINGER, Runtime, State, lock};
 use crate::clock::Time;
 use crate::core::Event;
+use crate::error::{Error, Status};
 
 /// A Condvar counts CLOCK_MONOTONIC, which stands still while the machine sleeps, and so oversleeps
 /// a suspend: the thread looks at the real clock at least this often.
@@ -27,8 +28,8 @@ pub(super) struct Schedule {
     until: Option<Time>,
 }
 
-#[cfg(test)]
 impl Schedule {
+    /// When the thread looks at the clock again; None: there is none.
     pub(super) fn until(&self) -> Option<Time> {
         self.until
     }
@@ -61,6 +62,18 @@ impl Runtime {
         }
     }
 
+    /// Makes sure that there is a thread that keeps the time, for calls that nobody waits for.
+    pub(super) fn have_timer(&self, state: &mut MutexGuard<'_, State>) -> Result<(), Error> {
+        if state.timer.until.is_none() {
+            self.spawn(|runtime| runtime.keep_time()).map_err(|error| {
+                let why = format!("the system gives no thread to keep the time: {error}");
+                Error::new(Status::NoResources, why)
+            })?;
+            state.timer.until = Some(Time::now() + SLICE);
+        }
+        Ok(())
+    }
+
     /// How long a caller may sleep before it looks after the core itself: until the core wants to be
     /// woken if there is no timer thread, and else only as a safety net.
     pub(super) fn time_left_alone(&self) -> Duration {
@@ -85,7 +98,8 @@ impl Runtime {
                 None if queued => now + SLICE,
                 None => {
                     let since = *idle_since.get_or_insert(now);
-                    if now.since(since) >= LINGER || state.broken {
+                    let wanted = now.since(since) < LINGER || state.called_back > 0;
+                    if !wanted || state.broken {
                         state.timer.until = None;
                         return;
                     }

@@ -1,63 +1,151 @@
-//! Connections that wait for their next request.
+//! The connections: never more than Consul serves gladly, and those that wait for their next
+//! request.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::lock;
 use crate::clock::Time;
-use crate::consul::transport::{Endpoint, Wire};
+use crate::consul::transport::{Connections, Endpoint, Wire};
 
-/// Kept at most; more are closed.
+/// There are never more than these, idle or not. Consul closes the 201st of one address by default
+/// (`http_max_conns_per_client`), and other processes live there, too.
+const MOST: usize = 32;
+
+/// Kept idle at most; more are closed.
 const MOST_IDLE: usize = 16;
 
 /// One that waited longer is not used again: whatever stands between may have forgotten it.
 const LONGEST_IDLE: Duration = Duration::from_secs(30);
 
-/// A stack: the connection used last is used next, and the others may age.
 #[derive(Debug)]
 pub(super) struct Wires {
     endpoint: Endpoint,
-    idle: Mutex<Vec<(Wire, Time)>>,
+    connections: Arc<Connections>,
+    state: Mutex<State>,
+    /// One came back, or was closed.
+    freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// A stack: the connection used last is used next, and the others may age.
+    idle: Vec<(Wire, Time)>,
+    /// How many are in use.
+    lent: usize,
+    waiting: usize,
+}
+
+/// A connection in use. Closed when it is dropped, unless it was put back.
+#[derive(Debug)]
+pub(super) struct Lent<'a> {
+    wire: Option<Wire>,
+    wires: &'a Wires,
 }
 
 impl Wires {
     pub(super) fn new(endpoint: Endpoint) -> Wires {
         Wires {
             endpoint,
-            idle: Mutex::default(),
+            connections: Arc::default(),
+            state: Mutex::default(),
+            freed: Condvar::new(),
         }
     }
 
-    /// An open connection, if there is one. Those that died or aged while they waited are dropped.
-    pub(super) fn take_open(&self) -> Option<Wire> {
+    /// An open connection, if one is idle. Those that died or aged while they waited are dropped.
+    pub(super) fn take_open(&self) -> Option<Lent<'_>> {
+        self.take_idle(&mut lock(&self.state))
+    }
+
+    fn take_idle(&self, state: &mut State) -> Option<Lent<'_>> {
         let now = Time::now();
         loop {
-            let (wire, since) = lock(&self.idle).pop()?;
+            let (wire, since) = state.idle.pop()?;
             if now.since(since) <= LONGEST_IDLE && wire.is_open() {
-                return Some(wire);
+                return Some(self.lend(state, wire));
             }
         }
     }
 
-    /// An open connection, or one that opens itself.
-    pub(super) fn open(&self) -> Wire {
-        self.take_open()
-            .unwrap_or_else(|| Wire::new(&self.endpoint))
+    fn lend(&self, state: &mut State, wire: Wire) -> Lent<'_> {
+        state.lent += 1;
+        Lent {
+            wire: Some(wire),
+            wires: self,
+        }
     }
 
-    /// Takes one back after a complete exchange.
-    pub(super) fn put(&self, wire: Wire) {
+    /// An open connection, or one that opens itself; None: all are in use until `by`.
+    pub(super) fn open(&self, by: Time) -> Option<Lent<'_>> {
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(lent) = self.take_idle(&mut state) {
+                return Some(lent);
+            }
+            if state.lent < MOST {
+                let wire = Wire::new(&self.endpoint).counted_by(&self.connections);
+                return Some(self.lend(&mut state, wire));
+            }
+            let left = by.since(Time::now());
+            if left.is_zero() {
+                return None;
+            }
+            state.waiting += 1;
+            state = self
+                .freed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+            state.waiting -= 1;
+        }
+    }
+
+    /// How many there are, idle or not.
+    pub(super) fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    fn give_back(&self, wire: Option<Wire>) {
         let now = Time::now();
-        let mut idle = lock(&self.idle);
-        let aged = idle
+        let mut state = lock(&self.state);
+        state.lent -= 1;
+        let aged = state
+            .idle
             .iter()
             .take_while(|(_, since)| now.since(*since) > LONGEST_IDLE)
             .count();
-        let full = usize::from(idle.len() - aged >= MOST_IDLE);
-        let closed: Vec<_> = idle.drain(..aged + full).collect();
-        idle.push((wire, now));
-        drop(idle);
+        let full = usize::from(state.idle.len() - aged >= MOST_IDLE);
+        let closed: Vec<_> = state.idle.drain(..aged + full).collect();
+        state.idle.extend(wire.map(|wire| (wire, now)));
+        let wanted = state.waiting > 0;
+        drop(state);
         // Closing is a system call each: not under the mutex.
         drop(closed);
+        if wanted {
+            self.freed.notify_one();
+        }
+    }
+}
+
+impl Lent<'_> {
+    /// The connection itself.
+    pub(super) fn wire(&mut self) -> Option<&mut Wire> {
+        self.wire.as_mut()
+    }
+
+    /// Takes it back after a complete exchange.
+    pub(super) fn put(mut self) {
+        let wire = self.wire.take();
+        self.wires.give_back(wire);
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        // Closed before it is counted as closed.
+        drop(self.wire.take());
+        self.wires.give_back(None);
     }
 }

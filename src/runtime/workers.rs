@@ -12,12 +12,13 @@ use crate::clock::Time;
 use crate::core::Lane;
 use crate::error::{Error, Status};
 
-/// Threads for requests that are answered at once.
-const MOST_SHORT: usize = 16;
+/// Threads for requests that are answered at once. With those for blocking queries, the timer and
+/// the two for callbacks there are never more than 32, whatever waits.
+const MOST_SHORT: usize = 5;
 
-/// Threads for blocking queries, each with a connection. Consul serves 200 connections of one
-/// address by default (`http_max_conns_per_client`).
-const MOST_LONG: usize = 128;
+/// Threads for blocking queries, each with a connection: one for each that the core runs at the same
+/// time (`core/watch.rs`).
+const MOST_LONG: usize = 24;
 
 #[derive(Debug)]
 pub(super) struct Workers {
@@ -96,6 +97,12 @@ impl Workers {
             let state = lock(&team.state);
             state.queue.len() > state.idle
         })
+    }
+
+    /// How many there are.
+    pub(super) fn threads(&self) -> usize {
+        let teams = [&self.short, &self.long];
+        teams.map(|team| lock(&team.state).threads).iter().sum()
     }
 
     fn take_late(&self, now: Time) -> Vec<Job> {

@@ -1,6 +1,7 @@
 /* A system that gives no thread: calls end in time, and work again when it does. */
 #include "check.h"
 
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -12,6 +13,21 @@ static rlim_t mapped(void)
     CHECK(file != NULL && fscanf(file, "%lu", &pages) == 1);
     fclose(file);
     return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
+}
+
+static void never(consul_lock_status status, consul_lock_error *error, void *user_data)
+{
+    (void)error;
+    (void)user_data;
+    fprintf(stderr, "done was called with %s\n", consul_lock_status_name((int32_t)status));
+    exit(1);
+}
+
+static void counted(consul_lock_status status, consul_lock_error *error, void *user_data)
+{
+    (void)error;
+    CHECK(status == CONSUL_LOCK_OK);
+    atomic_fetch_add((atomic_int *)user_data, 1);
 }
 
 int main(void)
@@ -29,6 +45,8 @@ int main(void)
     consul_lock_error *error = NULL;
     consul_lock_status status = consul_lock_acquire(lock, &error);
     int64_t took = now_ms() - begun;
+    consul_lock *later = lock_on("no_threads/later", 700, 30);
+    EXPECT(CONSUL_LOCK_NO_RESOURCES, consul_lock_acquire_start(later, never, NULL, &error));
     limit.rlim_cur = before;
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
 
@@ -42,5 +60,15 @@ int main(void)
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(lock, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_release(lock, &error));
     consul_lock_free(lock);
+
+    /* The refused start did not use it up. */
+    atomic_int times = 0;
+    EXPECT(CONSUL_LOCK_OK, consul_lock_acquire_start(later, counted, &times, &error));
+    while (atomic_load(&times) == 0) {
+        pause_ms(5);
+    }
+    EXPECT(CONSUL_LOCK_OK, consul_lock_release(later, &error));
+    consul_lock_free(later);
+    EXPECT(CONSUL_LOCK_OK, consul_lock_shutdown(5000, &error));
     return 0;
 }

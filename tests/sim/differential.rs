@@ -14,7 +14,9 @@ use super::model::{Flaw, Model, Served};
 use super::real::{Agent, Connection, start_agent};
 use super::world::Random;
 use crate::clock::Time;
+use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
+use crate::core::messages::{Key, Request, SessionId, Slot, Ticket, Value, line_of};
 
 const SEQUENCES: u64 = 2_000;
 
@@ -25,7 +27,8 @@ const UNKNOWN: &str = "11111111-2222-3333-4444-555555555555";
 const LOCK_FLAGS: &str = "3304740253564472344";
 
 /// A request with places to fill in, which differ from one Consul to the other: `{S1}` is the
-/// second session's id, `{M:key}` the ModifyIndex that a reply last showed for a key.
+/// second session's id, `{M:key}` the ModifyIndex that a reply last showed for a key, and
+/// `{M:/v1/kv/key}` the index that came with the last reply for a path.
 #[derive(Clone)]
 struct Step {
     method: Method,
@@ -33,6 +36,8 @@ struct Step {
     body: String,
     /// The reply names a session, which gets this place.
     session: Option<usize>,
+    /// What is asked while this one waits.
+    meanwhile: Option<Box<Step>>,
 }
 
 impl Step {
@@ -42,6 +47,7 @@ impl Step {
             target: target.into(),
             body: String::new(),
             session: None,
+            meanwhile: None,
         }
     }
 
@@ -51,6 +57,7 @@ impl Step {
             target: target.into(),
             body: body.into(),
             session: None,
+            meanwhile: None,
         }
     }
 
@@ -60,6 +67,7 @@ impl Step {
             target: target.into(),
             body: String::new(),
             session: None,
+            meanwhile: None,
         }
     }
 
@@ -78,14 +86,34 @@ impl Step {
         Step::put("/v1/txn", format!("[{}]", ops.join(",")))
     }
 
+    /// A transaction of the library's own.
+    fn of(request: &Request) -> Step {
+        let http = encode(request, &Scope::default());
+        let body = String::from_utf8(http.body.expect("a transaction")).expect("text");
+        Step::put(http.target, body)
+    }
+
+    fn meanwhile(self, other: Step) -> Step {
+        Step {
+            meanwhile: Some(Box::new(other)),
+            ..self
+        }
+    }
+
     fn words(&self) -> String {
-        format!("{:?} {} {}", self.method, self.target, self.body)
+        let own = format!("{:?} {} {}", self.method, self.target, self.body);
+        match &self.meanwhile {
+            None => own,
+            Some(other) => format!("{own}\nwhile that waits: {}", other.words()),
+        }
     }
 }
 
 /// A Consul of which one can ask things.
 trait Consul {
     fn ask(&mut self, request: &HttpRequest) -> HttpReply;
+    /// Asks something while a blocking query waits, whose answer is the second.
+    fn ask_while(&mut self, waits: &HttpRequest, request: &HttpRequest) -> [HttpReply; 2];
     /// Waits until so long after the beginning.
     fn wait_until(&mut self, at: Duration);
 }
@@ -116,23 +144,40 @@ impl Modelled {
         }
         modelled
     }
+
+    fn begin(&mut self, request: &HttpRequest) -> Served {
+        self.now = self.now + Duration::from_millis(1);
+        self.model.handle(self.now, request)
+    }
+
+    /// Waits until it is answered.
+    fn end(&mut self, served: Served) -> HttpReply {
+        let watch = match served {
+            Served::Reply(reply) => return reply,
+            Served::Parked(watch) => watch,
+        };
+        loop {
+            if let Some((_, reply)) = self.model.woken().into_iter().find(|(id, _)| *id == watch) {
+                return reply;
+            }
+            self.now = self.model.next_event_at().expect("a wait ends");
+            self.model.advance(self.now);
+        }
+    }
 }
 
 impl Consul for Modelled {
     fn ask(&mut self, request: &HttpRequest) -> HttpReply {
-        self.now = self.now + Duration::from_millis(1);
-        match self.model.handle(self.now, request) {
-            Served::Reply(reply) => reply,
-            Served::Parked(watch) => loop {
-                self.now = self.model.next_event_at().expect("a wait ends");
-                self.model.advance(self.now);
-                if let Some((_, reply)) =
-                    self.model.woken().into_iter().find(|(id, _)| *id == watch)
-                {
-                    return reply;
-                }
-            },
-        }
+        let served = self.begin(request);
+        self.end(served)
+    }
+
+    fn ask_while(&mut self, waits: &HttpRequest, request: &HttpRequest) -> [HttpReply; 2] {
+        let waits = self.begin(waits);
+        let Served::Reply(reply) = self.begin(request) else {
+            panic!("both wait: {request:?}");
+        };
+        [reply, self.end(waits)]
     }
 
     fn wait_until(&mut self, at: Duration) {
@@ -142,6 +187,7 @@ impl Consul for Modelled {
 
 struct Real {
     connection: Connection,
+    waiting: Connection,
     begin: Instant,
 }
 
@@ -149,6 +195,7 @@ impl Real {
     fn new(agent: &Agent) -> Real {
         Real {
             connection: agent.connect(),
+            waiting: agent.connect(),
             begin: Instant::now(),
         }
     }
@@ -157,6 +204,13 @@ impl Real {
 impl Consul for Real {
     fn ask(&mut self, request: &HttpRequest) -> HttpReply {
         self.connection.ask(request)
+    }
+
+    // Whichever reaches Consul first, the answers are the same: a change that came before the query
+    // is after the query's index, too.
+    fn ask_while(&mut self, waits: &HttpRequest, request: &HttpRequest) -> [HttpReply; 2] {
+        self.waiting.send(waits);
+        [self.connection.ask(request), self.waiting.receive()]
     }
 
     fn wait_until(&mut self, at: Duration) {
@@ -187,13 +241,28 @@ impl<'a> Party<'a> {
 
     /// Does a step, and tells the reply in a form that must be the other's.
     fn step(&mut self, step: &Step) -> String {
+        let request = self.request(step);
+        let Some(other) = &step.meanwhile else {
+            let reply = self.consul.ask(&request);
+            return self.told(step, &reply);
+        };
+        let other_request = self.request(other);
+        let replies = self.consul.ask_while(&request, &other_request);
+        let [other, own] = [(other.as_ref(), &replies[0]), (step, &replies[1])]
+            .map(|(step, reply)| self.told(step, reply));
+        format!("{other}\n    {own}")
+    }
+
+    fn request(&self, step: &Step) -> HttpRequest {
         let body = self.fill(&step.body);
-        let request = HttpRequest {
+        HttpRequest {
             method: step.method,
             target: self.fill(&step.target),
             body: (!body.is_empty()).then(|| body.into_bytes()),
-        };
-        let reply = self.consul.ask(&request);
+        }
+    }
+
+    fn told(&mut self, step: &Step, reply: &HttpReply) -> String {
         let body = compact(&String::from_utf8_lossy(&reply.body));
         if let Some(place) = step.session.filter(|_| reply.status == 200) {
             let id = body.split('"').nth(3).unwrap_or_default().to_owned();
@@ -205,6 +274,8 @@ impl<'a> Party<'a> {
         let mut told = format!("{} ", reply.status);
         if let Some(index) = reply.index {
             self.indexes.push(index);
+            let path = step.target.split('?').next().unwrap_or_default();
+            self.modified.insert(path.to_owned(), index.to_string());
             told.push_str("[index #] ");
         }
         self.tell(&body, &mut told);
@@ -323,29 +394,50 @@ fn order_differs(model: &[u64], real: &[u64]) -> Option<String> {
 struct Writer {
     random: Random,
     prefix: String,
-    keys: u64,
+    keys: Vec<String>,
+    /// The key that has a line, in every other sequence.
+    main: Option<Key>,
     sessions: u64,
     steps: Vec<(Option<Duration>, Step)>,
 }
 
-/// Two or three keys, up to four sessions, up to 24 requests.
+/// Two or three keys, up to four sessions, up to 24 requests. Every other sequence is about the line
+/// of the first key, with its neighbours for the other keys.
 fn sequence(seed: u64) -> Vec<(Option<Duration>, Step)> {
     let mut random = Random::new(seed);
+    let prefix = format!("d/{seed}/");
+    let of_a_line = seed % 2 == 1;
+    let names = if of_a_line {
+        ["k", "kx", "k/x"]
+    } else {
+        ["a", "b", "b/c"]
+    };
+    let count = 2 + random.below(2) as usize;
+    let keys = names.iter().take(count);
     let mut writer = Writer {
-        keys: 2 + random.below(2),
+        keys: keys.map(|name| format!("{prefix}{name}")).collect(),
+        main: of_a_line.then(|| format!("{prefix}k").into()),
         sessions: 2 + random.below(3),
-        prefix: format!("d/{seed}/"),
+        prefix,
         random,
         steps: Vec::new(),
     };
     for place in 0..writer.sessions {
         writer.create(place);
     }
-    for _ in 0..6 + writer.random.below(19) {
-        writer.anything();
+    // An operation on a key may now meet a ticket.
+    if let Some(main) = &writer.main {
+        writer
+            .keys
+            .extend(SLOTS.map(|slot| Slot::new(slot).ticket_of(main)));
     }
-    for key in 0..writer.keys {
-        let key = writer.key_named(key);
+    for _ in 0..6 + writer.random.below(19) {
+        match writer.main.clone() {
+            Some(main) if writer.random.chance(600) => writer.in_line(&main),
+            _ => writer.anything(),
+        }
+    }
+    for key in writer.keys.clone() {
         writer.push(Step::get(format!("/v1/kv/{key}?consistent=")));
     }
     for place in 0..writer.sessions {
@@ -353,12 +445,14 @@ fn sequence(seed: u64) -> Vec<(Option<Duration>, Step)> {
     }
     let prefix = writer.prefix.clone();
     writer.push(Step::txn(&[op("get-tree", &prefix, "")]));
-    for key in 0..writer.keys {
-        let key = writer.key_named(key);
+    for key in writer.keys.clone() {
         writer.push(Step::delete(format!("/v1/kv/{key}")));
     }
     writer.steps
 }
+
+/// Few, so that they meet.
+const SLOTS: [u64; 3] = [0x000, 0x00a, 0x3ff];
 
 fn op(verb: &str, key: &str, rest: &str) -> String {
     format!("{{\"KV\":{{\"Verb\":\"{verb}\",\"Key\":\"{key}\"{rest}}}}}")
@@ -373,13 +467,9 @@ impl Writer {
         among[self.random.below(among.len() as u64) as usize]
     }
 
-    fn key_named(&self, key: u64) -> String {
-        format!("{}{}", self.prefix, ["a", "b", "b/c"][key as usize])
-    }
-
     fn key(&mut self) -> String {
-        let key = self.random.below(self.keys);
-        self.key_named(key)
+        let key = self.random.below(self.keys.len() as u64);
+        self.keys[key as usize].clone()
     }
 
     /// A session that may be dead by now, or one that never was.
@@ -414,7 +504,8 @@ impl Writer {
             1 => ",\"Index\":1".to_owned(),
             _ => format!(",\"Index\":{{M:{key}}}"),
         };
-        match self.random.below(12) {
+        match self.random.below(13) {
+            12 => op("check-not-exists", &key, ""),
             0..=2 => op("lock", &key, &(content + &as_session)),
             3 => op("unlock", &key, &(content + &as_session)),
             4..=5 => op("check-session", &key, &as_session),
@@ -476,6 +567,77 @@ impl Writer {
                 return self.create(place);
             }
         };
+        self.push(step);
+    }
+
+    fn slot(&mut self) -> Slot {
+        Slot::new(SLOTS[self.random.below(SLOTS.len() as u64) as usize])
+    }
+
+    /// What the library asks of a key that has a line.
+    fn in_line(&mut self, main: &Key) {
+        let key = main.clone();
+        let session = SessionId(self.session().into());
+        let slot = self.slot();
+        let ahead: Vec<Ticket> = (0..self.random.below(3))
+            .map(|_| Ticket {
+                slot: self.slot(),
+                session: session.clone(),
+                create_index: 0,
+                modify_index: 0,
+            })
+            .collect();
+        let value = Value(b"v".to_vec().into());
+        let request = match self.random.below(18) {
+            0..=1 => Request::Lock {
+                key,
+                value,
+                session,
+                line: true,
+            },
+            2..=3 => Request::Unlock {
+                key,
+                session,
+                line: true,
+            },
+            4..=5 => Request::Survey { key },
+            6 => Request::ReadLine { key },
+            7..=10 => Request::Join { key, slot, session },
+            11..=14 => Request::Take {
+                key,
+                slot,
+                value,
+                session,
+                ahead: ahead.clone(),
+            },
+            15 if !ahead.is_empty() => Request::Clear {
+                key,
+                ahead: ahead.clone(),
+            },
+            // An index of the past answers at once, the present one after its wait; with no ticket
+            // so far it is the whole table's.
+            kind => {
+                let path = format!("/v1/kv/{}", line_of(main));
+                let query = match kind {
+                    16 => "?keys",
+                    _ => "?keys&index=1&wait=2ms",
+                };
+                self.push(Step::get(format!("{path}{query}")));
+                return self.push(Step::get(format!(
+                    "{path}?keys&index={{M:{path}}}&wait=2ms"
+                )));
+            }
+        };
+        let mut step = Step::of(&request);
+        for ticket in &ahead {
+            let name = ticket.slot.ticket_of(main);
+            let (shown, rest) = (format!("\"Key\":\"{name}\",\"Index\":"), "0}");
+            let index = self.pick(&["{M}", "{M}", "{M}", "1"]);
+            let index = index.replace("{M}", &format!("{{M:{name}}}"));
+            step.body =
+                step.body
+                    .replacen(&format!("{shown}{rest}"), &format!("{shown}{index}}}"), 1);
+        }
         self.push(step);
     }
 
@@ -613,6 +775,76 @@ fn a_wrong_rule_is_noticed() {
         let found = compare_all(0..300, &mut wrong, &mut Modelled::new(2));
         assert!(found.is_err(), "{flaw:?} is not noticed");
     }
+}
+
+/// What wakes a blocking query, and what does not: a change of the key for a key that is there, any
+/// change below for one that is not, and for a listing any change below its prefix.
+#[test]
+fn the_model_wakes_whom_consul_wakes() {
+    let session = |place: usize| format!(",\"Session\":\"{{S{place}}}\"");
+    let lock = |key: &str, place| Step::txn(&[op("lock", key, &session(place))]);
+    let set = |key: &str| Step::put(format!("/v1/kv/{key}"), "v");
+    let (key, line) = ("w/k", "/v1/kv/w/k/.fifo/");
+    let [first, second] = ["w/k/.fifo/000", "w/k/.fifo/00a"];
+    let read = |key: &str| Step::get(format!("/v1/kv/{key}"));
+    let watch = |key: &str, other: Step| {
+        let query = format!("?index={{M:/v1/kv/{key}}}&wait=200ms");
+        Step::get(format!("/v1/kv/{key}{query}")).meanwhile(other)
+    };
+    let names = |other: Step| {
+        let target = format!("{line}?keys&index={{M:{line}}}&wait=200ms");
+        Step::get(target).meanwhile(other)
+    };
+    let destroy = |place: usize| Step::put(format!("/v1/session/destroy/{{S{place}}}"), "");
+    let steps = [
+        Step::create(0, "3600s", "delete", "0s"),
+        Step::create(1, "3600s", "delete", "0s"),
+        lock(key, 0),
+        read(key),
+        watch(key, lock(first, 0)),
+        watch(key, lock(first, 1)),
+        watch(key, lock(key, 1)),
+        watch(key, lock(key, 0)),
+        watch(key, set("w/kx")),
+        watch(key, set("w/k/x")),
+        watch(key, set(key)),
+        watch(key, Step::delete(format!("/v1/kv/{key}"))),
+        // Nobody has it now: whatever comes and goes below it wakes.
+        watch(key, lock(second, 1)),
+        watch(key, lock(second, 0)),
+        watch(key, Step::txn(&[op("delete", second, "")])),
+        watch(key, set("w/k/x/y")),
+        watch(key, lock(key, 1)),
+        // A ticket, as the next in line watches it.
+        lock(second, 1),
+        read(first),
+        watch(first, Step::txn(&[op("delete", second, "")])),
+        watch(first, lock(second, 1)),
+        watch(first, Step::txn(&[op("lock", first, &session(0))])),
+        watch(first, destroy(0)),
+        // The whole line.
+        Step::get(format!("{line}?keys")),
+        names(set(key)),
+        names(set("w/kx")),
+        names(set("w/k/x")),
+        names(set("w/k/.fifoo")),
+        names(lock(first, 1)),
+        names(lock(second, 1)),
+        names(lock(first, 0)),
+        names(Step::txn(&[
+            op("delete", first, ""),
+            op("delete", second, ""),
+        ])),
+        names(set("w/k/.fifoo")),
+        names(set("w/k/.fif")),
+        names(lock(second, 1)),
+        names(destroy(1)),
+    ]
+    .map(|step| (None, step));
+    let agent = start_agent();
+    let told = compare(&steps, &mut Modelled::new(1), &mut Real::new(&agent));
+    println!("{}", told.as_ref().unwrap_or_else(|error| error));
+    assert!(told.is_ok(), "{}", told.unwrap_err());
 }
 
 /// Sessions end at twice their TTL, a renewed one later; a lock-delay begins then. The probes keep

@@ -4,9 +4,11 @@
 //! `make sim` runs a million; `SIM_SEED=N make sim` replays one and tells its history in words.
 
 mod differential;
+mod line;
 mod model;
 mod network;
 mod properties;
 mod real;
+mod rights;
 mod schedules;
 mod world;

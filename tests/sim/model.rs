@@ -38,9 +38,18 @@ pub(super) enum Served {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WatchId(u64);
 
+/// What a read shows.
+enum Subject {
+    Key(String),
+    /// The names that begin so.
+    Names(String),
+}
+
 struct Watch {
-    key: String,
+    subject: Subject,
     index: u64,
+    /// What it answers if nothing wakes it.
+    before: HttpReply,
     until: Time,
 }
 
@@ -97,6 +106,7 @@ impl Model {
         let body = request.body.as_deref().unwrap_or_default();
         let known = [
             "consistent",
+            "keys",
             "index",
             "wait",
             "acquire",
@@ -111,7 +121,14 @@ impl Model {
         let (head, tail) = path.split_once('/').unwrap_or((path, ""));
         let (verb, id) = tail.split_once('/').unwrap_or((tail, ""));
         Served::Reply(match (request.method, head, verb) {
-            (Method::Get, "kv", _) => return self.read(now, &wire::percent_decode(tail), &target),
+            (Method::Get, "kv", _) => {
+                let path = wire::percent_decode(tail);
+                let subject = match target.parameter("keys") {
+                    None => Subject::Key(path),
+                    Some(_) => Subject::Names(path),
+                };
+                return self.read(now, subject, &target);
+            }
             (Method::Put, "kv", _) => self.put(now, &wire::percent_decode(tail), &target, body),
             (Method::Delete, "kv", _) => {
                 self.delete_key(now, &wire::percent_decode(tail));
@@ -143,7 +160,9 @@ impl Model {
                 .map(|(id, _)| *id)
                 .collect();
             for id in over {
-                self.answer_watch(id);
+                if let Some(watch) = self.watches.remove(&id) {
+                    self.woken.push((id, watch.before));
+                }
             }
         }
     }
@@ -190,6 +209,25 @@ impl Model {
             Some((key.to_string(), row.session.as_ref()?.to_string()))
         };
         self.store.rows.iter().filter_map(held).collect()
+    }
+
+    /// The tickets of a key's line: CreateIndex, name, and the name of the session.
+    pub(super) fn tickets(&self, key: &str) -> Vec<(u64, String, String)> {
+        let line = format!("{key}/.fifo/");
+        let ticket = |(name, row): (&Arc<str>, &Row)| {
+            let session = self.store.sessions.get(row.session.as_ref()?)?;
+            name.starts_with(&line)
+                .then(|| (row.create_index, name.to_string(), session.name.clone()))
+        };
+        self.store.rows.iter().filter_map(ticket).collect()
+    }
+
+    /// Whether nobody holds a key.
+    pub(super) fn is_free(&self, key: &str) -> bool {
+        self.store
+            .rows
+            .get(key)
+            .is_none_or(|row| row.session.is_none())
     }
 
     /// How many entries the Raft log got.
@@ -241,7 +279,7 @@ impl Model {
 
     // Keys.
 
-    fn read(&mut self, now: Time, key: &str, target: &Target<'_>) -> Served {
+    fn read(&mut self, now: Time, subject: Subject, target: &Target<'_>) -> Served {
         let index = match target.parameter("index").map(str::parse::<u64>) {
             None => 0,
             Some(Ok(index)) => index,
@@ -250,55 +288,75 @@ impl Model {
         let Some(wait) = wire::wait(target.parameter("wait")) else {
             return Served::Reply(reply(400, "Invalid wait time"));
         };
-        let (row_index, current) = self.row(key);
-        if index == 0 || row_index > index {
+        let current = self.show(&subject);
+        if index == 0 || current.index > Some(index) {
             return Served::Reply(current);
         }
         self.last_watch += 1;
         let id = WatchId(self.last_watch);
         // Consul lets a wait last up to a sixteenth longer, so that they don't end together.
         let until = now + wait + self.random.duration(wait / 16);
-        let key = key.to_owned();
-        self.watches.insert(id, Watch { key, index, until });
+        self.watches.insert(
+            id,
+            Watch {
+                subject,
+                index,
+                before: current,
+                until,
+            },
+        );
         Served::Parked(id)
     }
 
-    /// What a read says now. The index of a missing key is that of the whole table.
-    fn row(&self, key: &str) -> (u64, HttpReply) {
-        let (index, mut answer) = match self.store.rows.get(key) {
-            None => (self.store.kv_index.max(1), reply(404, "")),
-            Some(row) => {
-                let mut body = "[".to_owned();
-                wire::row(&mut body, key, row, true);
-                body.push(']');
-                (row.modify_index, reply(200, body))
+    /// What a read says now.
+    fn show(&self, subject: &Subject) -> HttpReply {
+        let (index, answer) = match subject {
+            Subject::Key(key) => match self.store.rows.get(key.as_str()) {
+                None => (self.store.kv_index, reply(404, "")),
+                Some(row) => {
+                    let mut body = "[".to_owned();
+                    wire::row(&mut body, key, row, true);
+                    body.push(']');
+                    (row.modify_index, reply(200, body))
+                }
+            },
+            Subject::Names(prefix) => {
+                let names = wire::names(self.store.tree(prefix).map(|(key, _)| key));
+                let empty = names == "[]" && !prefix.is_empty();
+                let answer = if empty {
+                    reply(404, "")
+                } else {
+                    reply(200, names)
+                };
+                (self.store.tree_index(prefix), answer)
             }
         };
-        answer.index = Some(index);
-        (index, answer)
+        HttpReply {
+            index: Some(index.max(1)),
+            ..answer
+        }
     }
 
-    /// A row was written.
+    /// A row was written: who waits for it, wakes. Where nothing is to be seen, Consul watches a
+    /// node of its tree above all that may come, and answers with the index of the whole table: any
+    /// write below the missing name wakes, and some of others do, depending on the tree's shape.
     fn wake(&mut self, key: &str) {
         let mut awake = Vec::new();
         for (id, watch) in &self.watches {
-            // Who waits for a missing key is woken by some writes of others: which, depends on the
-            // shape of Consul's tree.
-            let neighbour =
-                !self.store.rows.contains_key(watch.key.as_str()) && self.random.chance(500);
-            if (watch.key == key || neighbour) && self.row(&watch.key).0 > watch.index {
+            let looks = match &watch.subject {
+                Subject::Key(own) if self.store.rows.contains_key(own.as_str()) => own == key,
+                Subject::Key(own) => key.starts_with(own) || self.random.chance(500),
+                Subject::Names(prefix) => key.starts_with(prefix) || self.random.chance(500),
+            };
+            if looks && self.show(&watch.subject).index > Some(watch.index) {
                 awake.push(*id);
             }
         }
         for id in awake {
-            self.answer_watch(id);
-        }
-    }
-
-    fn answer_watch(&mut self, id: WatchId) {
-        if let Some(watch) = self.watches.remove(&id) {
-            let (_, answer) = self.row(&watch.key);
-            self.woken.push((id, answer));
+            if let Some(watch) = self.watches.remove(&id) {
+                let answer = self.show(&watch.subject);
+                self.woken.push((id, answer));
+            }
         }
     }
 
@@ -623,6 +681,8 @@ impl<'a> Op<'a> {
                 }
                 return Ok(());
             }
+            "check-not-exists" if draft.get(key).is_none() => return Ok(()),
+            "check-not-exists" => return Err(format!("key {key:?} exists")),
             "check-session" => {
                 let row = draft
                     .get(key)

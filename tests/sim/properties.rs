@@ -87,6 +87,15 @@ impl Ledger {
         others
     }
 
+    /// Who believes to hold a key, and until when by its own clock.
+    pub(super) fn believers(&self, key: &str) -> Vec<(usize, Time)> {
+        let of_key = |(who, belief): (&(usize, LockId), &Belief)| {
+            let live = &*belief.key == key && !self.crashed.contains(&who.0);
+            live.then_some((who.0, belief.lease_end))
+        };
+        self.beliefs.iter().filter_map(of_key).collect()
+    }
+
     /// An acquire was told that it worked.
     pub(super) fn acquired(&mut self, process: usize, lock: LockId) -> Result<(), String> {
         let Some(belief) = self.beliefs.get(&(process, lock)) else {

@@ -27,8 +27,16 @@ fn binary() -> String {
     })
 }
 
+/// The management token of an agent whose settings ask for one. Others don't look at it.
+pub(super) const ROOT: &str = "root";
+
 /// Starts it, and waits until it serves sessions.
 pub(super) fn start_agent() -> Agent {
+    start_agent_with("")
+}
+
+/// The same with settings of its own, in HCL.
+pub(super) fn start_agent_with(settings: &str) -> Agent {
     let binary = binary();
     let listeners: Vec<TcpListener> = (0..4)
         .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
@@ -47,6 +55,7 @@ pub(super) fn start_agent() -> Agent {
             "-grpc-port=-1",
         ])
         .arg(format!("-node={NODE}"))
+        .arg(format!("-hcl={settings}"))
         .arg(format!("-http-port={}", ports[0]))
         .arg(format!("-server-port={}", ports[1]))
         .arg(format!("-serf-lan-port={}", ports[2]))
@@ -74,7 +83,7 @@ impl Agent {
         let end = Instant::now() + Duration::from_secs(30);
         let create = HttpRequest {
             method: Method::Put,
-            target: "/v1/session/create".to_owned(),
+            target: format!("/v1/session/create?token={ROOT}"),
             body: Some(b"{\"TTL\":\"10s\"}".to_vec()),
         };
         loop {
@@ -86,7 +95,7 @@ impl Agent {
             if let Some((200, text, mut consul)) = created {
                 let id = text.split('"').nth(3).expect("a session");
                 consul.ask(&HttpRequest {
-                    target: format!("/v1/session/destroy/{id}"),
+                    target: format!("/v1/session/destroy/{id}?token={ROOT}"),
                     body: None,
                     ..create
                 });

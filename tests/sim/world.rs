@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::line::{LineBook, Standing};
 use super::model::{Model, Served, WatchId};
 use super::network::{Fate, Weather};
 use super::properties::Ledger;
@@ -15,7 +16,8 @@ use crate::consul::verdict::verdict;
 use crate::core::messages::{Key, Request};
 use crate::core::sabotage::Sabotage;
 use crate::core::{
-    Action, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, RequestId, Spec,
+    Action, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, Phase, RequestId,
+    Spec,
 };
 use crate::error::Status;
 
@@ -78,6 +80,20 @@ pub(super) struct Plan {
     pub(super) operator: bool,
     /// Only acquire and release.
     pub(super) plain: bool,
+    /// Waiters stand in line.
+    pub(super) fair: bool,
+    /// Everybody waits for one key, and the line is looked at.
+    pub(super) line: Option<Line>,
+}
+
+/// What happens to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Nothing: nobody may be overtaken more than once by anybody.
+    Undisturbed,
+    /// Processes stop, are killed; a client that knows nothing of lines barges in; an operator
+    /// removes tickets.
+    Disturbed { foreign: bool, sweeps: bool },
 }
 
 impl Plan {
@@ -97,6 +113,8 @@ impl Plan {
             leader_changes: false,
             operator: false,
             plain: true,
+            fair: true,
+            line: None,
         }
     }
 
@@ -122,6 +140,43 @@ impl Plan {
             leader_changes: random.chance(250),
             operator: random.chance(100),
             plain: false,
+            fair: random.chance(800),
+            line: None,
+        }
+    }
+
+    /// Several processes that want one key again and again.
+    pub(super) fn contended(random: &mut Random) -> Plan {
+        let disturbed = random.chance(600);
+        let delay = Duration::from_micros([200, 1_000, 4_000][random.below(3) as usize]);
+        let hold = [1, 5, 300, 2_000][random.below(4) as usize];
+        let line = if disturbed {
+            Line::Disturbed {
+                foreign: random.chance(300),
+                sweeps: random.chance(200),
+            }
+        } else {
+            Line::Undisturbed
+        };
+        Plan {
+            processes: 2 + random.below(7) as usize,
+            users: 1 + random.below(3) as usize,
+            keys: 1,
+            rounds: 3 + random.below(6) as u32,
+            weather: Weather {
+                delay,
+                ..Weather::calm()
+            },
+            expiry: [1000, 2000][random.below(2) as usize],
+            longest_hold: Duration::from_millis(hold),
+            hot: random.chance(700),
+            stops: disturbed && random.chance(600),
+            crashes: disturbed && random.chance(600),
+            leader_changes: false,
+            operator: false,
+            plain: false,
+            fair: true,
+            line: Some(line),
         }
     }
 }
@@ -162,6 +217,10 @@ enum Happening {
     LeaderLost,
     LeaderBack,
     Operator,
+    /// The client that knows nothing of lines tries, or gives back.
+    Foreigner,
+    /// An operator removes all tickets.
+    Sweep,
 }
 
 /// A request on its way.
@@ -211,6 +270,9 @@ pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) processes: Vec<Process>,
     pub(super) ledger: Ledger,
+    pub(super) line: LineBook,
+    /// The session of the client that knows nothing of lines, and whether it has the key.
+    foreigner: Option<(String, bool)>,
     pub(super) history: Option<String>,
     random: Random,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
@@ -224,8 +286,13 @@ pub(super) struct World {
     scope: Scope,
 }
 
+/// The key of a contended plan.
+const KEY: &str = "locks/0";
+
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// `queue_grace_ms`.
+pub(super) const GRACE: Duration = Duration::from_millis(300);
 
 impl World {
     pub(super) fn new(seed: u64, plan: Plan, defect: Option<Defect>, trace: bool) -> World {
@@ -270,6 +337,8 @@ impl World {
             plan,
             processes,
             ledger: Ledger::default(),
+            line: LineBook::default(),
+            foreigner: None,
             history: trace.then(String::new),
             random,
             queue: BinaryHeap::new(),
@@ -300,6 +369,9 @@ impl World {
                 }
             }
         }
+        if let Some(line) = self.plan.line {
+            self.disturb(line);
+        }
         let somebody = self.random.below(self.processes.len() as u64) as usize;
         if self.plan.crashes {
             let at = self.random.duration(Duration::from_secs(15));
@@ -312,6 +384,30 @@ impl World {
         if self.plan.operator {
             let at = self.random.duration(Duration::from_secs(10));
             self.after(at, Happening::Operator);
+        }
+    }
+
+    fn disturb(&mut self, line: Line) {
+        let Line::Disturbed { foreign, sweeps } = line else {
+            return;
+        };
+        let soon = Duration::from_millis(400);
+        for process in 0..self.processes.len() {
+            if self.plan.stops && self.random.chance(500) {
+                let at = self.random.duration(soon);
+                self.after(at, Happening::Stop { process });
+            }
+            if self.plan.crashes && self.random.chance(300) {
+                let at = self.random.duration(soon * 2);
+                self.after(at, Happening::Crash { process });
+            }
+        }
+        if foreign {
+            self.after(Duration::ZERO, Happening::Foreigner);
+        }
+        if sweeps {
+            let at = self.random.duration(soon);
+            self.after(at, Happening::Sweep);
         }
     }
 
@@ -344,6 +440,7 @@ impl World {
                 return Ok(());
             };
             self.now = self.now.max(next);
+            self.look_at_line()?;
             self.model.advance(self.now);
             self.wake_watchers();
             if queued.is_some_and(|at| at <= self.now)
@@ -354,6 +451,18 @@ impl World {
                 self.wake_watchers();
             }
         }
+    }
+
+    fn look_at_line(&mut self) -> Result<(), String> {
+        if self.plan.line.is_none() {
+            return Ok(());
+        }
+        let free = self.model.is_free(KEY);
+        let places = self.processes.len() * self.plan.users;
+        let delay = self.plan.weather.delay;
+        let first = self.model.tickets(KEY).into_iter().min();
+        let first = first.map(|(index, name, _)| format!("{name} {index}"));
+        self.line.look(self.now, free, first, places, delay)
     }
 
     /// Whether every user has finished.
@@ -371,6 +480,11 @@ impl World {
         self.plan.crashes = false;
         self.plan.leader_changes = false;
         self.plan.operator = false;
+        if let Some((session, _)) = self.foreigner.take() {
+            self.model.kill_session(self.now, &session);
+            self.wake_watchers();
+        }
+        self.plan.line = self.plan.line.map(|_| Line::Undisturbed);
         let processes: Vec<usize> = (0..self.processes.len()).collect();
         for process in processes {
             if self.processes[process].stopped.is_some() {
@@ -414,7 +528,7 @@ impl World {
             }
         }
         match happening {
-            Happening::Deliver { process, request } => self.deliver(process, request),
+            Happening::Deliver { process, request } => return self.deliver(process, request),
             Happening::Answer {
                 process,
                 request,
@@ -457,23 +571,38 @@ impl World {
                 self.model.leader_change(self.now);
             }
             Happening::Operator if self.plan.operator => self.operate(),
+            Happening::Foreigner if self.plan.line != Some(Line::Undisturbed) => {
+                return self.foreigner();
+            }
+            Happening::Sweep if self.plan.line != Some(Line::Undisturbed) => {
+                self.note(|| "operator: removes all tickets".to_owned());
+                for (_, name, _) in self.model.tickets(KEY) {
+                    self.model.delete_key(self.now, &name);
+                }
+                self.wake_watchers();
+            }
             // The time for it is over.
-            Happening::Crash { .. } | Happening::LeaderLost | Happening::Operator => {}
+            Happening::Crash { .. }
+            | Happening::LeaderLost
+            | Happening::Operator
+            | Happening::Foreigner
+            | Happening::Sweep => {}
         }
         Ok(())
     }
 
     // The network.
 
-    fn deliver(&mut self, process: usize, request: RequestId) {
+    fn deliver(&mut self, process: usize, request: RequestId) -> Result<(), String> {
         let Some(flight) = self.processes[process].flights.get(&request) else {
-            return;
+            return Ok(());
         };
         let (http, fate) = (flight.http.clone(), flight.fate.clone());
+        let asked = flight.request.clone();
         if self.leaderless {
             let reply = text_reply(500, "No cluster leader");
             let held = self.random.duration(Duration::from_secs(7));
-            return self.after(
+            self.after(
                 held,
                 Happening::Answer {
                     process,
@@ -481,9 +610,14 @@ impl World {
                     result: Ok(reply),
                 },
             );
+            return Ok(());
         }
+        let standing = self.standing();
         match self.model.handle(self.now, &http) {
             Served::Reply(reply) => {
+                if reply.status == 200 {
+                    self.granted(process, &asked, &standing)?;
+                }
                 self.note(|| {
                     format!(
                         "consul: {} -> {} {}",
@@ -511,6 +645,98 @@ impl World {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Who stands in line, of our processes.
+    fn standing(&self) -> Vec<Standing> {
+        if self.plan.line.is_none() {
+            return Vec::new();
+        }
+        let ours = |(index, name, session): (u64, String, String)| {
+            let process = session.strip_prefix("consul_lock sim@host:")?;
+            let process = process.split(' ').next()?.parse().ok()?;
+            Some((index, name, process))
+        };
+        self.model
+            .tickets(KEY)
+            .into_iter()
+            .filter_map(ours)
+            .collect()
+    }
+
+    /// Consul gave a process the key: was it its turn?
+    fn granted(
+        &mut self,
+        process: usize,
+        request: &Request,
+        standing: &[Standing],
+    ) -> Result<(), String> {
+        if self.plan.line != Some(Line::Undisturbed) {
+            return Ok(());
+        }
+        match request {
+            Request::Lock { .. } => self.line.passed(process, standing),
+            // Nobody who lives lets the key be.
+            Request::Take { ahead, .. } if ahead.is_empty() => self.line.served(process, standing),
+            Request::Take { .. }
+                if self
+                    .processes
+                    .iter()
+                    .all(|p| p.stopped_for.is_zero() && !p.crashed) =>
+            {
+                Err(format!("p{process} took the key past others who live"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The client that knows nothing of lines: `PUT ?acquire`, hold, destroy the session.
+    fn foreigner(&mut self) -> Result<(), String> {
+        let put = |target: String, body: &str| HttpRequest {
+            method: Method::Put,
+            target,
+            body: Some(body.as_bytes().to_vec()),
+        };
+        match self.foreigner.take() {
+            Some((session, true)) => {
+                self.note(|| "foreigner: gives back".to_owned());
+                self.model.kill_session(self.now, &session);
+            }
+            before => {
+                let session = match before {
+                    Some((session, _)) => session,
+                    None => {
+                        let body = "{\"TTL\":\"60s\",\"Behavior\":\"delete\",\"LockDelay\":\"0s\"}";
+                        let create = put("/v1/session/create".to_owned(), body);
+                        let Served::Reply(reply) = self.model.handle(self.now, &create) else {
+                            return Ok(());
+                        };
+                        let text = String::from_utf8_lossy(&reply.body).into_owned();
+                        text.split('"').nth(3).unwrap_or_default().to_owned()
+                    }
+                };
+                let acquire = put(format!("/v1/kv/{KEY}?acquire={session}"), "");
+                let got = match self.model.handle(self.now, &acquire) {
+                    Served::Reply(reply) => reply.body == b"true",
+                    Served::Parked(_) => false,
+                };
+                self.note(|| format!("foreigner: tries, {got}"));
+                if got {
+                    let now = self.now;
+                    for (process, lease_end) in self.ledger.believers(KEY) {
+                        if self.clock_at(process, now) < lease_end {
+                            return Err(format!("p{process} and a foreigner hold one key"));
+                        }
+                    }
+                }
+                self.foreigner = Some((session, got));
+            }
+        }
+        self.wake_watchers();
+        let pause = self.random.duration(Duration::from_millis(8));
+        self.after(pause, Happening::Foreigner);
+        Ok(())
     }
 
     fn answer(
@@ -687,6 +913,12 @@ impl World {
                 Action::Publish { lock, view } => {
                     self.note(|| format!("p{process}: lock {} is {view:?}", lock.0));
                     let now = self.now;
+                    if view.phase == Phase::Over {
+                        self.line.gives_up(process, lock);
+                    }
+                    if view.phase == Phase::Held && matches!(self.foreigner, Some((_, true))) {
+                        return Err(format!("p{process} and a foreigner hold one key"));
+                    }
                     for (other_process, other_lock, lease_end) in
                         self.ledger.publish(process, lock, &view)
                     {
@@ -698,7 +930,7 @@ impl World {
                         }
                     }
                 }
-                Action::Forget(_) => {}
+                Action::Forget(_) | Action::Log { .. } => {}
             }
         }
         if let Some(at) = self.processes[process].core.wake_at() {
@@ -740,6 +972,7 @@ impl World {
         }
         self.note(|| format!("p{process}: stops"));
         self.processes[process].stopped = Some(self.now);
+        self.line.stops(process);
         let most = [50, 2_000, 30_000][self.random.below(3) as usize];
         let length = self.random.duration(Duration::from_millis(most));
         self.after(length, Happening::Continue { process });
@@ -751,6 +984,7 @@ impl World {
         };
         self.note(|| format!("p{process}: continues"));
         let length = self.now.since(since);
+        self.line.continues(process, self.now);
         self.processes[process].stopped_for += length;
         if self.defect == Some(Defect::ClockStopsInSuspend) {
             self.processes[process].missed += length;
@@ -763,6 +997,7 @@ impl World {
     fn crash(&mut self, process: usize) {
         self.note(|| format!("p{process}: is killed"));
         self.processes[process].crashed = true;
+        self.line.dies(process);
         self.ledger.crashed(process);
     }
 
@@ -816,12 +1051,17 @@ impl World {
         let key: Key = format!("locks/{}", self.random.below(self.plan.keys)).into();
         let patience = match self.random.below(4) {
             _ if self.plan.plain => Patience::Once,
+            // Somebody who gives up, too: its place is for the next.
+            0 if self.plan.line.is_some() => {
+                Patience::For(self.random.duration(Duration::from_secs(1)))
+            }
+            _ if self.plan.line.is_some() => Patience::Forever,
             0 => Patience::Once,
             1 => Patience::For(self.random.duration(Duration::from_secs(1))),
             2 => Patience::For(self.random.duration(Duration::from_secs(40))),
             _ => Patience::Forever,
         };
-        let ttl = Duration::from_secs(if self.plan.plain {
+        let ttl = Duration::from_secs(if self.plan.plain || self.plan.line.is_some() {
             10
         } else {
             10 + 5 * self.random.below(2)
@@ -832,6 +1072,8 @@ impl World {
             value,
             ttl,
             patience,
+            fair: self.plan.fair,
+            grace: GRACE,
         };
         self.note(|| {
             format!(
@@ -844,8 +1086,13 @@ impl World {
         state.rounds -= 1;
         state.doing = Doing::Acquiring(CallId(self.calls + 1));
         self.ledger.wants(process, lock, key);
+        if patience != Patience::Once && self.plan.line.is_some() {
+            self.line
+                .waits(process, CallId(self.calls + 1), lock, self.now);
+        }
         self.call(process, lock, Call::Acquire(spec))?;
         let end = match patience {
+            Patience::Forever if self.plan.line.is_some() => None,
             Patience::Forever => Some(self.random.duration(Duration::from_secs(60))),
             _ if self.plan.plain => None,
             _ => self
@@ -884,6 +1131,7 @@ impl World {
         self.note(|| format!("p{process}: call {} is told {outcome:?}", call.0));
         let stopped = self.processes[process].stopped_for;
         self.ledger.told(call, self.now, stopped, &outcome)?;
+        self.line.told(process, call, outcome.is_ok())?;
         let users = &self.processes[process].users;
         let Some(user) = users
             .iter()

@@ -19,8 +19,12 @@ impl Param {
 }
 
 /// The types of the header that are pointers to functions of the host.
-pub(crate) const CALLBACKS: [&str; 2] =
-    ["consul_lock_value_generator", "consul_lock_user_data_free"];
+pub(crate) const CALLBACKS: [&str; 4] = [
+    "consul_lock_done",
+    "consul_lock_value_generator",
+    "consul_lock_user_data_free",
+    "consul_lock_log_callback",
+];
 
 /// A function, or the type of one.
 #[derive(Debug)]

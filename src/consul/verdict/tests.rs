@@ -6,6 +6,8 @@ use std::time::Duration;
 
 const SID: &str = "0e5c1fbd-0b6a-61a5-e0f6-d4a5a0f1b2c3";
 
+const OTHER: &str = "12a803c7-0ccb-c9dd-2e09-aa09f4b1bf6c";
+
 fn sid() -> SessionId {
     SessionId(SID.into())
 }
@@ -37,12 +39,14 @@ fn lock() -> Request {
         key: key(),
         value: Value(b"hunter2".to_vec().into()),
         session: sid(),
+        line: false,
     }
 }
 fn unlock() -> Request {
     Request::Unlock {
         key: key(),
         session: sid(),
+        line: false,
     }
 }
 fn read() -> Request {
@@ -58,8 +62,47 @@ fn watch() -> Request {
         wait: Duration::from_secs(1),
     }
 }
-fn every() -> [Request; 9] {
+/// What is asked of a key's line, with the line of its lock and unlock.
+fn of_the_line() -> [Request; 7] {
+    let mut with_line = [lock(), unlock()];
+    for request in &mut with_line {
+        if let Request::Lock { line, .. } | Request::Unlock { line, .. } = request {
+            *line = true;
+        }
+    }
+    let [lock, unlock] = with_line;
+    let ahead = vec![ticket(0x3ff, 311)];
     [
+        lock,
+        unlock,
+        Request::Survey { key: key() },
+        Request::ReadLine { key: key() },
+        Request::Join {
+            key: key(),
+            slot: Slot::new(0x00a),
+            session: sid(),
+        },
+        Request::Take {
+            key: key(),
+            slot: Slot::new(0x00a),
+            value: Value(b"hunter2".to_vec().into()),
+            session: sid(),
+            ahead: ahead.clone(),
+        },
+        Request::Clear { key: key(), ahead },
+    ]
+}
+fn ticket(slot: u64, index: u64) -> Ticket {
+    let session = if slot == 0x00a { SID } else { OTHER };
+    Ticket {
+        slot: Slot::new(slot),
+        session: SessionId(session.into()),
+        create_index: index,
+        modify_index: index,
+    }
+}
+fn every() -> Vec<Request> {
+    let plain = [
         create(),
         find(),
         renew(),
@@ -69,8 +112,25 @@ fn every() -> [Request; 9] {
         unlock(),
         read(),
         watch(),
-    ]
+    ];
+    plain.into_iter().chain(of_the_line()).collect()
 }
+
+/// A row as a transaction shows it.
+fn shown(key: &str, session: &str, index: u64) -> String {
+    format!(
+        r#"{{"KV":{{"LockIndex":1,"Key":{},"Flags":0,"Value":null,"Session":"{session}","CreateIndex":{index},"ModifyIndex":{index}}}}}"#,
+        serde_json::json!(key)
+    )
+}
+
+/// A transaction that went through; `tail` as one that only reads has it.
+fn results(rows: &[String], tail: &str) -> String {
+    let rows = rows.join(",");
+    format!(r#"{{"Results":[{rows}],"Errors":null{tail}}}"#)
+}
+
+const READ_ONLY: &str = r#","Index":0,"LastContact":0,"KnownLeader":true,"ConsistencyLevel":"""#;
 
 fn reply(status: u16, body: &str) -> HttpReply {
     HttpReply {
@@ -110,7 +170,10 @@ fn answers() {
     );
     assert_eq!(
         judge(&lock(), 200, &locked),
-        Ok(Answer::Locked { index: 19 })
+        Ok(Answer::Locked {
+            index: 19,
+            line: Vec::new()
+        })
     );
     let held = r#"{"Results":null,"Errors":[{"OpIndex":0,"What":"failed to lock key \"k\", lock is already held"}]}"#;
     assert_eq!(judge(&lock(), 409, held), Ok(Answer::Held));
@@ -119,7 +182,10 @@ fn answers() {
     let unlocked = format!(
         r#"{{"Results":[{{"KV":{{"LockIndex":1,"Key":"k","Flags":0,"Value":null,"Session":"{SID}","CreateIndex":17,"ModifyIndex":17}}}}],"Errors":null}}"#
     );
-    assert_eq!(judge(&unlock(), 200, &unlocked), Ok(Answer::Unlocked));
+    assert_eq!(
+        judge(&unlock(), 200, &unlocked),
+        Ok(Answer::Unlocked { line: Vec::new() })
+    );
     for gone in [
         r#"failed session check for key "k", current session "other" != "ours""#,
         r#"failed to check session, key "k" doesn't exist"#,
@@ -150,6 +216,240 @@ fn answers() {
         judge(&describe(), 403, "Permission denied"),
         Ok(Answer::Described(None))
     );
+}
+
+#[test]
+fn answers_about_a_line() {
+    let [lock, unlock, survey, read_line, join, take, clear] = of_the_line();
+    let (main, own, other) = (
+        shown("k", SID, 315),
+        shown("k/.fifo/00a", SID, 312),
+        shown("k/.fifo/3ff", OTHER, 311),
+    );
+    let line = vec![ticket(0x3ff, 311)];
+    for (rows, line) in [
+        (vec![main.clone()], vec![]),
+        (vec![main.clone(), other.clone()], line.clone()),
+    ] {
+        let body = results(&rows, "");
+        let locked = Answer::Locked {
+            index: 315,
+            line: line.clone(),
+        };
+        assert_eq!(judge(&lock, 200, &body), Ok(locked));
+        assert_eq!(judge(&unlock, 200, &body), Ok(Answer::Unlocked { line }));
+    }
+    for (rows, line) in [(vec![], vec![]), (vec![other.clone()], line)] {
+        let body = results(&rows, READ_ONLY);
+        for request in [&survey, &read_line] {
+            assert_eq!(judge(request, 200, &body), Ok(Answer::Line(line.clone())));
+        }
+    }
+    let exists = errors(&[r#"key "k" exists"#]);
+    assert_eq!(judge(&survey, 409, &exists), Ok(Answer::Exists));
+
+    // The row of the lock, then those of the tree, with the own ticket among them.
+    let body = results(&[own.clone(), own.clone(), other.clone()], "");
+    let both = vec![ticket(0x00a, 312), ticket(0x3ff, 311)];
+    assert_eq!(judge(&join, 200, &body), Ok(Answer::Line(both)));
+    let held = errors(&[r#"failed to lock key "k/.fifo/00a", lock is already held"#]);
+    assert_eq!(judge(&join, 409, &held), Ok(Answer::Held));
+
+    let body = results(&[own.clone(), main.clone()], "");
+    let locked = Answer::Locked {
+        index: 315,
+        line: vec![],
+    };
+    assert_eq!(judge(&take, 200, &body), Ok(locked));
+    assert_eq!(judge(&clear, 200, &results(&[], "")), Ok(Answer::Cleared));
+
+    // What must be the lock's or the ticket's own row is something else.
+    for (request, rows) in [
+        (&lock, vec![]),
+        (&lock, vec![other.clone()]),
+        (&lock, vec![other.clone(), main.clone()]),
+        (&lock, vec![own.clone(), main.clone()]),
+        (&lock, vec![shown("k", OTHER, 315)]),
+        (&unlock, vec![]),
+        (&unlock, vec![other.clone()]),
+        (&unlock, vec![own.clone(), main.clone()]),
+        (&join, vec![]),
+        (&join, vec![other.clone(), own.clone()]),
+        (&join, vec![shown("k/.fifo/00a", OTHER, 312), own.clone()]),
+        (&join, vec![main.clone()]),
+        (&take, vec![]),
+        (&take, vec![own.clone()]),
+        (&take, vec![main.clone(), own.clone()]),
+        (&take, vec![own.clone(), shown("k", OTHER, 315)]),
+    ] {
+        let body = results(&rows, "");
+        assert_eq!(
+            class(judge(request, 200, &body)),
+            ("final", Status::Rejected),
+            "{request:?} {body}"
+        );
+    }
+}
+
+/// Every operation of a transaction that fails says so.
+#[test]
+fn refusals_in_a_line() {
+    let [lock, unlock, survey, read_line, join, take, clear] = of_the_line();
+    let dead = format!(r#"invalid session "{SID}""#);
+    let stale = r#"failed to delete key "k/.fifo/3ff", index is stale"#;
+    let missing = r#"failed to check session, key "k/.fifo/00a" doesn't exist"#;
+    let taken = format!(
+        r#"failed session check for key "k/.fifo/00a", current session "{OTHER}" != "{SID}""#
+    );
+    let held = r#"failed to lock key "k", lock is already held"#;
+    let delayed = r#"failed to lock key "k" due to lock delay"#;
+    let exists = r#"key "k" exists"#;
+    for (whats, answer) in [
+        (&[stale][..], Answer::Stale),
+        (&[stale, stale], Answer::Stale),
+        (&[missing], Answer::NoTicket),
+        (&[&taken], Answer::NoTicket),
+        (&[stale, missing, held], Answer::NoTicket),
+        (&[&taken, held], Answer::NoTicket),
+        (&[held], Answer::Held),
+        (&[stale, held], Answer::Held),
+        (&[delayed], Answer::Delayed),
+        (&[stale, delayed], Answer::Delayed),
+    ] {
+        assert_eq!(judge(&take, 409, &errors(whats)), Ok(answer), "{whats:?}");
+    }
+    assert_eq!(
+        judge(&clear, 409, &errors(&[stale, stale])),
+        Ok(Answer::Stale)
+    );
+    assert_eq!(judge(&lock, 409, &errors(&[held])), Ok(Answer::Held));
+    assert_eq!(judge(&lock, 409, &errors(&[delayed])), Ok(Answer::Delayed));
+    assert_eq!(
+        judge(&unlock, 409, &errors(&[missing])),
+        Ok(Answer::NotOurs)
+    );
+    // A dead session counts before all else: its ticket went with it.
+    for (request, whats) in [
+        (&lock, &[&*dead][..]),
+        (&join, &[&*dead]),
+        (&take, &[&*dead]),
+        (&take, &[missing, &dead]),
+        (&take, &[stale, missing, &dead]),
+    ] {
+        let said = class(judge(request, 409, &errors(whats)));
+        assert_eq!(
+            said,
+            ("session gone", Status::Unavailable),
+            "{request:?} {whats:?}"
+        );
+    }
+    // What an operation of another request would say is no answer to this one; nor is a text that
+    // we do not know, whatever stands beside it.
+    let new = "something new";
+    for (request, whats) in [
+        (&survey, &[new][..]),
+        (&survey, &[exists, new]),
+        (&survey, &[held]),
+        (&read_line, &[exists]),
+        (&read_line, &[missing]),
+        (&join, &[delayed]),
+        (&join, &[stale]),
+        (&join, &[held, new]),
+        (&join, &[&dead, new]),
+        (&take, &[new]),
+        (&take, &[exists]),
+        (&take, &[stale, new]),
+        (&take, &[missing, &dead, new]),
+        (&clear, &[missing]),
+        (&clear, &[stale, new]),
+        (&clear, &[&dead]),
+        (&lock, &[stale]),
+        (&unlock, &[stale]),
+        (&unlock, &[missing, &dead]),
+    ] {
+        let said = class(judge(request, 409, &errors(whats)));
+        assert_eq!(said, ("final", Status::Rejected), "{request:?} {whats:?}");
+    }
+    // Without rights, one operation or each says so; the others may say what they like.
+    let denial = "Permission denied";
+    for request in of_the_line() {
+        for whats in [
+            &[denial][..],
+            &[denial, denial, denial, denial],
+            &[stale, missing, denial],
+            &[&dead, denial],
+            &[held, "ACL not found"],
+            &["Permission denied: token with AccessorID '5' lacks permission 'key:write' on \"k\""],
+        ] {
+            let Err(Fault::Final(error)) = judge(&request, 409, &errors(whats)) else {
+                panic!("{request:?} {whats:?}")
+            };
+            assert_eq!(error.status, Status::Denied);
+            // Only reading a line is done with read: check-not-exists wants to write.
+            let needs = match request {
+                Request::ReadLine { .. } => "policy = \"read\"",
+                _ => "policy = \"write\"",
+            };
+            assert!(error.message.contains(needs), "{request:?}: {error}");
+        }
+    }
+}
+
+/// Anybody may write below the line's prefix.
+#[test]
+fn what_is_no_ticket_orders_nobody() {
+    let [lock, _, survey, read_line, join, ..] = of_the_line();
+    let unlocked = |name: &str| {
+        format!(
+            r#"{{"KV":{{"LockIndex":0,"Key":"k/.fifo/{name}","Flags":0,"Value":"eA==","CreateIndex":5,"ModifyIndex":6}}}}"#
+        )
+    };
+    let strange = [
+        unlocked("001"),
+        shown("k/.fifo/001", "", 7),
+        shown("k/.fifo/001", "../../x?recurse", 7),
+        shown("k/.fifo/0001", OTHER, 7),
+        shown("k/.fifo/01", OTHER, 7),
+        shown("k/.fifo/", OTHER, 7),
+        shown("k/.fifo/00A", OTHER, 7),
+        shown("k/.fifo/3FF", OTHER, 7),
+        shown("k/.fifo/400", OTHER, 7),
+        shown("k/.fifo/fff", OTHER, 7),
+        shown("k/.fifo/+01", OTHER, 7),
+        shown("k/.fifo/0x1", OTHER, 7),
+        shown("k/.fifo/001/x", OTHER, 7),
+        shown("k/.fifo/x/001", OTHER, 7),
+        shown("k/.fifo/\u{e9}1", OTHER, 7),
+        shown("x/.fifo/001", OTHER, 7),
+        shown("k/.fifoo001", OTHER, 7),
+        shown("k", OTHER, 7),
+        r#"{"KV":{}}"#.to_owned(),
+        r#"{"KV":{"Key":"k/.fifo/001","Session":7,"CreateIndex":5,"ModifyIndex":6}}"#.to_owned(),
+        format!(r#"{{"KV":{{"Key":"k/.fifo/001","Session":"{OTHER}","ModifyIndex":6}}}}"#),
+        format!(
+            r#"{{"KV":{{"Key":"k/.fifo/001","Session":"{OTHER}","CreateIndex":-5,"ModifyIndex":6}}}}"#
+        ),
+    ];
+    let real = shown("k/.fifo/3ff", OTHER, 311);
+    for row in &strange {
+        let body = results(&[row.clone(), real.clone(), row.clone()], READ_ONLY);
+        let line = vec![ticket(0x3ff, 311)];
+        for request in [&survey, &read_line] {
+            let said = judge(request, 200, &body);
+            assert_eq!(said, Ok(Answer::Line(line.clone())), "{row}");
+        }
+        let body = results(&[shown("k", SID, 315), row.clone(), real.clone()], "");
+        let locked = Answer::Locked {
+            index: 315,
+            line: line.clone(),
+        };
+        assert_eq!(judge(&lock, 200, &body), Ok(locked), "{row}");
+        let body = results(
+            &[shown("k/.fifo/00a", SID, 312), row.clone(), real.clone()],
+            "",
+        );
+        assert_eq!(judge(&join, 200, &body), Ok(Answer::Line(line)), "{row}");
+    }
 }
 
 #[test]
@@ -427,6 +727,16 @@ fn a_key_is_not_taken_for_a_text() {
         "due to lock delay",
         "\" due to lock delay",
         "failed session check",
+        "failed session check for key \"",
+        "failed to check session, key \"k\" doesn't exist",
+        "failed to lock key \"k\", lock is already held",
+        "failed to lock key \"k\" due to lock delay",
+        "failed to delete key \"k\", index is stale",
+        "\", index is stale",
+        "key \"k\" exists",
+        "\" exists",
+        "\" doesn't exist",
+        "a\\\"b",
         "No cluster leader",
         "rate limit",
     ] {
@@ -444,13 +754,27 @@ fn a_key_is_not_taken_for_a_text() {
             judge(&unlock(), 409, &errors(&[&absent])),
             Ok(Answer::NotOurs)
         );
+        let stale = format!("failed to delete key {key}, index is stale");
+        let there = format!("key {key} exists");
+        let [_, _, survey, _, join, take, clear] = of_the_line();
+        assert_eq!(judge(&survey, 409, &errors(&[&there])), Ok(Answer::Exists));
+        assert_eq!(judge(&join, 409, &errors(&[&held])), Ok(Answer::Held));
+        assert_eq!(judge(&clear, 409, &errors(&[&stale])), Ok(Answer::Stale));
+        for (what, answer) in [
+            (&held, Answer::Held),
+            (&delayed, Answer::Delayed),
+            (&absent, Answer::NoTicket),
+            (&stale, Answer::Stale),
+        ] {
+            assert_eq!(judge(&take, 409, &errors(&[what])), Ok(answer), "{what}");
+        }
         let other = format!(r#"failed session check for key {key}, current session "a" != "b""#);
         assert_eq!(
             judge(&unlock(), 409, &errors(&[&other])),
             Ok(Answer::NotOurs)
         );
         let unknown = format!("failed to do something new with key {key}");
-        for request in [lock(), unlock()] {
+        for request in [lock(), unlock()].into_iter().chain(of_the_line()) {
             assert_eq!(
                 class(judge(&request, 409, &errors(&[&unknown]))),
                 ("final", Status::Rejected)
@@ -522,7 +846,8 @@ fn rubbish_is_an_error_and_never_shown() {
     };
     for round in 0..5_000 {
         let body: Vec<u8> = (0..round % 80).map(|_| byte()).collect();
-        for request in [create(), renew(), lock(), unlock(), read(), watch()] {
+        let plain = [create(), renew(), lock(), unlock(), read(), watch()];
+        for request in plain.into_iter().chain(of_the_line()) {
             for status in [200, 409] {
                 let reply = HttpReply {
                     status,

@@ -60,6 +60,9 @@ pub(super) struct Store {
     pub(super) sessions: BTreeMap<Arc<str>, Session>,
     /// The highest index of the KV table with its tombstones.
     pub(super) kv_index: u64,
+    /// The index at which a name was last deleted. Consul forgets it after some 15 minutes; here it
+    /// stays, for nothing but the index of a listing depends on it.
+    tombstones: BTreeMap<Arc<str>, u64>,
     pub(super) session_index: u64,
     pub(super) flaw: Option<Flaw>,
 }
@@ -88,6 +91,20 @@ impl Store {
         }
     }
 
+    /// The rows whose keys begin with `prefix`, in the order of the keys.
+    pub(super) fn tree(&self, prefix: &str) -> impl Iterator<Item = (&str, &Row)> {
+        under(&self.rows, prefix)
+    }
+
+    /// The index of a listing: that of the last change below `prefix`, or of the whole table if
+    /// there was none.
+    pub(super) fn tree_index(&self, prefix: &str) -> u64 {
+        let written = self.tree(prefix).map(|(_, row)| row.modify_index);
+        let deleted = under(&self.tombstones, prefix).map(|(_, index)| *index);
+        let last = written.chain(deleted).max();
+        last.filter(|_| !prefix.is_empty()).unwrap_or(self.kv_index)
+    }
+
     /// Makes changes real, and answers the keys that changed.
     pub(super) fn apply(
         &mut self,
@@ -98,7 +115,10 @@ impl Store {
         for (key, row) in changes {
             match row {
                 Some(row) => drop(self.rows.insert(key.clone(), row)),
-                None => drop(self.rows.remove(&key)),
+                None => {
+                    self.rows.remove(&key);
+                    self.tombstones.insert(key.clone(), index);
+                }
             }
             self.kv_index = index;
             changed.push(key);
@@ -121,22 +141,11 @@ impl Draft<'_> {
 
     /// The rows whose keys begin with `prefix`, in the order of the keys.
     pub(super) fn tree(&self, prefix: &str) -> BTreeMap<&str, &Row> {
-        let from = |key: &Arc<str>| key.starts_with(prefix);
-        let mut rows: BTreeMap<&str, &Row> = self
-            .store
-            .rows
-            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
-            .take_while(|(key, _)| from(key))
-            .map(|(key, row)| (&**key, row))
-            .collect();
-        for (key, change) in self
-            .changes
-            .range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
-            .take_while(|(key, _)| from(key))
-        {
+        let mut rows: BTreeMap<&str, &Row> = self.store.tree(prefix).collect();
+        for (key, change) in under(&self.changes, prefix) {
             match change {
                 Some(row) => drop(rows.insert(key, row)),
-                None => drop(rows.remove(&**key)),
+                None => drop(rows.remove(key)),
             }
         }
         rows
@@ -273,6 +282,15 @@ impl Draft<'_> {
         }
         keys
     }
+}
+
+fn under<'a, T>(
+    map: &'a BTreeMap<Arc<str>, T>,
+    prefix: &str,
+) -> impl Iterator<Item = (&'a str, &'a T)> {
+    map.range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
+        .take_while(move |(key, _)| key.starts_with(prefix))
+        .map(|(key, value)| (&**key, value))
 }
 
 /// Consul looks sessions up by the text of a UUID.

@@ -42,6 +42,17 @@ pub(super) fn row(out: &mut String, key: &str, row: &Row, with_value: bool) {
     );
 }
 
+/// What a listing shows of the keys.
+pub(super) fn names<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    let mut out = "[".to_owned();
+    for key in keys {
+        out.push_str(if out.len() > 1 { "," } else { "" });
+        string(&mut out, key);
+    }
+    out.push(']');
+    out
+}
+
 /// A row of the session table.
 pub(super) fn session(out: &mut String, id: &str, session: &Session) {
     let _ = write!(out, "{{\"ID\":\"{id}\",\"Name\":");

@@ -1,0 +1,404 @@
+//! Standing in the line between processes.
+//!
+//! ```text
+//!          ┌── our ticket is gone ◀─────────────┐
+//!          ▼                                    │
+//!        Join ──▶ who is before us? ──nobody──▶ head: Look ──free──▶ Take
+//!                   │        ▲                          └──held──▶ Watch the key
+//!                   ▼        │ it is gone
+//!                 Follow the one before us
+//!                   │ nothing moves: Look ──held──▶ Watch the key, then follow again
+//!                   └ free, and the head does not take it for a whole grace: Take, past it
+//! ```
+//!
+//! docs/protocol.md says why nobody is overtaken without bound, and why nobody waits for ever.
+
+use std::time::Duration;
+
+use super::{Acquire, Aim, Next, Step, Subject, Turn};
+use crate::clock::Time;
+use crate::core::Level;
+use crate::core::context::{Context, Owner};
+use crate::core::line::Place;
+use crate::core::log::Often;
+use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, Slot, Ticket};
+use crate::core::watch::News;
+use crate::error::Status;
+
+/// The grace of a head is that many round trips, if that is more than the option says.
+const GRACE_ROUND_TRIPS: u32 = 20;
+
+/// Whoever stands further behind waits so much longer for a move, for each place: the one that is
+/// next to act comes first.
+const PER_PLACE: Duration = Duration::from_millis(20);
+
+/// Stalled tickets removed in one transaction. Consul allows 64 operations.
+const MOST_AHEAD: usize = 50;
+
+/// So many slots in a row that are somebody else's: the line is full, wait without a ticket.
+const MOST_COLLISIONS: u32 = 64;
+
+/// The key is free, and this ticket was the first then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stall {
+    head: Identity,
+    /// When to look again.
+    again: Time,
+    /// It was so the last time, too. What is seen now and then may be two moments between which the
+    /// key was held: so there are three looks, the last two so close that a head that lives would
+    /// have taken the key between them.
+    sure: bool,
+}
+
+/// A ticket is not its slot alone: slots are used again.
+type Identity = (u64, Slot);
+
+fn identity(ticket: &Ticket) -> Identity {
+    (ticket.create_index, ticket.slot)
+}
+
+impl Acquire {
+    /// Waits in line, not only for the key.
+    pub(super) fn queues(&self, ctx: &Context<'_>) -> bool {
+        self.arrival.is_some() && self.spec.fair && !self.plain && ctx.may_queue(&self.spec.key)
+    }
+
+    /// Is the key free, and does anybody wait for it?
+    pub(super) fn survey(&mut self, ctx: &mut Context<'_>) {
+        let request = Request::Survey {
+            key: self.spec.key.clone(),
+        };
+        self.step = Step::Survey(ctx.send(Owner::Lock(self.lock), request, self.by()));
+    }
+
+    pub(super) fn surveyed(
+        &mut self,
+        ctx: &mut Context<'_>,
+        answer: Result<Answer, Fault>,
+    ) -> Turn {
+        match answer {
+            Ok(Answer::Line(line)) => {
+                self.answered();
+                ctx.note_line(&self.spec.key, &line, None);
+                self.found_free(ctx, false)
+            }
+            Ok(Answer::Exists) => {
+                self.answered();
+                self.look(ctx);
+                Turn::Stay
+            }
+            Err(fault) => self.stumble(ctx, fault.error(), Next::Survey),
+            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+        }
+    }
+
+    /// Gets a ticket, with a session that lives.
+    pub(super) fn queue_up(&mut self, ctx: &mut Context<'_>) {
+        self.aim = Aim::Ticket;
+        self.place = None;
+        self.stall = None;
+        self.ready_session(ctx);
+    }
+
+    pub(super) fn join(&mut self, ctx: &mut Context<'_>) {
+        let Some(session) = &self.session else {
+            return self.ready_session(ctx);
+        };
+        let request = Request::Join {
+            key: self.spec.key.clone(),
+            slot: ctx.slot(&self.spec.key),
+            session: session.id.clone(),
+        };
+        self.step = Step::Join(ctx.send(Owner::Lock(self.lock), request, self.by()));
+    }
+
+    pub(super) fn joined(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
+        match answer {
+            Ok(Answer::Line(line)) => {
+                self.answered();
+                self.collisions = 0;
+                self.stand(ctx, line, false)
+            }
+            Ok(Answer::Held) => {
+                self.collisions += 1;
+                ctx.note_collision(&self.spec.key);
+                if self.collisions > MOST_COLLISIONS {
+                    self.plain = true;
+                    self.look(ctx);
+                } else {
+                    self.join(ctx);
+                }
+                Turn::Stay
+            }
+            Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
+            Err(fault) => {
+                self.note_doubt(&fault);
+                self.stumble(ctx, fault.error(), Next::Join)
+            }
+            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+        }
+    }
+
+    /// Our token may not see or write tickets: wait without one.
+    pub(super) fn without_tickets(&mut self, ctx: &mut Context<'_>) {
+        ctx.note_no_tickets(&self.spec.key);
+        let (key, address) = (&self.spec.key, ctx.shared.config.clone());
+        ctx.log(Level::Warn, Often::OncePerKey("no tickets", key), || {
+            format!(
+                "waiting for \"{key}\" at {} in no particular order: the token may not write tickets; \
+                 it needs key_prefix \"{key}\" {{ policy = \"write\" }}",
+                address.address
+            )
+        });
+        self.attempt = None;
+        self.place = None;
+        self.look(ctx);
+    }
+
+    pub(super) fn read_line(&mut self, ctx: &mut Context<'_>, free: bool) {
+        let request = Request::ReadLine {
+            key: self.spec.key.clone(),
+        };
+        let id = ctx.send(Owner::Lock(self.lock), request, self.by());
+        self.step = Step::ReadLine(id, free);
+    }
+
+    pub(super) fn line_read(
+        &mut self,
+        ctx: &mut Context<'_>,
+        answer: Result<Answer, Fault>,
+        free: bool,
+    ) -> Turn {
+        match answer {
+            Ok(Answer::Line(line)) => {
+                self.answered();
+                self.stand(ctx, line, free)
+            }
+            Err(fault) => self.stumble(ctx, fault.error(), Next::ReadLine),
+            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+        }
+    }
+
+    /// Finds our place in the line, and acts upon it. `free`: the key was free a moment ago.
+    fn stand(&mut self, ctx: &mut Context<'_>, mut line: Vec<Ticket>, free: bool) -> Turn {
+        let own = self.session.as_ref().map(|session| session.id.clone());
+        ctx.note_line(&self.spec.key, &line, own.as_ref());
+        line.sort_by_key(identity);
+        let slot = ctx.slot(&self.spec.key);
+        let ours = |ticket: &Ticket| ticket.slot == slot && Some(&ticket.session) == own.as_ref();
+        let Some(position) = line.iter().position(ours) else {
+            // An operator, the end of the session, or somebody who took us for dead.
+            self.queue_up(ctx);
+            return Turn::Stay;
+        };
+        line.truncate(position);
+        self.place = Some(Place { slot, ahead: line });
+        let Some(head) = self.place.as_ref().and_then(|place| place.ahead.first()) else {
+            self.stall = None;
+            if free {
+                self.attempt(ctx);
+            } else {
+                self.look(ctx);
+            }
+            return Turn::Stay;
+        };
+        let head = identity(head);
+        let now = ctx.time();
+        let patience = self.patience_with_head(ctx);
+        match &mut self.stall {
+            Some(stall) if stall.head == head => {
+                if free && now >= stall.again {
+                    if stall.sure {
+                        self.pass(ctx);
+                        return Turn::Stay;
+                    }
+                    stall.sure = true;
+                    stall.again = now + patience / 4;
+                }
+            }
+            _ if free => self.note_stall(ctx, head),
+            _ => self.stall = None,
+        }
+        self.follow(ctx);
+        Turn::Stay
+    }
+
+    fn note_stall(&mut self, ctx: &Context<'_>, head: Identity) {
+        let again = ctx.time() + self.patience_with_head(ctx) * 3 / 4;
+        self.stall = Some(Stall {
+            head,
+            again,
+            sure: false,
+        });
+    }
+
+    /// How long the key may be free before we pass those before us.
+    fn patience_with_head(&self, ctx: &Context<'_>) -> Duration {
+        let places = self.place.as_ref().map_or(0, |place| place.ahead.len());
+        self.grace(ctx) + PER_PLACE * u32::try_from(places).unwrap_or(u32::MAX)
+    }
+
+    fn grace(&self, ctx: &Context<'_>) -> Duration {
+        self.spec
+            .grace
+            .max(ctx.shared.round_trip() * GRACE_ROUND_TRIPS)
+    }
+
+    /// Waits for the one before us to go, and not for ever.
+    pub(super) fn follow(&mut self, ctx: &mut Context<'_>) {
+        let now = ctx.time();
+        let Some(before) = self
+            .place
+            .as_ref()
+            .and_then(|place| place.ahead.last())
+            .cloned()
+        else {
+            return self.look(ctx);
+        };
+        let patience = self.patience_with_head(ctx);
+        let until = match self.stall {
+            Some(stall) => stall.again,
+            None => now + (patience - self.grace(ctx) / 2),
+        };
+        let key = before.slot.ticket_of(&self.spec.key).into();
+        let index = before.modify_index;
+        let until = until.max(now + Duration::from_millis(1));
+        self.watch(ctx, Subject::Ticket(before), key, index, until);
+    }
+
+    /// News of the one before us.
+    pub(super) fn followed(&mut self, ctx: &mut Context<'_>, before: &Ticket, news: News) -> Turn {
+        let still_there = |row: &KeyRow| {
+            row.create_index == before.create_index && row.session.as_ref() == Some(&before.session)
+        };
+        match news {
+            News::Row { row: Some(row), .. } if still_there(&row) => {
+                self.answered();
+                if self.spins(ctx) {
+                    self.faults += 1;
+                    let pause = ctx.shared.back_off(self.faults);
+                    self.pause(ctx, pause, Next::Look);
+                } else {
+                    self.look(ctx);
+                }
+                Turn::Stay
+            }
+            News::Row { .. } | News::Gone => {
+                self.answered();
+                let only_one = self
+                    .place
+                    .as_ref()
+                    .is_some_and(|place| place.ahead.len() == 1);
+                if let (true, Some(place)) = (only_one, &mut self.place) {
+                    place.ahead.clear();
+                    self.stall = None;
+                    self.look(ctx);
+                } else {
+                    self.read_line(ctx, false);
+                }
+                Turn::Stay
+            }
+            News::Nothing => {
+                self.look(ctx);
+                Turn::Stay
+            }
+            News::Failed(error) => self.stumble(ctx, &error, Next::Look),
+            News::Refused(error) if error.status == Status::Denied => {
+                self.without_tickets(ctx);
+                Turn::Stay
+            }
+            News::Refused(error) => self.refused_for_good(ctx, &error),
+        }
+    }
+
+    /// The key is held, and others stand before us: its release is what can move anything.
+    pub(super) fn wait_behind(&mut self, ctx: &mut Context<'_>, index: u64) {
+        self.stall = None;
+        self.watch_key(ctx, index);
+    }
+
+    /// The key is free, and others stand before us: it is for the head to take it. For how long has
+    /// it not?
+    pub(super) fn free_behind(&mut self, ctx: &mut Context<'_>, woken: bool) {
+        let head = self.place.as_ref().and_then(|place| place.ahead.first());
+        match head.map(identity) {
+            // It has just become free.
+            Some(head) if woken => {
+                self.note_stall(ctx, head);
+                self.follow(ctx);
+            }
+            _ => self.read_line(ctx, true),
+        }
+    }
+
+    /// Takes the key past a head that does not, and removes everybody who stands in front of us:
+    /// all of them let it be.
+    fn pass(&mut self, ctx: &mut Context<'_>) {
+        let ahead = self.place.as_ref().map_or(&[][..], |place| &place.ahead);
+        if ahead.len() <= MOST_AHEAD {
+            return self.attempt(ctx);
+        }
+        let request = Request::Clear {
+            key: self.spec.key.clone(),
+            ahead: ahead.iter().take(MOST_AHEAD).cloned().collect(),
+        };
+        self.step = Step::Clear(ctx.send(Owner::Lock(self.lock), request, self.by()));
+    }
+
+    pub(super) fn cleared(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
+        match answer {
+            Ok(Answer::Cleared) => {
+                self.answered();
+                // Those who are left have stood by as long as the others.
+                self.cleared_stall(ctx);
+                self.look(ctx);
+                Turn::Stay
+            }
+            Ok(Answer::Stale) => {
+                self.answered();
+                self.read_line(ctx, false);
+                Turn::Stay
+            }
+            Err(fault) => self.stumble(ctx, fault.error(), Next::ReadLine),
+            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+        }
+    }
+
+    fn cleared_stall(&mut self, _ctx: &Context<'_>) {
+        let next = self
+            .place
+            .as_ref()
+            .and_then(|place| place.ahead.get(MOST_AHEAD));
+        if let (Some(next), Some(stall)) = (next.map(identity), &mut self.stall) {
+            stall.head = next;
+        }
+    }
+
+    /// The transaction that takes the key, out of the line if we stand in it.
+    pub(super) fn attempt_request(
+        &self,
+        ctx: &Context<'_>,
+        session: SessionId,
+        value: crate::core::messages::Value,
+    ) -> Request {
+        let key = self.spec.key.clone();
+        match &self.place {
+            Some(place) => Request::Take {
+                key,
+                slot: place.slot,
+                value,
+                session,
+                ahead: place.ahead.clone(),
+            },
+            None => {
+                let line = self.spec.fair && ctx.may_queue(&key);
+                Request::Lock {
+                    key,
+                    value,
+                    session,
+                    line,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What an acquire that ended without the lock says.
+
+use super::{Acquire, WHAT};
+use crate::core::context::Context;
+use crate::core::messages::KeyRow;
+use crate::core::value;
+use crate::error::{Error, Status};
+
+impl Acquire {
+    pub(super) fn unexpected(&self, ctx: &Context<'_>) -> Error {
+        ctx.error(
+            Status::Internal,
+            WHAT,
+            &self.spec.key,
+            "an answer that was not asked for",
+        )
+    }
+
+    /// The lock is not free, and who has it, as far as Consul says.
+    pub(super) fn not_acquired(&self, ctx: &Context<'_>) -> Error {
+        let refusal = self.refused.as_ref();
+        let why = match refusal.and_then(|r| r.holder.as_ref()) {
+            Some(row) => self.describe_holder(ctx, row),
+            None if self.delays > 0 => "nobody holds it, but its lock-delay runs".to_owned(),
+            None if self.is_parked() => "others of this process wait for it, too".to_owned(),
+            None => match self.place.as_ref().map_or(0, |place| place.ahead.len()) {
+                0 => "somebody else was faster".to_owned(),
+                n => format!("{n} waited before this process"),
+            },
+        };
+        ctx.error(Status::NotAcquired, WHAT, &self.spec.key, &why)
+    }
+
+    fn describe_holder(&self, ctx: &Context<'_>, row: &KeyRow) -> String {
+        let Some(session) = &row.session else {
+            return "somebody else was faster".to_owned();
+        };
+        let named = self.holder_name.as_ref().filter(|(id, _)| id == session);
+        let described = named.and_then(|(_, row)| row.as_ref());
+        let identity = &ctx.shared.config.identity;
+        let ours = ctx.shared.holding.contains(session)
+            || described.is_some_and(|row| row.name.starts_with(identity.as_str()));
+        let mut text = if ours {
+            "this very process holds it (a lock is not re-entrant): ".to_owned()
+        } else {
+            "held by ".to_owned()
+        };
+        match described {
+            Some(row) => {
+                text.push_str(&format!(
+                    "session {session} \"{}\" on node {}",
+                    printable(&row.name),
+                    printable(&row.node)
+                ));
+            }
+            None => text.push_str(&format!("session {session}")),
+        }
+        if let Some((since, age)) = value::claimed(&row.value, ctx.now.unix_ms) {
+            text.push_str(&format!(", since {since} by its own clock ({age} s ago)"));
+        }
+        text
+    }
+}
+
+/// One line, whatever somebody put into a name.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .take(200)
+        .collect()
+}

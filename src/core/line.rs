@@ -1,0 +1,258 @@
+//! What this process knows of each key that it waits for: who of its own waits, in order; whether
+//! others stood in line; what Consul last said.
+//!
+//! The waiters of one process stand in one queue, and only the first of them asks Consul. It stands
+//! in the line between processes with the one ticket that the process has for the key
+//! (`acquire/ticket.rs`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::LockId;
+use super::context::Context;
+use super::lease::Session;
+use super::messages::{Key, KeyRow, SessionId, SessionRow, Slot, Ticket};
+use crate::clock::Time;
+use crate::error::Error;
+
+/// How long after a release the same key is tried without looking first.
+const OPTIMISM: Duration = Duration::from_secs(1);
+
+/// More keys than this are not remembered when nobody waits for them. A forgotten one is looked at
+/// first; each may be overtaken once more (docs/protocol.md).
+const REMEMBERED: usize = 1_024;
+
+/// How long one look serves all who want to know the same at the end of their time.
+const LOOK_SERVES: Duration = Duration::from_millis(100);
+
+/// All keys that are waited for, or remembered.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    by_key: HashMap<Key, Line>,
+    /// Whose turn it became.
+    turns: Vec<LockId>,
+    /// Counts waiters; the order of the local queues.
+    arrivals: u64,
+}
+
+/// One key.
+#[derive(Debug, Default)]
+struct Line {
+    /// Who waits here, in the order of the calls, with the TTL of each.
+    queue: BTreeMap<u64, (LockId, Duration)>,
+    /// Others stood in line when Consul last showed it.
+    hint: bool,
+    /// Our token may not write tickets here.
+    no_tickets: bool,
+    /// How many slots turned out to be somebody else's.
+    collisions: u32,
+    /// This process gave the key back then, and has not tried it since.
+    given_back: Option<Time>,
+    /// A place in the line, left by a waiter whose time was over to the next one here.
+    left: Option<(Session, Place)>,
+    sight: Sight,
+}
+
+/// What Consul last said of a key to whoever asked here.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sight {
+    /// That the key is not free, and who has it.
+    pub(super) refused: Option<Refusal>,
+    /// What went wrong since it last gave a usable answer.
+    pub(super) fault: Option<Error>,
+    /// The name of that session; None inside: Consul would not say.
+    pub(super) name: Option<(SessionId, Option<SessionRow>)>,
+    /// When somebody last asked on behalf of all.
+    asked: Option<Time>,
+}
+
+/// Consul said that the key is not free.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) at: Time,
+    pub(super) holder: Option<KeyRow>,
+}
+
+/// Our place in the line between processes.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) slot: Slot,
+    /// Who stood before us when we last looked, in order.
+    pub(super) ahead: Vec<Ticket>,
+}
+
+impl Lines {
+    fn line(&mut self, key: &Key) -> &mut Line {
+        if !self.by_key.contains_key(key) {
+            self.make_room();
+        }
+        self.by_key.entry(key.clone()).or_default()
+    }
+
+    /// Forgets a key that nobody waits for, when there are too many.
+    fn make_room(&mut self) {
+        if self.by_key.len() < REMEMBERED {
+            return;
+        }
+        self.by_key
+            .retain(|_, line| !line.queue.is_empty() || line.hint);
+        let idle = |line: &&Line| line.queue.is_empty();
+        if self.by_key.values().filter(idle).count() >= REMEMBERED {
+            self.by_key.retain(|_, line| !line.queue.is_empty());
+        }
+    }
+
+    /// The locks whose turn it became.
+    pub(super) fn take_turns(&mut self) -> Vec<LockId> {
+        std::mem::take(&mut self.turns)
+    }
+}
+
+impl Sight {
+    /// The key is known not to be free, from then on.
+    pub(super) fn is_refused_since(&self, from: Time) -> bool {
+        self.refused.as_ref().is_some_and(|r| r.at >= from)
+    }
+}
+
+impl Context<'_> {
+    /// Stands at the end of this process's queue. The number is needed to leave it; true: it is the
+    /// only one, and its turn.
+    pub(super) fn enqueue(&mut self, key: &Key, lock: LockId, ttl: Duration) -> (u64, bool) {
+        let lines = &mut self.shared.lines;
+        lines.arrivals += 1;
+        let arrival = lines.arrivals;
+        let queue = &mut lines.line(key).queue;
+        queue.insert(arrival, (lock, ttl));
+        (arrival, queue.len() == 1)
+    }
+
+    /// Leaves this process's queue. If it was its turn, it is the next one's.
+    pub(super) fn dequeue(&mut self, key: &Key, arrival: u64) {
+        let lines = &mut self.shared.lines;
+        let Some(line) = lines.by_key.get_mut(key) else {
+            return;
+        };
+        let was_first = line.queue.first_key_value().map(|(n, _)| *n) == Some(arrival);
+        line.queue.remove(&arrival);
+        match line.queue.first_key_value() {
+            Some((_, (next, _))) => {
+                if was_first {
+                    lines.turns.push(*next);
+                }
+            }
+            // The description of a holder is not worth remembering.
+            None => line.sight = Sight::default(),
+        }
+        let left = line.left.take_if(|_| line.queue.is_empty());
+        if let Some((session, _)) = left {
+            self.retire(session, None);
+        }
+    }
+
+    /// The next of this process's queue could use the place in the line of the first, and its
+    /// session.
+    pub(super) fn can_inherit(&self, key: &Key, arrival: u64, ttl: Duration) -> bool {
+        let line = self.shared.lines.by_key.get(key);
+        let next = line.and_then(|line| line.queue.range(arrival + 1..).next());
+        next.is_some_and(|(_, (_, its))| *its == ttl)
+    }
+
+    /// Leaves the place to the next.
+    pub(super) fn leave_place(&mut self, key: &Key, session: Session, place: Place) {
+        let before = self.shared.lines.line(key).left.replace((session, place));
+        if let Some((session, _)) = before {
+            self.retire(session, None);
+        }
+    }
+
+    /// The place that the one before left, if it did.
+    pub(super) fn inherit(&mut self, key: &Key) -> Option<(Session, Place)> {
+        self.shared.lines.by_key.get_mut(key)?.left.take()
+    }
+
+    /// Others stood in line when we last looked.
+    pub(super) fn hint(&self, key: &Key) -> bool {
+        let line = self.shared.lines.by_key.get(key);
+        line.is_some_and(|line| line.hint)
+    }
+
+    /// Takes in a line that Consul showed: is anybody in it but us?
+    pub(super) fn note_line(&mut self, key: &Key, line: &[Ticket], own: Option<&SessionId>) {
+        let others = line.iter().any(|ticket| Some(&ticket.session) != own);
+        if others || self.shared.lines.by_key.contains_key(key) {
+            self.shared.lines.line(key).hint = others;
+        }
+    }
+
+    /// Our token may write tickets, as far as we know.
+    pub(super) fn may_queue(&self, key: &Key) -> bool {
+        let line = self.shared.lines.by_key.get(key);
+        // Below a key that ends in a slash there would be an empty segment.
+        !key.ends_with('/') && line.is_none_or(|line| !line.no_tickets)
+    }
+
+    /// It may not.
+    pub(super) fn note_no_tickets(&mut self, key: &Key) {
+        self.shared.lines.line(key).no_tickets = true;
+    }
+
+    /// The number of this process's ticket for the key: the same for each wait, unless it turned
+    /// out to be somebody else's.
+    pub(super) fn slot(&mut self, key: &Key) -> Slot {
+        let collisions = self.shared.lines.line(key).collisions;
+        Slot::new(mix(self.shared.config.seed, key, collisions))
+    }
+
+    /// The slot is somebody else's: the next one is another.
+    pub(super) fn note_collision(&mut self, key: &Key) {
+        let collisions = &mut self.shared.lines.line(key).collisions;
+        *collisions = collisions.wrapping_add(1);
+    }
+
+    /// This process gave the key back: if it wants it again soon, it is likely to be free.
+    pub(super) fn note_given_back(&mut self, key: &Key) {
+        let now = self.time();
+        self.shared.lines.line(key).given_back = Some(now);
+    }
+
+    /// The key was given back by this process a moment ago. Answers once: an attempt that is
+    /// refused is not repeated without a look.
+    pub(super) fn was_just_given_back(&mut self, key: &Key) -> bool {
+        let now = self.time();
+        let line = self.shared.lines.by_key.get_mut(key);
+        line.and_then(|line| line.given_back.take())
+            .is_some_and(|at| now.since(at) < OPTIMISM)
+    }
+
+    /// What Consul last said of the key.
+    pub(super) fn sight(&mut self, key: &Key) -> &mut Sight {
+        &mut self.shared.lines.line(key).sight
+    }
+
+    /// Whether to ask Consul on behalf of everybody who waits for the key, or, when somebody has
+    /// just done so, when to look for the answer.
+    pub(super) fn may_ask_for_all(&mut self, key: &Key) -> Result<(), Time> {
+        let now = self.time();
+        let asked = &mut self.sight(key).asked;
+        match *asked {
+            Some(at) if now.since(at) < LOOK_SERVES => Err(at + LOOK_SERVES),
+            _ => {
+                *asked = Some(now);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Spreads the processes over the slots (FNV-1a over the key, started from the seed and stirred by
+/// the finalizer of splitmix64).
+fn mix(seed: u64, key: &str, collisions: u32) -> u64 {
+    let start = seed ^ u64::from(collisions).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let hash = key.bytes().fold(start, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

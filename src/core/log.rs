@@ -1,0 +1,107 @@
+//! What the core has to say to people.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::context::Context;
+use super::messages::Key;
+use super::{Action, Level};
+use crate::clock::Time;
+use crate::error::Error;
+
+/// Keys that something was said about at most; beyond them all are forgotten, and it may be said
+/// again.
+const REMEMBERED: usize = 1024;
+
+/// A core that cannot reach Consul says so this often at most.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// After that many failures in a row the pauses between them add up to more than a second.
+const LASTING: u32 = 8;
+
+/// What was said already.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    once: BTreeSet<(&'static str, Key)>,
+    lately: BTreeMap<&'static str, Time>,
+}
+
+/// How often something is said.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Often<'a> {
+    /// Each time that it happens.
+    Always,
+    /// Once for this key.
+    OncePerKey(&'static str, &'a Key),
+    /// Once in that time.
+    Every(&'static str, Duration),
+}
+
+impl Said {
+    fn is_due(&mut self, often: Often<'_>, now: Time) -> bool {
+        match often {
+            Often::Always => true,
+            Often::OncePerKey(what, key) => {
+                if self.once.len() >= REMEMBERED {
+                    self.once.clear();
+                }
+                self.once.insert((what, key.clone()))
+            }
+            Often::Every(what, pause) => {
+                let due = self
+                    .lately
+                    .get(what)
+                    .is_none_or(|at| now.since(*at) >= pause);
+                if due {
+                    self.lately.insert(what, now);
+                }
+                due
+            }
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Says one line to the log. It must not contain a token or a stored value.
+    pub(super) fn log(&mut self, level: Level, often: Often<'_>, line: impl FnOnce() -> String) {
+        let now = self.time();
+        if self.shared.said.is_due(often, now) {
+            let line = line();
+            self.out.push(Action::Log { level, line });
+        }
+    }
+
+    /// Says that something has failed for more than a second and is tried again, if it has.
+    pub(super) fn log_outage(&mut self, faults: u32, error: &Error) {
+        if faults >= LASTING {
+            self.log(Level::Warn, Often::Every("outage", PAUSE), || {
+                format!("{error}; tried {faults} times, and trying again")
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn often_is_kept() {
+        let mut said = Said::default();
+        let (a, b): (Key, Key) = ("a".into(), "b".into());
+        let later = |secs| Time::default() + Duration::from_secs(secs);
+        assert!(said.is_due(Often::OncePerKey("x", &a), later(0)));
+        assert!(!said.is_due(Often::OncePerKey("x", &a), later(100)));
+        assert!(said.is_due(Often::OncePerKey("x", &b), later(0)));
+        assert!(said.is_due(Often::OncePerKey("y", &a), later(0)));
+        assert!(said.is_due(Often::Every("x", PAUSE), later(0)));
+        assert!(!said.is_due(Often::Every("x", PAUSE), later(9)));
+        assert!(said.is_due(Often::Every("x", PAUSE), later(10)));
+        assert!(said.is_due(Often::Always, later(0)) && said.is_due(Often::Always, later(0)));
+        for number in 0..3 * REMEMBERED {
+            let key: Key = number.to_string().into();
+            assert!(said.is_due(Often::OncePerKey("x", &key), later(0)));
+            assert!(said.once.len() <= REMEMBERED);
+        }
+    }
+}

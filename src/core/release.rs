@@ -1,0 +1,221 @@
+//! Giving a lock back.
+
+use super::context::{Context, Owner};
+use super::held::Why;
+use super::lease::{Lease, Session};
+use super::lock::{Machine, State};
+use super::log::Often;
+use super::messages::{Answer, Fault, Request};
+use super::{CallId, Done, Level, RequestId};
+use crate::clock::Time;
+use crate::error::{Error, Status};
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(super) struct Releasing {
+    pub(super) call: CallId,
+    pub(super) session: Session,
+    pub(super) by: Time,
+    pub(super) faults: u32,
+    pub(super) request: Option<RequestId>,
+    pub(super) again: Option<Time>,
+    /// The session is used again afterwards.
+    pub(super) keep: bool,
+}
+
+impl Machine {
+    pub(super) fn release(&mut self, ctx: &mut Context<'_>, call: CallId) {
+        let within = ctx.shared.config.release_timeout;
+        match &mut self.state {
+            State::Acquiring(_) => {
+                self.cancel(ctx);
+                let error = self.not_held(ctx);
+                self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
+            }
+            State::Held(_) => self.begin_release(ctx, call, within),
+            State::Lost { why, told } => {
+                let (why, told) = (*why, std::mem::replace(told, true));
+                let error = if told {
+                    self.not_held(ctx)
+                } else {
+                    self.lost(ctx, why)
+                };
+                self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
+            }
+            State::New { .. } | State::Releasing(_) => {
+                let error = self.not_held(ctx);
+                ctx.tell(call, Err(error));
+            }
+            State::Over => {
+                let error = self.not_held(ctx);
+                self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
+            }
+        }
+    }
+
+    /// Two ways, neither of which names the key alone. A session that will be used again gives the
+    /// key back in one transaction that checks it is its own (1 Raft write, the session stays).
+    /// Any other is destroyed, which removes its key (1 Raft write, nothing stays); whether it
+    /// still held the key is read before, for nothing.
+    pub(super) fn begin_release(&mut self, ctx: &mut Context<'_>, call: CallId, within: Duration) {
+        self.end_asked(ctx);
+        let now = ctx.time();
+        let hot = ctx.shared.pool.is_hot(now);
+        let State::Held(held) = std::mem::replace(&mut self.state, State::Over) else {
+            return;
+        };
+        let session = held.session;
+        ctx.shared.holding.remove(&session.id);
+        let keep = hot && !session.doubtful;
+        self.state = State::Releasing(Releasing {
+            call,
+            session,
+            by: now + within,
+            faults: 0,
+            request: None,
+            again: None,
+            keep,
+        });
+        self.unlock(ctx);
+    }
+
+    pub(super) fn unlock(&mut self, ctx: &mut Context<'_>) {
+        let State::Releasing(releasing) = &mut self.state else {
+            return;
+        };
+        releasing.again = None;
+        let request = if releasing.keep {
+            // Whoever has not seen a line looks for one: it costs nothing here.
+            let line = self.fair && !ctx.hint(&self.key) && ctx.may_queue(&self.key);
+            Request::Unlock {
+                key: self.key.clone(),
+                session: releasing.session.id.clone(),
+                line,
+            }
+        } else {
+            Request::Read {
+                key: self.key.clone(),
+                consistent: true,
+            }
+        };
+        releasing.request = Some(ctx.send(Owner::Lock(self.id), request, releasing.by));
+    }
+
+    pub(super) fn release_replied(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: RequestId,
+        answer: Result<Answer, Fault>,
+    ) {
+        let State::Releasing(releasing) = &mut self.state else {
+            return;
+        };
+        if releasing.request != Some(request) {
+            return;
+        }
+        releasing.request = None;
+        match answer {
+            Ok(Answer::Unlocked { line }) => {
+                if !line.is_empty() {
+                    ctx.note_line(&self.key, &line, None);
+                }
+                self.given_back(ctx);
+            }
+            Ok(Answer::NotOurs) => self.found_lost(ctx, Why::NotOurs),
+            Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
+                Some(Some(holder)) if holder == releasing.session.id => self.destroy(ctx, None),
+                Some(Some(_)) => self.found_lost(ctx, Why::TakenOver),
+                Some(None) | None => self.found_lost(ctx, Why::KeyGone),
+            },
+            Err(Fault::NotApplied(_)) if releasing.keep => {
+                releasing.faults += 1;
+                let faults = releasing.faults;
+                releasing.again = Some(ctx.time() + ctx.shared.back_off(faults));
+            }
+            #[cfg(test)]
+            Err(Fault::Unknown(_))
+                if ctx.sabotaged(super::sabotage::Sabotage::PoolAfterDoubt) && releasing.keep =>
+            {
+                self.given_back(ctx);
+            }
+            // The answer was lost, or the question could not be asked: the session's end removes
+            // the key, and makes a late copy of anything sent with it harmless.
+            Err(_) | Ok(_) => self.destroy(ctx, None),
+        }
+    }
+
+    /// Confirmed: the session is free for another lock.
+    pub(super) fn given_back(&mut self, ctx: &mut Context<'_>) {
+        let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
+            return;
+        };
+        ctx.note_given_back(&self.key);
+        ctx.note_use();
+        ctx.keep_warm(releasing.session);
+        ctx.tell(releasing.call, Ok(Done::Ok));
+    }
+
+    pub(super) fn found_lost(&mut self, ctx: &mut Context<'_>, why: Why) {
+        self.destroy(ctx, Some(why));
+    }
+
+    /// Ends the session, and with it whatever it holds; `lost`: it did not hold the key any more.
+    pub(super) fn destroy(&mut self, ctx: &mut Context<'_>, lost: Option<Why>) {
+        let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
+            return;
+        };
+        let Releasing {
+            call, session, by, ..
+        } = releasing;
+        let lease = session.lease;
+        self.retire(ctx, session);
+        ctx.note_use();
+        let (when_undone, when_late) = match lost {
+            Some(why) => {
+                self.state = State::Lost { why, told: true };
+                let error = self.lost(ctx, why);
+                ctx.log(Level::Error, Often::Always, || error.message.clone());
+                (Err(error.clone()), Err(error))
+            }
+            None => {
+                ctx.note_given_back(&self.key);
+                (Ok(Done::Ok), Err(self.unconfirmed(ctx, lease)))
+            }
+        };
+        let within = by.since(ctx.time());
+        self.tell_when_undone(ctx, call, within, when_undone, when_late);
+    }
+
+    pub(super) fn release_unconfirmed(&mut self, ctx: &mut Context<'_>) {
+        let State::Releasing(releasing) = &mut self.state else {
+            return;
+        };
+        if let Some(request) = releasing.request.take() {
+            ctx.abort(request);
+        }
+        // From here on the undoing goes on without the caller.
+        self.destroy(ctx, None);
+    }
+
+    pub(super) fn unconfirmed(&self, ctx: &Context<'_>, lease: Lease) -> Error {
+        let left = lease.end().since(ctx.time()).as_secs();
+        let why = format!(
+            "Consul did not confirm the release in time; this library goes on trying, and the \
+             session's TTL ends it otherwise ({left} s are left of it, Consul may take up to twice \
+             the TTL)"
+        );
+        ctx.error(
+            Status::Unconfirmed,
+            "could not surely release the lock",
+            &self.key,
+            &why,
+        )
+    }
+}
+
+impl Context<'_> {
+    fn note_use(&mut self) {
+        let now = self.time();
+        self.shared.pool.note_use(now);
+    }
+}

@@ -1,0 +1,62 @@
+//! The log as C sees it.
+
+use std::ffi::{CString, c_char, c_void};
+use std::ptr;
+
+use super::answer;
+use super::callback::{Registration, UserDataFreeFn};
+use crate::error::{Error, Status};
+use crate::log::{Level, LogCallback, set_callback};
+
+/// Told a line of the log: UTF-8, without a line break, valid only during the call. Never contains a
+/// token or a stored value.
+///
+/// It is called by a thread of the library, in the order of the lines, never twice at once. It may
+/// call any function of the library, and may block: that delays only later lines, of which 256 wait;
+/// beyond them lines are dropped, and a line says how many. It must return: no longjmp and no C++
+/// exception may leave it.
+pub type LogCallbackFn =
+    Option<unsafe extern "C" fn(level: Level, line: *const c_char, user_data: *mut c_void)>;
+
+/// Sets who is told what the library has to say: locks that were lost, releases that Consul did not
+/// confirm, outages that last. One for the whole process, also for a child after fork. Any thread;
+/// never blocks, also not for a call of the one before that has not returned yet.
+///
+/// @param callback       The function. NULL: the log is off, as at the beginning.
+/// @param user_data      Given to the function at each call.
+/// @param user_data_free Called exactly once with user_data, after its last use: when another callback
+///                       has taken its place and the last call has returned; in this very call if
+///                       callback is NULL or the level is refused. NULL: nothing is called.
+/// @param level          The least important consul_lock_log_level that is told: 1 to 4.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: no such level; nothing was changed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_set_log_callback(
+    callback: LogCallbackFn,
+    user_data: *mut c_void,
+    user_data_free: UserDataFreeFn,
+    level: i32,
+) -> Status {
+    let registration = Registration::new(callback, user_data, user_data_free);
+    // SAFETY: NULL is allowed.
+    unsafe {
+        answer(ptr::null_mut(), move || {
+            let level = Level::ALL.into_iter().find(|known| *known as i32 == level);
+            let level = level.ok_or_else(|| {
+                Error::new(Status::InvalidArgument, "level is not one of the four")
+            })?;
+            let callback = registration.function.map(|_| -> LogCallback {
+                Box::new(move |level, line| tell(&registration, level, line))
+            });
+            set_callback(callback, level);
+            Ok(())
+        })
+    }
+}
+
+/// One call of the host's.
+fn tell(registration: &Registration<LogCallbackFn>, level: Level, line: &str) {
+    if let (Some(callback), Ok(line)) = (registration.function, CString::new(line)) {
+        // SAFETY: the host promised that the callback may be called so.
+        unsafe { callback(level, line.as_ptr(), registration.user_data()) };
+    }
+}

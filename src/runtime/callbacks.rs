@@ -1,0 +1,234 @@
+//! The host's callbacks: one thread that runs them, in order, and does nothing else. One that never
+//! returns delays other callbacks, never a renewal, a deadline, a cancel or a blocking call; and no
+//! function of the library waits for one, so each may be called from inside one.
+//!
+//! What will be called later takes a [`Seat`] first: while a seat is taken the thread is there, so
+//! whoever promised a callback can keep the promise, also when the system gives no more threads.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use super::{LINGER, lock, thread};
+use crate::error::{Error, Status};
+use crate::fork::Generation;
+
+/// The host's code runs on it: as deep as a thread of Rust's own.
+const STACK: usize = 2 << 20;
+
+type Callback = Box<dyn FnOnce() + Send>;
+
+/// A thread for callbacks, made when it is needed and ended when it is not. It outlives what it was
+/// made for until its last callback has run.
+///
+/// Belongs to the process that it was made in: in a child after a fork it must be leaked, and what
+/// was to run never runs there.
+#[derive(Debug)]
+pub(crate) struct Callbacks(Arc<Inner>);
+
+/// The right to one callback. Dropped unused, it is given back.
+#[derive(Debug)]
+pub(crate) struct Seat(Option<Arc<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    generation: Generation,
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Callback>,
+    seats: usize,
+    running: bool,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("queue", &self.queue.len())
+            .field("seats", &self.seats)
+            .field("running", &self.running)
+            .finish()
+    }
+}
+
+impl Default for Callbacks {
+    fn default() -> Callbacks {
+        Callbacks(Arc::new(Inner {
+            generation: Generation::current(),
+            state: Mutex::default(),
+            work: Condvar::new(),
+        }))
+    }
+}
+
+impl Callbacks {
+    /// The process that it belongs to.
+    pub(crate) fn generation(&self) -> Generation {
+        self.0.generation
+    }
+
+    /// The right to one callback. NO_RESOURCES: the system gives no thread.
+    pub(crate) fn seat(&self) -> Result<Seat, Error> {
+        let mut state = lock(&self.0.state);
+        if !state.running {
+            let inner = self.0.clone();
+            thread(STACK, move || attend(inner)).map_err(|error| {
+                let why = format!("the system gives no thread for callbacks: {error}");
+                Error::new(Status::NoResources, why)
+            })?;
+            state.running = true;
+        }
+        state.seats += 1;
+        Ok(Seat(Some(self.0.clone())))
+    }
+
+    /// Has one run, after those that came before it. NO_RESOURCES: the system gives no thread, and
+    /// it will not run.
+    pub(crate) fn run(&self, callback: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        self.seat()?.run(callback);
+        Ok(())
+    }
+
+    /// There is a thread.
+    pub(crate) fn is_running(&self) -> bool {
+        lock(&self.0.state).running
+    }
+}
+
+impl Seat {
+    /// Has it run, after those that came before it.
+    pub(crate) fn run(mut self, callback: impl FnOnce() + Send + 'static) {
+        self.leave(Some(Box::new(callback)));
+    }
+
+    fn leave(&mut self, callback: Option<Callback>) {
+        let Some(inner) = self.0.take() else {
+            return;
+        };
+        if !inner.generation.is_current() {
+            // The parent's: its mutex may be locked for ever, and its callbacks are not ours.
+            std::mem::forget((inner, callback));
+            return;
+        }
+        let mut state = lock(&inner.state);
+        state.seats -= 1;
+        state.queue.extend(callback);
+        if !state.queue.is_empty() || state.seats == 0 {
+            inner.work.notify_one();
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leave(None);
+    }
+}
+
+fn attend(inner: Arc<Inner>) {
+    let mut state = lock(&inner.state);
+    loop {
+        if let Some(callback) = state.queue.pop_front() {
+            drop(state);
+            // A panic of ours ends neither the thread nor the process.
+            let _ = catch_unwind(AssertUnwindSafe(callback));
+            if !inner.generation.is_current() {
+                // The callback forked and returned in the child: what is left is the parent's.
+                std::mem::forget(inner);
+                return;
+            }
+            state = lock(&inner.state);
+        } else if state.seats > 0 {
+            state = inner
+                .work
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        } else {
+            let (next, waited) = inner
+                .work
+                .wait_timeout(state, LINGER)
+                .unwrap_or_else(PoisonError::into_inner);
+            state = next;
+            if waited.timed_out() && state.queue.is_empty() && state.seats == 0 {
+                state.running = false;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread::ThreadId;
+    use std::time::Duration;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn they_run_in_order_on_one_thread_which_survives_a_panic() {
+        let callbacks = Callbacks::default();
+        assert!(!callbacks.is_running(), "made on demand");
+        let (told, heard) = channel::<(usize, ThreadId)>();
+        for number in 0..1000 {
+            let told = told.clone();
+            let run = callbacks.run(move || {
+                assert_ne!(number, 500, "on purpose");
+                let _ = told.send((number, std::thread::current().id()));
+            });
+            run.expect("a thread");
+        }
+        drop(told);
+        let mut threads = Vec::new();
+        for number in (0..1000).filter(|n| *n != 500) {
+            let (heard, thread) = heard.recv_timeout(SOON).expect("it runs");
+            assert_eq!(heard, number);
+            threads.push(thread);
+        }
+        threads.dedup();
+        assert_eq!(threads.len(), 1);
+        assert_ne!(threads, [std::thread::current().id()]);
+    }
+
+    #[test]
+    fn one_may_ask_for_another_and_what_is_asked_outlives_the_asker() {
+        let callbacks = Arc::new(Callbacks::default());
+        let (told, heard) = channel();
+        let inside = callbacks.clone();
+        let asked = callbacks.run(move || {
+            let more = inside.run(move || {
+                let _ = told.send(());
+            });
+            more.expect("a thread");
+        });
+        asked.expect("a thread");
+        drop(callbacks);
+        heard.recv_timeout(SOON).expect("it runs");
+    }
+
+    #[test]
+    fn a_seat_keeps_the_thread_and_its_end_lets_it_go() {
+        let callbacks = Callbacks::default();
+        let used = callbacks.seat().expect("a thread");
+        let unused = callbacks.seat().expect("a thread");
+        std::thread::sleep(LINGER + Duration::from_millis(500));
+        assert!(callbacks.is_running(), "somebody may want it");
+        let (told, heard) = channel();
+        used.run(move || {
+            let _ = told.send(());
+        });
+        heard.recv_timeout(SOON).expect("it runs");
+        drop(unused);
+        let deadline = std::time::Instant::now() + SOON;
+        while callbacks.is_running() {
+            assert!(std::time::Instant::now() < deadline, "it never ends");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}

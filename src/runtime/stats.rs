@@ -1,0 +1,260 @@
+//! What one client did, counted: plain numbers, changed under the mutex that is held anyway.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use crate::clock::Time;
+use crate::consul::transport::Connections;
+use crate::core::messages::{Answer, Fault, Request};
+use crate::core::{Phase, View};
+
+/// The kinds of requests, and whether Consul writes to its Raft log when it carries one out.
+const KINDS: [(&str, bool); 15] = [
+    ("create_session", true),
+    ("find_session", false),
+    ("renew_session", false),
+    ("destroy_session", true),
+    ("describe_session", false),
+    ("lock", true),
+    ("unlock", true),
+    ("survey", false),
+    ("read_line", false),
+    ("join", true),
+    ("take", true),
+    ("clear", true),
+    ("read", false),
+    ("watch", false),
+    ("watch_names", false),
+];
+
+/// A row of [`KINDS`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kind(usize);
+
+impl Kind {
+    pub(super) fn of(request: &Request) -> Kind {
+        Kind(match request {
+            Request::CreateSession { .. } => 0,
+            Request::FindSession { .. } => 1,
+            Request::RenewSession { .. } => 2,
+            Request::DestroySession { .. } => 3,
+            Request::DescribeSession { .. } => 4,
+            Request::Lock { .. } => 5,
+            Request::Unlock { .. } => 6,
+            Request::Survey { .. } => 7,
+            Request::ReadLine { .. } => 8,
+            Request::Join { .. } => 9,
+            Request::Take { .. } => 10,
+            Request::Clear { .. } => 11,
+            Request::Read { .. } => 12,
+            Request::Watch { .. } => 13,
+            Request::WatchNames { .. } => 14,
+        })
+    }
+}
+
+/// The numbers of one client.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    requests: [u64; KINDS.len()],
+    unanswered: u64,
+    raft_writes: u64,
+    waiting: u64,
+    held: u64,
+    lost: u64,
+    acquire_time: Histogram,
+    hold_time: Histogram,
+}
+
+/// What others count.
+pub(super) struct Elsewhere<'a> {
+    pub(super) retries: u64,
+    pub(super) threads: usize,
+    pub(super) connections: &'a Connections,
+}
+
+impl Stats {
+    /// A request is sent, or stands in line for a thread.
+    pub(super) fn asked(&mut self, kind: Kind) {
+        if let Some(count) = self.requests.get_mut(kind.0) {
+            *count += 1;
+        }
+    }
+
+    /// Its answer.
+    pub(super) fn answered(&mut self, kind: Kind, answer: &Result<Answer, Fault>) {
+        match answer {
+            // Refused before it comes to the log.
+            Ok(Answer::Delayed) => {}
+            Ok(_) => {
+                let writes = KINDS.get(kind.0).is_some_and(|(_, writes)| *writes);
+                self.raft_writes += u64::from(writes);
+            }
+            Err(Fault::NotApplied(_) | Fault::Unknown(_)) => self.unanswered += 1,
+            Err(Fault::SessionGone(_) | Fault::Final(_)) => {}
+        }
+    }
+
+    /// A lock goes from one view to the next; it was in the first since `since`, and is in the
+    /// second since what this answers.
+    pub(super) fn moved(&mut self, from: &View, to: &View, since: Time, now: Time) -> Time {
+        if from.phase == to.phase {
+            return since;
+        }
+        match from.phase {
+            Phase::Acquiring => {
+                self.waiting = self.waiting.saturating_sub(1);
+                if to.phase == Phase::Held {
+                    self.acquire_time.record(now.since(since));
+                }
+            }
+            Phase::Held => {
+                self.held = self.held.saturating_sub(1);
+                self.hold_time.record(now.since(since));
+            }
+            Phase::New | Phase::Lost | Phase::Over => {}
+        }
+        match to.phase {
+            Phase::Acquiring => self.waiting += 1,
+            Phase::Held => self.held += 1,
+            Phase::Lost => self.lost += 1,
+            Phase::New | Phase::Over => {}
+        }
+        now
+    }
+
+    /// All of it: see docs/guide.md, "Looking".
+    pub(super) fn json(&self, elsewhere: &Elsewhere<'_>) -> String {
+        let kinds = KINDS.iter().map(|(name, _)| (*name).to_owned());
+        let counts = self.requests.iter().map(|count| Json::from(*count));
+        let requests: serde_json::Map<String, Json> = kinds.zip(counts).collect();
+        json!({
+            "requests": requests,
+            "raft_writes": self.raft_writes,
+            "unanswered": self.unanswered,
+            "retries": elsewhere.retries,
+            "waiting": self.waiting,
+            "held": self.held,
+            "lost": self.lost,
+            "connections": elsewhere.connections.open(),
+            "connections_peak": elsewhere.connections.peak(),
+            "threads": elsewhere.threads,
+            "acquire_us": self.acquire_time.json(),
+            "hold_us": self.hold_time.json(),
+        })
+        .to_string()
+    }
+}
+
+/// Each power of two has that many buckets: a percentile is at most an eighth too large.
+const PARTS: u64 = 8;
+
+/// Up to 2^46 microseconds: two years.
+const BUCKETS: usize = 352;
+
+/// Lengths of time, in microseconds.
+struct Histogram {
+    counts: Box<[u64; BUCKETS]>,
+    count: u64,
+    max: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram {
+            counts: Box::new([0; BUCKETS]),
+            count: 0,
+            max: 0,
+        }
+    }
+}
+
+impl fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Histogram({} values)", self.count)
+    }
+}
+
+/// Which bucket counts a value: 0 to 7 have one each, then each power of two has eight.
+fn bucket(us: u64) -> usize {
+    let shift = us.max(1).ilog2().saturating_sub(PARTS.ilog2());
+    let bucket = u64::from(shift) * PARTS + (us >> shift);
+    usize::try_from(bucket).map_or(BUCKETS - 1, |bucket| bucket.min(BUCKETS - 1))
+}
+
+/// The largest value that a bucket counts.
+fn upper_end(bucket: usize) -> u64 {
+    let bucket = bucket as u64;
+    let shift = (bucket / PARTS).saturating_sub(1);
+    ((bucket - shift * PARTS + 1) << shift) - 1
+}
+
+impl Histogram {
+    fn record(&mut self, length: Duration) {
+        let us = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
+        if let Some(count) = self.counts.get_mut(bucket(us)) {
+            *count += 1;
+        }
+        self.count += 1;
+        self.max = self.max.max(us);
+    }
+
+    /// The value that so many of a hundred do not exceed; 0 when there are none.
+    fn percentile(&self, of_hundred: u64) -> u64 {
+        let rank = (self.count * of_hundred).div_ceil(100);
+        let mut below = 0;
+        let found = self.counts.iter().position(|count| {
+            below += count;
+            below >= rank
+        });
+        found.map_or(self.max, upper_end).min(self.max)
+    }
+
+    fn json(&self) -> Json {
+        json!({
+            "count": self.count,
+            "p50": self.percentile(50),
+            "p90": self.percentile(90),
+            "p99": self.percentile(99),
+            "max": self.max,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_value_is_in_a_bucket_that_ends_at_most_an_eighth_above_it() {
+        let mut before = 0;
+        for us in (0..5000).chain((13..46).flat_map(|top| {
+            let base = 1_u64 << top;
+            [base - 1, base, base + 1, base + base / 3]
+        })) {
+            let (at, end) = (bucket(us), upper_end(bucket(us)));
+            assert!(at < BUCKETS && at >= before, "{us}");
+            assert!(end >= us && end <= us + us / 8, "{us} {end}");
+            assert!(at == 0 || upper_end(at - 1) < us, "{us}");
+            before = at;
+        }
+        assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+    }
+
+    #[test]
+    fn percentiles_are_those_of_the_sorted_values() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.percentile(50), 0);
+        for ms in 1..=1000 {
+            histogram.record(Duration::from_millis(ms));
+        }
+        for (of_hundred, exact) in [(50, 500_000), (90, 900_000), (99, 990_000)] {
+            let told = histogram.percentile(of_hundred);
+            assert!(told >= exact && told <= exact + exact / 8, "{told}");
+        }
+        assert_eq!(histogram.percentile(100), 1_000_000);
+        assert_eq!(histogram.max, 1_000_000);
+    }
+}

@@ -1,0 +1,135 @@
+//! A thousand waiters on a thousand keys in one process: with few connections and threads, all of
+//! them are served. Alone in its process, as it counts its threads.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
+
+mod support;
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use consul_lock::client::Client;
+use consul_lock::lock::Lock;
+use consul_lock::options::Options;
+use support::agent::version;
+use support::consul::{Consul, until};
+
+const MANY: usize = 1_000;
+
+fn client(address: &str, token: &str) -> Client {
+    let mut options = Options::new();
+    options.set("address", address).unwrap();
+    options.set("token", token).unwrap();
+    Client::new(Some(&options)).unwrap()
+}
+
+fn lock(client: &Client, key: &str) -> Lock {
+    let mut options = Options::new();
+    options.set_int("acquire_timeout_ms", -1).unwrap();
+    options.set_client(client.clone());
+    Lock::new(key, Some(&options)).unwrap()
+}
+
+/// Threads of the library, by their name.
+fn threads() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("consul_lock")).count()
+}
+
+fn connections(client: &Client) -> u64 {
+    let stats: serde_json::Value = serde_json::from_str(&client.stats()).unwrap();
+    stats["connections_peak"].as_u64().unwrap()
+}
+
+/// Holds all keys with sessions of somebody else's, in transactions of 50.
+fn hold_all(consul: &Consul, folder: &str) -> Vec<String> {
+    let mut sessions = Vec::new();
+    for first in (0..MANY).step_by(50) {
+        let body = r#"{"TTL":"300s","Behavior":"delete","LockDelay":"0s","NodeChecks":[]}"#;
+        let reply = consul.request("PUT", "/v1/session/create", body);
+        let session: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        let session = session["ID"].as_str().unwrap().to_owned();
+        let lock = |number| {
+            let key = format!("locks/ephemeral/{folder}/{number}");
+            serde_json::json!({"KV": {"Verb": "lock", "Key": key, "Value": "", "Session": session}})
+        };
+        let body = serde_json::Value::from_iter((first..first + 50).map(lock)).to_string();
+        assert_eq!(consul.request("PUT", "/v1/txn", &body).status, 200);
+        sessions.push(session);
+    }
+    sessions
+}
+
+/// Everybody waits, and is served when the sessions of the holders end, one after the other.
+fn all_are_served(consul: &Consul, token: &str, folder: &str) {
+    let sessions = hold_all(consul, folder);
+    let client = client(consul.address(), token);
+    let served = Arc::new(AtomicUsize::new(0));
+    let locks: Vec<Arc<Lock>> = (0..MANY)
+        .map(|number| Arc::new(lock(&client, &format!("{folder}/{number}"))))
+        .collect();
+    for lock in &locks {
+        let (served, mine) = (served.clone(), lock.clone());
+        lock.acquire_start(move |outcome| {
+            outcome.expect("served");
+            served.fetch_add(1, Ordering::SeqCst);
+            mine.release_start(|outcome| outcome.expect("released"))
+                .unwrap();
+        })
+        .unwrap();
+    }
+    thread::sleep(Duration::from_secs(5));
+    let most = threads();
+    assert_eq!(served.load(Ordering::SeqCst), 0);
+    let begun = Instant::now();
+    for (number, session) in sessions.iter().enumerate() {
+        consul.destroy(session);
+        if number < 4 {
+            until("these are served", || {
+                served.load(Ordering::SeqCst) >= (number + 1) * 50
+            });
+        }
+    }
+    until("all are served", || served.load(Ordering::SeqCst) == MANY);
+    println!(
+        "{folder}: all served {:?} after the first end; {most} threads, {} connections at most",
+        begun.elapsed(),
+        connections(&client)
+    );
+    assert!(most.max(threads()) <= 32);
+    assert!(connections(&client) <= 32);
+}
+
+#[test]
+fn a_thousand_waiters_on_a_thousand_keys() {
+    // By default Consul closes the 201st connection of an address.
+    let master = if version() >= (1, 11) {
+        "initial_management"
+    } else {
+        "master"
+    };
+    let consul = Consul::start_with(&format!(
+        "acl {{ enabled = true\n default_policy = \"deny\"\n enable_key_list_policy = true\n \
+         tokens {{ {master} = \"root\" }} }}"
+    ));
+    all_are_served(&consul, "root", "listed");
+    consul.has_nothing_left();
+
+    // Without the right to list keys they take turns.
+    let rules = "session_prefix \"\" { policy = \"write\" } key_prefix \"locks/ephemeral/turns/\" { policy = \"write\" } key_prefix \"locks/ephemeral/\" { policy = \"read\" }";
+    let policy = serde_json::json!({"Name": "no-list", "Rules": rules}).to_string();
+    assert_eq!(consul.request("PUT", "/v1/acl/policy", &policy).status, 200);
+    let token = serde_json::json!({"Policies": [{"Name": "no-list"}]}).to_string();
+    let reply = consul.request("PUT", "/v1/acl/token", &token);
+    let token: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    all_are_served(&consul, token["SecretID"].as_str().unwrap(), "turns");
+    consul.has_nothing_left();
+}

@@ -1,0 +1,190 @@
+//! What a real Consul's ACLs let the requests of a waiting line do: the facts of `docs/protocol.md`
+//! on rights, by the library's own requests and its judgement of the answers.
+
+use std::fmt::Write as _;
+
+use super::real::{Agent, Connection, ROOT, start_agent_with};
+use crate::consul::encode::{Scope, encode};
+use crate::consul::http::{HttpReply, HttpRequest, Method};
+use crate::consul::verdict::verdict;
+use crate::core::messages::{Answer, Fault, Key, Request, SessionId, Slot, Ticket, Value};
+use crate::error::Status;
+
+const FIRST: u64 = 0x00a;
+const OURS: u64 = 0x3ff;
+
+struct Asker {
+    connection: Connection,
+    made: usize,
+}
+
+impl Asker {
+    fn new(agent: &Agent) -> Asker {
+        Asker {
+            connection: agent.connect(),
+            made: 0,
+        }
+    }
+
+    fn http(&mut self, mut request: HttpRequest, token: &str) -> HttpReply {
+        let mark = if request.target.contains('?') {
+            '&'
+        } else {
+            '?'
+        };
+        let _ = write!(request.target, "{mark}token={token}");
+        self.connection.ask(&request)
+    }
+
+    fn put(&mut self, target: &str, body: &serde_json::Value) -> serde_json::Value {
+        let request = HttpRequest {
+            method: Method::Put,
+            target: target.to_owned(),
+            body: Some(body.to_string().into_bytes()),
+        };
+        let reply = self.http(request, ROOT);
+        assert_eq!(reply.status, 200, "{reply:?}");
+        serde_json::from_slice(&reply.body).expect("JSON")
+    }
+
+    fn token(&mut self, rules: &str) -> String {
+        self.made += 1;
+        let name = format!("p{}", self.made);
+        let policy = serde_json::json!({"Name": name, "Rules": rules});
+        self.put("/v1/acl/policy", &policy);
+        let token = serde_json::json!({"Policies": [{"Name": name}]});
+        let made = self.put("/v1/acl/token", &token);
+        made["SecretID"].as_str().expect("a token").to_owned()
+    }
+
+    fn session(&mut self) -> SessionId {
+        let body = serde_json::json!({"TTL": "3600s", "Behavior": "delete", "LockDelay": "0s"});
+        let made = self.put("/v1/session/create", &body);
+        SessionId(made["ID"].as_str().expect("a session").into())
+    }
+
+    fn ask(&mut self, request: &Request, token: &str) -> Result<Answer, Fault> {
+        let http = encode(request, &Scope::default());
+        let reply = self.http(http, token);
+        verdict(request, Ok(reply))
+    }
+
+    /// In a word: what the answer is, with the number of tickets seen, or that it is denied.
+    fn word(&mut self, request: &Request, token: &str) -> String {
+        match self.ask(request, token) {
+            Ok(Answer::Locked { line, .. }) => format!("locked {}", line.len()),
+            Ok(Answer::Unlocked { line }) => format!("unlocked {}", line.len()),
+            Ok(Answer::Line(line)) => format!("line {}", line.len()),
+            Ok(answer) => format!("{answer:?}").to_lowercase(),
+            Err(Fault::Final(error)) if error.status == Status::Denied => "denied".to_owned(),
+            Err(fault) => panic!("{request:?}: {fault:?}"),
+        }
+    }
+
+    /// The first ticket, if it stands.
+    fn first(&mut self, read_line: &Request) -> Vec<Ticket> {
+        let Ok(Answer::Line(mut line)) = self.ask(read_line, ROOT) else {
+            panic!("no line")
+        };
+        line.retain(|ticket| ticket.slot == Slot::new(FIRST));
+        line
+    }
+
+    /// What a token may do with a key of which one ticket stands, in order: survey a free key and a
+    /// held one, read the line, lock and unlock with the line, join, clear, take.
+    fn rights(&mut self, key: &str, rules: &str) -> String {
+        let token = self.token(rules);
+        let key: Key = key.into();
+        let value = Value(b"v".to_vec().into());
+        let [first, ours] = [self.session(), self.session()];
+        let join = |slot: u64, session: &SessionId| Request::Join {
+            key: key.clone(),
+            slot: Slot::new(slot),
+            session: session.clone(),
+        };
+        let lock = Request::Lock {
+            key: key.clone(),
+            value: value.clone(),
+            session: ours.clone(),
+            line: true,
+        };
+        let unlock = Request::Unlock {
+            key: key.clone(),
+            session: ours.clone(),
+            line: true,
+        };
+        let survey = Request::Survey { key: key.clone() };
+        let read_line = Request::ReadLine { key: key.clone() };
+        self.ask(&join(FIRST, &first), ROOT).expect("a ticket");
+        let mut words = vec![self.word(&survey, &token)];
+        self.ask(&lock, ROOT).expect("the lock");
+        words.push(self.word(&survey, &token));
+        self.ask(&unlock, ROOT).expect("free");
+        words.push(self.word(&read_line, &token));
+        words.push(self.word(&lock, &token));
+        self.ask(&lock, ROOT).expect("the lock");
+        words.push(self.word(&unlock, &token));
+        let _ = self.ask(&unlock, ROOT);
+        words.push(self.word(&join(OURS, &ours), &token));
+        self.ask(&join(OURS, &ours), ROOT).expect("a ticket");
+        let clear = Request::Clear {
+            key: key.clone(),
+            ahead: self.first(&read_line),
+        };
+        words.push(self.word(&clear, &token));
+        let take = Request::Take {
+            key: key.clone(),
+            slot: Slot::new(OURS),
+            value,
+            session: ours.clone(),
+            ahead: self.first(&read_line),
+        };
+        words.push(self.word(&take, &token));
+        for session in [first, ours] {
+            self.ask(&Request::DestroySession { session }, ROOT)
+                .expect("destroyed");
+        }
+        words.join(", ")
+    }
+}
+
+#[test]
+fn rights_in_a_line() {
+    for list_policy in [false, true] {
+        let agent = start_agent_with(&format!(
+            "acl {{ enabled = true default_policy = \"deny\" \
+             enable_key_list_policy = {list_policy} tokens {{ master = \"{ROOT}\" }} }}"
+        ));
+        let mut asker = Asker::new(&agent);
+        for (rules, expected) in [
+            (
+                "key_prefix \"KEY\" { policy = \"write\" }",
+                "line 1, exists, line 1, locked 1, unlocked 1, line 2, cleared, locked 0",
+            ),
+            // The line looks empty, and nobody may join it: nothing else is in the way.
+            (
+                "key \"KEY\" { policy = \"write\" }",
+                "line 0, exists, line 0, locked 0, unlocked 0, denied, denied, denied",
+            ),
+            (
+                "key \"KEY\" { policy = \"write\" } key_prefix \"KEY/\" { policy = \"read\" }",
+                "line 1, exists, line 1, locked 1, unlocked 1, denied, denied, denied",
+            ),
+            (
+                "key_prefix \"KEY\" { policy = \"read\" }",
+                "denied, denied, line 1, denied, denied, denied, denied, denied",
+            ),
+            (
+                "key \"KEY\" { policy = \"read\" }",
+                "denied, denied, line 0, denied, denied, denied, denied, denied",
+            ),
+            (
+                "",
+                "denied, denied, line 0, denied, denied, denied, denied, denied",
+            ),
+        ] {
+            let said = asker.rights("KEY", rules);
+            assert_eq!(said, expected, "{rules}, list policy {list_policy}");
+        }
+    }
+}
