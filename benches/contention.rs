@@ -37,6 +37,7 @@ fn main() {
     match arguments.split_first() {
         Some((part, rest)) if part == "contender" => contender::run(rest),
         Some((part, rest)) if part == "many-keys" => scale::run_many_keys(rest),
+        Some((part, rest)) if part == "many-starts" => scale::run_many_starts(rest),
         // cargo bench says --bench.
         _ => measure(),
     }
