@@ -24,7 +24,7 @@ nightly: ## What takes longer: a million schedules, a soak, crashes, valgrind on
 sim: ## The simulation: SIM_SCHEDULES=1000000, or SIM_SEED=n to replay one in words
 	@SIM_SCHEDULES=$(SIM_SCHEDULES) cargo test --quiet --release --locked --lib random_schedules -- --nocapture
 
-bench: ## Compare with the floor; tables, plots and target/bench/results.json
+bench: ## Measure: cycle, contention, peers; tables, plots and target/bench/results.json
 	@scripts/bench
 
 docs: ## The documentation as pages

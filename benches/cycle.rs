@@ -11,56 +11,100 @@
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+#[path = "common/mod.rs"]
+mod common;
+
 #[path = "cycle/floor.rs"]
 mod floor;
 #[path = "cycle/library.rs"]
 mod library;
-#[path = "cycle/report.rs"]
-mod report;
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::plot::{self, Bar};
+use common::report::{Cell, Report, Table};
+use common::servers::Servers;
+use common::{median, percentile};
 use floor::Floor;
 use library::Library;
-use report::{Report, Row};
-use support::cluster::Cluster;
 use support::consul::Consul;
 
 /// Cycles of each variant in a round; a round gives one ratio.
 const PER_ROUND: usize = 25;
 
+/// The tables in the making.
+struct Tables {
+    cycles: Table,
+    figures: Table,
+    bars: Vec<Bar>,
+}
+
+impl Tables {
+    /// A figure of its own, and what it is meant to reach at most.
+    fn figure(&mut self, what: &str, name: &str, value: Cell, reach: &str) {
+        let reach = Cell::text(reach);
+        self.figures.row(&[what, name], vec![value, reach]);
+    }
+}
+
 fn main() {
     let library = support::library();
-    let mut report = Report::default();
+    let mut tables = Tables {
+        cycles: Table::new(
+            "one uncontended cycle",
+            &["server", "variant"],
+            &[
+                ("median", "µs"),
+                ("p99", "µs"),
+                (
+                    "ratio to the 2-write floor (10th to 90th percentile of the rounds)",
+                    "",
+                ),
+                ("reach", ""),
+                ("Raft writes per cycle", ""),
+            ],
+        ),
+        figures: Table::new(
+            "around the cycle",
+            &["what", "figure"],
+            &[("value", ""), ("reach", "")],
+        ),
+        bars: Vec::new(),
+    };
 
-    let consul = Consul::start();
-    cycles(&mut report, "dev agent", &consul, &consul, 60, 1.2);
-    once(&mut report, &consul, &library);
-    drop(consul);
-
-    let cluster = Cluster::start();
-    let leader = &cluster.servers[cluster.leader()];
-    cycles(&mut report, "three servers", leader, leader, 16, 1.05);
-    drop(cluster);
+    let dev = Servers::dev();
+    let version = dev.version();
+    cycles(&mut tables, &dev, 60, 1.2);
+    once(&mut tables, dev.consul(), &library);
+    drop(dev);
+    cycles(&mut tables, &Servers::three(), 16, 1.05);
 
     let size = std::fs::metadata(&library).expect("the library").len() as f64 / 1e6;
-    report.figure("library", "stripped shared library", size, "MB", "2.5");
-    report.write(&support::root());
+    tables.figure(
+        "library",
+        "stripped shared library",
+        Cell::new(size, 2).in_unit("MB"),
+        "2.5",
+    );
+    let mut report = Report::new("cycle");
+    report.table(tables.cycles);
+    report.table(tables.figures);
+    let picture = plot::bars(
+        "One uncontended cycle (take and give back a lock), × the 2-write floor of raw sockets",
+        &tables.bars,
+        "thin line: 10th to 90th percentile of the rounds; blue: what is to be reached; dashed: the floor",
+    );
+    report.plot("cycle.svg", picture);
+    report.write(&support::root(), &version);
 }
 
 /// One variant's name and one cycle of it.
 type Variant<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 
-/// All variants in turn, against the server at `consul`.
-fn cycles(
-    report: &mut Report,
-    table: &str,
-    consul: &Consul,
-    index: &Consul,
-    rounds: usize,
-    reach: f64,
-) {
+/// All variants in turn, against the same server.
+fn cycles(tables: &mut Tables, servers: &Servers, rounds: usize, reach: f64) {
+    let (consul, name) = (servers.consul(), servers.name());
     let library = Library::load(&support::library(), consul.address());
     let mut two = Floor::new(consul.address());
     let mut three = Floor::new(consul.address());
@@ -91,9 +135,9 @@ fn cycles(
         .map(|(_, cycle)| {
             // Consul writes now and then for itself: the least of three counts.
             let count = || {
-                let before = index.raft_index();
+                let before = consul.raft_index();
                 (0..50).for_each(|_| cycle());
-                (index.raft_index() - before) as f64 / 50.0
+                (consul.raft_index() - before) as f64 / 50.0
             };
             std::iter::repeat_with(count)
                 .take(3)
@@ -101,19 +145,28 @@ fn cycles(
         })
         .collect();
     let floors: Vec<f64> = times[0].chunks(PER_ROUND).map(median).collect();
-    for (variant, (name, _)) in variants.iter().enumerate() {
+    for (variant, (of, _)) in variants.iter().enumerate() {
         let rounds = times[variant].chunks(PER_ROUND).map(median).zip(&floors);
         let mut ratios: Vec<f64> = rounds.map(|(time, floor)| time / floor).collect();
         ratios.sort_by(f64::total_cmp);
-        report.rows.push(Row {
-            table: table.to_owned(),
-            name: (*name).to_owned(),
-            median: median(&times[variant]),
-            p99: percentile(&times[variant], 0.99),
-            ratio: median(&ratios),
-            spread: (percentile(&ratios, 0.1), percentile(&ratios, 0.9)),
-            writes: writes[variant],
-            reach: (variant == 2).then_some(reach),
+        let spread = (percentile(&ratios, 0.1), percentile(&ratios, 0.9));
+        let reach = (variant == 2).then_some(reach);
+        tables.cycles.row(
+            &[name, of],
+            vec![
+                Cell::new(median(&times[variant]), 0),
+                Cell::new(percentile(&times[variant], 0.99), 0),
+                Cell::spread(median(&ratios), spread.0, spread.1),
+                Cell::text(&reach.map(|reach| reach.to_string()).unwrap_or_default()),
+                Cell::new(writes[variant], 2),
+            ],
+        );
+        tables.bars.push(Bar {
+            name: format!("{name}: {of}"),
+            value: median(&ratios),
+            spread: Some(spread),
+            reach,
+            is_ours: reach.is_some(),
         });
     }
     drop(variants);
@@ -122,12 +175,12 @@ fn cycles(
     let begun = Instant::now();
     (0..20).for_each(|_| library.cycle());
     std::thread::sleep(Duration::from_secs(5).saturating_sub(begun.elapsed()));
-    let left = consul.sessions().len() as f64;
-    report.figure(table, "sessions left 5 s after a hot loop", left, "", "0");
+    let left = Cell::new(consul.sessions().len() as f64, 0);
+    tables.figure(name, "sessions left 5 s after a hot loop", left, "0");
 }
 
 /// A program that takes one lock, from its start to its end.
-fn once(report: &mut Report, consul: &Consul, library: &std::path::Path) {
+fn once(tables: &mut Tables, consul: &Consul, library: &std::path::Path) {
     let program = support::compile(&support::root().join("benches/once.c"), "once", &["-O2"]);
     let (mut times, mut memory, mut writes) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..30 {
@@ -160,31 +213,12 @@ fn once(report: &mut Report, consul: &Consul, library: &std::path::Path) {
             "a program that took one lock left a session"
         );
     }
-    report.figure(
-        "one lock",
-        "start to first lock held, median",
-        median(&times),
-        "ms",
-        "",
-    );
-    report.figure(
-        "one lock",
-        "peak memory, median",
-        median(&memory),
-        "MB",
-        "5",
-    );
-    report.figure("one lock", "Raft writes, median", median(&writes), "", "3");
-    report.figure("one lock", "sessions left at its end", 0.0, "", "0");
-}
-
-fn median(values: &[f64]) -> f64 {
-    percentile(values, 0.5)
-}
-
-fn percentile(values: &[f64], part: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let at = (part * (sorted.len() - 1) as f64).round() as usize;
-    sorted[at]
+    let started = Cell::new(median(&times), 2).in_unit("ms");
+    tables.figure("one lock", "start to first lock held, median", started, "");
+    let memory = Cell::new(median(&memory), 2).in_unit("MB");
+    tables.figure("one lock", "peak memory, median", memory, "5");
+    let writes = Cell::new(median(&writes), 0);
+    tables.figure("one lock", "Raft writes, median", writes, "3");
+    let left = Cell::new(0.0, 0);
+    tables.figure("one lock", "sessions left at its end", left, "0");
 }

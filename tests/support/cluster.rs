@@ -12,10 +12,15 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts them and waits until each takes writes.
     pub(crate) fn start() -> Cluster {
+        Cluster::start_with("")
+    }
+
+    /// The same with settings of their own, in HCL.
+    pub(crate) fn start_with(settings: &str) -> Cluster {
         let mut said = String::new();
         // Another process may take a port between our look and a server's start.
         for _ in 0..5 {
-            let cluster = Cluster::run();
+            let cluster = Cluster::run(settings);
             let ready: Result<(), String> = cluster.servers.iter().try_for_each(Consul::ready);
             match ready {
                 Ok(()) => return cluster,
@@ -28,7 +33,7 @@ impl Cluster {
         panic!("{said}");
     }
 
-    fn run() -> Cluster {
+    fn run(settings: &str) -> Cluster {
         let [rpc, serf] = ports::free();
         let join = (1..=3).map(|i| format!("-retry-join=127.0.0.{i}:{serf}"));
         let join: Vec<String> = join.collect();
@@ -44,8 +49,8 @@ impl Cluster {
                 "-retry-interval=1s".to_owned(),
             ];
             arguments.extend(join.clone());
-            let settings = "performance { raft_multiplier = 1 }";
-            Consul::run(&format!("server-{i}"), http, &arguments, settings)
+            let settings = format!("performance {{ raft_multiplier = 1 }}\n{settings}");
+            Consul::run(&format!("server-{i}"), http, &arguments, &settings)
         };
         Cluster {
             servers: (1..=3).map(server).collect(),

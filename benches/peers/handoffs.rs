@@ -1,0 +1,77 @@
+//! Each program among its like, as two and as fifty processes.
+
+use std::time::Duration;
+
+use crate::common::contest::{Handoffs, handoffs};
+use crate::common::plot::Dots;
+use crate::common::program::{Crowd, Program};
+use crate::common::report::{Cell, Table};
+use crate::common::servers::Servers;
+
+use super::dots;
+
+const CONTENDERS: [usize; 2] = [2, 50];
+
+/// How long each is measured; three times as long, where there are few handoffs.
+const TIME: Duration = Duration::from_secs(5);
+
+pub(crate) fn table() -> Table {
+    Table::new(
+        "peers: handoff",
+        &["server", "processes", "program"],
+        &[
+            ("median", "ms"),
+            ("p99", "ms"),
+            ("ratio to ours", ""),
+            ("Raft writes per handoff", ""),
+            ("handoffs", ""),
+            ("served", ""),
+            ("longest wait", "ms"),
+        ],
+    )
+}
+
+/// Ours first among the programs.
+pub(crate) fn measure(table: &mut Table, servers: &Servers, programs: &[Program]) -> Vec<Dots> {
+    let measured = CONTENDERS.map(|count| {
+        let figures: Vec<Handoffs> = programs.iter().map(|it| one(servers, it, count)).collect();
+        for (program, figure) in programs.iter().zip(&figures) {
+            table.row(
+                &[servers.name(), &count.to_string(), &program.name],
+                vec![
+                    Cell::new(figure.median, 2),
+                    Cell::new(figure.p99, 1),
+                    Cell::new(figure.median / figures[0].median, 2),
+                    Cell::new(figure.writes, 2),
+                    Cell::new(figure.count as f64, 0),
+                    Cell::new(figure.served as f64, 0),
+                    Cell::new(figure.longest_wait, 0),
+                ],
+            );
+        }
+        let medians: Vec<f64> = figures.iter().map(|figure| figure.median).collect();
+        dots(
+            format!("handoff, {count} processes, {}", servers.name()),
+            &medians,
+        )
+    });
+    measured.into()
+}
+
+fn one(servers: &Servers, program: &Program, count: usize) -> Handoffs {
+    let key = format!(
+        "bench/peers/{}-{count}",
+        program.name.replace([' ', ','], "-")
+    );
+    let mut crowd = Crowd::gather(program, servers.consul().address(), &key, count, 1);
+    let figures = handoffs(servers, &mut crowd, &key, TIME);
+    drop(crowd);
+    servers.sweep();
+    eprintln!(
+        "{}, {}, {count}: {:.2} ms",
+        servers.name(),
+        program.name,
+        figures.median
+    );
+    figures
+}
