@@ -425,7 +425,8 @@ impl Ledger {
             written.judge(key)?;
         }
         for life in self.held.values_mut() {
-            life.given_back |= life.abandon == Some(call);
+            // A release under way goes on, and may still find that the lock was lost.
+            life.given_back |= life.abandon == Some(call) && life.release.is_none();
             if life.release != Some(call) {
                 continue;
             }

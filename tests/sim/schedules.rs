@@ -151,7 +151,7 @@ fn random_schedules_keep_every_promise() {
 }
 
 fn catches(defect: Defect) {
-    let (_, failed) = search(0, 30_000, Some(defect));
+    let (_, failed) = search(0, 100_000, Some(defect));
     let seed = failed.unwrap_or_else(|| panic!("{defect:?} is not caught"));
     let (_, broken) = replay(seed, Some(defect));
     println!("{defect:?} is caught by seed {seed}: {broken:?}");
