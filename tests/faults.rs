@@ -421,25 +421,3 @@ fn a_session_that_is_ended_behind_our_back_is_replaced() {
     lock.release().unwrap();
     nothing_left(key);
 }
-
-#[test]
-fn shutdown_ends_warm_sessions() {
-    let _alone = alone();
-    let client = client_at(consul().address(), &[]);
-    for _ in 0..3 {
-        let lock = lock_at(&client, "shutdown", "0");
-        lock.acquire().unwrap();
-        lock.release().unwrap();
-    }
-    assert!(
-        consul()
-            .sessions()
-            .iter()
-            .any(|row| row["Name"].as_str().unwrap().contains("faults-"))
-    );
-    consul_lock::client::shutdown(Duration::from_secs(10)).unwrap();
-    nothing_left("shutdown");
-    let lock = lock_at(&client, "shutdown", "0");
-    lock.acquire().expect("clients stay usable");
-    lock.release().unwrap();
-}

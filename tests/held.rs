@@ -170,7 +170,9 @@ fn a_renewal_that_fails_is_tried_again() {
 
 #[test]
 fn a_session_that_is_ended_is_told_at_the_next_renewal() {
-    let lock = held(consul().address(), "session", &[("auto_renew", "true")]);
+    // The watch would find it earlier.
+    let options = [("auto_renew", "true"), ("monitor", "false")];
+    let lock = held(consul().address(), "session", &options);
     let heard = losses(&lock);
     consul().destroy(&lock.session_id().unwrap());
     is_told(&heard, LostReason::SessionGone, Duration::from_secs(8));
@@ -209,6 +211,62 @@ fn what_a_call_finds_out_is_told_too() {
     consul().destroy(&lock.session_id().unwrap());
     assert_eq!(status(lock.renew()), Status::Lost);
     is_told(&heard, LostReason::SessionGone, SOON);
+}
+
+/// Nobody calls, and nothing is renewed: the watch of the key finds out.
+#[test]
+fn a_watched_lock_is_told_of_its_loss_at_once() {
+    let life = [("lock_timeout_seconds", "180")];
+    let proxy = Proxy::start(consul().address(), pass);
+    let lock = held(proxy.address(), "watched-session", &life);
+    let heard = losses(&lock);
+    until("it is watched", || proxy.count("watch") > 0);
+    consul().destroy(&lock.session_id().unwrap());
+    is_told(&heard, LostReason::KeyGone, SOON);
+    assert!(!lock.is_held());
+    assert_eq!(status(lock.release()), Status::Lost);
+
+    let proxy = Proxy::start(consul().address(), pass);
+    let lock = held(proxy.address(), "watched-key", &life);
+    let heard = losses(&lock);
+    until("it is watched", || proxy.count("watch") > 0);
+    delete("watched-key");
+    is_told(&heard, LostReason::KeyGone, SOON);
+}
+
+#[test]
+fn the_holder_and_the_waiters_of_a_process_share_one_watch() {
+    let proxy = Proxy::start(consul().address(), pass);
+    let mut connection = Options::new();
+    connection.set("address", proxy.address()).unwrap();
+    let client = Client::new(Some(&connection)).unwrap();
+    let mut options = Options::new();
+    options.set_client(client.clone());
+    let lock = Lock::new("shared-watch", Some(&options)).unwrap();
+    lock.acquire().unwrap();
+    let mut options = Options::new();
+    options.set_client(client);
+    options.set("acquire_timeout_ms", "20000").unwrap();
+    let next = Lock::new("shared-watch", Some(&options)).unwrap();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| next.acquire());
+        until("it waits", || proxy.count("watch") > 0);
+        // Longer than it takes until a held lock is watched.
+        thread::sleep(Duration::from_millis(1_500));
+        assert_eq!(proxy.count("watch"), 1);
+        lock.release().unwrap();
+        waiter.join().unwrap().unwrap();
+    });
+    next.release().unwrap();
+}
+
+#[test]
+fn a_lock_that_is_not_to_be_watched_is_not() {
+    let proxy = Proxy::start(consul().address(), pass);
+    let lock = held(proxy.address(), "unwatched", &[("monitor", "false")]);
+    thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(proxy.count("watch"), 0);
+    lock.release().unwrap();
 }
 
 #[test]

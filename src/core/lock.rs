@@ -26,6 +26,9 @@ pub(super) struct Machine {
     pub(super) key: Key,
     /// It asks who stands in line.
     pub(super) fair: bool,
+    /// It was wanted right after another one was given back: its session is worth keeping, however
+    /// long it waited and was held.
+    pub(super) hot: bool,
     pub(super) state: State,
     view: View,
     /// What it left in Consul is being removed.
@@ -67,6 +70,7 @@ impl Machine {
             id,
             key: "".into(),
             fair: false,
+            hot: false,
             state: State::New { cancelled: false },
             view: View::default(),
             undoing: false,
@@ -259,6 +263,7 @@ impl Machine {
             State::New { cancelled: false } => {
                 self.key = spec.key.clone();
                 self.fair = spec.fair;
+                self.hot = ctx.shared.pool.is_hot(ctx.time());
                 let (acquire, turn) = Acquire::begin(ctx, self.id, call, spec);
                 self.state = State::Acquiring(Box::new(acquire));
                 self.turned(ctx, turn);

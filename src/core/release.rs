@@ -59,7 +59,7 @@ impl Machine {
     pub(super) fn begin_release(&mut self, ctx: &mut Context<'_>, call: CallId, within: Duration) {
         self.end_asked(ctx);
         let now = ctx.time();
-        let hot = ctx.shared.pool.is_hot(now);
+        let hot = self.hot || ctx.shared.pool.is_hot(now);
         let State::Held(held) = std::mem::replace(&mut self.state, State::Over) else {
             return;
         };
