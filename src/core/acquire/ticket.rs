@@ -21,7 +21,7 @@ use crate::core::Level;
 use crate::core::context::{Context, Owner};
 use crate::core::line::Place;
 use crate::core::log::Often;
-use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, Slot, Ticket};
+use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, Slot, Ticket, Value};
 use crate::core::watch::News;
 use crate::error::Status;
 
@@ -142,12 +142,12 @@ impl Acquire {
     /// Our token may not see or write tickets: wait without one.
     pub(super) fn without_tickets(&mut self, ctx: &mut Context<'_>) {
         ctx.note_no_tickets(&self.spec.key);
-        let (key, address) = (&self.spec.key, ctx.shared.config.clone());
+        let (key, config) = (&self.spec.key, ctx.shared.config.clone());
         ctx.log(Level::Warn, Often::OncePerKey("no tickets", key), || {
             format!(
                 "waiting for \"{key}\" at {} in no particular order: the token may not write tickets; \
                  it needs key_prefix \"{key}\" {{ policy = \"write\" }}",
-                address.address
+                config.address
             )
         });
         self.attempt = None;
@@ -349,8 +349,7 @@ impl Acquire {
         match answer {
             Ok(Answer::Cleared) => {
                 self.answered();
-                // Those who are left have stood by as long as the others.
-                self.cleared_stall(ctx);
+                self.blame_next();
                 self.look(ctx);
                 Turn::Stay
             }
@@ -364,11 +363,10 @@ impl Acquire {
         }
     }
 
-    fn cleared_stall(&mut self, _ctx: &Context<'_>) {
-        let next = self
-            .place
-            .as_ref()
-            .and_then(|place| place.ahead.get(MOST_AHEAD));
+    /// Those who are left of the stalled ones have stood by as long as those that are gone.
+    fn blame_next(&mut self) {
+        let place = self.place.as_ref();
+        let next = place.and_then(|place| place.ahead.get(MOST_AHEAD));
         if let (Some(next), Some(stall)) = (next.map(identity), &mut self.stall) {
             stall.head = next;
         }
@@ -379,7 +377,7 @@ impl Acquire {
         &self,
         ctx: &Context<'_>,
         session: SessionId,
-        value: crate::core::messages::Value,
+        value: Value,
     ) -> Request {
         let key = self.spec.key.clone();
         match &self.place {

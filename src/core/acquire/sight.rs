@@ -1,0 +1,238 @@
+//! Looking at the key, and what follows from what is seen.
+
+use std::time::Duration;
+
+use super::*;
+
+impl Acquire {
+    pub(super) fn read_request(&self) -> Request {
+        Request::Read {
+            key: self.spec.key.clone(),
+            consistent: false,
+        }
+    }
+
+    pub(super) fn look(&mut self, ctx: &mut Context<'_>) {
+        let request = ctx.send(Owner::Lock(self.lock), self.read_request(), self.by());
+        self.step = Step::Look(request);
+    }
+
+    pub(super) fn watch_key(&mut self, ctx: &mut Context<'_>, index: u64) {
+        let until = ctx.time() + LONGEST_WATCH;
+        let key = self.spec.key.clone();
+        self.watch(ctx, Subject::Key, key, index, until);
+    }
+
+    pub(super) fn watch(
+        &mut self,
+        ctx: &mut Context<'_>,
+        subject: Subject,
+        key: Key,
+        index: u64,
+        until: Time,
+    ) {
+        let begun = ctx.time();
+        self.step = Step::Watch {
+            subject,
+            index,
+            begun,
+        };
+        // Our own deadline ends it, by an abort: a time-out of the request would be a fault.
+        ctx.watch(self.lock, key, index, until, Need::Waiting);
+    }
+
+    /// A server (or a proxy) that answers blocking queries at once must not be hammered.
+    pub(super) fn spins(&self, ctx: &Context<'_>) -> bool {
+        let now = ctx.time();
+        matches!(self.step, Step::Watch { begun, .. } if now.since(begun) < Duration::from_millis(2))
+    }
+
+    pub(super) fn looked(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
+        match answer {
+            Ok(Answer::Row { row, index }) => self.saw(ctx, row, index, false),
+            Err(fault) => self.stumble(ctx, fault.error(), Next::Look),
+            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+        }
+    }
+
+    /// The key as it is now. `woken`: it was held before.
+    pub(super) fn saw(
+        &mut self,
+        ctx: &mut Context<'_>,
+        row: Option<KeyRow>,
+        index: u64,
+        woken: bool,
+    ) -> Turn {
+        match row {
+            Some(row) if row.session.is_some() => self.found_held(ctx, row, index),
+            _ => {
+                self.answered();
+                self.found_free(ctx, woken)
+            }
+        }
+    }
+
+    pub(super) fn found_free(&mut self, ctx: &mut Context<'_>, woken: bool) -> Turn {
+        // Its one attempt was refused; that the key is free again is too late.
+        if self.once() && self.refused.is_some() {
+            return Turn::Failed(self.not_acquired(ctx));
+        }
+        match &self.place {
+            Some(place) if !place.ahead.is_empty() => self.free_behind(ctx, woken),
+            None if self.queues(ctx) && ctx.hint(&self.spec.key) => self.queue_up(ctx),
+            _ => self.attempt(ctx),
+        }
+        Turn::Stay
+    }
+
+    pub(super) fn found_held(&mut self, ctx: &mut Context<'_>, row: KeyRow, index: u64) -> Turn {
+        let now = ctx.time();
+        if self.session.as_ref().map(|s| &s.id) == row.session.as_ref() {
+            // Our own: an attempt that we took for refused was applied. The next one says so.
+            self.answered();
+            self.place = None;
+            self.attempt(ctx);
+            return Turn::Stay;
+        }
+        let unchanged = self.refused.as_ref().and_then(|r| r.holder.as_ref()) == Some(&row);
+        let spinning = unchanged && self.spins(ctx);
+        self.fault = None;
+        if !spinning {
+            self.faults = 0;
+        }
+        let holder = row.session.clone();
+        self.refuse(ctx, Some(row));
+        if self.once() {
+            return self.ask_name(ctx, holder);
+        }
+        if self.in_last_part(now) {
+            let _ = self.ask_name(ctx, holder);
+        }
+        if spinning {
+            self.faults += 1;
+            let pause = ctx.shared.back_off(self.faults);
+            self.pause(ctx, pause, Next::Look);
+            return Turn::Stay;
+        }
+        // The index went backwards (a restored snapshot): it means nothing any more.
+        if matches!(&self.step, Step::Watch { subject: Subject::Key, index: before, .. }
+            if index < *before)
+        {
+            self.look(ctx);
+            return Turn::Stay;
+        }
+        match &self.place {
+            Some(place) if !place.ahead.is_empty() => {
+                let was_static = matches!(
+                    &self.step,
+                    Step::Watch {
+                        subject: Subject::Key,
+                        ..
+                    }
+                );
+                if was_static && !unchanged {
+                    self.follow(ctx);
+                } else if was_static {
+                    self.read_line(ctx, false);
+                } else {
+                    self.wait_behind(ctx, index);
+                }
+            }
+            None if self.queues(ctx) => self.queue_up(ctx),
+            _ => self.watch_key(ctx, index),
+        }
+        Turn::Stay
+    }
+
+    /// Makes sure of the answer in the last part of the time.
+    pub(super) fn look_last(&mut self, ctx: &mut Context<'_>) {
+        if self.is_parked() {
+            let from = self.last_part.unwrap_or_default();
+            if ctx.sight(&self.spec.key).is_refused_since(from) {
+                self.last_look_at = None;
+                return;
+            }
+            if let Err(again) = ctx.may_ask_for_all(&self.spec.key) {
+                self.last_look_at = Some(again);
+                return;
+            }
+        }
+        self.last_look_at = None;
+        let request = self.read_request();
+        self.last_look = Some(ctx.send(Owner::Lock(self.lock), request, self.by()));
+    }
+
+    /// The look in the last part of a wait: it only makes sure.
+    pub(super) fn last_looked(
+        &mut self,
+        ctx: &mut Context<'_>,
+        answer: Result<Answer, Fault>,
+    ) -> Turn {
+        match answer {
+            Ok(Answer::Row { row: Some(row), .. }) if row.session.is_some() => {
+                let holder = row.session.clone();
+                self.refuse(ctx, Some(row));
+                self.ask_name(ctx, holder)
+            }
+            Ok(Answer::Row { .. }) => {
+                let behind = self
+                    .place
+                    .as_ref()
+                    .is_some_and(|place| !place.ahead.is_empty());
+                if behind || self.is_parked() {
+                    // Free, but others come first.
+                    self.refuse(ctx, None);
+                } else if let Step::Watch { .. } = self.step {
+                    // The watch says so, too, or will never say anything.
+                    ctx.unwatch(self.lock);
+                    return self.found_free(ctx, true);
+                }
+                Turn::Stay
+            }
+            Err(fault) => {
+                self.fault = Some(ctx.error_from(fault.error(), WHAT, &self.spec.key));
+                Turn::Stay
+            }
+            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+        }
+    }
+
+    /// Asks for the name of the holder, for the message. One attempt ends with the answer.
+    pub(super) fn ask_name(&mut self, ctx: &mut Context<'_>, holder: Option<SessionId>) -> Turn {
+        let known = self.holder_name.as_ref().map(|(id, _)| id);
+        match holder {
+            Some(session) if known != Some(&session) && self.name_request.is_none() => {
+                let request = Request::DescribeSession {
+                    session: session.clone(),
+                };
+                let by = self.by().min(ctx.time() + NAME_LIMIT);
+                let id = ctx.send(Owner::Lock(self.lock), request, by);
+                self.name_request = Some((id, session));
+                if self.once() {
+                    self.step = Step::Name;
+                }
+                Turn::Stay
+            }
+            _ if self.once() => Turn::Failed(self.not_acquired(ctx)),
+            _ => Turn::Stay,
+        }
+    }
+
+    pub(super) fn named(
+        &mut self,
+        ctx: &mut Context<'_>,
+        session: SessionId,
+        answer: Result<Answer, Fault>,
+    ) -> Turn {
+        if let Ok(Answer::Described(row)) = answer {
+            if self.arrival.is_some() {
+                ctx.sight(&self.spec.key).name = Some((session.clone(), row.clone()));
+            }
+            self.holder_name = Some((session, row));
+        }
+        match self.step {
+            Step::Name => Turn::Failed(self.not_acquired(ctx)),
+            _ => Turn::Stay,
+        }
+    }
+}
