@@ -21,6 +21,9 @@ const MOST: usize = 64;
 /// Of so many entries at least one shows the whole state, where a replay can begin.
 const MARK_EVERY: u8 = 16;
 
+/// Bytes that a waiter needs which only waits.
+const FIRST_ROOM: usize = 48;
+
 /// A line of the log is not much longer.
 const LONGEST_LINE: usize = 900;
 
@@ -383,6 +386,9 @@ impl Recorder {
         }
         self.entries += 1;
         self.since_mark = self.since_mark.saturating_add(1);
+        if self.bytes.is_empty() {
+            self.bytes.reserve_exact(FIRST_ROOM);
+        }
         let at = self.bytes.len();
         self.bytes.extend([0, 0, word as u8]);
         self.varint(after);
