@@ -16,7 +16,7 @@ use crate::clock::Time;
 use crate::error::{Error, Status};
 
 /// Entries kept.
-const MOST: usize = 64;
+const MOST: u8 = 64;
 
 /// Of so many entries at least one shows the whole state, where a replay can begin.
 const MARK_EVERY: u8 = 16;
@@ -158,9 +158,10 @@ pub(super) struct Entry {
 pub(super) struct Recorder {
     /// For each: its length in two bytes, the word, the time since the one before, the arguments.
     bytes: VecDeque<u8>,
-    entries: usize,
-    last: Option<Time>,
+    entries: u8,
     since_mark: u8,
+    /// When the last one was.
+    last: Time,
 }
 
 /// A session's number in the record: FNV-1a.
@@ -379,8 +380,11 @@ impl Recorder {
     }
 
     fn put(&mut self, now: Time, word: Word, args: &[Arg]) {
-        let after = self.last.map_or(0, |last| nanos(now.since(last)));
-        self.last = Some(now);
+        let after = match self.entries {
+            0 => 0,
+            _ => nanos(now.since(self.last)),
+        };
+        self.last = now;
         if self.entries >= MOST {
             self.drop_oldest();
         }
@@ -532,8 +536,8 @@ mod tests {
             recorder.put(at, Word::Tell, &args);
         }
         let entries = recorder.entries();
-        assert_eq!(entries.len(), MOST);
-        for (at, entry) in (1_000 - MOST as u64..).zip(entries) {
+        assert_eq!(entries.len(), usize::from(MOST));
+        for (at, entry) in (1_000 - u64::from(MOST)..).zip(entries) {
             let args = vec![Arg::N(at << 40), Arg::S(u32::MAX), Arg::N(0)];
             let (after, word) = (1_000_000_007, Word::Tell);
             assert_eq!(entry, Entry { after, word, args });
