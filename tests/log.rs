@@ -74,6 +74,11 @@ fn the_log_says_what_goes_wrong_and_no_secret() {
         &["lost the lock", "log/lost", proxy.address(), "deleted"],
     );
 
+    said(
+        Level::Info,
+        &["flight recorder of", "log/lost", "row ", "lost 3"],
+    );
+
     // A lock-delay that somebody else's session left.
     let body = r#"{"TTL": "10s", "LockDelay": "1s", "Behavior": "delete"}"#;
     let other = consul.request("PUT", "/v1/session/create", body);
@@ -95,6 +100,10 @@ fn the_log_says_what_goes_wrong_and_no_secret() {
     let error = delayed.release().expect_err("nobody is there");
     assert_eq!(error.status, Status::Unconfirmed);
     said(Level::Warn, &["log/delayed", "did not confirm"]);
+    said(
+        Level::Info,
+        &["flight recorder of", "log/delayed", "tell ", " 24"],
+    );
     // Tried again and again, and not said every time.
     let failed = lock(&client, "log/outage", 4_000).acquire();
     failed.expect_err("nobody is there");

@@ -8,6 +8,7 @@ use super::lease::Session;
 use super::log::Often;
 use super::messages::{Answer, Fault, Key};
 use super::monitor::Monitor;
+use super::recorder::{self, Recorder};
 use super::release::Releasing;
 use super::watch::News;
 use super::{Action, Call, CallId, Done, Level, LockId, Outcome, Phase, RequestId, Spec, View};
@@ -18,6 +19,27 @@ use std::time::Duration;
 /// How long the answer "not acquired" waits for its undoing, so that a program that ends right
 /// after it leaves no session behind. A healthy Consul needs milliseconds.
 const UNDO_GRACE: Duration = Duration::from_millis(500);
+
+/// What happens to a lock.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// Somebody calls.
+    Call(CallId, Call),
+    /// The answer to a request.
+    Reply {
+        request: RequestId,
+        sent: Option<Time>,
+        answer: Result<Answer, Fault>,
+    },
+    /// It is the first of its key's waiters here.
+    Turn,
+    /// What it watches has news.
+    News(News),
+    /// Time went by.
+    Alarm,
+    /// The undoing is over; confirmed by Consul, or given up.
+    Undone(bool),
+}
 
 /// A lock.
 #[derive(Debug)]
@@ -37,6 +59,7 @@ pub(super) struct Machine {
     waiting: Vec<Waiting>,
     /// Nobody has a handle on it any more.
     abandoned: bool,
+    pub(super) recorder: Recorder,
 }
 
 #[derive(Debug)]
@@ -76,6 +99,7 @@ impl Machine {
             undoing: false,
             waiting: Vec::new(),
             abandoned: false,
+            recorder: Recorder::default(),
         }
     }
 
@@ -99,7 +123,41 @@ impl Machine {
         !self.waiting.is_empty() || matches!(self.state, State::Acquiring(_) | State::Releasing(_))
     }
 
-    pub(super) fn call(&mut self, ctx: &mut Context<'_>, call: CallId, what: Call) {
+    /// Acts upon what happens, and records both. `ctx.out` holds nothing before.
+    pub(super) fn take_in(&mut self, ctx: &mut Context<'_>, input: Input) {
+        let now = ctx.time();
+        let hot = self.hot || ctx.shared.pool.is_hot(now);
+        let random = ctx.shared.random_state();
+        let was_held = matches!(self.state, State::Held(_));
+        self.recorder.happens(now, &input, hot);
+        match input {
+            Input::Call(call, what) => self.call(ctx, call, what),
+            Input::Reply {
+                request,
+                sent,
+                answer,
+            } => self.replied(ctx, request, sent, answer),
+            Input::Turn => self.your_turn(ctx),
+            Input::News(news) => self.news(ctx, news),
+            Input::Alarm => self.alarm(ctx),
+            Input::Undone(confirmed) => self.undone(ctx, confirmed),
+        }
+        let drawn = (ctx.shared.random_state() != random).then_some(random);
+        self.recorder.does(now, drawn, ctx.out);
+        if (!was_held || self.recorder.wants_mark())
+            && let State::Held(held) = &self.state
+            && let Some(state) = held.snapshot(now, self.fair)
+        {
+            self.recorder.mark(now, &state);
+        }
+        if recorder::is_serious(ctx.out) {
+            for line in self.recorder.lines(&self.key, &ctx.shared.config) {
+                ctx.log(Level::Info, Often::Always, || line);
+            }
+        }
+    }
+
+    fn call(&mut self, ctx: &mut Context<'_>, call: CallId, what: Call) {
         self.expire(ctx);
         match what {
             Call::Acquire(spec) => self.acquire(ctx, call, spec),
@@ -119,7 +177,7 @@ impl Machine {
         self.settle(ctx);
     }
 
-    pub(super) fn replied(
+    fn replied(
         &mut self,
         ctx: &mut Context<'_>,
         request: RequestId,
@@ -139,8 +197,7 @@ impl Machine {
         self.settle(ctx);
     }
 
-    /// It is the first of its key's waiters here.
-    pub(super) fn your_turn(&mut self, ctx: &mut Context<'_>) {
+    fn your_turn(&mut self, ctx: &mut Context<'_>) {
         if let State::Acquiring(acquire) = &mut self.state {
             let turn = acquire.your_turn(ctx);
             self.turned(ctx, turn);
@@ -148,8 +205,7 @@ impl Machine {
         self.settle(ctx);
     }
 
-    /// What it watches has news.
-    pub(super) fn news(&mut self, ctx: &mut Context<'_>, news: News) {
+    fn news(&mut self, ctx: &mut Context<'_>, news: News) {
         if let State::Acquiring(acquire) = &mut self.state {
             let turn = acquire.news(ctx, news);
             self.turned(ctx, turn);
@@ -159,7 +215,7 @@ impl Machine {
         self.settle(ctx);
     }
 
-    pub(super) fn alarm(&mut self, ctx: &mut Context<'_>) {
+    fn alarm(&mut self, ctx: &mut Context<'_>) {
         self.expire(ctx);
         let now = ctx.time();
         match &mut self.state {
@@ -192,8 +248,7 @@ impl Machine {
         self.settle(ctx);
     }
 
-    /// The undoing is over; `confirmed` by Consul, or given up.
-    pub(super) fn undone(&mut self, ctx: &mut Context<'_>, confirmed: bool) {
+    fn undone(&mut self, ctx: &mut Context<'_>, confirmed: bool) {
         self.undoing = false;
         for Waiting {
             call,
@@ -212,7 +267,7 @@ impl Machine {
     }
 
     /// Sets the alarm, and shows observers what changed.
-    fn settle(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn settle(&mut self, ctx: &mut Context<'_>) {
         let own = match &self.state {
             State::Acquiring(acquire) => acquire.wake_at(),
             State::Held(held) => Some(held.wake_at()),

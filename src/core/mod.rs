@@ -15,7 +15,11 @@ mod log;
 pub mod messages;
 mod monitor;
 mod pool;
+mod recorder;
 mod release;
+#[cfg(test)]
+#[path = "../../tests/sim/replay.rs"]
+pub(crate) mod replay;
 #[cfg(test)]
 pub(crate) mod sabotage;
 mod upkeep;
@@ -29,7 +33,7 @@ use crate::clock::{Now, Time};
 use crate::error::{Error, LostReason};
 use context::{Alarm, Context, Owner, Shared};
 use inquiry::Inquiry;
-use lock::Machine;
+use lock::{Input, Machine};
 use messages::{Answer, Fault, Key, Request, SessionId, Value};
 
 /// A lock, made by whoever calls the core; never used twice.
@@ -309,6 +313,8 @@ pub struct Core {
     shared: Shared,
     locks: BTreeMap<LockId, Machine>,
     inquiries: BTreeMap<CallId, Inquiry>,
+    /// What one lock does at a time.
+    scratch: Vec<Action>,
 }
 
 impl Core {
@@ -318,6 +324,7 @@ impl Core {
             shared: Shared::new(config),
             locks: BTreeMap::new(),
             inquiries: BTreeMap::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -331,7 +338,7 @@ impl Core {
     pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
         match event {
             Event::Call { lock, call, what } => {
-                self.with_lock(now, out, lock, |machine, ctx| machine.call(ctx, call, what));
+                self.with_lock(now, out, lock, Input::Call(call, what));
             }
             Event::Who { call, key } => {
                 let mut ctx = Context {
@@ -400,9 +407,12 @@ impl Core {
         };
         match owner {
             Owner::Lock(lock) | Owner::Upkeep(lock) => {
-                self.with_lock(now, out, lock, |m, ctx| {
-                    m.replied(ctx, request, sent, answer)
-                });
+                let input = Input::Reply {
+                    request,
+                    sent,
+                    answer,
+                };
+                self.with_lock(now, out, lock, input);
             }
             Owner::Job(job) => ctx.job_replied(job, answer),
             Owner::Warm => ctx.warm_replied(request, sent, &answer),
@@ -428,17 +438,17 @@ impl Core {
         loop {
             for (lock, confirmed) in self.shared.pool.take_undone() {
                 if self.locks.contains_key(&lock) {
-                    self.with_lock(now, out, lock, |m, ctx| m.undone(ctx, confirmed));
+                    self.with_lock(now, out, lock, Input::Undone(confirmed));
                 }
             }
             let turns = self.shared.lines.take_turns();
             let news = self.shared.watches.take_news();
             if !turns.is_empty() || !news.is_empty() {
                 for lock in turns {
-                    self.with_lock(now, out, lock, |m, ctx| m.your_turn(ctx));
+                    self.with_lock(now, out, lock, Input::Turn);
                 }
                 for (lock, news) in news {
-                    self.with_lock(now, out, lock, |m, ctx| m.news(ctx, news));
+                    self.with_lock(now, out, lock, Input::News(news));
                 }
                 continue;
             }
@@ -451,7 +461,7 @@ impl Core {
                 out,
             };
             match alarm {
-                Alarm::Lock(lock) => self.with_lock(now, out, lock, |m, ctx| m.alarm(ctx)),
+                Alarm::Lock(lock) => self.with_lock(now, out, lock, Input::Alarm),
                 Alarm::Job(job) => ctx.run_job(job),
                 Alarm::Warm => ctx.tend_warm(),
                 Alarm::Watches => ctx.tend_watches(),
@@ -464,21 +474,18 @@ impl Core {
         }
     }
 
-    /// Lets one lock act, and forgets it when it is done.
-    fn with_lock(
-        &mut self,
-        now: Now,
-        out: &mut Vec<Action>,
-        lock: LockId,
-        act: impl FnOnce(&mut Machine, &mut Context<'_>),
-    ) {
+    /// Lets one lock act, keeps the record of it, and forgets the lock when it is done.
+    fn with_lock(&mut self, now: Now, out: &mut Vec<Action>, lock: LockId, input: Input) {
         let machine = self.locks.entry(lock).or_insert_with(|| Machine::new(lock));
+        let mut own = std::mem::take(&mut self.scratch);
         let mut ctx = Context {
             now,
             shared: &mut self.shared,
-            out,
+            out: &mut own,
         };
-        act(machine, &mut ctx);
+        machine.take_in(&mut ctx, input);
+        out.append(&mut own);
+        self.scratch = own;
         if machine.is_forgotten() {
             self.locks.remove(&lock);
             self.shared.alarms.set(Alarm::Lock(lock), None);

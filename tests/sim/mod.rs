@@ -9,6 +9,7 @@ mod model;
 mod network;
 mod properties;
 mod real;
+mod records;
 mod rights;
 mod schedules;
 mod world;

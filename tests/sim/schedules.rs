@@ -14,7 +14,12 @@ const LONGEST: Duration = Duration::from_secs(1_200);
 const TIDY: Duration = Duration::from_secs(16);
 
 /// Runs one schedule. An error says which property it broke.
-fn run(seed: u64, plan: Plan, defect: Option<Defect>, trace: bool) -> (World, Result<(), String>) {
+pub(super) fn run(
+    seed: u64,
+    plan: Plan,
+    defect: Option<Defect>,
+    trace: bool,
+) -> (World, Result<(), String>) {
     let mut world = World::new(seed, plan, defect, trace);
     let result = judge(&mut world);
     (world, result)
@@ -71,7 +76,7 @@ fn is_contended(seed: u64) -> bool {
     seed % 5 == 4
 }
 
-fn random_plan(seed: u64) -> Plan {
+pub(super) fn random_plan(seed: u64) -> Plan {
     let mut random = Random::new(seed ^ 0x5eed);
     if is_contended(seed) {
         Plan::contended(&mut random)
