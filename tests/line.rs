@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use consul_lock::client::Client;
 use consul_lock::error::Status;
 use consul_lock::lock::Lock;
+use consul_lock::log;
 use consul_lock::options::Options;
 use support::agent::version;
 use support::consul::{Consul, until};
@@ -361,6 +362,10 @@ fn with_rights(settings: &str) {
     let reply = consul.request("PUT", "/v1/acl/token", &token);
     let token: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
     let token = token["SecretID"].as_str().unwrap();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let heard = said.clone();
+    let listen = Box::new(move |_, line: &str| heard.lock().unwrap().push(line.to_owned()));
+    log::set_callback(Some(listen), log::Level::Warn);
     let held = client(consul.address(), &[("token", token)]);
     let holder = lock(&held, "rights", &[]);
     holder.acquire().unwrap();
@@ -377,6 +382,19 @@ fn with_rights(settings: &str) {
         holder.release().unwrap();
         waiter.join().unwrap();
     });
+    // Said once, however often somebody waits; the other tests here have the right.
+    let again = lock(&held, "rights", &[]);
+    again.acquire().unwrap();
+    again.release().unwrap();
+    until("the log says so", || !said.lock().unwrap().is_empty());
+    log::set_callback(None, log::Level::Warn);
+    let said = said.lock().unwrap();
+    let about = said
+        .iter()
+        .filter(|line| line.contains("may not write tickets"));
+    let about: Vec<_> = about.collect();
+    assert_eq!(about.len(), 1, "{said:?}");
+    assert!(about[0].contains("locks/ephemeral/rights") && !about[0].contains(token));
     consul.has_nothing_left();
 }
 

@@ -180,6 +180,8 @@ impl Context<'_> {
     /// Takes in a line that Consul showed: is anybody in it but us?
     pub(super) fn note_line(&mut self, key: &Key, line: &[Ticket], own: Option<&SessionId>) {
         let others = line.iter().any(|ticket| Some(&ticket.session) != own);
+        #[cfg(test)]
+        let others = others && !self.sabotaged(super::sabotage::Sabotage::ForgetTheLine);
         if others || self.shared.lines.by_key.contains_key(key) {
             self.shared.lines.line(key).hint = others;
         }

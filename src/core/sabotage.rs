@@ -18,4 +18,10 @@ pub(crate) enum Sabotage {
     SilentLoss,
     /// A lock that arrives after its caller was told no is left in Consul.
     KeepLateLock,
+    /// A line that was seen is forgotten at once.
+    ForgetTheLine,
+    /// A head that does not act is never passed.
+    NeverPass,
+    /// Whoever stands in line takes the key when it is free, head or not.
+    AnyoneTakes,
 }

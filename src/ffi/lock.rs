@@ -57,7 +57,8 @@ pub unsafe extern "C" fn consul_lock_new(
 }
 
 /// Takes the lock. Waits for it up to the option "acquire_timeout_ms"; its default 0 makes exactly
-/// one attempt. Any thread; blocks; consul_lock_cancel() ends it at once.
+/// one attempt. Who waits is served in the order of coming, within the process and between processes
+/// (option "fair"). Any thread; blocks; consul_lock_cancel() ends it at once.
 ///
 /// CONSUL_LOCK_OK is 0, so `if (consul_lock_acquire(lock, NULL))` is true on FAILURE. Always compare
 /// with CONSUL_LOCK_OK.

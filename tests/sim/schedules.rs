@@ -85,6 +85,16 @@ pub(super) fn random_plan(seed: u64) -> Plan {
     }
 }
 
+/// A line has good weather, in which no other defect shows.
+fn is_of_line(defect: Defect) -> bool {
+    let line = [
+        Sabotage::ForgetTheLine,
+        Sabotage::NeverPass,
+        Sabotage::AnyoneTakes,
+    ];
+    matches!(defect, Defect::Core(sabotage) if line.contains(&sabotage))
+}
+
 /// Runs `count` schedules from `first` on all cores, and answers the first seed that fails.
 fn search(first: u64, count: u64, defect: Option<Defect>) -> (u64, Option<u64>) {
     let next = AtomicU64::new(first);
@@ -99,8 +109,7 @@ fn search(first: u64, count: u64, defect: Option<Defect>) -> (u64, Option<u64>) 
                     if seed >= first + count || failed.load(Ordering::Relaxed) < seed {
                         return;
                     }
-                    // A line has good weather: the defects need bad.
-                    if defect.is_some() && is_contended(seed) {
+                    if defect.is_some_and(|defect| is_contended(seed) != is_of_line(defect)) {
                         continue;
                     }
                     let (world, result) = run(seed, random_plan(seed), defect, false);
@@ -171,6 +180,21 @@ fn catches(defect: Defect) {
 #[test]
 fn a_lease_counted_from_the_reply_is_caught() {
     catches(Defect::Core(Sabotage::LeaseFromReply));
+}
+
+#[test]
+fn a_line_that_is_forgotten_is_caught() {
+    catches(Defect::Core(Sabotage::ForgetTheLine));
+}
+
+#[test]
+fn a_head_that_is_never_passed_is_caught() {
+    catches(Defect::Core(Sabotage::NeverPass));
+}
+
+#[test]
+fn a_waiter_that_does_not_wait_for_its_turn_is_caught() {
+    catches(Defect::Core(Sabotage::AnyoneTakes));
 }
 
 #[test]

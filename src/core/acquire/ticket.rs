@@ -22,6 +22,8 @@ use crate::core::context::{Context, Owner};
 use crate::core::line::Place;
 use crate::core::log::Often;
 use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, Slot, Ticket, Value};
+#[cfg(test)]
+use crate::core::sabotage::Sabotage;
 use crate::core::watch::News;
 use crate::error::Status;
 
@@ -207,6 +209,8 @@ impl Acquire {
         let patience = self.patience_with_head(ctx);
         match &mut self.stall {
             Some(stall) if stall.head == head => {
+                #[cfg(test)]
+                let free = free && !ctx.sabotaged(Sabotage::NeverPass);
                 if free && now >= stall.again {
                     if stall.sure {
                         self.pass(ctx);
@@ -320,6 +324,13 @@ impl Acquire {
     /// The key is free, and others stand before us: it is for the head to take it. For how long has
     /// it not?
     pub(super) fn free_behind(&mut self, ctx: &mut Context<'_>, woken: bool) {
+        #[cfg(test)]
+        if ctx.sabotaged(Sabotage::AnyoneTakes) {
+            if let Some(place) = &mut self.place {
+                place.ahead.clear();
+            }
+            return self.attempt(ctx);
+        }
         let head = self.place.as_ref().and_then(|place| place.ahead.first());
         match head.map(identity) {
             // It has just become free.
