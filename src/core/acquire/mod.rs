@@ -93,7 +93,7 @@ pub(super) struct Acquire {
     name_request: Option<(RequestId, SessionId)>,
     holder_name: Option<(SessionId, Option<SessionRow>)>,
     /// The renewal of the session while we stand in line.
-    renewal: Option<RequestId>,
+    renewal: Option<(RequestId, SessionId)>,
     /// When to try the next one, after a failure.
     renew_at: Option<Time>,
 }
@@ -282,8 +282,11 @@ impl Acquire {
             && let Some(session) = &self.session
         {
             let session = session.id.clone();
-            let request = Request::RenewSession { session };
-            self.renewal = Some(ctx.send(Owner::Lock(self.lock), request, self.by()));
+            let request = Request::RenewSession {
+                session: session.clone(),
+            };
+            let id = ctx.send(Owner::Lock(self.lock), request, self.by());
+            self.renewal = Some((id, session));
         }
         match self.step {
             Step::Pause(until, next) if now >= until => match next {
@@ -308,7 +311,7 @@ impl Acquire {
             .last_look
             .into_iter()
             .chain(self.name_request.take().map(|(id, _)| id))
-            .chain(self.renewal)
+            .chain(self.renewal.take().map(|(id, _)| id))
         {
             ctx.abort(request);
         }
@@ -367,9 +370,12 @@ impl Acquire {
             self.last_look = None;
             return self.last_looked(ctx, answer);
         }
-        if self.renewal == Some(request) {
-            self.renewal = None;
-            return self.kept(ctx, sent, &answer);
+        if let Some((_, session)) = self.renewal.take_if(|(id, _)| *id == request) {
+            // The session may have been replaced meanwhile: then it says nothing about ours.
+            if self.session.as_ref().is_some_and(|s| s.id == session) {
+                return self.kept(ctx, sent, &answer);
+            }
+            return Turn::Stay;
         }
         if let Some((_, session)) = self.name_request.take_if(|(id, _)| *id == request) {
             return self.named(ctx, session, answer);
