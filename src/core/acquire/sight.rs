@@ -47,6 +47,13 @@ impl Acquire {
         matches!(self.step, Step::Watch { begun, .. } if now.since(begun) < Duration::from_millis(2))
     }
 
+    /// Looks again, after a pause that grows.
+    pub(super) fn rest(&mut self, ctx: &mut Context<'_>) {
+        self.faults += 1;
+        let pause = ctx.shared.back_off(self.faults);
+        self.pause(ctx, pause, Next::Look);
+    }
+
     pub(super) fn looked(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Row { row, index }) => self.saw(ctx, row, index, false),
@@ -109,9 +116,7 @@ impl Acquire {
             let _ = self.ask_name(ctx, holder);
         }
         if spinning {
-            self.faults += 1;
-            let pause = ctx.shared.back_off(self.faults);
-            self.pause(ctx, pause, Next::Look);
+            self.rest(ctx);
             return Turn::Stay;
         }
         // The index went backwards (a restored snapshot): it means nothing any more.

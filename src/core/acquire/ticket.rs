@@ -279,9 +279,7 @@ impl Acquire {
             News::Row { row: Some(row), .. } if still_there(&row) => {
                 self.answered();
                 if self.spins(ctx) {
-                    self.faults += 1;
-                    let pause = ctx.shared.back_off(self.faults);
-                    self.pause(ctx, pause, Next::Look);
+                    self.rest(ctx);
                 } else {
                     self.look(ctx);
                 }
