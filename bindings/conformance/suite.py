@@ -1,5 +1,6 @@
 """Reads scenarios.txt, and refuses what is not well formed: README.md says what is."""
 
+import os
 import pathlib
 import re
 import sys
@@ -124,3 +125,36 @@ def faults(scenario):
     if blocks:
         yield "a block without its end"
     yield from (f"line {begun}: {task} is never joined" for task, begun in tasks.items())
+
+
+def kept():
+    """The folder for the results of full runs."""
+    folder = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target"), "conformance")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def verdicts(output):
+    """What a runner said of each scenario: (word, the rest)."""
+    said = {}
+    for line in output.splitlines():
+        word, _, rest = line.partition(" ")
+        if word in ("ok", "FAILED", "without"):
+            name, _, why = rest.partition(" ")
+            said[name] = (word, why)
+    return said
+
+
+def judge(scenario, language, verdict):
+    """None if the verdict is the right one, else what is wrong."""
+    if verdict is None:
+        return "the runner says nothing of it"
+    word, why = verdict
+    if (word == "without") != (language in scenario.without):
+        return f"the runner says {word}, and scenarios.txt otherwise"
+    if scenario.must_fail_at and word == "ok":
+        return "passed, and must not"
+    if scenario.must_fail_at and word == "FAILED":
+        at = f"line {scenario.must_fail_at}:"
+        return None if why.startswith(at) else f"must fail at {at} and not: {why}"
+    return why if word == "FAILED" else None
