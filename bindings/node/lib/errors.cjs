@@ -21,7 +21,10 @@ const STATUSES = new Map([
 ]);
 
 /** The same by name: `Status.NOT_ACQUIRED` is 20. */
-const Status = Object.fromEntries([["OK", 0], ...[...STATUSES].map(([number, name]) => [name, number])]);
+const Status = Object.fromEntries([
+  ["OK", 0],
+  ...[...STATUSES].map(([number, name]) => [name, number]),
+]);
 
 /** How a lock was lost, by number, with the words for the message. */
 const LOST_REASONS = new Map([
@@ -32,16 +35,17 @@ const LOST_REASONS = new Map([
 ]);
 
 class ConsulLockError extends Error {
-  constructor(status, message, { httpStatus, retryable = false, lostReason, cause } = {}) {
-    super(message, cause === undefined ? undefined : { cause });
+  /** @param {Record<string, any>} details */
+  constructor(status, message, details = {}) {
+    super(message, "cause" in details ? { cause: details.cause } : undefined);
     this.code = `ERR_CONSUL_LOCK_${STATUSES.get(status) ?? "UNKNOWN"}`;
     this.status = status;
-    this.retryable = retryable;
-    if (httpStatus) {
-      this.httpStatus = httpStatus;
+    this.retryable = details.retryable ?? false;
+    if (details.httpStatus) {
+      this.httpStatus = details.httpStatus;
     }
-    if (lostReason !== undefined) {
-      this.lostReason = lostReason;
+    if (details.lostReason) {
+      this.lostReason = details.lostReason;
     }
   }
 }

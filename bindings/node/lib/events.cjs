@@ -23,7 +23,9 @@ function open() {
   queue = c.consul_lock_queue_new(fd, slot);
   check(queue === null);
   const onread = { buffer: Buffer.allocUnsafeSlow(64), callback: drain };
-  socket = new net.Socket({ fd: fd[0], readable: true, writable: false, onread }).unref();
+  /** @type {any} (the types do not know that onread goes with fd) */
+  const options = { fd: fd[0], readable: true, writable: false, onread };
+  socket = new net.Socket(options).unref();
   if (!isMainThread) {
     process.once("exit", () => {
       c.consul_lock_queue_free(queue);
@@ -37,7 +39,7 @@ function open() {
  * again only when it has seen an empty queue.
  */
 function drain() {
-  for (let event = c.consul_lock_queue_next(queue); event !== null; ) {
+  for (let event = c.consul_lock_queue_next(queue); event !== null;) {
     receivers.get(c.consul_lock_event_tag(event))?.(event);
     c.consul_lock_event_free(event);
     event = c.consul_lock_queue_next(queue);

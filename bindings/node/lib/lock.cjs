@@ -141,15 +141,21 @@ class ConsulLock {
     this.#end();
   }
 
+  /** What goes wrong with the release is in the log: who ends an object can do nothing about it. */
   async close() {
+    await this.#dispose().catch(() => {});
+  }
+
+  /** The end of a scope, which must not pass for a success when the lock was lost. */
+  [Symbol.asyncDispose ?? Symbol.for("nodejs.asyncDispose")]() {
+    return this.#dispose();
+  }
+
+  async #dispose() {
     await this.release();
     if (!this.#isReleased) {
       this.#end();
     }
-  }
-
-  [Symbol.asyncDispose ?? Symbol.for("nodejs.asyncDispose")]() {
-    return this.close();
   }
 
   get key() {
@@ -165,7 +171,9 @@ class ConsulLock {
   }
 
   get fencingToken() {
-    return this.#pointer === null ? this.#token : BigInt(c.consul_lock_fencing_token(this.#pointer));
+    return this.#pointer === null
+      ? this.#token
+      : BigInt(c.consul_lock_fencing_token(this.#pointer));
   }
 
   get sessionId() {

@@ -13,68 +13,182 @@
 const { ConsulLockError } = require("./errors.cjs");
 const { load, unusable } = require("./loader.cjs");
 
-const DECLARATIONS = `
-  consul_lock *consul_lock_new(const char *key, const consul_lock_options *options, consul_lock_error **error);
-  consul_lock_status consul_lock_set_value(consul_lock *lock, const void *value, size_t len, consul_lock_error **error);
-  consul_lock_status consul_lock_acquire_start(consul_lock *lock, consul_lock_done done, void *user_data, consul_lock_error **error);
-  consul_lock_status consul_lock_release_start(consul_lock *lock, consul_lock_done done, void *user_data, consul_lock_error **error);
-  consul_lock_status consul_lock_renew_start(consul_lock *lock, consul_lock_done done, void *user_data, consul_lock_error **error);
-  consul_lock_status consul_lock_check_start(const consul_lock *lock, consul_lock_done done, void *user_data, consul_lock_error **error);
-  consul_lock_status consul_lock_put_if_held_start(consul_lock *lock, const char *key, const void *value, size_t len, consul_lock_done done, void *user_data, consul_lock_error **error);
-  consul_lock_status consul_lock_delete_if_held_start(consul_lock *lock, const char *key, consul_lock_done done, void *user_data, consul_lock_error **error);
-  consul_lock_status consul_lock_set_lost_callback(consul_lock *lock, consul_lock_lost_callback callback, void *user_data, consul_lock_user_data_free user_data_free, consul_lock_error **error);
-  void consul_lock_free(consul_lock *lock);
-  void consul_lock_abandon(consul_lock *lock);
-  void consul_lock_cancel(consul_lock *lock);
-  bool consul_lock_is_held(const consul_lock *lock);
-  int64_t consul_lock_remaining_ms(const consul_lock *lock);
-  uint64_t consul_lock_fencing_token(const consul_lock *lock);
-  size_t consul_lock_key(const consul_lock *lock, char *buf, size_t cap);
-  size_t consul_lock_session_id(const consul_lock *lock, char *buf, size_t cap);
+/** What a function returns, and what it takes. */
+const DECLARATIONS = {
+  consul_lock_new: [
+    "consul_lock *",
+    "const char *",
+    "const consul_lock_options *",
+    "consul_lock_error **",
+  ],
+  consul_lock_set_value: [
+    "consul_lock_status",
+    "consul_lock *",
+    "const void *",
+    "size_t",
+    "consul_lock_error **",
+  ],
+  consul_lock_acquire_start: [
+    "consul_lock_status",
+    "consul_lock *",
+    "consul_lock_done",
+    "void *",
+    "consul_lock_error **",
+  ],
+  consul_lock_release_start: [
+    "consul_lock_status",
+    "consul_lock *",
+    "consul_lock_done",
+    "void *",
+    "consul_lock_error **",
+  ],
+  consul_lock_renew_start: [
+    "consul_lock_status",
+    "consul_lock *",
+    "consul_lock_done",
+    "void *",
+    "consul_lock_error **",
+  ],
+  consul_lock_check_start: [
+    "consul_lock_status",
+    "const consul_lock *",
+    "consul_lock_done",
+    "void *",
+    "consul_lock_error **",
+  ],
+  consul_lock_put_if_held_start: [
+    "consul_lock_status",
+    "consul_lock *",
+    "const char *",
+    "const void *",
+    "size_t",
+    "consul_lock_done",
+    "void *",
+    "consul_lock_error **",
+  ],
+  consul_lock_delete_if_held_start: [
+    "consul_lock_status",
+    "consul_lock *",
+    "const char *",
+    "consul_lock_done",
+    "void *",
+    "consul_lock_error **",
+  ],
+  consul_lock_set_lost_callback: [
+    "consul_lock_status",
+    "consul_lock *",
+    "consul_lock_lost_callback",
+    "void *",
+    "consul_lock_user_data_free",
+    "consul_lock_error **",
+  ],
+  consul_lock_free: ["void", "consul_lock *"],
+  consul_lock_abandon: ["void", "consul_lock *"],
+  consul_lock_cancel: ["void", "consul_lock *"],
+  consul_lock_is_held: ["bool", "const consul_lock *"],
+  consul_lock_remaining_ms: ["int64_t", "const consul_lock *"],
+  consul_lock_fencing_token: ["uint64_t", "const consul_lock *"],
+  consul_lock_key: ["size_t", "const consul_lock *", "char *", "size_t"],
+  consul_lock_session_id: ["size_t", "const consul_lock *", "char *", "size_t"],
 
-  consul_lock_options *consul_lock_options_new(void);
-  consul_lock_status consul_lock_options_set(consul_lock_options *options, const char *name, const char *value, consul_lock_error **error);
-  consul_lock_status consul_lock_options_set_bytes(consul_lock_options *options, const char *name, const void *value, size_t len, consul_lock_error **error);
-  consul_lock_status consul_lock_options_set_client(consul_lock_options *options, const consul_lock_client *client, consul_lock_error **error);
-  void consul_lock_options_free(consul_lock_options *options);
+  consul_lock_options_new: ["consul_lock_options *"],
+  consul_lock_options_set: [
+    "consul_lock_status",
+    "consul_lock_options *",
+    "const char *",
+    "const char *",
+    "consul_lock_error **",
+  ],
+  consul_lock_options_set_bytes: [
+    "consul_lock_status",
+    "consul_lock_options *",
+    "const char *",
+    "const void *",
+    "size_t",
+    "consul_lock_error **",
+  ],
+  consul_lock_options_set_client: [
+    "consul_lock_status",
+    "consul_lock_options *",
+    "const consul_lock_client *",
+    "consul_lock_error **",
+  ],
+  consul_lock_options_free: ["void", "consul_lock_options *"],
 
-  consul_lock_client *consul_lock_client_new(const consul_lock_options *options, consul_lock_error **error);
-  void consul_lock_client_free(consul_lock_client *client);
-  size_t consul_lock_client_stats(const consul_lock_client *client, char *buf, size_t cap);
-  consul_lock_status consul_lock_defaults_set(const char *name, const char *value, consul_lock_error **error);
-  consul_lock_status consul_lock_set_default_client(const consul_lock_client *client);
+  consul_lock_client_new: [
+    "consul_lock_client *",
+    "const consul_lock_options *",
+    "consul_lock_error **",
+  ],
+  consul_lock_client_free: ["void", "consul_lock_client *"],
+  consul_lock_client_stats: ["size_t", "const consul_lock_client *", "char *", "size_t"],
+  consul_lock_defaults_set: [
+    "consul_lock_status",
+    "const char *",
+    "const char *",
+    "consul_lock_error **",
+  ],
+  consul_lock_set_default_client: ["consul_lock_status", "const consul_lock_client *"],
 
-  const char *consul_lock_error_message(const consul_lock_error *error);
-  consul_lock_status consul_lock_error_code(const consul_lock_error *error);
-  int32_t consul_lock_error_http_status(const consul_lock_error *error);
-  bool consul_lock_error_is_retryable(const consul_lock_error *error);
-  void consul_lock_error_free(consul_lock_error *error);
+  consul_lock_error_message: ["const char *", "const consul_lock_error *"],
+  consul_lock_error_code: ["consul_lock_status", "const consul_lock_error *"],
+  consul_lock_error_http_status: ["int32_t", "const consul_lock_error *"],
+  consul_lock_error_is_retryable: ["bool", "const consul_lock_error *"],
+  consul_lock_error_free: ["void", "consul_lock_error *"],
 
-  consul_lock_status consul_lock_holder_start(const consul_lock_client *client, const char *key, consul_lock_holder_done done, void *user_data, consul_lock_error **error);
-  size_t consul_lock_holder_session(const consul_lock_holder_info *holder, char *buf, size_t cap);
-  size_t consul_lock_holder_name(const consul_lock_holder_info *holder, char *buf, size_t cap);
-  size_t consul_lock_holder_node(const consul_lock_holder_info *holder, char *buf, size_t cap);
-  size_t consul_lock_holder_value(const consul_lock_holder_info *holder, void *buf, size_t cap);
-  uint64_t consul_lock_holder_created_index(const consul_lock_holder_info *holder);
-  void consul_lock_holder_free(consul_lock_holder_info *holder);
+  consul_lock_holder_start: [
+    "consul_lock_status",
+    "const consul_lock_client *",
+    "const char *",
+    "consul_lock_holder_done",
+    "void *",
+    "consul_lock_error **",
+  ],
+  consul_lock_holder_session: ["size_t", "const consul_lock_holder_info *", "char *", "size_t"],
+  consul_lock_holder_name: ["size_t", "const consul_lock_holder_info *", "char *", "size_t"],
+  consul_lock_holder_node: ["size_t", "const consul_lock_holder_info *", "char *", "size_t"],
+  consul_lock_holder_value: ["size_t", "const consul_lock_holder_info *", "void *", "size_t"],
+  consul_lock_holder_created_index: ["uint64_t", "const consul_lock_holder_info *"],
+  consul_lock_holder_free: ["void", "consul_lock_holder_info *"],
 
-  consul_lock_status consul_lock_set_log_callback(consul_lock_log_callback callback, void *user_data, consul_lock_user_data_free user_data_free, int32_t level);
-  consul_lock_status consul_lock_shutdown_start(int64_t timeout_ms, consul_lock_done done, void *user_data, consul_lock_error **error);
-  const char *consul_lock_version(void);
-  uint32_t consul_lock_abi_version(void);
+  consul_lock_set_log_callback: [
+    "consul_lock_status",
+    "consul_lock_log_callback",
+    "void *",
+    "consul_lock_user_data_free",
+    "int32_t",
+  ],
+  consul_lock_shutdown_start: [
+    "consul_lock_status",
+    "int64_t",
+    "consul_lock_done",
+    "void *",
+    "consul_lock_error **",
+  ],
+  consul_lock_version: ["const char *"],
+  consul_lock_abi_version: ["uint32_t"],
 
-  consul_lock_queue *consul_lock_queue_new(int32_t *fd, consul_lock_error **error);
-  consul_lock_event *consul_lock_queue_next(consul_lock_queue *queue);
-  void consul_lock_queue_free(consul_lock_queue *queue);
-  consul_lock_ticket *consul_lock_queue_ticket(const consul_lock_queue *queue, uint64_t tag);
-  void consul_lock_ticket_free(void *ticket);
-  uint64_t consul_lock_event_tag(const consul_lock_event *event);
-  int32_t consul_lock_event_code(const consul_lock_event *event);
-  consul_lock_error *consul_lock_event_take_error(consul_lock_event *event);
-  consul_lock_holder_info *consul_lock_event_take_holder(consul_lock_event *event);
-  size_t consul_lock_event_line(const consul_lock_event *event, char *buf, size_t cap);
-  void consul_lock_event_free(consul_lock_event *event);
-`;
+  consul_lock_queue_new: ["consul_lock_queue *", "int32_t *", "consul_lock_error **"],
+  consul_lock_queue_next: ["consul_lock_event *", "consul_lock_queue *"],
+  consul_lock_queue_free: ["void", "consul_lock_queue *"],
+  consul_lock_queue_ticket: ["consul_lock_ticket *", "const consul_lock_queue *", "uint64_t"],
+  consul_lock_ticket_free: ["void", "void *"],
+  consul_lock_event_tag: ["uint64_t", "const consul_lock_event *"],
+  consul_lock_event_code: ["int32_t", "const consul_lock_event *"],
+  consul_lock_event_take_error: ["consul_lock_error *", "consul_lock_event *"],
+  consul_lock_event_take_holder: ["consul_lock_holder_info *", "consul_lock_event *"],
+  consul_lock_event_line: ["size_t", "const consul_lock_event *", "char *", "size_t"],
+  consul_lock_event_free: ["void", "consul_lock_event *"],
+};
+
+/** Types of functions. */
+const CALLBACKS = new Set([
+  "consul_lock_done",
+  "consul_lock_holder_done",
+  "consul_lock_log_callback",
+  "consul_lock_lost_callback",
+  "consul_lock_user_data_free",
+]);
 
 /** Functions of the library whose address is given to it as a callback. */
 const ADDRESSES = [
@@ -85,26 +199,12 @@ const ADDRESSES = [
   "consul_lock_ticket_free",
 ];
 
-/** `type name(type name, …)` of each declaration, taken apart. */
-function declarations() {
-  const split = (text) => /^(.*?[ *])(\w+)$/.exec(text.trim()).slice(1).map((part) => part.trim());
-  return DECLARATIONS.trim()
-    .split(/;\s*/)
-    .filter(Boolean)
-    .map((declaration) => {
-      const [, head, inside] = /^(.*)\((.*)\)$/.exec(declaration);
-      const [returns, name] = split(head);
-      const params = inside === "void" ? [] : inside.split(",").map((param) => split(param)[0]);
-      return { name, returns, params };
-    });
-}
-
-/** The name of a type of C for koffi. */
+/** How koffi calls a type of C. */
 function koffiType(type) {
   if (type === "const char *") {
     return "str";
   }
-  if (type.endsWith("*") || /^consul_lock_\w+(done|callback|free)$|^consul_lock_done$/.test(type)) {
+  if (type.endsWith("*") || CALLBACKS.has(type)) {
     return "void *";
   }
   return type === "consul_lock_status" ? "int32_t" : type;
@@ -114,8 +214,9 @@ const library = load();
 const c = Object.create(null);
 const address = Object.create(null);
 try {
-  for (const { name, returns, params } of declarations()) {
-    c[name] = library.func(name, koffiType(returns), params.map(koffiType));
+  for (const [name, types] of Object.entries(DECLARATIONS)) {
+    const [returns, ...params] = types.map(koffiType);
+    c[name] = library.func(name, returns, params);
   }
   for (const name of ADDRESSES) {
     address[name] = library.symbol(name);
@@ -166,4 +267,15 @@ function bytes(copy, object) {
 
 const text = (copy, object) => bytes(copy, object).toString();
 
-module.exports = { ADDRESSES, address, bytes, c, check, declarations, slot, takeError, text };
+module.exports = {
+  ADDRESSES,
+  DECLARATIONS,
+  address,
+  bytes,
+  c,
+  check,
+  koffiType,
+  slot,
+  takeError,
+  text,
+};

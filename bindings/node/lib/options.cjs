@@ -95,4 +95,13 @@ function setOption(set, name, value) {
   }
 }
 
-module.exports = { bytesToStore, clientPointer, clientPointers, optionText, plainKey, plainText, snakeCase, withOptions };
+module.exports = {
+  bytesToStore,
+  clientPointer,
+  clientPointers,
+  optionText,
+  plainKey,
+  plainText,
+  snakeCase,
+  withOptions,
+};

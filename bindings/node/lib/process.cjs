@@ -22,7 +22,8 @@ function setDefaultClient(client) {
   c.consul_lock_set_default_client(client === null ? null : clientPointer(client));
 }
 
-async function holder(key, { client } = {}) {
+async function holder(key, options) {
+  const client = options?.client;
   return askHolder(client === undefined ? null : clientPointer(client), key);
 }
 

@@ -24,7 +24,9 @@ const currentGenerator = () => generator;
 /** Stores what `make` gives as the value of a lock that was not acquired yet. */
 function storeValue(lock, key, make) {
   const failed = (why, cause) =>
-    new ConsulLockError(Status.VALUE_FAILED, `could not acquire the lock "${key}": ${why}`, { cause });
+    new ConsulLockError(Status.VALUE_FAILED, `could not acquire the lock "${key}": ${why}`, {
+      cause,
+    });
   let value;
   try {
     value = bytesToStore(make(), "the value", Status.VALUE_FAILED);
