@@ -397,8 +397,8 @@ pub unsafe extern "C" fn consul_lock_put_if_held(
     }
 }
 
-/// As consul_lock_put_if_held(), without waiting: `done` is told the outcome. Any thread; never
-/// blocks.
+/// As consul_lock_put_if_held(), without waiting: `done` is told the outcome. Two guarded writes that are
+/// under way at once may be applied in either order. Any thread; never blocks.
 ///
 /// @param lock      The lock.
 /// @param key       As for consul_lock_put_if_held(). Copied.

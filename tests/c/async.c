@@ -205,7 +205,7 @@ static void queue_inside(consul_lock *lock)
     EXPECT(CONSUL_LOCK_OK,
            consul_lock_put_if_held_start(lock, "c/queue", "v", 1, done, tickets[2], &error));
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_delete_if_held_start(lock, "c/queue", done, tickets[3], &error));
+           consul_lock_delete_if_held_start(lock, "c/other", done, tickets[3], &error));
     EXPECT(CONSUL_LOCK_OK,
            consul_lock_holder_start(NULL, "async-c/inside", consul_lock_queue_holder_done,
                                     tickets[4], &error));
@@ -224,6 +224,7 @@ static void queue_inside(consul_lock *lock)
         consul_lock_event_free(event);
         told++;
     }
+    EXPECT(CONSUL_LOCK_OK, consul_lock_delete_if_held(lock, "c/queue", &error));
     consul_lock_queue_done(CONSUL_LOCK_OK, NULL, consul_lock_queue_ticket(queue, 8));
     consul_lock_queue_holder_done(CONSUL_LOCK_OK, NULL, NULL, consul_lock_queue_ticket(queue, 9));
     consul_lock_event_free(consul_lock_queue_next(queue));
