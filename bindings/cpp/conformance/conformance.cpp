@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <cstring>
 #include <future>
 #include <map>
 #include <mutex>
@@ -51,9 +50,26 @@ struct log_line {
     std::string level, line;
 };
 
+// Ends a call from another thread: the standard's own way in C++20, the library's before.
+#if defined(__cpp_lib_jthread)
+struct stopper {
+    std::stop_source source;
+    void stop(consul_locks::lock &) { source.request_stop(); }
+    void acquire(consul_locks::lock &lock) { lock.acquire(source.get_token()); }
+    bool try_acquire(consul_locks::lock &lock) { return lock.try_acquire(source.get_token()); }
+};
+#else
+struct stopper {
+    void stop(consul_locks::lock &lock) { lock.cancel(); }
+    void acquire(consul_locks::lock &lock) { lock.acquire(); }
+    bool try_acquire(consul_locks::lock &lock) { return lock.try_acquire(); }
+};
+#endif
+
 struct task {
     std::string lock;
     std::future<steps::answer> end;
+    stopper stop;
     bool interrupted = false;
 };
 
@@ -65,8 +81,8 @@ class scene {
         : file_(file), variables_(std::move(variables)) {}
 
     ~scene() {
-        for (auto &[name, task] : tasks_) {
-            find(task.lock).cancel();
+        for (auto &[name, begun] : tasks_) {
+            find(begun.lock).cancel();
         }
         tasks_.clear(); // waits for them
         for (auto &[name, lock] : locks_) {
@@ -118,13 +134,13 @@ class scene {
         if (found == verbs().end()) {
             throw std::runtime_error("unknown verb " + call[0]);
         }
-        const verb &verb = found->second;
+        const verb &known = found->second;
         const std::size_t arguments = call.size() - 1;
-        if (arguments < verb.least || arguments > verb.most) {
+        if (arguments < known.least || arguments > known.most) {
             throw std::runtime_error("wrong number of arguments");
         }
         const auto begun = std::chrono::steady_clock::now();
-        const steps::answer got = steps::answer_of([&] { return verb.execute(*this, at, call); });
+        const steps::answer got = steps::answer_of([&] { return known.execute(*this, at, call); });
         const auto took = std::chrono::steady_clock::now() - begun;
         steps::judge(filled(judged.expectation), got,
                      std::chrono::duration_cast<std::chrono::milliseconds>(took));
@@ -165,10 +181,8 @@ class scene {
     void watch(const std::string &name) {
         auto notice = std::make_shared<told<std::string>>();
         notices_[name] = notice;
-        find(name).on_lost([notice](consul_lock_lost_reason reason) {
-            static const char *const names[] = {"", "EXPIRED", "SESSION_GONE", "KEY_GONE", "TAKEN_OVER"};
-            notice->tell(names[reason]);
-        });
+        find(name).on_lost(
+            [notice](consul_lock_lost_reason reason) { notice->tell(consul_locks::name(reason)); });
     }
 
     std::string hold(std::size_t at, const words &call) {
@@ -192,27 +206,29 @@ class scene {
     std::string holder(const words &call) const {
         const auto found = consul_locks::holder(call[1], client_in(call));
         const std::string &field = call[2];
-        return !found                    ? "nobody"
-               : field == "session"      ? found->session
-               : field == "name"         ? found->name
-               : field == "node"         ? found->node
-               : field == "value"        ? found->value
+        return !found                     ? "nobody"
+               : field == "session"       ? found->session
+               : field == "name"          ? found->name
+               : field == "node"          ? found->node
+               : field == "value"         ? found->value
                : field == "created_index" ? std::to_string(found->created_index)
-                                         : throw std::runtime_error("no such field");
+                                          : throw std::runtime_error("no such field");
     }
 
-    static std::string use(const std::string &verb, consul_locks::lock &lock) {
+    static std::string use(const std::string &verb, consul_locks::lock &lock, stopper stopper) {
         if (verb == "acquire") {
-            lock.acquire();
+            stopper.acquire(lock);
             return "ok";
         }
-        return yes_or_no(verb == "try" ? lock.try_acquire() : lock.release());
+        return yes_or_no(verb == "try" ? stopper.try_acquire(lock) : lock.release());
     }
 
     void begin(const words &call) {
-        consul_locks::lock &lock = find(call[3]);
-        auto run = [verb = call[2], &lock] { return steps::answer_of([&] { return use(verb, lock); }); };
-        tasks_[call[1]] = {call[3], std::async(std::launch::async, run)};
+        stopper stop;
+        auto run = [verb = call[2], &lock = find(call[3]), stop] {
+            return steps::answer_of([&] { return use(verb, lock, stop); });
+        };
+        tasks_[call[1]] = {call[3], std::async(std::launch::async, run), stop, false};
         std::this_thread::sleep_for(50ms);
     }
 
@@ -223,12 +239,12 @@ class scene {
             take_over(output);
             return "ok";
         }
-        task &task = tasks_.at(name);
-        if (task.end.wait_for(patience) != std::future_status::ready) {
+        task &begun = tasks_.at(name);
+        if (begun.end.wait_for(patience) != std::future_status::ready) {
             throw std::runtime_error("waited in vain");
         }
-        const steps::answer answer = task.end.get();
-        const bool interrupted = task.interrupted && answer.said == "CANCELLED";
+        const steps::answer answer = begun.end.get();
+        const bool interrupted = begun.interrupted && answer.said == "CANCELLED";
         tasks_.erase(name);
         if (answer.error && !interrupted) {
             throw consul_locks::error(*answer.error);
@@ -246,7 +262,8 @@ class scene {
             }
             if (what == "as") {
                 const std::size_t gap = line.find(' ', 3);
-                variables_[line.substr(3, gap - 3)] = stored_[line.substr(3, gap - 3)] = line.substr(gap + 1);
+                variables_[line.substr(3, gap - 3)] = stored_[line.substr(3, gap - 3)] =
+                    line.substr(gap + 1);
             } else if (what == "FAILED") {
                 throw steps::failure{std::stoi(line.substr(12)), line.substr(line.find(':') + 2)};
             }
@@ -255,7 +272,8 @@ class scene {
     }
 
     void child(std::size_t at, const words &call) {
-        words command = {"/proc/self/exe", file_.path(), "child", std::to_string(file_.at(at).line)};
+        words command = {"/proc/self/exe", file_.path(), "child",
+                         std::to_string(file_.at(at).line)};
         for (const auto &[name, value] : variables_) {
             command.push_back(name + "=" + value);
         }
@@ -264,9 +282,11 @@ class scene {
 
     void fork(std::size_t at, const std::string &name) {
         children_.emplace(name, process::fork([&](int out) {
-            auto say = [out](const std::string &line) { dprintf(out, "%s\n", line.c_str()); };
-            return run(at + 1, file_.end_of(at), say) ? 0 : 1;
-        }));
+                              auto say = [out](const std::string &line) {
+                                  dprintf(out, "%s\n", line.c_str());
+                              };
+                              return run(at + 1, file_.end_of(at), say) ? 0 : 1;
+                          }));
     }
 
     std::string ask_operator(const words &call) const {
@@ -290,51 +310,42 @@ class scene {
     }
 
     static void generator(const words &call) {
-        using value = std::optional<std::string>;
         if (call[1] == "value") {
-            consul_locks::set_value_generator([made = call.at(2)] { return value(made); });
+            consul_locks::set_value_generator([made = call.at(2)] { return made; });
         } else if (call[1] == "raises") {
-            consul_locks::set_value_generator([]() -> value { throw steps::own_error(); });
+            consul_locks::set_value_generator([]() -> std::string { throw steps::own_error(); });
         } else if (call[1] == "nothing") {
-            consul_locks::set_value_generator([] { return value(); });
+            consul_locks::set_value_generator([] { return std::nullopt; });
         } else {
             consul_locks::set_value_generator(nullptr);
         }
     }
 
-    static void collect(const std::string &level) {
-        static const char *const names[] = {"", "ERROR", "WARN", "INFO", "DEBUG"};
-        const std::map<std::string, int> levels = {{"error", 1}, {"warn", 2}, {"info", 3}, {"debug", 4}};
-        consul_lock_set_log_callback(
-            [](consul_lock_log_level of, const char *line, void *) { log().tell({names[of], line}); },
-            nullptr, nullptr, levels.at(level));
-    }
     // Never destroyed: the library may tell a line while the process ends.
     static told<log_line> &log() {
         static auto *lines = new told<log_line>;
         return *lines;
     }
-
-    std::string stats(const words &call) const {
-        char json[4096];
-        const consul_locks::client *with = client_in(call);
-        consul_lock_client_stats(with != nullptr ? with->native() : nullptr, json, sizeof json);
-        const std::string field = "\"" + call[1] + "\":";
-        const char *found = std::strstr(json, field.c_str());
-        if (found == nullptr) {
-            throw std::runtime_error(std::string("no such field in ") + json);
-        }
-        return std::to_string(std::strtoull(found + field.size(), nullptr, 10));
+    static void collect(const std::string &level) {
+        const std::map<std::string, consul_lock_log_level> levels = {
+            {"error", CONSUL_LOCK_LOG_LEVEL_ERROR},
+            {"warn", CONSUL_LOCK_LOG_LEVEL_WARN},
+            {"info", CONSUL_LOCK_LOG_LEVEL_INFO},
+            {"debug", CONSUL_LOCK_LOG_LEVEL_DEBUG}};
+        consul_locks::on_log(levels.at(level), [](consul_lock_log_level of, std::string_view line) {
+            log().tell({consul_locks::name(of), std::string(line)});
+        });
     }
 
-    static void shutdown(const std::string &timeout) {
-        consul_lock_error *error = nullptr;
-        consul_lock_shutdown(std::stoll(timeout), &error);
-        consul_locks::failure why;
-        why.take(error);
-        if (why) {
-            throw consul_locks::error(why);
+    std::string stats(const words &call) const {
+        const consul_locks::client *with = client_in(call);
+        const std::string json = with != nullptr ? with->stats() : consul_locks::stats();
+        const std::string field = "\"" + call[1] + "\":";
+        const std::size_t found = json.find(field);
+        if (found == std::string::npos) {
+            throw std::runtime_error("no such field in " + json);
         }
+        return std::to_string(std::stoull(json.substr(found + field.size())));
     }
 
     words filled(const words &from) const {
@@ -371,9 +382,13 @@ const std::map<std::string, scene::verb> &scene::verbs() {
         return does([block](scene &s, size_t, const words &call) { block(s.find(call[1]), call); });
     };
     auto asks = [](auto block) {
-        return [block](scene &s, size_t, const words &call) -> std::string { return block(s.find(call[1])); };
+        return [block](scene &s, size_t, const words &call) -> std::string {
+            return block(s.find(call[1]));
+        };
     };
-    auto uses = [](scene &s, size_t, const words &call) { return use(call[0], s.find(call[1])); };
+    auto uses = [](scene &s, size_t, const words &call) {
+        return use(call[0], s.find(call[1]), {});
+    };
     using lock = consul_locks::lock;
     static const std::map<std::string, verb> table = {
         {"client", {1, many, does([](scene &s, size_t, const words &call) {
@@ -406,9 +421,9 @@ const std::map<std::string, scene::verb> &scene::verbs() {
         {"holder", {2, 3, [](scene &s, size_t, const words &call) { return s.holder(call); }}},
         {"begin", {3, 3, does([](scene &s, size_t, const words &call) { s.begin(call); })}},
         {"interrupt", {1, 1, does([](scene &s, size_t, const words &call) {
-            task &task = s.tasks_.at(call[1]);
-            task.interrupted = true;
-            s.find(task.lock).cancel(); // C++17 has no way of its own
+            task &begun = s.tasks_.at(call[1]);
+            begun.interrupted = true;
+            begun.stop.stop(s.find(begun.lock));
         })}},
         {"join", {1, 1, [](scene &s, size_t, const words &call) { return s.join(call[1]); }}},
         {"child", {1, many, does([](scene &s, size_t at, const words &call) { s.child(at, call); })}},
@@ -421,7 +436,7 @@ const std::map<std::string, scene::verb> &scene::verbs() {
         {"default", {2, 2, does([](scene &, size_t, const words &call) { consul_locks::set_default(call[1], call[2]); })}},
         {"default-client", {1, 1, does([](scene &s, size_t, const words &call) {
             if (call[1] == "none") {
-                consul_lock_set_default_client(nullptr);
+                consul_locks::reset_default_client();
             } else {
                 s.clients_.at(call[1]).make_default();
             }
@@ -432,8 +447,10 @@ const std::map<std::string, scene::verb> &scene::verbs() {
             return log().wait([&](const log_line &l) { return steps::contains(l.line, call[1]); }).level;
         }}},
         {"stats", {1, 2, [](scene &s, size_t, const words &call) { return s.stats(call); }}},
-        {"shutdown", {1, 1, does([](scene &, size_t, const words &call) { shutdown(call[1]); })}},
-        {"version", {0, 0, [](scene &, size_t, const words &) { return std::string(consul_lock_version()); }}},
+        {"shutdown", {1, 1, does([](scene &, size_t, const words &call) {
+            consul_locks::shutdown(std::chrono::milliseconds(std::stoll(call[1])));
+        })}},
+        {"version", {0, 0, [](scene &, size_t, const words &) { return std::string(consul_locks::version()); }}},
     };
     return table;
 }
@@ -456,7 +473,8 @@ void run(const steps::file &file, const steps::scenario &scenario, const std::st
                            {"dead", of_environment("TEST_CONSUL_DEAD_ADDR")}});
         auto say = [&](const std::string &line) {
             const std::size_t gap = std::min(line.find(' '), line.size());
-            verdict = line.substr(0, gap) + " " + scenario.name + line.substr(gap); // the last one stays
+            verdict =
+                line.substr(0, gap) + " " + scenario.name + line.substr(gap); // the last one stays
         };
         scene.run(scenario.begin, scenario.end, say);
     }
@@ -472,7 +490,7 @@ int run_child(const steps::file &file, int line, const words &variables) {
     }
     const std::size_t block = file.on_line(line);
     scene scene(file, known);
-    auto say = [](const std::string &line) { std::cout << line << std::endl; };
+    auto say = [](const std::string &word) { std::cout << word << std::endl; };
     return scene.run(block + 1, file.end_of(block), say) ? 0 : 1;
 }
 

@@ -38,7 +38,8 @@ class child {
         const auto deadline = std::chrono::steady_clock::now() + patience;
         std::string all;
         for (char buffer[4096];;) {
-            auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+            auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+                deadline - std::chrono::steady_clock::now());
             pollfd readable = {output_, POLLIN, 0};
             if (left.count() <= 0 || ::poll(&readable, 1, static_cast<int>(left.count())) == 0) {
                 throw std::runtime_error("a child does not end");
@@ -68,7 +69,8 @@ class child {
     int status_ = 0;
 };
 
-// Runs `block` in a forked process, with the descriptor to write to; it ends with what that returns.
+// Runs `block` in a forked process, with the descriptor to write to; it ends with what that
+// returns.
 inline child fork(const std::function<int(int)> &block) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) {

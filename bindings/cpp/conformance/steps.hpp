@@ -31,14 +31,18 @@ inline bool contains(const std::string &text, const std::string &part) {
 
 inline words words_of(const std::string &line) {
     words found;
-    for (std::size_t at = line.find_first_not_of(' '); at < line.size(); at = line.find_first_not_of(' ', at)) {
+    for (std::size_t at = line.find_first_not_of(' '); at < line.size();
+         at = line.find_first_not_of(' ', at)) {
         std::string word;
         if (line[at] == '"') {
             for (at++; at < line.size() && line[at] != '"'; at++) {
                 char letter = line[at];
                 if (letter == '\\') {
                     letter = line[++at];
-                    letter = letter == 'n' ? '\n' : letter == 't' ? '\t' : letter == '0' ? '\0' : letter;
+                    letter = letter == 'n'   ? '\n'
+                             : letter == 't' ? '\t'
+                             : letter == '0' ? '\0'
+                                             : letter;
                 }
                 word += letter;
             }
@@ -55,8 +59,8 @@ inline words words_of(const std::string &line) {
 
 struct step {
     int line;
-    words call;        // the verb and its arguments
-    std::string as;    // the variable for the answer
+    words call;     // the verb and its arguments
+    std::string as; // the variable for the answer
     words expectation;
 
     step(int number, const std::string &text) : line(number), call(words_of(text)) {
@@ -118,7 +122,8 @@ class file {
     }
     std::size_t on_line(int line) const {
         auto is_it = [line](const step &step) { return step.line == line; };
-        return static_cast<std::size_t>(std::find_if(steps_.begin(), steps_.end(), is_it) - steps_.begin());
+        return static_cast<std::size_t>(std::find_if(steps_.begin(), steps_.end(), is_it) -
+                                        steps_.begin());
     }
 
   private:
@@ -155,7 +160,7 @@ template <class F> answer answer_of(F call) {
     try {
         return {call(), std::nullopt};
     } catch (const consul_locks::error &error) {
-        return {consul_lock_status_name(error.code()), error};
+        return {consul_locks::name(error.code()), error};
     }
 }
 
@@ -189,9 +194,11 @@ inline void judge(const words &expectation, const answer &got, std::chrono::mill
         } else if (clause == "between") {
             must(between(std::stoll(got.said)), "a number in the range");
         } else if (clause == "within") {
-            must(between(took.count()), "it in time, and not in " + std::to_string(took.count()) + " ms");
+            must(between(took.count()),
+                 "it in time, and not in " + std::to_string(took.count()) + " ms");
         } else if (clause == "http") {
-            must(got.error && std::to_string(got.error->http_status()) == argument(), "the HTTP status");
+            must(got.error && std::to_string(got.error->http_status()) == argument(),
+                 "the HTTP status");
         } else if (clause == "retryable" || clause == "final") {
             must(got.error && got.error->retryable() == (clause == "retryable"), clause);
         } else if (at - 1 == expectation.begin()) {
