@@ -53,7 +53,7 @@ module ConsulLock
       rescue Exception => e # rubocop:disable Lint/RescueException -- only to know of it
         raise
       ensure
-        close(lock, quietly: e || Thread.current.status == "aborting")
+        lock.finish(quietly: e || Thread.current.status == "aborting")
       end
     end
 
@@ -139,14 +139,6 @@ module ConsulLock
     # @return [String] the version of the library that runs; that of this gem is {VERSION}
     def version
       Native.version.force_encoding(Encoding::UTF_8)
-    end
-
-    private
-
-    def close(lock, quietly:)
-      lock.close
-    rescue Error
-      raise unless quietly
     end
   end
 end

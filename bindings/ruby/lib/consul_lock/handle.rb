@@ -57,6 +57,7 @@ module ConsulLock
     def close
       closing = @mutex.synchronize { !@closed && (@closed = true) }
       yield @pointer if closing && block_given?
+      nil
     ensure
       @finalizer.free if closing
     end

@@ -212,16 +212,15 @@ module ConsulLock
     end
 
     # Ends the lock. A held one is released; an acquire that another thread waits for raises {ClosedError} there, and
-    # so does whatever is called afterwards that needs the lock. Does nothing the second time, and in a child after
-    # fork gives up only memory. A lock that was released need not be closed: the garbage collector sees to it.
+    # so does whatever is called afterwards that needs the lock. Never raises, so it can stand in an +ensure+: call
+    # {#release} before to know how that went. Does nothing the second time, and in a child after fork gives up only
+    # memory. A lock that was released need not be closed: the garbage collector sees to it.
     #
     # @return [nil]
-    # @raise [LostError, UnconfirmedError] as {#release}; it is closed all the same
     def close
       @handle.close { |lock| give_back(lock) if @to_release }
-      nil
-    rescue NotHeldError, ForkedError
-      nil
+    ensure
+      @to_release = false
     end
 
     # Ends the lock without giving it back, and without waiting: a held one stays in Consul until its life ends. For
@@ -234,6 +233,18 @@ module ConsulLock
       nil
     end
 
+    # The end of a {ConsulLock.hold}.
+    #
+    # @param quietly [Boolean] something else is being raised
+    # @api private
+    def finish(quietly:)
+      release if @to_release
+    rescue Error
+      raise unless quietly
+    ensure
+      close
+    end
+
     # Whether {#close} or {#abandon} was called.
     def closed?
       @handle.closed?
@@ -241,15 +252,17 @@ module ConsulLock
 
     # @return [String]
     def inspect
-      state = if closed? then "closed"
-              elsif held? then "held"
-              elsif lost? then "lost"
-              else "not held"
-              end
       "#<#{self.class} #{@name.inspect} #{state}>"
     end
 
     private
+
+    def state
+      return "lost" if lost?
+      return "closed" if closed?
+
+      held? ? "held" : "not held"
+    end
 
     def initialize_copy(_other)
       raise TypeError, "a lock cannot be copied; it can be shared"
@@ -309,6 +322,8 @@ module ConsulLock
       Runtime.current.ask do |mailbox|
         mailbox.post { |ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
       end
+    rescue Error
+      nil # what the library has to say of it, the log says
     end
 
     # Runs the generator on the thread that acquires, and outside of everything that could be locked.

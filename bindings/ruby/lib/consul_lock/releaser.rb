@@ -12,7 +12,8 @@ module ConsulLock
 
     # Forgets the pointer first: whoever is interrupted in between leaks it, and nobody frees it twice.
     def free
-      pointer, @pointer = @pointer, nil
+      pointer = @pointer
+      @pointer = nil
       Native.public_send(@function, pointer) if pointer
     end
 

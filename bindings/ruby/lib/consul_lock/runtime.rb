@@ -23,7 +23,7 @@ module ConsulLock
       end
     end
 
-    attr_reader :pid
+    attr_reader :pid, :dispatcher
 
     def initialize
       @pid = Process.pid
@@ -31,8 +31,6 @@ module ConsulLock
       @dispatcher = Dispatcher.new
       @dispatcher.log_to(ConsulLock.logger) if ConsulLock.logger
     end
-
-    attr_reader :dispatcher
 
     # Asks the library, and waits for the outcome.
     #
