@@ -13,7 +13,7 @@ static void must(int is_so, const char *what, const consul_lock_error *error)
     }
 }
 
-static void turn(const char *operator, const char *key, const char *name)
+static void turn(const char *operator, const char * key, const char *name)
 {
     consul_lock_error *error = NULL;
     consul_lock_options *options = consul_lock_options_new();
@@ -25,7 +25,8 @@ static void turn(const char *operator, const char *key, const char *name)
 
     uint64_t token = consul_lock_fencing_token(lock);
     char command[4096];
-    snprintf(command, sizeof command, "'%s' enter %s %s %" PRIu64 " > /dev/null", operator, key, name, token);
+    snprintf(command, sizeof command, "'%s' enter %s %s %" PRIu64 " > /dev/null", operator, key,
+             name, token);
     must(system(command) == 0, "enter", NULL);
     usleep(100000);
     must(consul_lock_check(lock, &error) == CONSUL_LOCK_OK, "check", error);

@@ -115,8 +115,8 @@ class file {
         std::size_t depth = 1;
         while (depth > 0) {
             block++;
-            depth += at(block).begins_block() ? 1 : 0;
-            depth -= at(block).verb() == "end" ? 1 : 0;
+            depth += at(block).begins_block() ? 1U : 0U;
+            depth -= at(block).verb() == "end" ? 1U : 0U;
         }
         return block;
     }
