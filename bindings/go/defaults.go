@@ -24,8 +24,8 @@ func SetDefault(name, value string) error {
 	return taken(raw).of(op, "")
 }
 
-// SetDefaultClient sets the client of the locks that are given none, from now on. It may be closed at once. nil: the
-// next lock makes one from the environment again.
+// SetDefaultClient sets the client of the locks that are given none, from now on. It may be closed at once. nil: it is
+// again the one from the environment, which is read once, by the first lock of the process that needs it.
 func SetDefaultClient(client *Client) error {
 	if incompatible != nil {
 		return incompatible

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -204,4 +206,30 @@ func env(t testing.TB, name string) string {
 		t.Fatalf("%s is not set: run bindings/go/test", name)
 	}
 	return value
+}
+
+// inChild runs the test that calls it in a new process with these variables, where it says false.
+func inChild(t *testing.T, environment ...string) bool {
+	t.Helper()
+	const marker = "CONSULLOCK_TEST_CHILD=yes"
+	if slices.Contains(os.Environ(), marker) {
+		return false
+	}
+	command := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
+	command.Env = append(append(os.Environ(), marker), environment...)
+	output, err := command.CombinedOutput()
+	if err != nil || !strings.Contains(string(output), "--- PASS: "+t.Name()) {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	t.Logf("%s", output)
+	return true
+}
+
+// takeAway does what an operator can: it deletes the lock's key. (For the examples, which have no T.)
+func takeAway(lock *consullock.Lock) {
+	time.Sleep(1300 * time.Millisecond) // a lock is watched after a second
+	request, _ := http.NewRequest("DELETE", "http://"+os.Getenv("CONSUL_HTTP_ADDR")+"/v1/kv/"+lock.Key(), nil)
+	if answer, err := http.DefaultClient.Do(request); err == nil {
+		answer.Body.Close()
+	}
 }

@@ -1,0 +1,166 @@
+package consullock_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	consullock "github.com/libconsul/consul_lock/bindings/go"
+)
+
+// api is the machine-readable description of the C interface.
+func api(t *testing.T) (described struct {
+	Version    string
+	ABIVersion int `json:"abi_version"`
+	Functions  []struct{ Name string }
+	Options    []struct {
+		Name, Type string
+		Default    string
+		Places     []string
+	}
+	Statuses []struct {
+		Name   string
+		Number int32
+	}
+	LostReasons []struct {
+		Name   string
+		Number int32
+	} `json:"lost_reasons"`
+	LogLevels []struct {
+		Name   string
+		Number int32
+	} `json:"log_levels"`
+}) {
+	t.Helper()
+	text, err := os.ReadFile("../../abi/api.json")
+	must(t, err)
+	must(t, json.Unmarshal(text, &described))
+	return described
+}
+
+func TestEachStatusIsAnError(t *testing.T) {
+	codes := map[string]consullock.Code{
+		"INVALID_ARGUMENT": consullock.ErrInvalidArgument, "INVALID_OPTION": consullock.ErrInvalidOption,
+		"INVALID_ENVIRONMENT": consullock.ErrInvalidEnvironment, "ALREADY_USED": consullock.ErrAlreadyUsed,
+		"VALUE_FAILED": consullock.ErrValueFailed, "NOT_ACQUIRED": consullock.ErrNotAcquired,
+		"CANCELLED": consullock.ErrCancelled, "LOST": consullock.ErrLost, "NOT_HELD": consullock.ErrNotHeld,
+		"UNCONFIRMED": consullock.ErrUnconfirmed, "UNAVAILABLE": consullock.ErrUnavailable, "DENIED": consullock.ErrDenied,
+		"REJECTED": consullock.ErrRejected, "INTERNAL": consullock.ErrInternal, "FORKED": consullock.ErrForked,
+		"NO_RESOURCES": consullock.ErrNoResources,
+	}
+	for _, status := range api(t).Statuses {
+		if status.Name == "OK" {
+			continue
+		}
+		code, ok := codes[status.Name]
+		if !ok || int32(code) != status.Number || code.String() != status.Name || code.Error() != "consullock: "+status.Name {
+			t.Errorf("%s (%d) has no error: %v %d", status.Name, status.Number, code, code)
+		}
+		delete(codes, status.Name)
+	}
+	if len(codes) > 0 {
+		t.Errorf("the library does not know %v", codes)
+	}
+	if unknown := consullock.Code(12345); unknown.String() != "UNKNOWN" {
+		t.Error(unknown)
+	}
+}
+
+func TestEachLostReasonHasItsName(t *testing.T) {
+	reasons := api(t).LostReasons
+	if len(reasons) != 4 {
+		t.Fatal(reasons)
+	}
+	for _, reason := range reasons {
+		if got := consullock.LostReason(reason.Number); got.String() != reason.Name {
+			t.Errorf("%s is %v", reason.Name, got)
+		}
+	}
+	if unknown := consullock.LostReason(0); unknown.String() != "UNKNOWN" {
+		t.Error(unknown)
+	}
+}
+
+func TestEachOptionCanBeSetAndIsInTheReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	must(t, err)
+	valid := map[string]string{"value": "x", "address": "127.0.0.1:1", "token": "x", "datacenter": "dc1", "lock_key_pattern": "locks/ephemeral/%s"}
+	for _, option := range api(t).Options {
+		value, ok := valid[option.Name]
+		if !ok {
+			value = option.Default
+		}
+		for _, place := range option.Places {
+			var err error
+			switch place {
+			case "lock":
+				_, err = consullock.New("a", consullock.WithOption(option.Name, value))
+			case "client":
+				_, err = consullock.NewClient(consullock.WithClientOption(option.Name, value))
+			case "default":
+				err = consullock.SetDefault(option.Name, value)
+			default:
+				t.Errorf("%s: %s", option.Name, place)
+			}
+			if err != nil {
+				t.Errorf("%s of a %s: %v", option.Name, place, err)
+			}
+		}
+		if !strings.Contains(string(readme), "`"+option.Name+"`") {
+			t.Errorf("the README does not tell of %s", option.Name)
+		}
+	}
+}
+
+// What the package leaves out, and why.
+var leftOut = map[string]string{
+	"consul_lock_free":                "a lock is released by itself, and freed by consul_lock_abandon",
+	"consul_lock_options_set_int":     "all options are texts",
+	"consul_lock_set_value_generator": "the generator is called in Go",
+	"consul_lock_value_set":           "the same",
+	"consul_lock_shutdown":            "consul_lock_shutdown_start ends with a context",
+}
+
+// A new function of the library has its place in the package, or a reason.
+func TestEachFunctionIsUsed(t *testing.T) {
+	files, err := filepath.Glob("*.[goch]*")
+	must(t, err)
+	used := map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		must(t, err)
+		for _, name := range regexp.MustCompile(`\bconsul_lock_\w+`).FindAllString(string(text), -1) {
+			used[name] = true
+		}
+	}
+	for _, function := range api(t).Functions {
+		queue := regexp.MustCompile(`^consul_lock_(queue|event|ticket|bind_to_queue)`).MatchString(function.Name) // Go waits in channels
+		if _, out := leftOut[function.Name]; used[function.Name] == (out || queue) {
+			t.Errorf("%s: used %v, left out %v", function.Name, used[function.Name], out || queue)
+		}
+	}
+}
+
+func TestTheVersionsAgree(t *testing.T) {
+	if described := api(t); described.ABIVersion != 1 || described.Version != consullock.Version() {
+		t.Errorf("the library is %s, and api.json %s with ABI version %d", consullock.Version(), described.Version, described.ABIVersion)
+	}
+}
+
+func TestTheLicencesAreThoseOfTheProject(t *testing.T) {
+	for _, name := range []string{"LICENSE-MIT", "LICENSE-APACHE"} {
+		ours, err := os.ReadFile(name)
+		must(t, err)
+		theirs, err := os.ReadFile("../../" + name)
+		must(t, err)
+		if string(ours) != string(theirs) {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
