@@ -344,28 +344,45 @@ export function holder(
   options?: { client?: Client | undefined },
 ): Promise<Holder | null>;
 
-/** Percentiles, in microseconds. */
+/** How long something took, in microseconds; percentiles are at most an eighth too large. */
 export interface Timing {
+  /** How often it happened. */
   count: number;
+  /** The median. */
   p50: number;
+  /** Nine of ten were quicker. */
   p90: number;
+  /** 99 of 100 were quicker. */
   p99: number;
+  /** The slowest. */
   max: number;
 }
 
-/** What this process did with a client until now: docs/guide.md describes the fields. */
+/** What this process did with a client until now. Later versions may add fields. */
 export interface Stats {
+  /** Requests by kind, such as `lock`, `unlock`, `watch`. */
   requests: Record<string, number>;
+  /** Writing requests that Consul carried out or refused by its log: each costs an fsync on a quorum. */
   raft_writes: number;
+  /** Requests without a usable answer. */
   unanswered: number;
+  /** Pauses after which something was tried again. */
   retries: number;
+  /** Locks that are being acquired now. */
   waiting: number;
+  /** Locks that are held now. */
   held: number;
+  /** Locks that were lost. */
   lost: number;
+  /** Open connections, now. */
   connections: number;
+  /** Open connections, at most. */
   connections_peak: number;
+  /** Threads of the library for this client, now. */
   threads: number;
+  /** How long successful acquires took. */
   acquire_us: Timing;
+  /** How long locks were held, until the release began or they were lost. */
   hold_us: Timing;
 }
 
@@ -470,6 +487,7 @@ export class ConsulLockError extends Error {
       cause?: unknown;
     },
   );
+  /** What kind of error this is. */
   name: "ConsulLockError";
   /** What to compare with. */
   code: ErrorCode;

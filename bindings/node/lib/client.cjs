@@ -1,6 +1,6 @@
 "use strict";
 
-const { c, check, slot, text } = require("./native.cjs");
+const { c, must, slot, text } = require("./native.cjs");
 const { askHolder } = require("./holder.cjs");
 const { clientPointer, clientPointers, withOptions } = require("./options.cjs");
 
@@ -11,7 +11,7 @@ class Client {
   constructor(options) {
     const pointer = withOptions(options, (set) => {
       const made = c.consul_lock_client_new(set, slot);
-      check(made === null);
+      must(made !== null);
       return made;
     });
     clientPointers.set(this, pointer);

@@ -9,7 +9,7 @@
 
 const net = require("node:net");
 const { isMainThread } = require("node:worker_threads");
-const { address, c, check, slot, takeError, text } = require("./native.cjs");
+const { address, c, must, slot, takeError, text } = require("./native.cjs");
 
 let queue = null;
 let socket = null;
@@ -21,7 +21,7 @@ const receivers = new Map();
 function open() {
   const fd = new Int32Array(1);
   queue = c.consul_lock_queue_new(fd, slot);
-  check(queue === null);
+  must(queue !== null);
   const onread = { buffer: Buffer.allocUnsafeSlow(64), callback: drain };
   /** @type {any} (the types do not know that onread goes with fd) */
   const options = { fd: fd[0], readable: true, writable: false, onread };
@@ -39,10 +39,10 @@ function open() {
  * again only when it has seen an empty queue.
  */
 function drain() {
-  for (let event = c.consul_lock_queue_next(queue); event !== null;) {
+  let event;
+  while ((event = c.consul_lock_queue_next(queue)) !== null) {
     receivers.get(c.consul_lock_event_tag(event))?.(event);
     c.consul_lock_event_free(event);
-    event = c.consul_lock_queue_next(queue);
   }
   return true;
 }
@@ -76,6 +76,17 @@ function begin(done, read, call, args) {
       socket.ref();
     }
   });
+}
+
+/**
+ * Ties a lock to this thread, which may be ended at any time by worker.terminate(), without a last word:
+ * the library then cancels its acquire, and renews it no more.
+ */
+function bindToThread(lock) {
+  if (queue === null) {
+    open();
+  }
+  must(c.consul_lock_bind_to_queue(lock, queue, slot) === 0);
 }
 
 /** How a call ended: null, or its error. */
@@ -113,14 +124,14 @@ function startHolder(client, key, read) {
 function listenForLoss(lock, receiver) {
   const mine = ticket();
   const tag = lastTag;
-  check(
+  must(
     c.consul_lock_set_lost_callback(
       lock,
       address.consul_lock_queue_lost,
       mine,
       address.consul_lock_ticket_free,
       slot,
-    ) !== 0,
+    ) === 0,
   );
   receivers.set(tag, (event) => {
     receivers.delete(tag);
@@ -158,4 +169,4 @@ function listenToLog(receiver, level) {
   );
 }
 
-module.exports = { forget, listenForLoss, listenToLog, start, startHolder };
+module.exports = { bindToThread, forget, listenForLoss, listenToLog, start, startHolder };

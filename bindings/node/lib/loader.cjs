@@ -27,8 +27,8 @@ function candidates() {
 }
 
 /** Without the library there is nothing: an import of this package fails with this error. */
-function unusable(message, cause) {
-  return Object.assign(new Error(message, { cause }), { code: "ERR_CONSUL_LOCK_LIBRARY" });
+function unusable(message, options) {
+  return Object.assign(new Error(message, options), { code: "ERR_CONSUL_LOCK_LIBRARY" });
 }
 
 function load() {

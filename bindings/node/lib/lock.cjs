@@ -1,9 +1,9 @@
 "use strict";
 
 const { AsyncResource } = require("node:async_hooks");
-const { c, check, slot, text } = require("./native.cjs");
+const { c, must, slot, text } = require("./native.cjs");
 const { ConsulLockError, Status, lossError, raise } = require("./errors.cjs");
-const { forget, listenForLoss, start } = require("./events.cjs");
+const { bindToThread, forget, listenForLoss, start } = require("./events.cjs");
 const { bytesToStore, plainKey, withOptions } = require("./options.cjs");
 const { currentGenerator, storeValue } = require("./values.cjs");
 
@@ -25,7 +25,7 @@ class ConsulLock {
     plainKey(key);
     this.#pointer = withOptions(options, (set) => {
       const made = c.consul_lock_new(key, set, slot);
-      check(made === null);
+      must(made !== null);
       return made;
     });
     this.#key = text(c.consul_lock_key, this.#pointer);
@@ -58,6 +58,7 @@ class ConsulLock {
     if (this.#generator !== null) {
       storeValue(this.#pointer, this.#key, this.#generator);
     }
+    bindToThread(this.#pointer);
     const cancel = () => this.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     let error;

@@ -13,76 +13,18 @@
 const { ConsulLockError } = require("./errors.cjs");
 const { load, unusable } = require("./loader.cjs");
 
-/** What a function returns, and what it takes. */
+// What each function returns, and what it takes.
+// prettier-ignore
 const DECLARATIONS = {
-  consul_lock_new: [
-    "consul_lock *",
-    "const char *",
-    "const consul_lock_options *",
-    "consul_lock_error **",
-  ],
-  consul_lock_set_value: [
-    "consul_lock_status",
-    "consul_lock *",
-    "const void *",
-    "size_t",
-    "consul_lock_error **",
-  ],
-  consul_lock_acquire_start: [
-    "consul_lock_status",
-    "consul_lock *",
-    "consul_lock_done",
-    "void *",
-    "consul_lock_error **",
-  ],
-  consul_lock_release_start: [
-    "consul_lock_status",
-    "consul_lock *",
-    "consul_lock_done",
-    "void *",
-    "consul_lock_error **",
-  ],
-  consul_lock_renew_start: [
-    "consul_lock_status",
-    "consul_lock *",
-    "consul_lock_done",
-    "void *",
-    "consul_lock_error **",
-  ],
-  consul_lock_check_start: [
-    "consul_lock_status",
-    "const consul_lock *",
-    "consul_lock_done",
-    "void *",
-    "consul_lock_error **",
-  ],
-  consul_lock_put_if_held_start: [
-    "consul_lock_status",
-    "consul_lock *",
-    "const char *",
-    "const void *",
-    "size_t",
-    "consul_lock_done",
-    "void *",
-    "consul_lock_error **",
-  ],
-  consul_lock_delete_if_held_start: [
-    "consul_lock_status",
-    "consul_lock *",
-    "const char *",
-    "consul_lock_done",
-    "void *",
-    "consul_lock_error **",
-  ],
-  consul_lock_set_lost_callback: [
-    "consul_lock_status",
-    "consul_lock *",
-    "consul_lock_lost_callback",
-    "void *",
-    "consul_lock_user_data_free",
-    "consul_lock_error **",
-  ],
-  consul_lock_free: ["void", "consul_lock *"],
+  consul_lock_new: ["consul_lock *", "const char *", "const consul_lock_options *", "consul_lock_error **"],
+  consul_lock_set_value: ["consul_lock_status", "consul_lock *", "const void *", "size_t", "consul_lock_error **"],
+  consul_lock_acquire_start: ["consul_lock_status", "consul_lock *", "consul_lock_done", "void *", "consul_lock_error **"],
+  consul_lock_release_start: ["consul_lock_status", "consul_lock *", "consul_lock_done", "void *", "consul_lock_error **"],
+  consul_lock_renew_start: ["consul_lock_status", "consul_lock *", "consul_lock_done", "void *", "consul_lock_error **"],
+  consul_lock_check_start: ["consul_lock_status", "const consul_lock *", "consul_lock_done", "void *", "consul_lock_error **"],
+  consul_lock_put_if_held_start: ["consul_lock_status", "consul_lock *", "const char *", "const void *", "size_t", "consul_lock_done", "void *", "consul_lock_error **"],
+  consul_lock_delete_if_held_start: ["consul_lock_status", "consul_lock *", "const char *", "consul_lock_done", "void *", "consul_lock_error **"],
+  consul_lock_set_lost_callback: ["consul_lock_status", "consul_lock *", "consul_lock_lost_callback", "void *", "consul_lock_user_data_free", "consul_lock_error **"],
   consul_lock_abandon: ["void", "consul_lock *"],
   consul_lock_cancel: ["void", "consul_lock *"],
   consul_lock_is_held: ["bool", "const consul_lock *"],
@@ -92,42 +34,15 @@ const DECLARATIONS = {
   consul_lock_session_id: ["size_t", "const consul_lock *", "char *", "size_t"],
 
   consul_lock_options_new: ["consul_lock_options *"],
-  consul_lock_options_set: [
-    "consul_lock_status",
-    "consul_lock_options *",
-    "const char *",
-    "const char *",
-    "consul_lock_error **",
-  ],
-  consul_lock_options_set_bytes: [
-    "consul_lock_status",
-    "consul_lock_options *",
-    "const char *",
-    "const void *",
-    "size_t",
-    "consul_lock_error **",
-  ],
-  consul_lock_options_set_client: [
-    "consul_lock_status",
-    "consul_lock_options *",
-    "const consul_lock_client *",
-    "consul_lock_error **",
-  ],
+  consul_lock_options_set: ["consul_lock_status", "consul_lock_options *", "const char *", "const char *", "consul_lock_error **"],
+  consul_lock_options_set_bytes: ["consul_lock_status", "consul_lock_options *", "const char *", "const void *", "size_t", "consul_lock_error **"],
+  consul_lock_options_set_client: ["consul_lock_status", "consul_lock_options *", "const consul_lock_client *", "consul_lock_error **"],
   consul_lock_options_free: ["void", "consul_lock_options *"],
 
-  consul_lock_client_new: [
-    "consul_lock_client *",
-    "const consul_lock_options *",
-    "consul_lock_error **",
-  ],
+  consul_lock_client_new: ["consul_lock_client *", "const consul_lock_options *", "consul_lock_error **"],
   consul_lock_client_free: ["void", "consul_lock_client *"],
   consul_lock_client_stats: ["size_t", "const consul_lock_client *", "char *", "size_t"],
-  consul_lock_defaults_set: [
-    "consul_lock_status",
-    "const char *",
-    "const char *",
-    "consul_lock_error **",
-  ],
+  consul_lock_defaults_set: ["consul_lock_status", "const char *", "const char *", "consul_lock_error **"],
   consul_lock_set_default_client: ["consul_lock_status", "const consul_lock_client *"],
 
   consul_lock_error_message: ["const char *", "const consul_lock_error *"],
@@ -136,14 +51,7 @@ const DECLARATIONS = {
   consul_lock_error_is_retryable: ["bool", "const consul_lock_error *"],
   consul_lock_error_free: ["void", "consul_lock_error *"],
 
-  consul_lock_holder_start: [
-    "consul_lock_status",
-    "const consul_lock_client *",
-    "const char *",
-    "consul_lock_holder_done",
-    "void *",
-    "consul_lock_error **",
-  ],
+  consul_lock_holder_start: ["consul_lock_status", "const consul_lock_client *", "const char *", "consul_lock_holder_done", "void *", "consul_lock_error **"],
   consul_lock_holder_session: ["size_t", "const consul_lock_holder_info *", "char *", "size_t"],
   consul_lock_holder_name: ["size_t", "const consul_lock_holder_info *", "char *", "size_t"],
   consul_lock_holder_node: ["size_t", "const consul_lock_holder_info *", "char *", "size_t"],
@@ -151,20 +59,8 @@ const DECLARATIONS = {
   consul_lock_holder_created_index: ["uint64_t", "const consul_lock_holder_info *"],
   consul_lock_holder_free: ["void", "consul_lock_holder_info *"],
 
-  consul_lock_set_log_callback: [
-    "consul_lock_status",
-    "consul_lock_log_callback",
-    "void *",
-    "consul_lock_user_data_free",
-    "int32_t",
-  ],
-  consul_lock_shutdown_start: [
-    "consul_lock_status",
-    "int64_t",
-    "consul_lock_done",
-    "void *",
-    "consul_lock_error **",
-  ],
+  consul_lock_set_log_callback: ["consul_lock_status", "consul_lock_log_callback", "void *", "consul_lock_user_data_free", "int32_t"],
+  consul_lock_shutdown_start: ["consul_lock_status", "int64_t", "consul_lock_done", "void *", "consul_lock_error **"],
   consul_lock_version: ["const char *"],
   consul_lock_abi_version: ["uint32_t"],
 
@@ -173,6 +69,7 @@ const DECLARATIONS = {
   consul_lock_queue_free: ["void", "consul_lock_queue *"],
   consul_lock_queue_ticket: ["consul_lock_ticket *", "const consul_lock_queue *", "uint64_t"],
   consul_lock_ticket_free: ["void", "void *"],
+  consul_lock_bind_to_queue: ["consul_lock_status", "consul_lock *", "const consul_lock_queue *", "consul_lock_error **"],
   consul_lock_event_tag: ["uint64_t", "const consul_lock_event *"],
   consul_lock_event_code: ["int32_t", "const consul_lock_event *"],
   consul_lock_event_take_error: ["consul_lock_error *", "consul_lock_event *"],
@@ -223,8 +120,7 @@ try {
   }
 } catch (cause) {
   // The same ABI, but from before a function was added.
-  const message = `libconsul_lock is older than this package: ${cause.message}`;
-  throw unusable(message, cause);
+  throw unusable(`libconsul_lock is older than this package: ${cause.message}`, { cause });
 }
 
 /** Receives the error of a call. One for all: it is emptied before JavaScript can run again. */
@@ -244,10 +140,12 @@ function takeError(pointer) {
   return error;
 }
 
-/** Throws what the last call left in the slot, if it failed. */
-function check(failed) {
-  if (failed) {
-    throw takeError(slot[0]);
+/** Throws what the last call left in the slot, unless it worked. */
+function must(worked) {
+  if (!worked) {
+    const error = takeError(slot[0]);
+    Error.captureStackTrace(error, must);
+    throw error;
   }
 }
 
@@ -273,7 +171,7 @@ module.exports = {
   address,
   bytes,
   c,
-  check,
+  must,
   koffiType,
   slot,
   takeError,

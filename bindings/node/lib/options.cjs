@@ -7,7 +7,7 @@
  */
 
 const { isUint8Array } = require("node:util").types;
-const { c, check, slot } = require("./native.cjs");
+const { c, must, slot } = require("./native.cjs");
 const { ConsulLockError, Status } = require("./errors.cjs");
 
 /** The native client of each Client that is open; lib/client.cjs keeps it. */
@@ -85,13 +85,13 @@ function withOptions(options, make) {
 
 function setOption(set, name, value) {
   if (name === "client") {
-    check(c.consul_lock_options_set_client(set, clientPointer(value), slot) !== 0);
+    must(c.consul_lock_options_set_client(set, clientPointer(value), slot) === 0);
   } else if (name === "value") {
     const bytes = bytesToStore(value, 'option "value"', Status.INVALID_OPTION);
-    check(c.consul_lock_options_set_bytes(set, name, bytes, bytes.length, slot) !== 0);
+    must(c.consul_lock_options_set_bytes(set, name, bytes, bytes.length, slot) === 0);
   } else {
     plainText(name, "an option's name", Status.INVALID_OPTION);
-    check(c.consul_lock_options_set(set, name, optionText(name, value), slot) !== 0);
+    must(c.consul_lock_options_set(set, name, optionText(name, value), slot) === 0);
   }
 }
 

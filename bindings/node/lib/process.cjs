@@ -3,7 +3,7 @@
 /* What belongs to the whole process, all threads of it. */
 
 const { AsyncResource } = require("node:async_hooks");
-const { c, check, slot } = require("./native.cjs");
+const { c, must, slot } = require("./native.cjs");
 const { statsOf } = require("./client.cjs");
 const { ConsulLockError, Status, raise } = require("./errors.cjs");
 const { listenToLog, start } = require("./events.cjs");
@@ -15,7 +15,7 @@ const LOG_LEVELS = ["error", "warn", "info", "debug"];
 
 function setDefault(name, value) {
   const option = snakeCase(plainText(name, "the name of a default", Status.INVALID_OPTION));
-  check(c.consul_lock_defaults_set(option, optionText(option, value), slot) !== 0);
+  must(c.consul_lock_defaults_set(option, optionText(option, value), slot) === 0);
 }
 
 function setDefaultClient(client) {
