@@ -2,6 +2,11 @@ package consullock_test
 
 import (
 	"encoding/json"
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -162,5 +167,47 @@ func TestTheLicencesAreThoseOfTheProject(t *testing.T) {
 		if string(ours) != string(theirs) {
 			t.Errorf("%s differs", name)
 		}
+	}
+}
+
+func TestEachExportedNameIsDocumented(t *testing.T) {
+	packages, err := parser.ParseDir(token.NewFileSet(), ".", func(file fs.FileInfo) bool {
+		return !strings.HasSuffix(file.Name(), "_test.go")
+	}, parser.ParseComments)
+	must(t, err)
+	found := doc.New(packages["consullock"], modulePath, 0)
+	seen := 0
+	check := func(what, text string) {
+		seen++
+		if strings.TrimSpace(text) == "" {
+			t.Errorf("%s has no comment", what)
+		}
+	}
+	functions := func(all []*doc.Func) {
+		for _, function := range all {
+			check(function.Name, function.Doc)
+		}
+	}
+	values := func(all []*doc.Value) {
+		for _, value := range all {
+			check(strings.Join(value.Names, " "), value.Doc)
+			for _, spec := range value.Decl.Specs {
+				if spec := spec.(*ast.ValueSpec); len(value.Names) > 1 {
+					check(spec.Names[0].Name, spec.Doc.Text())
+				}
+			}
+		}
+	}
+	check("the package", found.Doc)
+	functions(found.Funcs)
+	values(found.Vars)
+	for _, named := range found.Types {
+		check(named.Name, named.Doc)
+		functions(named.Funcs)
+		functions(named.Methods)
+		values(named.Consts)
+	}
+	if seen < 80 {
+		t.Errorf("only %d names are seen", seen)
 	}
 }

@@ -7,8 +7,8 @@ static void done(consul_lock_status status, consul_lock_error *error, void *hand
     consullockgo_done(error, (uintptr_t)handle);
 }
 
-static void holder_done(consul_lock_status status, consul_lock_holder_info *holder, consul_lock_error *error,
-                        void *handle)
+static void holder_done(consul_lock_status status, consul_lock_holder_info *holder,
+                        consul_lock_error *error, void *handle)
 {
     (void)status;
     consullockgo_holder_done(holder, error, (uintptr_t)handle);
@@ -54,13 +54,16 @@ consul_lock_status consullockgo_check_start(consul_lock *lock, consullockgo_hand
     return consul_lock_check_start(lock, done, (void *)handle, error);
 }
 
-consul_lock_status consullockgo_put_if_held_start(consul_lock *lock, const char *key, const void *value, size_t len,
-                                                  consullockgo_handle handle, consul_lock_error **error)
+consul_lock_status consullockgo_put_if_held_start(consul_lock *lock, const char *key,
+                                                  const void *value, size_t len,
+                                                  consullockgo_handle handle,
+                                                  consul_lock_error **error)
 {
     return consul_lock_put_if_held_start(lock, key, value, len, done, (void *)handle, error);
 }
 
-consul_lock_status consullockgo_delete_if_held_start(consul_lock *lock, const char *key, consullockgo_handle handle,
+consul_lock_status consullockgo_delete_if_held_start(consul_lock *lock, const char *key,
+                                                     consullockgo_handle handle,
                                                      consul_lock_error **error)
 {
     return consul_lock_delete_if_held_start(lock, key, done, (void *)handle, error);
@@ -78,7 +81,8 @@ consul_lock_status consullockgo_shutdown_start(int64_t timeout_ms, consullockgo_
     return consul_lock_shutdown_start(timeout_ms, done, (void *)handle, error);
 }
 
-consul_lock_status consullockgo_watch_loss(consul_lock *lock, consullockgo_handle handle, consul_lock_error **error)
+consul_lock_status consullockgo_watch_loss(consul_lock *lock, consullockgo_handle handle,
+                                           consul_lock_error **error)
 {
     return consul_lock_set_lost_callback(lock, lost, (void *)handle, free_handle, error);
 }
