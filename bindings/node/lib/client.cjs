@@ -35,7 +35,7 @@ class Client {
     }
   }
 
-  [Symbol.dispose ?? Symbol.for("nodejs.dispose")]() {
+  [Symbol.dispose]() {
     this.close();
   }
 }

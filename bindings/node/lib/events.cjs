@@ -7,6 +7,7 @@
  * what is only listened to (a loss, the log) does not.
  */
 
+const { AsyncResource } = require("node:async_hooks");
 const net = require("node:net");
 const { isMainThread } = require("node:worker_threads");
 const { address, c, must, slot, takeError, text } = require("./native.cjs");
@@ -18,7 +19,8 @@ let lastTag = 0;
 /** Who is told of an event, by the tag of its ticket. */
 const receivers = new Map();
 
-function open() {
+/** Runs in the asynchronous context of the import: the socket would keep that of the first caller for ever. */
+const open = AsyncResource.bind(() => {
   const fd = new Int32Array(1);
   queue = c.consul_lock_queue_new(fd, slot);
   must(queue !== null);
@@ -32,7 +34,7 @@ function open() {
       queue = null;
     });
   }
-}
+});
 
 /**
  * Takes all events. No receiver throws or runs code of users before it returns: the library wakes us

@@ -148,14 +148,17 @@ class ConsulLock {
   }
 
   /** The end of a scope, which must not pass for a success when the lock was lost. */
-  [Symbol.asyncDispose ?? Symbol.for("nodejs.asyncDispose")]() {
+  [Symbol.asyncDispose]() {
     return this.#dispose();
   }
 
   async #dispose() {
-    await this.release();
-    if (!this.#isReleased) {
-      this.#end();
+    try {
+      await this.release();
+    } finally {
+      if (!this.#isReleased) {
+        this.#end();
+      }
     }
   }
 

@@ -109,12 +109,16 @@ test("clients, locks that are not used or held, and listeners do not", async () 
   assert.ok(took < 10_000, `it took ${took} ms to end`);
 });
 
-test("an import alone opens nothing", async () => {
+test("an import alone opens no socket and starts no thread", async () => {
   const { status, stdout, stderr } = await run(`
-    import { readdirSync } from "node:fs";
-    const before = readdirSync("/proc/self/fd").length;
+    import { readdirSync, readlinkSync } from "node:fs";
+    const links = () => readdirSync("/proc/self/fd").map((fd) => {
+      try { return readlinkSync("/proc/self/fd/" + fd); } catch { return "gone"; }
+    });
+    const count = () => [links().filter((to) => to.startsWith("socket:")).length, readdirSync("/proc/self/task").length];
+    const before = String(count());
     await import("consul-lock");
-    console.log(readdirSync("/proc/self/fd").length - before);
+    console.log(String(count()) === before);
   `);
-  assert.deepEqual([status, stdout], [0, "0\n"], stderr);
+  assert.deepEqual([status, stdout], [0, "true\n"], stderr);
 });
