@@ -9,9 +9,10 @@
  *     consul_locks::lock lock("nightly-report", patient);
  *     if (lock.try_acquire()) { ... }           // false: somebody else has it; all else throws
  *
- * FAILURES are thrown as consul_locks::error. Each function that can fail also has a form with a
- * consul_locks::failure & last, which never throws for a failed call and answers whether it worked;
- * these forms are all there is under -fno-exceptions.
+ * FAILURES are thrown as consul_locks::error, with the statuses of the C function of the same name.
+ * Each function that can fail also has a form with a consul_locks::failure & last, which never
+ * throws for a failed call and answers whether it worked; these forms are all there is under
+ * -fno-exceptions.
  *
  * CALLABLES (completions, lost notices, listeners of the log) are called by threads of the library,
  * and are moved or copied in; the library owns them until their last call. One that throws ends the
@@ -84,6 +85,7 @@ class failure {
     failure() = default;
     /** Whether it failed. */
     explicit operator bool() const noexcept { return code_ != CONSUL_LOCK_OK; }
+    /** OK where it did not fail. */
     consul_lock_status code() const noexcept { return code_; }
     /** One line for people: what failed, on which key and address, what to do. Never null. */
     const char *message() const noexcept {
@@ -124,9 +126,11 @@ class failure {
 /** A failure, thrown. what() is its message. */
 class error : public std::runtime_error {
   public:
+    /** From the form without exceptions, for who wants to throw after all. */
     explicit error(const failure &why)
         : std::runtime_error(why.message()), code_(why.code()), http_status_(why.http_status()),
           retryable_(why.retryable()), cause_(why.cause()) {}
+    /** Never OK. */
     consul_lock_status code() const noexcept { return code_; }
     /** 0 when the failure did not come with an HTTP status. */
     int http_status() const noexcept { return http_status_; }
@@ -280,12 +284,14 @@ class client {
 #if CONSUL_LOCKS_EXCEPTIONS
     /** All from the environment. */
     client();
+    /** The environment fills in what the options leave out. Sends nothing. */
     explicit client(const options &from);
 #endif
     /** Makes it the client of all locks that are given none, from now on. */
     void make_default() const noexcept { consul_lock_set_default_client(native()); }
     /** What this process did with it until now: JSON, described in docs/guide.md. */
     std::string stats() const { return detail::text(native(), consul_lock_client_stats); }
+    /** For calls of C; belongs to this object. */
     const consul_lock_client *native() const noexcept { return client_.get(); }
 
   private:
@@ -370,7 +376,9 @@ class options {
         return set("release_timeout_ms", wait.count());
     }
 
+    /** For calls of C; belongs to this object. */
     const consul_lock_options *native() const noexcept { return options_.get(); }
+    /** For calls of C; belongs to this object. */
     consul_lock_options *native() noexcept { return options_.get(); }
 
     /** What C could not be told: a text with a NUL inside, or that there is no object. */
@@ -483,24 +491,31 @@ class lock {
      * destroy the lock.
      */
 
+    /** Takes it: as acquire(). One that is destroyed, abandoned or cancelled meanwhile: CANCELLED.
+     */
     template <class F> bool acquire_start(F &&done, failure &why) {
         return begin(why, std::forward<F>(done), consul_lock_acquire_start, native());
     }
+    /** Gives it back: as release(). The lock may be destroyed at once. */
     template <class F> bool release_start(F &&done, failure &why) {
         return begin(why, std::forward<F>(done), consul_lock_release_start, native());
     }
+    /** Starts its life anew: as renew(). */
     template <class F> bool renew_start(F &&done, failure &why) {
         return begin(why, std::forward<F>(done), consul_lock_renew_start, native());
     }
+    /** Asks Consul whether it is still held: as check(). */
     template <class F> bool check_start(F &&done, failure &why) const {
         return begin(why, std::forward<F>(done), consul_lock_check_start, native());
     }
+    /** Writes a key if the lock is held: as put_if_held(). Key and value are copied. */
     template <class F>
     bool put_if_held_start(const std::string &key, std::string_view value, F &&done, failure &why) {
         return detail::is_key(key, why) &&
                begin(why, std::forward<F>(done), consul_lock_put_if_held_start, native(),
                      key.c_str(), value.data(), value.size());
     }
+    /** Deletes a key if the lock is held: as delete_if_held(). */
     template <class F> bool delete_if_held_start(const std::string &key, F &&done, failure &why) {
         return detail::is_key(key, why) &&
                begin(why, std::forward<F>(done), consul_lock_delete_if_held_start, native(),
@@ -510,12 +525,14 @@ class lock {
 #if CONSUL_LOCKS_EXCEPTIONS
     /* The same, throwing consul_locks::error. */
 
+    /** Makes one; sends nothing. INVALID_ARGUMENT, INVALID_OPTION, INVALID_ENVIRONMENT. */
     explicit lock(const std::string &key, const options &from = options()) {
         failure why;
         std::optional<lock> made = make(key, from, why);
         detail::raise(why);
         lock_ = std::move(made->lock_);
     }
+    /** Takes it. NOT_ACQUIRED is thrown, too. */
     void acquire() {
         failure why;
         static_cast<void>(acquire(why));
@@ -536,6 +553,7 @@ class lock {
         const std::stop_callback cancelling(std::move(stop), [this] { cancel(); });
         acquire();
     }
+    /** The same, with false for NOT_ACQUIRED. */
     [[nodiscard]] bool try_acquire(std::stop_token stop) {
         const std::stop_callback cancelling(std::move(stop), [this] { cancel(); });
         return try_acquire();
@@ -549,62 +567,74 @@ class lock {
         }
         return !why;
     }
+    /** Starts its life anew. */
     void renew() {
         failure why;
         renew(why);
         detail::raise(why);
     }
+    /** Asks Consul whether it is still held. */
     void check() const {
         failure why;
         check(why);
         detail::raise(why);
     }
+    /** Writes a key of the KV store, if and only if the lock is held. */
     void put_if_held(const std::string &key, std::string_view value) {
         failure why;
         put_if_held(key, value, why);
         detail::raise(why);
     }
+    /** Deletes a key of the KV store, if and only if the lock is held. */
     void delete_if_held(const std::string &key) {
         failure why;
         delete_if_held(key, why);
         detail::raise(why);
     }
+    /** What it will store, instead of option and generator; before its acquire. */
     void set_value(std::string_view bytes) {
         failure why;
         set_value(bytes, why);
         detail::raise(why);
     }
+    /** Has a callable called when the lock is lost; nullptr: nobody is told. */
     template <class F> void on_lost(F &&told) {
         failure why;
         on_lost(std::forward<F>(told), why);
         detail::raise(why);
     }
+    /** Takes it without waiting. Throws only what keeps it from beginning. */
     template <class F> void acquire_start(F &&done) {
         failure why;
         acquire_start(std::forward<F>(done), why);
         detail::raise(why);
     }
+    /** Gives it back without waiting. Throws only what keeps it from beginning. */
     template <class F> void release_start(F &&done) {
         failure why;
         release_start(std::forward<F>(done), why);
         detail::raise(why);
     }
+    /** Renews it without waiting. Throws only what keeps it from beginning. */
     template <class F> void renew_start(F &&done) {
         failure why;
         renew_start(std::forward<F>(done), why);
         detail::raise(why);
     }
+    /** Checks it without waiting. Throws only what keeps it from beginning. */
     template <class F> void check_start(F &&done) const {
         failure why;
         check_start(std::forward<F>(done), why);
         detail::raise(why);
     }
+    /** Writes without waiting. Throws only what keeps it from beginning. */
     template <class F>
     void put_if_held_start(const std::string &key, std::string_view value, F &&done) {
         failure why;
         put_if_held_start(key, value, std::forward<F>(done), why);
         detail::raise(why);
     }
+    /** Deletes without waiting. Throws only what keeps it from beginning. */
     template <class F> void delete_if_held_start(const std::string &key, F &&done) {
         failure why;
         delete_if_held_start(key, std::forward<F>(done), why);
@@ -629,7 +659,9 @@ class lock {
     std::string key() const { return detail::text(native(), consul_lock_key); }
     /** Empty before the acquire. */
     std::string session_id() const { return detail::text(native(), consul_lock_session_id); }
+    /** For calls of C; belongs to this object. */
     const consul_lock *native() const noexcept { return lock_.get(); }
+    /** For calls of C; belongs to this object. */
     consul_lock *native() noexcept { return lock_.get(); }
 
   private:
@@ -751,11 +783,11 @@ template <class F> decltype(auto) hold(const std::string &key, F &&block) {
 
 /** Who holds a lock. */
 struct holder_info {
-    std::string session;
-    std::string name; ///< of the session; empty: Consul would not say
-    std::string node; ///< through which it was made; empty: Consul would not say
-    std::string value;
-    std::uint64_t created_index = 0;
+    std::string session;             ///< its id
+    std::string name;                ///< of the session; empty: Consul would not say
+    std::string node;                ///< through which it was made; empty: Consul would not say
+    std::string value;               ///< what is stored under the key: data of somebody else
+    std::uint64_t created_index = 0; ///< grows from holder to holder
 };
 
 namespace detail {
@@ -921,27 +953,32 @@ inline bool is_compatible() noexcept {
 }
 
 #if CONSUL_LOCKS_EXCEPTIONS
+/** The same, throwing: empty means nobody. */
 inline std::optional<holder_info> holder(const std::string &key, const client *with = nullptr) {
     failure why;
     std::optional<holder_info> found = holder(key, with, why);
     detail::raise(why);
     return found;
 }
+/** Without waiting; throws only what keeps it from beginning. */
 template <class F> void holder_start(const std::string &key, const client *with, F &&done) {
     failure why;
     holder_start(key, with, std::forward<F>(done), why);
     detail::raise(why);
 }
+/** Sets a process-wide default, from a text, a whole number or a bool. */
 template <class T> void set_default(const std::string &option, const T &value) {
     failure why;
     set_default(option, value, why);
     detail::raise(why);
 }
+/** The orderly end; throws UNCONFIRMED when something was still under way. */
 inline void shutdown(std::chrono::milliseconds timeout) {
     failure why;
     shutdown(timeout, why);
     detail::raise(why);
 }
+/** Without waiting; throws only what keeps it from beginning. */
 template <class F> void shutdown_start(std::chrono::milliseconds timeout, F &&done) {
     failure why;
     shutdown_start(timeout, std::forward<F>(done), why);

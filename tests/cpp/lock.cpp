@@ -242,7 +242,7 @@ static void without_waiting() {
     ends_with(CONSUL_LOCK_OK, [&](auto done) { lock.release_start(std::move(done)); });
     ends_with(CONSUL_LOCK_NOT_HELD, [&](auto done) { lock.renew_start(std::move(done)); });
 
-    // The completion may destroy the lock; a lock that goes while it waits has it told, too.
+    // The completion may destroy the lock.
     auto own = std::make_unique<consul_locks::lock>("cpp/async");
     ends_with(CONSUL_LOCK_OK, [&](auto done) {
         own->acquire_start([&own, done = std::move(done)](failure of) mutable {
@@ -251,6 +251,25 @@ static void without_waiting() {
         });
     });
     CHECK(!consul_locks::holder("cpp/async"));
+
+    // A lock that goes while its acquire waits has it told.
+    consul_locks::options patient;
+    patient.acquire_timeout(patient.forever);
+    consul_locks::hold("cpp/async", [&] {
+        ends_with(CONSUL_LOCK_CANCELLED, [&](auto done) {
+            consul_locks::lock("cpp/async", patient).acquire_start(std::move(done));
+        });
+        ends_with(CONSUL_LOCK_CANCELLED, [&](auto done) {
+            consul_locks::lock waiter("cpp/async", patient);
+            waiter.acquire_start(std::move(done));
+            waiter.abandon();
+        });
+        ends_with(CONSUL_LOCK_CANCELLED, [&](auto done) {
+            consul_locks::lock waiter("cpp/async", patient);
+            waiter.acquire_start(std::move(done));
+            waiter.cancel();
+        });
+    });
 
     // What cannot begin says so in the call, and calls nobody.
     auto never = [](failure) { NEVER("never begun"); };

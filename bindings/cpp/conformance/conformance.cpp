@@ -106,7 +106,6 @@ class scene {
     }
 
   private:
-    using handler = std::string (scene::*)(std::size_t, const words &);
     struct verb {
         std::size_t least, most; // arguments
         std::function<std::string(scene &, std::size_t, const words &)> execute;
@@ -185,22 +184,30 @@ class scene {
             [notice](consul_lock_lost_reason reason) { notice->tell(consul_locks::name(reason)); });
     }
 
-    std::string hold(std::size_t at, const words &call) {
-        try {
-            consul_locks::hold(call[2], options_in(call, 3), [&](consul_locks::lock &lock) {
-                held_[call[1]] = &lock;
-                watch(call[1]);
-                run(at + 1, file_.end_of(at));
-            });
-        } catch (const steps::own_error &) {
-            held_.erase(call[1]);
-            return "raised";
-        } catch (...) {
-            held_.erase(call[1]);
-            throw;
+    // While it lives, the lock of a block has a name.
+    struct scope {
+        std::map<std::string, consul_locks::lock *> &names;
+        const std::string &name;
+        scope(std::map<std::string, consul_locks::lock *> &held, const std::string &as,
+              consul_locks::lock &lock)
+            : names(held), name(as) {
+            names[name] = &lock;
         }
-        held_.erase(call[1]);
-        return "ok";
+        ~scope() { names.erase(name); }
+    };
+
+    std::string hold(std::size_t at, const words &call) {
+        auto block = [&](consul_locks::lock &lock) {
+            const scope here(held_, call[1], lock);
+            watch(call[1]);
+            run(at + 1, file_.end_of(at));
+        };
+        try {
+            consul_locks::hold(call[2], options_in(call, 3), block);
+            return "ok";
+        } catch (const steps::own_error &) {
+            return "raised";
+        }
     }
 
     std::string holder(const words &call) const {
