@@ -888,7 +888,7 @@ template <class T> bool set_default(const std::string &option, const T &value, f
     return detail::ask(why, consul_lock_defaults_set, option.c_str(), text.c_str());
 }
 
-/** Locks that are given no client have one made from the environment again. */
+/** Locks that are given no client use the one from the environment again, made at its first use. */
 inline void reset_default_client() noexcept { consul_lock_set_default_client(nullptr); }
 
 /** The statistics of the default client: JSON, described in docs/guide.md. */

@@ -53,7 +53,7 @@ struct State {
     lines: usize,
     dropped_lines: u64,
     /// Our end of the pair; None: nobody will take events any more.
-    wake: Option<UnixStream>,
+    wake: Option<Arc<UnixStream>>,
 }
 
 /// The right to put events into a queue, under a number.
@@ -77,7 +77,7 @@ impl Queue {
                 events: VecDeque::new(),
                 lines: 0,
                 dropped_lines: 0,
-                wake: Some(wake),
+                wake: Some(Arc::new(wake)),
             }),
         };
         Ok((Arc::new(queue), reader.into()))
@@ -106,7 +106,7 @@ impl Queue {
     /// Somebody may still take events: the queue was not closed, and nor was the reading end.
     pub(crate) fn is_read(&self) -> bool {
         let state = self.state();
-        state.is_some_and(|state| state.wake.as_ref().is_some_and(sys::has_peer))
+        state.is_some_and(|state| state.wake.as_deref().is_some_and(sys::has_peer))
     }
 
     /// A right to put events into it.
@@ -125,16 +125,13 @@ impl Queue {
 }
 
 impl State {
-    fn put(&mut self, event: Event) {
-        let Some(wake) = &self.wake else {
-            return;
-        };
-        // The reader takes events until none is left: only the first has to wake it. A socket that
-        // is full or closed is readable already.
-        if self.events.is_empty() {
-            sys::send_byte(wake);
-        }
+    /// Answers whom to wake, when the state is unlocked: the reader takes events until none is left, so
+    /// only for the first.
+    fn put(&mut self, event: Event) -> Option<Arc<UnixStream>> {
+        let wake = self.wake.as_ref()?;
+        let wake = self.events.is_empty().then(|| wake.clone());
         self.events.push_back(event);
+        wake
     }
 }
 
@@ -145,6 +142,7 @@ impl Ticket {
             return;
         };
         let tag = self.tag;
+        let mut wake = None;
         if matches!(news, News::Line(..)) {
             if state.lines >= MOST_LINES {
                 state.dropped_lines += 1;
@@ -155,11 +153,16 @@ impl Ticket {
                 let line = format!("nobody reads the log: {dropped} lines were dropped");
                 let news = News::Line(Level::Warn, line);
                 state.lines += 1;
-                state.put(Event { tag, news });
+                wake = state.put(Event { tag, news });
             }
             state.lines += 1;
         }
-        state.put(Event { tag, news });
+        let wake = state.put(Event { tag, news }).or(wake);
+        drop(state);
+        if let Some(wake) = wake {
+            // A socket that is full or closed is readable already.
+            sys::send_byte(&wake);
+        }
     }
 }
 

@@ -400,7 +400,7 @@ export function setDefault(name: string, value: string | number | bigint | boole
 
 /**
  * Sets the client of the locks that are given none, in all threads of the process. Locks that exist keep
- * theirs. `null`: the next lock makes one from the environment again.
+ * theirs. `null`: back to the one from the environment, which is made once, at its first use.
  */
 export function setDefaultClient(client: Client | null): void;
 
