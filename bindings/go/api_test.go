@@ -52,7 +52,8 @@ func TestEachStatusIsAnError(t *testing.T) {
 		"INVALID_ENVIRONMENT": consullock.ErrInvalidEnvironment, "ALREADY_USED": consullock.ErrAlreadyUsed,
 		"VALUE_FAILED": consullock.ErrValueFailed, "NOT_ACQUIRED": consullock.ErrNotAcquired,
 		"CANCELLED": consullock.ErrCancelled, "LOST": consullock.ErrLost, "NOT_HELD": consullock.ErrNotHeld,
-		"UNCONFIRMED": consullock.ErrUnconfirmed, "UNAVAILABLE": consullock.ErrUnavailable, "DENIED": consullock.ErrDenied,
+		"UNCONFIRMED": consullock.ErrUnconfirmed, "UNAVAILABLE": consullock.ErrUnavailable,
+		"DENIED":   consullock.ErrDenied,
 		"REJECTED": consullock.ErrRejected, "INTERNAL": consullock.ErrInternal, "FORKED": consullock.ErrForked,
 		"NO_RESOURCES": consullock.ErrNoResources,
 	}
@@ -61,7 +62,8 @@ func TestEachStatusIsAnError(t *testing.T) {
 			continue
 		}
 		code, ok := codes[status.Name]
-		if !ok || int32(code) != status.Number || code.String() != status.Name || code.Error() != "consullock: "+status.Name {
+		if !ok || int32(code) != status.Number || code.String() != status.Name ||
+			code.Error() != "consullock: "+status.Name {
 			t.Errorf("%s (%d) has no error: %v %d", status.Name, status.Number, code, code)
 		}
 		delete(codes, status.Name)
@@ -92,7 +94,8 @@ func TestEachLostReasonHasItsName(t *testing.T) {
 func TestEachOptionCanBeSetAndIsInTheReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	must(t, err)
-	valid := map[string]string{"value": "x", "address": "127.0.0.1:1", "token": "x", "datacenter": "dc1", "lock_key_pattern": "locks/ephemeral/%s"}
+	valid := map[string]string{"value": "x", "address": "127.0.0.1:1", "token": "x", "datacenter": "dc1",
+		"lock_key_pattern": "locks/ephemeral/%s"}
 	for _, option := range api(t).Options {
 		value, ok := valid[option.Name]
 		if !ok {
@@ -144,17 +147,20 @@ func TestEachFunctionIsUsed(t *testing.T) {
 			used[name] = true
 		}
 	}
+	queues := regexp.MustCompile(`^consul_lock_(queue|event|ticket|bind_to_queue)`) // Go waits in channels
 	for _, function := range api(t).Functions {
-		queue := regexp.MustCompile(`^consul_lock_(queue|event|ticket|bind_to_queue)`).MatchString(function.Name) // Go waits in channels
-		if _, out := leftOut[function.Name]; used[function.Name] == (out || queue) {
-			t.Errorf("%s: used %v, left out %v", function.Name, used[function.Name], out || queue)
+		_, out := leftOut[function.Name]
+		out = out || queues.MatchString(function.Name)
+		if used[function.Name] == out {
+			t.Errorf("%s: used %v, left out %v", function.Name, used[function.Name], out)
 		}
 	}
 }
 
 func TestTheVersionsAgree(t *testing.T) {
 	if described := api(t); described.ABIVersion != 1 || described.Version != consullock.Version() {
-		t.Errorf("the library is %s, and api.json %s with ABI version %d", consullock.Version(), described.Version, described.ABIVersion)
+		t.Errorf("api.json is of %s and ABI version %d, and the library is %s", described.Version, described.ABIVersion,
+			consullock.Version())
 	}
 }
 

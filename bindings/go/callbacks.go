@@ -15,7 +15,8 @@ func consullockgo_done(raw *C.consul_lock_error, handle C.consullockgo_handle) {
 }
 
 //export consullockgo_holder_done
-func consullockgo_holder_done(info *C.consul_lock_holder_info, raw *C.consul_lock_error, handle C.consullockgo_handle) {
+func consullockgo_holder_done(info *C.consul_lock_holder_info, raw *C.consul_lock_error,
+	handle C.consullockgo_handle) {
 	answer(handle, outcome{err: taken(raw), holder: takenHolder(info)})
 }
 

@@ -11,10 +11,10 @@ import (
 	"sync/atomic"
 )
 
-// The library offers each call that asks Consul in two ways. One blocks: it costs a thread of the operating system
-// while it lasts, and is the faster one, as the library sends the request on that very thread. The other tells its
-// outcome to a callback, and costs no thread however many wait. So the first few calls block, and all beyond them
-// are called back.
+// The library offers each call that asks Consul in two ways. One blocks: it costs a thread of the operating
+// system while it lasts, and is the faster one, as the library sends the request on that very thread. The
+// other tells its outcome to a callback, and costs no thread however many wait. So the first few calls block,
+// and all beyond them are called back.
 const (
 	// An acquire may wait for a long time.
 	mostBlockedAcquires = 8

@@ -7,17 +7,17 @@ import "C"
 
 import "runtime"
 
-// A Client says how to reach Consul, and has everything that the locks which use it share. A simple program needs
-// none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN) on first
-// use. Any number of goroutines may use a client.
+// A Client says how to reach Consul, and has everything that the locks which use it share. A simple program
+// needs none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR,
+// CONSUL_HTTP_TOKEN) on first use. Any number of goroutines may use a client.
 type Client struct {
 	handle handle[*C.consul_lock_client]
 }
 
 // NewClient makes a client. It sends nothing: a Consul that cannot be reached shows at the first use.
 //
-// ErrInvalidOption: an option is wrong, or belongs to a lock. ErrInvalidEnvironment: a variable is wrong, or asks for
-// what this version of the library cannot do yet.
+// ErrInvalidOption: an option is wrong, or belongs to a lock. ErrInvalidEnvironment: a variable is wrong, or
+// asks for what this version of the library cannot do yet.
 func NewClient(opts ...ClientOption) (*Client, error) {
 	if incompatible != nil {
 		return nil, incompatible
@@ -43,8 +43,8 @@ func NewClient(opts ...ClientOption) (*Client, error) {
 	return client, nil
 }
 
-// Close gives up the client. Locks and the default that use it keep what they need of it: it ends with the last of
-// them. It sends nothing and always returns nil; a second Close does nothing.
+// Close gives up the client. Locks and the default that use it keep what they need of it: it ends with the
+// last of them. It sends nothing and always returns nil; a second Close does nothing.
 func (c *Client) Close() error {
 	if _, first := c.handle.close(); first {
 		runtime.SetFinalizer(c, nil)
@@ -58,5 +58,5 @@ func (c *Client) leave() {
 }
 
 func closedClient(op, key string) *Error {
-	return &Error{Op: op, Key: key, Code: ErrInvalidArgument, Message: "the client cannot be used", Err: ErrClosed}
+	return &Error{Op: op, Key: key, Code: ErrInvalidArgument, Err: ErrClosed, Message: "the client cannot be used"}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -16,7 +17,8 @@ import (
 func TestWhoHolds(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
 	client := newClient(t)
-	for _, ask := range []func(context.Context, string) (consullock.Holder, bool, error){consullock.WhoHolds, client.WhoHolds} {
+	type ask func(context.Context, string) (consullock.Holder, bool, error)
+	for _, ask := range []ask{consullock.WhoHolds, client.WhoHolds} {
 		holder, found, err := ask(ctx, key)
 		if err != nil || found || holder.Session != "" {
 			t.Fatal(holder, found, err)
@@ -24,10 +26,10 @@ func TestWhoHolds(t *testing.T) {
 	}
 	lock := newLock(t, key, consullock.WithValue([]byte("a\x00b")))
 	must(t, lock.Acquire(ctx))
-	for _, ask := range []func(context.Context, string) (consullock.Holder, bool, error){consullock.WhoHolds, client.WhoHolds} {
+	for _, ask := range []ask{consullock.WhoHolds, client.WhoHolds} {
 		holder, found, err := ask(ctx, key)
-		if err != nil || !found || holder.Session != lock.SessionID() || holder.Node != "node" || string(holder.Value) != "a\x00b" ||
-			!strings.HasPrefix(holder.Name, "consul_lock ") || holder.CreatedIndex == 0 {
+		if err != nil || !found || holder.Session != lock.SessionID() || !strings.HasPrefix(holder.Name, "consul_lock ") ||
+			holder.Node != "node" || string(holder.Value) != "a\x00b" || holder.CreatedIndex == 0 {
 			t.Fatal(holder, found, err)
 		}
 	}
@@ -48,6 +50,17 @@ func TestALockKeepsWhatItNeedsOfItsClient(t *testing.T) {
 	wants(t, err, consullock.ErrClosed)
 }
 
+func TestDatacenter(t *testing.T) {
+	ctx := context.Background()
+	ours := newClient(t, consullock.WithDatacenter("dc1"))
+	must(t, newLock(t, newKey(t), consullock.WithClient(ours)).Acquire(ctx))
+	nowhere := newClient(t, consullock.WithDatacenter("no-such-datacenter"), consullock.WithRequestTimeout(time.Second))
+	err := newLock(t, newKey(t), consullock.WithClient(nowhere)).Acquire(ctx)
+	if err == nil || errors.Is(err, consullock.ErrNotAcquired) {
+		t.Fatal(err)
+	}
+}
+
 func TestStats(t *testing.T) {
 	ctx, client := context.Background(), newClient(t)
 	lock := newLock(t, newKey(t), consullock.WithClient(client))
@@ -55,8 +68,9 @@ func TestStats(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	stats, err := client.Stats()
 	must(t, err)
-	if stats.Held != 1 || stats.Waiting != 0 || stats.Requests["lock"] == 0 || stats.RaftWrites < 2 || stats.Acquire.Count != 1 ||
-		stats.Acquire.Max <= 0 || stats.Acquire.Max > time.Minute || stats.Connections == 0 || stats.ConnectionsPeak == 0 || !json.Valid(stats.JSON) {
+	if stats.Held != 1 || stats.Waiting != 0 || stats.Requests["lock"] == 0 || stats.RaftWrites < 2 ||
+		stats.Acquire.Count != 1 || stats.Acquire.Max <= 0 || stats.Acquire.Max > time.Minute ||
+		stats.Connections == 0 || stats.ConnectionsPeak == 0 || !json.Valid(stats.JSON) {
 		t.Fatalf("%+v", stats)
 	}
 	must(t, lock.Release())
@@ -68,8 +82,8 @@ func TestStats(t *testing.T) {
 	// Nothing of the text is left out but what a later version may have added.
 	var fields map[string]any
 	must(t, json.Unmarshal(stats.JSON, &fields))
-	for _, known := range []string{"requests", "raft_writes", "unanswered", "retries", "waiting", "held", "lost", "connections",
-		"connections_peak", "threads", "acquire_us", "hold_us"} {
+	for _, known := range []string{"requests", "raft_writes", "unanswered", "retries", "waiting", "held", "lost",
+		"connections", "connections_peak", "threads", "acquire_us", "hold_us"} {
 		if _, ok := fields[known]; !ok {
 			t.Errorf("no %s in %s", known, stats.JSON)
 		}
@@ -119,7 +133,8 @@ func TestLog(t *testing.T) {
 	key := lose()
 	eventually(t, "the log tells", func() bool {
 		said := info.String()
-		return strings.Contains(said, "level=ERROR") && strings.Contains(said, key) && strings.Contains(said, "flight recorder")
+		return strings.Contains(said, "level=ERROR") && strings.Contains(said, "flight recorder") &&
+			strings.Contains(said, key)
 	})
 	if said := info.String(); strings.Contains(said, "secret-of-a-test") || strings.Contains(said, "level=DEBUG") {
 		t.Fatal(said)

@@ -7,9 +7,9 @@ import "C"
 
 import "sync/atomic"
 
-// SetDefault sets a default of the process: "acquire_timeout_ms", "lock_timeout_seconds" or "lock_key_pattern" (where
-// lock keys live in Consul's KV store: "locks/ephemeral/%s" unless set). Locks read it when they are made: a later change
-// never touches a lock that exists.
+// SetDefault sets a default of the process: "acquire_timeout_ms", "lock_timeout_seconds" or
+// "lock_key_pattern" (where lock keys live in Consul's KV store: "locks/ephemeral/%s" unless set). Locks read
+// it when they are made: a later change never touches a lock that exists.
 func SetDefault(name, value string) error {
 	if incompatible != nil {
 		return incompatible
@@ -24,8 +24,9 @@ func SetDefault(name, value string) error {
 	return taken(raw).of(op, "")
 }
 
-// SetDefaultClient sets the client of the locks that are given none, from now on. It may be closed at once. nil: it is
-// again the one from the environment, which is read once, by the first lock of the process that needs it.
+// SetDefaultClient sets the client of the locks that are given none, from now on. It may be closed at once.
+// nil: it is again the one from the environment, which is read once, by the first lock of the process that
+// needs it.
 func SetDefaultClient(client *Client) error {
 	if incompatible != nil {
 		return incompatible
@@ -45,10 +46,10 @@ func SetDefaultClient(client *Client) error {
 
 var generator atomic.Pointer[func() ([]byte, error)]
 
-// SetValueGenerator sets what makes the value that a lock stores under its key, for the locks that are made from now
-// on and have no [WithValue]; nil: a JSON object with "locked_at", as without a generator. It is called in the acquire,
-// by its goroutine, and by several at once. If it fails, nothing is sent, the acquire returns [ErrValueFailed] with
-// its error in the chain, and the lock is not used up.
+// SetValueGenerator sets what makes the value that a lock stores under its key, for the locks that are made
+// from now on and have no [WithValue]; nil: a JSON object with "locked_at", as without a generator. It is
+// called in the acquire, by its goroutine, and by several at once. If it fails, nothing is sent, the acquire
+// returns [ErrValueFailed] with its error in the chain, and the lock is not used up.
 func SetValueGenerator(generate func() ([]byte, error)) {
 	if generate == nil {
 		generator.Store(nil)

@@ -21,7 +21,8 @@ type Code int32
 
 // What can become of a call.
 const (
-	// ErrInvalidArgument: an argument is wrong, such as a key that Consul would change or refuse. Nothing was changed.
+	// ErrInvalidArgument: an argument is wrong, such as a key that Consul would change or refuse. Nothing was
+	// changed.
 	ErrInvalidArgument Code = C.CONSUL_LOCK_INVALID_ARGUMENT
 	// ErrInvalidOption: an option is unknown, in the wrong place, or out of its range. Nothing was changed.
 	ErrInvalidOption Code = C.CONSUL_LOCK_INVALID_OPTION
@@ -29,8 +30,8 @@ const (
 	ErrInvalidEnvironment Code = C.CONSUL_LOCK_INVALID_ENVIRONMENT
 	// ErrAlreadyUsed: a lock is single use, and this one was used before. Make a new one.
 	ErrAlreadyUsed Code = C.CONSUL_LOCK_ALREADY_USED
-	// ErrValueFailed: the value generator gave no value; its error is in the chain. Nothing was sent, and the lock
-	// is not used up.
+	// ErrValueFailed: the value generator gave no value; its error is in the chain. Nothing was sent, and the
+	// lock is not used up.
 	ErrValueFailed Code = C.CONSUL_LOCK_VALUE_FAILED
 	// ErrNotAcquired: Consul said until the deadline that the lock is not free. The message says who has it.
 	ErrNotAcquired Code = C.CONSUL_LOCK_NOT_ACQUIRED
@@ -40,9 +41,9 @@ const (
 	ErrLost Code = C.CONSUL_LOCK_LOST
 	// ErrNotHeld: the lock is not held: never acquired, given back, or used up.
 	ErrNotHeld Code = C.CONSUL_LOCK_NOT_HELD
-	// ErrUnconfirmed: Consul did not confirm a release in time, and the library goes on in the background until the
-	// lease ends. Or it did not confirm a guarded write, which may have been applied, and may still be while the
-	// lock is held.
+	// ErrUnconfirmed: Consul did not confirm a release in time, and the library goes on in the background
+	// until the lease ends. Or it did not confirm a guarded write, which may have been applied, and may still
+	// be while the lock is held.
 	ErrUnconfirmed Code = C.CONSUL_LOCK_UNCONFIRMED
 	// ErrUnavailable: Consul gave no usable answer in time.
 	ErrUnavailable Code = C.CONSUL_LOCK_UNAVAILABLE
@@ -78,14 +79,16 @@ type Error struct {
 	// Message is one line for people: what went wrong, on which key and address, what Consul said. It never
 	// contains a token or a stored value.
 	Message string
-	// HTTPStatus is the status with which Consul answered, such as 403; 0 if the failure did not come with one.
+	// HTTPStatus is the status with which Consul answered, such as 403; 0 if the failure did not come with
+	// one.
 	HTTPStatus int
-	// Retryable says that the same thing may well work later without any change: somebody had the lock, or Consul
-	// could not be reached. A lock is single use: try again with a new one.
+	// Retryable says that the same thing may well work later without any change: somebody had the lock, or
+	// Consul could not be reached. A lock is single use: try again with a new one.
 	Retryable bool
 	// Reason says how the lock was lost, where Code is ErrLost and the library has noticed how; else 0.
 	Reason LostReason
-	// Err is what Go adds: the end of the context and its cause, the error of a value generator, ErrClosed; else nil.
+	// Err is what Go adds: the end of the context and its cause, the error of a value generator, ErrClosed;
+	// else nil.
 	Err error
 }
 

@@ -4,8 +4,8 @@ package consullock
 
 import "sync"
 
-// A handle keeps a C object from being freed while a call on it begins. (A free beside a call that has begun does
-// no harm, says the library; but nobody can see from outside when one has.)
+// A handle keeps a C object from being freed while a call on it begins. (A free beside a call that has begun
+// does no harm, says the library; but nobody can see from outside when one has.)
 type handle[P comparable] struct {
 	mu     sync.Mutex
 	ptr    P // the zero P: it is freed
@@ -49,7 +49,8 @@ func (h *handle[P]) leave(free func(P)) {
 	}
 }
 
-// close refuses all later calls, and gives the object a last time to the first who closes it. Ends with leave.
+// close refuses all later calls, and gives the object a last time to the first who closes it. Ends with
+// leave.
 func (h *handle[P]) close() (P, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

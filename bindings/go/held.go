@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// IsHeld says whether the lock is held, as far as this process can know by its own clock: true from a successful acquire
-// until the release, the end of its life, or a loss that was noticed. It asks nobody.
+// IsHeld says whether the lock is held, as far as this process can know by its own clock: true from a
+// successful acquire until the release, the end of its life, or a loss that was noticed. It asks nobody.
 func (l *Lock) IsHeld() bool {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -22,8 +22,8 @@ func (l *Lock) IsHeld() bool {
 	return bool(C.consul_lock_is_held(ptr))
 }
 
-// Remaining is how much is left of the lock's life, by this process's own clock, which counts while the machine sleeps;
-// 0 when it is not held. It asks nobody.
+// Remaining is how much is left of the lock's life, by this process's own clock, which counts while the
+// machine sleeps; 0 when it is not held. It asks nobody.
 func (l *Lock) Remaining() time.Duration {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -33,9 +33,10 @@ func (l *Lock) Remaining() time.Duration {
 	return time.Duration(C.consul_lock_remaining_ms(ptr)) * time.Millisecond
 }
 
-// FencingToken is a number that grows with every acquisition of this key. Send it along with what you write, and let the
-// receiver refuse a smaller one than it has seen: that stops a holder that was paused past the end of its lock. It is 0
-// before the lock was acquired, and stays the same afterwards, also when the lock is over.
+// FencingToken is a number that grows with every acquisition of this key. Send it along with what you write,
+// and let the receiver refuse a smaller one than it has seen: that stops a holder that was paused past the
+// end of its lock. It is 0 before the lock was acquired, and stays the same afterwards, also when the lock is
+// over.
 func (l *Lock) FencingToken() uint64 {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -75,11 +76,13 @@ func sessionOf(ptr *C.consul_lock) string {
 	return text(func(buf *C.char, n C.size_t) C.size_t { return C.consul_lock_session_id(ptr, buf, n) })
 }
 
-// Renew extends the life of a held lock: its whole TTL from now. For work that takes longer than was thought; see also
-// [WithAutoRenew]. It makes one request. If ctx ends before it is answered, the lock may have been renewed or not.
+// Renew extends the life of a held lock: its whole TTL from now. For work that takes longer than was thought;
+// see also [WithAutoRenew]. It makes one request. If ctx ends before it is answered, the lock may have been
+// renewed or not.
 //
-// ErrLost: it is not ours any more, stop the work. ErrNotHeld. ErrUnavailable: Consul gave no usable answer, and the
-// lock is held until Remaining is 0. ErrDenied, ErrRejected: Consul refused. ErrCancelled: ctx has ended.
+// ErrLost: it is not ours any more, stop the work. ErrNotHeld. ErrUnavailable: Consul gave no usable answer,
+// and the lock is held until Remaining is 0. ErrDenied, ErrRejected: Consul refused. ErrCancelled: ctx has
+// ended.
 func (l *Lock) Renew(ctx context.Context) error {
 	return l.within(ctx, lockCall{
 		"renew", mostBlocked, ErrNotHeld,
@@ -90,8 +93,8 @@ func (l *Lock) Renew(ctx context.Context) error {
 	}, ErrCancelled)
 }
 
-// Check asks Consul whether the lock is still held: it also finds a lock that an operator took away. It does not extend
-// its life. It returns what Renew returns; nil: it is.
+// Check asks Consul whether the lock is still held: it also finds a lock that an operator took away. It does
+// not extend its life. It returns what Renew returns; nil: it is.
 func (l *Lock) Check(ctx context.Context) error {
 	return l.within(ctx, lockCall{
 		"check", mostBlocked, ErrNotHeld,
@@ -102,13 +105,13 @@ func (l *Lock) Check(ctx context.Context) error {
 	}, ErrCancelled)
 }
 
-// PutIfHeld writes a key of Consul's KV store in one transaction with a check that this lock is held: who lost it, known
-// or not, cannot write. The key is a plain key of the KV store, not put into "lock_key_pattern"; the value may have at
-// most 390,000 bytes.
+// PutIfHeld writes a key of Consul's KV store in one transaction with a check that this lock is held: who
+// lost it, known or not, cannot write. The key is a plain key of the KV store, not put into
+// "lock_key_pattern"; the value may have at most 390,000 bytes.
 //
-// ErrUnconfirmed: Consul's answer was lost, or ctx ended before it came: it may have been written, or may be later, as
-// long as the lock is in Consul; while the lock is held, the same call may be made again. Any other error: nothing was
-// written, and will not be. ErrLost: the lock is not ours any more.
+// ErrUnconfirmed: Consul's answer was lost, or ctx ended before it came: it may have been written, or may be
+// later, as long as the lock is in Consul; while the lock is held, the same call may be made again. Any other
+// error: nothing was written, and will not be. ErrLost: the lock is not ours any more.
 func (l *Lock) PutIfHeld(ctx context.Context, key string, value []byte) error {
 	name, refused := cText("the key", key)
 	if refused != nil {

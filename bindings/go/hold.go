@@ -11,12 +11,13 @@ import (
 // Hold takes the lock on a key, runs f, and gives the lock back, also when f fails or panics. It acquires as
 // [Lock.Acquire] does: by default in one attempt, and no longer than ctx lasts.
 //
-// The context that f is given ends with ctx, and when the lock is lost: its cause is then an error that is [ErrLost]. f
-// should stop its work as soon as it ends. [FromContext] gives f the lock, with its fencing token.
+// The context that f is given ends with ctx, and when the lock is lost: its cause is then an error that is
+// [ErrLost]. f should stop its work as soon as it ends. [FromContext] gives f the lock, with its fencing
+// token.
 //
-// What kept f from running is returned as [New] and Acquire say it; else f's own error, if it failed; else what went
-// wrong with the release: ErrLost when the lock was lost while f ran, though f ended well. An error of f that only hands
-// on that its context was ended by the loss is in the chain of an ErrLost.
+// What kept f from running is returned as [New] and Acquire say it; else f's own error, if it failed; else
+// what went wrong with the release: ErrLost when the lock was lost while f ran, though f ended well. An error
+// of f that only hands on that its context was ended by the loss is in the chain of an ErrLost.
 func Hold(ctx context.Context, key string, f func(ctx context.Context) error, opts ...Option) error {
 	l, err := New(key, opts...)
 	if err != nil {

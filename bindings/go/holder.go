@@ -11,8 +11,8 @@ import "context"
 type Holder struct {
 	// Session is the id of the Consul session that holds the lock.
 	Session string
-	// Name is the session's name; for a lock of this library such as "consul_lock PROGRAM@HOST:PID NONCE". Empty:
-	// Consul would not say.
+	// Name is the session's name; for a lock of this library such as "consul_lock PROGRAM@HOST:PID NONCE".
+	// Empty: Consul would not say.
 	Name string
 	// Node is the Consul node through which the session was made. Empty: Consul would not say.
 	Node string
@@ -22,8 +22,8 @@ type Holder struct {
 	CreatedIndex uint64
 }
 
-// WhoHolds asks Consul, with the default client, who holds the lock on a key, as it is given to [New]. false: nobody
-// does. It makes one or two requests, and ends with ctx.
+// WhoHolds asks Consul, with the default client, who holds the lock on a key, as it is given to [New]. false:
+// nobody does. It makes one or two requests, and ends with ctx.
 func WhoHolds(ctx context.Context, key string) (Holder, bool, error) {
 	if incompatible != nil {
 		return Holder{}, false, incompatible

@@ -8,14 +8,13 @@ import "C"
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"sync/atomic"
 )
 
-// A Lock is a lock on one key. It is single use: acquire it once, release it. Any number of goroutines may use it at
-// any time.
+// A Lock is a lock on one key. It is single use: acquire it once, release it. Any number of goroutines may
+// use it at any time.
 type Lock struct {
 	name     string // the key as it was given
 	generate func() ([]byte, error)
@@ -29,11 +28,13 @@ type Lock struct {
 	}
 }
 
-// New makes a lock on a key: 1 to 65,536 bytes of UTF-8 that name the work, not the worker, such as "nightly-report".
-// It reads the options, the defaults and, for the default client, the environment, and sends nothing.
+// New makes a lock on a key: 1 to 65,536 bytes of UTF-8 that name the work, not the worker, such as
+// "nightly-report". It reads the options, the defaults and, for the default client, the environment, and
+// sends nothing.
 //
-// ErrInvalidArgument: the key is one that Consul would change or refuse. ErrInvalidOption: an option is wrong, or belongs
-// to a client. ErrInvalidEnvironment: a variable is wrong, or asks for what this version of the library cannot do yet.
+// ErrInvalidArgument: the key is one that Consul would change or refuse. ErrInvalidOption: an option is
+// wrong, or belongs to a client. ErrInvalidEnvironment: a variable is wrong, or asks for what this version of
+// the library cannot do yet.
 func New(key string, opts ...Option) (*Lock, error) {
 	if incompatible != nil {
 		return nil, incompatible
@@ -106,7 +107,8 @@ func (l *Lock) ask(ptr *C.consul_lock, call lockCall) outcome {
 }
 
 func (l *Lock) closed(op string, code Code) error {
-	return &Error{Op: op, Key: l.name, Code: code, Message: fmt.Sprintf("the lock %q cannot be used", l.name), Err: ErrClosed}
+	return &Error{Op: op, Key: l.name, Code: code, Err: ErrClosed,
+		Message: fmt.Sprintf("the lock %q cannot be used", l.name)}
 }
 
 func (l *Lock) leave() { l.handle.leave(l.free) }
@@ -117,16 +119,17 @@ func (l *Lock) free(ptr *C.consul_lock) {
 	C.consul_lock_abandon(ptr)
 }
 
-// Acquire takes the lock. Unless [WithAcquireTimeout] or [WithWait] say otherwise it makes exactly one attempt. Who
-// waits is served in the order of coming, between processes as within one.
+// Acquire takes the lock. Unless [WithAcquireTimeout] or [WithWait] say otherwise it makes exactly one
+// attempt. Who waits is served in the order of coming, between processes as within one.
 //
-// The end of ctx ends it at once: the error then has ctx's error and its cause in the chain, and nothing is left behind
-// in Consul. So whichever is earlier ends a wait, ctx or the timeout. A ctx that has ended before changes nothing; else
-// a lock is used up by its first acquire, whatever the outcome.
+// The end of ctx ends it at once: the error then has ctx's error and its cause in the chain, and nothing is
+// left behind in Consul. So whichever is earlier ends a wait, ctx or the timeout. A ctx that has ended before
+// changes nothing; else a lock is used up by its first acquire, whatever the outcome.
 //
-// ErrNotAcquired: somebody else had it until the deadline, and the message says who. ErrUnavailable: Consul gave no
-// usable answer in time. ErrDenied, ErrRejected: Consul refused. ErrAlreadyUsed: the lock was used before, or is closed.
-// ErrValueFailed: the value generator failed. ErrCancelled: ctx has ended, or the lock was cancelled.
+// ErrNotAcquired: somebody else had it until the deadline, and the message says who. ErrUnavailable: Consul
+// gave no usable answer in time. ErrDenied, ErrRejected: Consul refused. ErrAlreadyUsed: the lock was used
+// before, or is closed. ErrValueFailed: the value generator failed. ErrCancelled: ctx has ended, or the lock
+// was cancelled.
 func (l *Lock) Acquire(ctx context.Context) error {
 	op := acquireCall.op
 	if ctx.Err() != nil {
@@ -147,7 +150,8 @@ func (l *Lock) Acquire(ctx context.Context) error {
 	}
 	switch {
 	case err == nil:
-		// It was won at the very moment when ctx ended. It is undone as what a cancel undoes: without waiting for it.
+		// It was won at the very moment when ctx ended. It is undone as what a cancel undoes: without waiting
+		// for it.
 		go l.Release()
 	case err.Code != ErrCancelled && err.Code != ErrNotAcquired:
 		return err.of(op, l.name)
@@ -155,11 +159,12 @@ func (l *Lock) Acquire(ctx context.Context) error {
 	return interrupted(ctx, op, l.name, ErrCancelled)
 }
 
-// TryAcquire is Acquire for whom it is no error that somebody else has the lock: it then returns false and nil. It waits
-// as Acquire does.
+// TryAcquire is Acquire for whom it is no error that somebody else has the lock: it then returns false and
+// nil. It waits as Acquire does.
 func (l *Lock) TryAcquire(ctx context.Context) (bool, error) {
 	err := l.Acquire(ctx)
-	if errors.Is(err, ErrNotAcquired) {
+	// Not errors.Is: the error of a value generator, say, may have one of these in its chain.
+	if why, ok := err.(*Error); ok && why.Code == ErrNotAcquired {
 		return false, nil
 	}
 	return err == nil, err
@@ -190,12 +195,13 @@ func (l *Lock) setValue(op string) error {
 		Message: fmt.Sprintf("could not acquire the lock %q: the value generator failed", l.name)}
 }
 
-// Release gives the lock back and removes its key, at once. It can only ever touch this very lock. It waits for Consul at
-// most as long as the client's [WithReleaseTimeout] says. A pending acquire is cancelled and undone.
+// Release gives the lock back and removes its key, at once. It can only ever touch this very lock. It waits
+// for Consul at most as long as the client's [WithReleaseTimeout] says. A pending acquire is cancelled and
+// undone.
 //
-// nil: it was held until now. ErrNotHeld: there was nothing to give back, and nothing was done; harmless. ErrLost: it had
-// been lost before, so others may have worked meanwhile. ErrUnconfirmed: Consul did not confirm in time, and the library
-// goes on in the background until the lease ends.
+// nil: it was held until now. ErrNotHeld: there was nothing to give back, and nothing was done; harmless.
+// ErrLost: it had been lost before, so others may have worked meanwhile. ErrUnconfirmed: Consul did not
+// confirm in time, and the library goes on in the background until the lease ends.
 func (l *Lock) Release() error {
 	ptr, ok := l.handle.enter()
 	if !ok {
@@ -204,8 +210,8 @@ func (l *Lock) Release() error {
 	return l.explained(l.ask(ptr, releaseCall).err, releaseCall.op)
 }
 
-// Close ends the lock: one that is held is released, a pending acquire is cancelled and undone, and its memory is freed.
-// Key, FencingToken and SessionID can still be asked. A second Close does nothing.
+// Close ends the lock: one that is held is released, a pending acquire is cancelled and undone, and its
+// memory is freed. Key, FencingToken and SessionID can still be asked. A second Close does nothing.
 //
 // nil: it was held until now, or there was nothing to give back. ErrLost, ErrUnconfirmed: as of Release.
 func (l *Lock) Close() error {
@@ -222,8 +228,8 @@ func (l *Lock) Close() error {
 	return l.explained(err, "close")
 }
 
-// Cancel ends a pending acquire at once, as the end of its context does: it returns [ErrCancelled] and is undone. It is
-// sticky: an acquire that comes later ends so, too. It does nothing to a lock that is held.
+// Cancel ends a pending acquire at once, as the end of its context does: it returns [ErrCancelled] and is
+// undone. It is sticky: an acquire that comes later ends so, too. It does nothing to a lock that is held.
 func (l *Lock) Cancel() {
 	if ptr, ok := l.handle.look(); ok {
 		C.consul_lock_cancel(ptr)
@@ -231,8 +237,9 @@ func (l *Lock) Cancel() {
 	}
 }
 
-// Abandon closes the lock without giving it back: one that is held stays in Consul until its TTL ends it. For work that
-// may be done only once per TTL, by whomever. It sends nothing and never waits. A pending acquire is cancelled.
+// Abandon closes the lock without giving it back: one that is held stays in Consul until its TTL ends it. For
+// work that may be done only once per TTL, by whomever. It sends nothing and never waits. A pending acquire
+// is cancelled.
 func (l *Lock) Abandon() {
 	ptr, first := l.handle.close()
 	if !first {
@@ -246,8 +253,8 @@ func (l *Lock) Abandon() {
 // collected is the finalizer: nobody can release the lock any more.
 func (l *Lock) collected() {
 	if l.IsHeld() {
-		warn(fmt.Sprintf("consullock: the lock %q was held when it was garbage collected, and stays until its TTL ends it: "+
-			"release it, or use Hold", l.Key()))
+		warn(fmt.Sprintf("consullock: the lock %q was held when it was garbage collected, and stays until its TTL "+
+			"ends it: release it, or use Hold", l.Key()))
 	}
 	l.Abandon()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,8 @@ import (
 func TestTheLifeOfALock(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
 	lock := newLock(t, key, consullock.WithTTL(time.Minute), consullock.WithValue([]byte("a value\x00 of bytes")))
-	if lock.IsHeld() || lock.Remaining() != 0 || lock.FencingToken() != 0 || lock.SessionID() != "" || lock.Key() != full(key) {
+	if lock.IsHeld() || lock.Remaining() != 0 || lock.FencingToken() != 0 || lock.SessionID() != "" ||
+		lock.Key() != full(key) {
 		t.Fatal("a new lock looks otherwise")
 	}
 	must(t, lock.Acquire(ctx))
@@ -37,6 +39,8 @@ func TestTheLifeOfALock(t *testing.T) {
 	if data := entry(t, key+"-data"); data != nil {
 		t.Fatalf("Consul has %+v", data)
 	}
+	wants(t, lock.PutIfHeld(ctx, "a\x00b", nil), consullock.ErrInvalidArgument)
+	wants(t, lock.DeleteIfHeld(ctx, "a\x00b"), consullock.ErrInvalidArgument)
 	token, session := lock.FencingToken(), lock.SessionID()
 	must(t, lock.Release())
 	if entry(t, full(key)) != nil {
@@ -47,7 +51,8 @@ func TestTheLifeOfALock(t *testing.T) {
 	wants(t, lock.Acquire(ctx), consullock.ErrAlreadyUsed)
 	must(t, lock.Close())
 	must(t, lock.Close())
-	if lock.FencingToken() != token || token == 0 || lock.SessionID() != session || lock.Key() != full(key) || lock.IsHeld() {
+	if lock.FencingToken() != token || token == 0 || lock.SessionID() != session || lock.Key() != full(key) ||
+		lock.IsHeld() {
 		t.Fatal("what was to be seen is gone with the close")
 	}
 }
@@ -80,8 +85,8 @@ func TestSomebodyElseHasIt(t *testing.T) {
 	err := newLock(t, key).Acquire(ctx)
 	wants(t, err, consullock.ErrNotAcquired)
 	var why *consullock.Error
-	if !errors.As(err, &why) || why.Op != "acquire" || why.Key != key || !why.Retryable || why.Code != consullock.ErrNotAcquired ||
-		!strings.Contains(why.Message, "this very process") {
+	if !errors.As(err, &why) || why.Op != "acquire" || why.Key != key || !why.Retryable ||
+		why.Code != consullock.ErrNotAcquired || !strings.Contains(why.Message, "this very process") {
 		t.Fatalf("%+v", why)
 	}
 	if errors.Is(err, consullock.ErrLost) {
@@ -92,16 +97,19 @@ func TestSomebodyElseHasIt(t *testing.T) {
 	if got || err != nil {
 		t.Fatal(got, err)
 	}
-	nobody := newClient(t, consullock.WithAddress(env(t, "TEST_CONSUL_DEAD_ADDR")), consullock.WithRequestTimeout(300*time.Millisecond))
+	nobody := newClient(t, consullock.WithAddress(env(t, "TEST_CONSUL_DEAD_ADDR")),
+		consullock.WithRequestTimeout(300*time.Millisecond))
 	got, err = newLock(t, key, consullock.WithClient(nobody)).TryAcquire(ctx)
 	wants(t, err, consullock.ErrUnavailable)
 	if got {
 		t.Fatal(got)
 	}
-	stranger := newClient(t, consullock.WithAddress(env(t, "TEST_CONSUL_ACL_ADDR")), consullock.WithToken("secret-of-a-test"))
+	stranger := newClient(t, consullock.WithAddress(env(t, "TEST_CONSUL_ACL_ADDR")),
+		consullock.WithToken("secret-of-a-test"))
 	err = newLock(t, key, consullock.WithClient(stranger)).Acquire(ctx)
 	wants(t, err, consullock.ErrDenied)
-	if !errors.As(err, &why) || why.HTTPStatus != 403 || why.Retryable || strings.Contains(fmt.Sprintf("%v %+v", err, why), "secret-of-a-test") {
+	if !errors.As(err, &why) || why.HTTPStatus != 403 || why.Retryable ||
+		strings.Contains(fmt.Sprintf("%v %+v", err, why), "secret-of-a-test") {
 		t.Fatalf("%+v", why)
 	}
 }
@@ -144,14 +152,14 @@ func TestTheEndOfTheContextEndsAWait(t *testing.T) {
 			quickly(t, "the wait", func() {
 				for i := 0; i < manyWaiters; i++ {
 					err := <-errs
-					if !errors.Is(err, ctx.Err()) || !errors.Is(err, context.Cause(ctx)) || errors.Is(err, consullock.ErrNotAcquired) ||
-						!errors.Is(err, consullock.ErrCancelled) {
+					if !errors.Is(err, ctx.Err()) || !errors.Is(err, context.Cause(ctx)) ||
+						!errors.Is(err, consullock.ErrCancelled) || errors.Is(err, consullock.ErrNotAcquired) {
 						t.Errorf("ended with %v", err)
 					}
 				}
 			})
 			must(t, holder.Release())
-			eventually(t, "nothing is left", func() bool { return consul(t, "GET", "kv/"+full(key)+"?keys&recurse", "") == "" })
+			nothingIsLeft(t, key)
 		})
 	}
 }
@@ -200,30 +208,63 @@ func TestAContextThatHasEndedChangesNothing(t *testing.T) {
 // A context that ends while the lock is being won: either it is held, or it is undone.
 func TestAnAcquireThatWonTheRaceIsUndone(t *testing.T) {
 	key := newKey(t)
-	won, ended := 0, 0
+	won, ended, turn := 0, 0, time.Millisecond // how long an acquire takes
 	for i := 0; i < 300; i++ {
 		ctx, cancel := context.WithCancel(context.Background())
 		lock := newLock(t, key, consullock.WithAcquireTimeout(10*time.Second))
-		after := time.Duration(rand.Intn(1500)) * time.Microsecond
+		began, after := time.Now(), time.Duration(rand.Int63n(2*int64(turn)))
 		go func() {
-			time.Sleep(after)
+			for time.Since(began) < after { // a sleep is not so exact
+				runtime.Gosched()
+			}
 			cancel()
 		}()
 		switch err := lock.Acquire(ctx); {
 		case err == nil:
 			won++
+			turn = time.Since(began)
 			must(t, lock.Release())
 		case errors.Is(err, context.Canceled):
 			ended++
 		default:
 			t.Fatal(err)
 		}
+		<-ctx.Done()
 	}
 	if won == 0 || ended == 0 {
 		t.Fatalf("%d won and %d ended: the race was not run", won, ended)
 	}
-	eventually(t, "nothing is left", func() bool { return consul(t, "GET", "kv/"+full(key)+"?keys&recurse", "") == "" })
+	nothingIsLeft(t, key)
 	must(t, newLock(t, key).Acquire(context.Background()))
+}
+
+// The lock is won, and its context ends before the acquire has returned.
+func TestWhatWasWonTooLateIsGivenBack(t *testing.T) {
+	key, late := newKey(t), 0
+	for i := 0; i < 3000 && late < 3; i++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		lock := newLock(t, key, consullock.WithAcquireTimeout(20*time.Second))
+		go func() {
+			for !lock.IsHeld() && lock.FencingToken() == 0 {
+				runtime.Gosched()
+			}
+			cancel()
+		}()
+		err := lock.Acquire(ctx)
+		if err == nil {
+			must(t, lock.Release())
+			continue
+		}
+		wants(t, err, context.Canceled)
+		if lock.FencingToken() == 0 {
+			t.Fatal("it was never held")
+		}
+		late++
+	}
+	if late == 0 {
+		t.Fatal("it never happened")
+	}
+	nothingIsLeft(t, key)
 }
 
 func TestCancel(t *testing.T) {

@@ -28,12 +28,12 @@ var logLevels = []struct {
 	{C.CONSUL_LOCK_LOG_LEVEL_ERROR, slog.LevelError},
 }
 
-// SetLogger sets who is told, for the whole process, what the library has to say: locks that were lost, releases that
-// Consul did not confirm, outages that last. Lines never contain a token or a stored value. nil: the log is off, as
-// at the beginning.
+// SetLogger sets who is told, for the whole process, what the library has to say: locks that were lost,
+// releases that Consul did not confirm, outages that last. Lines never contain a token or a stored value.
+// nil: the log is off, as at the beginning.
 //
-// Which levels the logger wants is asked once, here. Its handler is called by a thread of the library, one line at a
-// time; one that blocks delays only later lines.
+// Which levels the logger wants is asked once, here. Its handler is called by a thread of the library, one
+// line at a time; one that blocks delays only later lines.
 func SetLogger(to *slog.Logger) {
 	if incompatible != nil {
 		return

@@ -19,7 +19,8 @@ type LostReason int32
 const (
 	// Expired: its life ended before it was released or renewed.
 	Expired LostReason = C.CONSUL_LOCK_LOST_REASON_EXPIRED
-	// SessionGone: Consul ended its session; an operator did it, or the stop of the agent that it was made through.
+	// SessionGone: Consul ended its session; an operator did it, or the stop of the agent that it was made
+	// through.
 	SessionGone LostReason = C.CONSUL_LOCK_LOST_REASON_SESSION_GONE
 	// KeyGone: its key is gone: deleted, or removed with its session.
 	KeyGone LostReason = C.CONSUL_LOCK_LOST_REASON_KEY_GONE
@@ -42,8 +43,9 @@ func (r LostReason) String() string {
 	return "UNKNOWN"
 }
 
-// Lost is closed when the lock is lost: at the end of its life at the latest, also when no Consul can be reached, and
-// with the monitor (the default) a round trip after Consul ended it. It is never closed for a lock that was given back.
+// Lost is closed when the lock is lost: at the end of its life at the latest, also when no Consul can be
+// reached, and with the monitor (the default) a round trip after Consul ended it. It is never closed for a
+// lock that was given back.
 //
 // Should the system have no thread for the notice, it is closed at once, and LostReason is 0.
 func (l *Lock) Lost() <-chan struct{} { return l.watch().ctx.Done() }
@@ -51,7 +53,8 @@ func (l *Lock) Lost() <-chan struct{} { return l.watch().ctx.Done() }
 // LostReason says how the lock was lost, when Lost is closed; 0 before.
 func (l *Lock) LostReason() LostReason { return l.watch().reason() }
 
-// A loss is what the library tells of. It knows nothing of its lock, which could never be garbage collected else.
+// A loss is what the library tells of. It knows nothing of its lock, which could never be garbage collected
+// else.
 type loss struct {
 	key    string
 	ctx    context.Context // ended by the loss, which is its cause

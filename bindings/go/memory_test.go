@@ -69,13 +69,15 @@ func TestManyCyclesLeaveNothing(t *testing.T) {
 	cycles(n)
 	after := used(t)
 	t.Logf("%d cycles: before %+v, after %+v", n, before, after)
-	if after.kilobytes > before.kilobytes+8_000 || after.threads > before.threads+8 || after.descriptors > before.descriptors+8 {
+	if after.kilobytes > before.kilobytes+8_000 || after.threads > before.threads+8 ||
+		after.descriptors > before.descriptors+8 {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 	eventually(t, "no session is left", func() bool { return sessions(t) == 0 })
 }
 
-// A thousand goroutines wait; the operating system has few threads for them, and the end of the context ends all at once.
+// A thousand goroutines wait; the operating system has few threads for them, and the end of the context ends
+// all at once.
 func TestAThousandWaiters(t *testing.T) {
 	const n = 1000
 	key, client := newKey(t), newClient(t)
@@ -109,14 +111,15 @@ func TestAThousandWaiters(t *testing.T) {
 		t.Errorf("the waits ended after %v", took)
 	}
 	must(t, holder.Release())
-	eventually(t, "nothing is left", func() bool { return consul(t, "GET", "kv/"+full(key)+"?keys&recurse", "") == "" })
+	nothingIsLeft(t, key)
 }
 
 // Consul answers nobody: calls of all kinds pile up, and threads do not.
 func TestASilentConsulTakesNoThreads(t *testing.T) {
 	g := newGate(t)
 	client := newClient(t, consullock.WithAddress(g.address))
-	held := newLock(t, newKey(t), consullock.WithClient(client))
+	key := newKey(t)
+	held := newLock(t, key, consullock.WithClient(client))
 	must(t, held.Acquire(context.Background()))
 	g.shut.Store(true)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -127,18 +130,22 @@ func TestASilentConsulTakesNoThreads(t *testing.T) {
 		go func() {
 			defer all.Done()
 			var err error
-			switch i % 4 {
+			switch i % 6 {
 			case 0:
 				err = newLock(t, newKey(t), consullock.WithClient(client)).Acquire(ctx)
 			case 1:
 				err = held.Renew(ctx)
 			case 2:
-				err = held.PutIfHeld(ctx, newKey(t), []byte("x"))
+				err = held.Check(ctx)
+			case 3:
+				err = held.PutIfHeld(ctx, key+"-data", []byte("x"))
+			case 4:
+				err = held.DeleteIfHeld(ctx, key+"-data")
 			default:
 				_, _, err = client.WhoHolds(ctx, newKey(t))
 			}
 			if !errors.Is(err, context.Canceled) {
-				t.Errorf("%d: %v", i%4, err)
+				t.Errorf("%d: %v", i%6, err)
 			}
 		}()
 	}
@@ -157,9 +164,11 @@ func TestASilentConsulTakesNoThreads(t *testing.T) {
 		return stats.Waiting == 0
 	})
 	must(t, held.Release())
+	consul(t, "DELETE", "kv/"+key+"-data", "")
 }
 
-// The garbage collector runs all the time, and stacks move, while calls of both kinds wait and are called back.
+// The garbage collector runs all the time, and stacks move, while calls of both kinds wait and are called
+// back.
 func TestTheCollectorRunsMeanwhile(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(1))
 	stop := make(chan struct{})

@@ -21,7 +21,7 @@ func TestBadOptionsAreRefused(t *testing.T) {
 	}{
 		"unknown":            {consullock.WithOption("nonsense", "1"), consullock.ErrInvalidOption, "nonsense"},
 		"out of range":       {consullock.WithTTL(9 * time.Second), consullock.ErrInvalidOption, "10 to 86400"},
-		"half a second":      {consullock.WithTTL(10500 * time.Millisecond), consullock.ErrInvalidOption, "WithTTL: 10.5s"},
+		"half a second":      {consullock.WithTTL(21 * time.Second / 2), consullock.ErrInvalidOption, "WithTTL: 10.5s"},
 		"of a client":        {consullock.WithOption("address", "x"), consullock.ErrInvalidOption, "address"},
 		"NUL in a value":     {consullock.WithOption("acquire_timeout_ms", "1\x000"), consullock.ErrInvalidOption, "NUL"},
 		"NUL in a name":      {consullock.WithOption("acquire\x00", "1"), consullock.ErrInvalidOption, "NUL"},
@@ -34,7 +34,8 @@ func TestBadOptionsAreRefused(t *testing.T) {
 	} {
 		lock, err := consullock.New("a", one.option, consullock.WithFair(true))
 		var why *consullock.Error
-		if lock != nil || !errors.Is(err, one.code) || !errors.As(err, &why) || !strings.Contains(err.Error(), one.says) || why.Op != "new" {
+		if lock != nil || !errors.Is(err, one.code) || !strings.Contains(err.Error(), one.says) ||
+			!errors.As(err, &why) || why.Op != "new" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -66,8 +67,9 @@ func TestOptions(t *testing.T) {
 	option := consullock.WithValue(value)
 	copy(value, "xxxx") // the option has its own
 	lock := newLock(t, key, consullock.WithTTL(10*time.Second), consullock.WithTTL(time.Hour), option,
-		consullock.WithAutoRenew(), consullock.WithMaxLifetime(2*time.Hour), consullock.WithMonitor(false), consullock.WithFair(false),
-		consullock.WithQueueGrace(50*time.Millisecond), consullock.WithOption("queue_grace_ms", "60"), consullock.WithAcquireTimeout(0))
+		consullock.WithAutoRenew(), consullock.WithMaxLifetime(2*time.Hour), consullock.WithMonitor(false),
+		consullock.WithFair(false), consullock.WithQueueGrace(50*time.Millisecond), consullock.WithAcquireTimeout(0),
+		consullock.WithOption("queue_grace_ms", "60"))
 	must(t, lock.Acquire(ctx))
 	if left := lock.Remaining(); left < 50*time.Minute || left > time.Hour {
 		t.Fatal(left)
@@ -77,7 +79,8 @@ func TestOptions(t *testing.T) {
 	}
 	// Less than a millisecond is not "one attempt".
 	began := time.Now()
-	wants(t, newLock(t, key, consullock.WithAcquireTimeout(300*time.Millisecond+time.Nanosecond)).Acquire(ctx), consullock.ErrNotAcquired)
+	waiter := newLock(t, key, consullock.WithAcquireTimeout(300*time.Millisecond+time.Nanosecond))
+	wants(t, waiter.Acquire(ctx), consullock.ErrNotAcquired)
 	if took := time.Since(began); took < 300*time.Millisecond {
 		t.Fatal(took)
 	}
@@ -110,7 +113,8 @@ func TestDefaults(t *testing.T) {
 
 func TestDefaultClient(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
-	nowhere := newClient(t, consullock.WithAddress(env(t, "TEST_CONSUL_DEAD_ADDR")), consullock.WithRequestTimeout(300*time.Millisecond))
+	nowhere := newClient(t, consullock.WithAddress(env(t, "TEST_CONSUL_DEAD_ADDR")),
+		consullock.WithRequestTimeout(300*time.Millisecond))
 	must(t, consullock.SetDefaultClient(nowhere))
 	must(t, nowhere.Close()) // the default has its own
 	defer consullock.SetDefaultClient(nil)
@@ -154,6 +158,10 @@ func TestValueGenerator(t *testing.T) {
 	wants(t, err, mine)
 	if _, err := lock.TryAcquire(ctx); !errors.Is(err, consullock.ErrValueFailed) {
 		t.Fatal(err)
+	}
+	fail = consullock.ErrNotAcquired // of another lock, say
+	if got, err := lock.TryAcquire(ctx); got || !errors.Is(err, consullock.ErrValueFailed) {
+		t.Fatal(got, err)
 	}
 	fail, value = nil, make([]byte, 390_001)
 	err = lock.Acquire(ctx)

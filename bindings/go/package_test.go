@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -122,8 +123,8 @@ func TestTheReadmesFirstProgramIsTheExample(t *testing.T) {
 func TestThePackageIsSmall(t *testing.T) {
 	files := moduleFiles(t)
 	t.Log(strings.Join(files, "\n"))
-	for _, wanted := range []string{"go.mod", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "bridge.c", "bridge.h", "lock.go"} {
-		if !strings.Contains("\n"+strings.Join(files, "\n")+"\n", "\n"+wanted+"\n") {
+	for _, wanted := range strings.Fields("go.mod README.md LICENSE-MIT LICENSE-APACHE bridge.c bridge.h lock.go") {
+		if !slices.Contains(files, wanted) {
 			t.Errorf("no %s", wanted)
 		}
 	}
@@ -190,7 +191,8 @@ func TestTheModuleIsInstalledAndRuns(t *testing.T) {
 		}
 	})
 	t.Run("another header", func(t *testing.T) {
-		// The flag makes go forget what it has compiled with the right one: it does not look at what pkg-config says.
+		// The flag makes go forget what it has compiled with the right one: it does not look at what
+		// pkg-config says.
 		folder := otherHeader(t)
 		other := []string{"PKG_CONFIG_PATH=" + folder, "CGO_CFLAGS=-I" + folder}
 		if said, err := c.run(other, "go", "build", "-o", "none", "."); err == nil ||
@@ -217,8 +219,8 @@ func stranger(t *testing.T) string {
 		}
 	}
 	must(t, os.WriteFile(filepath.Join(folder, "stranger.c"), []byte(source), 0o644))
-	output, err := exec.Command("cc", "-shared", "-fPIC", "-Wl,-soname,libconsul_lock.so.0.1", filepath.Join(folder, "stranger.c"),
-		"-o", filepath.Join(folder, "libconsul_lock.so.0.1")).CombinedOutput()
+	output, err := exec.Command("cc", "-shared", "-fPIC", "-Wl,-soname,libconsul_lock.so.0.1",
+		filepath.Join(folder, "stranger.c"), "-o", filepath.Join(folder, "libconsul_lock.so.0.1")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
@@ -231,8 +233,10 @@ func otherHeader(t *testing.T) string {
 	folder := t.TempDir()
 	header, err := os.ReadFile(filepath.Join(pkgConfig(t, "includedir"), "consul_lock.h"))
 	must(t, err)
-	other := strings.Replace(string(header), "#define CONSUL_LOCK_ABI_VERSION 1", "#define CONSUL_LOCK_ABI_VERSION 2", 1)
+	const ours = "#define CONSUL_LOCK_ABI_VERSION "
+	other := strings.Replace(string(header), ours+"1", ours+"2", 1)
+	pc := "Name: consul_lock\nDescription: of a test\nVersion: 9\nCflags: -I" + folder + "\n"
 	must(t, os.WriteFile(filepath.Join(folder, "consul_lock.h"), []byte(other), 0o644))
-	must(t, os.WriteFile(filepath.Join(folder, "consul_lock.pc"), []byte("Name: consul_lock\nDescription: of a test\nVersion: 9\nCflags: -I"+folder+"\n"), 0o644))
+	must(t, os.WriteFile(filepath.Join(folder, "consul_lock.pc"), []byte(pc), 0o644))
 	return folder
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Stats are the numbers of one client in this process, counted since its first use. docs/guide.md in the repository
-// says more of each.
+// Stats are the numbers of one client in this process, counted since its first use. docs/guide.md in the
+// repository says more of each.
 type Stats struct {
 	// Requests are the requests to Consul, by kind.
 	Requests map[string]uint64 `json:"requests"`

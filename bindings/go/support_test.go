@@ -42,7 +42,8 @@ func full(key string) string { return "locks/ephemeral/" + key }
 // consul asks Consul as somebody else would.
 func consul(t testing.TB, method, path, body string) string {
 	t.Helper()
-	request, err := http.NewRequest(method, "http://"+os.Getenv("CONSUL_HTTP_ADDR")+"/v1/"+path, strings.NewReader(body))
+	url := "http://" + os.Getenv("CONSUL_HTTP_ADDR") + "/v1/" + path
+	request, err := http.NewRequest(method, url, strings.NewReader(body))
 	must(t, err)
 	answer, err := http.DefaultClient.Do(request)
 	must(t, err)
@@ -64,6 +65,14 @@ func entry(t testing.TB, key string) *struct{ Session, Value string } {
 		return &found[0]
 	}
 	return nil
+}
+
+// nothingIsLeft waits until neither the key nor a ticket below it is there.
+func nothingIsLeft(t testing.TB, key string) {
+	t.Helper()
+	eventually(t, "nothing is left", func() bool {
+		return consul(t, "GET", "kv/"+full(key)+"?keys&recurse", "") == ""
+	})
 }
 
 // sessions are how many there are of this process.
@@ -98,7 +107,7 @@ func wants(t testing.TB, err, wanted error) {
 // eventually waits until something is so.
 func eventually(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)
 		}
@@ -115,7 +124,7 @@ func quickly(t testing.TB, what string, do func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(10 * time.Second):
 		t.Fatalf("%s does not end", what)
 	}
 }

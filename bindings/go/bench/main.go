@@ -1,4 +1,5 @@
-// Takes and gives back a lock as it is told, through the Go package: the contract is in benches/peers/README.md.
+// Takes and gives back a lock as it is told, through the Go package: the contract is in
+// benches/peers/README.md.
 package main
 
 // #include <time.h>

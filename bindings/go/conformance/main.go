@@ -1,4 +1,5 @@
-// Runs the conformance scenarios of bindings/conformance through the Go package. Its README.md says what they mean:
+// Runs the conformance scenarios of bindings/conformance through the Go package. Its README.md says what they
+// mean:
 //
 //	conformance FILE [NAME…]
 //	conformance FILE child LINE NAME=VALUE…

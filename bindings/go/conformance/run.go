@@ -138,7 +138,10 @@ func (r *run) texts(words []string) ([]string, error) {
 	return out, unknown
 }
 
-var clauses = map[string]int{"says": 1, "hides": 1, "between": 2, "within": 2, "http": 1, "retryable": 0, "final": 0}
+// How many words each clause takes.
+var clauses = map[string]int{
+	"says": 1, "hides": 1, "between": 2, "within": 2, "http": 1, "retryable": 0, "final": 0,
+}
 
 // judge says what is wrong with an answer, or an error that is one.
 func judge(want []string, answer string, err error, took time.Duration) error {

@@ -72,7 +72,8 @@ func (r *run) do(s step, verb string, words []string) (string, error) {
 		return "ok", lock.DeleteIfHeld(ctx, words[1])
 	case "close":
 		// Close also says what the release says.
-		if err := lock.Close(); err != nil && !errors.Is(err, consullock.ErrUnconfirmed) && !errors.Is(err, consullock.ErrLost) {
+		err := lock.Close()
+		if err != nil && !errors.Is(err, consullock.ErrUnconfirmed) && !errors.Is(err, consullock.ErrLost) {
 			return "", err
 		}
 	case "abandon":

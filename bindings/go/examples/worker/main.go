@@ -1,5 +1,5 @@
-// A worker that waits for its turn, works until it is done, interrupted, or has lost the lock, and hands a fencing token
-// to what it writes to.
+// A worker that waits for its turn, works until it is done, interrupted, or has lost the lock, and hands a
+// fencing token to what it writes to.
 package main
 
 import (
