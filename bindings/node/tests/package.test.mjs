@@ -53,7 +53,7 @@ async function install(source, name) {
 /** The blocks of the README that are files of examples/. */
 const examples = () =>
   readFileSync(`${HERE}/README.md`, "utf8").matchAll(
-    /<!-- examples\/(\S+): the tests run this very text -->\n```js\n(.*?)```/gs,
+    /<!-- bindings\/node\/examples\/(\S+): the tests run this very text -->\n```js\n(.*?)```/gs,
   );
 
 describe("package", () => {
@@ -87,22 +87,11 @@ describe("package", () => {
     assert.deepEqual(names, ["first.mjs", "first.cjs"]);
   });
 
-  test("the other examples run", async () => {
-    const wanted = {
-      "give-up.mjs": "making the report\n",
-      "while-held.mjs": "step 1\nstep 2\nstep 3\n",
-      "fencing.mjs": "the balance is 100\n",
-      "who.mjs": "nobody\n",
-    };
-    for (const [name, output] of Object.entries(wanted)) {
-      copyFileSync(`${HERE}/examples/${name}`, path.join(plain.place, name));
-      const env = { CONSUL_LOCK_LIBRARY: LIBRARY };
-      assert.equal(
-        await command(process.execPath, [name], { cwd: plain.place, env }),
-        output,
-        name,
-      );
-    }
+  test("the other example runs", async () => {
+    copyFileSync(`${HERE}/examples/leader.mjs`, path.join(plain.place, "leader.mjs"));
+    const env = { CONSUL_LOCK_LIBRARY: LIBRARY };
+    const told = await command(process.execPath, ["leader.mjs"], { cwd: plain.place, env });
+    assert.equal(told, "step 1\nstep 2\nstep 3\n");
   });
 
   test("a library in the package is found", async () => {
