@@ -10,7 +10,7 @@ export default async function* reporter(events) {
   for await (const { type, data } of events) {
     if (type === "test:stderr" || type === "test:stdout") {
       yield data.message;
-    } else if (type === "test:pass" && !IS_NO_TEST.has(data.details.type)) {
+    } else if (type === "test:pass" && !IS_NO_TEST.has(data.details.type) && !data.skip) {
       passed++;
     } else if (type === "test:fail") {
       const { error } = data.details;
