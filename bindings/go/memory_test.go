@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -299,5 +300,30 @@ func TestAWaitingLockIsNotCollected(t *testing.T) {
 	must(t, holder.Release())
 	for i := 0; i < manyWaiters; i++ {
 		must(t, <-got)
+	}
+}
+
+// A process that ends while calls of both kinds wait, and outcomes come in, just ends.
+func TestExitWithWaitsPending(t *testing.T) {
+	const child = "CONSULLOCK_TEST_EXIT"
+	if key := os.Getenv(child); key != "" {
+		for i := 0; i < 2*manyWaiters; i++ {
+			go consullock.Hold(context.Background(), key, func(context.Context) error { return nil }, consullock.WithWait())
+		}
+		time.Sleep(time.Duration(os.Getpid()%40) * time.Millisecond)
+		os.Exit(42)
+	}
+	n := 20
+	if os.Getenv("NIGHTLY") == "1" {
+		n = 200
+	}
+	for i := 0; i < n; i++ {
+		command := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+		command.Env = append(os.Environ(), child+"="+newKey(t))
+		output, err := command.CombinedOutput()
+		var ended *exec.ExitError
+		if !errors.As(err, &ended) || ended.ExitCode() != 42 || len(output) > 0 {
+			t.Fatalf("%v: %s", err, output)
+		}
 	}
 }
