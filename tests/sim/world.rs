@@ -259,6 +259,8 @@ pub(super) struct Process {
     core: Core,
     users: Vec<User>,
     flights: HashMap<RequestId, Flight>,
+    /// Requests that the process gave up while they were on their way: they still arrive.
+    given_up: HashMap<RequestId, Flight>,
     /// The boot clock's lead, and its drift in millionths.
     lead: u64,
     drift: i64,
@@ -347,6 +349,7 @@ impl World {
                         })
                         .collect(),
                     flights: HashMap::new(),
+                    given_up: HashMap::new(),
                     lead: random.below(1 << 50),
                     drift: random.below(801) as i64 - 400,
                     missed: Duration::ZERO,
@@ -569,14 +572,7 @@ impl World {
                 return self.answer(process, request, result);
             }
             Happening::Late(http, gives_back) => {
-                self.note(|| format!("consul: a late copy arrives: {}", words(&http)));
-                if self.leaderless {
-                    return Ok(());
-                }
-                match self.serve(&http, gives_back)? {
-                    Served::Parked(watch) => self.model.forget(watch),
-                    Served::Reply(_) => {}
-                }
+                return self.late(&http, gives_back);
             }
             Happening::Tick { process } => return self.step(process, Event::Tick),
             Happening::User { process, user } => return self.user(process, user),
@@ -636,6 +632,9 @@ impl World {
         let held = written.is_some().then(|| self.model.held_keys());
         let served = self.model.handle(self.now, http);
         if let Served::Reply(HttpReply { status: 200, .. }) = &served {
+            if let Some(name) = created_name(http) {
+                self.ledger.made(&name, self.now);
+            }
             if let (Some(key), Some(held)) = (written, held) {
                 self.ledger.applied(&key, &held)?;
             }
@@ -646,9 +645,27 @@ impl World {
         Ok(served)
     }
 
+    /// A request arrives whose answer nobody hears.
+    fn late(
+        &mut self,
+        http: &HttpRequest,
+        gives_back: Option<(usize, LockId)>,
+    ) -> Result<(), String> {
+        self.note(|| format!("consul: a late copy arrives: {}", words(http)));
+        if self.leaderless {
+            return Ok(());
+        }
+        match self.serve(http, gives_back)? {
+            Served::Parked(watch) => self.model.forget(watch),
+            Served::Reply(_) => {}
+        }
+        Ok(())
+    }
+
     fn deliver(&mut self, process: usize, request: RequestId) -> Result<(), String> {
         let Some(flight) = self.processes[process].flights.get(&request) else {
-            return Ok(());
+            let given_up = self.processes[process].given_up.remove(&request);
+            return given_up.map_or(Ok(()), |flight| self.late(&flight.http, flight.gives_back));
         };
         let (http, fate) = (flight.http.clone(), flight.fate.clone());
         let gives_back = flight.gives_back;
@@ -674,6 +691,9 @@ impl World {
             Served::Reply(reply) => {
                 if reply.status == 200 {
                     self.granted(process, &asked, &standing)?;
+                    if let Request::FindSession { name } = &asked {
+                        self.ledger.looked_for(name, self.now);
+                    }
                 }
                 self.note(|| {
                     format!(
@@ -838,7 +858,11 @@ impl World {
             }
             (_, _, result) => result,
         };
+        let gave_up = matches!(result, Err(Failure::Unknown(_)));
         let answer = verdict(&flight.request, result);
+        if gave_up && matches!(flight.fate, Fate::Answered { .. }) {
+            self.processes[process].given_up.insert(request, flight);
+        }
         self.note(|| format!("p{process}: answer to {}: {answer:?}", request.0));
         self.step(
             process,
@@ -922,9 +946,6 @@ impl World {
                         sent_at + *applied,
                         Happening::Late(http.clone(), gives_back),
                     );
-                    if let Request::CreateSession { name, .. } = &request {
-                        self.ledger.lost_create(name);
-                    }
                 }
                 if let Some(noticed) = noticed {
                     let result = match status {
@@ -1351,6 +1372,13 @@ impl World {
 
 /// What is written under locks lives here, each key once.
 const WRITTEN: &str = "data/";
+
+/// The name of the session that a request makes.
+fn created_name(http: &HttpRequest) -> Option<String> {
+    http.target.strip_prefix("/v1/session/create")?;
+    let json: serde_json::Value = serde_json::from_slice(http.body.as_deref()?).ok()?;
+    json["Name"].as_str().map(str::to_owned)
+}
 
 /// The key that a request writes under a lock.
 fn written_key(http: &HttpRequest) -> Option<String> {
