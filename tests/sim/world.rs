@@ -1079,15 +1079,15 @@ impl World {
             },
             Call::Renew | Call::Check | Call::Write { .. } => Some(REQUEST_TIMEOUT),
             Call::Release => Some(RELEASE_TIMEOUT),
-            Call::Cancel | Call::Abandon => Some(Duration::ZERO),
+            Call::Cancel | Call::LetGo | Call::Abandon => Some(Duration::ZERO),
         };
         let stopped = self.processes[process].stopped_for;
         self.ledger.called(process, call, self.now, limit, stopped);
-        if matches!(what, Call::Release | Call::Abandon) {
+        if matches!(what, Call::Release | Call::LetGo | Call::Abandon) {
             self.ledger.stops_believing(process, lock);
         }
         match &what {
-            Call::Abandon => self.ledger.abandoned(process, lock, call),
+            Call::LetGo | Call::Abandon => self.ledger.abandoned(process, lock, call),
             Call::Renew => self.ledger.asked_to_renew(process, lock),
             Call::Release => self.ledger.asked_to_release(process, lock, call),
             Call::Write { key, .. } => self.ledger.writes(process, lock, call, key),
@@ -1285,6 +1285,11 @@ impl World {
         let think = if self.plan.hot { 1 } else { 4_000 };
         let think = self.random.duration(Duration::from_millis(think));
         self.after(think, Happening::User { process, user });
+        // Half of the handles stay, and are freed when they were used once more.
+        if lock.0 % 2 == 0 {
+            self.call(process, lock, Call::LetGo)?;
+            self.call(process, lock, Call::Check)?;
+        }
         self.call(process, lock, Call::Abandon).map(drop)
     }
 
