@@ -19,6 +19,18 @@ class GcTest < Test
     assert_nothing_left
   end
 
+  def test_a_notice_finds_its_lock_after_compaction
+    told = Thread::Queue.new
+    lock = ConsulLock::Lock.new(key, monitor: false)
+    lock.on_lost { |reason| told << reason }
+    GC.compact
+    lock.acquire
+    Consul.delete(full_key)
+    GC.compact
+    assert_raises(ConsulLock::LostError) { lock.check }
+    assert_equal :key_gone, Timeout.timeout(10) { told.pop }
+  end
+
   def test_a_lock_that_was_dropped_is_abandoned_and_told_once
     out, complaints, status = ruby(<<~'RUBY', key)
       def drop = ConsulLock::Lock.new(ARGV[0]).acquire

@@ -78,7 +78,7 @@ class InterruptTest < Test
 
   def test_kill_at_any_moment
     RUNS.times do |number|
-      thread = Thread.new { holding { sleep 0.001 } }
+      thread = Thread.new { holding(acquire_timeout: 5) { sleep 0.001 } }
       sleep 0.0003 * number
       thread.kill
       assert thread.join(AT_ONCE)
@@ -143,6 +143,35 @@ class InterruptTest < Test
       Process.kill(signal, pid)
       [assert_timely { io.read }, pid]
     end
+  end
+
+  # A second acquire, which is an error, undoes nothing of the first.
+  def test_an_interrupted_mistake
+    lock = ConsulLock::Lock.new(key)
+    lock.acquire
+    RUNS.times do |number|
+      thread = Thread.new { lock.acquire }
+      sleep 0.00002 * number
+      thread.raise(KeyError)
+      assert_raises(KeyError, ConsulLock::AlreadyUsedError) { thread.value }
+    end
+    lock.check
+    lock.close
+    assert_nothing_left
+  end
+
+  def test_a_signal_handler_starts_a_thread
+    lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
+    before = trap("USR1") { Thread.new { lock.cancel } }
+    holding do
+      Thread.new do
+        wait_until("it waits") { ConsulLock.stats[:waiting] == 1 }
+        Process.kill(:USR1, Process.pid)
+      end
+      assert_raises(ConsulLock::CancelledError) { assert_timely { lock.acquire } }
+    end
+  ensure
+    trap("USR1", before)
   end
 
   def test_other_threads_run_meanwhile

@@ -116,6 +116,16 @@ class LockTest < Test
     assert_predicate lock, :lost?
   end
 
+  def test_a_release_of_nothing_hides_no_later_loss
+    lock = ConsulLock::Lock.new(key, monitor: false)
+    refute lock.release
+    lock.acquire
+    Consul.delete(full_key)
+    assert_raises(ConsulLock::LostError) { lock.put_if_held("#{key}-data", "") }
+    assert_predicate lock, :lost?
+    lock.close
+  end
+
   def test_a_key_is_a_string_or_a_symbol_in_any_encoding
     name = "#{key}-ü"
     [name, name.to_sym, name.encode(Encoding::ISO_8859_1), name.encode(Encoding::UTF_16LE), name.b].each do |it|

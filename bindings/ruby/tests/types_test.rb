@@ -9,7 +9,6 @@ class TypesTest < Test
 
   def setup
     loader = RBS::EnvironmentLoader.new
-    loader.add(library: "logger", version: nil)
     loader.add(path: Pathname(SIGNATURES))
     environment = RBS::Environment.from_loader(loader).resolve_type_names
     @declarations = environment.class_decls.select { |name, _| name.to_s.match?(/\A::ConsulLock\b/) }
@@ -44,7 +43,7 @@ class TypesTest < Test
   end
 
   CHECKED = {
-    requires: %w[rbs/test/setup consul_lock], RBS_TEST_OPT: "-r logger -I #{SIGNATURES}", RBS_TEST_RAISE: "true",
+    requires: %w[rbs/test/setup consul_lock], RBS_TEST_OPT: "-I #{SIGNATURES}", RBS_TEST_RAISE: "true",
     RBS_TEST_TARGET: "ConsulLock,ConsulLock::*", RBS_TEST_LOGLEVEL: "error"
   }.freeze
 

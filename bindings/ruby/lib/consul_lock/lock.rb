@@ -39,7 +39,7 @@ module ConsulLock
       @fail_hard = fail_hard
       @generator = ConsulLock.value_generator if options[:value].nil?
       @handle = Handle.new(Options.lend(options, client) { |native| make(native) })
-      @acquired = @releasing = @to_release = @lost = false
+      @to_release = @acquired = @over = @lost = false
     end
 
     # Takes the lock. Waits for it up to the option +acquire_timeout+; its default 0 makes exactly one attempt. Who
@@ -81,7 +81,7 @@ module ConsulLock
     # @raise [UnconfirmedError] Consul did not confirm within the client's +release_timeout+; the library goes on in
     #   the background until the lock's life ends
     def release
-      @releasing = true
+      @over ||= @to_release
       ask { |lock, ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
       @to_release = false
       true
@@ -180,7 +180,7 @@ module ConsulLock
 
     # Whether the lock was held once and is not any more, without having been given back.
     def lost?
-      @lost || (@acquired && !@releasing && !held? && @runtime.equal?(Runtime.current))
+      @lost || (@acquired && !@over && !held? && @runtime.equal?(Runtime.current))
     end
 
     # @return [Float] how many seconds are left of the lock's life, by this process's own clock; 0.0 when it is not
@@ -217,7 +217,7 @@ module ConsulLock
     #
     # @return [nil]
     def close
-      @releasing = true
+      @over = true
       @handle.close { |lock| give_back(lock) if @to_release }
     end
 
@@ -226,7 +226,7 @@ module ConsulLock
     #
     # @return [nil]
     def abandon
-      @releasing = true
+      @over = true
       @handle.close
     end
 
@@ -289,18 +289,18 @@ module ConsulLock
     # Either there is an outcome, or the wait was interrupted: by an exception, a throw, or the end of the thread.
     def take
       generate_value if @generator
-      before = @to_release
+      another = @to_release # an acquire has begun before, and what it has is not this one's to undo
       @to_release = true
       begin
         ask { |lock, ticket, error| Native.acquire_start(lock, Native::QUEUE_DONE, ticket, error) }
-        @acquired = ended = true
+        ended = @acquired = true
         @fencing_token = @handle.use { |lock| Native.fencing_token(lock) }
-      rescue Error => e
-        @to_release = before && e.is_a?(AlreadyUsedError)
+      rescue Error
         ended = true
+        @to_release = another
         raise
       ensure
-        undo unless ended
+        undo unless ended || another
       end
       true
     end
