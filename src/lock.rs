@@ -527,6 +527,7 @@ mod tests {
         // Not taken, so a good one is not sent either.
         let not_held = |key: &str, len: usize| {
             let error = lock.put_if_held(key, &vec![0; len]).expect_err("not held");
+            assert!(!error.message.contains("\"\""), "{error}");
             error.status == Status::NotHeld
         };
         assert!(not_held("locks/ephemeral/other", 0));
