@@ -42,8 +42,9 @@ impl Runtime {
             Phase::Held => Call::LetGo,
             Phase::New | Phase::Lost | Phase::Over => return None,
         };
-        // Once: what this asks of Consul is asked for an orphan, too.
-        observed.keeper.take()?;
+        // Once: what this asks of Consul is asked for an orphan, too. And it may have another keeper by
+        // now.
+        observed.keeper.take_if(|queue| !queue.is_read())?;
         // Nobody waits for this call.
         state.last_call += 1;
         let call = CallId(state.last_call);

@@ -1,4 +1,5 @@
-//! What cannot be brought about from outside: a core that panicked.
+//! What cannot be brought about from outside: a core that panicked; a lock that gets another keeper, or is
+//! won, between the look and what is done about it.
 
 use std::thread;
 
@@ -23,6 +24,20 @@ fn runtime() -> Arc<Runtime> {
     Runtime::new(endpoint, Scope { datacenter: None }, config)
 }
 
+/// An acquire that waits for ever.
+fn acquire() -> Call {
+    Call::Acquire(Spec {
+        upkeep: crate::core::Upkeep::Off,
+        key: "k".into(),
+        value: None,
+        ttl: Duration::from_secs(30),
+        patience: Patience::Forever,
+        fair: true,
+        monitor: true,
+        grace: Duration::from_millis(300),
+    })
+}
+
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Time::now() + Duration::from_secs(30);
     while !is_so() {
@@ -37,19 +52,7 @@ fn a_broken_core_tells_all_and_keeps_no_thread_busy() {
     let (id, shown) = runtime.new_lock();
     let caller = thread::spawn({
         let runtime = runtime.clone();
-        move || {
-            let spec = Spec {
-                upkeep: crate::core::Upkeep::Off,
-                key: "k".into(),
-                value: None,
-                ttl: Duration::from_secs(30),
-                patience: Patience::Forever,
-                fair: true,
-                monitor: true,
-                grace: Duration::from_millis(300),
-            };
-            runtime.call(id, Call::Acquire(spec))
-        }
+        move || runtime.call(id, acquire())
     });
     until("it tries again and again", || {
         shown.view().phase == Phase::Acquiring && lock(&runtime.state).timer.until().is_some()
@@ -64,4 +67,26 @@ fn a_broken_core_tells_all_and_keeps_no_thread_busy() {
         lock(&runtime.state).timer.until().is_none()
     });
     until("the workers end", || Arc::strong_count(&runtime) == 1);
+}
+
+#[test]
+fn an_orphan_that_got_another_keeper_is_none() {
+    let runtime = runtime();
+    let (id, _shown) = runtime.new_lock();
+    let ignored = Completion::prompt(|_| ());
+    runtime.start(id, acquire(), ignored).expect("it starts");
+    let (queue, reader) = Queue::new().expect("a queue");
+    runtime.bind(id, queue);
+    assert!(runtime.end_of_orphan(id, false).is_none(), "it is read");
+    drop(reader);
+    // A cancel would do nothing if the lock came first.
+    assert!(matches!(
+        runtime.end_of_orphan(id, false),
+        Some(Event::Call {
+            what: Call::Release,
+            ..
+        })
+    ));
+    assert!(runtime.end_of_orphan(id, false).is_none(), "once");
+    let _ = runtime.call(id, Call::Cancel);
 }
