@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "minitest"
+require "minitest/mock"
 require "fileutils"
 require "json"
 require "logger"

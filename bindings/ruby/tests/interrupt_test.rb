@@ -188,6 +188,14 @@ class InterruptTest < Test
     end
   end
 
+  def test_a_wait_costs_no_time_of_the_processor
+    holding do
+      before = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
+      refute ConsulLock::Lock.new(key, acquire_timeout: 1).try_acquire
+      assert_operator Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) - before, :<, 0.3
+    end
+  end
+
   # A wait has no thread of the library's to itself, and no thread of Ruby's beside its own.
   def test_waits_cost_no_threads
     holding do

@@ -67,6 +67,21 @@ class NoticeTest < Test
     assert_empty @told
   end
 
+  # Also when the notice for the former one is under way already.
+  def test_a_notice_that_comes_late_is_not_for_the_next_block
+    lock = ConsulLock::Lock.new(key)
+    handle = lock.instance_variable_get(:@handle)
+    tags = %i[first second].map do |block|
+      lock.on_lost { @told << block }
+      handle.instance_variable_get(:@tag)
+    end
+    handle.lost(tags.first, :expired)
+    assert_empty @told
+    2.times { handle.lost(tags.last, :expired) }
+    assert_told :second
+    assert_empty @told
+  end
+
   def test_it_is_another_thread
     lose { |lock| lock.on_lost { @told << Thread.current } }
     refute_same Thread.current, thread = @told.pop

@@ -25,6 +25,28 @@ class SoakTest < Test
     assert_nothing_left
   end
 
+  # Native memory, which the collector knows nothing of: enough of each that a forgotten one shows.
+  def test_objects_of_the_library
+    lock = ConsulLock::Lock.new(key)
+    uses = {
+      "events and errors" => -> { lock.release },
+      "locks and options" => -> { ConsulLock::Lock.new(key, lock_timeout: 60, value: "a" * 100).close },
+      "errors of options" => -> { ConsulLock::Lock.new(key, nonsense: 1) rescue nil }, # rubocop:disable Style/RescueModifier
+      "notices" => -> { lock.on_lost { nil } }
+    }
+    uses.each do |what, use|
+      2000.times { use.call }
+      before = Use.now
+      20_000.times { use.call }
+      assert_operator Use.now.memory_kb - before.memory_kb, :<, 1500, what
+    end
+  end
+
+  def test_what_a_thread_waits_with_is_used_again
+    holding { nil }
+    ConsulLock::Mailbox.stub(:new, -> { flunk "a new one" }) { holding { ConsulLock.holder(key) } }
+  end
+
   # In every way that a lock is used.
   def cycles(count)
     (count / 10).times do
