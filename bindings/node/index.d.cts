@@ -122,7 +122,7 @@ export interface ClientOptions {
   [name: `${string}_${string}`]: OptionValue;
 }
 
-/** How an acquire can be ended from outside. */
+/** How an acquire can be ended from outside. All other options are those of the lock: here they are a TypeError. */
 export interface AcquireOptions {
   /**
    * Ends the wait at once: the promise is rejected with the signal's reason, and nothing is left in

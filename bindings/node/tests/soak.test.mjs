@@ -96,6 +96,43 @@ describe("soak", { concurrency: true }, () => {
     assert.equal(status, 0, stdout + stderr);
   });
 
+  test("workers that are terminated leave nothing behind, however many waits they had", async () => {
+    const { status, stdout, stderr } = await run(
+      `${MEASURE}
+      import { Worker } from "node:worker_threads";
+      import { ConsulLock, stats } from "consul-lock";
+      const key = "${someKey("soak-workers")}";
+      const source = \`
+        import { parentPort } from "node:worker_threads";
+        import { ConsulLock, holder } from "consul-lock";
+        for (let i = 0; i < 50; i++) {
+          new ConsulLock("\${key}", { acquireTimeoutMs: -1 }).acquire();
+        }
+        await holder("\${key}");
+        parentPort.postMessage("waits");
+        setInterval(() => {}, 1000);\`;
+      async function worker() {
+        const it = new Worker(source, { eval: true, execArgv: ["--input-type=module"] });
+        await new Promise((resolve) => it.once("message", resolve));
+        await it.terminate();
+      }
+      const held = new ConsulLock(key);
+      await held.acquire();
+      for (let i = 0; i < 3; i++) await worker();
+      const before = measure();
+      for (let i = 0; i < 20; i++) await worker();
+      same(before, measure(), 64);
+      await held.release();
+      const next = new ConsulLock(key, { acquireTimeoutMs: 30_000 });
+      await next.acquire(); // the 1150 before it are nobody's
+      await next.release();
+      while (stats().waiting > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    `,
+      { flags: STEADY, patience: 120_000 },
+    );
+    assert.equal(status, 0, stdout + stderr);
+  });
+
   test("the collector disturbs neither waits nor signals nor held locks", async () => {
     const { status, stdout, stderr } = await run(
       `
