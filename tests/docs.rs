@@ -44,14 +44,25 @@ fn links_lead_somewhere() {
             documents.push(format!("docs/{name}"));
         }
     }
+    for entry in fs::read_dir(root().join("bindings")).expect("bindings") {
+        let readme = entry.expect("an entry").path().join("README.md");
+        let below = readme.strip_prefix(root()).expect("below").to_owned();
+        if readme.exists() {
+            documents.push(below.into_os_string().into_string().expect("UTF-8"));
+        }
+    }
     for document in documents {
         let folder = root()
             .join(&document)
             .parent()
             .expect("a folder")
             .to_path_buf();
-        for link in text(&document).split("](").skip(1) {
+        let text = text(&document);
+        // Code may look like a link.
+        let prose: String = text.split("```").step_by(2).collect();
+        for link in prose.split("](").skip(1) {
             let (target, _) = link.split_once(')').expect("the end of a link");
+            let (target, _) = target.split_once('#').unwrap_or((target, ""));
             if !target.starts_with("http") {
                 assert!(folder.join(target).exists(), "{document}: {target}");
             }

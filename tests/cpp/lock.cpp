@@ -83,7 +83,9 @@ static void scopes() {
     CHECK(*alone == 5);
     consul_locks::hold("cpp/hold", [](consul_locks::lock &lock) { CHECK(lock.is_held()); });
     consul_locks::hold("cpp/hold", [](consul_locks::lock &lock) { lock.release(); });
-    consul_locks::hold("cpp/abandoned", [](consul_locks::lock &lock) { lock.abandon(); });
+    consul_locks::options brief; // its session is left to its TTL
+    brief.lock_timeout(std::chrono::seconds(10));
+    consul_locks::hold("cpp/abandoned", brief, [](consul_locks::lock &lock) { lock.abandon(); });
     CHECK(consul_locks::holder("cpp/abandoned"));
     consul_locks::hold("cpp/guard", [](consul_locks::lock &guard) {
         guard.delete_if_held("locks/ephemeral/cpp/abandoned"); // for who runs this next
