@@ -386,7 +386,11 @@ export interface Stats {
   hold_us: Timing;
 }
 
-/** The statistics of the default client. Asks nobody. */
+/**
+ * The statistics of the default client. Asks nobody.
+ *
+ * @throws {@link ConsulLockError}: INVALID_ENVIRONMENT, if there is no such client.
+ */
 export function stats(): Stats;
 
 /**

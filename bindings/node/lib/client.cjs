@@ -40,6 +40,7 @@ class Client {
   }
 }
 
-const statsOf = (pointer) => JSON.parse(text(c.consul_lock_client_stats, pointer));
+/** Null: there is no default client. */
+const statsOf = (pointer) => JSON.parse(text(c.consul_lock_client_stats, pointer) || "null");
 
 module.exports = { Client, statsOf };

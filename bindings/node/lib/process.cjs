@@ -4,7 +4,7 @@
 
 const { AsyncResource } = require("node:async_hooks");
 const { c, must, slot } = require("./native.cjs");
-const { statsOf } = require("./client.cjs");
+const { Client, statsOf } = require("./client.cjs");
 const { ConsulLockError, Status, raise } = require("./errors.cjs");
 const { listenToLog, start } = require("./events.cjs");
 const { askHolder } = require("./holder.cjs");
@@ -27,7 +27,14 @@ async function holder(key, options) {
   return askHolder(client === undefined ? null : clientPointer(client), key);
 }
 
-const stats = () => statsOf(null);
+function stats() {
+  const told = statsOf(null);
+  if (told === null) {
+    // The default client cannot be made. Another one, made in the same way, says why.
+    new Client().close();
+  }
+  return told ?? statsOf(null);
+}
 
 /** A line that cannot be told is an uncaught exception of who listens, and no end of the log. */
 function setLogger(callback, { level = "info" } = {}) {

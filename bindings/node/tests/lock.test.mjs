@@ -442,6 +442,15 @@ test("statistics are an object", async () => {
   assert.equal(typeof stats().raft_writes, "number");
 });
 
+test("statistics of a default client that cannot be made say why", async () => {
+  const { stdout } = await run(
+    `import { stats } from "consul-lock";
+    try { stats(); } catch (error) { console.log(error.code); }`,
+    { env: { CONSUL_HTTP_ADDR: "https://localhost" } },
+  );
+  assert.equal(stdout, "ERR_CONSUL_LOCK_INVALID_ENVIRONMENT\n");
+});
+
 test("a value generator runs in the acquire; what it throws is the cause", async () => {
   const { status, stderr } = await run(`
     import assert from "node:assert/strict";
