@@ -920,7 +920,8 @@ template <class T> bool set_default(const std::string &option, const T &value, f
 /** Locks that are given no client use the one from the environment again, made at its first use. */
 inline void reset_default_client() noexcept { consul_lock_set_default_client(nullptr); }
 
-/** The statistics of the default client: JSON, described in docs/guide.md. */
+/** The statistics of the default client: JSON, described in docs/guide.md. Empty: it cannot be
+ * made, and lock's constructor says why. */
 inline std::string stats() {
     return detail::text<consul_lock_client>(nullptr, consul_lock_client_stats);
 }
