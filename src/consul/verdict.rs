@@ -37,6 +37,11 @@ pub(crate) fn verdict(
     let reply = match result {
         Ok(reply) => reply,
         Err(Failure::NotSent(why)) => return Err(Fault::NotApplied(unreachable(request, &why))),
+        Err(Failure::Refused(why)) => {
+            let mut error = unreachable(request, &why);
+            error.retryable = false;
+            return Err(Fault::Final(error));
+        }
         Err(Failure::Unknown(why)) => {
             let error = unreachable(request, &why);
             // Reading changes nothing: a read without an answer was not "maybe applied".
@@ -285,7 +290,9 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
             let error = told(request, reply, Status::Unavailable, &text);
             Err(Fault::SessionGone(error))
         }
-        Request::Lock { .. } | Request::Join { .. } if all(is_held) => Ok(Answer::Held),
+        // A slot whose lock-delay runs is taken.
+        Request::Join { .. } if all(|what| is_held(what) || is_delayed(what)) => Ok(Answer::Held),
+        Request::Lock { .. } if all(is_held) => Ok(Answer::Held),
         Request::Lock { .. } if all(is_delayed) => Ok(Answer::Delayed),
         Request::Take { .. } if all(is_known) => Ok(if any(is_not_ours) {
             Answer::NoTicket
