@@ -365,6 +365,12 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
     if reply.status == 403 || has("Permission denied") || has("ACL not found") {
         return Fault::Final(denied(request, reply, &text));
     }
+    if SPEAKS_TLS.iter().any(|part| has(part)) {
+        let why = "this port speaks TLS: use https:// or CONSUL_HTTP_SSL=true (option ssl)";
+        let mut error = unreachable(request, why).with_http(reply.status);
+        error.retryable = false;
+        return Fault::Final(error);
+    }
     // A 503 only with a text of Consul's: a proxy's may come after Consul applied the request.
     if reply.status == 429 || NOT_APPLIED.iter().any(|part| has(part)) {
         return Fault::NotApplied(said(request, reply, Status::Unavailable));
@@ -384,6 +390,12 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
         Fault::Unknown(error)
     }
 }
+
+/// What a server says to plain HTTP where it speaks TLS: Go's, and nginx.
+const SPEAKS_TLS: [&str; 2] = [
+    "Client sent an HTTP request to an HTTPS server",
+    "The plain HTTP request was sent to HTTPS port",
+];
 
 /// Texts of 500s that refuse the request itself.
 const INVALID: [&str; 7] = [

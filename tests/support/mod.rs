@@ -21,6 +21,7 @@ pub(crate) mod ports;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod scripted;
+pub(crate) mod secure;
 pub(crate) mod server;
 
 use std::fs;
