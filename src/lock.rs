@@ -120,6 +120,11 @@ impl Lock {
             None if self.view().phase == Phase::New => self.generate()?,
             None => None,
         };
+        let len = value.as_ref().map_or(0, |value| value.0.len());
+        // A ticket is named twice, and has a longer key.
+        if in_transaction(len, &[&self.key, &self.key, &self.key]) > MAX_TRANSACTION {
+            return Err(too_large(len));
+        }
         Ok(Spec {
             key: self.key.clone(),
             value,
@@ -190,13 +195,9 @@ impl Lock {
                 "the key \"{key}\" cannot be written: it is the lock"
             ));
         }
-        let in_json = |key: &str| key.len() + key.matches(['"', '\\']).count();
-        let size = value_len.div_ceil(3) * 4 + in_json(&key) + in_json(&self.key) + FRAME;
+        let size = in_transaction(value_len, &[&key, &self.key]);
         if value_len > MAX_VALUE || size > MAX_TRANSACTION {
-            return refused(format!(
-                "value: {value_len} bytes are too many; it takes at most {MAX_VALUE}, less with \
-                 very long keys (Consul takes 512 KiB in a transaction)"
-            ));
+            return Err(too_large(value_len));
         }
         Ok(key)
     }
@@ -331,8 +332,22 @@ const MAX_KEY: usize = 64 << 10;
 /// The longest body of a transaction, in bytes: beyond that Consul closes the connection.
 const MAX_TRANSACTION: usize = 512 << 10;
 
-/// What a transaction with two operations has besides keys and value, at most.
+/// What an operation of a transaction has besides its key and its value, at most.
 const FRAME: usize = 256;
+
+/// The size of a transaction with a value and an operation for each key, in bytes.
+fn in_transaction(value_len: usize, keys: &[&str]) -> usize {
+    let in_json = |key: &&str| key.len() + key.matches(['"', '\\']).count() + FRAME;
+    value_len.div_ceil(3) * 4 + keys.iter().map(in_json).sum::<usize>()
+}
+
+fn too_large(value_len: usize) -> Error {
+    let message = format!(
+        "value: {value_len} bytes are too many; it takes at most {MAX_VALUE}, less with very long \
+         keys (Consul takes 512 KiB in a transaction)"
+    );
+    Error::new(Status::InvalidArgument, message)
+}
 
 /// Puts a key into the pattern, and refuses what Consul would change or refuse: the paths of its
 /// HTTP API are cleaned (`//`, `.` and `..` segments, a leading `/` answer with a redirect), and

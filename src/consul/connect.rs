@@ -349,3 +349,39 @@ fn tunnel(socket: &Arc<TcpStream>, authority: &str, by: Time) -> io::Result<()> 
         .collect();
     Err(io::Error::other(format!("the proxy answers HTTP {shown}")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(addresses: &str) -> Arc<Route> {
+        Route::new(Endpoint {
+            addresses: Address::parse_list(addresses).expect("addresses"),
+            tls: None,
+            credentials: Source::default(),
+            proxy: None,
+            connect_timeout: Duration::from_secs(2),
+        })
+    }
+
+    #[test]
+    fn what_failed_lately_comes_last_unless_everything_did() {
+        let route = route("a:1,b:1,c:1");
+        let aside = |route: &Route| [0, 1, 2].map(|at| route.is_set_aside(at));
+        assert_eq!(aside(&route), [false; 3]);
+        route.note_failure(0);
+        route.note_failure(2);
+        assert_eq!(aside(&route), [true, false, true]);
+        route.note_failure(1);
+        assert_eq!(aside(&route), [false; 3], "then their order counts");
+        lock(&route.failed)[0] = Some(Time::default());
+        assert_eq!(
+            aside(&route),
+            [false, true, true],
+            "and it is over after a while"
+        );
+        let alone = self::route("a:1");
+        alone.note_failure(0);
+        assert!(!alone.is_set_aside(0));
+    }
+}
