@@ -276,7 +276,10 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
     let Some(whats) = whats.filter(|whats| !whats.is_empty()) else {
         return Err(Fault::Final(unexpected(request, reply)));
     };
-    let text = whats.join("; ");
+    // Each operation that may not be says so.
+    let mut told_once = whats.clone();
+    told_once.dedup();
+    let text = told_once.join("; ");
     if whats.iter().any(|what| is_denial(what)) {
         return Err(Fault::Final(denied(request, reply, &text)));
     }
@@ -448,13 +451,13 @@ fn text(reply: &HttpReply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
 }
 
-/// One line of at most 200 characters.
+/// One line of at most 300 characters.
 fn one_line(text: &str) -> String {
     let line: String = text
         .trim()
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
-        .take(200)
+        .take(300)
         .collect();
     if line.is_empty() {
         "(no text)".to_owned()
@@ -500,37 +503,65 @@ fn said(request: &Request, reply: &HttpReply, status: Status) -> Error {
     told(request, reply, status, &text(reply))
 }
 
+/// 403, or its like in a transaction. Consul's newer texts name the permission and the resource that
+/// are missing; for older ones we say what the request needs.
 fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
-    let policy = match request {
+    let mut error = told(request, reply, Status::Denied, text);
+    let hint = if text.contains("ACL not found") {
+        "Consul does not know the token (mistyped, deleted, expired, or of another cluster)"
+            .to_owned()
+    } else if text.contains("lacks permission") {
+        return error;
+    } else {
+        let (permission, rule) = needed(request);
+        format!(
+            "the token (option token, CONSUL_HTTP_TOKEN; without one the agent's own) needs \
+             {permission}, as with {rule}"
+        )
+    };
+    error.message.push_str(&format!("; {hint} (docs/acl.md)"));
+    error
+}
+
+/// The permission that a request needs, and a rule that gives it.
+fn needed(request: &Request) -> (String, String) {
+    let session = |policy: &str| {
+        let permission = format!("session:{policy} on the agent's node");
+        let rule = format!("session_prefix \"\" {{ policy = \"{policy}\" }}");
+        (permission, rule)
+    };
+    let key = |kind: &str, key: &str, policy: &str| {
+        // A key that comes from elsewhere must not make the message endless, or two lines.
+        let key: String = key.chars().take(80).flat_map(char::escape_debug).collect();
+        let permission = format!("key:{policy} on \"{key}\"");
+        let rule = format!("{kind} \"{key}\" {{ policy = \"{policy}\" }}");
+        (permission, rule)
+    };
+    match request {
         Request::CreateSession { .. }
         | Request::RenewSession { .. }
-        | Request::DestroySession { .. } => "session_prefix \"\" { policy = \"write\" }",
-        Request::FindSession { .. } | Request::DescribeSession { .. } => {
-            "session_prefix \"\" { policy = \"read\" }"
-        }
+        | Request::DestroySession { .. } => session("write"),
+        Request::FindSession { .. } | Request::DescribeSession { .. } => session("read"),
         // Consul asks for write even where a transaction only checks that a key is not there.
-        Request::Lock { .. }
-        | Request::Unlock { .. }
-        | Request::Survey { .. }
-        | Request::Join { .. }
-        | Request::Take { .. }
-        | Request::Clear { .. } => "key_prefix \"…\" { policy = \"write\" } for the lock's key",
-        Request::Write { .. } => {
-            "key_prefix \"…\" { policy = \"write\" } for the key to write, and \
-             { policy = \"read\" } for the lock's key"
+        Request::Lock { key: k, .. }
+        | Request::Unlock { key: k, .. }
+        | Request::Survey { key: k } => key("key", k, "write"),
+        // A ticket stands below the key.
+        Request::Join { key: k, .. }
+        | Request::Take { key: k, .. }
+        | Request::Clear { key: k, .. } => key("key_prefix", k, "write"),
+        Request::Write { lock, key: k, .. } => {
+            let (write, write_rule) = key("key", k, "write");
+            let (read, read_rule) = key("key", lock, "read");
+            (
+                format!("{write} and {read}"),
+                format!("{write_rule} {read_rule}"),
+            )
         }
-        Request::WatchNames { .. } => {
-            "key_prefix \"…\" { policy = \"list\" } for the folder of the lock's key"
-        }
-        Request::Read { .. } | Request::Watch { .. } | Request::ReadLine { .. } => {
-            "key_prefix \"…\" { policy = \"read\" } for the lock's key"
-        }
-    };
-    let mut error = told(request, reply, Status::Denied, text);
-    error
-        .message
-        .push_str(&format!("; the token (CONSUL_HTTP_TOKEN) needs {policy}"));
-    error
+        Request::WatchNames { folder, .. } => key("key_prefix", folder, "list"),
+        Request::Read { key: k, .. } | Request::Watch { key: k, .. } => key("key", k, "read"),
+        Request::ReadLine { key: k } => key("key_prefix", k, "read"),
+    }
 }
 
 /// A 200 that says nothing we know. Its body is not shown: it may carry stored values.
