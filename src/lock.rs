@@ -326,8 +326,15 @@ impl Drop for Lock {
     }
 }
 
-/// The longest full key, in bytes. Consul has no limit of its own below that of a request.
-const MAX_KEY: usize = 64 << 10;
+/// The longest full key, in bytes as a URL has it. Consul has no limit of its own below that of a
+/// request; a URL of more than 64 KiB is more than the HTTP library makes.
+const MAX_KEY: usize = 60_000;
+
+/// How long it is in a URL.
+fn in_url(key: &str) -> usize {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+    key.bytes().map(|b| if plain(b) { 1 } else { 3 }).sum()
+}
 
 /// The longest body of a transaction, in bytes: beyond that Consul closes the connection.
 const MAX_TRANSACTION: usize = 512 << 10;
@@ -382,8 +389,8 @@ fn bad_key(key: &str, to_be: &str, problem: &str) -> Error {
 fn problem_of(full: &str, key: &str) -> Option<&'static str> {
     if key.is_empty() {
         Some("it is empty")
-    } else if full.len() > MAX_KEY {
-        Some("it is longer than 65536 bytes")
+    } else if in_url(full) > MAX_KEY {
+        Some("it is longer than 60000 bytes (in a URL, where other characters count as three)")
     } else if full.starts_with('/') {
         Some("it begins with a slash")
     } else if full.trim() != full || key.trim() != key {
