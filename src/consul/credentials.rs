@@ -114,9 +114,33 @@ impl Credentials {
         }
     }
 
+    /// Takes the credentials that were sent out of a text.
+    pub(crate) fn hide(&self, token: Option<&Secret>, text: &mut Vec<u8>) {
+        let basic = self.source.basic.as_ref();
+        let basic = basic.map(|header| header.0.trim_start_matches("Basic "));
+        for secret in token.map(|token| token.0.as_str()).into_iter().chain(basic) {
+            hide(text, secret.as_bytes());
+        }
+    }
+
     /// The `Authorization` header.
     pub(crate) fn basic(&self) -> Option<&Secret> {
         self.source.basic.as_ref()
+    }
+}
+
+/// Takes a secret out of a text. One of three characters or less is none.
+pub(super) fn hide(text: &mut Vec<u8>, secret: &[u8]) {
+    const HIDDEN: &[u8] = b"(hidden)";
+    if secret.len() < 4 {
+        return;
+    }
+    let mut from = 0;
+    while let Some(rest) = text.get(from..)
+        && let Some(at) = rest.windows(secret.len()).position(|part| part == secret)
+    {
+        text.splice(from + at..from + at + secret.len(), HIDDEN.iter().copied());
+        from += at + HIDDEN.len();
     }
 }
 
@@ -128,6 +152,18 @@ mod tests {
     fn user_and_password_as_gos_client_sends_them() {
         assert_eq!(basic("user:pass:word").0, "Basic dXNlcjpwYXNzOndvcmQ=");
         assert_eq!(basic("user").0, "Basic dXNlcjo=");
+    }
+
+    #[test]
+    fn secrets_are_taken_out_of_texts() {
+        let credentials = Credentials::new(Source {
+            basic: Some(basic("user:pass")),
+            ..Source::default()
+        });
+        let token = Secret("hunter2".to_owned());
+        let mut text = b"hunter2, hunter and Basic dXNlcjpwYXNz; hunter2".to_vec();
+        credentials.hide(Some(&token), &mut text);
+        assert_eq!(text, b"(hidden), hunter and Basic (hidden); (hidden)");
     }
 
     #[test]

@@ -259,7 +259,14 @@ impl Wire {
         } else {
             LARGEST_REPLY
         };
-        read_reply(response, limit)
+        let mut reply = read_reply(response, limit)?;
+        // What is not 200 may be quoted, and a server may quote what it was asked.
+        if reply.status != 200 {
+            self.route
+                .credentials()
+                .hide(self.token.as_deref(), &mut reply.body);
+        }
+        Ok(reply)
     }
 
     fn with_credentials<Any>(&self, mut call: RequestBuilder<Any>) -> RequestBuilder<Any> {

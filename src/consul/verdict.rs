@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
+use super::credentials::hide;
 use super::http::{Failure, HttpReply};
 use crate::core::messages::{
     Answer, Fault, KeyRow, Request, SessionId, SessionRow, Slot, Ticket, Value, line_of,
@@ -485,8 +486,25 @@ fn name(request: &Request) -> &'static str {
     }
 }
 
+/// A text without what the request stores: a server may quote what it was asked.
+fn without_value(request: &Request, text: &str) -> String {
+    let (Request::Lock { value, .. }
+    | Request::Take { value, .. }
+    | Request::Write {
+        value: Some(value), ..
+    }) = request
+    else {
+        return text.to_owned();
+    };
+    let mut bytes = text.as_bytes().to_vec();
+    hide(&mut bytes, BASE64.encode(&value.0).as_bytes());
+    hide(&mut bytes, &value.0);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Error {
-    let (name, code, line) = (name(request), reply.status, one_line(text));
+    let text = without_value(request, text);
+    let (name, code, line) = (name(request), reply.status, one_line(&text));
     let moved = if (300..400).contains(&code) {
         " (a redirect is never followed)"
     } else {

@@ -336,7 +336,7 @@ impl World {
                     request_timeout: REQUEST_TIMEOUT,
                     release_timeout: RELEASE_TIMEOUT,
                     lock_delay: !lock_delay.is_zero(),
-                    connections: 32,
+                    connections: if seed % 8 == 2 { 4 } else { 32 },
                     seed: random.next(),
                 });
                 if let Some(Defect::Core(sabotage)) = defect {
