@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 SIM_SCHEDULES ?= 1000000
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 
-.PHONY: help demo test check nightly sim bench docs install clean
+.PHONY: help demo test bindings check nightly sim bench docs install clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -14,6 +14,9 @@ demo: ## See it work: two processes, one lock, a kill -9
 
 test: ## All tests, against a real Consul (15 min at most on 2 cores)
 	@scripts/test
+
+bindings: ## The tests of the bindings alone: LANGUAGES="go node" for some
+	@scripts/bindings test $(LANGUAGES)
 
 check: ## Formats, lints, documentation, licences
 	@scripts/check

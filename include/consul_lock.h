@@ -227,6 +227,11 @@ typedef struct consul_lock_client consul_lock_client;
 typedef struct consul_lock_error consul_lock_error;
 
 /**
+ * One thing that happened. Belongs to who took it from the queue; used by one thread at a time.
+ */
+typedef struct consul_lock_event consul_lock_event;
+
+/**
  * Who held a lock at the moment when Consul was asked. Never changes, so any number of threads may
  * read it.
  */
@@ -248,13 +253,37 @@ typedef struct consul_lock consul_lock;
 typedef struct consul_lock_options consul_lock_options;
 
 /**
+ * A queue of events, for programs with an event loop and for languages whose interpreter must not be
+ * entered by threads of others: instead of calling the program, the library puts an event here, and
+ * makes a descriptor readable.
+ *
+ *     int32_t fd;
+ *     consul_lock_queue *queue = consul_lock_queue_new(&fd, &error);
+ *     consul_lock_ticket *ticket = consul_lock_queue_ticket(queue, 42);
+ *     consul_lock_acquire_start(lock, consul_lock_queue_done, ticket, &error);
+ *     ... the event loop says that fd is readable: read what is there and throw it away, then
+ *     while ((event = consul_lock_queue_next(queue)) != NULL) { ... tag 42 ... }
+ *
+ * Any thread may use it at any time. It belongs to the process that made it: in a child after fork
+ * nothing goes into it and nothing comes out.
+ */
+typedef struct consul_lock_queue consul_lock_queue;
+
+/**
+ * The right to put events into a queue, under a number of yours: a user_data for the functions
+ * consul_lock_queue_done(), consul_lock_queue_holder_done(), consul_lock_queue_lost() and
+ * consul_lock_queue_log(), which are given to the library as callbacks.
+ */
+typedef struct consul_lock_ticket consul_lock_ticket;
+
+/**
  * Where a value generator puts the value; valid only during its call.
  */
 typedef struct consul_lock_value consul_lock_value;
 
 /**
- * Told how a consul_lock_acquire_start() or consul_lock_release_start() ended. `status` is what the
- * call without _start would have returned. `error` is NULL for CONSUL_LOCK_OK, else a new error that
+ * Told how a call ended that was begun by a function named _start, such as
+ * consul_lock_acquire_start(). `status` is what the call without _start would have returned. `error` is NULL for CONSUL_LOCK_OK, else a new error that
  * belongs to the callback, which frees it with consul_lock_error_free(), then or later, in any
  * thread: so a binding can pass the pointer on to the thread that waits for it. (It is the callback's
  * own, and not lent, because some languages run a callback after the library's thread has gone on.)
@@ -295,6 +324,16 @@ typedef void (*consul_lock_user_data_free)(void *user_data);
 typedef int (*consul_lock_value_generator)(consul_lock_value *value, void *user_data);
 
 /**
+ * Told how a consul_lock_holder_start() ended. `status` is what consul_lock_holder() would have
+ * returned, and `holder` what it would have stored: it belongs to the callback, and so does `error`,
+ * which is NULL for CONSUL_LOCK_OK. Otherwise as consul_lock_done.
+ */
+typedef void (*consul_lock_holder_done)(consul_lock_status status,
+                                        consul_lock_holder_info *holder,
+                                        consul_lock_error *error,
+                                        void *user_data);
+
+/**
  * Told a line of the log: UTF-8, without a line break, valid only during the call. Never contains a
  * token or a stored value.
  *
@@ -332,6 +371,22 @@ CONSUL_LOCK_MUST_USE
 consul_lock *consul_lock_new(const char *key,
                              const consul_lock_options *options,
                              consul_lock_error **error);
+
+/**
+ * Sets the value that this lock will store, instead of the option "value" and of the value
+ * generator. For bindings, whose generators run in their own language. Any thread; never blocks.
+ *
+ * @param lock  The lock.
+ * @param value Any bytes. Copied. NULL only if len is 0.
+ * @param len   How many bytes: at most CONSUL_LOCK_MAX_VALUE.
+ * @param error NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_ALREADY_USED: its acquire has begun before, and nothing was
+ *         changed; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes.
+ */
+consul_lock_status consul_lock_set_value(consul_lock *lock,
+                                         const void *value,
+                                         size_t len,
+                                         consul_lock_error **error);
 
 /**
  * Takes the lock. Waits for it up to the option "acquire_timeout_ms"; its default 0 makes exactly
@@ -461,6 +516,25 @@ void consul_lock_cancel(consul_lock *lock);
 consul_lock_status consul_lock_renew(consul_lock *lock, consul_lock_error **error);
 
 /**
+ * As consul_lock_renew(), without waiting: `done` is told the outcome. Any thread; never
+ * blocks.
+ *
+ * @param lock      The lock.
+ * @param done      As for consul_lock_acquire_start().
+ * @param user_data As for consul_lock_acquire_start().
+ * @param error     NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_renew()
+ *         answers comes there, but for what follows.
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread; CONSUL_LOCK_FORKED;
+ *         CONSUL_LOCK_INVALID_ARGUMENT: lock or done is NULL.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_renew_start(consul_lock *lock,
+                                           consul_lock_done done,
+                                           void *user_data,
+                                           consul_lock_error **error);
+
+/**
  * Asks Consul whether the lock is still held: also finds a lock that an operator took away. Does
  * not extend its life. Any thread; blocks for one request.
  *
@@ -469,6 +543,25 @@ consul_lock_status consul_lock_renew(consul_lock *lock, consul_lock_error **erro
  * @return As consul_lock_renew(): CONSUL_LOCK_OK: it is.
  */
 consul_lock_status consul_lock_check(const consul_lock *lock, consul_lock_error **error);
+
+/**
+ * As consul_lock_check(), without waiting: `done` is told the outcome. Any thread; never
+ * blocks.
+ *
+ * @param lock      The lock.
+ * @param done      As for consul_lock_acquire_start().
+ * @param user_data As for consul_lock_acquire_start().
+ * @param error     NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_check()
+ *         answers comes there, but for what follows.
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread; CONSUL_LOCK_FORKED;
+ *         CONSUL_LOCK_INVALID_ARGUMENT: lock or done is NULL.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_check_start(const consul_lock *lock,
+                                           consul_lock_done done,
+                                           void *user_data,
+                                           consul_lock_error **error);
 
 /**
  * Writes a key of Consul's KV store, in one transaction with a check that this lock is held: who lost
@@ -499,6 +592,31 @@ consul_lock_status consul_lock_put_if_held(consul_lock *lock,
                                            consul_lock_error **error);
 
 /**
+ * As consul_lock_put_if_held(), without waiting: `done` is told the outcome. Two guarded writes that are
+ * under way at once may be applied in either order. Any thread; never blocks.
+ *
+ * @param lock      The lock.
+ * @param key       As for consul_lock_put_if_held(). Copied.
+ * @param value     What to store: any bytes. Copied. NULL only if len is 0.
+ * @param len       How many bytes: as for consul_lock_put_if_held().
+ * @param done      As for consul_lock_acquire_start().
+ * @param user_data As for consul_lock_acquire_start().
+ * @param error     NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_put_if_held()
+ *         answers comes there, but for what follows.
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread; CONSUL_LOCK_FORKED;
+ *         CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or value that is refused.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_put_if_held_start(consul_lock *lock,
+                                                 const char *key,
+                                                 const void *value,
+                                                 size_t len,
+                                                 consul_lock_done done,
+                                                 void *user_data,
+                                                 consul_lock_error **error);
+
+/**
  * Deletes a key of Consul's KV store in the same way. A key that does not exist is fine.
  *
  * @param lock  The lock.
@@ -509,6 +627,27 @@ consul_lock_status consul_lock_put_if_held(consul_lock *lock,
 consul_lock_status consul_lock_delete_if_held(consul_lock *lock,
                                               const char *key,
                                               consul_lock_error **error);
+
+/**
+ * As consul_lock_delete_if_held(), without waiting: `done` is told the outcome. Any thread; never
+ * blocks.
+ *
+ * @param lock      The lock.
+ * @param key       As for consul_lock_put_if_held(). Copied.
+ * @param done      As for consul_lock_acquire_start().
+ * @param user_data As for consul_lock_acquire_start().
+ * @param error     NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_delete_if_held()
+ *         answers comes there, but for what follows.
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread; CONSUL_LOCK_FORKED;
+ *         CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key that is refused.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_delete_if_held_start(consul_lock *lock,
+                                                    const char *key,
+                                                    consul_lock_done done,
+                                                    void *user_data,
+                                                    consul_lock_error **error);
 
 /**
  * Sets who is told when this lock is lost: once, and at the end of the lock's life at the latest,
@@ -717,8 +856,8 @@ consul_lock_status consul_lock_defaults_set(const char *name,
 /**
  * Sets the client of the locks that are given none. Locks that exist keep theirs. Any thread.
  *
- * @param client The client; the default holds a reference of its own. NULL: the next lock makes one
- *               from the environment again.
+ * @param client The client; the default holds a reference of its own. NULL: back to the one from
+ *               the environment, which is made once, when it is first used.
  * @return CONSUL_LOCK_OK.
  */
 consul_lock_status consul_lock_set_default_client(const consul_lock_client *client);
@@ -814,6 +953,25 @@ consul_lock_status consul_lock_holder(const consul_lock_client *client,
                                       const char *key,
                                       consul_lock_holder_info **holder,
                                       consul_lock_error **error);
+
+/**
+ * As consul_lock_holder(), without waiting: `done` is told the outcome. Any thread; never blocks.
+ *
+ * @param client    The client to ask with. NULL: the default client.
+ * @param key       As for consul_lock_holder(). Copied.
+ * @param done      Told the outcome exactly once; not at all if this call fails.
+ * @param user_data Given to done. It can be freed there; if this call fails it is still the caller's.
+ * @param error     NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: done will be called; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key that
+ *         Consul would change or refuse; CONSUL_LOCK_INVALID_ENVIRONMENT; CONSUL_LOCK_NO_RESOURCES:
+ *         the system gives no thread.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_holder_start(const consul_lock_client *client,
+                                            const char *key,
+                                            consul_lock_holder_done done,
+                                            void *user_data,
+                                            consul_lock_error **error);
 
 /**
  * Copies the id of the session that holds the lock.
@@ -915,6 +1073,187 @@ uint32_t consul_lock_abi_version(void);
  *         time; CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range.
  */
 consul_lock_status consul_lock_shutdown(int64_t timeout_ms, consul_lock_error **error);
+
+/**
+ * As consul_lock_shutdown(), without waiting: `done` is told the outcome. Any thread; never blocks.
+ *
+ * @param timeout_ms As for consul_lock_shutdown().
+ * @param done       As for consul_lock_acquire_start(), but on a thread made for this call.
+ * @param user_data  As for consul_lock_acquire_start().
+ * @param error      NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK: done will be called; CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
+ *         CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range, or done is NULL.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_shutdown_start(int64_t timeout_ms,
+                                              consul_lock_done done,
+                                              void *user_data,
+                                              consul_lock_error **error);
+
+/**
+ * Makes a queue. Any thread.
+ *
+ * @param fd    Receives the descriptor to watch, which belongs to the caller, who closes it: the
+ *              reading end of a socket pair, non-blocking and closed on exec. It is readable when
+ *              events wait. Read the bytes away first, then take events until there is none. Not
+ *              NULL; -1 on failure.
+ * @param error NULL, or receives NULL or a new error, which the caller frees.
+ * @return The caller frees it with consul_lock_queue_free(). NULL on failure:
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no sockets; CONSUL_LOCK_INVALID_ARGUMENT: fd is
+ *         NULL.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_queue *consul_lock_queue_new(int32_t *fd,
+                                         consul_lock_error **error);
+
+/**
+ * Takes the event that waits longest. Any thread; never blocks.
+ *
+ * @param queue The queue. NULL, or one of the parent process: NULL is returned.
+ * @return The caller frees it with consul_lock_event_free(). NULL: none waits.
+ */
+CONSUL_LOCK_MUST_USE consul_lock_event *consul_lock_queue_next(consul_lock_queue *queue);
+
+/**
+ * Frees a queue: events that wait are dropped, and so is what comes later with tickets that are
+ * still out. A lock whose acquire was to be told here is not given back by that. The descriptor is
+ * the caller's to close, before or after.
+ *
+ * @param queue The queue; not used afterwards. NULL: nothing happens.
+ */
+void consul_lock_queue_free(consul_lock_queue *queue);
+
+/**
+ * Makes a ticket. Any thread.
+ *
+ * @param queue The queue, which may be freed before the ticket. NULL: NULL is returned.
+ * @param tag   A number by which you know its events again.
+ * @return A user_data for the four functions below. consul_lock_queue_done() and
+ *         consul_lock_queue_holder_done() use it up; where it is given together with a
+ *         user_data_free, that is consul_lock_ticket_free(); the caller frees it when the call that
+ *         it was given to fails.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_ticket *consul_lock_queue_ticket(const consul_lock_queue *queue,
+                                             uint64_t tag);
+
+/**
+ * Frees a ticket: a consul_lock_user_data_free.
+ *
+ * @param ticket The ticket; not used afterwards. NULL: nothing happens.
+ */
+void consul_lock_ticket_free(void *ticket);
+
+/**
+ * A consul_lock_done that puts an event into the ticket's queue, and uses the ticket up. It runs on
+ * the thread that has the outcome, not on the one for callbacks, which saves a hop: it is also the
+ * quickest way to hear.
+ *
+ * @param status The event's code.
+ * @param error  Goes into the event. NULL: none.
+ * @param ticket The ticket. NULL: the error is freed.
+ */
+void consul_lock_queue_done(consul_lock_status status, consul_lock_error *error, void *ticket);
+
+/**
+ * A consul_lock_holder_done that does the same.
+ *
+ * @param status The event's code.
+ * @param holder Goes into the event. NULL: nobody.
+ * @param error  Goes into the event. NULL: none.
+ * @param ticket The ticket. NULL: holder and error are freed.
+ */
+void consul_lock_queue_holder_done(consul_lock_status status,
+                                   consul_lock_holder_info *holder,
+                                   consul_lock_error *error,
+                                   void *ticket);
+
+/**
+ * A consul_lock_lost_callback that puts an event into the ticket's queue.
+ *
+ * @param reason The event's code.
+ * @param ticket The ticket, which can be used again. NULL: nothing happens.
+ */
+void consul_lock_queue_lost(consul_lock_lost_reason reason, void *ticket);
+
+/**
+ * A consul_lock_log_callback that puts an event into the ticket's queue. Of lines 1,024 wait at most:
+ * what comes beyond them is dropped, and a line says how many.
+ *
+ * @param level  The event's code.
+ * @param line   Copied. NULL: nothing happens.
+ * @param ticket The ticket, which can be used again. NULL: nothing happens.
+ */
+void consul_lock_queue_log(consul_lock_log_level level,
+                           const char *line,
+                           void *ticket);
+
+/**
+ * Ties a lock to a queue, for threads that may be ended from outside without a last word, such as the
+ * workers of Node: when the queue is freed, or its reading end closed (as the system does with the
+ * event loop that watched it), a pending acquire of the lock is cancelled, or given back if it had been
+ * won, and a held lock is renewed no more, so that its TTL ends it. The library looks when it asks Consul
+ * something for a lock that is being acquired, when it has taken it, and when it has renewed it. Any
+ * thread; never blocks.
+ *
+ * @param lock  The lock. The last call counts.
+ * @param queue The queue.
+ * @param error NULL, or receives NULL or a new error, which the caller frees.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL.
+ */
+consul_lock_status consul_lock_bind_to_queue(consul_lock *lock,
+                                             const consul_lock_queue *queue,
+                                             consul_lock_error **error);
+
+/**
+ * The number that the ticket was made with.
+ *
+ * @param event The event. NULL: 0.
+ */
+uint64_t consul_lock_event_tag(const consul_lock_event *event);
+
+/**
+ * What happened: the consul_lock_status of a call, the consul_lock_lost_reason of a lock, or the
+ * consul_lock_log_level of a line. Which of them it is, the ticket says.
+ *
+ * @param event The event. NULL: 0.
+ */
+int32_t consul_lock_event_code(const consul_lock_event *event);
+
+/**
+ * Takes the error of a call that failed out of its event.
+ *
+ * @param event The event. NULL: NULL is returned.
+ * @return The caller frees it with consul_lock_error_free(). NULL: there is none, or it was taken.
+ */
+CONSUL_LOCK_MUST_USE consul_lock_error *consul_lock_event_take_error(consul_lock_event *event);
+
+/**
+ * Takes the answer of consul_lock_holder_start() out of its event.
+ *
+ * @param event The event. NULL: NULL is returned.
+ * @return The caller frees it with consul_lock_holder_free(). NULL: nobody holds the lock, the
+ *         question failed, or it was taken.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_holder_info *consul_lock_event_take_holder(consul_lock_event *event);
+
+/**
+ * Copies a line of the log.
+ *
+ * @param event The event. NULL, or not one of the log: the empty text.
+ * @param buf   Receives at most cap bytes, the NUL included. NULL: nothing is copied.
+ * @param cap   The size of buf in bytes.
+ * @return The length of the whole line in bytes, without the NUL.
+ */
+size_t consul_lock_event_line(const consul_lock_event *event, char *buf, size_t cap);
+
+/**
+ * Frees an event, with what was not taken out of it.
+ *
+ * @param event The event; not used afterwards. NULL: nothing happens.
+ */
+void consul_lock_event_free(consul_lock_event *event);
 
 #ifdef __cplusplus
 }  // extern "C"

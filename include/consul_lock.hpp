@@ -1,6 +1,6 @@
 /*
  * consul_lock.hpp: locks of libconsul_lock as C++17 objects. Header only, over consul_lock.h, which
- * says what the functions mean, and what threads and forks may do.
+ * says what each call means, what it answers, and what threads and forks may do.
  *
  *     consul_locks::hold("nightly-report", [] { make_the_report(); });
  *
@@ -9,9 +9,19 @@
  *     consul_locks::lock lock("nightly-report", patient);
  *     if (lock.try_acquire()) { ... }           // false: somebody else has it; all else throws
  *
- * Failures are thrown as consul_locks::error. Each function that can fail also has a form that
- * takes a consul_locks::failure & last, never throws for a failed call, and is all there is under
- * -fno-exceptions. The namespace is called consul_locks because `consul_lock` is a type of C.
+ * FAILURES are thrown as consul_locks::error, with the statuses of the C function of the same name.
+ * Each function that can fail also has a form with a consul_locks::failure & last, which never
+ * throws for a failed call and answers whether it worked; these forms are all there is under
+ * -fno-exceptions.
+ *
+ * CALLABLES (completions, lost notices, listeners of the log) are called by threads of the library,
+ * and are moved or copied in; the library owns them until their last call. One that throws ends the
+ * program, as a std::thread does: no exception can cross C. A value generator may throw.
+ *
+ * OBJECTS are move-only and own what they wrap. One that was moved from answers INVALID_ARGUMENT.
+ * Any number of threads may use one object, as long as none moves, assigns or destroys it.
+ *
+ * The namespace is called consul_locks because `consul_lock` is a type of C.
  */
 #ifndef CONSUL_LOCK_HPP
 #define CONSUL_LOCK_HPP
@@ -19,15 +29,23 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
+#include <limits>
 #include <memory>
-#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
+
+#if __has_include(<version>)
+#include <version>
+#endif
+#if defined(__cpp_lib_jthread)
+#include <stop_token>
+#endif
 
 #include "consul_lock.h"
 
@@ -38,6 +56,8 @@
 #endif
 
 namespace consul_locks {
+
+/* ---- Failures ---- */
 
 namespace detail {
 
@@ -51,89 +71,227 @@ struct deleter {
 
 template <class T> using owned = std::unique_ptr<T, deleter>;
 
-/* A text that the library copies out. */
-template <class T>
-std::string text(const T *object, std::size_t (*copy)(const T *, char *, std::size_t)) {
-    std::string out(copy(object, nullptr, 0), '\0');
-    copy(object, out.data(), out.size() + 1);
-    return out;
+/* What the value generator threw in this thread, until somebody asks. */
+inline std::exception_ptr &thrown_by_generator() noexcept {
+    static thread_local std::exception_ptr thrown;
+    return thrown;
 }
-
-inline bool has_nul(std::string_view text) { return text.find('\0') != text.npos; }
 
 } // namespace detail
 
-/* Why a call failed, or that it did not. */
+/** Why a call failed, or that it did not. */
 class failure {
   public:
     failure() = default;
+    /** Whether it failed. */
     explicit operator bool() const noexcept { return code_ != CONSUL_LOCK_OK; }
+    /** OK where it did not fail. */
     consul_lock_status code() const noexcept { return code_; }
+    /** One line for people: what failed, on which key and address, what to do. Never null. */
     const char *message() const noexcept {
         return error_ ? consul_lock_error_message(error_.get()) : own_message_;
     }
+    /** 0 when the failure did not come with an HTTP status. */
     int http_status() const noexcept { return consul_lock_error_http_status(error_.get()); }
+    /** Whether the same may well work later, with a new lock. */
     bool retryable() const noexcept { return consul_lock_error_is_retryable(error_.get()); }
+    /** For VALUE_FAILED: what the value generator threw, if it did. */
+    std::exception_ptr cause() const noexcept { return cause_; }
 
-    /* Takes in the outcome of a C function. */
-    void take(consul_lock_error *error) noexcept {
+    /** Takes in the outcome of a C function, and owns the error; answers whether it worked. */
+    bool take(consul_lock_status code, consul_lock_error *error) noexcept {
         error_.reset(error);
-        code_ = consul_lock_error_code(error);
-        own_message_ = "";
-    }
-    /* Refuses before the library was asked. `message` lives for ever. */
-    void refuse(consul_lock_status code, const char *message) noexcept {
-        error_.reset();
         code_ = code;
+        own_message_ = error == nullptr && code != CONSUL_LOCK_OK ? "no memory for the error" : "";
+        cause_ = nullptr;
+        if (code == CONSUL_LOCK_VALUE_FAILED) {
+            std::swap(cause_, detail::thrown_by_generator());
+        }
+        return code == CONSUL_LOCK_OK;
+    }
+    /** Refuses before the library was asked. `message` lives for ever. Answers false. */
+    bool refuse(consul_lock_status code, const char *message) noexcept {
+        take(code, nullptr);
         own_message_ = message;
+        return false;
     }
 
   private:
     detail::owned<consul_lock_error> error_;
     consul_lock_status code_ = CONSUL_LOCK_OK;
     const char *own_message_ = "";
+    std::exception_ptr cause_;
 };
 
-/* A failure, thrown. what() is one line: what failed, on which key and address, what to do. */
+/** A failure, thrown. what() is its message. */
 class error : public std::runtime_error {
   public:
+    /** From the form without exceptions, for who wants to throw after all. */
     explicit error(const failure &why)
         : std::runtime_error(why.message()), code_(why.code()), http_status_(why.http_status()),
-          retryable_(why.retryable()) {}
+          retryable_(why.retryable()), cause_(why.cause()) {}
+    /** Never OK. */
     consul_lock_status code() const noexcept { return code_; }
-    /* 0 when the failure did not come with an HTTP status. */
+    /** 0 when the failure did not come with an HTTP status. */
     int http_status() const noexcept { return http_status_; }
+    /** Whether the same may well work later, with a new lock. */
     bool retryable() const noexcept { return retryable_; }
+    /** For VALUE_FAILED: what the value generator threw, if it did. */
+    std::exception_ptr cause() const noexcept { return cause_; }
 
   private:
     consul_lock_status code_;
     int http_status_;
     bool retryable_;
+    std::exception_ptr cause_;
 };
 
-#if CONSUL_LOCKS_EXCEPTIONS
+/** The name of a status, such as "NOT_ACQUIRED". */
+inline const char *name(consul_lock_status status) noexcept {
+    return consul_lock_status_name(static_cast<std::int32_t>(status));
+}
+
+/** The name of a lost reason, such as "KEY_GONE". */
+inline const char *name(consul_lock_lost_reason reason) noexcept {
+    switch (reason) {
+    case CONSUL_LOCK_LOST_REASON_EXPIRED:
+        return "EXPIRED";
+    case CONSUL_LOCK_LOST_REASON_SESSION_GONE:
+        return "SESSION_GONE";
+    case CONSUL_LOCK_LOST_REASON_KEY_GONE:
+        return "KEY_GONE";
+    case CONSUL_LOCK_LOST_REASON_TAKEN_OVER:
+        return "TAKEN_OVER";
+    }
+    return "UNKNOWN";
+}
+
+/** The name of a level of the log, such as "WARN". */
+inline const char *name(consul_lock_log_level level) noexcept {
+    switch (level) {
+    case CONSUL_LOCK_LOG_LEVEL_ERROR:
+        return "ERROR";
+    case CONSUL_LOCK_LOG_LEVEL_WARN:
+        return "WARN";
+    case CONSUL_LOCK_LOG_LEVEL_INFO:
+        return "INFO";
+    case CONSUL_LOCK_LOG_LEVEL_DEBUG:
+        return "DEBUG";
+    }
+    return "UNKNOWN";
+}
+
+/* ---- How calls of C become calls of C++ ---- */
+
 namespace detail {
+
+/* A text that the library copies out; it may grow between two calls. */
+template <class T>
+std::string text(const T *object, std::size_t (*copy)(const T *, char *, std::size_t)) {
+    std::string out;
+    for (;;) {
+        const std::size_t length = copy(object, out.data(), out.size() + 1);
+        if (length <= out.size()) {
+            out.resize(length);
+            return out;
+        }
+        out.resize(length + 16);
+    }
+}
+
+inline bool has_nul(std::string_view text) noexcept { return text.find('\0') != text.npos; }
+
+/* C would read only what is before a NUL. */
+inline bool is_key(const std::string &key, failure &why) noexcept {
+    return !has_nul(key) || why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "key contains a NUL");
+}
+
+/* Calls a function of C whose last parameter is the error. */
+template <class F, class... A> bool ask(failure &why, F function, A... arguments) noexcept {
+    consul_lock_error *told = nullptr;
+    const consul_lock_status status = function(arguments..., &told);
+    return why.take(status, told);
+}
+
+/* The same for functions that make something. */
+template <class F, class... A> auto make(failure &why, F function, A... arguments) noexcept {
+    consul_lock_error *told = nullptr;
+    auto *made = function(arguments..., &told);
+    const consul_lock_status status = made != nullptr   ? CONSUL_LOCK_OK
+                                      : told != nullptr ? consul_lock_error_code(told)
+                                                        : CONSUL_LOCK_NO_RESOURCES;
+    why.take(status, told);
+    return made;
+}
+
+/* Whether a callable is one that cannot be called. */
+template <class F> constexpr bool is_nullptr = std::is_null_pointer_v<std::decay_t<F>>;
+template <class F> bool is_empty(const F &) noexcept { return false; }
+template <class R, class... A> bool is_empty(R (*const &function)(A...)) noexcept {
+    return function == nullptr;
+}
+template <class S> bool is_empty(const std::function<S> &function) noexcept { return !function; }
+
+/* A callable on the heap is the user_data of a callback. */
+template <class F> void drop(void *data) noexcept { delete static_cast<F *>(data); }
+template <class F> std::unique_ptr<std::decay_t<F>> boxed(F &&callable) {
+    return std::make_unique<std::decay_t<F>>(std::forward<F>(callable));
+}
+
+/* Begins a call whose outcome `done` is told: calls `function` with `arguments`, the callback and
+ * the boxed `done`. */
+template <class D, class C, class F, class... A>
+bool begin(failure &why, D &&done, C callback, F function, A... arguments) {
+    if (is_empty(done)) {
+        return why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "done is empty");
+    }
+    auto kept = boxed(std::forward<D>(done));
+    if (!ask(why, function, arguments..., callback, static_cast<void *>(kept.get()))) {
+        return false;
+    }
+    kept.release(); // the callback's from now on; it may have been called already
+    return true;
+}
+
+/* A consul_lock_done for a callable that takes a failure. */
+template <class F>
+void completed(consul_lock_status status, consul_lock_error *error, void *data) noexcept {
+    const std::unique_ptr<F> done(static_cast<F *>(data));
+    failure why;
+    why.take(status, error);
+    (*done)(std::move(why));
+}
+
+#if CONSUL_LOCKS_EXCEPTIONS
 inline void raise(const failure &why) {
     if (why) {
         throw error(why);
     }
 }
-} // namespace detail
 #endif
+
+} // namespace detail
+
+/* ---- Options and clients ---- */
 
 class options;
 
-/* How to reach Consul; see consul_lock_client. Counted: locks keep what they need of it. */
+/** How to reach Consul; see consul_lock_client. Locks keep what they need of it. */
 class client {
   public:
-    /* Empty on failure. */
+    /** Makes one; empty on failure. */
     static std::optional<client> make(const options &from, failure &why);
 #if CONSUL_LOCKS_EXCEPTIONS
+    /** All from the environment. */
     client();
+    /** The environment fills in what the options leave out. Sends nothing. */
     explicit client(const options &from);
 #endif
-    /* The client of all locks that are given none, from now on. */
+    /** Makes it the client of all locks that are given none, from now on. */
     void make_default() const noexcept { consul_lock_set_default_client(native()); }
+    /** What this process did with it until now: JSON, described in docs/guide.md. */
+    std::string stats() const { return detail::text(native(), consul_lock_client_stats); }
+    /** For calls of C; belongs to this object. */
     const consul_lock_client *native() const noexcept { return client_.get(); }
 
   private:
@@ -141,94 +299,119 @@ class client {
     detail::owned<consul_lock_client> client_;
 };
 
-/* Options of a lock or of a client. A wrong one is refused when something is made from them. */
+/**
+ * Options of a lock or of a client. A wrong one is remembered, and refused when something is made
+ * from them. Any number of locks and clients can be made from one set.
+ */
 class options {
   public:
-    /* For acquire_timeout: wait until cancelled. */
+    /** For acquire_timeout: wait until cancelled. */
     static constexpr std::chrono::milliseconds forever{-1};
 
     options() : options_(consul_lock_options_new()) {}
 
-    /* Any option by its name: docs/OPTIONS.md lists them. */
-    options &set(const std::string &name, const std::string &value) {
-        has_nul_ = has_nul_ || detail::has_nul(name) || detail::has_nul(value);
-        consul_lock_options_set(options_.get(), name.c_str(), value.c_str(), nullptr);
-        return *this;
-    }
-    options &set(const std::string &name, std::int64_t value) {
-        has_nul_ = has_nul_ || detail::has_nul(name);
-        consul_lock_options_set_int(options_.get(), name.c_str(), value, nullptr);
-        return *this;
-    }
-
-    /* Of a lock. */
-    options &acquire_timeout(std::chrono::milliseconds wait) {
-        return set("acquire_timeout_ms", static_cast<std::int64_t>(wait.count()));
-    }
-    options &lock_timeout(std::chrono::seconds life) {
-        return set("lock_timeout_seconds", static_cast<std::int64_t>(life.count()));
-    }
-    /* Renewed by the library while it is held, so that it lives as long as the work takes. */
-    options &auto_renew(bool yes = true) {
-        return set("auto_renew", static_cast<std::int64_t>(yes));
-    }
-    /* With auto_renew: for how long. Zero: for ever. */
-    options &max_lifetime(std::chrono::seconds longest) {
-        return set("max_lifetime_seconds", static_cast<std::int64_t>(longest.count()));
-    }
-    options &value(std::string_view bytes) {
-        consul_lock_options_set_bytes(options_.get(), "value", bytes.data(), bytes.size(), nullptr);
-        return *this;
-    }
-    options &use(const client &with) {
-        consul_lock_options_set_client(options_.get(), with.native(), nullptr);
-        return *this;
-    }
-
-    /* Of a client. */
-    options &address(const std::string &value) { return set("address", value); }
-    options &token(const std::string &value) { return set("token", value); }
-    options &datacenter(const std::string &value) { return set("datacenter", value); }
-    options &connect_timeout(std::chrono::milliseconds wait) {
-        return set("connect_timeout_ms", static_cast<std::int64_t>(wait.count()));
-    }
-    options &request_timeout(std::chrono::milliseconds wait) {
-        return set("request_timeout_ms", static_cast<std::int64_t>(wait.count()));
-    }
-    options &release_timeout(std::chrono::milliseconds wait) {
-        return set("release_timeout_ms", static_cast<std::int64_t>(wait.count()));
-    }
-
-    const consul_lock_options *native() const noexcept { return options_.get(); }
-
-    /* What C could not be told: a text with a NUL inside, or that there was no memory. */
-    bool unusable(failure &why) const noexcept {
-        if (!options_) {
-            why.refuse(CONSUL_LOCK_NO_RESOURCES, "no memory for options");
-        } else if (has_nul_) {
-            why.refuse(CONSUL_LOCK_INVALID_OPTION, "an option's name or value contains a NUL");
+    /** Any option by its name (docs/OPTIONS.md lists them), from a text, a whole number or a bool.
+     */
+    template <class T> options &set(const std::string &option, const T &value) {
+        if constexpr (std::is_integral_v<T>) {
+            has_nul_ = has_nul_ || detail::has_nul(option);
+            consul_lock_options_set_int(native(), option.c_str(), number(value), nullptr);
         } else {
-            return false;
+            const std::string text(value);
+            has_nul_ = has_nul_ || detail::has_nul(option) || detail::has_nul(text);
+            consul_lock_options_set(native(), option.c_str(), text.c_str(), nullptr);
         }
-        return true;
+        return *this;
+    }
+
+    /** Of a lock: how long an acquire waits. 0 (the default): exactly one attempt. */
+    options &acquire_timeout(std::chrono::milliseconds wait) {
+        return set("acquire_timeout_ms", wait.count());
+    }
+    /** Of a lock: its life if it is never released. */
+    options &lock_timeout(std::chrono::seconds life) {
+        return set("lock_timeout_seconds", life.count());
+    }
+    /** Of a lock: renewed by the library while it is held, so that it lives as long as the work. */
+    options &auto_renew(bool yes = true) { return set("auto_renew", yes); }
+    /** Of a lock, with auto_renew: for how long. Zero: for ever. */
+    options &max_lifetime(std::chrono::seconds longest) {
+        return set("max_lifetime_seconds", longest.count());
+    }
+    /** Of a lock: watched while it is held, so that a loss is told at once. */
+    options &monitor(bool yes = true) { return set("monitor", yes); }
+    /** Of a lock: a waiting acquire stands in line with other processes. */
+    options &fair(bool yes = true) { return set("fair", yes); }
+    /** Of a lock: how long the first in line may leave the lock free before the next passes it. */
+    options &queue_grace(std::chrono::milliseconds grace) {
+        return set("queue_grace_ms", grace.count());
+    }
+    /** Of a lock: what is stored under its key; any bytes. */
+    options &value(std::string_view bytes) {
+        consul_lock_options_set_bytes(native(), "value", bytes.data(), bytes.size(), nullptr);
+        return *this;
+    }
+    /** Of a lock: its client, instead of the default one. */
+    options &use(const client &with) {
+        consul_lock_options_set_client(native(), with.native(), nullptr);
+        return *this;
+    }
+
+    /** Of a client: where Consul's HTTP API is. */
+    options &address(const std::string &where) { return set("address", where); }
+    /** Of a client: the ACL token. */
+    options &token(const std::string &secret) { return set("token", secret); }
+    /** Of a client: the datacenter in which the locks live. */
+    options &datacenter(const std::string &where) { return set("datacenter", where); }
+    /** Of a client: how long to try to connect. */
+    options &connect_timeout(std::chrono::milliseconds wait) {
+        return set("connect_timeout_ms", wait.count());
+    }
+    /** Of a client: how long one request may take. */
+    options &request_timeout(std::chrono::milliseconds wait) {
+        return set("request_timeout_ms", wait.count());
+    }
+    /** Of a client: how long a release waits for Consul's confirmation. */
+    options &release_timeout(std::chrono::milliseconds wait) {
+        return set("release_timeout_ms", wait.count());
+    }
+
+    /** For calls of C; belongs to this object. */
+    const consul_lock_options *native() const noexcept { return options_.get(); }
+    /** For calls of C; belongs to this object. */
+    consul_lock_options *native() noexcept { return options_.get(); }
+
+    /** What C could not be told: a text with a NUL inside, or that there is no object. */
+    bool are_usable(failure &why) const noexcept {
+        if (!options_) {
+            return why.refuse(CONSUL_LOCK_INVALID_ARGUMENT,
+                              "the options were moved away, or there was no memory for them");
+        }
+        return !has_nul_ ||
+               why.refuse(CONSUL_LOCK_INVALID_OPTION, "an option's name or value contains a NUL");
     }
 
   private:
+    /* A number that C has no room for becomes one that it refuses. */
+    template <class T> static std::int64_t number(T value) noexcept {
+        if constexpr (std::is_unsigned_v<T> && sizeof(T) >= sizeof(std::int64_t)) {
+            constexpr auto largest = std::numeric_limits<std::int64_t>::max();
+            return value > static_cast<T>(largest) ? largest : static_cast<std::int64_t>(value);
+        } else {
+            return static_cast<std::int64_t>(value);
+        }
+    }
+
     detail::owned<consul_lock_options> options_;
     bool has_nul_ = false;
 };
 
 inline std::optional<client> client::make(const options &from, failure &why) {
-    if (from.unusable(why)) {
+    if (!from.are_usable(why)) {
         return std::nullopt;
     }
-    consul_lock_error *told = nullptr;
-    consul_lock_client *made = consul_lock_client_new(from.native(), &told);
-    why.take(told);
-    if (made == nullptr) {
-        return std::nullopt;
-    }
-    return client(made);
+    consul_lock_client *made = detail::make(why, consul_lock_client_new, from.native());
+    return made != nullptr ? std::optional<client>(client(made)) : std::nullopt;
 }
 
 #if CONSUL_LOCKS_EXCEPTIONS
@@ -241,213 +424,352 @@ inline client::client(const options &from) {
 }
 #endif
 
-/* A lock: single use, move-only. The destructor releases it if it is held. */
+/* ---- Locks ---- */
+
+/**
+ * A lock: single use, move-only. The destructor gives back a held one, waiting at most the client's
+ * option "release_timeout_ms"; what goes wrong there, only the log tells: release() says it.
+ */
 class lock {
   public:
-    /* Empty on failure. */
+    /** Makes one; empty on failure. Sends nothing. */
     static std::optional<lock> make(const std::string &key, const options &from, failure &why) {
-        if (from.unusable(why)) {
+        if (!from.are_usable(why) || !detail::is_key(key, why)) {
             return std::nullopt;
         }
-        if (detail::has_nul(key)) {
-            why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "key contains a NUL");
-            return std::nullopt;
-        }
-        consul_lock_error *told = nullptr;
-        consul_lock *made = consul_lock_new(key.c_str(), from.native(), &told);
-        why.take(told);
-        if (made == nullptr) {
-            return std::nullopt;
-        }
-        return lock(made);
+        consul_lock *made = detail::make(why, consul_lock_new, key.c_str(), from.native());
+        return made != nullptr ? std::optional<lock>(lock(made)) : std::nullopt;
     }
 
-    /* Forms that never throw for a failed call. */
-    consul_lock_status acquire(failure &why) noexcept { return ask(consul_lock_acquire, why); }
-    consul_lock_status release(failure &why) noexcept { return ask(consul_lock_release, why); }
-    consul_lock_status renew(failure &why) noexcept { return ask(consul_lock_renew, why); }
-    consul_lock_status check(failure &why) const noexcept {
-        consul_lock_error *told = nullptr;
-        consul_lock_status status = consul_lock_check(lock_.get(), &told);
-        why.take(told);
-        return status;
-    }
+    /* Without exceptions: true if it worked; else `why` says why it did not. */
 
-    /* Writes, or deletes, a key of the KV store, if and only if the lock is held: see
-     * consul_lock_put_if_held(). */
-    consul_lock_status put_if_held(const std::string &key, std::string_view value,
-                                   failure &why) noexcept {
-        if (refuses(key, why)) {
-            return why.code();
-        }
-        consul_lock_error *told = nullptr;
-        consul_lock_status status =
-            consul_lock_put_if_held(lock_.get(), key.c_str(), value.data(), value.size(), &told);
-        why.take(told);
-        return status;
+    /** Takes it. NOT_ACQUIRED: somebody else had it until the deadline. */
+    [[nodiscard]] bool acquire(failure &why) noexcept {
+        return detail::ask(why, consul_lock_acquire, native());
     }
-    consul_lock_status delete_if_held(const std::string &key, failure &why) noexcept {
-        if (refuses(key, why)) {
-            return why.code();
-        }
-        consul_lock_error *told = nullptr;
-        consul_lock_status status = consul_lock_delete_if_held(lock_.get(), key.c_str(), &told);
-        why.take(told);
-        return status;
+    /** Gives it back. NOT_HELD: there was nothing to give back. LOST: it had been lost before. */
+    bool release(failure &why) noexcept { return detail::ask(why, consul_lock_release, native()); }
+    /** Starts its life anew. */
+    bool renew(failure &why) noexcept { return detail::ask(why, consul_lock_renew, native()); }
+    /** Asks Consul whether it is still held. */
+    bool check(failure &why) const noexcept {
+        return detail::ask(why, consul_lock_check, native());
     }
-    /*
-     * Has anything that can be called with a consul_lock_lost_reason called when the lock is lost,
-     * once, by a thread of the library; an empty function: nobody. It takes the place of the one
-     * before. An exception that leaves it ends the program.
+    /** Writes a key of the KV store, if and only if the lock is held. */
+    bool put_if_held(const std::string &key, std::string_view value, failure &why) noexcept {
+        return detail::is_key(key, why) && detail::ask(why, consul_lock_put_if_held, native(),
+                                                       key.c_str(), value.data(), value.size());
+    }
+    /** Deletes a key of the KV store, if and only if the lock is held. */
+    bool delete_if_held(const std::string &key, failure &why) noexcept {
+        return detail::is_key(key, why) &&
+               detail::ask(why, consul_lock_delete_if_held, native(), key.c_str());
+    }
+    /** What it will store, instead of option and generator; before its acquire. */
+    bool set_value(std::string_view bytes, failure &why) noexcept {
+        return detail::ask(why, consul_lock_set_value, native(), bytes.data(), bytes.size());
+    }
+    /**
+     * Has a callable called, once, when the lock is lost: with the consul_lock_lost_reason, or with
+     * nothing. It takes the place of the one before; nullptr: nobody is told.
      */
-    consul_lock_status on_lost(std::function<void(consul_lock_lost_reason)> callback,
-                               failure &why) {
-        using function = std::function<void(consul_lock_lost_reason)>;
-        auto call = [](consul_lock_lost_reason reason, void *data) noexcept {
-            (*static_cast<function *>(data))(reason);
-        };
-        auto free = [](void *data) noexcept { delete static_cast<function *>(data); };
-        consul_lock_error *told = nullptr;
-        consul_lock_status status =
-            callback ? consul_lock_set_lost_callback(lock_.get(), call,
-                                                     new function(std::move(callback)), free, &told)
-                     : consul_lock_set_lost_callback(lock_.get(), nullptr, nullptr, nullptr, &told);
-        why.take(told);
-        return status;
+    template <class F> bool on_lost(F &&told, failure &why) {
+        if constexpr (!detail::is_nullptr<F>) {
+            if (!detail::is_empty(told)) {
+                using function = std::decay_t<F>;
+                // The library frees it, also when this fails.
+                void *data = detail::boxed(std::forward<F>(told)).release();
+                return set_lost_callback(tell_lost<function>, data, detail::drop<function>, why);
+            }
+        }
+        return set_lost_callback(nullptr, nullptr, nullptr, why);
+    }
+
+    /*
+     * Without waiting: `done` is called exactly once with the outcome, a failure, by a thread of
+     * the library, perhaps before this call returns; never, if this call itself fails. It may
+     * destroy the lock.
+     */
+
+    /** Takes it: as acquire(). One that is destroyed, abandoned or cancelled meanwhile: CANCELLED.
+     */
+    template <class F> bool acquire_start(F &&done, failure &why) {
+        return begin(why, std::forward<F>(done), consul_lock_acquire_start, native());
+    }
+    /** Gives it back: as release(). The lock may be destroyed at once. */
+    template <class F> bool release_start(F &&done, failure &why) {
+        return begin(why, std::forward<F>(done), consul_lock_release_start, native());
+    }
+    /** Starts its life anew: as renew(). */
+    template <class F> bool renew_start(F &&done, failure &why) {
+        return begin(why, std::forward<F>(done), consul_lock_renew_start, native());
+    }
+    /** Asks Consul whether it is still held: as check(). */
+    template <class F> bool check_start(F &&done, failure &why) const {
+        return begin(why, std::forward<F>(done), consul_lock_check_start, native());
+    }
+    /** Writes a key if the lock is held: as put_if_held(). Key and value are copied. */
+    template <class F>
+    bool put_if_held_start(const std::string &key, std::string_view value, F &&done, failure &why) {
+        return detail::is_key(key, why) &&
+               begin(why, std::forward<F>(done), consul_lock_put_if_held_start, native(),
+                     key.c_str(), value.data(), value.size());
+    }
+    /** Deletes a key if the lock is held: as delete_if_held(). */
+    template <class F> bool delete_if_held_start(const std::string &key, F &&done, failure &why) {
+        return detail::is_key(key, why) &&
+               begin(why, std::forward<F>(done), consul_lock_delete_if_held_start, native(),
+                     key.c_str());
     }
 
 #if CONSUL_LOCKS_EXCEPTIONS
+    /* The same, throwing consul_locks::error. */
+
+    /** Makes one; sends nothing. INVALID_ARGUMENT, INVALID_OPTION, INVALID_ENVIRONMENT. */
     explicit lock(const std::string &key, const options &from = options()) {
         failure why;
         std::optional<lock> made = make(key, from, why);
         detail::raise(why);
         lock_ = std::move(made->lock_);
     }
+    /** Takes it. NOT_ACQUIRED is thrown, too. */
     void acquire() {
         failure why;
-        acquire(why);
+        static_cast<void>(acquire(why));
         detail::raise(why);
     }
-    /* false: somebody else had it until the deadline. Everything else is thrown. */
+    /** false: somebody else had it until the deadline. Everything else is thrown. */
     [[nodiscard]] bool try_acquire() {
         failure why;
-        if (acquire(why) == CONSUL_LOCK_NOT_ACQUIRED) {
-            return false;
+        if (!acquire(why) && why.code() != CONSUL_LOCK_NOT_ACQUIRED) {
+            detail::raise(why);
         }
-        detail::raise(why);
-        return true;
+        return !why;
     }
-    /* true: it was held until now; false: there was nothing to give back. LOST is thrown. */
+#if defined(__cpp_lib_jthread)
+    /** Throws CANCELLED when a stop is requested before it has the lock. The lock is used up then.
+     */
+    void acquire(std::stop_token stop) {
+        const std::stop_callback cancelling(std::move(stop), [this] { cancel(); });
+        acquire();
+    }
+    /** The same, with false for NOT_ACQUIRED. */
+    [[nodiscard]] bool try_acquire(std::stop_token stop) {
+        const std::stop_callback cancelling(std::move(stop), [this] { cancel(); });
+        return try_acquire();
+    }
+#endif
+    /** true: it was held until now; false: there was nothing to give back. LOST is thrown. */
     bool release() {
         failure why;
-        if (release(why) == CONSUL_LOCK_NOT_HELD) {
-            return false;
+        if (!release(why) && why.code() != CONSUL_LOCK_NOT_HELD) {
+            detail::raise(why);
         }
-        detail::raise(why);
-        return true;
+        return !why;
     }
+    /** Starts its life anew. */
     void renew() {
         failure why;
         renew(why);
         detail::raise(why);
     }
+    /** Asks Consul whether it is still held. */
     void check() const {
         failure why;
         check(why);
         detail::raise(why);
     }
+    /** Writes a key of the KV store, if and only if the lock is held. */
     void put_if_held(const std::string &key, std::string_view value) {
         failure why;
         put_if_held(key, value, why);
         detail::raise(why);
     }
+    /** Deletes a key of the KV store, if and only if the lock is held. */
     void delete_if_held(const std::string &key) {
         failure why;
         delete_if_held(key, why);
         detail::raise(why);
     }
-    void on_lost(std::function<void(consul_lock_lost_reason)> callback) {
+    /** What it will store, instead of option and generator; before its acquire. */
+    void set_value(std::string_view bytes) {
         failure why;
-        on_lost(std::move(callback), why);
+        set_value(bytes, why);
+        detail::raise(why);
+    }
+    /** Has a callable called when the lock is lost; nullptr: nobody is told. */
+    template <class F> void on_lost(F &&told) {
+        failure why;
+        on_lost(std::forward<F>(told), why);
+        detail::raise(why);
+    }
+    /** Takes it without waiting. Throws only what keeps it from beginning. */
+    template <class F> void acquire_start(F &&done) {
+        failure why;
+        acquire_start(std::forward<F>(done), why);
+        detail::raise(why);
+    }
+    /** Gives it back without waiting. Throws only what keeps it from beginning. */
+    template <class F> void release_start(F &&done) {
+        failure why;
+        release_start(std::forward<F>(done), why);
+        detail::raise(why);
+    }
+    /** Renews it without waiting. Throws only what keeps it from beginning. */
+    template <class F> void renew_start(F &&done) {
+        failure why;
+        renew_start(std::forward<F>(done), why);
+        detail::raise(why);
+    }
+    /** Checks it without waiting. Throws only what keeps it from beginning. */
+    template <class F> void check_start(F &&done) const {
+        failure why;
+        check_start(std::forward<F>(done), why);
+        detail::raise(why);
+    }
+    /** Writes without waiting. Throws only what keeps it from beginning. */
+    template <class F>
+    void put_if_held_start(const std::string &key, std::string_view value, F &&done) {
+        failure why;
+        put_if_held_start(key, value, std::forward<F>(done), why);
+        detail::raise(why);
+    }
+    /** Deletes without waiting. Throws only what keeps it from beginning. */
+    template <class F> void delete_if_held_start(const std::string &key, F &&done) {
+        failure why;
+        delete_if_held_start(key, std::forward<F>(done), why);
         detail::raise(why);
     }
 #endif
 
-    /* Gives up the object but not the lock: it stays in Consul until its TTL. */
+    /** Ends a pending acquire, or one that comes later: CANCELLED. Nothing to a lock that is held.
+     */
+    void cancel() noexcept { consul_lock_cancel(native()); }
+    /** Gives up the object but not the lock: it stays in Consul until its TTL. */
     void abandon() noexcept { consul_lock_abandon(lock_.release()); }
-    void cancel() noexcept { consul_lock_cancel(lock_.get()); }
-    bool is_held() const noexcept { return consul_lock_is_held(lock_.get()); }
+    /** Asks only the clock. */
+    bool is_held() const noexcept { return consul_lock_is_held(native()); }
+    /** How much is left of its life; asks only the clock. Zero when it is not held. */
     std::chrono::milliseconds remaining() const noexcept {
-        return std::chrono::milliseconds(consul_lock_remaining_ms(lock_.get()));
+        return std::chrono::milliseconds(consul_lock_remaining_ms(native()));
     }
-    std::uint64_t fencing_token() const noexcept { return consul_lock_fencing_token(lock_.get()); }
-    std::string key() const { return detail::text<consul_lock>(lock_.get(), consul_lock_key); }
-    std::string session_id() const {
-        return detail::text<consul_lock>(lock_.get(), consul_lock_session_id);
-    }
+    /** Grows with every acquisition of the key; 0 before the acquire. */
+    std::uint64_t fencing_token() const noexcept { return consul_lock_fencing_token(native()); }
+    /** The full one, where the lock lives in the KV store. */
+    std::string key() const { return detail::text(native(), consul_lock_key); }
+    /** Empty before the acquire. */
+    std::string session_id() const { return detail::text(native(), consul_lock_session_id); }
+    /** For calls of C; belongs to this object. */
+    const consul_lock *native() const noexcept { return lock_.get(); }
+    /** For calls of C; belongs to this object. */
     consul_lock *native() noexcept { return lock_.get(); }
 
   private:
     explicit lock(consul_lock *made) : lock_(made) {}
-    template <class F> consul_lock_status ask(F function, failure &why) noexcept {
-        consul_lock_error *told = nullptr;
-        consul_lock_status status = function(lock_.get(), &told);
-        why.take(told);
-        return status;
+
+    bool set_lost_callback(consul_lock_lost_callback callback, void *data,
+                           consul_lock_user_data_free free, failure &why) noexcept {
+        return detail::ask(why, consul_lock_set_lost_callback, native(), callback, data, free);
     }
-    static bool refuses(const std::string &key, failure &why) noexcept {
-        if (detail::has_nul(key)) {
-            why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "key contains a NUL");
+    template <class F> static void tell_lost(consul_lock_lost_reason reason, void *data) noexcept {
+        F &told = *static_cast<F *>(data);
+        if constexpr (std::is_invocable_v<F &, consul_lock_lost_reason>) {
+            told(reason);
+        } else {
+            told();
         }
-        return detail::has_nul(key);
     }
+    template <class F, class C, class... A>
+    static bool begin(failure &why, F &&done, C function, A... arguments) {
+        return detail::begin(why, std::forward<F>(done),
+                             consul_lock_done{detail::completed<std::decay_t<F>>}, function,
+                             arguments...);
+    }
+
     detail::owned<consul_lock> lock_;
 };
 
+/* ---- The scoped form ---- */
+
 namespace detail {
-/* Calls a block that wants to see its lock, or does not. */
-template <class F> decltype(auto) run(F &&block, lock &held) {
-    if constexpr (std::is_invocable_v<F, lock &>) {
-        return std::forward<F>(block)(held);
-    } else {
-        return std::forward<F>(block)();
+
+/* Calls a block with what it takes; with a stop_token, that is stopped when the lock is lost. */
+class scope {
+  public:
+#if defined(__cpp_lib_jthread)
+    template <class F> static constexpr bool wants_token =
+        std::is_invocable_v<F, lock &, std::stop_token>;
+#else
+    template <class F> static constexpr bool wants_token = false;
+#endif
+
+    template <class F> bool prepare([[maybe_unused]] lock &held, [[maybe_unused]] failure &why) {
+#if defined(__cpp_lib_jthread)
+        if constexpr (wants_token<F>) {
+            return held.on_lost([source = source_]() mutable { source.request_stop(); }, why);
+        }
+#endif
+        return true;
     }
-}
+    template <class F> decltype(auto) run(F &&block, lock &held) {
+#if defined(__cpp_lib_jthread)
+        if constexpr (wants_token<F>) {
+            return std::forward<F>(block)(held, source_.get_token());
+        } else
+#endif
+            if constexpr (std::is_invocable_v<F, lock &>) {
+            return std::forward<F>(block)(held);
+        } else {
+            return std::forward<F>(block)();
+        }
+    }
+
+#if defined(__cpp_lib_jthread)
+  private:
+    std::stop_source source_;
+#endif
+};
+
 } // namespace detail
 
-/*
- * Takes the lock, runs the block, releases. The block takes nothing, or a consul_locks::lock &.
- * Answers what kept the block from running, or what went wrong with the release: CONSUL_LOCK_LOST
- * when the lock was lost while the block ran.
+/**
+ * Takes the lock, runs the block, gives the lock back. The block takes nothing, a
+ * consul_locks::lock &, or, in C++20, that and a std::stop_token, which is stopped when the lock is
+ * lost. Answers whether all went well; else `why` says what kept the block from running, or what
+ * went wrong with the release: LOST when the lock was lost while the block ran.
  */
-template <class F>
-consul_lock_status hold(const std::string &key, const options &from, F &&block, failure &why) {
+template <class F> bool hold(const std::string &key, const options &from, F &&block, failure &why) {
     std::optional<lock> held = lock::make(key, from, why);
-    if (!held || held->acquire(why) != CONSUL_LOCK_OK) {
-        return why.code();
+    detail::scope scope;
+    if (!held || !scope.template prepare<F>(*held, why) || !held->acquire(why)) {
+        return false;
     }
-    detail::run(std::forward<F>(block), *held);
-    if (held->release(why) == CONSUL_LOCK_NOT_HELD) {
+    scope.run(std::forward<F>(block), *held);
+    if (!held->release(why) && why.code() == CONSUL_LOCK_NOT_HELD) {
         why = failure(); // the block gave it back itself
     }
-    return why.code();
+    return !why;
 }
 
 #if CONSUL_LOCKS_EXCEPTIONS
-/* The same, throwing, and returning what the block returns. An exception of the block wins. */
+/** The same, throwing, and returning what the block returns. An exception of the block wins. */
 template <class F> decltype(auto) hold(const std::string &key, const options &from, F &&block) {
     lock held(key, from);
+    detail::scope scope;
+    failure why;
+    scope.template prepare<F>(held, why);
+    detail::raise(why);
     held.acquire();
-    using result = decltype(detail::run(std::forward<F>(block), held));
+    using result = decltype(scope.run(std::forward<F>(block), held));
     if constexpr (std::is_void_v<result>) {
-        detail::run(std::forward<F>(block), held);
+        scope.run(std::forward<F>(block), held);
         held.release();
     } else if constexpr (std::is_reference_v<result>) {
-        result &&kept = detail::run(std::forward<F>(block), held);
+        result &&kept = scope.run(std::forward<F>(block), held);
         held.release();
         return static_cast<result>(kept);
     } else {
-        result kept = detail::run(std::forward<F>(block), held);
+        result kept = scope.run(std::forward<F>(block), held);
         held.release();
         return kept;
     }
@@ -457,92 +779,209 @@ template <class F> decltype(auto) hold(const std::string &key, F &&block) {
 }
 #endif
 
-/* Who holds a lock. */
+/* ---- Who has it ---- */
+
+/** Who holds a lock. */
 struct holder_info {
-    std::string session;
-    std::string name; /* of the session; empty: Consul would not say */
-    std::string node; /* through which it was made; empty: Consul would not say */
-    std::string value;
-    std::uint64_t created_index = 0;
+    std::string session;             ///< its id
+    std::string name;                ///< of the session; empty: Consul would not say
+    std::string node;                ///< through which it was made; empty: Consul would not say
+    std::string value;               ///< what is stored under the key: data of somebody else
+    std::uint64_t created_index = 0; ///< grows from holder to holder
 };
 
-/* Asks Consul who holds the lock on `key`; empty: nobody. `with` may be null: the default client.
- */
-inline std::optional<holder_info> holder(const std::string &key, const client *with, failure &why) {
-    if (detail::has_nul(key)) {
-        why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "key contains a NUL");
-        return std::nullopt;
-    }
-    consul_lock_error *told = nullptr;
-    consul_lock_holder_info *raw = nullptr;
-    consul_lock_holder(with != nullptr ? with->native() : nullptr, key.c_str(), &raw, &told);
-    why.take(told);
-    detail::owned<consul_lock_holder_info> found(raw);
+namespace detail {
+
+inline std::optional<holder_info> take(consul_lock_holder_info *raw) {
+    const owned<consul_lock_holder_info> found(raw);
     if (!found) {
         return std::nullopt;
     }
     holder_info out;
-    out.session = detail::text<consul_lock_holder_info>(raw, consul_lock_holder_session);
-    out.name = detail::text<consul_lock_holder_info>(raw, consul_lock_holder_name);
-    out.node = detail::text<consul_lock_holder_info>(raw, consul_lock_holder_node);
+    out.session = text<consul_lock_holder_info>(raw, consul_lock_holder_session);
+    out.name = text<consul_lock_holder_info>(raw, consul_lock_holder_name);
+    out.node = text<consul_lock_holder_info>(raw, consul_lock_holder_node);
     out.value.resize(consul_lock_holder_value(raw, nullptr, 0));
     consul_lock_holder_value(raw, out.value.data(), out.value.size());
     out.created_index = consul_lock_holder_created_index(raw);
     return out;
 }
 
-/* Sets a process-wide default. */
-inline consul_lock_status set_default(const std::string &name, const std::string &value,
-                                      failure &why) {
-    if (detail::has_nul(name) || detail::has_nul(value)) {
-        why.refuse(CONSUL_LOCK_INVALID_OPTION, "a default's name or value contains a NUL");
-        return why.code();
-    }
-    consul_lock_error *told = nullptr;
-    consul_lock_status status = consul_lock_defaults_set(name.c_str(), value.c_str(), &told);
-    why.take(told);
-    return status;
+/* A consul_lock_holder_done for a callable. */
+template <class F> void found(consul_lock_status status, consul_lock_holder_info *raw,
+                              consul_lock_error *error, void *data) noexcept {
+    const std::unique_ptr<F> done(static_cast<F *>(data));
+    failure why;
+    why.take(status, error);
+    (*done)(take(raw), std::move(why));
 }
 
-/*
- * Sets what makes the stored value of locks from now on; an empty function goes back to
- * "locked_at". It may be called by several threads at once. Empty result or an exception: no value.
- */
-inline void set_value_generator(std::function<std::optional<std::string>()> generator) {
-    using function = std::function<std::optional<std::string>()>;
-    if (!generator) {
-        consul_lock_set_value_generator(nullptr, nullptr, nullptr);
-        return;
+inline const consul_lock_client *of(const client *with) noexcept {
+    return with != nullptr ? with->native() : nullptr;
+}
+
+} // namespace detail
+
+/** Asks Consul who holds the lock on `key`; empty: nobody, or `why`. `with` null: the default
+ * client. */
+inline std::optional<holder_info> holder(const std::string &key, const client *with, failure &why) {
+    consul_lock_holder_info *raw = nullptr;
+    if (!detail::is_key(key, why) ||
+        !detail::ask(why, consul_lock_holder, detail::of(with), key.c_str(), &raw)) {
+        return std::nullopt;
     }
-    auto call = [](consul_lock_value *place, void *data) noexcept -> int {
-        std::optional<std::string> made;
+    return detail::take(raw);
+}
+
+/** Without waiting: `done` is called with a std::optional<holder_info> and a failure. */
+template <class F>
+bool holder_start(const std::string &key, const client *with, F &&done, failure &why) {
+    return detail::is_key(key, why) &&
+           detail::begin(why, std::forward<F>(done),
+                         consul_lock_holder_done{detail::found<std::decay_t<F>>},
+                         consul_lock_holder_start, detail::of(with), key.c_str());
+}
+
+/* ---- Of the whole process ---- */
+
+namespace detail {
+
+/* A consul_lock_value_generator for a callable. */
+template <class F> int generate(consul_lock_value *place, void *data) noexcept {
+    thrown_by_generator() = nullptr;
+    std::optional<std::string> made;
 #if CONSUL_LOCKS_EXCEPTIONS
-        try {
-            made = (*static_cast<function *>(data))();
-        } catch (...) {
-            return 1;
-        }
+    try {
+        made = (*static_cast<F *>(data))();
+    } catch (...) {
+        thrown_by_generator() = std::current_exception();
+    }
 #else
-        made = (*static_cast<function *>(data))();
+    made = (*static_cast<F *>(data))();
 #endif
-        return made && consul_lock_value_set(place, made->data(), made->size()) == CONSUL_LOCK_OK
-                   ? 0
-                   : 1;
-    };
-    auto free = [](void *data) noexcept { delete static_cast<function *>(data); };
-    consul_lock_set_value_generator(call, new function(std::move(generator)), free);
+    const bool has_value =
+        made && consul_lock_value_set(place, made->data(), made->size()) == CONSUL_LOCK_OK;
+    return has_value ? 0 : 1;
+}
+
+/* A consul_lock_log_callback for a callable. */
+template <class F>
+void tell_line(consul_lock_log_level level, const char *line, void *data) noexcept {
+    (*static_cast<F *>(data))(level, std::string_view(line));
+}
+
+} // namespace detail
+
+/** Sets a process-wide default, from a text, a whole number or a bool. */
+template <class T> bool set_default(const std::string &option, const T &value, failure &why) {
+    std::string text;
+    if constexpr (std::is_same_v<T, bool>) {
+        text = value ? "true" : "false";
+    } else if constexpr (std::is_integral_v<T>) {
+        text = std::to_string(value);
+    } else {
+        text = value;
+    }
+    if (detail::has_nul(option) || detail::has_nul(text)) {
+        return why.refuse(CONSUL_LOCK_INVALID_OPTION, "a default's name or value contains a NUL");
+    }
+    return detail::ask(why, consul_lock_defaults_set, option.c_str(), text.c_str());
+}
+
+/** Locks that are given no client use the one from the environment again, made at its first use. */
+inline void reset_default_client() noexcept { consul_lock_set_default_client(nullptr); }
+
+/** The statistics of the default client: JSON, described in docs/guide.md. */
+inline std::string stats() {
+    return detail::text<consul_lock_client>(nullptr, consul_lock_client_stats);
+}
+
+/**
+ * Sets what makes the stored value of locks that are made from now on: a callable that returns a
+ * std::string or a std::optional of it; nullptr: back to "locked_at". It is called in acquire, by
+ * the thread that called that, and by several at once. No value, or an exception: VALUE_FAILED,
+ * whose cause() is the exception, and the lock is not used up.
+ */
+template <class F> void set_value_generator(F &&generator) {
+    if constexpr (!detail::is_nullptr<F>) {
+        if (!detail::is_empty(generator)) {
+            using function = std::decay_t<F>;
+            consul_lock_set_value_generator(detail::generate<function>,
+                                            detail::boxed(std::forward<F>(generator)).release(),
+                                            detail::drop<function>);
+            return;
+        }
+    }
+    consul_lock_set_value_generator(nullptr, nullptr, nullptr);
+}
+
+/**
+ * Has a callable called with each line of the log from `level` up, as a consul_lock_log_level and a
+ * std::string_view that is valid during the call; nullptr: the log is off.
+ */
+template <class F> void on_log(consul_lock_log_level level, F &&listener) {
+    if constexpr (!detail::is_nullptr<F>) {
+        if (!detail::is_empty(listener)) {
+            using function = std::decay_t<F>;
+            consul_lock_set_log_callback(detail::tell_line<function>,
+                                         detail::boxed(std::forward<F>(listener)).release(),
+                                         detail::drop<function>, level);
+            return;
+        }
+    }
+    consul_lock_set_log_callback(nullptr, nullptr, nullptr, level);
+}
+
+/** The orderly end, for who wants one. UNCONFIRMED: something was still under way. */
+inline bool shutdown(std::chrono::milliseconds timeout, failure &why) noexcept {
+    return detail::ask(why, consul_lock_shutdown, static_cast<std::int64_t>(timeout.count()));
+}
+
+/** Without waiting: `done` is called with a failure. */
+template <class F> bool shutdown_start(std::chrono::milliseconds timeout, F &&done, failure &why) {
+    return detail::begin(why, std::forward<F>(done),
+                         consul_lock_done{detail::completed<std::decay_t<F>>},
+                         consul_lock_shutdown_start, static_cast<std::int64_t>(timeout.count()));
+}
+
+/** The version of the library that runs; CONSUL_LOCK_VERSION is that of the header. */
+inline const char *version() noexcept { return consul_lock_version(); }
+
+/** Whether the library that runs speaks the interface that this header was made for. */
+inline bool is_compatible() noexcept {
+    return consul_lock_abi_version() == CONSUL_LOCK_ABI_VERSION;
 }
 
 #if CONSUL_LOCKS_EXCEPTIONS
+/** The same, throwing: empty means nobody. */
 inline std::optional<holder_info> holder(const std::string &key, const client *with = nullptr) {
     failure why;
     std::optional<holder_info> found = holder(key, with, why);
     detail::raise(why);
     return found;
 }
-inline void set_default(const std::string &name, const std::string &value) {
+/** Without waiting; throws only what keeps it from beginning. */
+template <class F> void holder_start(const std::string &key, const client *with, F &&done) {
     failure why;
-    set_default(name, value, why);
+    holder_start(key, with, std::forward<F>(done), why);
+    detail::raise(why);
+}
+/** Sets a process-wide default, from a text, a whole number or a bool. */
+template <class T> void set_default(const std::string &option, const T &value) {
+    failure why;
+    set_default(option, value, why);
+    detail::raise(why);
+}
+/** The orderly end; throws UNCONFIRMED when something was still under way. */
+inline void shutdown(std::chrono::milliseconds timeout) {
+    failure why;
+    shutdown(timeout, why);
+    detail::raise(why);
+}
+/** Without waiting; throws only what keeps it from beginning. */
+template <class F> void shutdown_start(std::chrono::milliseconds timeout, F &&done) {
+    failure why;
+    shutdown_start(timeout, std::forward<F>(done), why);
     detail::raise(why);
 }
 #endif

@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::clock::Time;
+use crate::core::messages::Key;
 use crate::core::{Config, Done, Holder as CoreHolder};
 use crate::error::{Error, Status};
 use crate::fork::{self, Generation};
+use crate::lock::Completion;
 use crate::options::Options;
-use crate::runtime::Runtime;
-use crate::{defaults, sys};
+use crate::runtime::{Runtime, thread};
+use crate::{defaults, lock, sys};
 use settings::Settings;
 
 /// A connection setting and the runtime behind it; cheap to clone (reference counted).
@@ -76,11 +78,14 @@ impl Client {
     /// Who holds the lock on `key` (put into `lock_key_pattern`), asked of Consul; None: nobody.
     /// Blocks for two reads, at most `request_timeout_ms`.
     pub fn holder(&self, key: &str) -> Result<Option<Holder>, Error> {
-        let key = crate::lock::full_key(&defaults::snapshot().lock_key_pattern, key)?;
-        match self.runtime().who(key)? {
-            Done::Holder(holder) => Ok(holder.map(Holder::from)),
-            Done::Ok => Ok(None),
-        }
+        self.runtime().who(key_of(key)?).map(holder_in)
+    }
+
+    /// As [`Client::holder`], without waiting: `done` is told, exactly once. On failure (a key that is
+    /// refused, NO_RESOURCES) nothing was asked, and `done` is not told.
+    pub fn holder_start(&self, key: &str, done: Completion<Option<Holder>>) -> Result<(), Error> {
+        self.runtime()
+            .who_start(key_of(key)?, done.through(holder_in))
     }
 
     /// What this process did with it until now: a JSON object, described in docs/guide.md.
@@ -115,6 +120,18 @@ impl Client {
         register(&made);
         leave_parents(runtime.replace(made.clone()));
         made
+    }
+}
+
+/// The full key of `key`, by the defaults of now.
+fn key_of(key: &str) -> Result<Key, Error> {
+    lock::full_key(&defaults::snapshot().lock_key_pattern, key)
+}
+
+fn holder_in(done: Done) -> Option<Holder> {
+    match done {
+        Done::Holder(holder) => holder.map(Holder::from),
+        Done::Ok => None,
     }
 }
 
@@ -220,4 +237,15 @@ pub fn shutdown(timeout: Duration) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// As [`shutdown`], without waiting: `done` is told, exactly once, by a thread made for that. On
+/// failure (NO_RESOURCES: the system gives no thread) nothing was done.
+pub fn shutdown_start(timeout: Duration, done: Completion<()>) -> Result<(), Error> {
+    /// The host's code may run on it: as deep as a thread of Rust's own.
+    const STACK: usize = 2 << 20;
+    thread(STACK, move || done.tell(shutdown(timeout))).map_err(|error| {
+        let why = format!("the system gives no thread for a shutdown: {error}");
+        Error::new(Status::NoResources, why)
+    })
 }

@@ -121,6 +121,16 @@ pub enum LostReason {
 }
 
 impl LostReason {
+    /// Every reason, in the order of the numbers.
+    ///
+    /// cbindgen:ignore
+    pub const ALL: [LostReason; 4] = [
+        LostReason::Expired,
+        LostReason::SessionGone,
+        LostReason::KeyGone,
+        LostReason::TakenOver,
+    ];
+
     /// The end of the sentence "lost the lock: ...".
     pub const fn text(self) -> &'static str {
         match self {

@@ -18,6 +18,7 @@ mod fork;
 pub mod lock;
 pub mod log;
 pub mod options;
+pub mod queue;
 mod runtime;
 mod sys;
 

@@ -1,17 +1,19 @@
 //! A lock, as a safe Rust API.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::client::leave_parents;
 use crate::clock::Time;
 use crate::core::messages::{Key, Value};
-use crate::core::{Call, LockId, Patience, Phase, Spec, Upkeep, View};
+use crate::core::{Call, Done, LockId, Patience, Phase, Spec, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, Status};
 use crate::options::{LockSettings, MAX_VALUE, Options};
+use crate::queue::Queue;
+pub use crate::runtime::callbacks::Completion;
 pub use crate::runtime::losses::LostCallback;
 use crate::runtime::{Runtime, Shown};
 
@@ -35,7 +37,8 @@ pub struct Lock {
     fair: bool,
     monitor: bool,
     grace: Duration,
-    value: Option<Value>,
+    /// Never locked in a child after a fork: [`Lock::runtime`] comes first.
+    value: Mutex<Option<Value>>,
     generator: Option<ValueGenerator>,
 }
 
@@ -88,7 +91,7 @@ impl Lock {
             fair: settings.fair.unwrap_or(true),
             monitor: settings.monitor.unwrap_or(true),
             grace: Duration::from_millis(settings.queue_grace_ms.unwrap_or(300)),
-            value: settings.value.map(|value| Value(value.into())),
+            value: Mutex::new(settings.value.map(|value| Value(value.into()))),
             generator: defaults.value_generator,
         })
     }
@@ -100,23 +103,44 @@ impl Lock {
         self.call(Call::Acquire(self.spec()?))
     }
 
-    /// As [`Lock::acquire`], without waiting: `done` is told the outcome, exactly once, by the thread
-    /// for callbacks, also after a cancel and when the lock is dropped.
+    /// As [`Lock::acquire`], without waiting: `done` is told the outcome, exactly once, also after a
+    /// cancel and when the lock is dropped.
     ///
-    /// On failure nothing was begun and `done` is not called: FORKED, VALUE_FAILED, NO_RESOURCES (the
+    /// On failure nothing was begun and `done` is not told: FORKED, VALUE_FAILED, NO_RESOURCES (the
     /// system gives no thread). Everything else comes through `done`, ALREADY_USED too.
-    pub fn acquire_start(
-        &self,
-        done: impl FnOnce(Result<(), Error>) + Send + 'static,
-    ) -> Result<(), Error> {
+    pub fn acquire_start(&self, done: Completion<()>) -> Result<(), Error> {
         self.start(Call::Acquire(self.spec()?), done)
+    }
+
+    /// Sets the value that is stored under the key, instead of the option `value` and of the value
+    /// generator. ALREADY_USED: the acquire has begun before, and nothing was changed.
+    pub fn set_value(&self, value: &[u8]) -> Result<(), Error> {
+        self.runtime()?;
+        if value.len() > MAX_VALUE {
+            let message = format!("value: {} bytes are more than {MAX_VALUE}", value.len());
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
+        if self.view().phase != Phase::New {
+            let message = format!(
+                "the lock \"{}\" has its value already: its acquire has begun",
+                self.key
+            );
+            return Err(Error::new(Status::AlreadyUsed, message));
+        }
+        *self.own_value() = Some(Value(value.into()));
+        Ok(())
+    }
+
+    fn own_value(&self) -> std::sync::MutexGuard<'_, Option<Value>> {
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What an acquire asks for. Runs the value generator.
     fn spec(&self) -> Result<Spec, Error> {
         self.runtime()?;
-        let value = match &self.value {
-            Some(value) => Some(value.clone()),
+        let own = self.own_value().clone();
+        let value = match own {
+            Some(value) => Some(value),
             None if self.view().phase == Phase::New => self.generate()?,
             None => None,
         };
@@ -146,10 +170,7 @@ impl Lock {
 
     /// As [`Lock::release`], without waiting: `done` is told the outcome as in
     /// [`Lock::acquire_start`].
-    pub fn release_start(
-        &self,
-        done: impl FnOnce(Result<(), Error>) + Send + 'static,
-    ) -> Result<(), Error> {
+    pub fn release_start(&self, done: Completion<()>) -> Result<(), Error> {
         self.start(Call::Release, done)
     }
 
@@ -165,6 +186,16 @@ impl Lock {
         self.call(Call::Renew)
     }
 
+    /// As [`Lock::renew`], without waiting: see [`Lock::acquire_start`].
+    pub fn renew_start(&self, done: Completion<()>) -> Result<(), Error> {
+        self.start(Call::Renew, done)
+    }
+
+    /// As [`Lock::check`], without waiting: see [`Lock::acquire_start`].
+    pub fn check_start(&self, done: Completion<()>) -> Result<(), Error> {
+        self.start(Call::Check, done)
+    }
+
     /// Asks Consul whether it is still ours. LOST: it is not.
     pub fn check(&self) -> Result<(), Error> {
         self.call(Call::Check)
@@ -175,15 +206,34 @@ impl Lock {
     ///
     /// LOST: it was not written. UNCONFIRMED: Consul's answer was lost, and it may have been.
     pub fn put_if_held(&self, key: &str, value: &[u8]) -> Result<(), Error> {
-        let key = self.key_to_write(key, value.len())?;
-        let value = Some(Value(value.into()));
-        self.call(Call::Write { key, value })
+        self.call(self.write(key, Some(value))?)
+    }
+
+    /// As [`Lock::put_if_held`], without waiting: see [`Lock::acquire_start`]. A key or a value that
+    /// is refused is a failure of this call.
+    pub fn put_if_held_start(
+        &self,
+        key: &str,
+        value: &[u8],
+        done: Completion<()>,
+    ) -> Result<(), Error> {
+        self.start(self.write(key, Some(value))?, done)
     }
 
     /// Deletes a key in the same way. OK also if it does not exist.
     pub fn delete_if_held(&self, key: &str) -> Result<(), Error> {
-        let key = self.key_to_write(key, 0)?;
-        self.call(Call::Write { key, value: None })
+        self.call(self.write(key, None)?)
+    }
+
+    /// As [`Lock::delete_if_held`], without waiting: see [`Lock::put_if_held_start`].
+    pub fn delete_if_held_start(&self, key: &str, done: Completion<()>) -> Result<(), Error> {
+        self.start(self.write(key, None)?, done)
+    }
+
+    fn write(&self, key: &str, value: Option<&[u8]>) -> Result<Call, Error> {
+        let key = self.key_to_write(key, value.map_or(0, <[u8]>::len))?;
+        let value = value.map(|value| Value(value.into()));
+        Ok(Call::Write { key, value })
     }
 
     /// Refuses what would break this lock, and what Consul would refuse or cut off.
@@ -207,6 +257,14 @@ impl Lock {
     /// back or abandoned. Takes the place of the one before; None: nobody is told.
     pub fn set_lost_callback(&self, callback: Option<LostCallback>) -> Result<(), Error> {
         self.runtime()?.on_loss(self.id, callback)
+    }
+
+    /// Ties it to the reader of `queue`: when that is gone (the queue closed, or its reading end), a
+    /// pending acquire is cancelled, or given back, and a held lock is renewed no more and left to its
+    /// TTL. The last call counts.
+    pub fn bind(&self, queue: Arc<Queue>) -> Result<(), Error> {
+        self.runtime()?.bind(self.id, queue);
+        Ok(())
     }
 
     /// Local and cheap: held, and the lease has not ended by our own clock.
@@ -267,13 +325,9 @@ impl Lock {
         self.used_from_now_on(&what)?.call(self.id, what).map(drop)
     }
 
-    fn start(
-        &self,
-        what: Call,
-        done: impl FnOnce(Result<(), Error>) + Send + 'static,
-    ) -> Result<(), Error> {
-        self.used_from_now_on(&what)?
-            .start(self.id, what, move |outcome| done(outcome.map(drop)))
+    fn start(&self, what: Call, done: Completion<()>) -> Result<(), Error> {
+        let done = done.through(|_: Done| ());
+        self.used_from_now_on(&what)?.start(self.id, what, done)
     }
 
     fn used_from_now_on(&self, what: &Call) -> Result<&Arc<Runtime>, Error> {

@@ -4,6 +4,7 @@
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +38,26 @@ pub(crate) fn is_quiet(socket: &TcpStream) -> bool {
         )
     };
     read < 0 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock
+}
+
+/// Sends one byte without waiting, and without the signal that a closed other end would cause.
+pub(crate) fn send_byte(socket: &UnixStream) {
+    let byte = [0_u8; 1];
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the descriptor is open while `socket` is borrowed, and there is one byte to read.
+    unsafe { libc::send(socket.as_raw_fd(), byte.as_ptr().cast(), byte.len(), flags) };
+}
+
+/// Whether the other end of a socket pair is open.
+pub(crate) fn has_peer(socket: &UnixStream) -> bool {
+    let mut asked = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: 0,
+        revents: 0,
+    };
+    // SAFETY: one pollfd, writable, whose descriptor is open while `socket` is borrowed.
+    let told = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    told == 0 || (told > 0 && asked.revents & (libc::POLLHUP | libc::POLLERR) == 0)
 }
 
 /// Has the C library call these around every `fork`. Where it has no memory left for that, a child

@@ -14,7 +14,7 @@ use consul_lock::error::Status;
 use consul_lock::ffi::meta::ABI_VERSION;
 use consul_lock::options::{Kind, Place, Spec, TABLE};
 use serde_json::{Value, json};
-use support::header::{Function, callbacks, functions};
+use support::header::{Function, callbacks, enumeration, functions};
 use support::{differs, root};
 
 const COMMAND: &str = "UPDATE_HEADER=1 cargo test --test api";
@@ -58,6 +58,12 @@ fn option(spec: &Spec) -> Value {
     row
 }
 
+fn numbers(name: &str, prefix: &str) -> Vec<Value> {
+    let rows = enumeration(name, prefix).into_iter();
+    rows.map(|(name, number)| json!({ "name": name, "number": number }))
+        .collect()
+}
+
 #[test]
 fn api_json_is_what_the_source_says() {
     let statuses: Vec<Value> = Status::ALL
@@ -70,6 +76,8 @@ fn api_json_is_what_the_source_says() {
         "functions": functions().iter().map(function).collect::<Vec<_>>(),
         "callbacks": callbacks().iter().map(function).collect::<Vec<_>>(),
         "statuses": statuses,
+        "lost_reasons": numbers("consul_lock_lost_reason", "CONSUL_LOCK_LOST_REASON_"),
+        "log_levels": numbers("consul_lock_log_level", "CONSUL_LOCK_LOG_LEVEL_"),
         "options": TABLE.iter().map(option).collect::<Vec<_>>(),
     });
     let text = serde_json::to_string_pretty(&api).expect("JSON") + "\n";

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use consul_lock::client::Client;
 use consul_lock::error::{Error, Status};
-use consul_lock::lock::Lock;
+use consul_lock::lock::{Completion, Lock};
 use consul_lock::options::Options;
 use support::consul::Consul;
 
@@ -49,7 +49,7 @@ fn lock_for(client: &Client, key: &str, wait_ms: i64, seconds: i64) -> Lock {
 struct Told(Receiver<Result<(), Error>>);
 
 /// A callback that says the outcome and then that it is gone.
-fn done() -> (impl FnOnce(Result<(), Error>) + Send + 'static, Told) {
+fn done() -> (Completion<()>, Told) {
     let (told, heard): (Sender<Result<(), Error>>, _) = channel();
     let here = thread::current().id();
     let done = move |outcome| {
@@ -57,7 +57,7 @@ fn done() -> (impl FnOnce(Result<(), Error>) + Send + 'static, Told) {
         assert_ne!(thread::current().id(), here);
         let _ = told.send(outcome);
     };
-    (done, Told(heard))
+    (Completion::new(done), Told(heard))
 }
 
 impl Told {
@@ -245,11 +245,11 @@ fn a_callback_that_blocks_delays_nothing_but_callbacks() {
     let entered = Arc::new(Barrier::new(2));
     let inside = entered.clone();
     let (left, has_left) = channel();
-    let blocked = blocking.acquire_start(move |outcome| {
+    let blocked = blocking.acquire_start(Completion::new(move |outcome| {
         inside.wait();
         thread::sleep(Duration::from_secs(3));
         let _ = left.send((outcome, Instant::now()));
-    });
+    }));
     blocked.expect("it starts");
     entered.wait();
     let begun = Instant::now();
@@ -300,7 +300,7 @@ fn a_callback_may_use_locks() {
     let first = Arc::new(lock(&client, "inside/first", 0));
     let (said, heard) = channel();
     let inside = (first.clone(), client.clone());
-    let started = first.acquire_start(move |outcome| {
+    let started = first.acquire_start(Completion::new(move |outcome| {
         let (first, client) = inside;
         outcome.expect("free");
         first.renew().expect("held");
@@ -315,7 +315,7 @@ fn a_callback_may_use_locks() {
         // What it started here is told after this has returned.
         told.store(usize::from(third.is_held()) + 1, Ordering::SeqCst);
         drop(third);
-    });
+    }));
     started.expect("it starts");
     let outcome = heard.recv_timeout(SOON).expect("it is told");
     assert!(matches!(outcome, (1.., _)), "{outcome:?}");
@@ -326,16 +326,11 @@ fn a_callback_may_use_locks() {
 type Inside = (usize, Result<(), Error>);
 
 /// A callback that says how far the one that started it had come.
-fn done_inside(
-    said: Sender<Inside>,
-) -> (
-    impl FnOnce(Result<(), Error>) + Send + 'static,
-    Arc<AtomicUsize>,
-) {
+fn done_inside(said: Sender<Inside>) -> (Completion<()>, Arc<AtomicUsize>) {
     let left = Arc::new(AtomicUsize::new(0));
     let seen = left.clone();
     let done = move |outcome| {
         let _ = said.send((seen.load(Ordering::SeqCst), outcome));
     };
-    (done, left)
+    (Completion::new(done), left)
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use consul_lock::client::Client;
 use consul_lock::error::Status;
-use consul_lock::lock::Lock;
+use consul_lock::lock::{Completion, Lock};
 use consul_lock::options::Options;
 use support::consul::{Consul, until};
 
@@ -54,14 +54,14 @@ fn many_pending_acquires_cost_little() {
     let told = Arc::new(AtomicUsize::new(0));
     let start = |lock: &Lock| {
         let told = told.clone();
-        let started = lock.acquire_start(move |outcome| {
+        let started = lock.acquire_start(Completion::new(move |outcome| {
             assert_eq!(
                 outcome.expect_err("cancelled").status,
                 Status::Cancelled,
                 "nobody gives it back"
             );
             told.fetch_add(1, Ordering::SeqCst);
-        });
+        }));
         started.expect("it starts");
     };
     let first: Vec<Lock> = (0..200).map(|_| lock(&waiting, "many", -1)).collect();

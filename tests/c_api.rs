@@ -86,6 +86,7 @@ fn the_c_programs() {
         "no_threads",
         "async",
         "async_fork",
+        "queue",
     ] {
         programs.push((name, line(built(name, "plain", &[]))));
     }
@@ -111,7 +112,9 @@ fn every_function_is_called_inside_a_callback() {
 fn the_c_programs_under_sanitizers() {
     let flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     let mut programs = Vec::new();
-    for name in ["contract", "refusals", "value", "lost", "host", "async"] {
+    for name in [
+        "contract", "refusals", "value", "lost", "host", "async", "queue",
+    ] {
         let program = built(name, "sanitized", &flags);
         let symbols = Command::new("nm")
             .arg(&program)
@@ -145,6 +148,7 @@ fn a_handful_under_valgrind() {
             "fork",
             "no_threads",
             "async_fork",
+            "queue",
         ]);
     }
     for name in names {

@@ -56,6 +56,106 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
             ("error", "OK"),
         ],
     ),
+    (
+        "consul_lock_set_value",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("value", "INVALID_ARGUMENT"),
+            ("error", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_renew_start",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_check_start",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_put_if_held_start",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("key", "INVALID_ARGUMENT"),
+            ("value", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_delete_if_held_start",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("key", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_holder_start",
+        &[
+            ("client", "OK"),
+            ("key", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_shutdown_start",
+        &[
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_queue_new",
+        &[("fd", "NULL INVALID_ARGUMENT"), ("error", "object")],
+    ),
+    ("consul_lock_queue_next", &[("queue", "NULL OK")]),
+    ("consul_lock_queue_free", &[("queue", "void")]),
+    ("consul_lock_queue_ticket", &[("queue", "NULL OK")]),
+    ("consul_lock_ticket_free", &[("ticket", "void")]),
+    (
+        "consul_lock_queue_done",
+        &[("error", "void"), ("ticket", "void")],
+    ),
+    (
+        "consul_lock_queue_holder_done",
+        &[("holder", "void"), ("error", "void"), ("ticket", "void")],
+    ),
+    ("consul_lock_queue_lost", &[("ticket", "void")]),
+    (
+        "consul_lock_queue_log",
+        &[("line", "void"), ("ticket", "void")],
+    ),
+    (
+        "consul_lock_bind_to_queue",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("queue", "INVALID_ARGUMENT"),
+            ("error", "OK"),
+        ],
+    ),
+    ("consul_lock_event_tag", &[("event", "0")]),
+    ("consul_lock_event_code", &[("event", "0")]),
+    ("consul_lock_event_take_error", &[("event", "NULL OK")]),
+    ("consul_lock_event_take_holder", &[("event", "NULL OK")]),
+    ("consul_lock_event_line", &[("event", "0"), ("buf", "0")]),
+    ("consul_lock_event_free", &[("event", "void")]),
     ("consul_lock_free", &[("lock", "void")]),
     ("consul_lock_abandon", &[("lock", "void")]),
     ("consul_lock_cancel", &[("lock", "void")]),
@@ -223,6 +323,11 @@ static void done(consul_lock_status status, consul_lock_error *error, void *user
     (void)status; (void)user_data;
     consul_lock_error_free(error);
 }
+static void holder_done(consul_lock_status status, consul_lock_holder_info *holder,
+                        consul_lock_error *error, void *user_data) {
+    consul_lock_holder_free(holder);
+    done(status, error, user_data);
+}
 static void no_free(void *user_data) { (void)user_data; }
 static void told(consul_lock_status status, consul_lock_error *error) {
     if (error != NULL && consul_lock_error_code(error) != status) { printf("other error "); }
@@ -237,6 +342,13 @@ int main(int argc, char **argv) {
     if (a_client == NULL || an_options == NULL || a_lock == NULL) { return 3; }
     consul_lock_release(a_lock, &an_error);
     if (an_error == NULL) { return 4; }
+    int32_t fd = -1;
+    consul_lock_queue *a_queue = consul_lock_queue_new(&fd, NULL);
+    consul_lock_queue_lost(CONSUL_LOCK_LOST_REASON_EXPIRED, consul_lock_queue_ticket(a_queue, 1));
+    consul_lock_event *an_event = consul_lock_queue_next(a_queue);
+    consul_lock_ticket *a_ticket = consul_lock_queue_ticket(a_queue, 2);
+    if (fd < 0 || an_event == NULL || a_ticket == NULL) { return 6; }
+    (void)holder_done;
     (void)buf; (void)told; (void)generate; (void)no_free; (void)hear; (void)lost; (void)done; (void)found; (void)a_holder;
     switch (argc > 1 ? atoi(argv[1]) : -1) {
 "#;
@@ -251,6 +363,16 @@ fn valid(function: &Function, param: &Param) -> &'static str {
         ("consul_lock_error *" | "const consul_lock_error *", _) => "an_error",
         ("consul_lock_holder_info **", _) => "&found",
         ("consul_lock_holder_info *" | "const consul_lock_holder_info *", _) => "a_holder",
+        ("consul_lock_queue *" | "const consul_lock_queue *", _) => "a_queue",
+        ("consul_lock_event *" | "const consul_lock_event *", _) => "an_event",
+        ("void *", "ticket") => "a_ticket",
+        ("int32_t *", "fd") => "&fd",
+        ("consul_lock_status", _) => "CONSUL_LOCK_LOST",
+        ("consul_lock_lost_reason", _) => "CONSUL_LOCK_LOST_REASON_KEY_GONE",
+        ("consul_lock_log_level", _) => "CONSUL_LOCK_LOG_LEVEL_INFO",
+        ("consul_lock_holder_done", _) => "holder_done",
+        ("const char *", "line") => "\"a line\"",
+        ("uint64_t", "tag") => "7",
         ("consul_lock_value_generator", _) => "generate",
         ("consul_lock_done", _) => "done",
         ("consul_lock_log_callback", _) => "hear",

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use consul_lock::client::Client;
-use consul_lock::lock::Lock;
+use consul_lock::lock::{Completion, Lock};
 use consul_lock::options::Options;
 use support::agent::version;
 use support::consul::{Consul, until};
@@ -78,12 +78,12 @@ fn all_are_served(consul: &Consul, token: &str, folder: &str) {
         .collect();
     for lock in &locks {
         let (served, mine) = (served.clone(), lock.clone());
-        lock.acquire_start(move |outcome| {
+        lock.acquire_start(Completion::new(move |outcome| {
             outcome.expect("served");
             served.fetch_add(1, Ordering::SeqCst);
-            mine.release_start(|outcome| outcome.expect("released"))
+            mine.release_start(Completion::new(|outcome| outcome.expect("released")))
                 .unwrap();
-        })
+        }))
         .unwrap();
     }
     thread::sleep(Duration::from_secs(5));

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use consul_lock::client::Client;
 use consul_lock::error::{Error, Status};
-use consul_lock::lock::Lock;
+use consul_lock::lock::{Completion, Lock};
 use consul_lock::options::Options;
 use serde_json::{Value as Json, json};
 use support::consul::{Consul, until};
@@ -201,11 +201,11 @@ fn serves_thirty(consul: &Consul, client: &Client) {
         .collect();
     for lock in &locks {
         let (served, mine) = (served.clone(), lock.clone());
-        lock.acquire_start(move |outcome| {
+        lock.acquire_start(Completion::new(move |outcome: Result<(), Error>| {
             outcome.expect("acquired");
             assert!(mine.is_held());
             served.fetch_add(1, Ordering::SeqCst);
-        })
+        }))
         .unwrap();
     }
     thread::sleep(Duration::from_millis(500));

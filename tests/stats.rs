@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use consul_lock::client::Client;
 use consul_lock::error::Status;
-use consul_lock::lock::Lock;
+use consul_lock::lock::{Completion, Lock};
 use consul_lock::options::Options;
 use serde_json::Value as Json;
 use support::consul::{Consul, until};
@@ -67,7 +67,9 @@ fn the_numbers_are_what_happened() {
     let held = lock(&client, "stats/a", 0);
     held.acquire().expect("free");
     let waiting = lock(&client, "stats/a", -1);
-    waiting.acquire_start(|_| {}).expect("it starts");
+    waiting
+        .acquire_start(Completion::new(|_| {}))
+        .expect("it starts");
     until("it waits", || stats(&client)["requests"]["watch"] != 0);
     let now = stats(&client);
     assert_eq!(

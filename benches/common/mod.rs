@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each bench uses a part of it
 
 pub(crate) mod contest;
+pub(crate) mod measures;
 pub(crate) mod plot;
 pub(crate) mod program;
 pub(crate) mod report;

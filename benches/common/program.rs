@@ -18,6 +18,29 @@ pub(crate) struct Program {
     pub(crate) environment: Vec<(&'static str, OsString)>,
 }
 
+impl Program {
+    /// A program, or the script that it runs. What is looked for on the PATH has no slash.
+    pub(crate) fn at(name: &str, program: &Path, script: Option<&Path>) -> Program {
+        let words = [Some(program), script].into_iter().flatten();
+        for file in words.clone().filter(|word| word.components().count() > 1) {
+            let what = file.display();
+            assert!(file.exists(), "{what} is not there: see scripts/bench");
+        }
+        Program {
+            name: name.to_owned(),
+            words: words.map(Into::into).collect(),
+            more: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// With a variable of the environment.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<OsString>) -> Program {
+        self.environment.push((name, value.into()));
+        self
+    }
+}
+
 /// What a program says. Instants are those of [`super::clock`].
 #[derive(Debug)]
 pub(crate) enum Said {

@@ -9,7 +9,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use consul_lock::error::Error;
-use consul_lock::lock::Lock;
+use consul_lock::lock::{Completion, Lock};
 use consul_lock::options::Options;
 
 use crate::common::program::{connections, peak_memory, status};
@@ -185,11 +185,12 @@ pub(crate) fn run_many_starts(arguments: &[String]) {
         let done = move |outcome: Result<(), Error>| {
             let outcome = outcome.and_then(|()| {
                 let kept = Arc::clone(&held);
-                held.release_start(move |_| drop(kept))
+                held.release_start(Completion::new(move |_| drop(kept)))
             });
             let _ = tell.send(outcome);
         };
-        lock.acquire_start(done).expect("a beginning");
+        lock.acquire_start(Completion::new(done))
+            .expect("a beginning");
     }
     println!("waiting {before}");
     let mut failures: HashMap<String, usize> = HashMap::new();

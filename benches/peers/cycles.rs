@@ -1,15 +1,13 @@
 //! One uncontended cycle of each program.
 
+use crate::common::measures::Cycles;
+use crate::common::percentile;
 use crate::common::plot::Dots;
 use crate::common::program::{Crowd, Program};
 use crate::common::report::{Cell, Table};
 use crate::common::servers::Servers;
-use crate::common::{median, percentile};
 
 use super::dots;
-
-/// Cycles of each program in a round; a round gives one ratio.
-const PER_ROUND: usize = 25;
 
 pub(crate) fn table() -> Table {
     Table::new(
@@ -35,41 +33,20 @@ pub(crate) fn measure(
         .iter()
         .map(|program| writes(servers, program))
         .collect();
-    let gather = |(number, program)| {
-        let key = format!("bench/peers/cycle-{number}");
-        Crowd::gather(program, servers.consul().address(), &key, 1, 1)
-    };
-    let mut crowds: Vec<Crowd> = programs.iter().enumerate().map(gather).collect();
-    // Connections are made, and code is compiled, outside of the measurement.
-    for crowd in &mut crowds {
-        crowd.cycles(0, PER_ROUND);
-    }
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); programs.len()];
-    for round in 0..rounds {
-        for turn in 0..programs.len() {
-            // Another order each time.
-            let program = (turn + round) % programs.len();
-            times[program].extend(crowds[program].cycles(0, PER_ROUND));
-        }
-    }
-    drop(crowds);
-    servers.sweep();
-    let ours: Vec<f64> = times[0].chunks(PER_ROUND).map(median).collect();
+    let cycles = Cycles::of(servers, programs, rounds);
+    let medians = cycles.medians();
     for (number, program) in programs.iter().enumerate() {
-        let rounds = times[number].chunks(PER_ROUND).map(median).zip(&ours);
-        let ratios: Vec<f64> = rounds.map(|(time, ours)| time / ours).collect();
-        let spread = (percentile(&ratios, 0.1), percentile(&ratios, 0.9));
+        let (ratio, from, to) = cycles.ratio(number);
         table.row(
             &[servers.name(), &program.name],
             vec![
-                Cell::new(median(&times[number]), 0),
-                Cell::new(percentile(&times[number], 0.99), 0),
-                Cell::spread(median(&ratios), spread.0, spread.1),
+                Cell::new(medians[number], 0),
+                Cell::new(percentile(cycles.of_program(number), 0.99), 0),
+                Cell::spread(ratio, from, to),
                 Cell::new(writes[number], 2),
             ],
         );
     }
-    let medians: Vec<f64> = times.iter().map(|times| median(times)).collect();
     dots(format!("cycle, {}", servers.name()), &medians)
 }
 

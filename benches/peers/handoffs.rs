@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::common::contest::{Handoffs, handoffs};
+use crate::common::contest::Handoffs;
+use crate::common::measures;
 use crate::common::plot::Dots;
-use crate::common::program::{Crowd, Program};
+use crate::common::program::Program;
 use crate::common::report::{Cell, Table};
 use crate::common::servers::Servers;
 
@@ -34,7 +35,10 @@ pub(crate) fn table() -> Table {
 /// Ours first among the programs.
 pub(crate) fn measure(table: &mut Table, servers: &Servers, programs: &[Program]) -> Vec<Dots> {
     let measured = CONTENDERS.map(|count| {
-        let figures: Vec<Handoffs> = programs.iter().map(|it| one(servers, it, count)).collect();
+        let figures: Vec<Handoffs> = programs
+            .iter()
+            .map(|it| measures::handoffs(servers, it, count, TIME))
+            .collect();
         for (program, figure) in programs.iter().zip(&figures) {
             table.row(
                 &[servers.name(), &count.to_string(), &program.name],
@@ -56,22 +60,4 @@ pub(crate) fn measure(table: &mut Table, servers: &Servers, programs: &[Program]
         )
     });
     measured.into()
-}
-
-fn one(servers: &Servers, program: &Program, count: usize) -> Handoffs {
-    let key = format!(
-        "bench/peers/{}-{count}",
-        program.name.replace([' ', ','], "-")
-    );
-    let mut crowd = Crowd::gather(program, servers.consul().address(), &key, count, 1);
-    let figures = handoffs(servers, &mut crowd, &key, TIME);
-    drop(crowd);
-    servers.sweep();
-    eprintln!(
-        "{}, {}, {count}: {:.2} ms",
-        servers.name(),
-        program.name,
-        figures.median
-    );
-    figures
 }

@@ -7,50 +7,45 @@ use crate::common::report;
 use crate::support;
 
 pub(crate) fn all() -> Vec<Program> {
-    let peers = report::folder(&support::root()).join("peers");
+    let peers = installed();
     let here = support::root().join("benches/peers");
-    let ours = support::compile(&here.join("ours/ours.c"), "ours", &["-O2"]);
     let lock_py = here.join("python-consul/lock.py");
-    let mut python = program(
+    let python = Program::at(
         "python-consul, as consul-lock",
         Path::new("python3"),
         Some(&lock_py),
-    );
-    python
-        .environment
-        .push(("PYTHONPATH", peers.join("python").into()));
-    let node = |name, script| {
-        program(
-            name,
-            Path::new("node"),
-            Some(&peers.join("node").join(script)),
-        )
-    };
+    )
+    .with("PYTHONPATH", peers.join("python"));
     vec![
-        program("libconsul_lock", &ours, None),
-        program("Go api.Lock", &peers.join("go-api"), None),
-        program("rs-consul", &peers.join("rs/release/rs-consul-peer"), None),
-        node("npm consul 2, by hand", "hand-written.mjs"),
+        ours("libconsul_lock"),
+        go(),
+        Program::at("rs-consul", &peers.join("rs/release/rs-consul-peer"), None),
+        node_by_hand(),
         python,
         node("npm consul 0.40, its lock", "lock-0.40.mjs"),
     ]
 }
 
-fn program(name: &str, program: &Path, script: Option<&PathBuf>) -> Program {
-    let words = [Some(program), script.map(PathBuf::as_path)];
-    let words: Vec<&Path> = words.into_iter().flatten().collect();
-    // What is looked for on the PATH has no slash.
-    for file in words.iter().filter(|word| word.components().count() > 1) {
-        assert!(
-            file.exists(),
-            "{}: scripts/peers installs it",
-            file.display()
-        );
-    }
-    Program {
-        name: name.to_owned(),
-        words: words.into_iter().map(Into::into).collect(),
-        more: Vec::new(),
-        environment: Vec::new(),
-    }
+/// Through the C functions.
+pub(crate) fn ours(name: &str) -> Program {
+    let source = support::root().join("benches/peers/ours/ours.c");
+    Program::at(name, &support::compile(&source, "ours", &["-O2"]), None)
+}
+
+pub(crate) fn go() -> Program {
+    Program::at("Go api.Lock", &installed().join("go-api"), None)
+}
+
+pub(crate) fn node_by_hand() -> Program {
+    node("npm consul 2, by hand", "hand-written.mjs")
+}
+
+fn node(name: &str, script: &str) -> Program {
+    let script = installed().join("node").join(script);
+    Program::at(name, Path::new("node"), Some(&script))
+}
+
+/// Where scripts/peers puts them.
+fn installed() -> PathBuf {
+    report::folder(&support::root()).join("peers")
 }

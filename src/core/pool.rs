@@ -8,7 +8,7 @@ use super::context::{Alarm, Context, Owner};
 use super::lease::Session;
 use super::log::Often;
 use super::messages::{Answer, Fault, Request, SessionId};
-use super::{Level, LockId, RequestId};
+use super::{Action, Level, LockId, RequestId};
 use crate::clock::Time;
 use crate::error::Error;
 
@@ -22,6 +22,14 @@ const RENEW_WARM: Duration = Duration::from_millis(700);
 
 /// In a hot loop the next lock comes at once; a renewal would only be in its way.
 const SETTLE: Duration = Duration::from_millis(100);
+
+/// How long the answer to a create is waited for that nobody wants any more, before its connection is
+/// cut. The answer is the sure way to learn of the session: one that is looked up by name may be made
+/// after the look. The caller who cancelled a blocking acquire may have to wait that long.
+const LATE_CREATE: Duration = Duration::from_millis(100);
+
+/// How long after a look that found no session of that name the last look comes.
+const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Sessions kept warm at most, for locks that are taken side by side.
 const MOST_WARM: usize = 16;
@@ -65,17 +73,25 @@ struct Job {
 enum Step {
     /// The create is on its way, and nobody wants the session any more.
     Adopt(Arc<str>),
-    /// The answer to the create was lost: is there a session of that name?
-    Find(Arc<str>),
+    /// The answer to the create was lost: is there a session of that name? The look may come before
+    /// the session does, so there are two of them.
+    Find(Arc<str>, Look),
     /// It must go.
     Destroy(SessionId),
+}
+
+/// Which look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    First,
+    Last,
 }
 
 impl Step {
     /// What could not be done.
     fn not_undone(&self) -> String {
         match self {
-            Step::Adopt(name) | Step::Find(name) => {
+            Step::Adopt(name) | Step::Find(name, _) => {
                 format!("could not find out whether the session \"{name}\" was made")
             }
             Step::Destroy(session) => format!("could not destroy the session {session}"),
@@ -166,7 +182,7 @@ impl Context<'_> {
 
     /// Finds out whether a create whose answer was lost made a session, and destroys it.
     pub(super) fn retire_by_name(&mut self, name: Arc<str>, ttl: Duration, waiter: Option<LockId>) {
-        self.undo(Step::Find(name), ttl, waiter);
+        self.undo(Step::Find(name, Look::First), ttl, waiter);
     }
 
     /// Takes over a create on its way that nobody wants any more.
@@ -182,6 +198,8 @@ impl Context<'_> {
             job.request = Some(request);
         }
         self.shared.owners.insert(request, Owner::Job(id));
+        let at = self.time() + LATE_CREATE;
+        self.shared.alarms.set(Alarm::Job(id), Some(at));
     }
 
     /// No session is kept warm from now on.
@@ -219,14 +237,15 @@ impl Context<'_> {
         self.run_job(id);
     }
 
-    /// Sends the job's request.
+    /// Sends the job's request, or ends the one that takes too long.
     pub(super) fn run_job(&mut self, id: JobId) {
         let Some(job) = self.shared.pool.jobs.get(&id) else {
             return;
         };
         let request = match &job.step {
-            Step::Adopt(_) => return,
-            Step::Find(name) => Request::FindSession { name: name.clone() },
+            // Its answer, which still comes, goes on with it.
+            Step::Adopt(_) => return self.out.extend(job.request.map(Action::Abort)),
+            Step::Find(name, _) => Request::FindSession { name: name.clone() },
             Step::Destroy(session) => Request::DestroySession {
                 session: session.clone(),
             },
@@ -248,6 +267,7 @@ impl Context<'_> {
             return;
         };
         job.request = None;
+        self.shared.alarms.set(Alarm::Job(id), None);
         match (&job.step, answer) {
             (_, Ok(Answer::Created(session) | Answer::Found(Some(session)))) => {
                 job.step = Step::Destroy(session);
@@ -255,8 +275,13 @@ impl Context<'_> {
                 self.run_job(id);
             }
             (Step::Adopt(name), Err(Fault::Unknown(_))) => {
-                job.step = Step::Find(name.clone());
+                job.step = Step::Find(name.clone(), Look::First);
                 self.run_job(id);
+            }
+            (Step::Find(name, Look::First), Ok(Answer::Found(None))) => {
+                job.step = Step::Find(name.clone(), Look::Last);
+                let at = self.time() + SECOND_LOOK;
+                self.shared.alarms.set(Alarm::Job(id), Some(at));
             }
             // A create that was refused, or was not applied, made nothing.
             (Step::Adopt(_), _) => self.end_job(id, true),

@@ -55,8 +55,8 @@ pub unsafe extern "C" fn consul_lock_defaults_set(
 
 /// Sets the client of the locks that are given none. Locks that exist keep theirs. Any thread.
 ///
-/// @param client The client; the default holds a reference of its own. NULL: the next lock makes one
-///               from the environment again.
+/// @param client The client; the default holds a reference of its own. NULL: back to the one from
+///               the environment, which is made once, when it is first used.
 /// @return CONSUL_LOCK_OK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_set_default_client(client: *const ClientHandle) -> Status {

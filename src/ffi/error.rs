@@ -28,6 +28,15 @@ pub(super) fn object(error: Error) -> *mut ErrorHandle {
     give_owned(Told { error, message })
 }
 
+/// Takes back what [`object`] made; None for NULL.
+///
+/// # Safety
+/// `error` is NULL or live, and not used afterwards.
+pub(super) unsafe fn taken(error: *mut ErrorHandle) -> Option<Error> {
+    // SAFETY: the caller's contract.
+    unsafe { take_owned(error) }.map(|told| told.error)
+}
+
 /// The status that the failed call answered.
 ///
 /// @param error The error; NULL: no error, CONSUL_LOCK_OK.

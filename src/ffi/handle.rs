@@ -20,8 +20,8 @@ pub(super) trait Owned {
 }
 
 /// Gives a shared object to C.
-pub(super) fn give<H: Shared>(inner: H::Inner) -> *mut H {
-    Arc::into_raw(Arc::new(inner)).cast_mut().cast()
+pub(super) fn give<H: Shared>(inner: impl Into<Arc<H::Inner>>) -> *mut H {
+    Arc::into_raw(inner.into()).cast_mut().cast()
 }
 
 /// A reference of this call's own, or the refusal of NULL.

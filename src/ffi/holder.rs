@@ -3,14 +3,17 @@
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
+use super::callback::Registration;
 use super::client::ClientHandle;
-use super::error::ErrorHandle;
+use super::error::{self, ErrorHandle};
 use super::handle::{Owned, give_owned, look, share, take_owned};
+use super::queue::consul_lock_queue_holder_done;
 use super::text::{MAX_NAME, copy_bytes, copy_text, text};
 use super::{answer, null, observe};
-use crate::client::Holder;
+use crate::client::{Client, Holder};
 use crate::defaults;
-use crate::error::Status;
+use crate::error::{Error, Status};
+use crate::lock::Completion;
 
 /// Who held a lock at the moment when Consul was asked. Never changes, so any number of threads may
 /// read it.
@@ -49,14 +52,85 @@ pub unsafe extern "C" fn consul_lock_holder(
             if holder.is_null() {
                 return Err(null("holder"));
             }
-            let client = match share(client, "client") {
-                Ok(client) => client.as_ref().clone(),
-                Err(_) => defaults::client()?,
-            };
-            let found = client.holder(key)?;
+            let found = client_or_default(client)?.holder(key)?;
             holder.write(found.map_or(ptr::null_mut(), give_owned));
             Ok(())
         })
+    }
+}
+
+/// Told how a consul_lock_holder_start() ended. `status` is what consul_lock_holder() would have
+/// returned, and `holder` what it would have stored: it belongs to the callback, and so does `error`,
+/// which is NULL for CONSUL_LOCK_OK. Otherwise as consul_lock_done.
+pub type HolderDoneFn = Option<
+    unsafe extern "C" fn(
+        status: Status,
+        holder: *mut HolderHandle,
+        error: *mut ErrorHandle,
+        user_data: *mut c_void,
+    ),
+>;
+
+/// As consul_lock_holder(), without waiting: `done` is told the outcome. Any thread; never blocks.
+///
+/// @param client    The client to ask with. NULL: the default client.
+/// @param key       As for consul_lock_holder(). Copied.
+/// @param done      Told the outcome exactly once; not at all if this call fails.
+/// @param user_data Given to done. It can be freed there; if this call fails it is still the caller's.
+/// @param error     NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK: done will be called; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key that
+///         Consul would change or refuse; CONSUL_LOCK_INVALID_ENVIRONMENT; CONSUL_LOCK_NO_RESOURCES:
+///         the system gives no thread.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_holder_start(
+    client: *const ClientHandle,
+    key: *const c_char,
+    done: HolderDoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            let key = text(key, "key", MAX_NAME)?;
+            let done = telling(done, user_data)?;
+            client_or_default(client)?.holder_start(key, done)
+        })
+    }
+}
+
+/// # Safety
+/// `client` is NULL or live.
+unsafe fn client_or_default(client: *const ClientHandle) -> Result<Client, Error> {
+    // SAFETY: the caller's contract.
+    match unsafe { share(client, "client") } {
+        Ok(client) => Ok(client.as_ref().clone()),
+        Err(_) => defaults::client(),
+    }
+}
+
+/// Tells the host; the caller's duty is that `user_data` is for `done`.
+fn telling(
+    done: HolderDoneFn,
+    user_data: *mut c_void,
+) -> Result<Completion<Option<Holder>>, Error> {
+    let done = done.ok_or_else(|| null("done"))?;
+    let registration = Registration::new(done, user_data, None);
+    let tell = move |outcome: Result<Option<Holder>, Error>| {
+        let (status, holder, error) = match outcome {
+            Ok(holder) => (Status::Ok, holder, ptr::null_mut()),
+            Err(error) => (error.status, None, error::object(error)),
+        };
+        let holder = holder.map_or(ptr::null_mut(), give_owned);
+        // SAFETY: the host promised that the callback may be called so.
+        unsafe { (registration.function)(status, holder, error, registration.user_data()) };
+    };
+    // As for the other calls: ours never blocks.
+    if done as usize == consul_lock_queue_holder_done as *const () as usize {
+        Ok(Completion::prompt(tell))
+    } else {
+        Ok(Completion::new(tell))
     }
 }
 

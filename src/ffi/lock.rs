@@ -7,10 +7,11 @@ use super::callback::{Registration, UserDataFreeFn};
 use super::error::{self, ErrorHandle};
 use super::handle::{Shared, give, share, take};
 use super::options::{OptionsHandle, snapshot};
+use super::queue::consul_lock_queue_done;
 use super::text::{MAX_NAME, bytes, copy_text, text};
 use super::{answer, make, null, observe};
 use crate::error::{Error, LostReason, Status};
-use crate::lock::{Lock, LostCallback};
+use crate::lock::{Completion, Lock, LostCallback};
 use crate::options::MAX_VALUE;
 
 /// A lock on one key. Single use: acquire it once, release it, free it.
@@ -56,6 +57,30 @@ pub unsafe extern "C" fn consul_lock_new(
     }
 }
 
+/// Sets the value that this lock will store, instead of the option "value" and of the value
+/// generator. For bindings, whose generators run in their own language. Any thread; never blocks.
+///
+/// @param lock  The lock.
+/// @param value Any bytes. Copied. NULL only if len is 0.
+/// @param len   How many bytes: at most CONSUL_LOCK_MAX_VALUE.
+/// @param error NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_ALREADY_USED: its acquire has begun before, and nothing was
+///         changed; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_set_value(
+    lock: *mut LockHandle,
+    value: *const c_void,
+    len: usize,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            share(lock, "lock")?.set_value(value_bytes(value, len)?)
+        })
+    }
+}
+
 /// Takes the lock. Waits for it up to the option "acquire_timeout_ms"; its default 0 makes exactly
 /// one attempt. Who waits is served in the order of coming, within the process and between processes
 /// (option "fair"). Any thread; blocks; consul_lock_cancel() ends it at once.
@@ -87,8 +112,8 @@ pub unsafe extern "C" fn consul_lock_acquire(
     unsafe { answer(error, || share(lock, "lock")?.acquire()) }
 }
 
-/// Told how a consul_lock_acquire_start() or consul_lock_release_start() ended. `status` is what the
-/// call without _start would have returned. `error` is NULL for CONSUL_LOCK_OK, else a new error that
+/// Told how a call ended that was begun by a function named _start, such as
+/// consul_lock_acquire_start(). `status` is what the call without _start would have returned. `error` is NULL for CONSUL_LOCK_OK, else a new error that
 /// belongs to the callback, which frees it with consul_lock_error_free(), then or later, in any
 /// thread: so a binding can pass the pointer on to the thread that waits for it. (It is the callback's
 /// own, and not lent, because some languages run a callback after the library's thread has gone on.)
@@ -159,21 +184,25 @@ pub unsafe extern "C" fn consul_lock_release_start(
     }
 }
 
-/// Tells the host.
-fn telling(
-    done: DoneFn,
-    user_data: *mut c_void,
-) -> Result<impl FnOnce(Result<(), Error>) + Send + 'static, Error> {
+/// Tells the host; the caller's duty is that `user_data` is for `done`.
+pub(super) fn telling(done: DoneFn, user_data: *mut c_void) -> Result<Completion<()>, Error> {
     let done = done.ok_or_else(|| null("done"))?;
     let registration = Registration::new(done, user_data, None);
-    Ok(move |outcome: Result<(), Error>| {
+    let tell = move |outcome: Result<(), Error>| {
         let (status, error) = match outcome {
             Ok(()) => (Status::Ok, ptr::null_mut()),
             Err(error) => (error.status, error::object(error)),
         };
         // SAFETY: the host promised that the callback may be called so.
         unsafe { (registration.function)(status, error, registration.user_data()) };
-    })
+    };
+    // Our own function never blocks, so it needs no thread of its own. Where the host has another
+    // address of it, it runs on the one for callbacks: slower, and as good.
+    if done as usize == consul_lock_queue_done as *const () as usize {
+        Ok(Completion::prompt(tell))
+    } else {
+        Ok(Completion::new(tell))
+    }
 }
 
 /// Gives the lock back and removes its key, at once. Can only ever touch this very lock. A pending
@@ -261,6 +290,33 @@ pub unsafe extern "C" fn consul_lock_renew(
     unsafe { answer(error, || share(lock, "lock")?.renew()) }
 }
 
+/// As consul_lock_renew(), without waiting: `done` is told the outcome. Any thread; never
+/// blocks.
+///
+/// @param lock      The lock.
+/// @param done      As for consul_lock_acquire_start().
+/// @param user_data As for consul_lock_acquire_start().
+/// @param error     NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_renew()
+///         answers comes there, but for what follows.
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread; CONSUL_LOCK_FORKED;
+///         CONSUL_LOCK_INVALID_ARGUMENT: lock or done is NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_renew_start(
+    lock: *mut LockHandle,
+    done: DoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            share(lock, "lock")?.renew_start(telling(done, user_data)?)
+        })
+    }
+}
+
 /// Asks Consul whether the lock is still held: also finds a lock that an operator took away. Does
 /// not extend its life. Any thread; blocks for one request.
 ///
@@ -274,6 +330,33 @@ pub unsafe extern "C" fn consul_lock_check(
 ) -> Status {
     // SAFETY: pointers NULL or as the header asks.
     unsafe { answer(error, || share(lock, "lock")?.check()) }
+}
+
+/// As consul_lock_check(), without waiting: `done` is told the outcome. Any thread; never
+/// blocks.
+///
+/// @param lock      The lock.
+/// @param done      As for consul_lock_acquire_start().
+/// @param user_data As for consul_lock_acquire_start().
+/// @param error     NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_check()
+///         answers comes there, but for what follows.
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread; CONSUL_LOCK_FORKED;
+///         CONSUL_LOCK_INVALID_ARGUMENT: lock or done is NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_check_start(
+    lock: *const LockHandle,
+    done: DoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            share(lock, "lock")?.check_start(telling(done, user_data)?)
+        })
+    }
 }
 
 /// Writes a key of Consul's KV store, in one transaction with a check that this lock is held: who lost
@@ -308,14 +391,69 @@ pub unsafe extern "C" fn consul_lock_put_if_held(
     unsafe {
         answer(error, || {
             let lock = share(lock, "lock")?;
-            let key = text(key, "key", MAX_NAME)?;
-            if len > MAX_VALUE {
-                let message = format!("value: {len} bytes are more than {MAX_VALUE}");
-                return Err(Error::new(Status::InvalidArgument, message));
-            }
-            lock.put_if_held(key, bytes(value, len, "value")?)
+            let (key, value) = key_and_value(key, value, len)?;
+            lock.put_if_held(key, value)
         })
     }
+}
+
+/// As consul_lock_put_if_held(), without waiting: `done` is told the outcome. Two guarded writes that are
+/// under way at once may be applied in either order. Any thread; never blocks.
+///
+/// @param lock      The lock.
+/// @param key       As for consul_lock_put_if_held(). Copied.
+/// @param value     What to store: any bytes. Copied. NULL only if len is 0.
+/// @param len       How many bytes: as for consul_lock_put_if_held().
+/// @param done      As for consul_lock_acquire_start().
+/// @param user_data As for consul_lock_acquire_start().
+/// @param error     NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_put_if_held()
+///         answers comes there, but for what follows.
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread; CONSUL_LOCK_FORKED;
+///         CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or value that is refused.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_put_if_held_start(
+    lock: *mut LockHandle,
+    key: *const c_char,
+    value: *const c_void,
+    len: usize,
+    done: DoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            let lock = share(lock, "lock")?;
+            let (key, value) = key_and_value(key, value, len)?;
+            lock.put_if_held_start(key, value, telling(done, user_data)?)
+        })
+    }
+}
+
+/// # Safety
+/// `key` is NULL or NUL-terminated, `value` NULL or of `len` bytes, during `'a`.
+unsafe fn key_and_value<'a>(
+    key: *const c_char,
+    value: *const c_void,
+    len: usize,
+) -> Result<(&'a str, &'a [u8]), Error> {
+    // SAFETY: the caller's contract.
+    unsafe { Ok((text(key, "key", MAX_NAME)?, value_bytes(value, len)?)) }
+}
+
+/// A value that is not too long to be stored.
+///
+/// # Safety
+/// `value` is NULL or of `len` bytes during `'a`.
+unsafe fn value_bytes<'a>(value: *const c_void, len: usize) -> Result<&'a [u8], Error> {
+    if len > MAX_VALUE {
+        let message = format!("value: {len} bytes are more than {MAX_VALUE}");
+        return Err(Error::new(Status::InvalidArgument, message));
+    }
+    // SAFETY: the caller's contract.
+    unsafe { bytes(value, len, "value") }
 }
 
 /// Deletes a key of Consul's KV store in the same way. A key that does not exist is fine.
@@ -334,6 +472,37 @@ pub unsafe extern "C" fn consul_lock_delete_if_held(
     unsafe {
         answer(error, || {
             share(lock, "lock")?.delete_if_held(text(key, "key", MAX_NAME)?)
+        })
+    }
+}
+
+/// As consul_lock_delete_if_held(), without waiting: `done` is told the outcome. Any thread; never
+/// blocks.
+///
+/// @param lock      The lock.
+/// @param key       As for consul_lock_put_if_held(). Copied.
+/// @param done      As for consul_lock_acquire_start().
+/// @param user_data As for consul_lock_acquire_start().
+/// @param error     NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_delete_if_held()
+///         answers comes there, but for what follows.
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread; CONSUL_LOCK_FORKED;
+///         CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key that is refused.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_delete_if_held_start(
+    lock: *mut LockHandle,
+    key: *const c_char,
+    done: DoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            let lock = share(lock, "lock")?;
+            let key = text(key, "key", MAX_NAME)?;
+            lock.delete_if_held_start(key, telling(done, user_data)?)
         })
     }
 }

@@ -1,11 +1,12 @@
 //! The library itself: its version, and its orderly end.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::time::Duration;
 
 use super::answer;
 use super::error::ErrorHandle;
-use crate::client::shutdown;
+use super::lock::{DoneFn, telling};
+use crate::client::{shutdown, shutdown_start};
 use crate::error::{Error, Status};
 
 /// The longest time that a shutdown waits: a day, in milliseconds.
@@ -52,13 +53,39 @@ pub unsafe extern "C" fn consul_lock_shutdown(
     error: *mut *mut ErrorHandle,
 ) -> Status {
     // SAFETY: NULL or writable, as the header asks.
+    unsafe { answer(error, || shutdown(duration(timeout_ms)?)) }
+}
+
+/// As consul_lock_shutdown(), without waiting: `done` is told the outcome. Any thread; never blocks.
+///
+/// @param timeout_ms As for consul_lock_shutdown().
+/// @param done       As for consul_lock_acquire_start(), but on a thread made for this call.
+/// @param user_data  As for consul_lock_acquire_start().
+/// @param error      NULL, or receives NULL or a new error, which the caller frees.
+/// @return CONSUL_LOCK_OK: done will be called; CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
+///         CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range, or done is NULL.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_shutdown_start(
+    timeout_ms: i64,
+    done: DoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: NULL or writable, as the header asks.
     unsafe {
-        answer(error, || match u64::try_from(timeout_ms) {
-            Ok(ms) if ms <= MAX_SHUTDOWN_MS => shutdown(Duration::from_millis(ms)),
-            _ => Err(Error::new(
-                Status::InvalidArgument,
-                format!("timeout_ms: {timeout_ms} is not from 0 to {MAX_SHUTDOWN_MS}"),
-            )),
+        answer(error, || {
+            shutdown_start(duration(timeout_ms)?, telling(done, user_data)?)
         })
+    }
+}
+
+fn duration(timeout_ms: i64) -> Result<Duration, Error> {
+    match u64::try_from(timeout_ms) {
+        Ok(ms) if ms <= MAX_SHUTDOWN_MS => Ok(Duration::from_millis(ms)),
+        _ => Err(Error::new(
+            Status::InvalidArgument,
+            format!("timeout_ms: {timeout_ms} is not from 0 to {MAX_SHUTDOWN_MS}"),
+        )),
     }
 }

@@ -17,6 +17,7 @@ pub mod error;
 pub mod holder;
 pub mod log;
 pub mod meta;
+pub mod queue;
 
 mod handle;
 mod host;

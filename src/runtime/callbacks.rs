@@ -19,6 +19,58 @@ const STACK: usize = 2 << 20;
 
 type Callback = Box<dyn FnOnce() + Send>;
 
+/// Who is told the outcome of a call that nobody waits for: exactly once, unless the call could not
+/// even begin.
+pub struct Completion<T> {
+    tell: Box<dyn FnOnce(Result<T, Error>) + Send>,
+    prompt: bool,
+}
+
+impl<T> fmt::Debug for Completion<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Completion")
+    }
+}
+
+impl<T: 'static> Completion<T> {
+    /// `tell` is the host's code: it runs on the thread for callbacks, and may do what it likes.
+    pub fn new(tell: impl FnOnce(Result<T, Error>) + Send + 'static) -> Completion<T> {
+        Completion {
+            tell: Box::new(tell),
+            prompt: false,
+        }
+    }
+
+    /// `tell` never blocks and calls nothing of the library: it runs at once, on the thread that has
+    /// the answer, which saves a hop to another thread.
+    pub fn prompt(tell: impl FnOnce(Result<T, Error>) + Send + 'static) -> Completion<T> {
+        Completion {
+            prompt: true,
+            ..Completion::new(tell)
+        }
+    }
+
+    /// The same for an outcome of another form.
+    pub(crate) fn through<U: 'static>(
+        self,
+        into: impl FnOnce(U) -> T + Send + 'static,
+    ) -> Completion<U> {
+        Completion {
+            prompt: self.prompt,
+            tell: Box::new(move |outcome: Result<U, Error>| (self.tell)(outcome.map(into))),
+        }
+    }
+
+    /// It is to be told on the thread for callbacks.
+    pub(crate) fn needs_a_seat(&self) -> bool {
+        !self.prompt
+    }
+
+    pub(crate) fn tell(self, outcome: Result<T, Error>) {
+        (self.tell)(outcome);
+    }
+}
+
 /// A thread for callbacks, made when it is needed and ended when it is not. It outlives what it was
 /// made for until its last callback has run.
 ///

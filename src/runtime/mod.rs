@@ -8,6 +8,7 @@
 
 pub(crate) mod callbacks;
 pub(crate) mod losses;
+mod orphans;
 mod stats;
 mod timer;
 mod wires;
@@ -27,12 +28,13 @@ use crate::consul::transport::Wire;
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Answer, Fault, Key, Request};
 use crate::core::{
-    Action, Call, CallId, Config, Core, Event, Lane, LockId, Outcome, RequestId, View,
+    Action, Call, CallId, Config, Core, Done, Event, Lane, LockId, Outcome, Phase, RequestId, View,
 };
 use crate::error::{Error, Status};
 use crate::fork::Generation;
 use crate::log;
-use callbacks::{Callbacks, Seat};
+use crate::queue::Queue;
+use callbacks::{Callbacks, Completion, Seat};
 use losses::Listener;
 use stats::{Elsewhere, Kind, Stats};
 use timer::Timer;
@@ -60,8 +62,10 @@ struct State {
     core: Core,
     /// Who waits for which call.
     waiters: HashMap<CallId, Waiter>,
-    /// How many of them are callbacks: nobody of the host's keeps the time for those.
+    /// How many of them are completions: nobody of the host's keeps the time for those.
     called_back: usize,
+    /// Outcomes to tell when the state is unlocked.
+    prompt: Vec<(Completion<Done>, Outcome)>,
     locks: HashMap<LockId, Observed>,
     /// Who is told that a lock is lost.
     listeners: HashMap<LockId, Listener>,
@@ -81,6 +85,8 @@ struct State {
 struct Observed {
     shown: Arc<Shown>,
     since: Time,
+    /// Whose lock it is: see [`orphans`].
+    keeper: Option<Arc<Queue>>,
 }
 
 /// A request on its way.
@@ -94,15 +100,15 @@ struct Flight {
 enum Waiter {
     /// A thread of the host's, which waits.
     Parked(Arc<Slot>),
-    /// A callback.
-    Callback(Seat, Box<dyn FnOnce(Outcome) + Send>),
+    /// Nobody waits. With a seat it is the host's code, for the thread for callbacks.
+    Completion(Option<Seat>, Completion<Done>),
 }
 
 impl fmt::Debug for Waiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Waiter::Parked(_) => "Parked",
-            Waiter::Callback(..) => "Callback",
+            Waiter::Completion(..) => "Completion",
         })
     }
 }
@@ -204,7 +210,7 @@ impl State {
         }
         self.last_call += 1;
         let call = CallId(self.last_call);
-        self.called_back += usize::from(matches!(waiter, Waiter::Callback(..)));
+        self.called_back += usize::from(matches!(waiter, Waiter::Completion(..)));
         self.waiters.insert(call, waiter);
         Ok(call)
     }
@@ -212,9 +218,12 @@ impl State {
     fn tell(&mut self, call: CallId, outcome: Outcome) {
         match self.waiters.remove(&call) {
             Some(Waiter::Parked(slot)) => slot.tell(outcome),
-            Some(Waiter::Callback(seat, done)) => {
+            Some(Waiter::Completion(seat, done)) => {
                 self.called_back -= 1;
-                seat.run(move || done(outcome));
+                match seat {
+                    Some(seat) => seat.run(move || done.tell(outcome)),
+                    None => self.prompt.push((done, outcome)),
+                }
             }
             None => {}
         }
@@ -233,6 +242,7 @@ impl Runtime {
                 core: Core::new(config),
                 waiters: HashMap::new(),
                 called_back: 0,
+                prompt: Vec::new(),
                 locks: HashMap::new(),
                 listeners: HashMap::new(),
                 flights: HashMap::new(),
@@ -260,6 +270,7 @@ impl Runtime {
         let observed = Observed {
             shown: shown.clone(),
             since: Time::default(),
+            keeper: None,
         };
         state.locks.insert(id, observed);
         (id, shown)
@@ -284,26 +295,34 @@ impl Runtime {
         })
     }
 
-    /// Asks the core for something, and has `done` called with the outcome, exactly once, by the
-    /// thread for callbacks. On failure nothing was begun, and `done` is not called.
+    /// Asks the core for something, and has `done` told the outcome, exactly once. On failure nothing
+    /// was begun, and `done` is not told.
     pub(crate) fn start(
         &self,
         id: LockId,
         what: Call,
-        done: impl FnOnce(Outcome) + Send + 'static,
+        done: Completion<Done>,
     ) -> Result<(), Error> {
-        let seat = self.callbacks.seat()?;
-        let call = {
-            let mut state = lock(&self.state);
-            self.have_timer(&mut state)?;
-            state.add(Waiter::Callback(seat, Box::new(done)))?
-        };
-        let event = Event::Call {
+        self.begin(done, |call| Event::Call {
             lock: id,
             call,
             what,
+        })
+    }
+
+    fn begin(
+        &self,
+        done: Completion<Done>,
+        event: impl FnOnce(CallId) -> Event,
+    ) -> Result<(), Error> {
+        let needs_a_seat = done.needs_a_seat();
+        let seat = needs_a_seat.then(|| self.callbacks.seat()).transpose()?;
+        let call = {
+            let mut state = lock(&self.state);
+            self.have_timer(&mut state)?;
+            state.add(Waiter::Completion(seat, done))?
         };
-        let jobs = self.step(event, None);
+        let jobs = self.step(event(call), None);
         self.hand_over(jobs);
         Ok(())
     }
@@ -311,6 +330,11 @@ impl Runtime {
     /// Who holds a key.
     pub(crate) fn who(&self, key: Key) -> Outcome {
         self.wait_for(None, |call| Event::Who { call, key })
+    }
+
+    /// The same, without waiting.
+    pub(crate) fn who_start(&self, key: Key, done: Completion<Done>) -> Result<(), Error> {
+        self.begin(done, |call| Event::Who { call, key })
     }
 
     /// What it did until now, as JSON.
@@ -394,12 +418,16 @@ impl Runtime {
         }));
         if stepped.is_err() {
             state.break_down();
+            let prompt = std::mem::take(&mut state.prompt);
+            drop(guard);
+            tell_all(prompt);
             return Vec::new();
         }
         let mut jobs = Vec::new();
         let mut ended = Vec::new();
         let mut lines = Vec::new();
         let mut silenced = Vec::new();
+        let mut orphans = Vec::new();
         for action in actions {
             match action {
                 Action::Send {
@@ -416,6 +444,7 @@ impl Runtime {
                     };
                     state.stats.asked(flight.kind);
                     state.flights.insert(id, flight);
+                    orphans.extend(lock.filter(|id| state.is_orphan(*id)).map(|id| (id, false)));
                     jobs.push(Job {
                         id,
                         request,
@@ -431,10 +460,16 @@ impl Runtime {
                 }
                 Action::Tell { call, outcome } => state.tell(call, outcome),
                 Action::Publish { lock: id, view } => {
-                    if let Some(Observed { shown, since }) = state.locks.get_mut(&id) {
+                    if let Some(Observed { shown, since, .. }) = state.locks.get_mut(&id) {
                         let mut seen = lock(&shown.0);
                         *since = state.stats.moved(&seen, &view, *since, now.time);
+                        let (is_held, was_held) =
+                            (view.phase == Phase::Held, seen.phase == Phase::Held);
                         *seen = view;
+                        drop(seen);
+                        if is_held && state.is_orphan(id) {
+                            orphans.push((id, !was_held));
+                        }
                     }
                 }
                 Action::Lost { lock: id, why } => {
@@ -452,14 +487,21 @@ impl Runtime {
         if state.idle_watchers > 0 && state.core.is_idle() {
             self.idle.notify_all();
         }
+        let prompt = std::mem::take(&mut state.prompt);
         self.set_timer(&mut guard);
         drop(guard);
+        tell_all(prompt);
         for interrupt in ended {
             interrupt.end();
         }
         drop(silenced);
         for (level, line) in lines {
             log::write(level, &line);
+        }
+        // What was just taken is given back, whatever else was asked for it.
+        orphans.sort_by_key(|(_, just_taken)| !just_taken);
+        for (id, just_taken) in orphans {
+            jobs.extend(self.end_orphan(id, just_taken));
         }
         jobs
     }
@@ -560,8 +602,14 @@ impl Runtime {
     }
 }
 
+fn tell_all(outcomes: Vec<(Completion<Done>, Outcome)>) {
+    for (completion, outcome) in outcomes {
+        completion.tell(outcome);
+    }
+}
+
 /// A thread of the library's, which never sees the host's signals.
-fn thread(stack: usize, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+pub(crate) fn thread(stack: usize, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     let builder = std::thread::Builder::new()
         .name("consul_lock".to_owned())
         .stack_size(stack);

@@ -128,6 +128,8 @@ impl Runtime {
         let mut state = lock(&team.state);
         state.queue.push_back(job);
         if state.queue.len() <= state.idle {
+            // Whoever wakes must not run into the mutex.
+            drop(state);
             team.work.notify_one();
             return None;
         }

@@ -116,6 +116,8 @@ typedef struct {
 } everything;
 
 /* Every function of the library (tests/c_api.rs looks that none is missing). */
+static void queue_inside(consul_lock *lock);
+
 static void inside(consul_lock_status status, consul_lock_error *none, void *user_data)
 {
     everything *in = user_data;
@@ -123,6 +125,7 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(status == CONSUL_LOCK_OK && none == NULL);
     consul_lock *lock = in->lock;
     EXPECT(CONSUL_LOCK_ALREADY_USED, consul_lock_acquire(lock, &error));
+    queue_inside(lock);
     EXPECT(CONSUL_LOCK_OK, consul_lock_renew(lock, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_check(lock, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_put_if_held(lock, "c/inside", "v", 1, &error));
@@ -181,6 +184,61 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     consul_lock_free(lock);
     consul_lock_client_free(client);
     CHECK(in->first->times == 0 && in->second->times == 0);
+}
+
+/* A queue needs no thread for callbacks, so its events come also while a callback runs. */
+static void queue_inside(consul_lock *lock)
+{
+    int32_t fd = -1;
+    consul_lock_queue *queue = consul_lock_queue_new(&fd, NULL);
+    consul_lock_ticket *tickets[6];
+    for (uint64_t i = 0; i < 6; i++) {
+        tickets[i] = consul_lock_queue_ticket(queue, i);
+    }
+    const consul_lock_done done = consul_lock_queue_done;
+    EXPECT(CONSUL_LOCK_ALREADY_USED, consul_lock_set_value(lock, "v", 1, &error));
+    consul_lock *bound = lock_on("async-c/bound", 0, 30);
+    EXPECT(CONSUL_LOCK_OK, consul_lock_bind_to_queue(bound, queue, &error));
+    consul_lock_free(bound);
+    EXPECT(CONSUL_LOCK_OK, consul_lock_renew_start(lock, done, tickets[0], &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_check_start(lock, done, tickets[1], &error));
+    EXPECT(CONSUL_LOCK_OK,
+           consul_lock_put_if_held_start(lock, "c/queue", "v", 1, done, tickets[2], &error));
+    EXPECT(CONSUL_LOCK_OK,
+           consul_lock_delete_if_held_start(lock, "c/other", done, tickets[3], &error));
+    EXPECT(CONSUL_LOCK_OK,
+           consul_lock_holder_start(NULL, "async-c/inside", consul_lock_queue_holder_done,
+                                    tickets[4], &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_shutdown_start(0, done, tickets[5], &error));
+    for (int told = 0; told < 6;) {
+        consul_lock_event *event = consul_lock_queue_next(queue);
+        if (event == NULL) {
+            pause_ms(1);
+            continue;
+        }
+        uint64_t tag = consul_lock_event_tag(event);
+        int32_t code = consul_lock_event_code(event);
+        CHECK(code == CONSUL_LOCK_OK || (tag == 5 && code == CONSUL_LOCK_UNCONFIRMED));
+        consul_lock_holder_free(consul_lock_event_take_holder(event));
+        consul_lock_error_free(consul_lock_event_take_error(event));
+        consul_lock_event_free(event);
+        told++;
+    }
+    EXPECT(CONSUL_LOCK_OK, consul_lock_delete_if_held(lock, "c/queue", &error));
+    consul_lock_queue_done(CONSUL_LOCK_OK, NULL, consul_lock_queue_ticket(queue, 8));
+    consul_lock_queue_holder_done(CONSUL_LOCK_OK, NULL, NULL, consul_lock_queue_ticket(queue, 9));
+    consul_lock_event_free(consul_lock_queue_next(queue));
+    consul_lock_event_free(consul_lock_queue_next(queue));
+    consul_lock_ticket *ticket = consul_lock_queue_ticket(queue, 7);
+    consul_lock_queue_lost(CONSUL_LOCK_LOST_REASON_EXPIRED, ticket);
+    consul_lock_queue_log(CONSUL_LOCK_LOG_LEVEL_INFO, "a line", ticket);
+    consul_lock_ticket_free(ticket);
+    consul_lock_event_free(consul_lock_queue_next(queue));
+    consul_lock_event *line = consul_lock_queue_next(queue);
+    CHECK(consul_lock_event_line(line, NULL, 0) == 6);
+    consul_lock_event_free(line);
+    consul_lock_queue_free(queue);
+    close(fd);
 }
 
 static atomic_int freed;

@@ -1,25 +1,19 @@
 // consul_lock.hpp with exceptions, on a real Consul.
-#include <consul_lock.hpp>
+#include "check.hpp"
 
-#include <cstdio>
-#include <cstdlib>
-#include <future>
 #include <stdexcept>
 #include <type_traits>
 
-#define CHECK(what)                                                                                \
-    do {                                                                                           \
-        if (!(what)) {                                                                             \
-            std::fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what);                \
-            std::exit(1);                                                                          \
-        }                                                                                          \
-    } while (0)
-
 using namespace std::chrono_literals;
+using namespace std::string_literals;
 
 static_assert(!std::is_copy_constructible_v<consul_locks::lock>);
 static_assert(std::is_nothrow_move_constructible_v<consul_locks::lock>);
 static_assert(std::is_nothrow_move_assignable_v<consul_locks::lock>);
+static_assert(std::is_nothrow_move_constructible_v<consul_locks::client>);
+static_assert(std::is_nothrow_move_constructible_v<consul_locks::options>);
+static_assert(std::is_nothrow_move_constructible_v<consul_locks::failure>);
+static_assert(std::is_nothrow_copy_constructible_v<consul_locks::error>);
 
 // The code with which a block throws a consul_locks::error; OK if it does not.
 template <class F> static consul_lock_status thrown(F &&block) {
@@ -42,19 +36,42 @@ static void a_life() {
     CHECK(lock.session_id().size() == 36);
     auto holder = consul_locks::holder("cpp/life");
     CHECK(holder && holder->session == lock.session_id() && holder->value == "by C++");
+    CHECK(!holder->name.empty() && !holder->node.empty() && holder->created_index > 0);
     lock.renew();
     lock.check();
 
     consul_locks::lock other("cpp/life");
     CHECK(!other.try_acquire());
     CHECK(thrown([&] { other.acquire(); }) == CONSUL_LOCK_ALREADY_USED);
+    CHECK(thrown([&] { lock.set_value("too late"); }) == CONSUL_LOCK_ALREADY_USED);
 
     consul_locks::lock moved = std::move(lock);
-    CHECK(moved.is_held() && !lock.is_held());
+    CHECK(moved.is_held());
     CHECK(moved.release() && !moved.release());
     CHECK(!consul_locks::holder("cpp/life"));
     consul_locks::lock("cpp/life").acquire(); // the destructor gives it back
     CHECK(!consul_locks::holder("cpp/life"));
+}
+
+// What was moved from is empty, and says so.
+static void moved_from() {
+    consul_locks::lock lock("cpp/moved");
+    consul_locks::lock there = std::move(lock);
+    CHECK(thrown([&] { lock.acquire(); }) == CONSUL_LOCK_INVALID_ARGUMENT); // NOLINT
+    CHECK(!lock.is_held() && lock.key().empty() && lock.remaining() == 0ms);
+    there.acquire();
+    there = consul_locks::lock("cpp/other"); // gives back what it was
+    CHECK(!consul_locks::holder("cpp/moved") && there.key() == "locks/ephemeral/cpp/other");
+
+    consul_locks::client client;
+    consul_locks::client elsewhere = std::move(client);
+    consul_locks::options options;
+    options.use(client); // NOLINT
+    CHECK(thrown([&] { consul_locks::lock("cpp/moved", options); }) ==
+          CONSUL_LOCK_INVALID_ARGUMENT);
+    consul_locks::options empty = std::move(options);
+    CHECK(thrown([&] { consul_locks::lock("cpp/moved", options); }) == // NOLINT
+          CONSUL_LOCK_INVALID_ARGUMENT);
 }
 
 static void scopes() {
@@ -62,6 +79,8 @@ static void scopes() {
     CHECK(consul_locks::hold("cpp/hold", [] { return 42; }) == 42);
     int &same = consul_locks::hold("cpp/hold", [&]() -> int & { return number; });
     CHECK(&same == &number);
+    auto alone = consul_locks::hold("cpp/hold", [] { return std::make_unique<int>(5); });
+    CHECK(*alone == 5);
     consul_locks::hold("cpp/hold", [](consul_locks::lock &lock) { CHECK(lock.is_held()); });
     consul_locks::hold("cpp/hold", [](consul_locks::lock &lock) { lock.release(); });
     bool own = false;
@@ -72,26 +91,40 @@ static void scopes() {
     }
     CHECK(own && !consul_locks::holder("cpp/hold"));
     consul_locks::hold("cpp/hold", [] {
-        auto again = [] { consul_locks::hold("cpp/hold", [] { CHECK(!"twice"); }); };
+        auto again = [] { consul_locks::hold("cpp/hold", [] { NEVER("twice"); }); };
         CHECK(thrown(again) == CONSUL_LOCK_NOT_ACQUIRED);
     });
 }
 
 static void refusals() {
-    using namespace std::string_literals;
     CHECK(thrown([] { consul_locks::lock("a\0b"s); }) == CONSUL_LOCK_INVALID_ARGUMENT);
     CHECK(thrown([] { consul_locks::lock(""); }) == CONSUL_LOCK_INVALID_ARGUMENT);
+    CHECK(thrown([] { consul_locks::holder("a\0b"s); }) == CONSUL_LOCK_INVALID_ARGUMENT);
     auto wrong = [](auto set) {
         consul_locks::options options;
         set(options);
         return thrown([&] { consul_locks::lock("cpp/refused", options); });
     };
-    CHECK(wrong([](auto &o) { o.set("nonsense", "1"); }) == CONSUL_LOCK_INVALID_OPTION);
-    CHECK(wrong([](auto &o) { o.lock_timeout(1s); }) == CONSUL_LOCK_INVALID_OPTION);
-    CHECK(wrong([](auto &o) { o.set("value", "a\0b"s); }) == CONSUL_LOCK_INVALID_OPTION);
-    CHECK(wrong([](auto &o) { o.address("127.0.0.1:1"); }) == CONSUL_LOCK_INVALID_OPTION);
+    const auto refused = CONSUL_LOCK_INVALID_OPTION;
+    CHECK(wrong([](auto &o) { o.set("nonsense", "1"); }) == refused);
+    CHECK(wrong([](auto &o) { o.set("nonsense\0"s, "1"); }) == refused);
+    CHECK(wrong([](auto &o) { o.lock_timeout(1s); }) == refused);
+    CHECK(wrong([](auto &o) { o.set("value", "a\0b"s); }) == refused);
+    CHECK(wrong([](auto &o) { o.address("127.0.0.1:1"); }) == refused);
+    CHECK(wrong([](auto &o) { o.set("acquire_timeout_ms", UINT64_MAX); }) == refused);
+    CHECK(wrong([](auto &o) { o.set("acquire_timeout_ms", "soon"); }) == refused);
+    CHECK(wrong([](auto &o) { o.set("auto_renew", 2); }) == refused);
     CHECK(wrong([](auto &o) { o.acquire_timeout(o.forever); }) == CONSUL_LOCK_OK);
-    CHECK(thrown([] { consul_locks::set_default("value", "1"); }) == CONSUL_LOCK_INVALID_OPTION);
+    CHECK(wrong([](auto &o) { o.set("acquire_timeout_ms", 5U).set("fair", false); }) ==
+          CONSUL_LOCK_OK);
+    CHECK(wrong([](auto &o) { o.set("auto_renew", "true").set("monitor", true); }) ==
+          CONSUL_LOCK_OK);
+    CHECK(wrong([](auto &o) { o.monitor(false).fair().queue_grace(1s).max_lifetime(1h); }) ==
+          CONSUL_LOCK_OK);
+    CHECK(thrown([] { consul_locks::set_default("value", "1"); }) == refused);
+    CHECK(thrown([] { consul_locks::set_default("lock_timeout_seconds", 9); }) == refused);
+    CHECK(thrown([] { consul_locks::set_default("lock_key_pattern", "a\0%s"s); }) == refused);
+    consul_locks::set_default("lock_timeout_seconds", 180);
 }
 
 static void clients_and_generators() {
@@ -102,17 +135,50 @@ static void clients_and_generators() {
     options.use(client);
     consul_locks::lock lock("cpp/nowhere", options);
     CHECK(thrown([&] { lock.acquire(); }) == CONSUL_LOCK_UNAVAILABLE);
+    CHECK(client.stats().find("\"unanswered\":") != std::string::npos);
+    client.make_default();
+    consul_locks::lock same("cpp/nowhere");
+    CHECK(thrown([&] { same.acquire(); }) == CONSUL_LOCK_UNAVAILABLE);
+    consul_locks::reset_default_client();
 
-    consul_locks::set_value_generator([] { return std::optional<std::string>("generated"); });
-    consul_locks::hold("cpp/value",
-                       [] { CHECK(consul_locks::holder("cpp/value")->value == "generated"); });
-    consul_locks::set_value_generator([]() -> std::optional<std::string> { throw 1; });
-    CHECK(thrown([] { consul_locks::hold("cpp/value", [] {}); }) == CONSUL_LOCK_VALUE_FAILED);
+    consul_locks::set_value_generator([] { return "generated"s; });
+    consul_locks::hold("cpp/value", [] {
+        CHECK(consul_locks::holder("cpp/value")->value == "generated");
+        CHECK(consul_locks::stats().find("\"held\":1") != std::string::npos);
+    });
+    consul_locks::lock given("cpp/value");
+    given.set_value("given\0too"s);
+    given.acquire();
+    CHECK(consul_locks::holder("cpp/value")->value == "given\0too"s);
+    given.release();
+
+    consul_locks::set_value_generator([]() -> std::string { throw std::out_of_range("own"); });
+    consul_locks::lock unused("cpp/value");
+    try {
+        unused.acquire();
+        NEVER("no value");
+    } catch (const consul_locks::error &error) {
+        CHECK(error.code() == CONSUL_LOCK_VALUE_FAILED && error.cause());
+        bool own = false;
+        try {
+            std::rethrow_exception(error.cause());
+        } catch (const std::out_of_range &) {
+            own = true;
+        }
+        CHECK(own);
+    }
+    consul_locks::set_value_generator(
+        [kept = std::make_unique<int>(1)] { return std::optional<std::string>(); });
+    try {
+        consul_locks::lock("cpp/value").acquire();
+        NEVER("no value");
+    } catch (const consul_locks::error &error) {
+        CHECK(error.code() == CONSUL_LOCK_VALUE_FAILED && !error.cause());
+    }
     consul_locks::set_value_generator(nullptr);
 }
 
 static void writes_and_losses() {
-    using namespace std::string_literals;
     consul_locks::options options;
     options.auto_renew().max_lifetime(1h);
     consul_locks::lock guard("cpp/guard", options);
@@ -123,22 +189,175 @@ static void writes_and_losses() {
     lock.put_if_held("cpp/data", "a value");
     lock.delete_if_held("cpp/data");
     CHECK(thrown([&] { lock.put_if_held("a\0b"s, "v"); }) == CONSUL_LOCK_INVALID_ARGUMENT);
-    std::promise<consul_lock_lost_reason> promise;
-    lock.on_lost([&](consul_lock_lost_reason reason) { promise.set_value(reason); });
+    CHECK(thrown([&] { lock.delete_if_held("a\0b"s); }) == CONSUL_LOCK_INVALID_ARGUMENT);
+    awaited<consul_lock_lost_reason> reason;
+    lock.on_lost([&, only_moves = std::make_unique<int>(1)](consul_lock_lost_reason why) {
+        reason.tell(why);
+    });
     guard.delete_if_held(lock.key());
     CHECK(thrown([&] { lock.check(); }) == CONSUL_LOCK_LOST);
-    auto told = promise.get_future();
-    CHECK(told.wait_for(20s) == std::future_status::ready);
-    CHECK(told.get() == CONSUL_LOCK_LOST_REASON_KEY_GONE);
-    guard.on_lost([](consul_lock_lost_reason) { CHECK(!"never lost"); });
+    CHECK(reason.get() == CONSUL_LOCK_LOST_REASON_KEY_GONE);
+    awaited<int> late;
+    lock.on_lost([&] { late.tell(5); });
+    CHECK(late.get() == 5);
+
+    // What is not called any more is freed.
+    auto counted = std::make_shared<int>(1);
+    guard.on_lost([counted](consul_lock_lost_reason) { NEVER("never lost"); });
+    CHECK(counted.use_count() == 2);
     guard.on_lost(nullptr);
+    eventually([&] { return counted.use_count() == 1; });
+    guard.on_lost(std::function<void()>());
+}
+
+static void without_waiting() {
+    using consul_locks::failure;
+    consul_locks::lock lock("cpp/async");
+    auto ends_with = [](consul_lock_status wanted, auto start) {
+        awaited<failure> outcome;
+        start([&, only_moves = std::make_unique<int>(1)](failure why) {
+            outcome.tell(std::move(why));
+        });
+        failure why = outcome.get();
+        CHECK(why.code() == wanted && (*why.message() == '\0') == !why);
+    };
+    ends_with(CONSUL_LOCK_OK, [&](auto done) { lock.acquire_start(std::move(done)); });
+    ends_with(CONSUL_LOCK_OK, [&](auto done) { lock.renew_start(std::move(done)); });
+    ends_with(CONSUL_LOCK_OK, [&](auto done) { lock.check_start(std::move(done)); });
+    ends_with(CONSUL_LOCK_OK,
+              [&](auto done) { lock.put_if_held_start("cpp/data", "v", std::move(done)); });
+    ends_with(CONSUL_LOCK_OK,
+              [&](auto done) { lock.delete_if_held_start("cpp/data", std::move(done)); });
+
+    awaited<std::pair<std::optional<consul_locks::holder_info>, failure>> holder;
+    consul_locks::holder_start("cpp/async", nullptr,
+                               [&](std::optional<consul_locks::holder_info> found, failure why) {
+                                   holder.tell(std::move(found), std::move(why));
+                               });
+    auto [found, why] = holder.get();
+    CHECK(found && !why && found->session == lock.session_id());
+
+    consul_locks::lock other("cpp/async");
+    ends_with(CONSUL_LOCK_NOT_ACQUIRED, [&](auto done) { other.acquire_start(std::move(done)); });
+    ends_with(CONSUL_LOCK_OK, [&](auto done) { lock.release_start(std::move(done)); });
+    ends_with(CONSUL_LOCK_NOT_HELD, [&](auto done) { lock.renew_start(std::move(done)); });
+
+    // The completion may destroy the lock.
+    auto own = std::make_unique<consul_locks::lock>("cpp/async");
+    ends_with(CONSUL_LOCK_OK, [&](auto done) {
+        own->acquire_start([&own, done = std::move(done)](failure of) mutable {
+            own.reset();
+            done(std::move(of));
+        });
+    });
+    CHECK(!consul_locks::holder("cpp/async"));
+
+    // A lock that goes while its acquire waits has it told.
+    consul_locks::options patient;
+    patient.acquire_timeout(patient.forever);
+    consul_locks::hold("cpp/async", [&] {
+        ends_with(CONSUL_LOCK_CANCELLED, [&](auto done) {
+            consul_locks::lock("cpp/async", patient).acquire_start(std::move(done));
+        });
+        ends_with(CONSUL_LOCK_CANCELLED, [&](auto done) {
+            consul_locks::lock waiter("cpp/async", patient);
+            waiter.acquire_start(std::move(done));
+            waiter.abandon();
+        });
+        ends_with(CONSUL_LOCK_CANCELLED, [&](auto done) {
+            consul_locks::lock waiter("cpp/async", patient);
+            waiter.acquire_start(std::move(done));
+            waiter.cancel();
+        });
+    });
+
+    // What cannot begin says so in the call, and calls nobody.
+    auto never = [](failure) { NEVER("never begun"); };
+    CHECK(thrown([&] { lock.put_if_held_start("a\0b"s, "v", never); }) ==
+          CONSUL_LOCK_INVALID_ARGUMENT);
+    CHECK(thrown([&] { lock.delete_if_held_start("a\0b"s, never); }) ==
+          CONSUL_LOCK_INVALID_ARGUMENT);
+    CHECK(thrown([&] { lock.check_start(std::function<void(failure)>()); }) ==
+          CONSUL_LOCK_INVALID_ARGUMENT);
+    CHECK(thrown([&] { consul_locks::holder_start("", nullptr, [](auto, failure) {}); }) ==
+          CONSUL_LOCK_INVALID_ARGUMENT);
+    consul_locks::lock gone = std::move(lock);
+    CHECK(thrown([&] { lock.acquire_start(never); }) == CONSUL_LOCK_INVALID_ARGUMENT); // NOLINT
+}
+
+static void the_log() {
+    using consul_locks::on_log;
+    awaited<std::string> line;
+    auto counted = std::make_shared<int>(1);
+    on_log(CONSUL_LOCK_LOG_LEVEL_ERROR,
+           [&, counted](consul_lock_log_level level, std::string_view text) {
+               CHECK(level == CONSUL_LOCK_LOG_LEVEL_ERROR);
+               line.tell(text);
+           });
+    consul_locks::options options;
+    options.monitor(false);
+    consul_locks::lock guard("cpp/guard");
+    consul_locks::lock lock("cpp/logged", options);
+    guard.acquire();
+    lock.acquire();
+    guard.delete_if_held(lock.key());
+    CHECK(thrown([&] { lock.release(); }) == CONSUL_LOCK_LOST);
+    CHECK(line.get().find("cpp/logged") != std::string::npos);
+    on_log(CONSUL_LOCK_LOG_LEVEL_ERROR, nullptr);
+    eventually([&] { return counted.use_count() == 1; }); // when its last call is over
+}
+
+#if defined(__cpp_lib_jthread)
+static void stop_tokens() {
+    consul_locks::options patient;
+    patient.acquire_timeout(patient.forever);
+    consul_locks::hold("cpp/stop", [&] {
+        consul_locks::lock waiter("cpp/stop", patient);
+        std::stop_source source;
+        std::jthread later([&] {
+            std::this_thread::sleep_for(300ms);
+            source.request_stop();
+        });
+        CHECK(thrown([&] { waiter.acquire(source.get_token()); }) == CONSUL_LOCK_CANCELLED);
+        consul_locks::lock tried("cpp/stop", patient);
+        CHECK(thrown([&] { (void)tried.try_acquire(source.get_token()); }) ==
+              CONSUL_LOCK_CANCELLED);
+    });
+    consul_locks::lock guard("cpp/guard");
+    guard.acquire();
+    auto lost = [&] {
+        consul_locks::hold("cpp/stop", [&](consul_locks::lock &lock, std::stop_token stop) {
+            CHECK(!stop.stop_requested());
+            guard.delete_if_held(lock.key());
+            CHECK(thrown([&] { lock.check(); }) == CONSUL_LOCK_LOST);
+            eventually([&] { return stop.stop_requested(); });
+        });
+    };
+    CHECK(thrown(lost) == CONSUL_LOCK_LOST);
+}
+#endif
+
+static void the_end() {
+    CHECK(consul_locks::version() == std::string(CONSUL_LOCK_VERSION));
+    CHECK(consul_locks::is_compatible());
+    CHECK(thrown([] { consul_locks::shutdown(-1ms); }) == CONSUL_LOCK_INVALID_ARGUMENT);
+    awaited<consul_locks::failure> over;
+    consul_locks::shutdown_start(5s, [&](consul_locks::failure why) { over.tell(std::move(why)); });
+    CHECK(!over.get());
+    consul_locks::shutdown(5s);
 }
 
 int main() {
     a_life();
+    moved_from();
     writes_and_losses();
     scopes();
     refusals();
     clients_and_generators();
-    CHECK(consul_lock_shutdown(5000, nullptr) == CONSUL_LOCK_OK);
+    without_waiting();
+    the_log();
+#if defined(__cpp_lib_jthread)
+    stop_tokens();
+#endif
+    the_end();
 }

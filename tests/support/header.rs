@@ -19,11 +19,12 @@ impl Param {
 }
 
 /// The types of the header that are pointers to functions of the host.
-pub(crate) const CALLBACKS: [&str; 5] = [
+pub(crate) const CALLBACKS: [&str; 6] = [
     "consul_lock_done",
     "consul_lock_lost_callback",
     "consul_lock_user_data_free",
     "consul_lock_value_generator",
+    "consul_lock_holder_done",
     "consul_lock_log_callback",
 ];
 
@@ -115,4 +116,20 @@ pub(crate) fn callbacks() -> Vec<Function> {
     let names: Vec<&str> = all.iter().map(|callback| callback.name.as_str()).collect();
     assert_eq!(names, CALLBACKS);
     all
+}
+
+/// The names of an enumeration, without their prefix, and their numbers.
+pub(crate) fn enumeration(name: &str, prefix: &str) -> Vec<(String, i64)> {
+    let of_type = |text: &String| text.ends_with(&format!("}} {name}"));
+    let text = declarations().into_iter().find(of_type);
+    let text = text.unwrap_or_else(|| panic!("{name} is in the header"));
+    let (_, inside) = text.split_once('{').expect("an enumeration");
+    let (inside, _) = inside.split_once('}').expect("an enumeration");
+    let rows = inside.split(',').filter(|row| !row.trim().is_empty());
+    rows.map(|row| {
+        let (name, number) = row.split_once('=').expect("explicit numbers");
+        let name = name.trim().strip_prefix(prefix).expect("the prefix");
+        (name.to_owned(), number.trim().parse().expect("a number"))
+    })
+    .collect()
 }

@@ -334,7 +334,6 @@ impl Acquire {
         let mut writing = false;
         match self.step {
             Step::Open(request, name) => {
-                ctx.abort(request);
                 leftover = Leftover::Create(request, name);
             }
             Step::Survey(request)

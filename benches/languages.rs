@@ -1,0 +1,122 @@
+//! The library from each language, beside the C functions and beside what people of that language lock
+//! with today, in turn against the same servers in the same run. `make bench` builds and runs them.
+#![allow(missing_docs)]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+#[path = "common/mod.rs"]
+mod common;
+
+#[path = "peers/programs.rs"]
+#[allow(dead_code)] // those of the languages
+mod peers;
+
+use std::path::Path;
+use std::time::Duration;
+
+use common::measures::{self, Cycles};
+use common::plot::{self, Dots};
+use common::program::Program;
+use common::report::{self, Cell, Report, Table};
+use common::servers::Servers;
+
+/// How long the handoffs of each are measured.
+const TIME: Duration = Duration::from_secs(5);
+
+/// C first, and each peer behind its language. Ruby has none that can be installed.
+fn programs() -> Vec<Program> {
+    let bindings = support::root().join("bindings");
+    let built = report::folder(&support::root()).join("languages");
+    let libraries = built.join("prefix/lib");
+    let ours = |program: Program| {
+        program
+            .with("CONSUL_LOCK_LIBRARY", libraries.join("libconsul_lock.so"))
+            .with("LD_LIBRARY_PATH", &libraries)
+    };
+    let ruby = bindings.join("ruby/bench/program.rb");
+    let node = bindings.join("node/bench/locks.mjs");
+    let modules = std::fs::read_to_string(built.join("node-modules")).expect("scripts/languages");
+    vec![
+        peers::ours("C"),
+        ours(Program::at("C++", &built.join("cpp"), None)),
+        ours(Program::at("Go", &built.join("go"), None)),
+        peers::go(),
+        ours(Program::at("Ruby", Path::new("ruby"), Some(&ruby)))
+            .with("RUBYLIB", bindings.join("ruby/lib")),
+        ours(Program::at("Node", Path::new("node"), Some(&node))).with("NODE_PATH", modules.trim()),
+        peers::node_by_hand(),
+    ]
+}
+
+fn main() {
+    let programs = programs();
+    let mut report = Report::new("languages");
+    let mut table = Table::new(
+        "languages: the library from each, and what they have today",
+        &["program"],
+        &[
+            ("cycle on a dev agent, median", "µs"),
+            ("ratio to C (10th to 90th percentile of the rounds)", ""),
+            ("the same on three servers", ""),
+            ("handoff of two processes, median (dev agent)", "ms"),
+            ("start to lock held, median", "ms"),
+            ("peak memory", "MB"),
+        ],
+    );
+    let dev = Servers::dev();
+    let version = dev.version();
+    let cycles = Cycles::of(&dev, &programs, 40);
+    let handoffs: Vec<f64> = programs
+        .iter()
+        .map(|program| measures::handoffs(&dev, program, 2, TIME).median)
+        .collect();
+    let (times, memory) = measures::starts(&dev, &programs);
+    drop(dev);
+    let three = Servers::three();
+    let on_three = Cycles::of(&three, &programs, 12);
+    drop(three);
+
+    let medians = cycles.medians();
+    for (number, program) in programs.iter().enumerate() {
+        let (ratio, from, to) = cycles.ratio(number);
+        let on_three = on_three.ratio(number);
+        table.row(
+            &[&program.name],
+            vec![
+                Cell::new(medians[number], 0),
+                Cell::spread(ratio, from, to),
+                Cell::spread(on_three.0, on_three.1, on_three.2),
+                Cell::new(handoffs[number], 2),
+                Cell::new(times[number], 1),
+                Cell::new(memory[number], 1),
+            ],
+        );
+    }
+    report.table(table);
+    let dots = [
+        dots("cycle, dev agent", &medians),
+        dots("cycle, three servers", &on_three.medians()),
+        dots("handoff, 2 processes", &handoffs),
+        dots("start to first lock", &times),
+        dots("peak memory", &memory),
+    ];
+    let names: Vec<&str> = programs.iter().map(|program| &*program.name).collect();
+    let note = "logarithmic; to the right: slower, or larger, than from C";
+    let title = "The library from each language, × what C takes in the same run";
+    report.plot("languages.svg", plot::dots(title, &names, &dots, note));
+    report.write(&support::root(), &version);
+}
+
+fn dots(name: &str, values: &[f64]) -> Dots {
+    Dots {
+        name: name.to_owned(),
+        values: values.iter().map(|value| value / values[0]).collect(),
+    }
+}

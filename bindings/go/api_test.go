@@ -1,0 +1,219 @@
+package consullock_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	consullock "github.com/libconsul/consul_lock/bindings/go"
+)
+
+// api is the machine-readable description of the C interface.
+func api(t *testing.T) (described struct {
+	Version    string
+	ABIVersion int `json:"abi_version"`
+	Functions  []struct{ Name string }
+	Options    []struct {
+		Name, Type string
+		Default    string
+		Places     []string
+	}
+	Statuses []struct {
+		Name   string
+		Number int32
+	}
+	LostReasons []struct {
+		Name   string
+		Number int32
+	} `json:"lost_reasons"`
+	LogLevels []struct {
+		Name   string
+		Number int32
+	} `json:"log_levels"`
+}) {
+	t.Helper()
+	text, err := os.ReadFile("../../abi/api.json")
+	must(t, err)
+	must(t, json.Unmarshal(text, &described))
+	return described
+}
+
+func TestEachStatusIsAnError(t *testing.T) {
+	codes := map[string]consullock.Code{
+		"INVALID_ARGUMENT": consullock.ErrInvalidArgument, "INVALID_OPTION": consullock.ErrInvalidOption,
+		"INVALID_ENVIRONMENT": consullock.ErrInvalidEnvironment, "ALREADY_USED": consullock.ErrAlreadyUsed,
+		"VALUE_FAILED": consullock.ErrValueFailed, "NOT_ACQUIRED": consullock.ErrNotAcquired,
+		"CANCELLED": consullock.ErrCancelled, "LOST": consullock.ErrLost, "NOT_HELD": consullock.ErrNotHeld,
+		"UNCONFIRMED": consullock.ErrUnconfirmed, "UNAVAILABLE": consullock.ErrUnavailable,
+		"DENIED":   consullock.ErrDenied,
+		"REJECTED": consullock.ErrRejected, "INTERNAL": consullock.ErrInternal, "FORKED": consullock.ErrForked,
+		"NO_RESOURCES": consullock.ErrNoResources,
+	}
+	for _, status := range api(t).Statuses {
+		if status.Name == "OK" {
+			continue
+		}
+		code, ok := codes[status.Name]
+		if !ok || int32(code) != status.Number || code.String() != status.Name ||
+			code.Error() != "consullock: "+status.Name {
+			t.Errorf("%s (%d) has no error: %v %d", status.Name, status.Number, code, code)
+		}
+		delete(codes, status.Name)
+	}
+	if len(codes) > 0 {
+		t.Errorf("the library does not know %v", codes)
+	}
+	if unknown := consullock.Code(12345); unknown.String() != "UNKNOWN" {
+		t.Error(unknown)
+	}
+}
+
+func TestEachLostReasonHasItsName(t *testing.T) {
+	reasons := api(t).LostReasons
+	if len(reasons) != 4 {
+		t.Fatal(reasons)
+	}
+	for _, reason := range reasons {
+		if got := consullock.LostReason(reason.Number); got.String() != reason.Name {
+			t.Errorf("%s is %v", reason.Name, got)
+		}
+	}
+	if unknown := consullock.LostReason(0); unknown.String() != "UNKNOWN" {
+		t.Error(unknown)
+	}
+}
+
+func TestEachOptionCanBeSetAndIsInTheReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	must(t, err)
+	valid := map[string]string{"value": "x", "address": "127.0.0.1:1", "token": "x", "datacenter": "dc1",
+		"lock_key_pattern": "locks/ephemeral/%s"}
+	for _, option := range api(t).Options {
+		value, ok := valid[option.Name]
+		if !ok {
+			value = option.Default
+		}
+		for _, place := range option.Places {
+			var err error
+			switch place {
+			case "lock":
+				_, err = consullock.New("a", consullock.WithOption(option.Name, value))
+			case "client":
+				_, err = consullock.NewClient(consullock.WithClientOption(option.Name, value))
+			case "default":
+				err = consullock.SetDefault(option.Name, value)
+			default:
+				t.Errorf("%s: %s", option.Name, place)
+			}
+			if err != nil {
+				t.Errorf("%s of a %s: %v", option.Name, place, err)
+			}
+		}
+		if !strings.Contains(string(readme), "`"+option.Name+"`") {
+			t.Errorf("the README does not tell of %s", option.Name)
+		}
+	}
+}
+
+// What the package leaves out, and why.
+var leftOut = map[string]string{
+	"consul_lock_free":                "a lock is released by itself, and freed by consul_lock_abandon",
+	"consul_lock_options_set_int":     "all options are texts",
+	"consul_lock_set_value_generator": "the generator is called in Go",
+	"consul_lock_value_set":           "the same",
+	"consul_lock_shutdown":            "consul_lock_shutdown_start ends with a context",
+}
+
+// A new function of the library has its place in the package, or a reason.
+func TestEachFunctionIsUsed(t *testing.T) {
+	files, err := filepath.Glob("*.[goch]*")
+	must(t, err)
+	used := map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		must(t, err)
+		for _, name := range regexp.MustCompile(`\bconsul_lock_\w+`).FindAllString(string(text), -1) {
+			used[name] = true
+		}
+	}
+	queues := regexp.MustCompile(`^consul_lock_(queue|event|ticket|bind_to_queue)`) // Go waits in channels
+	for _, function := range api(t).Functions {
+		_, out := leftOut[function.Name]
+		out = out || queues.MatchString(function.Name)
+		if used[function.Name] == out {
+			t.Errorf("%s: used %v, left out %v", function.Name, used[function.Name], out)
+		}
+	}
+}
+
+func TestTheVersionsAgree(t *testing.T) {
+	if described := api(t); described.ABIVersion != 1 || described.Version != consullock.Version() {
+		t.Errorf("api.json is of %s and ABI version %d, and the library is %s", described.Version, described.ABIVersion,
+			consullock.Version())
+	}
+}
+
+func TestTheLicencesAreThoseOfTheProject(t *testing.T) {
+	for _, name := range []string{"LICENSE-MIT", "LICENSE-APACHE"} {
+		ours, err := os.ReadFile(name)
+		must(t, err)
+		theirs, err := os.ReadFile("../../" + name)
+		must(t, err)
+		if string(ours) != string(theirs) {
+			t.Errorf("%s differs", name)
+		}
+	}
+}
+
+func TestEachExportedNameIsDocumented(t *testing.T) {
+	packages, err := parser.ParseDir(token.NewFileSet(), ".", func(file fs.FileInfo) bool {
+		return !strings.HasSuffix(file.Name(), "_test.go")
+	}, parser.ParseComments)
+	must(t, err)
+	found := doc.New(packages["consullock"], modulePath, 0)
+	seen := 0
+	check := func(what, text string) {
+		seen++
+		if strings.TrimSpace(text) == "" {
+			t.Errorf("%s has no comment", what)
+		}
+	}
+	functions := func(all []*doc.Func) {
+		for _, function := range all {
+			check(function.Name, function.Doc)
+		}
+	}
+	values := func(all []*doc.Value) {
+		for _, value := range all {
+			check(strings.Join(value.Names, " "), value.Doc)
+			for _, spec := range value.Decl.Specs {
+				if spec := spec.(*ast.ValueSpec); len(value.Names) > 1 {
+					check(spec.Names[0].Name, spec.Doc.Text())
+				}
+			}
+		}
+	}
+	check("the package", found.Doc)
+	functions(found.Funcs)
+	values(found.Vars)
+	for _, named := range found.Types {
+		check(named.Name, named.Doc)
+		functions(named.Funcs)
+		functions(named.Methods)
+		values(named.Consts)
+	}
+	if seen < 80 {
+		t.Errorf("only %d names are seen", seen)
+	}
+}

@@ -1,0 +1,44 @@
+//go:build cgo
+
+package consullock
+
+// #include "bridge.h"
+import "C"
+
+import "runtime/cgo"
+
+// What the library calls, on threads of its own. Nothing here blocks, but for a slow handler of the log.
+
+//export consullockgo_done
+func consullockgo_done(raw *C.consul_lock_error, handle C.consullockgo_handle) {
+	answer(handle, outcome{err: taken(raw)})
+}
+
+//export consullockgo_holder_done
+func consullockgo_holder_done(info *C.consul_lock_holder_info, raw *C.consul_lock_error,
+	handle C.consullockgo_handle) {
+	answer(handle, outcome{err: taken(raw), holder: takenHolder(info)})
+}
+
+// answer uses the handle up: the library tells an outcome once.
+func answer(handle C.consullockgo_handle, result outcome) {
+	waiting := cgo.Handle(handle)
+	done := waiting.Value().(chan outcome)
+	waiting.Delete()
+	done <- result
+}
+
+//export consullockgo_lost
+func consullockgo_lost(reason C.int32_t, handle C.consullockgo_handle) {
+	cgo.Handle(handle).Value().(*loss).happened(LostReason(reason))
+}
+
+//export consullockgo_free_handle
+func consullockgo_free_handle(handle C.consullockgo_handle) {
+	cgo.Handle(handle).Delete()
+}
+
+//export consullockgo_log
+func consullockgo_log(level C.int32_t, line *C.char) {
+	logLine(level, C.GoString(line))
+}

@@ -1,0 +1,62 @@
+//go:build cgo
+
+package consullock
+
+// #include "bridge.h"
+import "C"
+
+import "runtime"
+
+// A Client says how to reach Consul, and has everything that the locks which use it share. A simple program
+// needs none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR,
+// CONSUL_HTTP_TOKEN) on first use. Any number of goroutines may use a client.
+type Client struct {
+	handle handle[*C.consul_lock_client]
+}
+
+// NewClient makes a client. It sends nothing: a Consul that cannot be reached shows at the first use.
+//
+// ErrInvalidOption: an option is wrong, or belongs to a lock. ErrInvalidEnvironment: a variable is wrong, or
+// asks for what this version of the library cannot do yet.
+func NewClient(opts ...ClientOption) (*Client, error) {
+	if incompatible != nil {
+		return nil, incompatible
+	}
+	const op = "new client"
+	var s settings
+	for _, set := range opts {
+		set(&s)
+	}
+	options, refused := s.toC()
+	if refused != nil {
+		return nil, refused.of(op, "")
+	}
+	defer C.consul_lock_options_free(options)
+	var raw *C.consul_lock_error
+	made := C.consul_lock_client_new(options, &raw)
+	if made == nil {
+		return nil, taken(raw).of(op, "")
+	}
+	client := &Client{}
+	client.handle.ptr = made
+	runtime.SetFinalizer(client, (*Client).Close)
+	return client, nil
+}
+
+// Close gives up the client. Locks and the default that use it keep what they need of it: it ends with the
+// last of them. It sends nothing and always returns nil; a second Close does nothing.
+func (c *Client) Close() error {
+	if _, first := c.handle.close(); first {
+		runtime.SetFinalizer(c, nil)
+		c.leave()
+	}
+	return nil
+}
+
+func (c *Client) leave() {
+	c.handle.leave(func(ptr *C.consul_lock_client) { C.consul_lock_client_free(ptr) })
+}
+
+func closedClient(op, key string) *Error {
+	return &Error{Op: op, Key: key, Code: ErrInvalidArgument, Err: ErrClosed, Message: "the client cannot be used"}
+}

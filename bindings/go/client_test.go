@@ -1,0 +1,196 @@
+package consullock_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	consullock "github.com/libconsul/consul_lock/bindings/go"
+)
+
+func TestWhoHolds(t *testing.T) {
+	ctx, key := context.Background(), newKey(t)
+	client := newClient(t)
+	type ask func(context.Context, string) (consullock.Holder, bool, error)
+	for _, ask := range []ask{consullock.WhoHolds, client.WhoHolds} {
+		holder, found, err := ask(ctx, key)
+		if err != nil || found || holder.Session != "" {
+			t.Fatal(holder, found, err)
+		}
+	}
+	lock := newLock(t, key, consullock.WithValue([]byte("a\x00b")))
+	must(t, lock.Acquire(ctx))
+	for _, ask := range []ask{consullock.WhoHolds, client.WhoHolds} {
+		holder, found, err := ask(ctx, key)
+		if err != nil || !found || holder.Session != lock.SessionID() || !strings.HasPrefix(holder.Name, "consul_lock ") ||
+			holder.Node != "node" || string(holder.Value) != "a\x00b" || holder.CreatedIndex == 0 {
+			t.Fatal(holder, found, err)
+		}
+	}
+	must(t, client.Close())
+	_, _, err := client.WhoHolds(ctx, key)
+	wants(t, err, consullock.ErrClosed)
+}
+
+func TestALockKeepsWhatItNeedsOfItsClient(t *testing.T) {
+	client, err := consullock.NewClient()
+	must(t, err)
+	lock := newLock(t, newKey(t), consullock.WithClient(client))
+	must(t, client.Close())
+	must(t, client.Close())
+	must(t, lock.Acquire(context.Background()))
+	must(t, lock.Release())
+	_, err = client.Stats()
+	wants(t, err, consullock.ErrClosed)
+}
+
+func TestDatacenter(t *testing.T) {
+	ctx := context.Background()
+	ours := newClient(t, consullock.WithDatacenter("dc1"))
+	must(t, newLock(t, newKey(t), consullock.WithClient(ours)).Acquire(ctx))
+	nowhere := newClient(t, consullock.WithDatacenter("no-such-datacenter"), consullock.WithRequestTimeout(time.Second))
+	err := newLock(t, newKey(t), consullock.WithClient(nowhere)).Acquire(ctx)
+	if err == nil || errors.Is(err, consullock.ErrNotAcquired) {
+		t.Fatal(err)
+	}
+}
+
+func TestStats(t *testing.T) {
+	ctx, client := context.Background(), newClient(t)
+	lock := newLock(t, newKey(t), consullock.WithClient(client))
+	must(t, lock.Acquire(ctx))
+	time.Sleep(20 * time.Millisecond)
+	stats, err := client.Stats()
+	must(t, err)
+	if stats.Held != 1 || stats.Waiting != 0 || stats.Requests["lock"] == 0 || stats.RaftWrites < 2 ||
+		stats.Acquire.Count != 1 || stats.Acquire.Max <= 0 || stats.Acquire.Max > time.Minute ||
+		stats.Connections == 0 || stats.ConnectionsPeak == 0 || !json.Valid(stats.JSON) {
+		t.Fatalf("%+v", stats)
+	}
+	must(t, lock.Release())
+	stats, err = client.Stats()
+	must(t, err)
+	if stats.Held != 0 || stats.Hold.Count != 1 || stats.Hold.P50 < 20*time.Millisecond || stats.Lost != 0 {
+		t.Fatalf("%+v", stats)
+	}
+	// Nothing of the text is left out but what a later version may have added.
+	var fields map[string]any
+	must(t, json.Unmarshal(stats.JSON, &fields))
+	for _, known := range []string{"requests", "raft_writes", "unanswered", "retries", "waiting", "held", "lost",
+		"connections", "connections_peak", "threads", "acquire_us", "hold_us"} {
+		if _, ok := fields[known]; !ok {
+			t.Errorf("no %s in %s", known, stats.JSON)
+		}
+		delete(fields, known)
+	}
+	if len(fields) > 0 {
+		t.Errorf("Stats has no field for %v", fields)
+	}
+}
+
+// A writer that tests can read.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// loggingTo sets a logger for this test.
+func loggingTo(t *testing.T, level slog.Level) *lines {
+	to := &lines{}
+	consullock.SetLogger(slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: level})))
+	t.Cleanup(func() { consullock.SetLogger(nil) })
+	return to
+}
+
+func TestLog(t *testing.T) {
+	ctx := context.Background()
+	lose := func() string {
+		lock := newLock(t, newKey(t), consullock.WithMonitor(false), consullock.WithValue([]byte("secret-of-a-test")))
+		must(t, lock.Acquire(ctx))
+		consul(t, "DELETE", "kv/"+lock.Key(), "")
+		wants(t, lock.Check(ctx), consullock.ErrLost)
+		return lock.Key()
+	}
+	info := loggingTo(t, slog.LevelInfo)
+	key := lose()
+	eventually(t, "the log tells", func() bool {
+		said := info.String()
+		return strings.Contains(said, "level=ERROR") && strings.Contains(said, "flight recorder") &&
+			strings.Contains(said, key)
+	})
+	if said := info.String(); strings.Contains(said, "secret-of-a-test") || strings.Contains(said, "level=DEBUG") {
+		t.Fatal(said)
+	}
+	errs := loggingTo(t, slog.LevelError)
+	key = lose()
+	eventually(t, "the log tells", func() bool { return strings.Contains(errs.String(), key) })
+	if said := errs.String(); strings.Contains(said, "level=INFO") {
+		t.Fatal(said)
+	}
+	nothing := loggingTo(t, slog.LevelError+4)
+	consullock.SetLogger(nil)
+	lose()
+	time.Sleep(100 * time.Millisecond)
+	if nothing.String() != "" || strings.Contains(info.String(), key) {
+		t.Fatal("a logger that was replaced is told")
+	}
+}
+
+func TestShutdown(t *testing.T) {
+	if inChild(t) {
+		return
+	}
+	ctx := context.Background()
+	g := newGate(t)
+	client := newClient(t, consullock.WithAddress(g.address), consullock.WithReleaseTimeout(100*time.Millisecond))
+	lock := newLock(t, newKey(t), consullock.WithClient(client))
+	must(t, lock.Acquire(ctx))
+	g.shut.Store(true)
+	wants(t, lock.Release(), consullock.ErrUnconfirmed)
+
+	short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer cancel()
+	quickly(t, "the shutdown", func() {
+		err := consullock.Shutdown(short)
+		wants(t, err, consullock.ErrUnconfirmed)
+		wants(t, err, context.DeadlineExceeded)
+	})
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	quickly(t, "the shutdown", func() {
+		wants(t, consullock.Shutdown(ended), context.Canceled)
+	})
+	g.shut.Store(false)
+	must(t, consullock.Shutdown(ctx))
+	if entry(t, lock.Key()) != nil {
+		t.Fatal("the release is not over")
+	}
+	if left := sessions(t); left != 0 {
+		t.Fatalf("%d sessions are left", left)
+	}
+	must(t, newLock(t, newKey(t)).Acquire(ctx))
+}
+
+func TestVersion(t *testing.T) {
+	if got := consullock.Version(); got != "0.1.0" {
+		t.Fatal(got)
+	}
+}

@@ -1,0 +1,339 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	consullock "github.com/libconsul/consul_lock/bindings/go"
+)
+
+// do executes a step, and gives its answer or the error of the library.
+func (r *run) do(s step, verb string, words []string) (string, error) {
+	if least, known := verbs[verb]; !known || len(words) < least {
+		return "", fmt.Errorf("no step: %s with %d words", verb, len(words))
+	}
+	switch verb {
+	case "client":
+		return "ok", r.client(words[0], words[1:])
+	case "lock":
+		return "ok", r.lock(words[0], words[1], words[2:])
+	case "holder":
+		return r.holder(words)
+	case "hold":
+		return r.hold(s, words)
+	case "raise":
+		return "", errRaised
+	case "begin":
+		return "ok", r.begin(words[0], words[1], words[2])
+	case "interrupt":
+		return "ok", r.withTask(words[0], func(t *task) { t.interrupt() })
+	case "join":
+		return r.join(words[0])
+	case "child":
+		return "ok", r.child(s, words[0], words[1:])
+	case "operator":
+		return operator(r.suite.file, words)
+	case "sleep":
+		ms, err := strconv.Atoi(words[0])
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+		return "ok", err
+	case "expect":
+		return "ok", expect(words[0], words[1], words[2])
+	}
+	if answer, err, done := ofTheProcess(r, verb, words); done {
+		return answer, err
+	}
+
+	lock, ok := r.locks[words[0]]
+	if !ok {
+		return "", fmt.Errorf("there is no lock %s", words[0])
+	}
+	ctx := context.Background()
+	switch verb {
+	case "acquire", "try", "release":
+		return onLock(ctx, verb, lock)
+	case "cancel":
+		lock.Cancel()
+	case "renew":
+		return "ok", lock.Renew(ctx)
+	case "check":
+		return "ok", lock.Check(ctx)
+	case "put":
+		return "ok", lock.PutIfHeld(ctx, words[1], []byte(words[2]))
+	case "delete":
+		return "ok", lock.DeleteIfHeld(ctx, words[1])
+	case "close":
+		// Close also says what the release says.
+		err := lock.Close()
+		if err != nil && !errors.Is(err, consullock.ErrUnconfirmed) && !errors.Is(err, consullock.ErrLost) {
+			return "", err
+		}
+	case "abandon":
+		lock.Abandon()
+	case "held":
+		return strconv.FormatBool(lock.IsHeld()), nil
+	case "remaining":
+		return strconv.FormatInt(lock.Remaining().Milliseconds(), 10), nil
+	case "token":
+		return strconv.FormatUint(lock.FencingToken(), 10), nil
+	case "session":
+		return lock.SessionID(), nil
+	case "key":
+		return lock.Key(), nil
+	case "watch":
+		r.lost[words[0]] = lock.Lost()
+	case "lost":
+		return r.waitLost(words[0], lock)
+	}
+	return "ok", nil
+}
+
+// How many words each verb takes at least.
+var verbs = map[string]int{
+	"client": 1, "lock": 2, "acquire": 1, "try": 1, "release": 1, "cancel": 1, "renew": 1, "check": 1, "put": 3,
+	"delete": 2, "close": 1, "abandon": 1, "held": 1, "remaining": 1, "token": 1, "session": 1, "key": 1, "watch": 1,
+	"lost": 1, "hold": 2, "raise": 0, "holder": 2, "begin": 3, "interrupt": 1, "join": 1, "child": 1, "operator": 1,
+	"sleep": 1, "expect": 3, "default": 2, "default-client": 1, "generator": 1, "log": 1, "logged": 1, "stats": 1,
+	"shutdown": 1, "version": 0,
+}
+
+func onLock(ctx context.Context, verb string, lock *consullock.Lock) (string, error) {
+	switch verb {
+	case "acquire":
+		return "ok", lock.Acquire(ctx)
+	case "try":
+		got, err := lock.TryAcquire(ctx)
+		return strconv.FormatBool(got), err
+	default:
+		err := lock.Release()
+		if errors.Is(err, consullock.ErrNotHeld) {
+			return "false", nil
+		}
+		return "true", err
+	}
+}
+
+func (r *run) client(name string, words []string) error {
+	var options []consullock.ClientOption
+	for _, word := range words {
+		option, value, _ := strings.Cut(word, "=")
+		options = append(options, consullock.WithClientOption(option, value))
+	}
+	client, err := consullock.NewClient(options...)
+	if err == nil {
+		r.clients[name] = client
+	}
+	return err
+}
+
+func (r *run) options(words []string) ([]consullock.Option, error) {
+	var options []consullock.Option
+	for _, word := range words {
+		option, value, _ := strings.Cut(word, "=")
+		if option == "client" {
+			client, ok := r.clients[value]
+			if !ok {
+				return nil, fmt.Errorf("there is no client %s", value)
+			}
+			options = append(options, consullock.WithClient(client))
+		} else {
+			options = append(options, consullock.WithOption(option, value))
+		}
+	}
+	return options, nil
+}
+
+func (r *run) lock(name, key string, words []string) error {
+	options, err := r.options(words)
+	if err != nil {
+		return err
+	}
+	lock, err := consullock.New(key, options...)
+	if err == nil {
+		r.locks[name] = lock
+	}
+	return err
+}
+
+func (r *run) hold(s step, words []string) (string, error) {
+	options, err := r.options(words[2:])
+	if err != nil {
+		return "", err
+	}
+	name := words[0]
+	var inside error
+	err = consullock.Hold(context.Background(), words[1], func(ctx context.Context) error {
+		r.locks[name], r.holding[name] = consullock.FromContext(ctx), ctx
+		defer delete(r.holding, name)
+		inside = r.block(s.block)
+		return inside
+	}, options...)
+	if inside != nil && inside != errRaised {
+		return "", inside
+	}
+	return "ok", err
+}
+
+func (r *run) waitLost(name string, lock *consullock.Lock) (string, error) {
+	reason := lock.LostReason
+	lost := r.lost[name]
+	if ctx, inside := r.holding[name]; inside {
+		lost = ctx.Done()
+		reason = func() consullock.LostReason {
+			var why *consullock.Error
+			errors.As(context.Cause(ctx), &why)
+			return why.Reason
+		}
+	}
+	select {
+	case <-lost:
+		return reason().String(), nil
+	case <-time.After(patience):
+		return "", errors.New("no loss was told")
+	}
+}
+
+func (r *run) holder(words []string) (string, error) {
+	ask := consullock.WhoHolds
+	if len(words) > 2 {
+		client, ok := r.clients[strings.TrimPrefix(words[2], "client=")]
+		if !ok {
+			return "", fmt.Errorf("no %s", words[2])
+		}
+		ask = client.WhoHolds
+	}
+	holder, found, err := ask(context.Background(), words[0])
+	switch {
+	case err != nil:
+		return "", err
+	case !found:
+		return "nobody", nil
+	}
+	switch words[1] {
+	case "session":
+		return holder.Session, nil
+	case "name":
+		return holder.Name, nil
+	case "node":
+		return holder.Node, nil
+	case "value":
+		return string(holder.Value), nil
+	case "created_index":
+		return strconv.FormatUint(holder.CreatedIndex, 10), nil
+	}
+	return "", fmt.Errorf("no field %s", words[1])
+}
+
+func operator(file string, words []string) (string, error) {
+	output, err := exec.Command(filepath.Join(filepath.Dir(file), "operator"), words...).CombinedOutput()
+	said := strings.TrimSuffix(string(output), "\n")
+	if err != nil {
+		return "", fmt.Errorf("%v: %s", err, said)
+	}
+	return said, nil
+}
+
+func expect(left, relation, right string) error {
+	holds := false
+	switch relation {
+	case "=":
+		holds = left == right
+	case "!=":
+		holds = left != right
+	case "<", ">":
+		a, wrongA := strconv.ParseInt(left, 10, 64)
+		b, wrongB := strconv.ParseInt(right, 10, 64)
+		holds = wrongA == nil && wrongB == nil && (a < b) == (relation == "<") && a != b
+	}
+	if !holds {
+		return fmt.Errorf("not %s %s %s", left, relation, right)
+	}
+	return nil
+}
+
+// ofTheProcess executes the steps that change or see the whole process.
+func ofTheProcess(r *run, verb string, words []string) (answer string, err error, done bool) {
+	answer = "ok"
+	switch verb {
+	case "default":
+		err = consullock.SetDefault(words[0], words[1])
+	case "default-client":
+		err = consullock.SetDefaultClient(r.clients[words[0]])
+	case "generator":
+		setGenerator(words)
+	case "log":
+		err = collectLog(words[0])
+	case "logged":
+		answer, err = waitLogged(words[0])
+	case "stats":
+		answer, err = r.stats(words)
+	case "shutdown":
+		var ms int
+		if ms, err = strconv.Atoi(words[0]); err == nil {
+			ctx, end := context.WithTimeout(context.Background(), time.Duration(ms)*time.Millisecond)
+			defer end()
+			err = consullock.Shutdown(ctx)
+		}
+	case "version":
+		answer = consullock.Version()
+	default:
+		return "", nil, false
+	}
+	return answer, err, true
+}
+
+func setGenerator(words []string) {
+	switch words[0] {
+	case "value":
+		consullock.SetValueGenerator(func() ([]byte, error) { return []byte(words[1]), nil })
+	case "raises", "nothing":
+		consullock.SetValueGenerator(func() ([]byte, error) { return nil, errRaised })
+	default:
+		consullock.SetValueGenerator(nil)
+	}
+}
+
+func (r *run) stats(words []string) (string, error) {
+	read := consullock.DefaultStats
+	if len(words) > 1 {
+		client, ok := r.clients[strings.TrimPrefix(words[1], "client=")]
+		if !ok {
+			return "", fmt.Errorf("no %s", words[1])
+		}
+		read = client.Stats
+	}
+	stats, err := read()
+	if err != nil {
+		return "", err
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(stats.JSON, &fields); err != nil {
+		return "", err
+	}
+	return string(fields[words[0]]), nil
+}
+
+// readChild tells the variables in what a child has printed, and whether it ended well.
+func readChild(output string, set func(name, value string)) error {
+	lines := bufio.NewScanner(strings.NewReader(output))
+	last := ""
+	for lines.Scan() {
+		last = lines.Text()
+		if rest, ok := strings.CutPrefix(last, "as "); ok {
+			name, value, _ := strings.Cut(rest, " ")
+			set(name, value)
+		}
+	}
+	if last == "ok" {
+		return nil
+	}
+	return errors.New(last)
+}

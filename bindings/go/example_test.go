@@ -1,0 +1,176 @@
+package consullock_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"strings"
+	"time"
+
+	consullock "github.com/libconsul/consul_lock/bindings/go"
+)
+
+func ExampleHold() {
+	err := consullock.Hold(context.Background(), "examples/report", func(ctx context.Context) error {
+		fmt.Println("making the report")
+		return nil
+	})
+	if errors.Is(err, consullock.ErrNotAcquired) {
+		fmt.Println("somebody else makes it:", err)
+	}
+	// Output: making the report
+}
+
+// The function stops when the lock is lost.
+func ExampleHold_lost() {
+	err := consullock.Hold(context.Background(), "examples/lost", func(ctx context.Context) error {
+		takeAway(consullock.FromContext(ctx)) // an operator does it, say
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Minute):
+			return nil
+		}
+	})
+	var why *consullock.Error
+	if errors.Is(err, consullock.ErrLost) && errors.As(err, &why) {
+		fmt.Println("lost:", why.Reason)
+	}
+	// Output: lost: KEY_GONE
+}
+
+func ExampleNew() {
+	ctx := context.Background()
+	lock, err := consullock.New("examples/new", consullock.WithTTL(time.Minute))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer lock.Close() // gives it back
+	if err := lock.Acquire(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(lock.Key(), lock.IsHeld())
+	// Output: locks/ephemeral/examples/new true
+}
+
+// Two seconds, and not longer.
+func ExampleLock_TryAcquire() {
+	ctx := context.Background()
+	first, _ := consullock.New("examples/try")
+	defer first.Close()
+	fmt.Println(first.TryAcquire(ctx))
+
+	second, _ := consullock.New("examples/try", consullock.WithAcquireTimeout(2*time.Second))
+	defer second.Close()
+	fmt.Println(second.TryAcquire(ctx))
+	// Output:
+	// true <nil>
+	// false <nil>
+}
+
+// A wait that its context ends.
+func ExampleLock_Acquire() {
+	first, _ := consullock.New("examples/acquire")
+	defer first.Close()
+	fmt.Println(first.Acquire(context.Background()))
+
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	second, _ := consullock.New("examples/acquire", consullock.WithWait())
+	defer second.Close()
+	err := second.Acquire(ctx)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded), errors.Is(err, consullock.ErrNotAcquired))
+	// Output:
+	// <nil>
+	// true false
+}
+
+// Whoever writes hands its token on, and the database refuses a smaller one than it has seen.
+func ExampleLock_FencingToken() {
+	var seen uint64 // UPDATE job SET result = ?, token = ? WHERE id = ? AND token <= ?
+	for i := 0; i < 2; i++ {
+		err := consullock.Hold(context.Background(), "examples/token", func(ctx context.Context) error {
+			token := consullock.FromContext(ctx).FencingToken()
+			fmt.Println(token > seen)
+			seen = token
+			return nil
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	// Output:
+	// true
+	// true
+}
+
+// A result in Consul's KV store that no holder of the past can overwrite.
+func ExampleLock_PutIfHeld() {
+	err := consullock.Hold(context.Background(), "examples/put", func(ctx context.Context) error {
+		lock := consullock.FromContext(ctx)
+		if err := lock.PutIfHeld(ctx, "results/examples", []byte("42")); err != nil {
+			return err
+		}
+		return lock.DeleteIfHeld(ctx, "results/examples")
+	})
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+func ExampleWhoHolds() {
+	ctx := context.Background()
+	_, found, err := consullock.WhoHolds(ctx, "examples/who")
+	fmt.Println(found, err)
+
+	lock, _ := consullock.New("examples/who", consullock.WithValue([]byte("the nightly job")))
+	defer lock.Close()
+	if err := lock.Acquire(ctx); err != nil {
+		log.Fatal(err)
+	}
+	holder, found, err := consullock.WhoHolds(ctx, "examples/who")
+	fmt.Println(found, err, holder.Session == lock.SessionID(), string(holder.Value))
+	// Output:
+	// false <nil>
+	// true <nil> true the nightly job
+}
+
+func ExampleError() {
+	_, err := consullock.New("examples//error")
+	var why *consullock.Error
+	if errors.As(err, &why) {
+		fmt.Println(why.Code.String(), why.Op, why.Key, why.Retryable)
+	}
+	// Output: INVALID_ARGUMENT new examples//error false
+}
+
+func ExampleNewClient() {
+	client, err := consullock.NewClient(consullock.WithRequestTimeout(3 * time.Second))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	err = consullock.Hold(context.Background(), "examples/client", func(ctx context.Context) error {
+		stats, err := client.Stats()
+		fmt.Println("held:", stats.Held)
+		return err
+	}, consullock.WithClient(client))
+	fmt.Println(err)
+	// Output:
+	// held: 1
+	// <nil>
+}
+
+func ExampleSetValueGenerator() {
+	consullock.SetValueGenerator(func() ([]byte, error) { return []byte("made at " + time.Now().String()), nil })
+	defer consullock.SetValueGenerator(nil)
+	err := consullock.Hold(context.Background(), "examples/value", func(ctx context.Context) error {
+		holder, _, err := consullock.WhoHolds(ctx, "examples/value")
+		fmt.Println(strings.HasPrefix(string(holder.Value), "made at "))
+		return err
+	})
+	fmt.Println(err)
+	// Output:
+	// true
+	// <nil>
+}

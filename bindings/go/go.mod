@@ -1,0 +1,3 @@
+module github.com/libconsul/consul_lock/bindings/go
+
+go 1.21

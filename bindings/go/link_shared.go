@@ -1,0 +1,6 @@
+//go:build !consul_lock_static
+
+package consullock
+
+// #cgo pkg-config: consul_lock
+import "C"

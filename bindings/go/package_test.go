@@ -1,0 +1,242 @@
+package consullock_test
+
+import (
+	"archive/zip"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	modulePath = "github.com/libconsul/consul_lock/bindings/go"
+	version    = "v0.1.0"
+)
+
+// moduleFiles are what a module proxy takes: all below this folder but modules of their own.
+func moduleFiles(t *testing.T) (files []string) {
+	t.Helper()
+	must(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == "." {
+			return err
+		}
+		if entry.IsDir() {
+			if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		files = append(files, path)
+		return nil
+	}))
+	return files
+}
+
+// serveModule makes a folder that is a module proxy with this module.
+func serveModule(t *testing.T) string {
+	t.Helper()
+	proxy := t.TempDir()
+	folder := filepath.Join(proxy, modulePath, "@v")
+	must(t, os.MkdirAll(folder, 0o755))
+	write := func(name, text string) { must(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644)) }
+	mod, err := os.ReadFile("go.mod")
+	must(t, err)
+	write("list", version+"\n")
+	write(version+".info", `{"Version": "`+version+`", "Time": "2026-01-01T00:00:00Z"}`)
+	write(version+".mod", string(mod))
+	packed, err := os.Create(filepath.Join(folder, version+".zip"))
+	must(t, err)
+	defer packed.Close()
+	archive := zip.NewWriter(packed)
+	for _, file := range moduleFiles(t) {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		to, err := archive.Create(modulePath + "@" + version + "/" + filepath.ToSlash(file))
+		must(t, err)
+		_, err = to.Write(text)
+		must(t, err)
+	}
+	must(t, archive.Close())
+	return proxy
+}
+
+// A consumer is an empty folder outside of the repository, that knows the module from the proxy only.
+type consumer struct {
+	folder      string
+	environment []string
+}
+
+func newConsumer(t *testing.T) consumer {
+	c := consumer{t.TempDir(), append(os.Environ(), "GOPROXY=file://"+serveModule(t), "GOSUMDB=off", "GOWORK=off",
+		"GOFLAGS=-mod=mod -modcacherw -buildvcs=false", "GOMODCACHE="+t.TempDir(), "LD_LIBRARY_PATH=")}
+	c.must(t, nil, "go", "mod", "init", "example.org/consumer")
+	return c
+}
+
+func (c consumer) run(environment []string, words ...string) (string, error) {
+	command := exec.Command(words[0], words[1:]...)
+	command.Dir, command.Env = c.folder, append(c.environment, environment...)
+	output, err := command.CombinedOutput()
+	return string(output), err
+}
+
+func (c consumer) must(t *testing.T, environment []string, words ...string) string {
+	t.Helper()
+	output, err := c.run(environment, words...)
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", strings.Join(words, " "), err, output)
+	}
+	return output
+}
+
+// readmeExample is the first program of the README.
+func readmeExample(t *testing.T) string {
+	t.Helper()
+	readme, err := os.ReadFile("README.md")
+	must(t, err)
+	found := regexp.MustCompile("(?s)<!-- examples/first/main.go:.*?-->\n```go\n(.*?)```").FindSubmatch(readme)
+	if found == nil {
+		t.Fatal("the README has no first program")
+	}
+	return string(found[1])
+}
+
+func pkgConfig(t *testing.T, what string) string {
+	t.Helper()
+	output, err := exec.Command("pkg-config", "--variable="+what, "consul_lock").Output()
+	must(t, err)
+	return filepath.Clean(strings.TrimSpace(string(output)))
+}
+
+func TestTheReadmesFirstProgramIsTheExample(t *testing.T) {
+	text, err := os.ReadFile("examples/first/main.go")
+	must(t, err)
+	if readmeExample(t) != string(text) {
+		t.Fatal("they differ")
+	}
+}
+
+func TestThePackageIsSmall(t *testing.T) {
+	files := moduleFiles(t)
+	t.Log(strings.Join(files, "\n"))
+	for _, wanted := range strings.Fields("go.mod README.md LICENSE-MIT LICENSE-APACHE bridge.c bridge.h lock.go") {
+		if !slices.Contains(files, wanted) {
+			t.Errorf("no %s", wanted)
+		}
+	}
+	total := 0
+	for _, file := range files {
+		about, err := os.Stat(file)
+		must(t, err)
+		total += int(about.Size())
+	}
+	if total > 300_000 {
+		t.Errorf("%d bytes", total)
+	}
+}
+
+// The package as its users have it: from a proxy, in an empty folder, against the installed library.
+func TestTheModuleIsInstalledAndRuns(t *testing.T) {
+	c := newConsumer(t)
+	must(t, os.WriteFile(filepath.Join(c.folder, "main.go"), []byte(readmeExample(t)), 0o644))
+	c.must(t, nil, "go", "get", modulePath+"@"+version)
+	if list := c.must(t, nil, "go", "list", "-m", "all"); strings.Count(list, "\n") != 2 {
+		t.Fatalf("there are other modules: %s", list)
+	}
+	rpath := "CGO_LDFLAGS=-Wl,-rpath," + pkgConfig(t, "libdir")
+
+	t.Run("shared", func(t *testing.T) {
+		c.must(t, []string{rpath}, "go", "build", "-o", "shared", ".")
+		if said := c.must(t, nil, "./shared"); said != "making the report\n" {
+			t.Error(said)
+		}
+		if needs := c.must(t, nil, "ldd", "./shared"); !strings.Contains(needs, "libconsul_lock.so.0.1") {
+			t.Error(needs)
+		}
+	})
+	t.Run("static", func(t *testing.T) {
+		c.must(t, nil, "go", "build", "-tags", "consul_lock_static", "-o", "static", ".")
+		if said := c.must(t, nil, "./static"); said != "making the report\n" {
+			t.Error(said)
+		}
+		if needs := c.must(t, nil, "ldd", "./static"); strings.Contains(needs, "consul_lock") {
+			t.Error(needs)
+		}
+	})
+	t.Run("the longer example", func(t *testing.T) {
+		c.must(t, []string{rpath}, "go", "build", "-o", "worker", modulePath+"/examples/worker")
+		if said := c.must(t, nil, "./worker"); !strings.Contains(said, "invoice 3, with token") {
+			t.Error(said)
+		}
+	})
+	t.Run("no library, or another one", func(t *testing.T) {
+		c.must(t, nil, "go", "build", "-o", "plain", ".")
+		said, err := c.run(nil, "./plain")
+		if needs := c.must(t, nil, "ldd", "./plain"); strings.Contains(needs, "libconsul_lock.so.0.1 => not found") {
+			readme, readErr := os.ReadFile("README.md")
+			must(t, readErr)
+			if err == nil || !strings.Contains(string(readme), strings.TrimPrefix(strings.TrimSpace(said), "./plain: ")) {
+				t.Errorf("%v: the README does not know %s", err, said)
+			}
+		} else if err != nil { // it is installed in the system
+			t.Error(err, said)
+		}
+		if said, err := c.run([]string{"LD_LIBRARY_PATH=" + stranger(t)}, "./plain"); err == nil ||
+			!strings.Contains(said, "it speaks ABI version 2, and this program was compiled for 1") {
+			t.Error(err, said)
+		}
+	})
+	t.Run("another header", func(t *testing.T) {
+		// The flag makes go forget what it has compiled with the right one: it does not look at what
+		// pkg-config says.
+		folder := otherHeader(t)
+		other := []string{"PKG_CONFIG_PATH=" + folder, "CGO_CFLAGS=-I" + folder}
+		if said, err := c.run(other, "go", "build", "-o", "none", "."); err == nil ||
+			!strings.Contains(said, "this Go package needs consul_lock.h of libconsul_lock 0.1.0 or later with ABI version 1") {
+			t.Error(err, said)
+		}
+	})
+	t.Run("without cgo", func(t *testing.T) {
+		if said, err := c.run([]string{"CGO_ENABLED=0"}, "go", "build", "-o", "none", "."); err == nil ||
+			!strings.Contains(said, "consullock_needs_cgo") {
+			t.Error(err, said)
+		}
+	})
+}
+
+// stranger makes a library with all names, which speaks another ABI version and dies of any other call.
+func stranger(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	source := "void abort(void);\nunsigned consul_lock_abi_version(void) { return 2; }\n"
+	for _, function := range api(t).Functions {
+		if function.Name != "consul_lock_abi_version" {
+			source += "void " + function.Name + "(void) { abort(); }\n"
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(folder, "stranger.c"), []byte(source), 0o644))
+	output, err := exec.Command("cc", "-shared", "-fPIC", "-Wl,-soname,libconsul_lock.so.0.1",
+		filepath.Join(folder, "stranger.c"), "-o", filepath.Join(folder, "libconsul_lock.so.0.1")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	return folder
+}
+
+// otherHeader makes a folder for pkg-config in which the header has another ABI version.
+func otherHeader(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	header, err := os.ReadFile(filepath.Join(pkgConfig(t, "includedir"), "consul_lock.h"))
+	must(t, err)
+	const ours = "#define CONSUL_LOCK_ABI_VERSION "
+	other := strings.Replace(string(header), ours+"1", ours+"2", 1)
+	pc := "Name: consul_lock\nDescription: of a test\nVersion: 9\nCflags: -I" + folder + "\n"
+	must(t, os.WriteFile(filepath.Join(folder, "consul_lock.h"), []byte(other), 0o644))
+	must(t, os.WriteFile(filepath.Join(folder, "consul_lock.pc"), []byte(pc), 0o644))
+	return folder
+}

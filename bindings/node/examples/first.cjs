@@ -1,0 +1,9 @@
+// Only one server at a time makes the report, in the whole datacenter.
+const { hold } = require("consul-lock");
+
+hold("nightly-report", async () => {
+  console.log("making the report");
+}).catch((error) => {
+  console.log(`no report: ${error.message}`);
+  process.exitCode = 1;
+});

@@ -1,0 +1,12 @@
+// One of many servers leads: it waits for its turn as long as it takes, keeps the lock while it works, and
+// stops at once when the lock is lost.
+import { setTimeout as sleep } from "node:timers/promises";
+import { hold } from "consul-lock";
+
+const options = { acquireTimeoutMs: Infinity, lockTimeoutSeconds: 30, autoRenew: true };
+await hold("leader", options, async ({ signal }) => {
+  for (let step = 1; step <= 3; step++) {
+    console.log(`step ${step}`);
+    await sleep(100, undefined, { signal }); // whatever takes a signal stops with it
+  }
+});

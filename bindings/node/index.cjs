@@ -1,0 +1,33 @@
+"use strict";
+
+/* The one implementation; index.js gives it to `import`. index.d.cts says what it all does. */
+
+const { Client } = require("./lib/client.cjs");
+const { ConsulLockError } = require("./lib/errors.cjs");
+const { hold } = require("./lib/hold.cjs");
+const { ConsulLock } = require("./lib/lock.cjs");
+const { c } = require("./lib/native.cjs");
+const {
+  holder,
+  setDefault,
+  setDefaultClient,
+  setLogger,
+  shutdown,
+  stats,
+} = require("./lib/process.cjs");
+const { setValueGenerator } = require("./lib/values.cjs");
+
+module.exports = {
+  Client,
+  ConsulLock,
+  ConsulLockError,
+  hold,
+  holder,
+  setDefault,
+  setDefaultClient,
+  setLogger,
+  setValueGenerator,
+  shutdown,
+  stats,
+  version: c.consul_lock_version(),
+};

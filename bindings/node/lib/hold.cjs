@@ -1,0 +1,67 @@
+"use strict";
+
+const { ConsulLock } = require("./lock.cjs");
+
+async function hold(key, options, block) {
+  if (typeof options === "function") {
+    return hold(key, undefined, options);
+  }
+  if (typeof block !== "function") {
+    throw new TypeError("hold takes a function, as its last argument");
+  }
+  const { signal: outer, ...lockOptions } = options ?? {};
+  const lock = new ConsulLock(key, lockOptions);
+  const sources = outer === undefined ? [] : [outer];
+  try {
+    sources.push(lock.signal);
+    await lock.acquire({ signal: outer });
+  } catch (error) {
+    lock.abandon(); // it is not held; where the acquire never began, nothing else frees it
+    throw error;
+  }
+  const until = new Until(sources);
+  let result;
+  try {
+    result = await block({ signal: until.signal, fencingToken: lock.fencingToken, lock });
+  } catch (error) {
+    // The block's own error wins; what went wrong with the release is in the log.
+    await lock.release().catch(() => {});
+    throw error;
+  } finally {
+    until.forget();
+  }
+  await lock.release();
+  return result;
+}
+
+/** A signal that is aborted by the first of several, for as long as it is wanted. */
+class Until {
+  #controller = new AbortController();
+  #sources;
+
+  constructor(sources) {
+    this.#sources = sources;
+    for (const source of sources) {
+      source.addEventListener("abort", this);
+      if (source.aborted) {
+        this.#controller.abort(source.reason);
+      }
+    }
+  }
+
+  get signal() {
+    return this.#controller.signal;
+  }
+
+  handleEvent({ target }) {
+    this.#controller.abort(target.reason);
+  }
+
+  forget() {
+    for (const source of this.#sources) {
+      source.removeEventListener("abort", this);
+    }
+  }
+}
+
+module.exports = { hold };

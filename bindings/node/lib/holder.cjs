@@ -1,0 +1,27 @@
+"use strict";
+
+const { bytes, c, text } = require("./native.cjs");
+const { startHolder } = require("./events.cjs");
+const { raise } = require("./errors.cjs");
+const { plainKey } = require("./options.cjs");
+
+/** Copies what the library found out about a holder, and frees it. */
+function read(pointer) {
+  const holder = {
+    session: text(c.consul_lock_holder_session, pointer),
+    name: text(c.consul_lock_holder_name, pointer),
+    node: text(c.consul_lock_holder_node, pointer),
+    value: Buffer.from(bytes(c.consul_lock_holder_value, pointer)),
+    createdIndex: BigInt(c.consul_lock_holder_created_index(pointer)),
+  };
+  c.consul_lock_holder_free(pointer);
+  return holder;
+}
+
+/** Asks with a client, null for the default one; null: nobody holds the lock. */
+async function askHolder(client, key) {
+  const { error, holder } = await startHolder(client, plainKey(key), read);
+  return error ? raise(error) : holder;
+}
+
+module.exports = { askHolder };

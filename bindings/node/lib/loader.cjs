@@ -1,0 +1,59 @@
+"use strict";
+
+/* Finds the native library, and refuses one that speaks another ABI. */
+
+const { existsSync } = require("node:fs");
+const path = require("node:path");
+const koffi = require("koffi");
+
+/** The CONSUL_LOCK_ABI_VERSION of the header that lib/native.cjs was written for. */
+const ABI_VERSION = 1;
+
+/**
+ * Where to look, in this order. A path in CONSUL_LOCK_LIBRARY is an order: if it cannot be followed,
+ * nothing else is tried, so that a program never runs with another library than it was told to.
+ */
+function candidates() {
+  const told = process.env.CONSUL_LOCK_LIBRARY;
+  if (told) {
+    return [told];
+  }
+  const [versioned, plain] =
+    process.platform === "darwin"
+      ? ["libconsul_lock.0.1.dylib", "libconsul_lock.dylib"]
+      : ["libconsul_lock.so.0.1", "libconsul_lock.so"];
+  const place = `${process.platform}-${process.arch}`;
+  return [path.join(__dirname, "..", "native", place, plain), versioned, plain];
+}
+
+/** Without the library there is nothing: an import of this package fails with this error. */
+function unusable(message, options) {
+  return Object.assign(new Error(message, options), { code: "ERR_CONSUL_LOCK_LIBRARY" });
+}
+
+function load() {
+  const tried = [];
+  for (const candidate of candidates()) {
+    try {
+      return open(candidate);
+    } catch (error) {
+      tried.push(`${candidate}: ${error.message}`);
+    }
+  }
+  const message = `cannot load libconsul_lock; tried ${tried.join("; ")}. Install it, or set CONSUL_LOCK_LIBRARY`;
+  throw unusable(message);
+}
+
+function open(file) {
+  if (path.isAbsolute(file) && !existsSync(file)) {
+    throw new Error("no such file");
+  }
+  const library = koffi.load(file);
+  const version = library.func("consul_lock_abi_version", "uint32_t", [])();
+  if (version !== ABI_VERSION) {
+    throw new Error(`it speaks ABI ${version}, and this package ABI ${ABI_VERSION}`);
+  }
+  return library;
+}
+
+module.exports = { ABI_VERSION, candidates, load, unusable };

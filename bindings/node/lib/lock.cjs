@@ -1,0 +1,264 @@
+"use strict";
+
+const { AsyncResource } = require("node:async_hooks");
+const { c, must, slot, text } = require("./native.cjs");
+const { ConsulLockError, Status, lossError, raise } = require("./errors.cjs");
+const { bindToThread, forget, listenForLoss, start } = require("./events.cjs");
+const { bytesToStore, plainKey, withOptions } = require("./options.cjs");
+const { currentGenerator, storeValue } = require("./values.cjs");
+
+class ConsulLock {
+  #key;
+  /** The native lock. Null when this one is over: then all is said that the library could say. */
+  #pointer;
+  #token = 0n;
+  #session = "";
+  /** Makes the value to store; null: an option, or the library, does. */
+  #generator;
+  /** Aborted when the lock is lost; null: nobody has asked for it. */
+  #loss = null;
+  #lossTag = 0;
+  /** Released, but the notice of its loss is still to come. */
+  #isReleased = false;
+
+  constructor(key, options) {
+    plainKey(key);
+    this.#pointer = withOptions(options, (set) => {
+      const made = c.consul_lock_new(key, set, slot);
+      must(made !== null);
+      return made;
+    });
+    this.#key = text(c.consul_lock_key, this.#pointer);
+    this.#generator = options?.value === undefined ? currentGenerator() : null;
+    forgotten.register(this, { pointer: this.#pointer, key: this.#key }, this);
+  }
+
+  async acquire(options) {
+    const error = await this.#acquire(options?.signal);
+    if (error !== null) {
+      raise(error);
+    }
+  }
+
+  async tryAcquire(options) {
+    const error = await this.#acquire(options?.signal);
+    if (error !== null && error.status !== Status.NOT_ACQUIRED) {
+      raise(error);
+    }
+    return error === null;
+  }
+
+  /** Null: it is ours; else why not. An aborted signal comes first, whatever became of the acquire. */
+  async #acquire(signal) {
+    checkSignal(signal);
+    signal?.throwIfAborted();
+    if (this.#pointer === null) {
+      return this.#over(Status.ALREADY_USED, "is single use, and was used before; make a new one");
+    }
+    if (this.#generator !== null) {
+      storeValue(this.#pointer, this.#key, this.#generator);
+    }
+    bindToThread(this.#pointer);
+    const cancel = () => this.cancel();
+    signal?.addEventListener("abort", cancel, { once: true });
+    let error;
+    try {
+      error = await start(c.consul_lock_acquire_start, this.#pointer);
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
+    if (error !== null && error.status !== Status.ALREADY_USED) {
+      this.#end();
+    }
+    if (error === null && signal?.aborted) {
+      // It was won before the signal could end it. What Consul does not confirm, the TTL ends.
+      await this.release().catch(() => {});
+    }
+    signal?.throwIfAborted();
+    return error;
+  }
+
+  async release() {
+    if (this.#pointer === null) {
+      return false;
+    }
+    const error = await start(c.consul_lock_release_start, this.#pointer);
+    if (error === null) {
+      this.#end();
+      return true;
+    }
+    switch (error.status) {
+      case Status.NOT_HELD:
+        return false;
+      case Status.LOST:
+        if (this.#loss === null) {
+          this.#loss = aborted(error);
+        }
+        if (this.#loss.signal.aborted) {
+          this.#end();
+        } else {
+          this.#isReleased = true;
+        }
+        break;
+      case Status.UNCONFIRMED:
+        this.#end();
+        break;
+    }
+    return raise(error);
+  }
+
+  renew() {
+    return this.#ask(c.consul_lock_renew_start);
+  }
+
+  check() {
+    return this.#ask(c.consul_lock_check_start);
+  }
+
+  async putIfHeld(key, value) {
+    const bytes = bytesToStore(value, "value", Status.INVALID_ARGUMENT);
+    return this.#ask(c.consul_lock_put_if_held_start, plainKey(key), bytes, bytes.length);
+  }
+
+  async deleteIfHeld(key) {
+    return this.#ask(c.consul_lock_delete_if_held_start, plainKey(key));
+  }
+
+  async #ask(call, ...args) {
+    if (this.#pointer === null) {
+      throw this.#over(Status.NOT_HELD, "is not held any more");
+    }
+    const error = await start(call, this.#pointer, ...args);
+    if (error !== null) {
+      raise(error);
+    }
+  }
+
+  cancel() {
+    c.consul_lock_cancel(this.#pointer);
+  }
+
+  abandon() {
+    this.#end();
+  }
+
+  /** What goes wrong with the release is in the log: who ends an object can do nothing about it. */
+  async close() {
+    await this.#dispose().catch(() => {});
+  }
+
+  /** The end of a scope, which must not pass for a success when the lock was lost. */
+  [Symbol.asyncDispose]() {
+    return this.#dispose();
+  }
+
+  async #dispose() {
+    try {
+      await this.release();
+    } finally {
+      if (!this.#isReleased) {
+        this.#end();
+      }
+    }
+  }
+
+  get key() {
+    return this.#key;
+  }
+
+  get isHeld() {
+    return c.consul_lock_is_held(this.#pointer);
+  }
+
+  get remainingMs() {
+    return c.consul_lock_remaining_ms(this.#pointer);
+  }
+
+  get fencingToken() {
+    return this.#pointer === null
+      ? this.#token
+      : BigInt(c.consul_lock_fencing_token(this.#pointer));
+  }
+
+  get sessionId() {
+    return this.#pointer === null ? this.#session : text(c.consul_lock_session_id, this.#pointer);
+  }
+
+  /** While it is listened to, the lock is reachable, as a socket is that waits for data. */
+  get signal() {
+    if (this.#loss === null) {
+      const loss = new AbortController();
+      if (this.#pointer !== null) {
+        this.#lossTag = listenForLoss(this.#pointer, (reason) => {
+          loss.abort(lossError(this.#key, reason));
+          if (this.#isReleased) {
+            this.#end();
+          }
+        });
+      }
+      this.#loss = loss;
+    }
+    return this.#loss.signal;
+  }
+
+  onLost(callback) {
+    if (typeof callback !== "function") {
+      throw new TypeError("onLost takes a function");
+    }
+    const signal = this.signal;
+    const tell = AsyncResource.bind(() => callback(signal.reason));
+    if (signal.aborted) {
+      queueMicrotask(tell);
+    } else {
+      signal.addEventListener("abort", tell, { once: true });
+    }
+  }
+
+  /** Frees the native lock, which never blocks: it is over, or is left to its TTL. */
+  #end() {
+    if (this.#pointer === null) {
+      return;
+    }
+    this.#token = this.fencingToken;
+    this.#session = this.sessionId;
+    const pointer = this.#pointer;
+    this.#pointer = null;
+    forget(this.#lossTag);
+    forgotten.unregister(this);
+    c.consul_lock_abandon(pointer);
+  }
+
+  #over(status, why) {
+    return new ConsulLockError(status, `the lock "${this.#key}" ${why}`);
+  }
+}
+
+/**
+ * A held lock that nobody can reach any more is left to its TTL, and never released: whoever still works
+ * under it would lose it in silence. The first one is reported.
+ */
+const forgotten = new FinalizationRegistry(({ pointer, key }) => {
+  if (c.consul_lock_is_held(pointer) && !hasWarned) {
+    hasWarned = true;
+    const message =
+      `the lock "${key}" was garbage-collected while it was held, and stays in Consul until its TTL ` +
+      "ends it: release locks, or keep them reachable (this is said once)";
+    process.emitWarning(message, { type: "ConsulLockWarning", code: "CONSUL_LOCK_FORGOTTEN" });
+  }
+  c.consul_lock_abandon(pointer);
+});
+let hasWarned = false;
+
+function checkSignal(signal) {
+  if (signal !== undefined && typeof signal?.throwIfAborted !== "function") {
+    throw new TypeError("signal must be an AbortSignal");
+  }
+}
+
+function aborted(reason) {
+  const controller = new AbortController();
+  controller.abort(reason);
+  return controller;
+}
+
+module.exports = { ConsulLock };

@@ -1,0 +1,107 @@
+"use strict";
+
+/*
+ * Options of locks and clients. Every option of docs/OPTIONS.md is taken under its own name and in
+ * camel case: `lock_timeout_seconds` and `lockTimeoutSeconds`. The library knows which there are and
+ * what is right, so that one of a later version works at once.
+ */
+
+const { isUint8Array } = require("node:util").types;
+const { c, must, slot } = require("./native.cjs");
+const { ConsulLockError, Status } = require("./errors.cjs");
+
+/** The native client of each Client that is open; lib/client.cjs keeps it. */
+const clientPointers = new WeakMap();
+
+function clientPointer(client) {
+  const pointer = clientPointers.get(client);
+  if (pointer === undefined) {
+    throw new ConsulLockError(Status.INVALID_ARGUMENT, "client is not a Client, or is closed");
+  }
+  return pointer;
+}
+
+const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+/** Text that C can be given as it is: without a NUL, and with all surrogates in pairs. */
+function plainText(text, what, status) {
+  if (typeof text !== "string") {
+    throw new ConsulLockError(status, `${what} must be text, not ${kindOf(text)}`);
+  }
+  if (text.includes("\0")) {
+    throw new ConsulLockError(status, `${what} contains a NUL`);
+  }
+  if (!text.isWellFormed()) {
+    throw new ConsulLockError(status, `${what} is not well-formed Unicode`);
+  }
+  return text;
+}
+
+const plainKey = (key) => plainText(key, "key", Status.INVALID_ARGUMENT);
+
+/** What the library parses: it refuses what is not a whole number, or out of range, by name. */
+function optionText(name, value) {
+  if (value === Infinity && name === "acquire_timeout_ms") {
+    return "-1";
+  }
+  const simple = ["boolean", "number", "bigint"].includes(typeof value) ? String(value) : value;
+  return plainText(simple, `option "${name}"`, Status.INVALID_OPTION);
+}
+
+/** Bytes to store: a text becomes UTF-8. */
+function bytesToStore(value, what, status) {
+  if (typeof value === "string") {
+    return Buffer.from(value);
+  }
+  if (isUint8Array(value)) {
+    return value;
+  }
+  throw new ConsulLockError(status, `${what} must be text or a Uint8Array, not ${kindOf(value)}`);
+}
+
+const kindOf = (value) => (value === null ? "null" : typeof value);
+
+/** Calls `make` with the options as the library wants them, and frees them. */
+function withOptions(options, make) {
+  if (options === undefined || options === null) {
+    return make(null);
+  }
+  if (typeof options !== "object") {
+    const message = `options must be an object, not ${kindOf(options)}`;
+    throw new ConsulLockError(Status.INVALID_OPTION, message);
+  }
+  const set = c.consul_lock_options_new();
+  try {
+    for (const given of Object.keys(options)) {
+      if (options[given] !== undefined) {
+        setOption(set, snakeCase(given), options[given]);
+      }
+    }
+    return make(set);
+  } finally {
+    c.consul_lock_options_free(set);
+  }
+}
+
+function setOption(set, name, value) {
+  if (name === "client") {
+    must(c.consul_lock_options_set_client(set, clientPointer(value), slot) === 0);
+  } else if (name === "value") {
+    const bytes = bytesToStore(value, 'option "value"', Status.INVALID_OPTION);
+    must(c.consul_lock_options_set_bytes(set, name, bytes, bytes.length, slot) === 0);
+  } else {
+    plainText(name, "an option's name", Status.INVALID_OPTION);
+    must(c.consul_lock_options_set(set, name, optionText(name, value), slot) === 0);
+  }
+}
+
+module.exports = {
+  bytesToStore,
+  clientPointer,
+  clientPointers,
+  optionText,
+  plainKey,
+  plainText,
+  snakeCase,
+  withOptions,
+};

@@ -1,0 +1,61 @@
+"use strict";
+
+/* What belongs to the whole process, all threads of it. */
+
+const { AsyncResource } = require("node:async_hooks");
+const { c, must, slot } = require("./native.cjs");
+const { statsOf } = require("./client.cjs");
+const { ConsulLockError, Status, raise } = require("./errors.cjs");
+const { listenToLog, start } = require("./events.cjs");
+const { askHolder } = require("./holder.cjs");
+const { clientPointer, optionText, plainText, snakeCase } = require("./options.cjs");
+
+/** By its number in the library, from 1 on. */
+const LOG_LEVELS = ["error", "warn", "info", "debug"];
+
+function setDefault(name, value) {
+  const option = snakeCase(plainText(name, "the name of a default", Status.INVALID_OPTION));
+  must(c.consul_lock_defaults_set(option, optionText(option, value), slot) === 0);
+}
+
+function setDefaultClient(client) {
+  c.consul_lock_set_default_client(client === null ? null : clientPointer(client));
+}
+
+async function holder(key, options) {
+  const client = options?.client;
+  return askHolder(client === undefined ? null : clientPointer(client), key);
+}
+
+const stats = () => statsOf(null);
+
+/** A line that cannot be told is an uncaught exception of who listens, and no end of the log. */
+function setLogger(callback, { level = "info" } = {}) {
+  const number = LOG_LEVELS.indexOf(level) + 1;
+  if (number === 0) {
+    const message = `level must be one of ${LOG_LEVELS.join(", ")}`;
+    throw new ConsulLockError(Status.INVALID_ARGUMENT, message);
+  }
+  if (callback === null) {
+    listenToLog(null, number);
+    return;
+  }
+  if (typeof callback !== "function") {
+    throw new TypeError("setLogger takes a function, or null");
+  }
+  const bound = AsyncResource.bind(callback);
+  listenToLog((told, line) => queueMicrotask(() => bound(LOG_LEVELS[told - 1], line)), number);
+}
+
+async function shutdown({ timeoutMs = 2000 } = {}) {
+  if (!Number.isSafeInteger(timeoutMs)) {
+    const message = "timeoutMs must be a whole number from 0 to 86400000";
+    throw new ConsulLockError(Status.INVALID_ARGUMENT, message);
+  }
+  const error = await start(c.consul_lock_shutdown_start, timeoutMs);
+  if (error !== null) {
+    raise(error);
+  }
+}
+
+module.exports = { LOG_LEVELS, holder, setDefault, setDefaultClient, setLogger, shutdown, stats };

@@ -1,0 +1,43 @@
+// Everything that the types declare is documented. Run by `check`.
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+
+const ts = createRequire(import.meta.url)("typescript");
+const file = fileURLToPath(new URL("../index.d.cts", import.meta.url));
+const text = readFileSync(file, "utf8");
+const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
+
+const undocumented = [];
+function look(node, of = "") {
+  const name = `${of}${node.name?.getText(source) ?? "constructor"}`;
+  const isIndex = ts.isIndexSignatureDeclaration(node);
+  // The second form of an overloaded function is documented with the first.
+  const isNamed = node.name !== undefined || ts.isConstructorDeclaration(node);
+  if (isNamed && !isIndex && ts.getJSDocCommentsAndTags(node).length === 0) {
+    undocumented.push(name);
+  }
+  for (const member of node.members ?? []) {
+    look(member, `${name}.`);
+  }
+}
+
+const seen = new Set();
+for (const statement of source.statements) {
+  const named = ts.isVariableStatement(statement)
+    ? statement.declarationList.declarations[0]
+    : statement;
+  const name = named.name?.getText(source);
+  if (name !== undefined && !seen.has(name)) {
+    seen.add(name);
+    look(named);
+  }
+}
+if (seen.size < 20) {
+  throw new Error(`only ${seen.size} declarations were found`);
+}
+if (undocumented.length > 0) {
+  console.error(`not documented: ${undocumented.join(", ")}`);
+  process.exitCode = 1;
+}

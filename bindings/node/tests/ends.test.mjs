@@ -1,0 +1,54 @@
+// What takes its time: the ends of leases, and of threads that cannot say a last word.
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { Worker } from "node:worker_threads";
+import { ConsulLock } from "consul-lock";
+import { inLine, row, someKey, until } from "./support.mjs";
+
+/** A thread that waits for, or holds, a lock. */
+function workerWith(key, options) {
+  const worker = new Worker(new URL("./worker.mjs", import.meta.url), {
+    workerData: { key, options },
+  });
+  const said = [];
+  worker.on("message", (word) => said.push(word));
+  return { worker, says: (word) => until(() => said.includes(word)) };
+}
+
+describe("ends", { concurrency: true }, () => {
+  test("a listener is told of the end of the lease", async () => {
+    const lock = new ConsulLock(someKey("expires"), { lockTimeoutSeconds: 10 });
+    await lock.acquire();
+    let told = null;
+    lock.onLost((error) => (told = error));
+    await until(() => told !== null);
+    assert.deepEqual([told.code, told.lostReason], ["ERR_CONSUL_LOCK_LOST", "EXPIRED"]);
+    await assert.rejects(lock.release(), { code: "ERR_CONSUL_LOCK_LOST" });
+  });
+
+  test("what a terminated worker waited for goes to the next", async () => {
+    const key = someKey("terminated");
+    const held = new ConsulLock(key);
+    await held.acquire();
+    const { worker, says } = workerWith(key, { acquireTimeoutMs: -1, queueGraceMs: 60_000 });
+    await says("waits");
+    await inLine(held, 1);
+    await worker.terminate();
+    const next = new ConsulLock(key, { acquireTimeoutMs: 20_000 });
+    const ended = next.acquire();
+    await held.release();
+    await ended;
+    assert.ok(await next.release());
+  });
+
+  test("what a terminated worker held is renewed no more", async () => {
+    const key = someKey("orphan");
+    const { worker, says } = workerWith(key, { lockTimeoutSeconds: 10, autoRenew: true });
+    await says("held");
+    await worker.terminate();
+    const at = { key: `locks/ephemeral/${key}` };
+    assert.ok(await row(at), "as a crashed holder's, it stays until its TTL");
+    await until(async () => (await row(at)) === null, 40_000); // Consul may take twice the TTL
+  });
+});

@@ -1,0 +1,469 @@
+// What this package adds to the library: promises, signals, errors, scopes. What the library itself
+// promises, the conformance suite looks at.
+
+import assert from "node:assert/strict";
+import { AsyncLocalStorage } from "node:async_hooks";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Client, ConsulLock, ConsulLockError, hold, holder, setLogger, stats } from "consul-lock";
+import { AGENT, code, inLine, removeKeyOf, row, run, someKey, until } from "./support.mjs";
+
+const forever = { acquireTimeoutMs: Infinity };
+
+test("a life", async () => {
+  const lock = new ConsulLock(someKey("life"), { lockTimeoutSeconds: 30 });
+  assert.deepEqual([lock.isHeld, lock.remainingMs, lock.fencingToken], [false, 0, 0n]);
+  assert.equal(lock.sessionId, "");
+  assert.equal(await lock.acquire(), undefined);
+  assert.ok(lock.isHeld);
+  assert.ok(lock.remainingMs > 20_000 && lock.remainingMs <= 30_000);
+  assert.equal(typeof lock.fencingToken, "bigint");
+  assert.equal((await row(lock)).Session, lock.sessionId);
+  const { fencingToken, sessionId } = lock;
+  assert.equal(await lock.release(), true);
+  assert.equal(await lock.release(), false);
+  assert.deepEqual([lock.isHeld, lock.remainingMs], [false, 0]);
+  assert.deepEqual([lock.fencingToken, lock.sessionId], [fencingToken, sessionId], "they stay");
+  assert.equal(await row(lock), null);
+});
+
+test("tryAcquire makes false of NOT_ACQUIRED, and of nothing else", async () => {
+  const key = someKey("try");
+  const held = new ConsulLock(key);
+  assert.equal(await held.tryAcquire(), true);
+  assert.equal(await new ConsulLock(key).tryAcquire(), false);
+  await assert.rejects(held.tryAcquire(), code("ALREADY_USED"));
+  const client = new Client({ address: process.env.TEST_CONSUL_DEAD_ADDR });
+  await assert.rejects(new ConsulLock(key, { client }).tryAcquire(), code("UNAVAILABLE"));
+  await held.release();
+});
+
+test("an error says what, why, and where it was awaited", async () => {
+  const key = someKey("error");
+  const held = new ConsulLock(key);
+  await held.acquire();
+  const error = await new ConsulLock(key).acquire().catch((it) => it);
+  assert.ok(error instanceof ConsulLockError && error instanceof Error);
+  assert.deepEqual([error.name, error.status, error.retryable], ["ConsulLockError", 20, true]);
+  assert.match(error.message, /this very process holds it/);
+  assert.match(error.stack, /^ConsulLockError: .*\n.*ConsulLock\.acquire.*\n.*lock\.test\.mjs/);
+  assert.ok(!("httpStatus" in error) && !("cause" in error));
+  await held.release();
+
+  const stranger = new Client({
+    address: process.env.TEST_CONSUL_ACL_ADDR,
+    token: "no-such-token",
+  });
+  const denied = await new ConsulLock(key, { client: stranger }).acquire().catch((it) => it);
+  assert.deepEqual([denied.code, denied.httpStatus], ["ERR_CONSUL_LOCK_DENIED", 403]);
+  assert.equal(denied.retryable, false);
+});
+
+test("options are taken in camel case and by their own name", async () => {
+  const key = someKey("options");
+  const lock = new ConsulLock(key, {
+    lock_timeout_seconds: 50n,
+    autoRenew: true,
+    acquireTimeoutMs: undefined,
+    value: new Uint8Array([0, 255, 1]),
+  });
+  await lock.acquire();
+  assert.ok(lock.remainingMs > 40_000 && lock.remainingMs <= 50_000);
+  assert.equal((await row(lock)).Value, Buffer.from([0, 255, 1]).toString("base64"));
+  await lock.release();
+});
+
+test("what is wrong is refused, by name and range, and never shows a secret", () => {
+  const key = someKey("refused");
+  const refused = (options, message) =>
+    assert.throws(() => new ConsulLock(key, options), { ...code("INVALID_OPTION"), message });
+  refused({ lockTimeoutSeconds: 9 }, /lock_timeout_seconds.*10 to 86400/);
+  refused({ lockTimeoutSecond: 30 }, /lock_timeout_seconds/);
+  refused({ acquireTimeoutMs: 1.5 }, /acquire_timeout_ms/);
+  refused({ acquireTimeoutMs: NaN }, /acquire_timeout_ms/);
+  refused({ acquireTimeoutMs: -Infinity }, /acquire_timeout_ms/);
+  refused({ lockTimeoutSeconds: Infinity }, /lock_timeout_seconds/);
+  refused({ lockTimeoutSeconds: 2n ** 70n }, /lock_timeout_seconds/);
+  refused({ acquireTimeoutMs: null }, /option "acquire_timeout_ms" must be text, not null/);
+  refused({ autoRenew: {} }, /option "auto_renew" must be text, not object/);
+  refused({ value: 5 }, /option "value" must be text or a Uint8Array, not number/);
+  refused({ "fair\0": true }, /NUL/);
+  refused({ fair: "true\0" }, /option "fair" contains a NUL/);
+  refused("fair", /options must be an object, not string/);
+  refused({ signal: new AbortController().signal }, /signal/);
+  for (const client of [null, {}, "client"]) {
+    const wrong = { ...code("INVALID_ARGUMENT"), message: /client/ };
+    assert.throws(() => new ConsulLock(key, { client }), wrong);
+  }
+  const secret = (error) => error instanceof ConsulLockError && !error.message.includes("secret");
+  assert.throws(() => new Client({ token: "secret\0" }), secret);
+  assert.throws(() => new ConsulLock(key, { token: "secret" }), secret);
+});
+
+test("keys are text that C can be given", () => {
+  const refused = (key, message) =>
+    assert.throws(() => new ConsulLock(key), { ...code("INVALID_ARGUMENT"), message });
+  refused(undefined, /key must be text, not undefined/);
+  refused(5, /key must be text, not number/);
+  refused("a\0b", /NUL/);
+  refused("a\ud800", /well-formed/);
+  refused("", /empty/);
+  assert.equal(new ConsulLock("ä/日本/𝄞").key, "locks/ephemeral/ä/日本/𝄞");
+});
+
+test("arguments that are no functions or signals are TypeErrors", async () => {
+  const lock = new ConsulLock(someKey("types"));
+  await assert.rejects(lock.acquire({ signal: "signal" }), TypeError);
+  await assert.rejects(hold(lock.key, {}), TypeError);
+  assert.throws(() => lock.onLost(), TypeError);
+  assert.throws(() => setLogger("log"), TypeError);
+  assert.throws(() => setLogger(() => {}, { level: "loud" }), code("INVALID_ARGUMENT"));
+  await assert.rejects(lock.putIfHeld("key", 5), code("INVALID_ARGUMENT"));
+  await lock.acquire();
+  await lock.release();
+});
+
+test("a long key is told as a whole", () => {
+  const key = "k".repeat(20_000);
+  assert.equal(new ConsulLock(key).key, `locks/ephemeral/${key}`);
+});
+
+test("a signal that is aborted before the acquire changes nothing", async () => {
+  const lock = new ConsulLock(someKey("aborted-before"));
+  const reason = new Error("not now");
+  await assert.rejects(lock.acquire({ signal: AbortSignal.abort(reason) }), (it) => it === reason);
+  assert.equal(await lock.tryAcquire(), true, "it is not used up");
+  await lock.release();
+});
+
+test("a signal ends a wait, with its reason, and leaves nothing", async () => {
+  const key = someKey("aborted");
+  const held = new ConsulLock(key);
+  await held.acquire();
+  const controller = new AbortController();
+  const waiting = new ConsulLock(key, forever);
+  const ended = waiting.acquire(controller);
+  await inLine(waiting, 1);
+  const begun = performance.now();
+  const reason = { it: "is enough" };
+  controller.abort(reason);
+  await assert.rejects(ended, (it) => it === reason);
+  assert.ok(performance.now() - begun < 3000);
+  await inLine(waiting, 0);
+  await assert.rejects(waiting.acquire(), code("ALREADY_USED"));
+  await held.release();
+});
+
+test("AbortSignal.timeout gives its TimeoutError", async () => {
+  const key = someKey("timeout");
+  const held = new ConsulLock(key);
+  await held.acquire();
+  const waiting = new ConsulLock(key, forever);
+  const keepsAlive = setTimeout(() => {}, 5000); // the timer of AbortSignal.timeout does not
+  await assert.rejects(waiting.tryAcquire({ signal: AbortSignal.timeout(300) }), {
+    name: "TimeoutError",
+  });
+  clearTimeout(keepsAlive);
+  await held.release();
+});
+
+test("an abort at any moment of an acquire never leaves a lock behind", async () => {
+  const key = someKey("any-moment");
+  let won = 0;
+  for (let i = 0; i < 60; i++) {
+    const lock = new ConsulLock(key);
+    const controller = new AbortController();
+    const ended = lock.acquire(controller).then(
+      () => true,
+      (error) => assert.equal(error.name, "AbortError"),
+    );
+    // From before the request is sent until after the answer is there.
+    const until = performance.now() + (i % 20) / 20;
+    while (performance.now() < until);
+    if (i % 3 === 0) {
+      await null;
+    }
+    controller.abort();
+    if (await ended) {
+      won++;
+      assert.equal(await lock.release(), true);
+    }
+    assert.equal(lock.isHeld, false);
+    const next = new ConsulLock(key, { acquireTimeoutMs: 5000 });
+    assert.equal(await next.tryAcquire(), true, "what was won was given back");
+    await next.release();
+  }
+  assert.ok(won < 60, "some were aborted");
+});
+
+test("an acquire that won while the signal was aborted is given back", async () => {
+  const lock = new ConsulLock(someKey("won"));
+  const controller = new AbortController();
+  const ended = lock.acquire(controller);
+  const begun = performance.now();
+  while (!lock.isHeld && performance.now() - begun < 10_000); // and this thread has not looked yet
+  controller.abort();
+  await assert.rejects(ended, { name: "AbortError" });
+  assert.notEqual(lock.fencingToken, 0n, "it had been won");
+  assert.equal(await row(lock), null);
+});
+
+test("cancel is sticky, and does nothing to a held lock", async () => {
+  const lock = new ConsulLock(someKey("cancel"));
+  lock.cancel();
+  await assert.rejects(lock.acquire(), code("CANCELLED"));
+  const held = new ConsulLock(someKey("cancel"));
+  await held.acquire();
+  held.cancel();
+  await held.check();
+  await held.release();
+  held.cancel();
+});
+
+test("hold gives what the block returns, and what it throws", async () => {
+  const key = someKey("hold");
+  const result = await hold(key, { lockTimeoutSeconds: 20 }, async (held) => {
+    assert.deepEqual(Object.keys(held).sort(), ["fencingToken", "lock", "signal"]);
+    assert.equal(held.fencingToken, held.lock.fencingToken);
+    assert.equal(held.signal.aborted, false);
+    assert.ok(held.lock.isHeld);
+    return { it: "worked" };
+  });
+  assert.deepEqual(result, { it: "worked" });
+  const own = new Error("own");
+  await assert.rejects(
+    hold(key, () => {
+      throw own;
+    }),
+    (it) => it === own,
+  );
+  assert.equal(await holder(key), null);
+});
+
+test("hold is told of a loss by its signal", async () => {
+  const ended = hold(someKey("hold-lost"), async ({ signal, lock }) => {
+    await removeKeyOf(lock);
+    const told = assert.rejects(sleep(20_000, undefined, { signal }), { name: "AbortError" });
+    await assert.rejects(lock.check(), code("LOST"));
+    await told;
+    assert.equal(signal.reason.lostReason, "KEY_GONE");
+    throw signal.reason;
+  });
+  await assert.rejects(ended, { ...code("LOST"), lostReason: "KEY_GONE", message: /key is gone/ });
+});
+
+test("hold is LOST when only the release finds out", async () => {
+  let ran = false;
+  const ended = hold(someKey("hold-lost"), { monitor: false }, async ({ lock }) => {
+    await removeKeyOf(lock);
+    ran = true;
+  });
+  await assert.rejects(ended, code("LOST"));
+  assert.ok(ran);
+});
+
+test("the signal of a hold ends the wait, and is passed on to the block", async () => {
+  const key = someKey("hold-signal");
+  const controller = new AbortController();
+  const begun = hold(key, { signal: controller.signal }, async ({ signal }) => {
+    const waits = hold(key, { ...forever, signal: controller.signal }, () => assert.fail("it ran"));
+    setTimeout(() => controller.abort(new Error("enough")), 200);
+    await assert.rejects(waits, /enough/);
+    assert.ok(signal.aborted);
+    assert.equal(signal.reason.message, "enough");
+    return "it is the block that decides";
+  });
+  assert.equal(await begun, "it is the block that decides");
+  assert.equal(await holder(key), null);
+});
+
+test("await using gives back, and reports a loss", async () => {
+  const lock = new ConsulLock(someKey("using"));
+  await lock.acquire();
+  await lock[Symbol.asyncDispose]();
+  assert.equal(await row(lock), null);
+  await lock[Symbol.asyncDispose]();
+  const lost = new ConsulLock(someKey("using"));
+  await lost.acquire();
+  await removeKeyOf(lost);
+  await assert.rejects(lost[Symbol.asyncDispose](), code("LOST"));
+  await new ConsulLock(someKey("using"))[Symbol.asyncDispose]();
+});
+
+test("close ends whatever a lock is doing, and is never rejected", async () => {
+  const key = someKey("close");
+  const held = new ConsulLock(key);
+  await held.acquire();
+  const waiting = new ConsulLock(key, forever);
+  const ended = assert.rejects(waiting.acquire(), code("CANCELLED"));
+  await waiting.close();
+  await ended;
+  await removeKeyOf(held);
+  await held.close();
+  await held.close();
+  const fresh = new ConsulLock(key);
+  await fresh.close();
+  await assert.rejects(fresh.acquire(), code("ALREADY_USED"));
+});
+
+test("an abandoned lock stays in Consul, and is over here", async () => {
+  const lock = new ConsulLock(someKey("abandon"));
+  await lock.acquire();
+  lock.abandon();
+  lock.abandon();
+  assert.equal(lock.isHeld, false);
+  assert.equal((await row(lock)).Session, lock.sessionId);
+  assert.equal(await lock.release(), false);
+  await assert.rejects(lock.renew(), code("NOT_HELD"));
+  await removeKeyOf(lock);
+});
+
+test("listeners are told of a loss once, in the context in which they were added", async () => {
+  const lock = new ConsulLock(someKey("listeners"));
+  const storage = new AsyncLocalStorage();
+  const told = [];
+  await lock.acquire();
+  storage.run("ours", () => lock.onLost((error) => told.push([error, storage.getStore()])));
+  lock.onLost(() => told.push("second"));
+  lock.signal.addEventListener("abort", () => told.push("third"));
+  await removeKeyOf(lock);
+  await assert.rejects(lock.check(), code("LOST"));
+  await until(() => told.length === 3);
+  assert.ok(told[0][0] instanceof ConsulLockError);
+  assert.deepEqual([told[0][0].lostReason, told[0][1]], ["KEY_GONE", "ours"]);
+  assert.equal(lock.signal.reason, told[0][0]);
+  await assert.rejects(lock.release(), code("LOST"));
+  let late = null;
+  lock.onLost((error) => (late = error));
+  await until(() => late === told[0][0]);
+  assert.equal(told.length, 3);
+});
+
+test("a loss that the release found is told to who listens before and afterwards", async () => {
+  const [before, after] = [new ConsulLock(someKey("late")), new ConsulLock(someKey("late"))];
+  let told = null;
+  before.onLost((error) => (told = error));
+  for (const lock of [before, after]) {
+    await lock.acquire();
+    await removeKeyOf(lock);
+    await assert.rejects(lock.release(), code("LOST"));
+    assert.equal(await lock.release(), false, "LOST is said once");
+  }
+  await until(() => told !== null);
+  assert.equal(told.lostReason, "KEY_GONE");
+  assert.ok(after.signal.aborted);
+  assert.equal(after.signal.reason.code, "ERR_CONSUL_LOCK_LOST");
+});
+
+test("guarded writes take text and bytes", async () => {
+  const lock = new ConsulLock(someKey("write"));
+  await lock.acquire();
+  const key = someKey("data");
+  const stored = async () => (await row({ key })).Value;
+  await lock.putIfHeld(key, "ä");
+  assert.equal(await stored(), Buffer.from("ä").toString("base64"));
+  await lock.putIfHeld(key, new Uint8Array([0, 1]));
+  assert.equal(await stored(), "AAE=");
+  await lock.putIfHeld(key, Buffer.alloc(300_000, 7));
+  assert.equal(Buffer.from(await stored(), "base64").length, 300_000);
+  await lock.deleteIfHeld(key);
+  assert.equal(await row({ key }), null);
+  await lock.release();
+});
+
+test("the holder is told, with a value of any bytes", async () => {
+  const key = someKey("holder");
+  assert.equal(await holder(key), null);
+  const value = Buffer.alloc(100_000, "value\0");
+  const lock = new ConsulLock(key, { value });
+  await lock.acquire();
+  const client = new Client();
+  for (const found of [await holder(key), await client.holder(key)]) {
+    assert.equal(found.session, lock.sessionId);
+    assert.match(found.name, new RegExp(`:${process.pid} `));
+    assert.equal(found.node, "node");
+    assert.ok(found.value.equals(value));
+    assert.equal(typeof found.createdIndex, "bigint");
+  }
+  await lock.release();
+  await assert.rejects(holder("a//b"), code("INVALID_ARGUMENT"));
+});
+
+test("a client is closed once, and what uses it goes on", async () => {
+  const client = new Client({ address: AGENT });
+  const lock = new ConsulLock(someKey("client"), { client });
+  client.close();
+  client.close();
+  await lock.acquire();
+  await lock.release();
+  assert.throws(() => client.stats(), code("INVALID_ARGUMENT"));
+  await assert.rejects(client.holder("key"), code("INVALID_ARGUMENT"));
+  assert.throws(() => new ConsulLock("key", { client }), code("INVALID_ARGUMENT"));
+});
+
+test("statistics are an object", async () => {
+  const client = new Client();
+  const lock = new ConsulLock(someKey("stats"), { client });
+  await lock.acquire();
+  assert.equal(client.stats().held, 1);
+  assert.equal(client.stats().acquire_us.count, 1);
+  await lock.release();
+  assert.equal(typeof stats().raft_writes, "number");
+});
+
+test("a value generator runs in the acquire; what it throws is the cause", async () => {
+  const { status, stderr } = await run(`
+    import assert from "node:assert/strict";
+    import { ConsulLock, holder, setValueGenerator } from "consul-lock";
+    let calls = 0;
+    setValueGenerator(() => new Uint8Array([++calls]));
+    const lock = new ConsulLock("${someKey("generator")}");
+    assert.equal(calls, 0);
+    const ended = lock.acquire();
+    assert.equal(calls, 1, "on this thread, at once");
+    await ended;
+    assert.deepEqual([...(await holder(lock.key.replace("locks/ephemeral/", ""))).value], [1]);
+    setValueGenerator(() => { throw new RangeError("why"); });
+    const failing = new ConsulLock("${someKey("generator")}");
+    await assert.rejects(failing.acquire(), (error) =>
+      error.code === "ERR_CONSUL_LOCK_VALUE_FAILED" && error.cause instanceof RangeError);
+    for (const value of [undefined, 5, Promise.resolve("late"), "x".repeat(390_001)]) {
+      setValueGenerator(() => value);
+      const other = new ConsulLock("${someKey("generator")}");
+      await assert.rejects(other.acquire(), { code: "ERR_CONSUL_LOCK_VALUE_FAILED" });
+      await assert.rejects(other.acquire(), { code: "ERR_CONSUL_LOCK_VALUE_FAILED" }, "not used up");
+    }
+    setValueGenerator(null);
+    assert.throws(() => setValueGenerator("text"), TypeError);
+    await new ConsulLock("${someKey("generator")}").acquire();
+  `);
+  assert.equal(status, 0, stderr);
+});
+
+test("a logger is told lines with their level, until another takes its place", async () => {
+  const { status, stderr } = await run(`
+    import assert from "node:assert/strict";
+    import { setTimeout as sleep } from "node:timers/promises";
+    import { ConsulLock, setLogger } from "consul-lock";
+    const lose = async () => {
+      const lock = new ConsulLock("${someKey("logger")}", { monitor: false });
+      await lock.acquire();
+      await fetch("http://${AGENT}/v1/kv/" + lock.key, { method: "DELETE" });
+      await assert.rejects(lock.check());
+      await sleep(300);
+    };
+    const lines = [], errors = [];
+    setLogger((...line) => lines.push(line));
+    await lose();
+    assert.ok(lines.some(([level, line]) => level === "error" && /lost/.test(line)), String(lines));
+    assert.ok(lines.some(([level]) => level === "info"));
+    setLogger((level) => errors.push(level), { level: "error" });
+    const before = lines.length;
+    await lose();
+    assert.deepEqual([errors, lines.length], [["error"], before]);
+    setLogger(null);
+    await lose();
+    assert.equal(errors.length, 1);
+  `);
+  assert.equal(status, 0, stderr);
+});

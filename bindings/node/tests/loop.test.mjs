@@ -1,0 +1,130 @@
+// The event loop: never blocked, no thread of its pool used, kept alive by what is pending and by
+// nothing else.
+
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { ConsulLock } from "consul-lock";
+import { inLine, run, someKey } from "./support.mjs";
+
+const WAITS = 64;
+
+/** How long a file and a timer of 1 ms take, in milliseconds: the medians of many. */
+async function latencies() {
+  const median = async (act) => {
+    const times = [];
+    for (let i = 0; i < 200; i++) {
+      const begun = performance.now();
+      await act();
+      times.push(performance.now() - begun);
+    }
+    return times.sort((a, b) => a - b)[100];
+  };
+  const file = fileURLToPath(import.meta.url);
+  return { file: await median(() => readFile(file)), timer: await median(() => sleep(1)) };
+}
+
+test(`${WAITS} waits leave files and timers as quick as without`, async () => {
+  const before = await latencies();
+  const keys = Array.from({ length: WAITS / 4 }, () => someKey("waits"));
+  const held = keys.map((key) => new ConsulLock(key));
+  await Promise.all(held.map((lock) => lock.acquire()));
+  const patient = { acquireTimeoutMs: Infinity };
+  const waiting = keys.flatMap((key) =>
+    Array.from({ length: 4 }, () => new ConsulLock(key, patient)),
+  );
+  const ended = waiting.map(async (lock) => {
+    await lock.acquire();
+    await lock.release();
+  });
+  await Promise.all(held.map((lock) => inLine(lock, 1)));
+  const meanwhile = await latencies();
+  await Promise.all(held.map((lock) => lock.release()));
+  await Promise.all(ended);
+  // A pool of four with a wait on each thread would take seconds.
+  assert.ok(meanwhile.file < 10 * before.file + 5, JSON.stringify({ before, meanwhile }));
+  assert.ok(meanwhile.timer < 10 * before.timer + 5, JSON.stringify({ before, meanwhile }));
+});
+
+test("no call takes long on this thread, also when Consul does not answer", async () => {
+  const { status, stderr } = await run(
+    `
+    import { monitorEventLoopDelay } from "node:perf_hooks";
+    import net from "node:net";
+    import assert from "node:assert/strict";
+    import { Client, ConsulLock, holder, shutdown } from "consul-lock";
+    const silent = net.createServer(() => {}).listen(0, "127.0.0.1");
+    await new Promise((resolve) => silent.once("listening", resolve));
+    const address = "127.0.0.1:" + silent.address().port;
+    const client = new Client({ address, requestTimeoutMs: 2000, releaseTimeoutMs: 2000 });
+    const delay = monitorEventLoopDelay({ resolution: 10 });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    delay.enable();
+    const locks = Array.from({ length: 50 }, (_, i) => new ConsulLock("silent" + i, { client }));
+    const failed = locks.map((lock) => assert.rejects(lock.acquire(), { code: "ERR_CONSUL_LOCK_UNAVAILABLE" }));
+    await assert.rejects(holder("silent", { client }), { code: "ERR_CONSUL_LOCK_UNAVAILABLE" });
+    await Promise.all(failed);
+    await Promise.all(locks.map((lock) => lock.close()));
+    await shutdown({ timeoutMs: 500 }).catch(() => {});
+    delay.disable();
+    assert.ok(delay.max < 1e9, "the loop stood still for " + delay.max / 1e6 + " ms");
+    silent.close();
+  `,
+  );
+  assert.equal(status, 0, stderr);
+});
+
+test("a pending wait keeps the process alive", async () => {
+  const held = new ConsulLock(someKey("alive"));
+  await held.acquire();
+  const key = held.key.replace("locks/ephemeral/", "");
+  const ended = run(`
+    import { ConsulLock } from "consul-lock";
+    const lock = new ConsulLock("${key}", { acquireTimeoutMs: -1 });
+    await lock.acquire();
+    console.log("taken");
+    lock.release().then((given) => console.log("given", given)); // nobody waits for it but the loop
+  `);
+  await inLine(held, 1);
+  await sleep(1000);
+  await held.release();
+  const { status, stdout, stderr } = await ended;
+  assert.deepEqual([status, stdout], [0, "taken\ngiven true\n"], stderr);
+});
+
+test("clients, locks that are not used or held, and listeners do not", async () => {
+  const { status, stderr, took } = await run(`
+    import { Client, ConsulLock, setLogger, holder } from "consul-lock";
+    const client = new Client();
+    const held = new ConsulLock("${someKey("idle")}", { client, autoRenew: true });
+    await held.acquire();
+    held.onLost(() => console.log("lost"));
+    setLogger(console.log);
+    await holder("nobody");
+    new ConsulLock("unused").onLost(() => {});
+  `);
+  assert.equal(status, 0, stderr);
+  assert.ok(took < 10_000, `it took ${took} ms to end`);
+  const unused = await run(`
+    import { ConsulLock } from "consul-lock";
+    new ConsulLock("unused").onLost(() => {}); // all that this process ever does
+  `);
+  assert.equal(unused.status, 0, unused.stderr);
+});
+
+test("an import alone opens no socket", async () => {
+  const { status, stdout, stderr } = await run(`
+    import { readdirSync, readlinkSync } from "node:fs";
+    const sockets = () => readdirSync("/proc/self/fd").filter((fd) => {
+      try { return readlinkSync("/proc/self/fd/" + fd).startsWith("socket:"); } catch { return false; }
+    }).length;
+    const before = sockets();
+    const { holder } = await import("consul-lock");
+    const imported = sockets();
+    await holder("nobody");
+    console.log(imported - before, sockets() > before);
+  `);
+  assert.deepEqual([status, stdout], [0, "0 true\n"], stderr);
+});

@@ -1,0 +1,27 @@
+// What failed, with its reason, and at the end how many did not and did.
+
+import { inspect } from "node:util";
+
+const IS_NO_TEST = new Set(["suite", "file"]);
+
+export default async function* reporter(events) {
+  let passed = 0;
+  const failed = [];
+  for await (const { type, data } of events) {
+    if (type === "test:stderr" || type === "test:stdout") {
+      yield data.message;
+    } else if (type === "test:pass" && !IS_NO_TEST.has(data.details.type) && !data.skip) {
+      passed++;
+    } else if (type === "test:fail") {
+      const { error } = data.details;
+      // A suite fails with its tests, which have been told, or by itself.
+      if (!IS_NO_TEST.has(data.details.type) || error.failureType !== "subtestsFailed") {
+        failed.push(data.name);
+        const why = error.cause ?? error;
+        yield `FAILED  ${data.file}: ${data.name}\n${why?.stack ?? inspect(why)}\n\n`;
+      }
+    }
+  }
+  yield failed.map((name) => `FAILED  ${name}\n`).join("");
+  yield `${passed} passed, ${failed.length} failed\n`;
+}

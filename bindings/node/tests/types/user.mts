@@ -1,0 +1,89 @@
+// Compiled and run by package.test.mjs, as a user of the package.
+import {
+  Client,
+  ConsulLock,
+  ConsulLockError,
+  hold,
+  holder,
+  setDefault,
+  setDefaultClient,
+  setLogger,
+  setValueGenerator,
+  shutdown,
+  stats,
+  version,
+  type ErrorCode,
+  type Holder,
+  type LockOptions,
+  type LogLevel,
+} from "consul-lock";
+
+const client: Client = new Client({ requestTimeoutMs: 5000, connect_timeout_ms: "1000" });
+const options: LockOptions = {
+  client,
+  acquireTimeoutMs: Infinity,
+  lockTimeoutSeconds: 30,
+  value: new Uint8Array([1]),
+  autoRenew: true,
+  queue_grace_ms: 300n,
+};
+const { signal } = new AbortController();
+
+async function everything(): Promise<number> {
+  await using lock = new ConsulLock("types/everything", options);
+  await lock.acquire({ signal });
+  const again: boolean = await new ConsulLock("types/everything", { client }).tryAcquire();
+  const token: bigint = lock.fencingToken;
+  const texts: string[] = [lock.key, lock.sessionId, version];
+  const left: number = lock.isHeld ? lock.remainingMs : 0;
+  lock.onLost((error) => console.error(error.lostReason satisfies string | undefined));
+  await lock.putIfHeld("types/data", Buffer.from("data"));
+  await lock.deleteIfHeld("types/data");
+  await lock.renew();
+  await lock.check();
+  const found: Holder | null = await holder("types/everything", { client });
+  const value: Buffer | undefined = found?.value;
+  const given: boolean = await lock.release();
+  lock.cancel();
+  lock.abandon();
+  await lock.close();
+  void [again, token, texts, left, value, given, stats().held, client.stats().acquire_us.p99];
+  setDefault("lockTimeoutSeconds", 60);
+  setDefaultClient(null);
+  setValueGenerator(() => "value");
+  setValueGenerator(null);
+  setLogger((level: LogLevel, line: string) => void [level, line], { level: "debug" });
+  setLogger(null);
+  await shutdown({ timeoutMs: 1000 });
+  const answer: number = await hold("types/hold", { ...options, signal }, async (held) =>
+    held.signal.aborted || held.fencingToken === 0n || !held.lock.isHeld ? 0 : 42,
+  );
+  await hold("types/hold", () => {});
+  return answer;
+}
+
+try {
+  console.log(await everything());
+} catch (error) {
+  const code: ErrorCode | null = error instanceof ConsulLockError ? error.code : null;
+  console.log(code, error);
+}
+
+export const later: LockOptions = { an_option_of_a_later_version: true };
+
+export function mistakes(lock: ConsulLock): void {
+  // @ts-expect-error: no such option
+  new ConsulLock("key", { lockTimeoutSecond: 30 });
+  // @ts-expect-error: an option of a client
+  new ConsulLock("key", { address: "127.0.0.1:8500" });
+  // @ts-expect-error: not a number
+  new ConsulLock("key", { acquireTimeoutMs: "soon" });
+  // @ts-expect-error: text and bytes only
+  void lock.putIfHeld("key", 5);
+  // @ts-expect-error: read only
+  lock.fencingToken = 5n;
+  // @ts-expect-error: a block is needed
+  void hold("key", {});
+  // @ts-expect-error: no such level
+  setLogger(() => {}, { level: "loud" });
+}

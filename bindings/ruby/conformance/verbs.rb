@@ -1,0 +1,246 @@
+# frozen_string_literal: true
+
+require "logger"
+require "open3"
+require_relative "tasks"
+
+# What several verbs need.
+module Helpers
+  PATIENCE = 30
+
+  private
+
+  # Any option by its name, as text.
+  def options(words)
+    words.to_h do |word|
+      name, value = word.split("=", 2)
+      name == "client" ? [:client, @clients.fetch(value)] : [name.to_sym, value]
+    end
+  end
+
+  def client_of(words)
+    options(words)[:client]
+  end
+
+  def lock(name)
+    @locks.fetch(name)
+  end
+
+  def pop(queue)
+    queue.pop(true)
+  rescue ThreadError
+    nil
+  end
+
+  # Asks again and again until there is something.
+  def wait
+    deadline = now + (PATIENCE * 1000)
+    loop do
+      found = yield
+      return found if found
+      raise ArgumentError, "nothing came in #{PATIENCE} s" if now > deadline
+
+      sleep 0.005
+    end
+  end
+end
+
+# The verbs that are about locks.
+module LockVerbs
+  include Helpers
+
+  private
+
+  def do_client(name, *words)
+    @clients[name] = ConsulLock::Client.new(**options(words))
+    "ok"
+  end
+
+  def do_lock(name, key, *words)
+    @locks[name] = ConsulLock::Lock.new(key, **options(words))
+    "ok"
+  end
+
+  def do_try(name)
+    lock(name).try_acquire
+  end
+
+  def do_release(name)
+    lock(name).release
+  end
+
+  %w[acquire cancel renew check close abandon].each do |verb|
+    define_method(:"do_#{verb}") do |name|
+      lock(name).public_send(verb)
+      "ok"
+    end
+  end
+
+  def do_put(name, key, value)
+    lock(name).put_if_held(key, value)
+    "ok"
+  end
+
+  def do_delete(name, key)
+    lock(name).delete_if_held(key)
+    "ok"
+  end
+
+  def do_held(name)
+    lock(name).held?
+  end
+
+  def do_remaining(name)
+    (lock(name).remaining * 1000).round
+  end
+
+  def do_token(name)
+    lock(name).fencing_token || 0
+  end
+
+  def do_session(name)
+    lock(name).session_id
+  end
+
+  def do_key(name)
+    lock(name).key
+  end
+
+  def do_watch(name)
+    losses = @losses[lock(name)]
+    lock(name).on_lost { |reason| losses << reason }
+    "ok"
+  end
+
+  def do_lost(name)
+    wait { pop(@losses[lock(name)]) }.to_s.upcase
+  end
+
+  def do_hold(step, name, key, *words)
+    ConsulLock.hold(key, **options(words)) do |lock|
+      @locks[name] = lock
+      do_watch(name)
+      run(step.block)
+    end
+    "ok"
+  end
+
+  def do_raise
+    raise Steps::Own, "a block's own error"
+  end
+
+  def do_holder(key, field, *words)
+    holder = ConsulLock.holder(key, client: client_of(words))
+    holder ? holder.public_send(field).to_s : "nobody"
+  end
+end
+
+# The verbs that are about tasks, other programs, and the whole process.
+module OtherVerbs
+  include Helpers
+
+  OPERATOR = File.expand_path("../../conformance/operator", __dir__)
+
+  private
+
+  def do_begin(task, verb, name)
+    @tasks[task] = Call.new { send("do_#{verb}", name) }
+    "ok"
+  end
+
+  def do_interrupt(task)
+    @tasks.fetch(task).interrupt
+    "ok"
+  end
+
+  def do_join(task)
+    joined = @tasks.fetch(task).join(PATIENCE)
+    raise joined if joined.is_a?(Failed)
+    return joined unless joined.is_a?(Hash)
+
+    joined.each { |name, value| store(name, value) }
+    "ok"
+  end
+
+  def do_child(step, task, *words)
+    @tasks[task] = Child.start(@file, step.line, @variables, words.to_h { |word| word.split("=", 2) })
+    "ok"
+  end
+
+  def do_fork(step, task)
+    @tasks[task] = Child.fork do
+      @tasks = {}
+      run(step.block)
+      {}
+    end
+    "ok"
+  end
+
+  def do_operator(*words)
+    said, problem, status = Open3.capture3(OPERATOR, *words)
+    raise ArgumentError, problem.strip unless status.success?
+
+    said.chomp
+  end
+
+  def do_sleep(milliseconds)
+    sleep Integer(milliseconds) / 1000.0
+    "ok"
+  end
+
+  def do_expect(left, operator, right)
+    holds = case operator
+            when "=" then left == right
+            when "!=" then left != right
+            when "<", ">" then Integer(left).public_send(operator, Integer(right))
+            else raise ArgumentError, "unknown operator #{operator}"
+            end
+    holds ? "ok" : raise(ArgumentError, "#{left} #{operator} #{right} does not hold")
+  end
+
+  def do_default(name, value)
+    ConsulLock.defaults[name] = value
+    "ok"
+  end
+
+  def do_default_client(name)
+    ConsulLock.default_client = (@clients.fetch(name) unless name == "none")
+    "ok"
+  end
+
+  def do_generator(kind, text = nil)
+    ConsulLock.value_generator = {
+      "value" => -> { text }, "raises" => -> { do_raise }, "nothing" => -> {}, "none" => nil
+    }.fetch(kind)
+    "ok"
+  end
+
+  def do_log(level)
+    logger = Logger.new($stderr, level: level)
+    logger.formatter = lambda do |severity, _time, _program, line|
+      @lines << [severity, line]
+      nil
+    end
+    ConsulLock.logger = logger
+    "ok"
+  end
+
+  def do_logged(text)
+    severity, line = wait { pop(@lines)&.then { |it| it if it.last.include?(text) } }
+    Answer.new(severity, says: line)
+  end
+
+  def do_stats(field, *words)
+    client = client_of(words)
+    (client ? client.stats : ConsulLock.stats).fetch(field.to_sym)
+  end
+
+  def do_shutdown(milliseconds)
+    ConsulLock.shutdown(timeout: Integer(milliseconds) / 1000.0)
+    "ok"
+  end
+
+  def do_version
+    ConsulLock.version
+  end
+end

@@ -1,0 +1,65 @@
+# frozen_string_literal: true
+
+module ConsulLock
+  # A lock of the library's until it is freed. Its calls go one at a time, as each returns at once; so closing it
+  # never pulls it away from under a call of another thread.
+  #
+  # @api private
+  class Handle
+    # Leaves a lock that nobody released to its TTL, and says so.
+    class Finalizer < Releaser
+      def initialize(pointer)
+        super(pointer, :abandon)
+      end
+
+      # The garbage collector found the lock, or the program ends.
+      def call(_object_id)
+        return unless @pointer
+
+        complain if Native.is_held(@pointer)
+        free
+      end
+
+      private
+
+      def complain
+        message = "the lock \"#{Native.text(:key, @pointer)}\" was dropped without a release: " \
+                  "it stays in Consul until its life ends"
+        ConsulLock.logger ? ConsulLock.logger.warn("consul_lock") { message } : warn("consul_lock: #{message}")
+      end
+    end
+
+    def initialize(pointer)
+      @pointer = pointer
+      @mutex = Mutex.new
+      @closed = false
+      @finalizer = Finalizer.new(pointer)
+      ObjectSpace.define_finalizer(self, @finalizer)
+    end
+
+    # @yieldparam pointer [FFI::Pointer] for calls that return at once
+    # @raise [ClosedError]
+    def use
+      @mutex.synchronize do
+        raise ClosedError, "the lock is closed" if @closed
+
+        yield @pointer
+      end
+    end
+
+    def closed?
+      @closed
+    end
+
+    # Closes it to all others and frees it. Does nothing the second time.
+    #
+    # @yieldparam pointer [FFI::Pointer] for a last call
+    def close
+      closing = @mutex.synchronize { !@closed && (@closed = true) }
+      yield @pointer if closing && block_given?
+      nil
+    ensure
+      @finalizer.free if closing
+    end
+  end
+end

@@ -1,0 +1,45 @@
+# frozen_string_literal: true
+
+module ConsulLock
+  # Who held a lock at the moment when Consul was asked.
+  class Holder
+    # @return [String] the id of the session that holds the lock
+    attr_reader :session
+    # @return [String, nil] the session's name, such as "consul_lock PROGRAM@HOST:PID NONCE"; nil: Consul would not say
+    attr_reader :name
+    # @return [String, nil] the Consul node through which the session was made; nil: Consul would not say
+    attr_reader :node
+    # @return [String] what is stored under the key, in binary: data of somebody else
+    attr_reader :value
+    # @return [Integer] the Raft index at which the key came into being: it grows from holder to holder
+    attr_reader :created_index
+
+    # @api private
+    def self.take(pointer)
+      new(pointer).freeze unless pointer.null?
+    ensure
+      Native.holder_free(pointer)
+    end
+
+    # @api private
+    def initialize(pointer)
+      @session = Native.text(:holder_session, pointer).freeze
+      @name = known(Native.text(:holder_name, pointer))
+      @node = known(Native.text(:holder_node, pointer))
+      @value = Native.bytes(:holder_value, pointer).freeze
+      @created_index = Native.holder_created_index(pointer)
+    end
+    private_class_method :new
+
+    # @return [Hash{Symbol => Object}]
+    def to_h
+      { session: session, name: name, node: node, value: value, created_index: created_index }
+    end
+
+    private
+
+    def known(text)
+      text.freeze unless text.empty?
+    end
+  end
+end

@@ -1,0 +1,68 @@
+# frozen_string_literal: true
+
+require "io/wait"
+
+module ConsulLock
+  # Where the library puts what it has to tell: outcomes, lost locks, lines of log. Ruby waits for it as for any
+  # other IO. So other threads run meanwhile (and fibers, under a scheduler); Timeout, Thread#kill and Ctrl-C end
+  # the wait at once; and no thread of the library ever enters Ruby.
+  #
+  # @api private
+  class Mailbox
+    # More than ever wait: the library sends one byte when the first event comes.
+    BYTES = 64
+    private_constant :BYTES
+
+    def initialize
+      descriptor = FFI::MemoryPointer.new(:int32)
+      @queue = Native.check { |error| Native.queue_new(descriptor, error) }
+      @releaser = Releaser.new(@queue, :queue_free)
+      ObjectSpace.define_finalizer(self, @releaser)
+      @io = IO.for_fd(descriptor.read_int32, "rb")
+      @bytes = String.new(capacity: BYTES)
+    end
+
+    # Begins a call of the library whose outcome comes here.
+    #
+    # @yieldparam ticket [FFI::Pointer] the library's from then on, unless it refuses
+    # @yieldparam error [FFI::Pointer]
+    # @raise [Error] the library refused, and will tell nothing
+    def post
+      ticket = Native.queue_ticket(@queue, 0)
+      begin
+        Native.check { |error| yield ticket, error }
+      rescue Error
+        Native.ticket_free(ticket)
+        raise
+      end
+    end
+
+    # Has the library tell again and again, under a number.
+    #
+    # @yieldparam ticket [FFI::Pointer] the library's, whether it refuses or not
+    # @yieldparam error [FFI::Pointer]
+    def subscribe(tag)
+      Native.check { |error| yield Native.queue_ticket(@queue, tag), error }
+    end
+
+    # Waits for the next event. One thread at a time.
+    #
+    # @param patience [Numeric, nil] for how many seconds at most
+    # @return [FFI::Pointer, nil] the caller frees it
+    def take(patience = nil)
+      loop do
+        event = Native.queue_next(@queue)
+        return event unless event.null?
+        return unless @io.wait_readable(patience)
+
+        @io.read_nonblock(BYTES, @bytes, exception: false)
+      end
+    end
+
+    # Nobody will hear what is still to come.
+    def close
+      @releaser.free
+      @io.close
+    end
+  end
+end

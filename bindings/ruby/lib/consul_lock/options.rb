@@ -1,0 +1,92 @@
+# frozen_string_literal: true
+
+module ConsulLock
+  # Ruby's keywords as options of the library. Any option goes by its own name, with its value as it is or as text;
+  # the library knows which there are. Those that are a time also go without their unit, in seconds.
+  #
+  # @api private
+  module Options
+    # The name without a unit: the option, and how many of its unit a second has.
+    TIMES = {
+      acquire_timeout: ["acquire_timeout_ms", 1000],
+      lock_timeout: ["lock_timeout_seconds", 1],
+      max_lifetime: ["max_lifetime_seconds", 1],
+      queue_grace: ["queue_grace_ms", 1000],
+      connect_timeout: ["connect_timeout_ms", 1000],
+      request_timeout: ["request_timeout_ms", 1000],
+      release_timeout: ["release_timeout_ms", 1000]
+    }.freeze
+
+    # Stands for "until it is cancelled".
+    FOREVER = "-1"
+    private_constant :FOREVER
+
+    class << self
+      # Lends a set of options, or nil where there are none. What is wrong with them is said by what they are used
+      # for.
+      #
+      # @yieldparam native [FFI::Pointer, nil]
+      def lend(options, client = nil)
+        return yield nil if options.empty? && client.nil?
+
+        native = Native.options_new
+        raise NoResourcesError, "no memory for options" if native.null?
+
+        begin
+          Native.check { |error| Native.options_set_client(native, client.pointer, error) } if client
+          options.each { |name, value| set(native, name, value) }
+          yield native
+        ensure
+          Native.options_free(native)
+        end
+      end
+
+      # The library's name of an option, and its value as text.
+      #
+      # @return [Array(String, String)]
+      def text(name, value)
+        option, per_second = TIMES[name]
+        option ? [option, time(name, value, per_second)] : [name.to_s, word(name, value)]
+      end
+
+      private
+
+      def set(native, name, value)
+        return if value.nil? # as if it were not there
+        return Native.options_set(native, *text(name, value), nil) unless name == :value
+
+        bytes = string(name, value)
+        Native.options_set_bytes(native, "value", bytes, bytes.bytesize, nil)
+      rescue ArgumentError
+        raise InvalidOptionError, "#{name}: contains a NUL"
+      end
+
+      def time(name, value, per_second)
+        unless value.respond_to?(:to_f) && !value.is_a?(String)
+          raise InvalidOptionError, "#{name}: #{value.class} is not a number of seconds"
+        end
+
+        time = value.to_f * per_second
+        return FOREVER if time == Float::INFINITY && name == :acquire_timeout
+        raise InvalidOptionError, "#{name}: #{value} is not a time" unless time.finite? && time >= 0
+
+        time.ceil.to_s
+      end
+
+      def word(name, value)
+        case value
+        when Integer, true, false then value.to_s
+        else Native.utf8(string(name, value))
+        end
+      rescue EncodingError
+        raise InvalidOptionError, "#{name}: cannot be written in UTF-8"
+      end
+
+      def string(name, value)
+        return value if value.is_a?(String)
+
+        raise InvalidOptionError, "#{name}: #{value.class} is neither text nor a number nor true nor false"
+      end
+    end
+  end
+end

@@ -1,0 +1,72 @@
+# frozen_string_literal: true
+
+module ConsulLock
+  # What belongs to one process: idle mailboxes, and the dispatcher. A child of fork gets its own, as nothing comes
+  # out of its parent's.
+  #
+  # @api private
+  class Runtime
+    # Mailboxes kept at hand. Beyond them a thread that waits makes one, and closes it.
+    IDLE = 8
+    private_constant :IDLE
+
+    @mutex = Mutex.new
+
+    # @return [Runtime] this process's
+    def self.current
+      runtime = @current
+      return runtime if runtime && runtime.pid == Process.pid
+
+      @mutex.synchronize do
+        @current = new unless @current && @current.pid == Process.pid
+        @current
+      end
+    end
+
+    attr_reader :pid, :dispatcher
+
+    def initialize
+      @pid = Process.pid
+      @idle = Thread::Queue.new
+      @dispatcher = Dispatcher.new
+      @dispatcher.log_to(ConsulLock.logger) if ConsulLock.logger
+    end
+
+    # Asks the library, and waits for the outcome.
+    #
+    # @param patience [Numeric, nil] for how many seconds at most
+    # @yieldparam mailbox [Mailbox] where to post the question
+    # @return [FFI::Pointer, nil] who holds the lock, if that was the question
+    # @raise [Error] if that is the outcome
+    def ask(patience = nil, &question)
+      event = outcome(patience, &question) or return
+      begin
+        error = Native.event_take_error(event)
+        raise Error.take(error) unless error.null?
+
+        Native.event_take_holder(event)
+      ensure
+        Native.event_free(event)
+      end
+    end
+
+    private
+
+    # A mailbox is used again only when it is empty, which it is for sure after its one outcome.
+    def outcome(patience)
+      mailbox = idle_mailbox
+      yield mailbox
+      event = mailbox.take(patience)
+    ensure
+      if mailbox
+        event && @idle.size < IDLE ? @idle << mailbox : mailbox.close
+      end
+    end
+
+    def idle_mailbox
+      @idle.pop(true)
+    rescue ThreadError
+      Mailbox.new
+    end
+  end
+end

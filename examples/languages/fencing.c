@@ -1,0 +1,37 @@
+#include <consul_lock.h>
+#include <stdio.h>
+
+/* Stands for UPDATE account SET balance = ?, token = ? WHERE id = 7 AND token <= ? */
+static struct {
+    int balance;
+    uint64_t token;
+} account;
+
+static void write_balance(int balance, uint64_t token)
+{
+    if (token >= account.token) {
+        account.balance = balance;
+        account.token = token;
+        printf("written: %d\n", balance);
+    } else {
+        puts("refused: a later holder has written");
+    }
+}
+
+/* Takes the lock once; returns the token of this turn. */
+static uint64_t turn(void)
+{
+    consul_lock *lock = consul_lock_new("account/7", NULL, NULL);
+    consul_lock_status status = consul_lock_acquire(lock, NULL);
+    uint64_t token = status == CONSUL_LOCK_OK ? consul_lock_fencing_token(lock) : 0;
+    consul_lock_free(lock); /* gives it back */
+    return token;
+}
+
+int main(void)
+{
+    uint64_t earlier = turn(), later = turn();
+    write_balance(200, later);
+    write_balance(100, earlier); /* was paused for too long, and knows nothing of it */
+    return 0;
+}

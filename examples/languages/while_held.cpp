@@ -1,0 +1,24 @@
+#include <consul_lock.hpp>
+
+#include <iostream>
+#include <thread>
+
+int main()
+{
+    using namespace std::chrono_literals;
+    consul_locks::options options;
+    options.auto_renew();
+    try {
+        consul_locks::hold("long-work", options, [](const consul_locks::lock &lock) {
+            for (int step = 1; step <= 50 && lock.is_held(); step++) {
+                std::cout << "step " << step << '\n';
+                std::this_thread::sleep_for(100ms);
+            }
+        });
+    } catch (const consul_locks::error &error) {
+        if (error.code() != CONSUL_LOCK_LOST) {
+            throw;
+        }
+        std::cout << "lost: stopped\n";
+    }
+}

@@ -1,0 +1,251 @@
+//! A queue of outcomes for a host with an event loop: events wait in it, and a socket says that some
+//! do. So no thread of the library ever has to enter an interpreter, which may be busy, have ended,
+//! or be another process's after a fork.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::client::Holder;
+use crate::error::{Error, LostReason, Status};
+use crate::fork::Generation;
+use crate::log::Level;
+use crate::sys;
+
+/// Lines of the log that wait at most: a host that does not read must not cost memory for ever.
+const MOST_LINES: usize = 1024;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub struct Event {
+    /// The number that its ticket was made with.
+    pub tag: u64,
+    /// What it is.
+    pub news: News,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum News {
+    /// A call has ended.
+    Done(Result<(), Error>),
+    /// The question for a holder has ended.
+    Holder(Result<Option<Holder>, Error>),
+    /// A lock was lost.
+    Lost(LostReason),
+    /// A line of the log.
+    Line(Level, String),
+}
+
+/// Where events wait. It belongs to the process that made it: in a child after a fork nothing comes
+/// out of it.
+#[derive(Debug)]
+pub struct Queue {
+    generation: Generation,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    events: VecDeque<Event>,
+    lines: usize,
+    dropped_lines: u64,
+    /// Our end of the pair; None: nobody will take events any more.
+    wake: Option<Arc<UnixStream>>,
+}
+
+/// The right to put events into a queue, under a number.
+#[derive(Debug)]
+pub struct Ticket {
+    queue: Arc<Queue>,
+    tag: u64,
+}
+
+impl Queue {
+    /// A queue, and the end of the socket that becomes readable when events wait: non-blocking,
+    /// closed on exec. NO_RESOURCES: the system gives no sockets.
+    pub fn new() -> Result<(Arc<Queue>, OwnedFd), Error> {
+        let (wake, reader) = pair().map_err(|error| {
+            let why = format!("the system gives no socket pair for a queue: {error}");
+            Error::new(Status::NoResources, why)
+        })?;
+        let queue = Queue {
+            generation: Generation::current(),
+            state: Mutex::new(State {
+                events: VecDeque::new(),
+                lines: 0,
+                dropped_lines: 0,
+                wake: Some(Arc::new(wake)),
+            }),
+        };
+        Ok((Arc::new(queue), reader.into()))
+    }
+
+    /// The event that waits longest; None: none does. Never blocks.
+    pub fn next(&self) -> Option<Event> {
+        let mut state = self.state()?;
+        let event = state.events.pop_front();
+        if matches!(&event, Some(event) if matches!(event.news, News::Line(..))) {
+            state.lines -= 1;
+        }
+        event
+    }
+
+    /// Nobody will take events any more: those that wait are dropped, and so are those that come.
+    pub fn close(&self) {
+        if let Some(mut state) = self.state() {
+            state.wake = None;
+            let events = std::mem::take(&mut state.events);
+            drop(state);
+            drop(events);
+        }
+    }
+
+    /// Somebody may still take events: the queue was not closed, and nor was the reading end.
+    pub(crate) fn is_read(&self) -> bool {
+        let state = self.state();
+        state.is_some_and(|state| state.wake.as_deref().is_some_and(sys::has_peer))
+    }
+
+    /// A right to put events into it.
+    pub fn ticket(self: &Arc<Self>, tag: u64) -> Ticket {
+        Ticket {
+            queue: self.clone(),
+            tag,
+        }
+    }
+
+    /// None: it is the parent's, whose mutex may be locked for ever.
+    fn state(&self) -> Option<MutexGuard<'_, State>> {
+        let is_ours = self.generation.is_current();
+        is_ours.then(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    /// Answers whom to wake, when the state is unlocked: the reader takes events until none is left, so
+    /// only for the first.
+    fn put(&mut self, event: Event) -> Option<Arc<UnixStream>> {
+        let wake = self.wake.as_ref()?;
+        let wake = self.events.is_empty().then(|| wake.clone());
+        self.events.push_back(event);
+        wake
+    }
+}
+
+impl Ticket {
+    /// Puts an event into the queue. Never blocks, and calls nobody.
+    pub fn put(&self, news: News) {
+        let Some(mut state) = self.queue.state() else {
+            return;
+        };
+        let tag = self.tag;
+        let mut wake = None;
+        if matches!(news, News::Line(..)) {
+            if state.lines >= MOST_LINES {
+                state.dropped_lines += 1;
+                return;
+            }
+            let dropped = std::mem::take(&mut state.dropped_lines);
+            if dropped > 0 {
+                let line = format!("nobody reads the log: {dropped} lines were dropped");
+                let news = News::Line(Level::Warn, line);
+                state.lines += 1;
+                wake = state.put(Event { tag, news });
+            }
+            state.lines += 1;
+        }
+        let wake = state.put(Event { tag, news }).or(wake);
+        drop(state);
+        if let Some(wake) = wake {
+            // A socket that is full or closed is readable already.
+            sys::send_byte(&wake);
+        }
+    }
+}
+
+fn pair() -> io::Result<(UnixStream, UnixStream)> {
+    let (wake, reader) = UnixStream::pair()?;
+    wake.set_nonblocking(true)?;
+    reader.set_nonblocking(true)?;
+    Ok((wake, reader))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    fn queue() -> (Arc<Queue>, UnixStream) {
+        let (queue, reader) = Queue::new().expect("a queue");
+        (queue, reader.into())
+    }
+
+    fn bytes(reader: &mut UnixStream) -> usize {
+        let mut buffer = [0; 64];
+        match reader.read(&mut buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn events_come_in_order_and_the_first_wakes() {
+        let (queue, mut reader) = queue();
+        assert!(queue.next().is_none() && bytes(&mut reader) == 0);
+        for tag in 0..100 {
+            queue.ticket(tag).put(News::Done(Ok(())));
+        }
+        assert_eq!(bytes(&mut reader), 1, "one byte for all that wait");
+        for tag in 0..100 {
+            assert_eq!(queue.next().expect("an event").tag, tag);
+        }
+        assert!(queue.next().is_none());
+        queue.ticket(7).put(News::Lost(LostReason::Expired));
+        assert_eq!(bytes(&mut reader), 1, "and one for the next that comes");
+        assert!(matches!(
+            queue.next().expect("an event").news,
+            News::Lost(LostReason::Expired)
+        ));
+    }
+
+    #[test]
+    fn a_host_that_does_not_read_its_log_costs_no_memory() {
+        let (queue, _reader) = queue();
+        let ticket = queue.ticket(1);
+        for number in 0..MOST_LINES + 10 {
+            ticket.put(News::Line(Level::Info, number.to_string()));
+        }
+        ticket.put(News::Done(Ok(())));
+        let events = std::iter::from_fn(|| queue.next());
+        assert_eq!(events.count(), MOST_LINES + 1, "and nothing but lines");
+        ticket.put(News::Line(Level::Info, "late".to_owned()));
+        let News::Line(Level::Warn, line) = queue.next().expect("an event").news else {
+            panic!("it says so first");
+        };
+        assert!(line.contains("10 lines"), "{line}");
+        assert!(queue.next().is_some() && queue.next().is_none());
+    }
+
+    #[test]
+    fn nobody_reads_and_nothing_happens() {
+        let (queue, reader) = queue();
+        assert!(queue.is_read());
+        queue.ticket(0).put(News::Done(Ok(())));
+        assert!(queue.is_read(), "it may come back to it");
+        queue.next().expect("an event");
+        drop(reader);
+        assert!(!queue.is_read());
+        queue.ticket(1).put(News::Done(Ok(())));
+        queue.next().expect("it is there all the same");
+        let ticket = queue.ticket(2);
+        ticket.put(News::Done(Ok(())));
+        queue.close();
+        ticket.put(News::Done(Ok(())));
+        assert!(queue.next().is_none() && !queue.is_read());
+    }
+}

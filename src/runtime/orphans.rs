@@ -1,0 +1,57 @@
+//! Locks whose keeper is gone. A thread of a host may be ended from outside (a worker of Node) without
+//! a last word: what it waits for or holds would be the library's for ever, and be renewed for ever.
+//! Such a thread binds its locks to its queue, which the system closes with it.
+//!
+//! There is no thread that looks: the library does when it asks Consul something for a lock that is
+//! being acquired, when it has taken one, and when it has renewed one.
+
+use std::sync::Arc;
+
+use super::{Job, Runtime, State, lock};
+use crate::core::{Call, CallId, Event, LockId, Phase};
+use crate::queue::Queue;
+
+impl State {
+    /// It was bound to a queue, and nobody reads that any more.
+    pub(super) fn is_orphan(&self, id: LockId) -> bool {
+        let keeper = self.locks.get(&id).and_then(|it| it.keeper.as_ref());
+        keeper.is_some_and(|queue| !queue.is_read())
+    }
+}
+
+impl Runtime {
+    /// From now on the lock goes with the queue.
+    pub(crate) fn bind(&self, id: LockId, queue: Arc<Queue>) {
+        let mut state = lock(&self.state);
+        let observed = state.locks.get_mut(&id);
+        let before = observed.and_then(|observed| observed.keeper.replace(queue));
+        drop(state);
+        drop(before);
+    }
+
+    /// Gives up a lock that nobody keeps: a wait is cancelled, a lock that came too late is given back,
+    /// and one that was held is left to its TTL, as when a process dies.
+    pub(super) fn end_orphan(&self, id: LockId, just_taken: bool) -> Vec<Job> {
+        let (what, call) = {
+            let mut state = lock(&self.state);
+            let Some(observed) = state.locks.get_mut(&id) else {
+                return Vec::new();
+            };
+            let what = match observed.shown.view().phase {
+                Phase::Acquiring => Call::Cancel,
+                Phase::Held if just_taken => Call::Release,
+                Phase::Held => Call::Abandon,
+                Phase::New | Phase::Lost | Phase::Over => return Vec::new(),
+            };
+            // Once: what this asks of Consul is asked for an orphan, too.
+            if observed.keeper.take().is_none() {
+                return Vec::new();
+            }
+            // Nobody waits for this call.
+            state.last_call += 1;
+            (what, CallId(state.last_call))
+        };
+        let lock = id;
+        self.step(Event::Call { lock, call, what }, None)
+    }
+}

@@ -1,0 +1,111 @@
+//! Locks that are bound to the queue of a thread which is ended without a last word.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
+
+mod support;
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use consul_lock::client::Client;
+use consul_lock::lock::{Completion, Lock};
+use consul_lock::options::Options;
+use consul_lock::queue::{News, Queue};
+use support::consul::{Consul, until};
+
+fn client(consul: &Consul) -> Client {
+    let mut options = Options::new();
+    let set = options.set("address", consul.address());
+    set.expect("an option");
+    Client::new(Some(&options)).expect("a client")
+}
+
+/// A lock that waits until it is served, lives for 10 s, and goes with `queue`.
+fn bound(client: &Client, queue: &Arc<Queue>, key: &str, auto_renew: bool) -> Lock {
+    let mut options = Options::new();
+    options
+        .set_int("acquire_timeout_ms", -1)
+        .expect("an option");
+    let set = options.set_int("lock_timeout_seconds", 10);
+    set.expect("an option");
+    let set = options.set_int("auto_renew", i64::from(auto_renew));
+    set.expect("an option");
+    options.set_client(client.clone());
+    let lock = Lock::new(key, Some(&options)).expect("a lock");
+    lock.bind(queue.clone()).expect("this process's");
+    lock
+}
+
+fn start(lock: &Lock, queue: &Arc<Queue>) {
+    let ticket = queue.ticket(1);
+    let done = Completion::prompt(move |outcome| ticket.put(News::Done(outcome)));
+    lock.acquire_start(done).expect("it starts");
+}
+
+fn queue() -> (Arc<Queue>, OwnedFd) {
+    Queue::new().expect("a queue")
+}
+
+#[test]
+fn a_wait_whose_reader_is_gone_blocks_nobody() {
+    let consul = Consul::start();
+    let client = client(&consul);
+    let (mine, _reader) = queue();
+    let held = bound(&client, &mine, "orphan/wait", false);
+    held.acquire().expect("free");
+
+    // Two of the same client behind each other, and one of another client behind them.
+    let (theirs, reader) = queue();
+    let orphans = [0, 1].map(|_| bound(&client, &theirs, "orphan/wait", true));
+    for orphan in &orphans {
+        start(orphan, &theirs);
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let other = crate::client(&consul);
+    let last = bound(&other, &mine, "orphan/wait", false);
+    start(&last, &mine);
+    std::thread::sleep(Duration::from_millis(300));
+
+    drop(reader);
+    held.release().expect("held");
+    let begun = Instant::now();
+    until("the last is served", || last.is_held());
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "no TTL was waited for"
+    );
+    last.release().expect("held");
+    assert!(orphans.iter().all(|orphan| !orphan.is_held()));
+    drop((client, other));
+    consul.has_nothing_left();
+}
+
+#[test]
+fn a_held_lock_whose_reader_is_gone_is_renewed_no_more() {
+    let consul = Consul::start();
+    let client = client(&consul);
+    let (theirs, reader) = queue();
+    let (mine, _reader) = queue();
+    let orphan = bound(&client, &theirs, "orphan/held", true);
+    start(&orphan, &theirs);
+    until("it is taken", || orphan.is_held());
+    let kept = bound(&client, &mine, "orphan/kept", true);
+    start(&kept, &mine);
+    until("it is taken", || kept.is_held());
+
+    drop(reader);
+    until("it is given up", || !orphan.is_held());
+    // Consul ends it by its TTL; somebody else gets it, and the other lock still lives.
+    let heir = bound(&client, &mine, "orphan/held", false);
+    start(&heir, &mine);
+    until("the heir is served", || heir.is_held());
+    assert!(kept.is_held());
+    for lock in [&heir, &kept] {
+        lock.release().expect("held");
+    }
+}
