@@ -8,11 +8,13 @@
 
 mod support;
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use support::certificates::{Ca, Pair, Valid};
 use support::program::says;
 use support::secure::Secure;
+use support::{compile, root};
 
 const LOOPBACK: &[&str] = &["server.dc1.consul", "localhost", "127.0.0.1"];
 
@@ -250,4 +252,39 @@ fn a_wait_ends_at_once() {
     wrong.push("lock.acquire_timeout_ms=60000".to_owned());
     refused(&take(&wrong), &["no CA that we trust"]);
     assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
+/// The programs of the contract know nothing of the way to Consul: forks, cancelled threads and all.
+#[test]
+fn the_c_programs_through_tls_and_through_a_unix_socket() {
+    let ca = Ca::new("the CA");
+    let consul = Secure::start(&ca, &ca.server(LOOPBACK, Valid::Now));
+    let own = ca.client(Valid::Now);
+    let flags = ["-std=c11", "-D_GNU_SOURCE"];
+    let programs = ["contract", "fork", "cancelled_thread"].map(|name| {
+        let source = root().join(format!("tests/c/{name}.c"));
+        compile(&source, &format!("{name}-tls"), &flags)
+    });
+    for address in [
+        format!("https://{}", consul.https),
+        format!("unix://{}", consul.socket),
+    ] {
+        for program in &programs {
+            let output = Command::new(program)
+                .env("CONSUL_HTTP_ADDR", &address)
+                .env("CONSUL_CACERT", ca.file())
+                .env("CONSUL_CLIENT_CERT", &own.certificate)
+                .env("CONSUL_CLIENT_KEY", &own.key)
+                .env_remove("CONSUL_HTTP_TOKEN")
+                .output()
+                .expect("it runs");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success(),
+                "{address} {}: {said}",
+                program.display()
+            );
+        }
+    }
+    consul.consul.has_nothing_left();
 }
