@@ -11,7 +11,7 @@ use super::address::{Address, Place};
 use super::credentials::{Credentials, Source};
 use super::http::Failure;
 use super::stream::Stream;
-use super::tls::Tls;
+use super::tls::{self, Tls};
 use crate::clock::Time;
 use crate::sys;
 
@@ -114,8 +114,12 @@ impl Route {
         let (aside, first): (Vec<_>, Vec<_>) = all.partition(|(at, _)| self.is_set_aside(*at));
         let mut whys = Vec::new();
         let mut refused = true;
-        for (at, address) in first.into_iter().chain(aside) {
-            let by = by.min(Time::now() + self.endpoint.connect_timeout);
+        let order = first.into_iter().chain(aside);
+        for ((at, address), untried) in order.zip((1..=self.bases.len()).rev()) {
+            // One that swallows packets leaves the others their share of the time.
+            let now = Time::now();
+            let share = by.since(now) / u32::try_from(untried).unwrap_or(u32::MAX);
+            let by = now + share.min(self.endpoint.connect_timeout);
             match self.open(address, by, interrupt) {
                 Ok(stream) => return Ok((at, stream)),
                 Err(_) if interrupt.is_ended() => {
@@ -123,9 +127,10 @@ impl Route {
                 }
                 Err(error) => {
                     self.note_failure(at);
-                    let refusal = self.refusal(at, &error);
-                    refused &= refusal.is_some();
-                    let why = refusal.unwrap_or_else(|| explain(&error));
+                    let tls = self.tls_error(at, &error);
+                    refused &= tls.is_some_and(|(_, error)| tls::is_final(error));
+                    let why =
+                        tls.map_or_else(|| explain(&error), |(tls, error)| tls.explain(error));
                     whys.push(match self.endpoint.addresses.as_slice() {
                         [_] => why,
                         _ => format!("{address}: {why}"),
@@ -141,11 +146,16 @@ impl Route {
         })
     }
 
-    /// If one side refuses the other in TLS: in words.
-    pub(super) fn refusal(&self, at: usize, error: &io::Error) -> Option<String> {
+    /// If Consul has refused our certificate, in words. With TLS 1.3 that comes as the answer to the
+    /// first request, of which it has seen nothing.
+    pub(super) fn late_refusal(&self, at: usize, error: &io::Error) -> Option<String> {
+        let (tls, error) = self.tls_error(at, error)?;
+        tls::is_about_our_certificate(error).then(|| tls.explain(error))
+    }
+
+    fn tls_error<'a>(&self, at: usize, error: &'a io::Error) -> Option<(&Tls, &'a rustls::Error)> {
         let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-        let tls = self.tls(self.endpoint.addresses.get(at)?)?;
-        Some(tls.explain(error))
+        Some((self.tls(self.endpoint.addresses.get(at)?)?, error))
     }
 
     fn tls(&self, address: &Address) -> Option<&Tls> {

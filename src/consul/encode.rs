@@ -505,4 +505,47 @@ mod tests {
         assert_eq!(target(read(false)), "/v1/kv/k?dc=dc%2F2");
         assert_eq!(target(read(true)), "/v1/kv/k?consistent=&dc=dc%2F2");
     }
+
+    #[test]
+    fn what_a_client_says_of_its_sessions_and_keys() {
+        let scope = Scope {
+            datacenter: Some("dc1".to_owned()),
+            namespace: Some("a b".to_owned()),
+            partition: Some("p\"".to_owned()),
+            flags: 7,
+            lock_delay: Duration::from_millis(1_500),
+            session_checks: vec!["serfHealth".to_owned(), "m\"".to_owned()],
+        };
+        let text = |request| {
+            let http = encode(&request, &scope);
+            let body = String::from_utf8(http.body.unwrap_or_default()).unwrap();
+            format!("{} {body}", http.target)
+        };
+        let (name, ttl) = ("n".into(), Duration::from_secs(10));
+        assert_eq!(
+            text(Request::CreateSession { name, ttl }),
+            "/v1/session/create?dc=dc1&ns=a%20b&partition=p%22 {\"Name\":\"n\",\"TTL\":\"10s\",\
+             \"Behavior\":\"delete\",\"LockDelay\":\"1500ms\",\"Checks\":[\"serfHealth\",\"m\\\"\"],\
+             \"NodeChecks\":[\"serfHealth\",\"m\\\"\"]}"
+        );
+        let unlock = Request::Unlock {
+            key: "k".into(),
+            session: sid(),
+            line: false,
+        };
+        assert_eq!(
+            text(unlock),
+            "/v1/txn?dc=dc1 [{\"KV\":{\"Verb\":\"check-session\",\"Key\":\"k\",\"Namespace\":\"a b\",\
+             \"Partition\":\"p\\\"\",\"Session\":\"S-1\"}},{\"KV\":{\"Verb\":\"delete\",\"Key\":\"k\",\
+             \"Namespace\":\"a b\",\"Partition\":\"p\\\"\"}}]"
+        );
+        let lock = text(Request::Lock {
+            key: "k".into(),
+            value: Value(b"v".to_vec().into()),
+            session: sid(),
+            line: true,
+        });
+        assert!(lock.contains("\"Flags\":7,"), "{lock}");
+        assert_eq!(lock.matches("\"Namespace\":\"a b\"").count(), 2, "{lock}");
+    }
 }

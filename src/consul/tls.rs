@@ -183,6 +183,42 @@ impl Tls {
     }
 }
 
+/// One side will not have the other, today or tomorrow. Anything else may be a moment's trouble.
+pub(super) fn is_final(error: &TlsError) -> bool {
+    use AlertDescription as A;
+    match error {
+        TlsError::InvalidCertificate(_)
+        | TlsError::InvalidMessage(_)
+        | TlsError::NoCertificatesPresented
+        | TlsError::PeerIncompatible(_)
+        | TlsError::AlertReceived(
+            A::HandshakeFailure
+            | A::ProtocolVersion
+            | A::InsufficientSecurity
+            | A::UnrecognisedName,
+        ) => true,
+        error => is_about_our_certificate(error),
+    }
+}
+
+/// Consul's TLS refuses our certificate, or misses it: it hands no request on.
+pub(super) fn is_about_our_certificate(error: &TlsError) -> bool {
+    use AlertDescription as A;
+    matches!(
+        error,
+        TlsError::AlertReceived(
+            A::BadCertificate
+                | A::UnsupportedCertificate
+                | A::CertificateRevoked
+                | A::CertificateExpired
+                | A::CertificateUnknown
+                | A::CertificateRequired
+                | A::UnknownCA
+                | A::AccessDenied
+        )
+    )
+}
+
 fn of_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => "no CA that we trust has signed it; set ca_file \

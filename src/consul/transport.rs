@@ -203,31 +203,25 @@ impl Wire {
             line.ready = None;
             (line.sent, line.heard)
         };
-        match result {
-            Ok(reply) => Exchange {
-                sent,
-                result: Ok(reply),
-            },
-            // With TLS 1.3 a refusal of our certificate comes as the answer to the first request, of
-            // which Consul has seen nothing.
-            Err(ureq::Error::Io(error))
-                if !heard
-                    && !interrupt.is_ended()
-                    && self.route.refusal(self.at, &error).is_some() =>
-            {
-                let why = self.route.refusal(self.at, &error).unwrap_or_default();
-                not_sent(Failure::Refused(why))
+        let error = match result {
+            Ok(reply) => {
+                let result = Ok(reply);
+                return Exchange { sent, result };
             }
-            Err(error) => {
-                let why = explain(&error, interrupt);
-                let result = Err(if sent.is_some() {
-                    Failure::Unknown(why)
-                } else {
-                    Failure::NotSent(why)
-                });
-                Exchange { sent, result }
-            }
+            Err(error) => error,
+        };
+        if let (ureq::Error::Io(error), false) = (&error, heard || interrupt.is_ended())
+            && let Some(why) = self.route.late_refusal(self.at, error)
+        {
+            return not_sent(Failure::Refused(why));
         }
+        let why = explain(&error, interrupt);
+        let result = Err(if sent.is_some() {
+            Failure::Unknown(why)
+        } else {
+            Failure::NotSent(why)
+        });
+        Exchange { sent, result }
     }
 
     /// ureq wants the first line of a request to fit into its buffer.

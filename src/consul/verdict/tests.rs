@@ -976,5 +976,5 @@ fn rubbish_is_an_error_and_never_shown() {
     let Err(fault) = judge(&create(), 400, &long) else {
         panic!()
     };
-    assert!(fault.error().message.len() < 300 && !fault.error().message.contains('\n'));
+    assert!(fault.error().message.len() < 400 && !fault.error().message.contains('\n'));
 }
