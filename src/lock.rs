@@ -262,8 +262,16 @@ impl Lock {
     /// Ties it to the reader of `queue`: when that is gone (the queue closed, or its reading end), a
     /// pending acquire is cancelled, or given back, and a held lock is renewed no more and left to its
     /// TTL. The last call counts.
+    ///
+    /// FORKED: the lock, or the queue, is the parent process's.
     pub fn bind(&self, queue: Arc<Queue>) -> Result<(), Error> {
-        self.runtime()?.bind(self.id, queue);
+        let runtime = self.runtime()?;
+        if !queue.is_ours() {
+            let message = "the queue was made by the parent process, before the fork; make a queue of \
+                           this process's own";
+            return Err(Error::new(Status::Forked, message));
+        }
+        runtime.bind(self.id, queue);
         Ok(())
     }
 
@@ -541,6 +549,7 @@ mod tests {
         // Not taken, so a good one is not sent either.
         let not_held = |key: &str, len: usize| {
             let error = lock.put_if_held(key, &vec![0; len]).expect_err("not held");
+            assert!(!error.message.contains("\"\""), "{error}");
             error.status == Status::NotHeld
         };
         assert!(not_held("locks/ephemeral/other", 0));

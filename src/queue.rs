@@ -47,7 +47,7 @@ pub struct Queue {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     events: VecDeque<Event>,
     lines: usize,
@@ -74,10 +74,8 @@ impl Queue {
         let queue = Queue {
             generation: Generation::current(),
             state: Mutex::new(State {
-                events: VecDeque::new(),
-                lines: 0,
-                dropped_lines: 0,
                 wake: Some(Arc::new(wake)),
+                ..State::default()
             }),
         };
         Ok((Arc::new(queue), reader.into()))
@@ -117,10 +115,26 @@ impl Queue {
         }
     }
 
+    /// It was made by this process, and not by its parent.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.generation.is_current()
+    }
+
     /// None: it is the parent's, whose mutex may be locked for ever.
     fn state(&self) -> Option<MutexGuard<'_, State>> {
-        let is_ours = self.generation.is_current();
-        is_ours.then(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        self.is_ours()
+            .then(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        if !self.is_ours() {
+            // At the fork another thread of the parent's may have been in the middle of a change.
+            let state = self.state.get_mut();
+            let state = state.unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(std::mem::take(state));
+        }
     }
 }
 
@@ -211,6 +225,17 @@ mod tests {
             queue.next().expect("an event").news,
             News::Lost(LostReason::Expired)
         ));
+    }
+
+    #[test]
+    fn a_reader_is_not_missed_for_a_signal() {
+        let (queue, _reader) = queue();
+        let begun = std::time::Instant::now();
+        sys::under_signals(|| {
+            while begun.elapsed() < std::time::Duration::from_millis(500) {
+                assert!(queue.is_read());
+            }
+        });
     }
 
     #[test]

@@ -48,16 +48,17 @@ pub(crate) fn send_byte(socket: &UnixStream) {
     unsafe { libc::send(socket.as_raw_fd(), byte.as_ptr().cast(), byte.len(), flags) };
 }
 
-/// Whether the other end of a socket pair is open.
+/// Whether the other end of a socket pair is open; also true if the system does not say.
 pub(crate) fn has_peer(socket: &UnixStream) -> bool {
     let mut asked = libc::pollfd {
         fd: socket.as_raw_fd(),
         events: 0,
         revents: 0,
     };
+    // A signal that is pending fails this, too, although it does not wait.
     // SAFETY: one pollfd, writable, whose descriptor is open while `socket` is borrowed.
     let told = unsafe { libc::poll(&raw mut asked, 1, 0) };
-    told == 0 || (told > 0 && asked.revents & (libc::POLLHUP | libc::POLLERR) == 0)
+    told <= 0 || asked.revents & (libc::POLLHUP | libc::POLLERR) == 0
 }
 
 /// Has the C library call these around every `fork`. Where it has no memory left for that, a child

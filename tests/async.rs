@@ -233,6 +233,18 @@ fn a_cancel_of_a_pending_acquire_takes_milliseconds() {
 }
 
 #[test]
+fn a_prompt_callback_that_panics_does_not_reach_who_cancels() {
+    let lock = lock(&client("127.0.0.1:1"), "async/prompt", -1);
+    let started = lock.acquire_start(Completion::prompt(|_| panic!("on purpose")));
+    started.expect("it starts");
+    lock.cancel();
+    assert_eq!(
+        lock.release().expect_err("never held").status,
+        Status::NotHeld
+    );
+}
+
+#[test]
 fn a_callback_that_blocks_delays_nothing_but_callbacks() {
     let consul = Consul::start();
     let client = client(consul.address());

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use consul_lock::client::Client;
+use consul_lock::error::Status;
 use consul_lock::lock::{Completion, Lock};
 use consul_lock::options::Options;
 use consul_lock::queue::{News, Queue};
@@ -108,4 +109,21 @@ fn a_held_lock_whose_reader_is_gone_is_renewed_no_more() {
     for lock in [&heir, &kept] {
         lock.release().expect("held");
     }
+}
+
+#[test]
+fn a_lock_that_was_given_up_is_used_up() {
+    let consul = Consul::start();
+    let client = client(&consul);
+    let (theirs, reader) = queue();
+    let lock = bound(&client, &theirs, "orphan/again", false);
+    lock.acquire().expect("free");
+    drop(reader);
+    // It asks Consul something, so it is found out.
+    let _ = lock.check();
+    assert!(!lock.is_held());
+    let error = lock.release().expect_err("given up");
+    assert_eq!(error.status, Status::NotHeld, "{error}");
+    let error = lock.acquire().expect_err("single use");
+    assert_eq!(error.status, Status::AlreadyUsed, "{error}");
 }

@@ -37,6 +37,7 @@
 //
 // Everything may be called by any goroutine at any time, also a Close beside other calls. Close a lock that
 // was not used by [Hold], best by defer. One that is forgotten while it is held is left to its TTL by the
-// garbage collector, and a warning says so: a lock that the collector gave back would be lost in silence.
+// garbage collector, its [Lock.Lost] is closed, and a warning says so: a lock that the collector gave back
+// would be lost in silence.
 // Nothing happens at exit; see [Shutdown].
 package consullock

@@ -65,7 +65,8 @@ func (c Code) String() string { return C.GoString(C.consul_lock_status_name(C.in
 // Error makes a code an error that [errors.Is] finds.
 func (c Code) Error() string { return "consullock: " + c.String() }
 
-// ErrClosed is in the chain of the error of a call on a lock or a client that was closed before.
+// ErrClosed is in the chain of the error of a call on a lock or a client that was closed before, or is a zero
+// value and not made by [New] or [NewClient].
 var ErrClosed = errors.New("it is closed")
 
 // An Error says why a call failed. [errors.Is] finds its Code and its Err, [errors.As] the whole.

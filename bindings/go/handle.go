@@ -13,12 +13,13 @@ type handle[P comparable] struct {
 	closed bool
 }
 
-// enter gives the object for a call, unless it is closed. Ends with leave.
+// enter gives the object for a call, unless it is closed, or was never made (a zero Lock or Client). Ends
+// with leave.
 func (h *handle[P]) enter() (P, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		var none P
+	var none P
+	if h.closed || h.ptr == none {
 		return none, false
 	}
 	h.users++
@@ -54,8 +55,8 @@ func (h *handle[P]) leave(free func(P)) {
 func (h *handle[P]) close() (P, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		var none P
+	var none P
+	if h.closed || h.ptr == none {
 		return none, false
 	}
 	h.closed = true

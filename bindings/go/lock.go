@@ -150,13 +150,24 @@ func (l *Lock) Acquire(ctx context.Context) error {
 	}
 	switch {
 	case err == nil:
-		// It was won at the very moment when ctx ended. It is undone as what a cancel undoes: without waiting
-		// for it.
-		go l.Release()
+		l.giveBack() // it was won at the very moment when ctx ended
 	case err.Code != ErrCancelled && err.Code != ErrNotAcquired:
 		return err.of(op, l.name)
 	}
 	return interrupted(ctx, op, l.name, ErrCancelled)
+}
+
+// giveBack undoes what was won, as a cancel does: nobody waits for it. It has begun when this returns, so that
+// a Shutdown that follows waits for it.
+func (l *Lock) giveBack() {
+	ptr, ok := l.handle.enter()
+	if !ok {
+		return // Close does it, and Abandon does not want it
+	}
+	defer l.leave()
+	startCall(func(handle C.consullockgo_handle, raw **C.consul_lock_error) C.consul_lock_status {
+		return releaseCall.start(ptr, handle, raw)
+	})
 }
 
 // TryAcquire is Acquire for whom it is no error that somebody else has the lock: it then returns false and
@@ -250,9 +261,13 @@ func (l *Lock) Abandon() {
 	l.leave()
 }
 
-// collected is the finalizer: nobody can release the lock any more.
+// collected is the finalizer: nobody can release the lock any more. Who works on by its Lost alone must stop,
+// as from here on nobody watches or renews it.
 func (l *Lock) collected() {
 	if l.IsHeld() {
+		if told := l.loss.Load(); told != nil {
+			told.happened(0)
+		}
 		warn(fmt.Sprintf("consullock: the lock %q was held when it was garbage collected, and stays until its TTL "+
 			"ends it: release it, or use Hold", l.Key()))
 	}

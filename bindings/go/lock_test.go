@@ -78,6 +78,24 @@ func TestAClosedLock(t *testing.T) {
 	}
 }
 
+func TestZeroValuesAreRefused(t *testing.T) {
+	ctx := context.Background()
+	var lock consullock.Lock
+	wants(t, lock.Acquire(ctx), consullock.ErrClosed)
+	wants(t, lock.Release(), consullock.ErrClosed)
+	must(t, lock.Close())
+	// And are no way to the default client.
+	var client consullock.Client
+	_, _, err := client.WhoHolds(ctx, newKey(t))
+	wants(t, err, consullock.ErrClosed)
+	_, err = client.Stats()
+	wants(t, err, consullock.ErrClosed)
+	wants(t, consullock.SetDefaultClient(&client), consullock.ErrClosed)
+	_, err = consullock.New("a", consullock.WithClient(&client))
+	wants(t, err, consullock.ErrClosed)
+	must(t, client.Close())
+}
+
 func TestSomebodyElseHasIt(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
 	must(t, newLock(t, key).Acquire(ctx))
@@ -258,6 +276,14 @@ func TestWhatWasWonTooLateIsGivenBack(t *testing.T) {
 		wants(t, err, context.Canceled)
 		if lock.FencingToken() == 0 {
 			t.Fatal("it was never held")
+		}
+		// That it is given back has begun, so that a process may end in order now.
+		if lock.IsHeld() {
+			t.Fatal("it is held still")
+		}
+		must(t, consullock.Shutdown(context.Background()))
+		if entry(t, full(key)) != nil {
+			t.Fatal("the shutdown did not wait for it")
 		}
 		late++
 	}

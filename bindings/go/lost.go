@@ -47,7 +47,8 @@ func (r LostReason) String() string {
 // reached, and with the monitor (the default) a round trip after Consul ended it. It is never closed for a
 // lock that was given back.
 //
-// Should the system have no thread for the notice, it is closed at once, and LostReason is 0.
+// Should the system have no thread for the notice, it is closed at once, and LostReason is 0. It is also
+// closed when the lock is garbage collected while it is held.
 func (l *Lock) Lost() <-chan struct{} { return l.watch().ctx.Done() }
 
 // LostReason says how the lock was lost, when Lost is closed; 0 before.

@@ -228,14 +228,15 @@ func deep(n int, do func() error) error {
 	return err
 }
 
-// Who forgets a lock: it is abandoned, and the log says so.
+// Who forgets a lock: it is abandoned, and the log says so, and who still listens is told that it is lost.
 func TestAForgottenLock(t *testing.T) {
 	log := loggingTo(t, slog.LevelWarn)
 	key := newKey(t)
+	var lost <-chan struct{}
 	func() {
 		lock, err := consullock.New(key)
 		must(t, err)
-		lock.Lost()
+		lost = lock.Lost()
 		must(t, lock.Acquire(context.Background()))
 		quiet, err := consullock.New(newKey(t) + "-quiet")
 		must(t, err)
@@ -252,6 +253,11 @@ func TestAForgottenLock(t *testing.T) {
 	stored := entry(t, full(key))
 	if stored == nil {
 		t.Fatal("a lock that the collector releases is lost in silence")
+	}
+	select {
+	case <-lost:
+	default:
+		t.Fatal("who works on by Lost alone is not told")
 	}
 	consul(t, "PUT", "session/destroy/"+stored.Session, "")
 }

@@ -34,7 +34,9 @@ type setting struct{ name, value string }
 
 func (s *settings) set(name, value string) {
 	s.texts = append(s.texts, setting{name, value})
-	s.hasValue = s.hasValue || name == "value"
+	if name == "value" {
+		s.hasBytes, s.hasValue = false, true
+	}
 }
 
 func (s *settings) refuse(code Code, format string, args ...any) {

@@ -86,6 +86,17 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+func TestTheLastSettingOfAnOptionCounts(t *testing.T) {
+	bytes, text := consullock.WithValue([]byte("bytes")), consullock.WithOption("value", "text")
+	for last, options := range map[string][]consullock.Option{"text": {bytes, text}, "bytes": {text, bytes}} {
+		key := newKey(t)
+		must(t, newLock(t, key, options...).Acquire(context.Background()))
+		if stored := entry(t, full(key)); stored.Value != last {
+			t.Fatalf("%+v, not %s", stored, last)
+		}
+	}
+}
+
 func TestAnEmptyValue(t *testing.T) {
 	ctx := context.Background()
 	for _, value := range [][]byte{nil, {}} {

@@ -247,7 +247,10 @@ impl Context<'_> {
     /// An error about `key`: `could not acquire the lock "K" at ADDRESS: …`.
     pub(super) fn error(&self, status: Status, what: &str, key: &Key, why: &str) -> Error {
         let address = &self.shared.config.address;
-        Error::new(status, format!("{what} \"{key}\" at {address}: {why}"))
+        // The core learns the key with the acquire.
+        let quoted = (!key.is_empty()).then(|| format!(" \"{key}\""));
+        let quoted = quoted.unwrap_or_default();
+        Error::new(status, format!("{what}{quoted} at {address}: {why}"))
     }
 
     /// The same for what Consul, or the way to it, said.

@@ -169,8 +169,9 @@ impl Machine {
             Call::Check => self.ask(ctx, call, Question::Check),
             Call::Write { key, value } => self.ask(ctx, call, Question::Write { key, value }),
             Call::Release => self.release(ctx, call),
-            Call::Abandon => {
-                self.abandon(ctx);
+            Call::LetGo | Call::Abandon => {
+                self.abandoned |= matches!(what, Call::Abandon);
+                self.let_go(ctx);
                 ctx.tell(call, Ok(Done::Ok));
             }
         }
@@ -437,8 +438,7 @@ impl Machine {
         )
     }
 
-    fn abandon(&mut self, ctx: &mut Context<'_>) {
-        self.abandoned = true;
+    fn let_go(&mut self, ctx: &mut Context<'_>) {
         match &mut self.state {
             State::Acquiring(_) => self.cancel(ctx),
             State::Held(held) => {

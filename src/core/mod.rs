@@ -114,8 +114,8 @@ pub enum Patience {
 /// What happens to a core.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// Somebody calls. `Tell` for `call` follows exactly once (for [`Call::Cancel`] and
-    /// [`Call::Abandon`] at once).
+    /// Somebody calls. `Tell` for `call` follows exactly once (for [`Call::Cancel`],
+    /// [`Call::LetGo`] and [`Call::Abandon`] at once).
     Call {
         /// Which lock; an id that the core does not know is a new lock for `Acquire` and over for
         /// all else.
@@ -168,7 +168,9 @@ pub enum Call {
     },
     /// Give it back, or cancel a pending acquire and wait until that is undone.
     Release,
-    /// Forget it without a request: the TTL ends it.
+    /// Hold it no more, without a request: the TTL ends it. Cancels a pending acquire.
+    LetGo,
+    /// The same, and forget it: nobody will ask for it any more.
     Abandon,
 }
 
@@ -258,7 +260,7 @@ pub type Outcome = Result<Done, Error>;
 /// What a call that worked gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// Acquire, renew, check, write, release, cancel, abandon.
+    /// Acquire, renew, check, write, release, cancel, let go, abandon.
     Ok,
     /// [`Event::Who`]: nobody, or who.
     Holder(Option<Holder>),

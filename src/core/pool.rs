@@ -280,6 +280,10 @@ impl Context<'_> {
             }
             (Step::Find(name, Look::First), Ok(Answer::Found(None))) => {
                 job.step = Step::Find(name.clone(), Look::Last);
+                #[cfg(test)]
+                if self.sabotaged(super::sabotage::Sabotage::LookOnce) {
+                    return self.end_job(id, true);
+                }
                 let at = self.time() + SECOND_LOOK;
                 self.shared.alarms.set(Alarm::Job(id), Some(at));
             }

@@ -52,6 +52,7 @@ words! {
     Put "put",
     Delete "delete",
     Release "release",
+    LetGo "let-go",
     Abandon "abandon",
     Turn "turn",
     Alarm "alarm",
@@ -207,6 +208,7 @@ impl Recorder {
                     Call::Write { value: Some(_), .. } => self.put(now, Word::Put, &[id]),
                     Call::Write { value: None, .. } => self.put(now, Word::Delete, &[id]),
                     Call::Release => self.put(now, Word::Release, &[id, Arg::N(hot.into())]),
+                    Call::LetGo => self.put(now, Word::LetGo, &[id]),
                     Call::Abandon => self.put(now, Word::Abandon, &[id]),
                 }
             }

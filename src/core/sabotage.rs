@@ -18,6 +18,8 @@ pub(crate) enum Sabotage {
     SilentLoss,
     /// A lock that arrives after its caller was told no is left in Consul.
     KeepLateLock,
+    /// A session whose create was not answered is looked for once.
+    LookOnce,
     /// A line that was seen is forgotten at once.
     ForgetTheLine,
     /// A head that does not act is never passed.

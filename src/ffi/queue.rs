@@ -301,14 +301,16 @@ pub unsafe extern "C" fn consul_lock_queue_log(
 /// Ties a lock to a queue, for threads that may be ended from outside without a last word, such as the
 /// workers of Node: when the queue is freed, or its reading end closed (as the system does with the
 /// event loop that watched it), a pending acquire of the lock is cancelled, or given back if it had been
-/// won, and a held lock is renewed no more, so that its TTL ends it. The library looks when it asks Consul
-/// something for a lock that is being acquired, when it has taken it, and when it has renewed it. Any
-/// thread; never blocks.
+/// won, and a held lock is renewed no more, so that its TTL ends it: from then on it answers
+/// CONSUL_LOCK_NOT_HELD, and no loss is told. The library looks when it asks Consul something for a lock
+/// that is being acquired, when it has taken it, and when it has renewed it. A copy of the reading end in a
+/// child process keeps it open. Any thread; never blocks.
 ///
 /// @param lock  The lock. The last call counts.
 /// @param queue The queue.
 /// @param error NULL, or receives NULL or a new error, which the caller frees.
-/// @return CONSUL_LOCK_OK; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_FORKED: the lock or the queue is the parent process's;
+///         CONSUL_LOCK_INVALID_ARGUMENT: a NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_bind_to_queue(
     lock: *mut LockHandle,

@@ -604,7 +604,8 @@ impl Runtime {
 
 fn tell_all(outcomes: Vec<(Completion<Done>, Outcome)>) {
     for (completion, outcome) in outcomes {
-        completion.tell(outcome);
+        // A panic of ours must not stop what the step has still to do.
+        let _ = catch_unwind(AssertUnwindSafe(|| completion.tell(outcome)));
     }
 }
 

@@ -30,7 +30,7 @@ impl Runtime {
     }
 
     /// Gives up a lock that nobody keeps: a wait is cancelled, a lock that came too late is given back,
-    /// and one that was held is left to its TTL, as when a process dies.
+    /// and one that was held is left to its TTL, as when a process dies. Its handle may still be used.
     pub(super) fn end_orphan(&self, id: LockId, just_taken: bool) -> Vec<Job> {
         let (what, call) = {
             let mut state = lock(&self.state);
@@ -38,9 +38,10 @@ impl Runtime {
                 return Vec::new();
             };
             let what = match observed.shown.view().phase {
-                Phase::Acquiring => Call::Cancel,
+                // Not a cancel: the lock may come before this call does.
+                Phase::Acquiring => Call::Release,
                 Phase::Held if just_taken => Call::Release,
-                Phase::Held => Call::Abandon,
+                Phase::Held => Call::LetGo,
                 Phase::New | Phase::Lost | Phase::Over => return Vec::new(),
             };
             // Once: what this asks of Consul is asked for an orphan, too.

@@ -175,6 +175,9 @@ static void a_child(void)
         consul_lock_queue_done(CONSUL_LOCK_OK, NULL, parents);
         CHECK(consul_lock_queue_next(queue) == NULL);
         CHECK(TICKET(1) != NULL);
+        consul_lock *own = lock_on("queue/own", 0, 30);
+        EXPECT(CONSUL_LOCK_FORKED, consul_lock_bind_to_queue(own, queue, &error));
+        consul_lock_free(own);
         consul_lock_queue_free(queue);
         consul_lock_free(lock);
         close(fd);

@@ -20,7 +20,7 @@ pub(super) struct Ledger {
     tokens: BTreeMap<Key, u64>,
     calls: HashMap<CallId, Waiting>,
     tampered: HashSet<Key>,
-    lost_creates: HashSet<Arc<str>>,
+    creates: HashMap<Arc<str>, Create>,
     crashed: HashSet<usize>,
     held_with: BTreeMap<(usize, LockId), SessionId>,
     abandoned: HashSet<SessionId>,
@@ -53,6 +53,27 @@ struct Life {
     given_back: bool,
     shown_lost: bool,
     told_lost: bool,
+}
+
+/// The create of a session with a name that no other has.
+#[derive(Default)]
+struct Create {
+    /// How often it was applied, and when last.
+    times: u32,
+    applied: Time,
+    /// When Consul first served a look for the session.
+    looked_for: Option<Time>,
+}
+
+/// A look that finds no session is followed by another one after a second, by a clock that drifts.
+const LOOKS: Duration = Duration::from_millis(990);
+
+impl Create {
+    /// Nobody can find out: a copy of it was applied, too, or it was after the last look.
+    fn is_hidden(&self) -> bool {
+        let too_late = |first: Time| self.applied > first + LOOKS;
+        self.times > 1 || self.looked_for.is_some_and(too_late)
+    }
 }
 
 /// A write under a lock.
@@ -372,19 +393,27 @@ impl Ledger {
         self.tampered.insert(key.into());
     }
 
-    /// The answer to the create of this session was lost.
-    pub(super) fn lost_create(&mut self, name: &Arc<str>) {
-        self.lost_creates.insert(name.clone());
+    /// Consul made a session of that name.
+    pub(super) fn made(&mut self, name: &str, now: Time) {
+        let create = self.creates.entry(name.into()).or_default();
+        create.times += 1;
+        create.applied = now;
+    }
+
+    /// Consul said whether there is a session of that name.
+    pub(super) fn looked_for(&mut self, name: &Arc<str>, now: Time) {
+        let create = self.creates.entry(name.clone()).or_default();
+        create.looked_for.get_or_insert(now);
     }
 
     /// A session that may outlive its users until its TTL: a killed process's, one that was
-    /// abandoned with its lock, and one whose create was applied after it was looked for, which
+    /// abandoned with its lock, and one whose create was applied after the last look for it, which
     /// holds nothing.
     pub(super) fn is_excused(&self, session: &str, name: &str, holds: bool) -> bool {
         let of_crashed = |process| name.starts_with(&format!("consul_lock sim@host:{process} "));
         self.crashed.iter().any(of_crashed)
             || self.abandoned.iter().any(|id| &*id.0 == session)
-            || (!holds && self.lost_creates.contains(name))
+            || (!holds && self.creates.get(name).is_some_and(Create::is_hidden))
     }
 
     pub(super) fn called(

@@ -398,6 +398,7 @@ impl Player<'_> {
             Word::Check => return call(&mut args, Call::Check),
             Word::Put => return call(&mut args, write(Some(nothing()))),
             Word::Delete => return call(&mut args, write(None)),
+            Word::LetGo => return call(&mut args, Call::LetGo),
             Word::Abandon => return call(&mut args, Call::Abandon),
             Word::Release => {
                 let id = CallId(args.number()?);

@@ -245,6 +245,11 @@ fn a_loss_that_nobody_is_told_is_caught() {
 }
 
 #[test]
+fn a_create_that_is_looked_for_once_is_caught() {
+    catches(Defect::Core(Sabotage::LookOnce));
+}
+
+#[test]
 fn a_late_lock_that_is_kept_is_caught() {
     catches(Defect::Core(Sabotage::KeepLateLock));
 }

@@ -259,6 +259,8 @@ pub(super) struct Process {
     core: Core,
     users: Vec<User>,
     flights: HashMap<RequestId, Flight>,
+    /// Requests that the process gave up while they were on their way: they still arrive.
+    given_up: HashMap<RequestId, Flight>,
     /// The boot clock's lead, and its drift in millionths.
     lead: u64,
     drift: i64,
@@ -352,6 +354,7 @@ impl World {
                         })
                         .collect(),
                     flights: HashMap::new(),
+                    given_up: HashMap::new(),
                     lead: random.below(1 << 50),
                     drift: random.below(801) as i64 - 400,
                     missed: Duration::ZERO,
@@ -584,14 +587,7 @@ impl World {
                 return self.answer(process, request, result);
             }
             Happening::Late(http, gives_back) => {
-                self.note(|| format!("consul: a late copy arrives: {}", words(&http)));
-                if self.leaderless {
-                    return Ok(());
-                }
-                match self.serve(&http, gives_back)? {
-                    Served::Parked(watch) => self.model.forget(watch),
-                    Served::Reply(_) => {}
-                }
+                return self.late(&http, gives_back);
             }
             Happening::Tick { process } => return self.step(process, Event::Tick),
             Happening::User { process, user } => return self.user(process, user),
@@ -651,6 +647,9 @@ impl World {
         let held = written.is_some().then(|| self.model.held_keys());
         let served = self.model.handle(self.now, http);
         if let Served::Reply(HttpReply { status: 200, .. }) = &served {
+            if let Some(name) = created_name(http) {
+                self.ledger.made(&name, self.now);
+            }
             if let (Some(key), Some(held)) = (written, held) {
                 self.ledger.applied(&key, &held)?;
             }
@@ -661,9 +660,27 @@ impl World {
         Ok(served)
     }
 
+    /// A request arrives whose answer nobody hears.
+    fn late(
+        &mut self,
+        http: &HttpRequest,
+        gives_back: Option<(usize, LockId)>,
+    ) -> Result<(), String> {
+        self.note(|| format!("consul: a late copy arrives: {}", words(http)));
+        if self.leaderless {
+            return Ok(());
+        }
+        match self.serve(http, gives_back)? {
+            Served::Parked(watch) => self.model.forget(watch),
+            Served::Reply(_) => {}
+        }
+        Ok(())
+    }
+
     fn deliver(&mut self, process: usize, request: RequestId) -> Result<(), String> {
         let Some(flight) = self.processes[process].flights.get(&request) else {
-            return Ok(());
+            let given_up = self.processes[process].given_up.remove(&request);
+            return given_up.map_or(Ok(()), |flight| self.late(&flight.http, flight.gives_back));
         };
         let (http, fate) = (flight.http.clone(), flight.fate.clone());
         let gives_back = flight.gives_back;
@@ -689,6 +706,9 @@ impl World {
             Served::Reply(reply) => {
                 if reply.status == 200 {
                     self.granted(process, &asked, &standing)?;
+                    if let Request::FindSession { name } = &asked {
+                        self.ledger.looked_for(name, self.now);
+                    }
                 }
                 self.note(|| {
                     format!(
@@ -855,7 +875,11 @@ impl World {
             }
             (_, _, result) => result,
         };
+        let gave_up = matches!(result, Err(Failure::Unknown(_)));
         let answer = verdict(&flight.request, result);
+        if gave_up && matches!(flight.fate, Fate::Answered { .. }) {
+            self.processes[process].given_up.insert(request, flight);
+        }
         self.note(|| format!("p{process}: answer to {}: {answer:?}", request.0));
         self.step(
             process,
@@ -939,9 +963,6 @@ impl World {
                         sent_at + *applied,
                         Happening::Late(http.clone(), gives_back),
                     );
-                    if let Request::CreateSession { name, .. } = &request {
-                        self.ledger.lost_create(name);
-                    }
                 }
                 if let Some(noticed) = noticed {
                     let result = match status {
@@ -1075,15 +1096,15 @@ impl World {
             },
             Call::Renew | Call::Check | Call::Write { .. } => Some(REQUEST_TIMEOUT),
             Call::Release => Some(RELEASE_TIMEOUT),
-            Call::Cancel | Call::Abandon => Some(Duration::ZERO),
+            Call::Cancel | Call::LetGo | Call::Abandon => Some(Duration::ZERO),
         };
         let stopped = self.processes[process].stopped_for;
         self.ledger.called(process, call, self.now, limit, stopped);
-        if matches!(what, Call::Release | Call::Abandon) {
+        if matches!(what, Call::Release | Call::LetGo | Call::Abandon) {
             self.ledger.stops_believing(process, lock);
         }
         match &what {
-            Call::Abandon => self.ledger.abandoned(process, lock, call),
+            Call::LetGo | Call::Abandon => self.ledger.abandoned(process, lock, call),
             Call::Renew => self.ledger.asked_to_renew(process, lock),
             Call::Release => self.ledger.asked_to_release(process, lock, call),
             Call::Write { key, .. } => self.ledger.writes(process, lock, call, key),
@@ -1281,6 +1302,11 @@ impl World {
         let think = if self.plan.hot { 1 } else { 4_000 };
         let think = self.random.duration(Duration::from_millis(think));
         self.after(think, Happening::User { process, user });
+        // Half of the handles stay, and are freed when they were used once more.
+        if lock.0 % 2 == 0 {
+            self.call(process, lock, Call::LetGo)?;
+            self.call(process, lock, Call::Check)?;
+        }
         self.call(process, lock, Call::Abandon).map(drop)
     }
 
@@ -1368,6 +1394,13 @@ impl World {
 
 /// What is written under locks lives here, each key once.
 const WRITTEN: &str = "data/";
+
+/// The name of the session that a request makes.
+fn created_name(http: &HttpRequest) -> Option<String> {
+    http.target.strip_prefix("/v1/session/create")?;
+    let json: serde_json::Value = serde_json::from_slice(http.body.as_deref()?).ok()?;
+    json["Name"].as_str().map(str::to_owned)
+}
 
 /// The key that a request writes under a lock.
 fn written_key(http: &HttpRequest) -> Option<String> {

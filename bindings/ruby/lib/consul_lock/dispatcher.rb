@@ -1,8 +1,10 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # Runs the blocks of the program's that want to hear of lost locks and of lines of log: one after the other, on
-  # one thread, which is started when the first wants to.
+  # Runs the blocks of the program that want to hear of lost locks and of lines of log: one after the other, on one
+  # thread, which is started when the first wants to.
+  #
+  # It keeps no lock alive: a lock that is told of its loss keeps its block itself.
   #
   # @api private
   class Dispatcher
@@ -10,59 +12,51 @@ module ConsulLock
 
     # The library's levels count down to ERROR = 1, Logger's up to ERROR = 3.
     LOUDEST = 4
-    private_constant :LOUDEST
+
+    # The number under which lines come; locks have others.
+    LOG = 0
+    private_constant :LOG
 
     def initialize
       @mutex = Mutex.new
-      @handlers = {}
-      @last_tag = 0
-      @log_tag = nil
+      @watched = ObjectSpace::WeakMap.new
+      @last_tag = LOG
     end
 
-    # Has a block told of the loss of a lock, once.
+    # Has a lock told of its loss.
     #
-    # @return [Integer] a number to {#forget} it by
-    def on_lost(lock, block)
-      told = lambda do |event|
-        forget(Native.event_tag(event))
-        block.call(LOST_REASONS[Native.event_code(event)])
-      end
-      subscribe(told) do |ticket, error|
-        Native.set_lost_callback(lock, Native::QUEUE_LOST, ticket, Native::TICKET_FREE, error)
+    # @param handle [Handle] its +lost+ is called with the number that the block was given, and the reason
+    # @yieldparam tag [Integer]
+    # @yieldparam ticket [FFI::Pointer]
+    # @yieldparam error [FFI::Pointer]
+    def watch(handle)
+      subscribe do |mailbox|
+        tag = @last_tag += 1
+        @watched[tag] = handle
+        mailbox.subscribe(tag) { |ticket, error| yield tag, ticket, error }
       end
     end
 
     # @param logger [Logger, nil]
     def log_to(logger)
-      former = @log_tag
-      if logger
-        level = (LOUDEST - logger.level).clamp(1, LOUDEST)
-        @log_tag = subscribe(->(event) { log(logger, event) }) do |ticket, _error|
+      @logger = logger
+      return Native.set_log_callback(nil, nil, nil, LOUDEST) unless logger
+
+      level = (LOUDEST - logger.level).clamp(1, LOUDEST)
+      subscribe do |mailbox|
+        mailbox.subscribe(LOG) do |ticket, _error|
           Native.set_log_callback(Native::QUEUE_LOG, ticket, Native::TICKET_FREE, level)
         end
-      else
-        Native.set_log_callback(nil, nil, nil, LOUDEST)
       end
-      forget(former)
-    end
-
-    # Finalizers call this: it takes no mutex.
-    def forget(tag)
-      @handlers.delete(tag)
     end
 
     private
 
-    def subscribe(handler, &registration)
+    def subscribe
       @mutex.synchronize do
         @mailbox ||= Mailbox.new
         @thread = Thread.new { run }.tap { |it| it.name = "consul_lock" } unless @thread&.alive?
-        @handlers[@last_tag += 1] = handler
-        @mailbox.subscribe(@last_tag, &registration)
-        @last_tag
-      rescue Error
-        forget(@last_tag)
-        raise
+        yield @mailbox
       end
     end
 
@@ -70,7 +64,7 @@ module ConsulLock
       loop do
         event = @mailbox.take
         begin
-          @handlers[Native.event_tag(event)]&.call(event)
+          tell(Native.event_tag(event), event)
         rescue SystemExit
           raise # which ends the program, as everywhere
         rescue Exception => e # rubocop:disable Lint/RescueException
@@ -81,9 +75,11 @@ module ConsulLock
       end
     end
 
-    def log(logger, event)
-      line = Native.text(:event_line, event, 1023)
-      logger.add(LOUDEST - Native.event_code(event), line, "consul_lock")
+    def tell(tag, event)
+      code = Native.event_code(event)
+      return @watched[tag]&.lost(tag, LOST_REASONS[code]) unless tag == LOG
+
+      @logger&.add(LOUDEST - code, Native.text(:event_line, event, 1023), "consul_lock")
     end
   end
 end

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # A lock of the library's until it is freed. Its calls go one at a time, as each returns at once; so closing it
-  # never pulls it away from under a call of another thread.
+  # A lock of the library until it is freed. Its calls go one at a time, as each returns at once; so closing it never
+  # pulls it away from under a call of another thread.
   #
   # @api private
   class Handle
@@ -54,12 +54,33 @@ module ConsulLock
     # Closes it to all others and frees it. Does nothing the second time.
     #
     # @yieldparam pointer [FFI::Pointer] for a last call
+    # @return [nil]
     def close
       closing = @mutex.synchronize { !@closed && (@closed = true) }
       yield @pointer if closing && block_given?
       nil
     ensure
       @finalizer.free if closing
+    end
+
+    # Has a block told when the lock is lost.
+    def on_lost(block)
+      use do |pointer|
+        Runtime.current.dispatcher.watch(self) do |tag, ticket, error|
+          @tag = tag
+          @block = block
+          Native.set_lost_callback(pointer, Native::QUEUE_LOST, ticket, Native::TICKET_FREE, error)
+        end
+      end
+    end
+
+    # The lock was lost. What was meant for a block of the past is not for this one.
+    def lost(tag, reason)
+      return unless tag == @tag
+
+      block = @block
+      @block = nil
+      block&.call(reason)
     end
   end
 end

@@ -34,12 +34,12 @@ module ConsulLock
     # @raise [InvalidOptionError] an option is unknown, belongs to a client, or is out of its range
     # @raise [InvalidEnvironmentError] a variable of the default client's is wrong
     def initialize(key, fail_hard: true, client: nil, **options)
-      Runtime.current # a child hears its own log from its first lock on
+      @runtime = Runtime.current
       @name = Native.utf8_key(key)
       @fail_hard = fail_hard
       @generator = ConsulLock.value_generator if options[:value].nil?
       @handle = Handle.new(Options.lend(options, client) { |native| make(native) })
-      @acquired = @to_release = @lost = false
+      @to_release = @acquired = @over = @lost = false
     end
 
     # Takes the lock. Waits for it up to the option +acquire_timeout+; its default 0 makes exactly one attempt. Who
@@ -81,11 +81,12 @@ module ConsulLock
     # @raise [UnconfirmedError] Consul did not confirm within the client's +release_timeout+; the library goes on in
     #   the background until the lock's life ends
     def release
-      @to_release = false
+      @over ||= @to_release
       ask { |lock, ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
+      @to_release = false
       true
     rescue NotHeldError
-      false
+      @to_release = false
     end
 
     # Ends an acquire that another thread waits for: it raises {CancelledError}. Sticky: an acquire that comes later
@@ -165,9 +166,7 @@ module ConsulLock
     def on_lost(&block)
       raise ArgumentError, "no block given" unless block
 
-      former = @notice
-      @notice = @handle.use { |lock| Runtime.current.dispatcher.on_lost(lock, block) }
-      Runtime.current.dispatcher.forget(former)
+      @handle.on_lost(block)
       self
     end
 
@@ -181,7 +180,7 @@ module ConsulLock
 
     # Whether the lock was held once and is not any more, without having been given back.
     def lost?
-      @lost || (@acquired && @to_release && !held?)
+      @lost || (@acquired && !@over && !held? && @runtime.equal?(Runtime.current))
     end
 
     # @return [Float] how many seconds are left of the lock's life, by this process's own clock; 0.0 when it is not
@@ -218,9 +217,8 @@ module ConsulLock
     #
     # @return [nil]
     def close
+      @over = true
       @handle.close { |lock| give_back(lock) if @to_release }
-    ensure
-      @to_release = false
     end
 
     # Ends the lock without giving it back, and without waiting: a held one stays in Consul until its life ends. For
@@ -228,17 +226,16 @@ module ConsulLock
     #
     # @return [nil]
     def abandon
-      @to_release = false
+      @over = true
       @handle.close
-      nil
     end
 
     # The end of a {ConsulLock.hold}.
     #
-    # @param quietly [Boolean] something else is being raised
+    # @param quietly [Boolean] whether something else is being raised
     # @api private
     def finish(quietly:)
-      release if @to_release
+      release if @to_release && !closed?
     rescue Error
       raise unless quietly
     ensure
@@ -292,18 +289,18 @@ module ConsulLock
     # Either there is an outcome, or the wait was interrupted: by an exception, a throw, or the end of the thread.
     def take
       generate_value if @generator
-      before = @to_release
+      another = @to_release # an acquire has begun before, and what it has is not this one's to undo
       @to_release = true
       begin
         ask { |lock, ticket, error| Native.acquire_start(lock, Native::QUEUE_DONE, ticket, error) }
-        @acquired = ended = true
+        ended = @acquired = true
         @fencing_token = @handle.use { |lock| Native.fencing_token(lock) }
-      rescue Error => e
-        @to_release = before && e.is_a?(AlreadyUsedError)
+      rescue Error
         ended = true
+        @to_release = another
         raise
       ensure
-        undo unless ended
+        undo unless ended || another
       end
       true
     end

@@ -10,7 +10,7 @@ module ConsulLock
   # @api private
   class Mailbox
     # More than ever wait: the library sends one byte when the first event comes.
-    BYTES = 64
+    BYTES = 8
     private_constant :BYTES
 
     def initialize
@@ -19,22 +19,22 @@ module ConsulLock
       @releaser = Releaser.new(@queue, :queue_free)
       ObjectSpace.define_finalizer(self, @releaser)
       @io = IO.for_fd(descriptor.read_int32, "rb")
-      @bytes = String.new(capacity: BYTES)
+      @bytes = +""
+      @error = FFI::MemoryPointer.new(:pointer)
     end
 
     # Begins a call of the library whose outcome comes here.
     #
     # @yieldparam ticket [FFI::Pointer] the library's from then on, unless it refuses
     # @yieldparam error [FFI::Pointer]
+    # @yieldreturn [Integer] the status
     # @raise [Error] the library refused, and will tell nothing
     def post
       ticket = Native.queue_ticket(@queue, 0)
-      begin
-        Native.check { |error| yield ticket, error }
-      rescue Error
-        Native.ticket_free(ticket)
-        raise
-      end
+      return if (yield ticket, @error).zero?
+
+      Native.ticket_free(ticket)
+      raise Error.take(@error.read_pointer)
     end
 
     # Has the library tell again and again, under a number.

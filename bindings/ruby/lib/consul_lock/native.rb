@@ -91,9 +91,8 @@ module ConsulLock
         unless key.is_a?(String) || key.is_a?(Symbol)
           raise InvalidArgumentError, "key: #{key.class} is neither String nor Symbol"
         end
-        raise InvalidArgumentError, "key: contains a NUL" if key.to_s.include?("\0")
 
-        utf8(key.to_s)
+        utf8(key.to_s).tap { |it| raise InvalidArgumentError, "key: contains a NUL" if it.include?("\0") }
       rescue EncodingError
         raise InvalidArgumentError, "key: cannot be written in UTF-8"
       end

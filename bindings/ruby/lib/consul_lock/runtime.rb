@@ -38,35 +38,35 @@ module ConsulLock
     # @yieldparam mailbox [Mailbox] where to post the question
     # @return [FFI::Pointer, nil] who holds the lock, if that was the question
     # @raise [Error] if that is the outcome
-    def ask(patience = nil, &question)
-      event = outcome(patience, &question) or return
-      begin
-        error = Native.event_take_error(event)
-        raise Error.take(error) unless error.null?
-
-        Native.event_take_holder(event)
-      ensure
-        Native.event_free(event)
-      end
-    end
-
-    private
-
-    # A mailbox is used again only when it is empty, which it is for sure after its one outcome.
-    def outcome(patience)
+    def ask(patience = nil)
       mailbox = idle_mailbox
       yield mailbox
       event = mailbox.take(patience)
+      answer(event) if event
     ensure
-      if mailbox
-        event && @idle.size < IDLE ? @idle << mailbox : mailbox.close
-      end
+      # One that has told its one outcome is empty, and can be used again.
+      event ? keep(mailbox) : mailbox&.close
     end
+
+    private
 
     def idle_mailbox
       @idle.pop(true)
     rescue ThreadError
       Mailbox.new
+    end
+
+    def keep(mailbox)
+      @idle.size < IDLE ? @idle << mailbox : mailbox.close
+    end
+
+    def answer(event)
+      error = Native.event_take_error(event)
+      raise Error.take(error) unless error.null?
+
+      Native.event_take_holder(event)
+    ensure
+      Native.event_free(event)
     end
   end
 end

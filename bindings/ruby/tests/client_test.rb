@@ -1,0 +1,101 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+class ClientTest < Test
+  def client
+    @client ||= ConsulLock::Client.new(address: Consul::ADDRESS)
+  end
+
+  def test_its_locks
+    client.hold(key) do |lock|
+      assert_equal lock.session_id, client.holder(key).session
+      refute client.lock(key).try_acquire
+    end
+    assert_nil client.holder(key)
+  end
+
+  def test_holder
+    assert_nil ConsulLock.holder(key)
+    holding(value: "mine") do |lock|
+      holder = ConsulLock.holder(key.to_sym)
+      assert_equal [lock.session_id, "node", "mine".b, lock.fencing_token],
+                   [holder.session, holder.node, holder.value, holder.created_index]
+      assert_includes holder.name, ":#{Process.pid} "
+      assert_predicate holder, :frozen?
+      assert_equal "mine".b, holder.to_h[:value]
+    end
+  end
+
+  def test_a_holder_in_the_dark
+    client = ConsulLock::Client.new(address: Consul::DEAD_ADDRESS, request_timeout: 0.5)
+    error = assert_raises(ConsulLock::UnavailableError) { client.holder(key) }
+    assert_predicate error, :retryable?
+  end
+
+  def test_a_token_without_rights
+    error = assert_raises(ConsulLock::DeniedError) do
+      ConsulLock::Client.new(address: Consul::ACL_ADDRESS, token: "no-such-token").hold(key) { flunk }
+    end
+    assert_equal [403, 60], [error.http_status, error.code]
+    refute_includes error.message, "no-such-token"
+    assert_equal 1, ConsulLock::Client.new(address: Consul::ACL_ADDRESS, token: "root").hold(key) { 1 }
+  end
+
+  def test_stats
+    assert_equal 0, client.stats[:held]
+    client.hold(key) { assert_equal 1, client.stats[:held] }
+    assert_equal 1, client.stats[:requests][:lock]
+    assert_equal 1, client.stats[:hold_us][:count]
+    assert_kind_of Integer, ConsulLock.stats[:raft_writes]
+  end
+
+  def test_the_default_client
+    nowhere = ConsulLock::Client.new(address: Consul::DEAD_ADDRESS, request_timeout: 0.5)
+    before = ConsulLock::Lock.new(key)
+    ConsulLock.default_client = nowhere
+    assert_same nowhere, ConsulLock.default_client
+    assert_raises(ConsulLock::UnavailableError) { ConsulLock.hold(key) { flunk } }
+    assert before.acquire
+    before.close
+    ConsulLock.default_client = nil
+    assert_nil ConsulLock.default_client
+    assert_equal 7, ConsulLock.hold(key) { 7 }
+  ensure
+    ConsulLock.default_client = nil
+  end
+
+  def test_a_lock_keeps_its_client
+    lock = ConsulLock::Client.new(address: Consul::ADDRESS).lock(key)
+    GC.start
+    assert lock.acquire
+    lock.close
+  end
+
+  def test_the_environment
+    out = ruby!(<<~RUBY, CONSUL_HTTP_SSL: "true")
+      begin
+        ConsulLock.hold("a") {}
+      rescue ConsulLock::InvalidEnvironmentError => e
+        puts e.message
+      end
+      p ConsulLock.stats
+    RUBY
+    assert_includes out, "CONSUL_HTTP_SSL"
+    assert_includes out, "{}"
+  end
+
+  def test_shutdown
+    2.times { holding { nil } }
+    assert_nil ConsulLock.shutdown(timeout: 10)
+    assert_equal 0, Consul.sessions_of(Process.pid)
+    assert_raises(ConsulLock::InvalidArgumentError) { ConsulLock.shutdown(timeout: -1) }
+    assert_equal 7, holding { 7 }
+  end
+
+  def test_no_secret_is_shown
+    client = ConsulLock::Client.new(token: "s3cret")
+    refute_includes client.inspect, "s3cret"
+    refute_includes client.lock(key, value: "s3cret").inspect, "s3cret"
+  end
+end

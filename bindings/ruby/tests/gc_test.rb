@@ -1,0 +1,73 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+# The garbage collector at its worst, and what it does with a lock that nobody released.
+class GcTest < Test
+  def test_collecting_all_the_time_while_waiting
+    holding do
+      thread = waiting
+      GC.stress = true
+      refute ConsulLock::Lock.new(key, acquire_timeout: 0.05).try_acquire
+      ConsulLock.hold("#{key}-other") { |lock| lock.on_lost { nil } }
+      assert_equal full_key, ConsulLock::Lock.new(key).key
+      assert_equal "node", ConsulLock.holder(key).node
+      thread.kill.join
+    ensure
+      GC.stress = false
+    end
+    assert_nothing_left
+  end
+
+  def test_a_notice_finds_its_lock_after_compaction
+    told = Thread::Queue.new
+    lock = ConsulLock::Lock.new(key, monitor: false)
+    lock.on_lost { |reason| told << reason }
+    GC.compact
+    lock.acquire
+    Consul.delete(full_key)
+    GC.compact
+    assert_raises(ConsulLock::LostError) { lock.check }
+    assert_equal :key_gone, Timeout.timeout(10) { told.pop }
+  end
+
+  def test_a_lock_that_was_dropped_is_abandoned_and_told_once
+    out, complaints, status = ruby(<<~'RUBY', key)
+      def drop = ConsulLock::Lock.new(ARGV[0]).acquire
+      def clutter = Array.new(1000) { |number| number.to_s }
+
+      drop
+      clutter
+      4.times { GC.start }
+      puts ConsulLock.stats[:held], ConsulLock.holder(ARGV[0]).session
+    RUBY
+    assert_predicate status, :success?
+    assert_equal ["0", Consul.session_on(full_key)], out.split("\n")
+    assert_equal ["consul_lock: the lock \"#{full_key}\" was dropped without a release: it stays in Consul until its " \
+                  "life ends\n"], complaints.lines
+    Consul.end_session_of(full_key)
+  end
+
+  def test_the_logger_is_told_if_there_is_one
+    out, complaints, = ruby(<<~'RUBY', key)
+      require "logger"
+      ConsulLock.logger = Logger.new($stdout)
+      LOCK = ConsulLock::Lock.new(ARGV[0])
+      LOCK.acquire
+    RUBY
+    assert_empty complaints
+    assert_match(/WARN -- consul_lock: the lock .*#{key}.* was dropped/, out)
+    Consul.end_session_of(full_key)
+  end
+
+  def test_what_was_ended_is_not_told
+    ruby!(<<~'RUBY', key)
+      def used(way) = ConsulLock::Lock.new("#{ARGV[0]}-#{way}").tap(&:acquire).public_send(way)
+      ConsulLock.hold(ARGV[0]) {}
+      %i[release close abandon].each { |way| used(way) }
+      ConsulLock::Lock.new(ARGV[0])
+      4.times { GC.start }
+    RUBY
+    Consul.end_session_of("#{full_key}-abandon")
+  end
+end

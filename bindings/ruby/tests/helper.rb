@@ -1,0 +1,186 @@
+# frozen_string_literal: true
+
+require "minitest"
+require "fileutils"
+require "json"
+require "logger"
+require "net/http"
+require "open3"
+require "rbconfig"
+require "securerandom"
+require "stringio"
+require "timeout"
+require "tmpdir"
+
+ROOT = File.expand_path("..", __dir__)
+REPOSITORY = File.expand_path("../..", ROOT)
+# How often what must never crash is run.
+RUNS = ENV["NIGHTLY"] ? 200 : 20
+
+$LOAD_PATH.unshift(File.join(ROOT, "lib"))
+require "consul_lock"
+
+# What threads of the tests raise, the tests look at.
+Thread.report_on_exception = false
+
+# Somebody else at the Consul of the tests.
+module Consul
+  ADDRESS = ENV.fetch("CONSUL_HTTP_ADDR")
+  ACL_ADDRESS = ENV.fetch("TEST_CONSUL_ACL_ADDR")
+  DEAD_ADDRESS = ENV.fetch("TEST_CONSUL_DEAD_ADDR")
+
+  class << self
+    # Who holds a full key: a session's id, or nil.
+    def session_on(key)
+      get("kv/#{key}?consistent")&.first&.fetch("Session", nil)
+    end
+
+    # What is stored under a full key.
+    def value(key)
+      get("kv/#{key}?consistent")&.first&.fetch("Value")&.unpack1("m")
+    end
+
+    # How many sessions locks of processes have.
+    def sessions_of(*pids)
+      names = get("session/list?consistent").map { |session| session["Name"] }
+      names.count { |name| pids.any? { |pid| name.include?(":#{pid} ") } }
+    end
+
+    # All keys below a full key, and it.
+    def keys(key)
+      get("kv/#{key}?keys&consistent") || []
+    end
+
+    def delete(key)
+      ask(Net::HTTP::Delete, "kv/#{key}")
+    end
+
+    def end_session_of(key)
+      ask(Net::HTTP::Put, "session/destroy/#{session_on(key)}")
+    end
+
+    private
+
+    def get(path)
+      answer = ask(Net::HTTP::Get, path)
+      JSON.parse(answer.body) unless answer.is_a?(Net::HTTPNotFound)
+    end
+
+    def ask(method, path)
+      host, port = ADDRESS.split(":")
+      Net::HTTP.start(host, port) { |http| http.request(method.new("/v1/#{path}")) }
+    end
+  end
+end
+
+# A way to Consul that can be shut: nothing passes, but connections stay and are taken.
+class Gate
+  attr_reader :address
+
+  def self.open
+    gate = new
+    yield gate
+  ensure
+    gate.close
+  end
+
+  def initialize
+    @server = TCPServer.new("127.0.0.1", 0)
+    @address = "127.0.0.1:#{@server.addr[1]}"
+    @shut = false
+    @threads = [Thread.new { loop { pass(@server.accept) } }]
+  end
+
+  attr_writer :shut
+
+  def close
+    @threads.each(&:kill)
+    @server.close
+  end
+
+  private
+
+  def pass(client)
+    consul = TCPSocket.new(*Consul::ADDRESS.split(":"))
+    [[client, consul], [consul, client]].each do |from, to|
+      @threads << Thread.new do
+        loop do
+          bytes = from.readpartial(1 << 16)
+          sleep 0.01 while @shut
+          to.write(bytes)
+        end
+      rescue SystemCallError, IOError
+        [from, to].each(&:close)
+      end
+    end
+  end
+end
+
+# What every test has.
+class Test < Minitest::Test
+  # A key of this test alone.
+  def key
+    @key ||= "ruby-tests/#{name}-#{SecureRandom.hex(4)}"
+  end
+
+  # Where it lives.
+  def full_key
+    "locks/ephemeral/#{key}"
+  end
+
+  def now
+    Process.clock_gettime(Process::CLOCK_MONOTONIC)
+  end
+
+  # Until something is so.
+  def wait_until(what, patience: 10)
+    deadline = now + patience
+    until (it = yield)
+      flunk "waited #{patience} s in vain: #{what}" if now > deadline
+      sleep 0.01
+    end
+    it
+  end
+
+  def assert_within(seconds)
+    begun = now
+    result = yield
+    assert_operator now - begun, :<, seconds
+    result
+  end
+
+  # Nothing is left of the lock: neither its key, nor a place in its line, nor a session of this process (one that
+  # is kept at hand goes first).
+  def assert_nothing_left(*pids)
+    ConsulLock.shutdown(timeout: 10)
+    wait_until("nothing is left on #{full_key}") { Consul.keys(full_key).empty? }
+    wait_until("no session is left") { Consul.sessions_of(Process.pid, *pids).zero? }
+  end
+
+  # A lock that others wait for.
+  def holding(**options, &block)
+    ConsulLock.hold(key, **options, &block)
+  end
+
+  # A thread that waits for the lock; once it surely does.
+  def waiting(lock = ConsulLock::Lock.new(key, acquire_timeout: 60))
+    thread = Thread.new { lock.acquire }
+    wait_until("it waits") { Consul.keys("#{full_key}/.fifo/").any? || !thread.alive? }
+    thread
+  end
+
+  # Runs a program of Ruby's of its own, with this binding. What it printed, its complaints, its status.
+  def ruby(program, *arguments, requires: ["consul_lock"], **environment)
+    requires = requires.map { |name| "-r#{name}" }
+    command = [RbConfig.ruby, "-I", File.join(ROOT, "lib"), *requires, "-e", program, *arguments]
+    Open3.capture3(environment.transform_keys(&:to_s), *command)
+  end
+
+  # The same; it must end well and say nothing on its standard error.
+  def ruby!(program, *arguments, **options)
+    out, complaints, status = ruby(program, *arguments, **options)
+    assert_predicate status, :success?, "#{status}: #{complaints}"
+    assert_empty complaints
+    out
+  end
+end

@@ -1,0 +1,231 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+require_relative "scheduler"
+
+# A wait ends at once when its thread is interrupted, and leaves nothing behind.
+class InterruptTest < Test
+  # Prompt, on a machine that has other things to do.
+  AT_ONCE = 5
+
+  def test_timeout
+    holding do
+      assert_raises(Timeout::Error) { assert_timely { Timeout.timeout(0.2) { acquire } } }
+      assert_raises(KeyError) { assert_timely { Timeout.timeout(0.2, KeyError) { acquire } } }
+      assert_raises(Timeout::Error) { Timeout.timeout(0.2) { ConsulLock.hold(key, acquire_timeout: 60) { flunk } } }
+      assert_empty Consul.keys("#{full_key}/.fifo/")
+    end
+    assert_nothing_left
+  end
+
+  def test_thread_kill
+    holding do
+      thread = waiting
+      assert_timely { thread.kill.join }
+      assert_nil thread.value
+      assert_empty Consul.keys("#{full_key}/.fifo/")
+    end
+    assert_nothing_left
+  end
+
+  def test_thread_raise
+    holding do
+      thread = waiting
+      thread.raise(KeyError, "enough")
+      assert_equal "enough", assert_raises(KeyError) { assert_timely { thread.value } }.message
+      assert_empty Consul.keys("#{full_key}/.fifo/")
+    end
+    assert_nothing_left
+  end
+
+  def test_an_interrupted_lock_is_used_up_and_not_held
+    holding do
+      lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
+      assert_raises(Timeout::Error) { Timeout.timeout(0.2) { lock.acquire } }
+      assert_raises(ConsulLock::AlreadyUsedError) { lock.acquire }
+      refute lock.release
+      refute_predicate lock, :lost?
+    end
+  end
+
+  # A Consul that hangs is no reason to wait for it.
+  def test_timeout_inside_of_a_request
+    Gate.open do |gate|
+      gate.shut = true
+      client = ConsulLock::Client.new(address: gate.address)
+      assert_raises(Timeout::Error) { assert_timely { Timeout.timeout(0.2) { client.hold(key) { flunk } } } }
+      assert_raises(Timeout::Error) { assert_timely { Timeout.timeout(0.2) { client.holder(key) } } }
+      gate.shut = false
+      assert_nothing_left
+    end
+  end
+
+  # At whatever moment the interruption comes, also when the lock was just won: nothing is left.
+  def test_timeout_at_any_moment
+    lock = ConsulLock::Lock.new(key)
+    begun = now
+    lock.acquire
+    lock.release
+    usual = now - begun
+    outcomes = Array.new(RUNS * 5) do |number|
+      Timeout.timeout(0.0001 + (usual * 2 * number / (RUNS * 5))) { holding(acquire_timeout: 5) { :held } }
+    rescue Timeout::Error
+      :interrupted
+    end
+    assert_equal %i[held interrupted], outcomes.uniq.sort
+    assert_nothing_left
+  end
+
+  def test_kill_at_any_moment
+    RUNS.times do |number|
+      thread = Thread.new { holding(acquire_timeout: 5) { sleep 0.001 } }
+      sleep 0.0003 * number
+      thread.kill
+      assert thread.join(AT_ONCE)
+    end
+    assert_nothing_left
+  end
+
+  def test_an_interrupted_release_goes_on
+    Gate.open do |gate|
+      lock = ConsulLock::Client.new(address: gate.address, release_timeout: 60).lock(key)
+      lock.acquire
+      gate.shut = true
+      assert_raises(Timeout::Error) { assert_timely { Timeout.timeout(0.2) { lock.release } } }
+      assert_equal [false, false], [lock.held?, lock.lost?]
+      lock.close
+      assert_equal [full_key], Consul.keys(full_key)
+      gate.shut = false
+      assert_nothing_left
+    end
+  end
+
+  # Who has masked interrupts is not interrupted.
+  def test_a_mask_of_the_callers_holds
+    holding do
+      thread = Thread.new do
+        Thread.handle_interrupt(KeyError => :never) { ConsulLock::Lock.new(key, acquire_timeout: 0.5).try_acquire }
+      end
+      wait_until("it waits") { thread.stop? }
+      begun = now
+      thread.raise(KeyError)
+      assert_raises(KeyError) { thread.value }
+      assert_operator now - begun, :>, 0.2
+    end
+  end
+
+  def test_ctrl_c
+    { INT: "Interrupt", TERM: "SignalException" }.each do |signal, exception|
+      holding do |lock|
+        out, pid = interrupted_program(signal)
+        assert_equal "#{exception}\n", out
+        assert_equal [full_key], Consul.keys(full_key)
+        assert_equal 0, Consul.sessions_of(pid)
+        lock.check
+      end
+    end
+  end
+
+  # It waits for the lock, gets a signal, and ends.
+  def interrupted_program(signal)
+    program = <<~RUBY
+      $stdout.sync = true
+      begin
+        puts Process.pid
+        ConsulLock.hold(ARGV[0], acquire_timeout: 60) {}
+      rescue Interrupt, SignalException => e
+        puts e.class
+      end
+    RUBY
+    IO.popen([RbConfig.ruby, "-I", File.join(ROOT, "lib"), "-r", "consul_lock", "-e", program, key]) do |io|
+      pid = Integer(io.gets)
+      wait_until("it waits") { Consul.keys("#{full_key}/.fifo/").any? }
+      Process.kill(signal, pid)
+      [assert_timely { io.read }, pid]
+    end
+  end
+
+  # A second acquire, which is an error, undoes nothing of the first.
+  def test_an_interrupted_mistake
+    lock = ConsulLock::Lock.new(key)
+    lock.acquire
+    RUNS.times do |number|
+      thread = Thread.new { lock.acquire }
+      sleep 0.00002 * number
+      thread.raise(KeyError)
+      assert_raises(KeyError, ConsulLock::AlreadyUsedError) { thread.value }
+    end
+    lock.check
+    lock.close
+    assert_nothing_left
+  end
+
+  def test_a_signal_handler_starts_a_thread
+    lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
+    before = trap("USR1") { Thread.new { lock.cancel } }
+    holding do
+      Thread.new do
+        wait_until("it waits") { ConsulLock.stats[:waiting] == 1 }
+        Process.kill(:USR1, Process.pid)
+      end
+      assert_raises(ConsulLock::CancelledError) { assert_timely { lock.acquire } }
+    end
+  ensure
+    trap("USR1", before)
+  end
+
+  def test_other_threads_run_meanwhile
+    holding do
+      thread = waiting
+      turns = 0
+      assert_timely do
+        10.times { turns += 1 while turns < 100 }
+        100.times { Thread.pass }
+      end
+      assert_equal 100, turns
+      assert_predicate thread, :alive?
+      thread.kill.join
+    end
+  end
+
+  # A wait has no thread of the library's to itself, and no thread of Ruby's beside its own.
+  def test_waits_cost_no_threads
+    holding do
+      threads = Array.new(40) { |number| Thread.new { ConsulLock.hold(key, acquire_timeout: 60) { number } } }
+      wait_until("all wait") { ConsulLock.stats[:waiting] >= 40 }
+      others = Dir["/proc/self/task/*"].size - Thread.list.size
+      assert_operator others, :<, 33 # docs/threading.md: 32 at most, and Ruby's own
+      threads.first(20).each(&:kill)
+      @served = threads.drop(20)
+    end
+    assert_equal (20..39).to_a, @served.map(&:value)
+    assert_nothing_left
+  end
+
+  def test_fibers_run_meanwhile
+    order = []
+    holding do |lock|
+      Thread.new do
+        Fiber.set_scheduler(Scheduler.new)
+        Fiber.schedule { ConsulLock.hold(key, acquire_timeout: 60) { order << :held } }
+        Fiber.schedule do
+          sleep 0.1
+          order << :slept
+          lock.release
+        end
+      end.join
+    end
+    assert_equal %i[slept held], order
+    assert_nothing_left
+  end
+
+  private
+
+  def acquire
+    ConsulLock::Lock.new(key, acquire_timeout: 60).acquire
+  end
+
+  def assert_timely(&block)
+    assert_within(AT_ONCE, &block)
+  end
+end

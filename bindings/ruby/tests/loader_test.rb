@@ -1,0 +1,93 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+# How the library is found, with libraries that are none and a copy of this gem's files.
+class LoaderTest < Test
+  REAL = ENV.fetch("CONSUL_LOCK_LIBRARY")
+
+  def setup
+    @folder = Dir.mktmpdir
+    FileUtils.cp_r(File.join(ROOT, "lib"), @folder)
+    @system = File.join(@folder, "system")
+    @bundled = File.join(@folder, "lib/consul_lock/native")
+    FileUtils.mkdir_p([@system, @bundled])
+  end
+
+  def teardown
+    FileUtils.remove_entry(@folder)
+  end
+
+  # A library that speaks another interface, and nothing else.
+  def stub_library(path, interface)
+    source = "unsigned consul_lock_abi_version(void) { return #{interface}; }"
+    out, status = Open3.capture2e("cc", "-shared", "-x", "c", "-o", path, "-", stdin_data: source)
+    assert_predicate status, :success?, out
+  end
+
+  # What loading the gem prints: a version, or the message.
+  def load_gem(library: nil)
+    program = <<~RUBY
+      begin
+        require "consul_lock"
+        puts ConsulLock.version
+      rescue LoadError => e
+        puts e.class, e.message
+      end
+    RUBY
+    environment = { "CONSUL_LOCK_LIBRARY" => library, "LD_LIBRARY_PATH" => @system }
+    out, status = Open3.capture2e(environment, RbConfig.ruby, "-I", File.join(@folder, "lib"), "-e", program)
+    assert_predicate status, :success?, out
+    out.lines(chomp: true)
+  end
+
+  def test_the_named_one_is_the_only_one
+    FileUtils.cp(REAL, File.join(@bundled, "libconsul_lock.so"))
+    assert_equal [ConsulLock::VERSION], load_gem(library: REAL)
+    name, first, *tried = load_gem(library: "/nowhere/lib.so")
+    assert_equal "ConsulLock::LibraryError", name
+    assert_includes first, "CONSUL_LOCK_LIBRARY"
+    assert_equal 1, tried.size
+    assert_includes tried.first, "/nowhere/lib.so: "
+  end
+
+  def test_an_empty_name_is_none
+    FileUtils.cp(REAL, File.join(@bundled, "libconsul_lock.so"))
+    assert_equal [ConsulLock::VERSION], load_gem(library: "")
+  end
+
+  def test_the_order_and_the_list_of_what_was_tried
+    stub_library(File.join(@bundled, "libconsul_lock.so"), 997)
+    stub_library(File.join(@system, "libconsul_lock.so.0.1"), 998)
+    stub_library(File.join(@system, "libconsul_lock.so"), 999)
+    name, _, *tried = load_gem
+    assert_equal "ConsulLock::LibraryError", name
+    assert_equal ["#{@bundled}/libconsul_lock.so", "libconsul_lock.so.0.1", "libconsul_lock.so"],
+                 tried.map { |line| line[/\A  (\S+): /, 1] }
+    assert_equal [997, 998, 999], tried.map { |line| line[/speaks interface (\d+), this gem 1/, 1].to_i }
+  end
+
+  # The first that does is taken.
+  def test_each_place
+    %W[#{@bundled}/libconsul_lock.so #{@system}/libconsul_lock.so.0.1 #{@system}/libconsul_lock.so].each do |place|
+      FileUtils.cp(REAL, place)
+      assert_equal [ConsulLock::VERSION], load_gem, place
+      stub_library(place, 998)
+    end
+  end
+
+  def test_what_is_not_this_library
+    name, _, tried = load_gem(library: "libc.so.6")
+    assert_equal "ConsulLock::LibraryError", name
+    assert_includes tried, "is not libconsul_lock"
+    File.write(junk = File.join(@folder, "junk.so"), "junk")
+    assert_includes load_gem(library: junk).last, "junk.so: "
+  end
+
+  def test_an_older_one
+    stub_library(older = File.join(@folder, "older.so"), 1)
+    name, message = load_gem(library: older)
+    assert_equal "ConsulLock::LibraryError", name
+    assert_includes message, "older.so is older than this gem (#{ConsulLock::VERSION}): it has no function consul_lock_"
+  end
+end

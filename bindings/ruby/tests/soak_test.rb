@@ -1,0 +1,50 @@
+# frozen_string_literal: true
+
+require_relative "helper"
+
+# Many cycles leave no growth.
+class SoakTest < Test
+  CYCLES = 10_000
+
+  Use = Struct.new(:memory_kb, :descriptors, :threads) do
+    def self.now
+      GC.start
+      new(File.read("/proc/self/status")[/VmRSS:\s+(\d+)/, 1].to_i, Dir["/proc/self/fd/*"].size,
+          Dir["/proc/self/task/*"].size)
+    end
+  end
+
+  def test_cycles
+    cycles(CYCLES / 10)
+    before = Use.now
+    cycles(CYCLES)
+    after = Use.now
+    assert_operator after.memory_kb - before.memory_kb, :<, 8 * 1024
+    assert_operator after.descriptors, :<=, before.descriptors + 8
+    assert_operator after.threads, :<=, before.threads + 8
+    assert_nothing_left
+  end
+
+  # In every way that a lock is used.
+  def cycles(count)
+    (count / 10).times do
+      4.times { ConsulLock.hold(key) { |lock| lock.on_lost { lock.close } } }
+      2.times { used_without_a_word }
+      holding { 2.times { ConsulLock::Lock.new(key).try_acquire } }
+      holding { interrupted }
+    end
+  end
+
+  # Left to the collector.
+  def used_without_a_word
+    lock = ConsulLock::Lock.new(key, lock_timeout: 60, value: "v")
+    lock.acquire
+    lock.release
+  end
+
+  def interrupted
+    Timeout.timeout(0.002) { ConsulLock.hold(key, acquire_timeout: 60) { flunk } }
+  rescue Timeout::Error
+    nil
+  end
+end

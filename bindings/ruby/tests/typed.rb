@@ -1,0 +1,42 @@
+# frozen_string_literal: true
+
+# Calls each public method; the test of the signatures runs it.
+
+require "logger"
+
+key = ARGV.fetch(0)
+ConsulLock.logger = Logger.new($stderr, level: :fatal)
+ConsulLock.value_generator = -> { "value" }
+ConsulLock.defaults[:acquire_timeout] = 0
+ConsulLock.defaults.set(lock_timeout_seconds: "30")
+client = ConsulLock::Client.new(connect_timeout: 1.5)
+ConsulLock.default_client = client
+ConsulLock.default_client = nil
+
+ConsulLock.hold(key, lock_timeout: 60, auto_renew: true) do |lock|
+  lock.on_lost { |reason| warn reason }
+  [lock.held?, lock.lost?, lock.remaining, lock.fencing_token, lock.key, lock.session_id, lock.closed?, lock.inspect]
+  lock.renew.check.put_if_held("#{key}-data", "").delete_if_held(:"#{key}-data")
+  lock.cancel
+  ConsulLock.holder(key).then { |it| [it.session, it.name, it.node, it.value, it.created_index, it.to_h] }
+  client.hold(key, fail_hard: false) { |other| other }
+  client.lock(key, fail_hard: false).acquire
+  begin
+    client.lock(key).acquire
+  rescue ConsulLock::Error => e
+    [e.code, e.status, e.http_status, e.retryable?]
+  end
+end
+
+lock = ConsulLock::Lock.new(key, client: client, value: nil, fail_hard: true)
+lock.try_acquire
+lock.release
+lock.close
+lock.abandon
+client.holder(key)
+client.stats
+ConsulLock.stats
+ConsulLock.version
+ConsulLock.shutdown
+ConsulLock.shutdown(timeout: 0.5)
+puts "done"

@@ -1,0 +1,57 @@
+# frozen_string_literal: true
+
+require "rbs"
+require_relative "helper"
+
+# The signatures in sig/ are those of what there is: name by name, and when it runs.
+class TypesTest < Test
+  SIGNATURES = File.join(ROOT, "sig")
+
+  def setup
+    loader = RBS::EnvironmentLoader.new
+    loader.add(path: Pathname(SIGNATURES))
+    environment = RBS::Environment.from_loader(loader).resolve_type_names
+    @declarations = environment.class_decls.select { |name, _| name.to_s.match?(/\A::ConsulLock\b/) }
+  end
+
+  def declared(name, kind)
+    type = RBS::TypeName.new(name: name.to_sym, namespace: RBS::Namespace.parse("::ConsulLock::"))
+    members = @declarations.fetch(type).decls.flat_map { |declaration| declaration.decl.members }
+    members.select { |member| member.respond_to?(:name) && kind_of(member) == kind }.map(&:name)
+  end
+
+  def kind_of(member)
+    member.respond_to?(:kind) ? member.kind : :instance
+  end
+
+  # What is for this gem's own use alone.
+  INTERNAL = %i[Dispatcher Handle Loader Mailbox Native Options Releaser Runtime].freeze
+  PRIVATE = { Client: %i[pointer], Lock: %i[finish] }.freeze
+
+  def test_each_public_method_has_a_signature
+    %i[Client Lock Holder Error].each do |name|
+      methods = ConsulLock.const_get(name).public_instance_methods(false) - PRIVATE.fetch(name, [])
+      assert_equal methods.sort, (declared(name, :instance) - [:initialize]).sort, name
+    end
+    assert_equal ConsulLock::Defaults.singleton_methods(false).sort, declared(:Defaults, :singleton).sort
+  end
+
+  def test_each_public_class_is_declared
+    names = @declarations.keys.map { |name| name.to_s.delete_prefix("::") }.sort
+    there = ConsulLock.constants.select { |name| ConsulLock.const_get(name).is_a?(Module) } - INTERNAL
+    assert_equal ["ConsulLock", *there.map { |name| "ConsulLock::#{name}" }].sort, names
+  end
+
+  CHECKED = {
+    requires: %w[rbs/test/setup consul_lock], RBS_TEST_OPT: "-I #{SIGNATURES}", RBS_TEST_RAISE: "true",
+    RBS_TEST_TARGET: "ConsulLock,ConsulLock::*", RBS_TEST_LOGLEVEL: "error"
+  }.freeze
+
+  # A program runs with each call checked against its signature; one that is wrong is found.
+  def test_calls_keep_to_their_signatures
+    assert_equal "done\n", ruby!(File.read(File.join(__dir__, "typed.rb")), key, **CHECKED)
+    _, complaints, status = ruby("ConsulLock::Lock.new(7)", **CHECKED)
+    refute_predicate status, :success?
+    assert_includes complaints, "RBS::Test::Tester::TypeError"
+  end
+end
