@@ -226,7 +226,15 @@ fn consul_refuses_a_certificate_of_ours() {
     let old = ca.client(Valid::UntilLongAgo);
     refused(
         &take(&options(&consul.https, &ca.file(), Some(&old))),
-        &["Consul refused our client certificate", "expired"],
+        &[
+            "Consul refused our client certificate: it expired ",
+            " days ago",
+        ],
+    );
+    let new = ca.client(Valid::FromLater);
+    refused(
+        &take(&options(&consul.https, &ca.file(), Some(&new))),
+        &["Consul refused our client certificate: it begins to be valid in "],
     );
     consul.consul.has_nothing_left();
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::{fmt, fs, io};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
     RootCertStore, SignatureScheme,
@@ -27,15 +28,15 @@ pub(crate) struct Tls {
     config: Arc<ClientConfig>,
     /// The name that certificates must be for, whatever the address.
     name: Option<ServerName<'static>>,
-    /// A certificate of our own is sent.
-    has_certificate: bool,
+    /// Our own certificate, if we have one.
+    own: Option<CertificateDer<'static>>,
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls")
             .field("name", &self.name)
-            .field("has_certificate", &self.has_certificate)
+            .field("has_certificate", &self.own.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -82,7 +83,9 @@ impl Tls {
                 .dangerous()
                 .with_custom_certificate_verifier(verifier)
         };
-        let has_certificate = own.is_some();
+        let first = own
+            .as_ref()
+            .and_then(|(_, chain, _)| chain.first().cloned());
         let config = match own {
             None => builder.with_no_client_auth(),
             Some((setting, chain, key)) => {
@@ -99,7 +102,7 @@ impl Tls {
         Ok(Tls {
             config: Arc::new(config),
             name,
-            has_certificate,
+            own: first,
         })
     }
 
@@ -149,9 +152,14 @@ impl Tls {
     fn of_alert(&self, alert: AlertDescription) -> String {
         use AlertDescription as A;
         let name = format!("{alert:?}");
+        if is_about_our_certificate(&TlsError::AlertReceived(alert))
+            && let Some(why) = self.own.as_ref().and_then(not_valid_now)
+        {
+            return format!("Consul refused our client certificate: {why} (its alert: {name})");
+        }
         match alert {
             A::CertificateRequired | A::BadCertificate | A::HandshakeFailure
-                if !self.has_certificate =>
+                if self.own.is_none() =>
             {
                 format!(
                     "Consul wants a client certificate and we sent none (its alert: {name}); set \
@@ -172,8 +180,8 @@ impl Tls {
             | A::CertificateRequired
             | A::DecryptError
             | A::AccessDenied => format!(
-                "Consul refused our client certificate (its alert: {name}): it has expired, or is \
-                 of a CA that Consul does not trust, or is not for clients"
+                "Consul refused our client certificate: it is of a CA that Consul does not trust, or \
+                 not for clients (its alert: {name})"
             ),
             A::UnrecognisedName => format!(
                 "Consul has no certificate for that name (its alert: {name}); set tls_server_name"
@@ -217,6 +225,26 @@ pub(super) fn is_about_our_certificate(error: &TlsError) -> bool {
                 | A::AccessDenied
         )
     )
+}
+
+/// Many servers do not say why they refuse a certificate; its dates we can see ourselves. They are
+/// looked at first, before anybody asks whose CA it is of.
+fn not_valid_now(certificate: &CertificateDer<'_>) -> Option<String> {
+    use CertificateError as C;
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let algorithms = ring::default_provider()
+        .signature_verification_algorithms
+        .all;
+    let (nobody, now) = (RootCertStore::empty(), UnixTime::now());
+    match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms) {
+        Err(TlsError::InvalidCertificate(
+            error @ (C::Expired
+            | C::ExpiredContext { .. }
+            | C::NotValidYet
+            | C::NotValidYetContext { .. }),
+        )) => Some(of_certificate(&error)),
+        _ => None,
+    }
 }
 
 fn of_certificate(error: &CertificateError) -> String {

@@ -306,7 +306,9 @@ fn explain(error: &ureq::Error, interrupt: &Interrupt) -> String {
             }
             _ => error.to_string(),
         },
-        ureq::Error::Http(_) => "the token cannot be sent as a header".to_owned(),
+        ureq::Error::Http(_) => {
+            "the request cannot be sent: its URL is too long, or the token is no header".to_owned()
+        }
         error => error.to_string(),
     }
 }

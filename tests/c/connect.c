@@ -3,9 +3,10 @@
  *   connect make|take|hold|who [key=KEY] [log=LEVEL] [lock.NAME=VALUE]... [NAME=VALUE]...
  *
  * make: only makes the lock; take: also acquires and releases it; hold: acquires it, waits for the
- * end of its input, releases it; who: acquires it, and asks who holds it. NAME=VALUE is an option of
- * the client; without one the default client is used, which is made when the first lock wants it.
- * Says one word for each step that worked, or STATUS: message, and last the client's numbers. */
+ * end of its input, releases it; who: acquires it, and asks who holds it. NAME=VALUE is an option
+ * of the client; without one the default client is used, which is made when the first lock wants
+ * it. Says one word for each step that worked, or STATUS: message, and last the client's numbers.
+ */
 #include <consul_lock.h>
 #include <stdio.h>
 #include <stdlib.h>
