@@ -19,7 +19,8 @@
  * program, as a std::thread does: no exception can cross C. A value generator may throw.
  *
  * OBJECTS are move-only and own what they wrap. One that was moved from answers INVALID_ARGUMENT.
- * Any number of threads may use one object, as long as none moves, assigns or destroys it.
+ * Any number of threads may use one object, as long as none moves, assigns or destroys it, or
+ * changes options.
  *
  * The namespace is called consul_locks because `consul_lock` is a type of C.
  */
@@ -287,10 +288,18 @@ class client {
     /** The environment fills in what the options leave out. Sends nothing. */
     explicit client(const options &from);
 #endif
-    /** Makes it the client of all locks that are given none, from now on. */
-    void make_default() const noexcept { consul_lock_set_default_client(native()); }
-    /** What this process did with it until now: JSON, described in docs/guide.md. */
-    std::string stats() const { return detail::text(native(), consul_lock_client_stats); }
+    /** Makes it the client of all locks that are given none, from now on. One that was moved from
+     * changes nothing. */
+    void make_default() const noexcept {
+        if (client_) {
+            consul_lock_set_default_client(native());
+        }
+    }
+    /** What this process did with it until now: JSON, described in docs/guide.md. Empty for one
+     * that was moved from. */
+    std::string stats() const {
+        return client_ ? detail::text(native(), consul_lock_client_stats) : std::string();
+    }
     /** For calls of C; belongs to this object. */
     const consul_lock_client *native() const noexcept { return client_.get(); }
 
@@ -730,6 +739,15 @@ class scope {
 #endif
 };
 
+/* Gives back what a block had, unless it has given it back, abandoned it or moved it away itself.
+ */
+inline bool give_back(lock &held, failure &why) noexcept {
+    if (held.native() == nullptr || held.release(why) || why.code() == CONSUL_LOCK_NOT_HELD) {
+        why = failure();
+    }
+    return !why;
+}
+
 } // namespace detail
 
 /**
@@ -745,10 +763,7 @@ template <class F> bool hold(const std::string &key, const options &from, F &&bl
         return false;
     }
     scope.run(std::forward<F>(block), *held);
-    if (!held->release(why) && why.code() == CONSUL_LOCK_NOT_HELD) {
-        why = failure(); // the block gave it back itself
-    }
-    return !why;
+    return detail::give_back(*held, why);
 }
 
 #if CONSUL_LOCKS_EXCEPTIONS
@@ -761,16 +776,20 @@ template <class F> decltype(auto) hold(const std::string &key, const options &fr
     detail::raise(why);
     held.acquire();
     using result = decltype(scope.run(std::forward<F>(block), held));
+    const auto give_back = [&] {
+        detail::give_back(held, why);
+        detail::raise(why);
+    };
     if constexpr (std::is_void_v<result>) {
         scope.run(std::forward<F>(block), held);
-        held.release();
+        give_back();
     } else if constexpr (std::is_reference_v<result>) {
         result &&kept = scope.run(std::forward<F>(block), held);
-        held.release();
+        give_back();
         return static_cast<result>(kept);
     } else {
         result kept = scope.run(std::forward<F>(block), held);
-        held.release();
+        give_back();
         return kept;
     }
 }
@@ -820,13 +839,19 @@ inline const consul_lock_client *of(const client *with) noexcept {
     return with != nullptr ? with->native() : nullptr;
 }
 
+/* C would take a client that was moved from for the default one. */
+inline bool is_client(const client *with, failure &why) noexcept {
+    return with == nullptr || with->native() != nullptr ||
+           why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "the client was moved away");
+}
+
 } // namespace detail
 
 /** Asks Consul who holds the lock on `key`; empty: nobody, or `why`. `with` null: the default
  * client. */
 inline std::optional<holder_info> holder(const std::string &key, const client *with, failure &why) {
     consul_lock_holder_info *raw = nullptr;
-    if (!detail::is_key(key, why) ||
+    if (!detail::is_key(key, why) || !detail::is_client(with, why) ||
         !detail::ask(why, consul_lock_holder, detail::of(with), key.c_str(), &raw)) {
         return std::nullopt;
     }
@@ -836,7 +861,7 @@ inline std::optional<holder_info> holder(const std::string &key, const client *w
 /** Without waiting: `done` is called with a std::optional<holder_info> and a failure. */
 template <class F>
 bool holder_start(const std::string &key, const client *with, F &&done, failure &why) {
-    return detail::is_key(key, why) &&
+    return detail::is_key(key, why) && detail::is_client(with, why) &&
            detail::begin(why, std::forward<F>(done),
                          consul_lock_holder_done{detail::found<std::decay_t<F>>},
                          consul_lock_holder_start, detail::of(with), key.c_str());
@@ -853,6 +878,10 @@ template <class F> int generate(consul_lock_value *place, void *data) noexcept {
 #if CONSUL_LOCKS_EXCEPTIONS
     try {
         made = (*static_cast<F *>(data))();
+        if (made && made->size() > CONSUL_LOCK_MAX_VALUE) {
+            throw std::length_error("a value of " + std::to_string(made->size()) +
+                                    " bytes is too long to be stored");
+        }
     } catch (...) {
         thrown_by_generator() = std::current_exception();
     }
@@ -899,8 +928,9 @@ inline std::string stats() {
 /**
  * Sets what makes the stored value of locks that are made from now on: a callable that returns a
  * std::string or a std::optional of it; nullptr: back to "locked_at". It is called in acquire, by
- * the thread that called that, and by several at once. No value, or an exception: VALUE_FAILED,
- * whose cause() is the exception, and the lock is not used up.
+ * the thread that called that, and by several at once. No value, one that is too long, or an
+ * exception: VALUE_FAILED, whose cause() is the exception (std::length_error for one that is too
+ * long), and the lock is not used up.
  */
 template <class F> void set_value_generator(F &&generator) {
     if constexpr (!detail::is_nullptr<F>) {

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::client::Holder;
 use crate::error::{Error, LostReason, Status};
-use crate::fork::Generation;
+use crate::fork::{self, Generation};
 use crate::log::Level;
 use crate::sys;
 
@@ -65,7 +65,8 @@ pub struct Ticket {
 
 impl Queue {
     /// A queue, and the end of the socket that becomes readable when events wait: non-blocking,
-    /// closed on exec. NO_RESOURCES: the system gives no sockets.
+    /// closed on exec. Closes the queues whose readers are gone. NO_RESOURCES: the system gives no
+    /// sockets.
     pub fn new() -> Result<(Arc<Queue>, OwnedFd), Error> {
         let (wake, reader) = pair().map_err(|error| {
             let why = format!("the system gives no socket pair for a queue: {error}");
@@ -78,7 +79,9 @@ impl Queue {
                 ..State::default()
             }),
         };
-        Ok((Arc::new(queue), reader.into()))
+        let queue = Arc::new(queue);
+        register(&queue);
+        Ok((queue, reader.into()))
     }
 
     /// The event that waits longest; None: none does. Never blocks.
@@ -125,6 +128,28 @@ impl Queue {
         self.is_ours()
             .then(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// The queues of this process. Only touched inside [`fork::shared`].
+static QUEUES: Mutex<Vec<(Generation, Weak<Queue>)>> = Mutex::new(Vec::new());
+
+/// A thread that is ended without a last word frees no queue: our end of its socket would stay open for
+/// ever. It is closed when the next queue is made.
+fn register(queue: &Arc<Queue>) {
+    let _inside = fork::shared();
+    let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
+    // A parent's must not be upgraded here: it might be dropped here.
+    queues.retain(|(made_in, weak)| {
+        let queue = made_in.is_current().then(|| weak.upgrade()).flatten();
+        queue.is_some_and(|queue| {
+            let is_read = queue.is_read();
+            if !is_read {
+                queue.close();
+            }
+            is_read
+        })
+    });
+    queues.push((queue.generation, Arc::downgrade(queue)));
 }
 
 impl Drop for Queue {
@@ -257,6 +282,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_reader_leaves_behind_is_closed() {
+        let (left, reader) = queue();
+        let (kept, _reader) = queue();
+        left.ticket(1).put(News::Done(Ok(())));
+        kept.ticket(1).put(News::Done(Ok(())));
+        drop(reader);
+        let _next = queue();
+        assert!(left.state().expect("ours").wake.is_none() && left.next().is_none());
+        assert!(kept.is_read() && kept.next().is_some());
+    }
+
+    #[test]
     fn nobody_reads_and_nothing_happens() {
         let (queue, reader) = queue();
         assert!(queue.is_read());
@@ -265,8 +302,6 @@ mod tests {
         queue.next().expect("an event");
         drop(reader);
         assert!(!queue.is_read());
-        queue.ticket(1).put(News::Done(Ok(())));
-        queue.next().expect("it is there all the same");
         let ticket = queue.ticket(2);
         ticket.put(News::Done(Ok(())));
         queue.close();

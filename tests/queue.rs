@@ -87,6 +87,29 @@ fn a_wait_whose_reader_is_gone_blocks_nobody() {
 }
 
 #[test]
+fn any_number_of_waits_whose_reader_is_gone_end_one_after_the_other() {
+    let consul = Consul::start();
+    let client = client(&consul);
+    let (mine, _reader) = queue();
+    let held = bound(&client, &mine, "orphan/many", false);
+    held.acquire().expect("free");
+    let (theirs, reader) = queue();
+    let orphans = [0; 2000].map(|_| bound(&client, &theirs, "orphan/many", false));
+    for orphan in &orphans {
+        start(orphan, &theirs);
+    }
+    let last = bound(&client, &mine, "orphan/many", false);
+    start(&last, &mine);
+    drop(reader);
+    held.release().expect("held");
+    until("the last is served", || last.is_held());
+    last.release().expect("held");
+    assert!(orphans.iter().all(|orphan| !orphan.is_held()));
+    drop(client);
+    consul.has_nothing_left();
+}
+
+#[test]
 fn a_held_lock_whose_reader_is_gone_is_renewed_no_more() {
     let consul = Consul::start();
     let client = client(&consul);

@@ -400,8 +400,24 @@ impl Runtime {
         }
     }
 
-    /// Takes an event to the core, and performs everything but the requests it asks for.
+    /// Takes an event to the core, and performs everything but the requests it asks for. Then it ends the
+    /// locks whose keeper is gone, one after the other: each end may bring the next one up, and there may
+    /// be thousands.
     fn step(&self, event: Event, done: Option<RequestId>) -> Vec<Job> {
+        let (mut jobs, mut orphans) = self.step_once(event, done);
+        while let Some((id, just_taken)) = orphans.pop() {
+            let Some(end) = self.end_of_orphan(id, just_taken) else {
+                continue;
+            };
+            let (more, further) = self.step_once(end, None);
+            jobs.extend(more);
+            orphans.extend(further);
+        }
+        jobs
+    }
+
+    /// One event, with the locks that turned out to have no keeper: the last one is to be ended first.
+    fn step_once(&self, event: Event, done: Option<RequestId>) -> (Vec<Job>, Vec<(LockId, bool)>) {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         let flight = done.and_then(|done| state.flights.remove(&done));
@@ -409,7 +425,7 @@ impl Runtime {
             state.stats.answered(flight.kind, answer);
         }
         if state.broken {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let mut actions = Vec::new();
         let now = Now::read();
@@ -421,7 +437,7 @@ impl Runtime {
             let prompt = std::mem::take(&mut state.prompt);
             drop(guard);
             tell_all(prompt);
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let mut jobs = Vec::new();
         let mut ended = Vec::new();
@@ -500,10 +516,8 @@ impl Runtime {
         }
         // What was just taken is given back, whatever else was asked for it.
         orphans.sort_by_key(|(_, just_taken)| !just_taken);
-        for (id, just_taken) in orphans {
-            jobs.extend(self.end_orphan(id, just_taken));
-        }
-        jobs
+        orphans.reverse();
+        (jobs, orphans)
     }
 
     /// Asks Consul, and takes the answer to the core. Answers what is to be asked next.

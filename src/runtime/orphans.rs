@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Job, Runtime, State, lock};
+use super::{Runtime, State, lock};
 use crate::core::{Call, CallId, Event, LockId, Phase};
 use crate::queue::Queue;
 
@@ -29,30 +29,28 @@ impl Runtime {
         drop(before);
     }
 
-    /// Gives up a lock that nobody keeps: a wait is cancelled, a lock that came too late is given back,
-    /// and one that was held is left to its TTL, as when a process dies. Its handle may still be used.
-    pub(super) fn end_orphan(&self, id: LockId, just_taken: bool) -> Vec<Job> {
-        let (what, call) = {
-            let mut state = lock(&self.state);
-            let Some(observed) = state.locks.get_mut(&id) else {
-                return Vec::new();
-            };
-            let what = match observed.shown.view().phase {
-                // Not a cancel: the lock may come before this call does.
-                Phase::Acquiring => Call::Release,
-                Phase::Held if just_taken => Call::Release,
-                Phase::Held => Call::LetGo,
-                Phase::New | Phase::Lost | Phase::Over => return Vec::new(),
-            };
-            // Once: what this asks of Consul is asked for an orphan, too.
-            if observed.keeper.take().is_none() {
-                return Vec::new();
-            }
-            // Nobody waits for this call.
-            state.last_call += 1;
-            (what, CallId(state.last_call))
+    /// How to give up a lock that nobody keeps: a wait is cancelled, a lock that came too late is given
+    /// back, and one that was held is left to its TTL, as when a process dies. Its handle may still be
+    /// used.
+    pub(super) fn end_of_orphan(&self, id: LockId, just_taken: bool) -> Option<Event> {
+        let mut state = lock(&self.state);
+        let observed = state.locks.get_mut(&id)?;
+        let what = match observed.shown.view().phase {
+            // Not a cancel: the lock may come before this call does.
+            Phase::Acquiring => Call::Release,
+            Phase::Held if just_taken => Call::Release,
+            Phase::Held => Call::LetGo,
+            Phase::New | Phase::Lost | Phase::Over => return None,
         };
-        let lock = id;
-        self.step(Event::Call { lock, call, what }, None)
+        // Once: what this asks of Consul is asked for an orphan, too.
+        observed.keeper.take()?;
+        // Nobody waits for this call.
+        state.last_call += 1;
+        let call = CallId(state.last_call);
+        Some(Event::Call {
+            lock: id,
+            call,
+            what,
+        })
     }
 }

@@ -83,6 +83,15 @@ static void scopes() {
     CHECK(*alone == 5);
     consul_locks::hold("cpp/hold", [](consul_locks::lock &lock) { CHECK(lock.is_held()); });
     consul_locks::hold("cpp/hold", [](consul_locks::lock &lock) { lock.release(); });
+    consul_locks::hold("cpp/abandoned", [](consul_locks::lock &lock) { lock.abandon(); });
+    CHECK(consul_locks::holder("cpp/abandoned"));
+    consul_locks::hold("cpp/guard", [](consul_locks::lock &guard) {
+        guard.delete_if_held("locks/ephemeral/cpp/abandoned"); // for who runs this next
+    });
+    std::optional<consul_locks::lock> out;
+    const auto take = [&](consul_locks::lock &lock) { return out.emplace(std::move(lock)).key(); };
+    CHECK(consul_locks::hold("cpp/hold", take) == "locks/ephemeral/cpp/hold" && out->is_held());
+    out.reset();
     bool own = false;
     try {
         consul_locks::hold("cpp/hold", [] { throw std::out_of_range("the block's own"); });
@@ -139,6 +148,13 @@ static void clients_and_generators() {
     client.make_default();
     consul_locks::lock same("cpp/nowhere");
     CHECK(thrown([&] { same.acquire(); }) == CONSUL_LOCK_UNAVAILABLE);
+    // One that was moved from is not taken for the default one.
+    consul_locks::client there = std::move(client);
+    CHECK(client.stats().empty()); // NOLINT
+    CHECK(thrown([&] { consul_locks::holder("cpp/nowhere", &client); }) ==
+          CONSUL_LOCK_INVALID_ARGUMENT);
+    client.make_default();
+    CHECK(thrown([&] { consul_locks::holder("cpp/nowhere"); }) == CONSUL_LOCK_UNAVAILABLE);
     consul_locks::reset_default_client();
 
     consul_locks::set_value_generator([] { return "generated"s; });
@@ -174,6 +190,13 @@ static void clients_and_generators() {
         NEVER("no value");
     } catch (const consul_locks::error &error) {
         CHECK(error.code() == CONSUL_LOCK_VALUE_FAILED && !error.cause());
+    }
+    consul_locks::set_value_generator([] { return std::string(CONSUL_LOCK_MAX_VALUE + 1, 'v'); });
+    try {
+        consul_locks::lock("cpp/value").acquire();
+        NEVER("a value that is too long");
+    } catch (const consul_locks::error &error) {
+        CHECK(error.code() == CONSUL_LOCK_VALUE_FAILED && error.cause());
     }
     consul_locks::set_value_generator(nullptr);
 }

@@ -4,6 +4,7 @@
 //! `make sim` runs a million; `SIM_SEED=N make sim` replays one and tells its history in words.
 
 mod differential;
+mod late;
 mod line;
 mod model;
 mod network;

@@ -37,8 +37,9 @@ const open = AsyncResource.bind(() => {
 });
 
 /**
- * Takes all events. No receiver throws or runs code of users before it returns: the library wakes us
- * again only when it has seen an empty queue.
+ * Takes all events. No receiver throws, not even where it runs code of users (Node makes an uncaught
+ * exception of what a listener of a signal throws, later): the library wakes us again only when it has
+ * seen an empty queue.
  */
 function drain() {
   let event;

@@ -3,7 +3,7 @@
 const { ConsulLock } = require("./lock.cjs");
 
 async function hold(key, options, block) {
-  if (typeof options === "function") {
+  if (typeof options === "function" && block === undefined) {
     return hold(key, undefined, options);
   }
   if (typeof block !== "function") {

@@ -1,11 +1,12 @@
 "use strict";
 
 const { AsyncResource } = require("node:async_hooks");
+const { setMaxListeners } = require("node:events");
 const { c, must, slot, text } = require("./native.cjs");
 const { ConsulLockError, Status, lossError, raise } = require("./errors.cjs");
 const { bindToThread, forget, listenForLoss, start } = require("./events.cjs");
 const { bytesToStore, plainKey, withOptions } = require("./options.cjs");
-const { currentGenerator, storeValue } = require("./values.cjs");
+const { currentGenerator, generatedValue, storeValue } = require("./values.cjs");
 
 class ConsulLock {
   #key;
@@ -34,14 +35,14 @@ class ConsulLock {
   }
 
   async acquire(options) {
-    const error = await this.#acquire(options?.signal);
+    const error = await this.#acquire(signalIn(options));
     if (error !== null) {
       raise(error);
     }
   }
 
   async tryAcquire(options) {
-    const error = await this.#acquire(options?.signal);
+    const error = await this.#acquire(signalIn(options));
     if (error !== null && error.status !== Status.NOT_ACQUIRED) {
       raise(error);
     }
@@ -50,13 +51,17 @@ class ConsulLock {
 
   /** Null: it is ours; else why not. An aborted signal comes first, whatever became of the acquire. */
   async #acquire(signal) {
-    checkSignal(signal);
     signal?.throwIfAborted();
+    if (this.#pointer !== null && this.#generator !== null) {
+      const value = generatedValue(this.#key, this.#generator);
+      // The generator may have ended this very lock, or aborted the signal.
+      signal?.throwIfAborted();
+      if (this.#pointer !== null) {
+        storeValue(this.#pointer, this.#key, value);
+      }
+    }
     if (this.#pointer === null) {
       return this.#over(Status.ALREADY_USED, "is single use, and was used before; make a new one");
-    }
-    if (this.#generator !== null) {
-      storeValue(this.#pointer, this.#key, this.#generator);
     }
     bindToThread(this.#pointer);
     const cancel = () => this.cancel();
@@ -153,6 +158,7 @@ class ConsulLock {
   }
 
   async #dispose() {
+    this.cancel(); // also an acquire that begins before the release is over
     try {
       await this.release();
     } finally {
@@ -249,11 +255,23 @@ const forgotten = new FinalizationRegistry(({ pointer, key }) => {
 });
 let hasWarned = false;
 
-function checkSignal(signal) {
-  if (signal !== undefined && typeof signal?.throwIfAborted !== "function") {
+/** The signal in the options of an acquire. What else stands there would be ignored, and so is refused. */
+function signalIn(options) {
+  const { signal, ...others } = options ?? {};
+  if (isSignal(options) || Object.keys(others).length > 0) {
+    throw new TypeError("an acquire takes { signal }; all other options are those of the lock");
+  }
+  if (signal !== undefined && !isSignal(signal)) {
     throw new TypeError("signal must be an AbortSignal");
   }
+  if (signal instanceof EventTarget) {
+    setMaxListeners(0, signal); // any number may wait under one signal: that is no leak
+  }
+  return signal;
 }
+
+/** One of another realm, such as a test environment's, is as good. */
+const isSignal = (it) => typeof it?.throwIfAborted === "function";
 
 function aborted(reason) {
   const controller = new AbortController();

@@ -44,8 +44,14 @@ function optionText(name, value) {
   if (value === Infinity && name === "acquire_timeout_ms") {
     return "-1";
   }
-  const simple = ["boolean", "number", "bigint"].includes(typeof value) ? String(value) : value;
-  return plainText(simple, `option "${name}"`, Status.INVALID_OPTION);
+  if (["boolean", "number", "bigint"].includes(typeof value)) {
+    return String(value);
+  }
+  if (typeof value !== "string") {
+    const message = `option "${name}" must be a number, a boolean or text, not ${kindOf(value)}`;
+    throw new ConsulLockError(Status.INVALID_OPTION, message);
+  }
+  return plainText(value, `option "${name}"`, Status.INVALID_OPTION);
 }
 
 /** Bytes to store: a text becomes UTF-8. */

@@ -21,22 +21,26 @@ function setValueGenerator(callback) {
 /** The generator that a lock which is made now will use; null: the library's own value. */
 const currentGenerator = () => generator;
 
-/** Stores what `make` gives as the value of a lock that was not acquired yet. */
-function storeValue(lock, key, make) {
-  const failed = (why, cause) =>
-    new ConsulLockError(Status.VALUE_FAILED, `could not acquire the lock "${key}": ${why}`, {
-      cause,
-    });
-  let value;
+function valueFailed(key, why, cause) {
+  const message = `could not acquire the lock "${key}": ${why}`;
+  return new ConsulLockError(Status.VALUE_FAILED, message, { cause });
+}
+
+/** What the generator of a lock gives. It runs code of the user, who may do anything to the lock. */
+function generatedValue(key, make) {
   try {
-    value = bytesToStore(make(), "the value", Status.VALUE_FAILED);
+    return bytesToStore(make(), "the value", Status.VALUE_FAILED);
   } catch (cause) {
-    throw failed("the value generator has no value", cause);
-  }
-  if (c.consul_lock_set_value(lock, value, value.length, slot) !== 0) {
-    const error = takeError(slot[0]);
-    throw error.status === Status.INVALID_ARGUMENT ? failed(error.message, error) : error;
+    throw valueFailed(key, "the value generator has no value", cause);
   }
 }
 
-module.exports = { currentGenerator, setValueGenerator, storeValue };
+/** Gives a value to a lock that was not acquired yet. */
+function storeValue(lock, key, value) {
+  if (c.consul_lock_set_value(lock, value, value.length, slot) !== 0) {
+    const error = takeError(slot[0]);
+    throw error.status === Status.INVALID_ARGUMENT ? valueFailed(key, error.message, error) : error;
+  }
+}
+
+module.exports = { currentGenerator, generatedValue, setValueGenerator, storeValue };

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
+import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, ConsulLock, ConsulLockError, hold, holder, setLogger, stats } from "consul-lock";
@@ -84,8 +85,8 @@ test("what is wrong is refused, by name and range, and never shows a secret", ()
   refused({ acquireTimeoutMs: -Infinity }, /acquire_timeout_ms/);
   refused({ lockTimeoutSeconds: Infinity }, /lock_timeout_seconds/);
   refused({ lockTimeoutSeconds: 2n ** 70n }, /lock_timeout_seconds/);
-  refused({ acquireTimeoutMs: null }, /option "acquire_timeout_ms" must be text, not null/);
-  refused({ autoRenew: {} }, /option "auto_renew" must be text, not object/);
+  refused({ acquireTimeoutMs: null }, /option "acquire_timeout_ms" must be a number.*, not null/);
+  refused({ autoRenew: {} }, /option "auto_renew" must be a number, a boolean or text, not object/);
   refused({ value: 5 }, /option "value" must be text or a Uint8Array, not number/);
   refused({ "fair\0": true }, /NUL/);
   refused({ fair: "true\0" }, /option "fair" contains a NUL/);
@@ -114,7 +115,10 @@ test("keys are text that C can be given", () => {
 test("arguments that are no functions or signals are TypeErrors", async () => {
   const lock = new ConsulLock(someKey("types"));
   await assert.rejects(lock.acquire({ signal: "signal" }), TypeError);
+  await assert.rejects(lock.acquire(AbortSignal.abort()), TypeError, "it would never end the wait");
+  await assert.rejects(lock.tryAcquire({ acquireTimeoutMs: 5 }), TypeError, "it would not wait");
   await assert.rejects(hold(lock.key, {}), TypeError);
+  await assert.rejects(hold(lock.key, assert.fail, { autoRenew: true }), TypeError);
   assert.throws(() => lock.onLost(), TypeError);
   assert.throws(() => setLogger("log"), TypeError);
   assert.throws(() => setLogger(() => {}, { level: "loud" }), code("INVALID_ARGUMENT"));
@@ -152,6 +156,28 @@ test("a signal ends a wait, with its reason, and leaves nothing", async () => {
   await inLine(waiting, 0);
   await assert.rejects(waiting.acquire(), code("ALREADY_USED"));
   await held.release();
+});
+
+test("one signal ends any number of waits, and Node sees no leak in them", async () => {
+  const key = someKey("shared");
+  const warnings = [];
+  const warned = (warning) => warnings.push(warning.name);
+  process.on("warning", warned);
+  const controller = new AbortController();
+  const ended = [];
+  await hold(key, controller, async ({ lock }) => {
+    for (let i = 0; i < 30; i++) {
+      ended.push(hold(key, { ...forever, signal: controller.signal }, assert.fail));
+    }
+    await inLine(lock, 1);
+    controller.abort();
+    for (const each of ended) {
+      await assert.rejects(each, { name: "AbortError" });
+    }
+  });
+  process.off("warning", warned);
+  assert.deepEqual(warnings, []);
+  assert.equal(getEventListeners(controller.signal, "abort").length, 0);
 });
 
 test("AbortSignal.timeout gives its TimeoutError", async () => {
@@ -304,6 +330,11 @@ test("close ends whatever a lock is doing, and is never rejected", async () => {
   const fresh = new ConsulLock(key);
   await fresh.close();
   await assert.rejects(fresh.acquire(), code("ALREADY_USED"));
+  const closing = new ConsulLock(someKey("close"));
+  const closed = closing.close();
+  await assert.rejects(closing.acquire(), code("CANCELLED"));
+  await closed;
+  assert.equal(await row(closing), null);
 });
 
 test("an abandoned lock stays in Consul, and is over here", async () => {
@@ -436,6 +467,38 @@ test("a value generator runs in the acquire; what it throws is the cause", async
     setValueGenerator(null);
     assert.throws(() => setValueGenerator("text"), TypeError);
     await new ConsulLock("${someKey("generator")}").acquire();
+  `);
+  assert.equal(status, 0, stderr);
+});
+
+test("a value generator may do anything to its lock", async () => {
+  const { status, stderr } = await run(`
+    import assert from "node:assert/strict";
+    import { ConsulLock, hold, setValueGenerator } from "consul-lock";
+    const key = "${someKey("generator")}";
+    for (const end of ["abandon", "close", "cancel"]) {
+      let lock;
+      setValueGenerator(() => {
+        lock[end]();
+        return "value";
+      });
+      const code = "ERR_CONSUL_LOCK_" + (end === "abandon" ? "ALREADY_USED" : "CANCELLED");
+      for (let i = 0; i < 20; i++) {
+        lock = new ConsulLock(key);
+        await assert.rejects(lock.acquire(), { code });
+        await lock.close();
+      }
+    }
+    setValueGenerator(null);
+    await hold(key, async () => {
+      const controller = new AbortController();
+      setValueGenerator(() => {
+        controller.abort(new Error("enough"));
+        return "value";
+      });
+      const lock = new ConsulLock(key, { acquireTimeoutMs: 10_000 });
+      await assert.rejects(lock.acquire(controller), /enough/);
+    });
   `);
   assert.equal(status, 0, stderr);
 });

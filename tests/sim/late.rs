@@ -1,0 +1,222 @@
+//! Answers that come late, told step by step: what chance seldom finds.
+
+use std::time::Duration;
+
+use crate::clock::{Now, Time};
+use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, Slot, Ticket, Value};
+use crate::core::{
+    Action, Call, CallId, Config, Core, Event, LockId, Patience, RequestId, Spec, Upkeep,
+};
+use crate::error::{Error, Status};
+
+const TTL: Duration = Duration::from_secs(10);
+
+/// A core that is answered by hand.
+struct Bench {
+    core: Core,
+    now: Time,
+    /// What it has asked, and nobody has answered yet.
+    asked: Vec<(RequestId, Request)>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let config = Config {
+            address: "bench:8500".to_owned(),
+            identity: "consul_lock bench".to_owned(),
+            request_timeout: Duration::from_secs(10),
+            release_timeout: Duration::from_secs(2),
+            seed: 1,
+        };
+        Bench {
+            core: Core::new(config),
+            now: Time(1_000_000_000),
+            asked: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = Now {
+            time: self.now,
+            unix_ms: 0,
+        };
+        let mut actions = Vec::new();
+        self.core.step(now, event, &mut actions);
+        for action in actions {
+            match action {
+                Action::Send { id, request, .. } => self.asked.push((id, request)),
+                Action::Abort(ended) => self.asked.retain(|(id, _)| *id != ended),
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes out the last such question, which must have been asked.
+    fn take(&mut self, what: &str, is_it: impl Fn(&Request) -> bool) -> (RequestId, Request) {
+        let at = self.asked.iter().rposition(|(_, request)| is_it(request));
+        let at = at.unwrap_or_else(|| panic!("it does not {what}: {:?}", self.asked));
+        self.asked.remove(at)
+    }
+
+    fn answer(&mut self, request: RequestId, answer: Result<Answer, Fault>) {
+        let sent = Some(self.now);
+        self.now = self.now + Duration::from_millis(1);
+        self.step(Event::Reply {
+            request,
+            sent,
+            answer,
+        });
+    }
+
+    fn acquires(&mut self, patience: Patience) {
+        let spec = Spec {
+            key: "k".into(),
+            value: None,
+            ttl: TTL,
+            patience,
+            fair: true,
+            monitor: true,
+            grace: Duration::from_millis(300),
+            upkeep: Upkeep::Off,
+        };
+        self.calls(1, Call::Acquire(spec));
+    }
+
+    fn calls(&mut self, call: u64, what: Call) {
+        let (lock, call) = (LockId(1), CallId(call));
+        self.step(Event::Call { lock, call, what });
+    }
+
+    /// Time goes by.
+    fn after(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.step(Event::Tick);
+    }
+
+    /// Makes a session, and stands alone in line with it behind a holder, whose end is watched.
+    fn stands_in_line(&mut self, session: &SessionId) {
+        let (create, _) = self.take("make a session", |request| {
+            matches!(request, Request::CreateSession { .. })
+        });
+        self.answer(create, Ok(Answer::Created(session.clone())));
+        let (join, request) = self.take("join", |request| matches!(request, Request::Join { .. }));
+        let Request::Join { slot, .. } = request else {
+            return;
+        };
+        self.answer(join, Ok(Answer::Line(vec![ticket(slot, session)])));
+        self.finds_held();
+    }
+
+    fn finds_held(&mut self) {
+        let (look, _) = self.take("look", |request| matches!(request, Request::Read { .. }));
+        let row = KeyRow {
+            session: Some(SessionId("another's".into())),
+            create_index: 5,
+            modify_index: 5,
+            value: Value(b"".to_vec().into()),
+        };
+        let row = Some(row);
+        self.answer(look, Ok(Answer::Row { row, index: 5 }));
+    }
+
+    fn renewal_of(&mut self, session: &SessionId) -> RequestId {
+        let (renewal, _) = self.take(
+            "renew",
+            |request| matches!(request, Request::RenewSession { session: s } if s == session),
+        );
+        renewal
+    }
+}
+
+fn ticket(slot: Slot, session: &SessionId) -> Ticket {
+    Ticket {
+        slot,
+        session: session.clone(),
+        create_index: 7,
+        modify_index: 7,
+    }
+}
+
+fn is_watch(request: &Request) -> bool {
+    matches!(request, Request::Watch { .. })
+}
+
+/// The renewal of a session was answered after that had been replaced by another one, which was
+/// forgotten for it, with its ticket.
+#[test]
+fn a_late_answer_about_a_session_that_was_replaced() {
+    let [first, second] = ["first", "second"].map(|id| SessionId(id.into()));
+    let gone = || Err(Fault::SessionGone(Error::new(Status::Lost, "gone")));
+    let mut bench = Bench::new();
+    bench.acquires(Patience::Forever);
+    let (survey, _) = bench.take("look", |request| matches!(request, Request::Survey { .. }));
+    bench.answer(survey, Ok(Answer::Exists));
+    bench.finds_held();
+    bench.stands_in_line(&first);
+
+    // It is renewed; before that is answered the key is free, and the session is found to be gone.
+    bench.after(TTL / 2);
+    let late = bench.renewal_of(&first);
+    let (watch, _) = bench.take("watch", is_watch);
+    bench.answer(
+        watch,
+        Ok(Answer::Row {
+            row: None,
+            index: 9,
+        }),
+    );
+    let renewal = bench.renewal_of(&first);
+    bench.answer(renewal, gone());
+    bench.stands_in_line(&second);
+
+    let before = bench.asked.clone();
+    bench.answer(late, gone());
+    assert_eq!(bench.asked, before, "it waits as it did");
+    assert!(matches!(&before[..], [(_, request)] if is_watch(request)));
+}
+
+/// A create whose acquire was cancelled: its answer is waited for, then its connection is cut, and then
+/// the session is looked for, and once more; and it is destroyed once.
+#[test]
+fn a_create_that_nobody_wants_any_more() {
+    let ms = Duration::from_millis;
+    let unanswered = || Err(Fault::Unknown(Error::new(Status::Unavailable, "cut")));
+    let is_create = |request: &Request| matches!(request, Request::CreateSession { .. });
+    let is_find = |request: &Request| matches!(request, Request::FindSession { .. });
+    let is_destroy = |request: &Request| matches!(request, Request::DestroySession { .. });
+    let mut bench = Bench::new();
+    bench.acquires(Patience::Once);
+    let (look, _) = bench.take("look", |request| matches!(request, Request::Read { .. }));
+    bench.answer(
+        look,
+        Ok(Answer::Row {
+            row: None,
+            index: 3,
+        }),
+    );
+    bench.calls(2, Call::Cancel);
+    bench.after(ms(90));
+    assert!(matches!(&bench.asked[..], [(_, request)] if is_create(request)));
+    let (create, _) = bench.asked[0];
+    bench.after(ms(20));
+    assert!(bench.asked.is_empty(), "its connection is cut");
+    bench.after(ms(500));
+
+    bench.answer(create, unanswered());
+    let (first, _) = bench.take("look for it", is_find);
+    bench.answer(first, Ok(Answer::Found(None)));
+    bench.after(ms(900));
+    assert!(bench.asked.is_empty() && !bench.core.is_idle());
+    bench.after(ms(200));
+    let (last, _) = bench.take("look for it again", is_find);
+    bench.after(ms(5_000));
+    assert!(bench.asked.is_empty(), "it waits for the answer");
+    let session = SessionId("late".into());
+    bench.answer(last, Ok(Answer::Found(Some(session))));
+    let (destroy, _) = bench.take("destroy it", is_destroy);
+    bench.after(ms(5_000));
+    assert!(bench.asked.is_empty(), "it waits for the answer");
+    bench.answer(destroy, Ok(Answer::Destroyed));
+    assert!(bench.asked.is_empty() && bench.core.is_idle());
+    assert_eq!(bench.core.wake_at(), None);
+}
