@@ -107,7 +107,7 @@ typedef enum {
    */
   CONSUL_LOCK_INVALID_OPTION = 2,
   /**
-   * A setting in the environment is wrong, or not supported yet. Nothing was sent.
+   * A setting in the environment is wrong; the message names the variable. Nothing was sent.
    */
   CONSUL_LOCK_INVALID_ENVIRONMENT = 3,
   /**
@@ -214,8 +214,8 @@ typedef enum {
 
 /**
  * How to reach Consul, and everything that the locks which use it share. A simple program needs
- * none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR,
- * CONSUL_HTTP_TOKEN) on first use. Reference counted; usable from any thread at any time, and in
+ * none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR
+ * and the others of docs/OPTIONS.md) on first use. Reference counted; usable from any thread at any time, and in
  * a child after fork.
  */
 typedef struct consul_lock_client consul_lock_client;

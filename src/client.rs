@@ -1,21 +1,21 @@
 //! The client: how to reach Consul, and everything that its locks share.
 
+mod settings;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::clock::Time;
-use crate::consul::encode::Scope;
-use crate::consul::transport::{Endpoint, Secret};
 use crate::core::messages::Key;
 use crate::core::{Config, Done, Holder as CoreHolder};
-use crate::environment::{Environment, parse_address};
 use crate::error::{Error, Status};
 use crate::fork::{self, Generation};
 use crate::lock::Completion;
-use crate::options::{ClientSettings, Options};
+use crate::options::Options;
 use crate::runtime::{Runtime, thread};
 use crate::{defaults, lock, sys};
+use settings::Settings;
 
 /// A connection setting and the runtime behind it; cheap to clone (reference counted).
 ///
@@ -25,10 +25,7 @@ use crate::{defaults, lock, sys};
 pub struct Client(Arc<Inner>);
 
 struct Inner {
-    endpoint: Endpoint,
-    scope: Scope,
-    request_timeout: Duration,
-    release_timeout: Duration,
+    settings: Settings,
     /// Made when it is first used in a process. Only touched inside [`fork::shared`].
     runtime: Mutex<Option<Arc<Runtime>>>,
 }
@@ -36,8 +33,8 @@ struct Inner {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("address", &self.endpoint.authority())
-            .field("datacenter", &self.scope.datacenter)
+            .field("address", &self.settings.endpoint.shown())
+            .field("datacenter", &self.settings.scope.datacenter)
             .finish_non_exhaustive()
     }
 }
@@ -64,50 +61,16 @@ pub(crate) fn leave_parents(runtime: Option<Arc<Runtime>>) {
 }
 
 impl Client {
-    /// Makes a client from the client's options, and the environment (CONSUL_HTTP_ADDR,
-    /// CONSUL_HTTP_TOKEN) for what they leave out. Sends nothing.
+    /// Makes a client from the client's options, and the environment (docs/OPTIONS.md) for what they
+    /// leave out. Reads the files that these name, and sends nothing.
     ///
-    /// INVALID_OPTION or INVALID_ENVIRONMENT when something is wrong, or asks for what this version
-    /// cannot do.
+    /// INVALID_OPTION or INVALID_ENVIRONMENT when something is wrong: the message names the option or
+    /// the variable.
     pub fn new(options: Option<&Options>) -> Result<Client, Error> {
-        let settings =
-            options.map_or_else(|| Ok(ClientSettings::default()), Options::client_settings)?;
-        let environment = Environment::read()?;
-        let (source, address, status) = match (settings.address, environment.address) {
-            (Some(address), _) => ("option address", address, Status::InvalidOption),
-            (None, Some(address)) => ("CONSUL_HTTP_ADDR", address, Status::InvalidEnvironment),
-            (None, None) => (
-                "option address",
-                DEFAULT_ADDRESS.to_owned(),
-                Status::InvalidOption,
-            ),
-        };
-        let (host, port) = parse_address(&address)
-            .map_err(|why| Error::new(status, format!("{source}: {why}; it is host:port")))?;
-        let token = settings
-            .token
-            .or(environment.token)
-            .filter(|token| !token.is_empty());
-        if token
-            .as_ref()
-            .is_some_and(|token| !token.bytes().all(|b| b.is_ascii_graphic()))
-        {
-            let message = "the token has characters that cannot be sent (a line break, perhaps)";
-            return Err(Error::new(Status::InvalidOption, message));
-        }
-        let ms = |setting: Option<u64>, default| Duration::from_millis(setting.unwrap_or(default));
+        let none = Options::default();
+        let settings = options.unwrap_or(&none).client_settings()?;
         Ok(Client(Arc::new(Inner {
-            endpoint: Endpoint {
-                host,
-                port,
-                token: token.map(Secret),
-                connect_timeout: ms(settings.connect_timeout_ms, 2_000),
-            },
-            scope: Scope {
-                datacenter: settings.datacenter,
-            },
-            request_timeout: ms(settings.request_timeout_ms, 10_000),
-            release_timeout: ms(settings.release_timeout_ms, 2_000),
+            settings: Settings::new(&settings)?,
             runtime: Mutex::default(),
         })))
     }
@@ -143,21 +106,22 @@ impl Client {
         {
             return runtime.clone();
         }
+        let settings = &self.0.settings;
         let config = Config {
-            address: self.0.endpoint.authority(),
-            identity: identity(),
-            request_timeout: self.0.request_timeout,
-            release_timeout: self.0.release_timeout,
+            address: settings.endpoint.shown(),
+            identity: identity(settings.session_name.as_deref()),
+            request_timeout: settings.request_timeout,
+            release_timeout: settings.release_timeout,
+            lock_delay: !settings.scope.lock_delay.is_zero(),
+            connections: settings.max_connections,
             seed: sys::random(),
         };
-        let made = Runtime::new(self.0.endpoint.clone(), self.0.scope.clone(), config);
+        let made = Runtime::new(settings.endpoint.clone(), settings.scope.clone(), config);
         register(&made);
         leave_parents(runtime.replace(made.clone()));
         made
     }
 }
-
-const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
 
 /// The full key of `key`, by the defaults of now.
 fn key_of(key: &str) -> Result<Key, Error> {
@@ -171,8 +135,9 @@ fn holder_in(done: Done) -> Option<Holder> {
     }
 }
 
-/// `consul_lock PROGRAM@HOST:PID NONCE`: what the names of this process's sessions begin with.
-fn identity() -> String {
+/// `consul_lock PROGRAM@HOST:PID NONCE`, or `NAME NONCE`: what the names of this process's sessions
+/// begin with.
+fn identity(name: Option<&str>) -> String {
     static NONCE: Mutex<Option<(Generation, u64)>> = Mutex::new(None);
     let mut nonce = NONCE.lock().unwrap_or_else(PoisonError::into_inner);
     let generation = Generation::current();
@@ -180,6 +145,9 @@ fn identity() -> String {
         Some((made_in, number)) if made_in == generation => number,
         _ => nonce.insert((generation, sys::random())).1,
     };
+    if let Some(name) = name {
+        return format!("{name} {number:016x}");
+    }
     let program = std::env::current_exe().ok();
     let program = program
         .as_deref()

@@ -16,7 +16,7 @@ pub enum Status {
     InvalidArgument = 1,
     /// An option is unknown, in the wrong place, or its value is out of range. Nothing was changed.
     InvalidOption = 2,
-    /// A setting in the environment is wrong, or not supported yet. Nothing was sent.
+    /// A setting in the environment is wrong; the message names the variable. Nothing was sent.
     InvalidEnvironment = 3,
     /// The lock is single use and was used before.
     AlreadyUsed = 4,

@@ -144,6 +144,11 @@ impl Lock {
             None if self.view().phase == Phase::New => self.generate()?,
             None => None,
         };
+        let len = value.as_ref().map_or(0, |value| value.0.len());
+        // A ticket is named twice, and has a longer key.
+        if in_transaction(len, &[&self.key, &self.key, &self.key]) > MAX_TRANSACTION {
+            return Err(too_large(len));
+        }
         Ok(Spec {
             key: self.key.clone(),
             value,
@@ -240,13 +245,9 @@ impl Lock {
                 "the key \"{key}\" cannot be written: it is the lock"
             ));
         }
-        let in_json = |key: &str| key.len() + key.matches(['"', '\\']).count();
-        let size = value_len.div_ceil(3) * 4 + in_json(&key) + in_json(&self.key) + FRAME;
+        let size = in_transaction(value_len, &[&key, &self.key]);
         if value_len > MAX_VALUE || size > MAX_TRANSACTION {
-            return refused(format!(
-                "value: {value_len} bytes are too many; it takes at most {MAX_VALUE}, less with \
-                 very long keys (Consul takes 512 KiB in a transaction)"
-            ));
+            return Err(too_large(value_len));
         }
         Ok(key)
     }
@@ -387,14 +388,35 @@ impl Drop for Lock {
     }
 }
 
-/// The longest full key, in bytes. Consul has no limit of its own below that of a request.
-const MAX_KEY: usize = 64 << 10;
+/// The longest full key, in bytes as a URL has it. Consul has no limit of its own below that of a
+/// request; a URL of more than 64 KiB is more than the HTTP library makes.
+const MAX_KEY: usize = 60_000;
+
+/// How long it is in a URL.
+fn in_url(key: &str) -> usize {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
+    key.bytes().map(|b| if plain(b) { 1 } else { 3 }).sum()
+}
 
 /// The longest body of a transaction, in bytes: beyond that Consul closes the connection.
 const MAX_TRANSACTION: usize = 512 << 10;
 
-/// What a transaction with two operations has besides keys and value, at most.
+/// What an operation of a transaction has besides its key and its value, at most.
 const FRAME: usize = 256;
+
+/// The size of a transaction with a value and an operation for each key, in bytes.
+fn in_transaction(value_len: usize, keys: &[&str]) -> usize {
+    let in_json = |key: &&str| key.len() + key.matches(['"', '\\']).count() + FRAME;
+    value_len.div_ceil(3) * 4 + keys.iter().map(in_json).sum::<usize>()
+}
+
+fn too_large(value_len: usize) -> Error {
+    let message = format!(
+        "value: {value_len} bytes are too many; it takes at most {MAX_VALUE}, less with very long \
+         keys (Consul takes 512 KiB in a transaction)"
+    );
+    Error::new(Status::InvalidArgument, message)
+}
 
 /// Puts a key into the pattern, and refuses what Consul would change or refuse: the paths of its
 /// HTTP API are cleaned (`//`, `.` and `..` segments, a leading `/` answer with a redirect), and
@@ -429,8 +451,8 @@ fn bad_key(key: &str, to_be: &str, problem: &str) -> Error {
 fn problem_of(full: &str, key: &str) -> Option<&'static str> {
     if key.is_empty() {
         Some("it is empty")
-    } else if full.len() > MAX_KEY {
-        Some("it is longer than 65536 bytes")
+    } else if in_url(full) > MAX_KEY {
+        Some("it is longer than 60000 bytes (in a URL, where other characters count as three)")
     } else if full.starts_with('/') {
         Some("it begins with a slash")
     } else if full.trim() != full || key.trim() != key {

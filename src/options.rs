@@ -1,10 +1,13 @@
-//! ONE table of all options: name, place, kind, default, environment, text. The parser below,
-//! `docs/OPTIONS.md` and `abi/api.json` are made from it.
+//! Options by name: what the [`TABLE`] says of each, a parser, and what was set.
+
+mod table;
 
 use std::fmt;
 
 use crate::client::Client;
+use crate::environment;
 use crate::error::{Error, Status};
+pub use table::TABLE;
 
 /// Where an option may be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,193 +106,6 @@ const MAX_TEXT: usize = 4096;
 /// by Consul but cut off.
 pub const MAX_VALUE: usize = 390_000;
 
-/// Every option there is.
-pub const TABLE: &[Spec] = &[
-    Spec {
-        name: "acquire_timeout_ms",
-        places: &[Place::Lock, Place::Default],
-        kind: Kind::Int {
-            min: -1,
-            max: 86_400_000,
-        },
-        default: "0",
-        env: None,
-        secret: false,
-        doc: "How long an acquire waits for a lock that somebody else holds, in milliseconds. \
-              0: exactly one attempt. -1: until cancelled.",
-    },
-    Spec {
-        name: "lock_timeout_seconds",
-        places: &[Place::Lock, Place::Default],
-        kind: Kind::Int {
-            min: 10,
-            max: 86_400,
-        },
-        default: "180",
-        env: None,
-        secret: false,
-        doc: "The life of a lock that is never released, in seconds: the TTL of its session. \
-              Choose it longer than the work under the lock can take. Consul may keep the lock up \
-              to twice as long; the holder must never count on that.",
-    },
-    Spec {
-        name: "value",
-        places: &[Place::Lock],
-        kind: Kind::Bytes { max: MAX_VALUE },
-        default: "what the value generator gives, else a JSON object with `locked_at`",
-        env: None,
-        secret: true,
-        doc: "What is stored under the key while the lock is held. Others can read it: it tells \
-              them who works, and is no place for a secret.",
-    },
-    Spec {
-        name: "auto_renew",
-        places: &[Place::Lock],
-        kind: Kind::Bool,
-        default: "false",
-        env: None,
-        secret: false,
-        doc: "Whether the library renews the lock while it is held, every third of \
-              `lock_timeout_seconds`, until it is released or lost. For work whose length nobody \
-              knows: a process that hangs then keeps the lock as long as it lives, unless \
-              `max_lifetime_seconds` says otherwise.",
-    },
-    Spec {
-        name: "max_lifetime_seconds",
-        places: &[Place::Lock],
-        kind: Kind::Int {
-            min: 0,
-            max: 31_536_000,
-        },
-        default: "0",
-        env: None,
-        secret: false,
-        doc: "With `auto_renew`: how long after the acquire the lock is renewed, in seconds; then \
-              it ends within `lock_timeout_seconds`, unless it is renewed by a call. 0: no limit.",
-    },
-    Spec {
-        name: "monitor",
-        places: &[Place::Lock],
-        kind: Kind::Bool,
-        default: "true",
-        env: None,
-        secret: false,
-        doc: "Whether a lock that is held for longer than a second is watched, so that a loss (its \
-              session ended by an agent's leave, an operator or a deregistration; its key deleted) is \
-              told in a round trip, not at the end of its time. Takes a connection while it is held, \
-              10 of a client at most; further locks go without.",
-    },
-    Spec {
-        name: "fair",
-        places: &[Place::Lock],
-        kind: Kind::Bool,
-        default: "true",
-        env: None,
-        secret: false,
-        doc: "Whether a waiting acquire stands in line with the other processes, first come first \
-              served, for 3 Raft writes and a time that does not grow with the waiters. false: all \
-              who wait try when the lock is given back, and luck decides; for two or three \
-              contenders that must never wait `queue_grace_ms` for one that died.",
-    },
-    Spec {
-        name: "queue_grace_ms",
-        places: &[Place::Lock],
-        kind: Kind::Int {
-            min: 10,
-            max: 60_000,
-        },
-        default: "300",
-        env: None,
-        secret: false,
-        doc: "How long whoever is first in line may leave the lock free before the next one passes \
-              it, in milliseconds; 20 round trips to Consul if that is more. Whoever is passed \
-              loses its place, and nothing else.",
-    },
-    Spec {
-        name: "lock_key_pattern",
-        places: &[Place::Default],
-        kind: Kind::Pattern,
-        default: "locks/ephemeral/%s",
-        env: None,
-        secret: false,
-        doc: "Where lock keys live in Consul's KV store. The one `%s` becomes the key of the \
-              lock; any other `%` stands for itself. All programs that share a lock need the same \
-              pattern.",
-    },
-    Spec {
-        name: "address",
-        places: &[Place::Client],
-        kind: Kind::Text {
-            may_be_empty: false,
-        },
-        default: "127.0.0.1:8500",
-        env: Some("CONSUL_HTTP_ADDR"),
-        secret: false,
-        doc: "Where Consul's HTTP API is: `host:port` or `http://host:port`. Best the agent on \
-              the same machine.",
-    },
-    Spec {
-        name: "token",
-        places: &[Place::Client],
-        kind: Kind::Text { may_be_empty: true },
-        default: "none",
-        env: Some("CONSUL_HTTP_TOKEN"),
-        secret: true,
-        doc: "The ACL token to send. It needs `session:write` on the agent's node and `key:write` \
-              on the lock keys. Empty: send none, even if the environment has one. Never logged.",
-    },
-    Spec {
-        name: "datacenter",
-        places: &[Place::Client],
-        kind: Kind::Text {
-            may_be_empty: false,
-        },
-        default: "the agent's own",
-        env: None,
-        secret: false,
-        doc: "The datacenter in which the locks live. Locks in two datacenters know nothing of \
-              each other.",
-    },
-    Spec {
-        name: "connect_timeout_ms",
-        places: &[Place::Client],
-        kind: Kind::Int {
-            min: 1,
-            max: 600_000,
-        },
-        default: "2000",
-        env: None,
-        secret: false,
-        doc: "How long to try to connect, in milliseconds.",
-    },
-    Spec {
-        name: "request_timeout_ms",
-        places: &[Place::Client],
-        kind: Kind::Int {
-            min: 1,
-            max: 600_000,
-        },
-        default: "10000",
-        env: None,
-        secret: false,
-        doc: "How long one request may take, in milliseconds; also the limit of an acquire with \
-              `acquire_timeout_ms` 0. An agent without a leader takes over 7 seconds to say so.",
-    },
-    Spec {
-        name: "release_timeout_ms",
-        places: &[Place::Client],
-        kind: Kind::Int {
-            min: 1,
-            max: 600_000,
-        },
-        default: "2000",
-        env: None,
-        secret: false,
-        doc: "How long a release, or a free that releases, waits for Consul's confirmation, in \
-              milliseconds. After that the library goes on in the background.",
-    },
-];
-
 /// A parsed value.
 #[derive(Clone)]
 enum Parsed {
@@ -310,33 +126,92 @@ pub enum DefaultSetting {
     LockTimeoutSeconds(u64),
 }
 
-/// The options of a client that were set.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// Where a setting comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Option(&'static str),
+    Variable(&'static str),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Option(name) => write!(f, "option {name}"),
+            Source::Variable(name) => f.write_str(name),
+        }
+    }
+}
+
+/// One setting of a client.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Setting<T> {
+    pub(crate) value: T,
+    pub(crate) source: Source,
+}
+
+impl<T> Setting<T> {
+    /// It cannot be followed. `why` names no secret.
+    pub(crate) fn wrong(&self, why: impl fmt::Display) -> Error {
+        wrong(self.source, &why.to_string())
+    }
+}
+
+/// What a client is made from: its options, and the environment for what they leave out.
+#[derive(Clone, Default)]
 pub struct ClientSettings {
-    /// `address`.
-    pub address: Option<String>,
-    /// `token`; empty: none, whatever the environment says.
-    pub token: Option<String>,
-    /// `datacenter`.
-    pub datacenter: Option<String>,
-    /// `connect_timeout_ms`.
-    pub connect_timeout_ms: Option<u64>,
-    /// `request_timeout_ms`.
-    pub request_timeout_ms: Option<u64>,
-    /// `release_timeout_ms`.
-    pub release_timeout_ms: Option<u64>,
+    set: Vec<(&'static Spec, Source, Parsed)>,
 }
 
 impl fmt::Debug for ClientSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientSettings")
-            .field("address", &self.address)
-            .field("token", &self.token.as_ref().map(|_| Hidden))
-            .field("datacenter", &self.datacenter)
-            .field("connect_timeout_ms", &self.connect_timeout_ms)
-            .field("request_timeout_ms", &self.request_timeout_ms)
-            .field("release_timeout_ms", &self.release_timeout_ms)
-            .finish()
+        show(f, self.set.iter().map(|(spec, _, value)| (*spec, value)))
+    }
+}
+
+impl ClientSettings {
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.set.iter().any(|(spec, ..)| spec.name == name)
+    }
+
+    /// Takes over what a variable of the environment says.
+    pub(crate) fn take(
+        &mut self,
+        spec: &'static Spec,
+        variable: &'static str,
+        value: &str,
+    ) -> Result<(), Error> {
+        let source = Source::Variable(variable);
+        let parsed = parse(spec, value).map_err(|why| wrong(source, &why))?;
+        self.set.push((spec, source, parsed));
+        Ok(())
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<Setting<String>> {
+        self.setting(name, |value| match value {
+            Parsed::Text(text) => Some(text.clone()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn bool(&self, name: &str) -> Option<Setting<bool>> {
+        self.setting(name, |value| match value {
+            Parsed::Bool(yes) => Some(*yes),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn unsigned(&self, name: &str) -> Option<u64> {
+        let number = self.setting(name, |value| match value {
+            Parsed::Int(n) => u64::try_from(*n).ok(),
+            _ => None,
+        });
+        number.map(|number| number.value)
+    }
+
+    fn setting<T>(&self, name: &str, read: impl Fn(&Parsed) -> Option<T>) -> Option<Setting<T>> {
+        let (_, source, value) = self.set.iter().find(|(spec, ..)| spec.name == name)?;
+        let source = *source;
+        read(value).map(|value| Setting { value, source })
     }
 }
 
@@ -379,6 +254,24 @@ impl fmt::Debug for LockSettings {
     }
 }
 
+/// Options as a Debug text shows them: without secrets.
+fn show<'a>(
+    f: &mut fmt::Formatter<'_>,
+    set: impl Iterator<Item = (&'static Spec, &'a Parsed)>,
+) -> fmt::Result {
+    let mut map = f.debug_map();
+    for (spec, value) in set {
+        match value {
+            _ if spec.secret => map.entry(&spec.name, &Hidden),
+            Parsed::Int(n) => map.entry(&spec.name, n),
+            Parsed::Bool(yes) => map.entry(&spec.name, yes),
+            Parsed::Text(text) => map.entry(&spec.name, text),
+            Parsed::Bytes(_) => map.entry(&spec.name, &Hidden),
+        };
+    }
+    map.finish()
+}
+
 /// Stands in a Debug text for what must not be seen.
 struct Hidden;
 
@@ -399,17 +292,7 @@ pub struct Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut map = f.debug_map();
-        for (spec, value) in &self.set {
-            match value {
-                _ if spec.secret => map.entry(&spec.name, &Hidden),
-                Parsed::Int(n) => map.entry(&spec.name, n),
-                Parsed::Bool(yes) => map.entry(&spec.name, yes),
-                Parsed::Text(text) => map.entry(&spec.name, text),
-                Parsed::Bytes(_) => map.entry(&spec.name, &Hidden),
-            };
-        }
-        map.finish()
+        show(f, self.set.iter().map(|(spec, value)| (*spec, value)))
     }
 }
 
@@ -421,7 +304,7 @@ impl Options {
 
     /// Sets an option from text. The last setting of an option counts.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
-        let parsed = settable(name).and_then(|spec| Ok((spec, parse(spec, value)?)));
+        let parsed = settable(name).and_then(|spec| Ok((spec, parse_option(spec, value)?)));
         self.store(parsed)
     }
 
@@ -463,18 +346,18 @@ impl Options {
         self.refusal.clone()
     }
 
-    /// What a client is made from; the first refusal, if there was one; a refusal of what belongs
-    /// elsewhere.
+    /// What a client is made from, the environment included; the first refusal, if there was one; a
+    /// refusal of what belongs elsewhere.
     pub fn client_settings(&self) -> Result<ClientSettings, Error> {
         self.all_belong_to(Place::Client)?;
-        Ok(ClientSettings {
-            address: self.text("address"),
-            token: self.text("token"),
-            datacenter: self.text("datacenter"),
-            connect_timeout_ms: self.unsigned("connect_timeout_ms"),
-            request_timeout_ms: self.unsigned("request_timeout_ms"),
-            release_timeout_ms: self.unsigned("release_timeout_ms"),
-        })
+        let options = self.set.iter();
+        let mut settings = ClientSettings {
+            set: options
+                .map(|(spec, value)| (*spec, Source::Option(spec.name), value.clone()))
+                .collect(),
+        };
+        environment::complete(&mut settings)?;
+        Ok(settings)
     }
 
     /// What a lock is made from; the first refusal, if there was one; a refusal of what belongs
@@ -552,13 +435,6 @@ impl Options {
         }
     }
 
-    fn text(&self, name: &str) -> Option<String> {
-        match self.get(name) {
-            Some(Parsed::Text(text)) => Some(text.clone()),
-            _ => None,
-        }
-    }
-
     fn bytes(&self, name: &str) -> Option<Vec<u8>> {
         match self.get(name) {
             Some(Parsed::Bytes(bytes)) => Some(bytes.clone()),
@@ -573,7 +449,7 @@ pub fn parse_default(name: &str, value: &str) -> Result<DefaultSetting, Error> {
     if !spec.places.contains(&Place::Default) {
         return Err(misplaced(spec));
     }
-    match (spec.name, parse(spec, value)?) {
+    match (spec.name, parse_option(spec, value)?) {
         ("lock_key_pattern", Parsed::Text(text)) => Ok(DefaultSetting::LockKeyPattern(text)),
         ("acquire_timeout_ms", Parsed::Int(n)) => Ok(DefaultSetting::AcquireTimeoutMs(n)),
         ("lock_timeout_seconds", Parsed::Int(n)) => u64::try_from(n)
@@ -603,8 +479,13 @@ fn find(name: &str) -> Result<&'static Spec, Error> {
         .ok_or_else(|| unknown(name))
 }
 
-fn parse(spec: &Spec, value: &str) -> Result<Parsed, Error> {
-    let wrong = || wrong_value(spec, value);
+fn parse_option(spec: &'static Spec, value: &str) -> Result<Parsed, Error> {
+    parse(spec, value).map_err(|why| wrong(Source::Option(spec.name), &why))
+}
+
+/// The text says what is wrong.
+fn parse(spec: &Spec, value: &str) -> Result<Parsed, String> {
+    let wrong = || not_in_range(spec, value);
     let plain = |value: &str| value.len() <= MAX_TEXT && !value.chars().any(char::is_control);
     match spec.kind {
         Kind::Int { min, max } => {
@@ -632,7 +513,7 @@ fn parse(spec: &Spec, value: &str) -> Result<Parsed, Error> {
         }
         Kind::Text { .. } | Kind::Pattern => Err(wrong()),
         Kind::Bytes { max } if value.len() <= max => Ok(Parsed::Bytes(value.as_bytes().to_vec())),
-        Kind::Bytes { .. } => Err(too_long(spec, value.len())),
+        Kind::Bytes { .. } => Err(too_many(spec, value.len())),
     }
 }
 
@@ -640,19 +521,29 @@ fn invalid(message: impl Into<String>) -> Error {
     Error::new(Status::InvalidOption, message)
 }
 
-fn wrong_value(spec: &Spec, value: &str) -> Error {
+fn wrong(source: Source, why: &str) -> Error {
+    let status = match source {
+        Source::Option(_) => Status::InvalidOption,
+        Source::Variable(_) => Status::InvalidEnvironment,
+    };
+    Error::new(status, format!("{source}: {why}"))
+}
+
+fn not_in_range(spec: &Spec, value: &str) -> String {
     let range = spec.kind.range();
     if spec.secret {
-        return invalid(format!(
-            "option {}: the given value is not {range}",
-            spec.name
-        ));
+        format!("the given value is not {range}")
+    } else {
+        format!("{} is not {range}", quoted(value))
     }
-    invalid(format!(
-        "option {}: {} is not {range}",
-        spec.name,
-        quoted(value)
-    ))
+}
+
+fn too_many(spec: &Spec, len: usize) -> String {
+    format!("{len} bytes are too many, it takes {}", spec.kind.range())
+}
+
+fn wrong_value(spec: &'static Spec, value: &str) -> Error {
+    wrong(Source::Option(spec.name), &not_in_range(spec, value))
 }
 
 fn wrong_kind(spec: &Spec, given: &str) -> Error {
@@ -663,12 +554,8 @@ fn wrong_kind(spec: &Spec, given: &str) -> Error {
     ))
 }
 
-fn too_long(spec: &Spec, len: usize) -> Error {
-    invalid(format!(
-        "option {}: {len} bytes are too many, it takes {}",
-        spec.name,
-        spec.kind.range()
-    ))
+fn too_long(spec: &'static Spec, len: usize) -> Error {
+    wrong(Source::Option(spec.name), &too_many(spec, len))
 }
 
 fn misplaced(spec: &Spec) -> Error {

@@ -3,7 +3,9 @@
 
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 /// Nanoseconds since boot, counted through a suspend.
@@ -197,6 +199,36 @@ pub(crate) fn begin_connect(address: &std::net::SocketAddr) -> std::io::Result<T
         // A connect that a signal interrupts goes on by itself (connect(2)).
         Some(libc::EINPROGRESS | libc::EINTR) => Ok(socket),
         _ => Err(error),
+    }
+}
+
+/// Connects to a socket in the file system, in non-blocking mode: `WouldBlock` when its queue is
+/// full.
+pub(crate) fn connect_unix(path: &Path) -> std::io::Result<TcpStream> {
+    let mut raw = libc::sockaddr_un {
+        sun_family: libc::AF_UNIX as libc::sa_family_t,
+        sun_path: [0; 108],
+    };
+    let bytes = path.as_os_str().as_bytes();
+    // The last byte stays 0.
+    if bytes.len() >= raw.sun_path.len() || bytes.contains(&0) {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: plain numbers.
+    let descriptor = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
+    if descriptor < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, and nobody else's.
+    let socket = TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    // SAFETY: `raw` is an address of this family and of the length given.
+    match unsafe { libc::connect(descriptor, (&raw const raw).cast(), length_of(&raw)) } {
+        0 => Ok(socket),
+        _ => Err(std::io::Error::last_os_error()),
     }
 }
 

@@ -90,7 +90,14 @@ fn options_md_is_what_the_table_says() {
         "# Options\n\n\
          Generated from the table in `src/options.rs`. From C they are set with \
          `consul_lock_options_set` (on the options of a lock or of a client) or \
-         `consul_lock_defaults_set` (for the process); every binding takes the same names.\n",
+         `consul_lock_defaults_set` (for the process); every binding takes the same names.\n\n\
+         **Precedence.** An option that is set wins over everything. Of the token: the option `token`, \
+         then a file (the option `token_file`, then `CONSUL_HTTP_TOKEN_FILE`), then \
+         `CONSUL_HTTP_TOKEN`. What no option says is read from the environment when the client is \
+         made; an empty variable counts as not set. Options that belong together (`token` and \
+         `token_file`; `ca_file` and `ca_path`; `client_cert` and `client_key`) set aside the \
+         variables of both. A value that cannot be read is an error that names the option or the \
+         variable. In a setuid program the environment is not read.\n",
     );
     for (wanted, title) in [
         (Place::Lock, "Options of a lock"),

@@ -248,7 +248,7 @@ fn the_three_ways_not_to_get_it_are_never_confused() {
             );
             assert_eq!(error.status, status);
             assert_eq!(error.http_status, Some(403));
-            assert!(error.message.contains("policy"), "{error}");
+            assert!(error.message.contains("docs/acl.md"), "{error}");
             one_line_without_secrets(&error, &key, proxy.address());
             nothing_left(&key);
         }

@@ -11,13 +11,35 @@ use crate::core::messages::{Request, SessionId, Value, line_of};
 
 /// `api.LockFlagValue` of Consul's Go client. It refuses to wait for a lock whose key carries
 /// other flags (ErrLockConflict), so ours carry these.
-const LOCK_FLAGS: u64 = 3_304_740_253_564_472_344;
+pub(crate) const LOCK_FLAGS: u64 = 3_304_740_253_564_472_344;
 
-/// Where the client's requests go, beyond the address.
-#[derive(Clone, Debug, Default)]
+/// What all requests of a client have in common, beyond the address.
+#[derive(Clone, Debug)]
 pub(crate) struct Scope {
     /// The datacenter; None: the agent's own.
     pub(crate) datacenter: Option<String>,
+    /// Of Consul Enterprise; None: that of the token, or of the agent.
+    pub(crate) namespace: Option<String>,
+    pub(crate) partition: Option<String>,
+    /// Of the lock's key.
+    pub(crate) flags: u64,
+    /// For how long nobody can take a lock that was lost.
+    pub(crate) lock_delay: Duration,
+    /// The ids of the checks that end a session.
+    pub(crate) session_checks: Vec<String>,
+}
+
+impl Default for Scope {
+    fn default() -> Scope {
+        Scope {
+            datacenter: None,
+            namespace: None,
+            partition: None,
+            flags: LOCK_FLAGS,
+            lock_delay: Duration::ZERO,
+            session_checks: Vec::new(),
+        }
+    }
 }
 
 /// Makes the HTTP request.
@@ -25,7 +47,7 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
     let (method, mut target, body) = match request {
         Request::CreateSession { name, ttl } => {
             let path = "/v1/session/create".to_owned();
-            (Method::Put, path, Some(session(name, *ttl)))
+            (Method::Put, path, Some(session(name, *ttl, scope)))
         }
         Request::FindSession { .. } => (Method::Get, "/v1/session/list".to_owned(), None),
         Request::RenewSession { session } => (
@@ -47,15 +69,15 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             session,
             line,
         } => {
-            let mut txn = Txn::default();
-            txn.lock(key, value, LOCK_FLAGS, session);
+            let mut txn = Txn::new(scope);
+            txn.lock(key, value, scope.flags, session);
             if *line {
                 txn.get_tree(&line_of(key));
             }
             txn.put()
         }
         Request::Unlock { key, session, line } => {
-            let mut txn = Txn::default();
+            let mut txn = Txn::new(scope);
             txn.check_session(key, session);
             txn.delete(key);
             if *line {
@@ -64,18 +86,18 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             txn.put()
         }
         Request::Survey { key } => {
-            let mut txn = Txn::default();
+            let mut txn = Txn::new(scope);
             txn.check_not_exists(key);
             txn.get_tree(&line_of(key));
             txn.put()
         }
         Request::ReadLine { key } => {
-            let mut txn = Txn::default();
+            let mut txn = Txn::new(scope);
             txn.get_tree(&line_of(key));
             txn.put()
         }
         Request::Join { key, slot, session } => {
-            let mut txn = Txn::default();
+            let mut txn = Txn::new(scope);
             txn.lock(&slot.ticket_of(key), &ticket_value(), 0, session);
             txn.get_tree(&line_of(key));
             txn.put()
@@ -87,18 +109,18 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             session,
             ahead,
         } => {
-            let mut txn = Txn::default();
+            let mut txn = Txn::new(scope);
             for ticket in ahead {
                 txn.delete_cas(&ticket.slot.ticket_of(key), ticket.modify_index);
             }
             let own = slot.ticket_of(key);
             txn.check_session(&own, session);
             txn.delete(&own);
-            txn.lock(key, value, LOCK_FLAGS, session);
+            txn.lock(key, value, scope.flags, session);
             txn.put()
         }
         Request::Clear { key, ahead } => {
-            let mut txn = Txn::default();
+            let mut txn = Txn::new(scope);
             for ticket in ahead {
                 txn.delete_cas(&ticket.slot.ticket_of(key), ticket.modify_index);
             }
@@ -110,7 +132,7 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             key,
             value,
         } => {
-            let mut txn = Txn::default();
+            let mut txn = Txn::new(scope);
             txn.check_session(lock, session);
             match value {
                 Some(value) => txn.set(key, value),
@@ -141,9 +163,20 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             (Method::Get, target, None)
         }
     };
-    if let Some(datacenter) = &scope.datacenter {
-        target.push_str(if target.contains('?') { "&dc=" } else { "?dc=" });
-        percent_encode(&mut target, datacenter, b"");
+    // A transaction takes namespace and partition inside of each operation, and only there.
+    let besides = [("ns", &scope.namespace), ("partition", &scope.partition)];
+    let besides = besides.into_iter().filter(|_| target != TXN);
+    let query: Vec<_> = [("dc", &scope.datacenter)]
+        .into_iter()
+        .chain(besides)
+        .collect();
+    for (name, value) in query {
+        if let Some(value) = value {
+            target.push(if target.contains('?') { '&' } else { '?' });
+            target.push_str(name);
+            target.push('=');
+            percent_encode(&mut target, value, b"");
+        }
     }
     HttpRequest {
         method,
@@ -154,32 +187,56 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
 
 /// Every setting is named: without them Consul would add its `serfHealth` check, a lock-delay of
 /// 15 s and no TTL. `Checks` and `NodeChecks` are the spellings before and since 1.7.
-fn session(name: &str, ttl: Duration) -> String {
+fn session(name: &str, ttl: Duration, scope: &Scope) -> String {
+    let checks: Vec<String> = scope.session_checks.iter().map(|id| json(id)).collect();
+    let checks = checks.join(",");
+    // With a unit: a number below 1000 would be seconds.
+    let delay = match scope.lock_delay.as_millis() {
+        0 => "0s".to_owned(),
+        ms => format!("{ms}ms"),
+    };
     format!(
-        "{{\"Name\":{},\"TTL\":\"{}s\",\"Behavior\":\"delete\",\"LockDelay\":\"0s\",\
-         \"Checks\":[],\"NodeChecks\":[]}}",
+        "{{\"Name\":{},\"TTL\":\"{}s\",\"Behavior\":\"delete\",\"LockDelay\":\"{delay}\",\
+         \"Checks\":[{checks}],\"NodeChecks\":[{checks}]}}",
         json(name),
         ttl.as_secs()
     )
 }
 
-/// The body of a transaction, operation by operation.
-#[derive(Default)]
-struct Txn(String);
+const TXN: &str = "/v1/txn";
 
-impl Txn {
+/// The body of a transaction, operation by operation.
+struct Txn<'a> {
+    body: String,
+    scope: &'a Scope,
+}
+
+impl<'a> Txn<'a> {
+    fn new(scope: &'a Scope) -> Txn<'a> {
+        Txn {
+            body: String::new(),
+            scope,
+        }
+    }
+
     fn operation(&mut self, verb: &str, key: &str) -> &mut String {
-        self.0.push(if self.0.is_empty() { '[' } else { ',' });
-        let _ = write!(
-            self.0,
-            "{{\"KV\":{{\"Verb\":\"{verb}\",\"Key\":{}",
-            json(key)
-        );
-        &mut self.0
+        let Txn { body, scope } = self;
+        body.push(if body.is_empty() { '[' } else { ',' });
+        let _ = write!(body, "{{\"KV\":{{\"Verb\":\"{verb}\",\"Key\":{}", json(key));
+        let besides = [
+            ("Namespace", &scope.namespace),
+            ("Partition", &scope.partition),
+        ];
+        for (name, value) in besides {
+            if let Some(value) = value {
+                let _ = write!(body, ",\"{name}\":{}", json(value));
+            }
+        }
+        body
     }
 
     fn lock(&mut self, key: &str, value: &Value, flags: u64, session: &SessionId) {
-        self.0.reserve(160 + key.len() + value.0.len() * 4 / 3);
+        self.body.reserve(160 + key.len() + value.0.len() * 4 / 3);
         let body = self.operation("lock", key);
         body.push_str(",\"Value\":\"");
         BASE64.encode_string(&value.0, body);
@@ -187,7 +244,7 @@ impl Txn {
     }
 
     fn set(&mut self, key: &str, value: &Value) {
-        self.0.reserve(160 + key.len() + value.0.len() * 4 / 3);
+        self.body.reserve(160 + key.len() + value.0.len() * 4 / 3);
         let body = self.operation("set", key);
         body.push_str(",\"Value\":\"");
         BASE64.encode_string(&value.0, body);
@@ -216,8 +273,8 @@ impl Txn {
     }
 
     fn put(mut self) -> (Method, String, Option<String>) {
-        self.0.push(']');
-        (Method::Put, "/v1/txn".to_owned(), Some(self.0))
+        self.body.push(']');
+        (Method::Put, TXN.to_owned(), Some(self.body))
     }
 }
 
@@ -438,6 +495,7 @@ mod tests {
     fn the_datacenter_goes_into_the_query() {
         let scope = Scope {
             datacenter: Some("dc/2".to_owned()),
+            ..Scope::default()
         };
         let target = |request| encode(&request, &scope).target;
         let read = |consistent| Request::Read {
@@ -446,5 +504,48 @@ mod tests {
         };
         assert_eq!(target(read(false)), "/v1/kv/k?dc=dc%2F2");
         assert_eq!(target(read(true)), "/v1/kv/k?consistent=&dc=dc%2F2");
+    }
+
+    #[test]
+    fn what_a_client_says_of_its_sessions_and_keys() {
+        let scope = Scope {
+            datacenter: Some("dc1".to_owned()),
+            namespace: Some("a b".to_owned()),
+            partition: Some("p\"".to_owned()),
+            flags: 7,
+            lock_delay: Duration::from_millis(1_500),
+            session_checks: vec!["serfHealth".to_owned(), "m\"".to_owned()],
+        };
+        let text = |request| {
+            let http = encode(&request, &scope);
+            let body = String::from_utf8(http.body.unwrap_or_default()).unwrap();
+            format!("{} {body}", http.target)
+        };
+        let (name, ttl) = ("n".into(), Duration::from_secs(10));
+        assert_eq!(
+            text(Request::CreateSession { name, ttl }),
+            "/v1/session/create?dc=dc1&ns=a%20b&partition=p%22 {\"Name\":\"n\",\"TTL\":\"10s\",\
+             \"Behavior\":\"delete\",\"LockDelay\":\"1500ms\",\"Checks\":[\"serfHealth\",\"m\\\"\"],\
+             \"NodeChecks\":[\"serfHealth\",\"m\\\"\"]}"
+        );
+        let unlock = Request::Unlock {
+            key: "k".into(),
+            session: sid(),
+            line: false,
+        };
+        assert_eq!(
+            text(unlock),
+            "/v1/txn?dc=dc1 [{\"KV\":{\"Verb\":\"check-session\",\"Key\":\"k\",\"Namespace\":\"a b\",\
+             \"Partition\":\"p\\\"\",\"Session\":\"S-1\"}},{\"KV\":{\"Verb\":\"delete\",\"Key\":\"k\",\
+             \"Namespace\":\"a b\",\"Partition\":\"p\\\"\"}}]"
+        );
+        let lock = text(Request::Lock {
+            key: "k".into(),
+            value: Value(b"v".to_vec().into()),
+            session: sid(),
+            line: true,
+        });
+        assert!(lock.contains("\"Flags\":7,"), "{lock}");
+        assert_eq!(lock.matches("\"Namespace\":\"a b\"").count(), 2, "{lock}");
     }
 }

@@ -47,6 +47,9 @@ pub(crate) enum Failure {
     /// Not one byte of the request reached the peer: resolve, connect, or a write that failed at
     /// its first byte on a connection known to be dead.
     NotSent(String),
+    /// No connection that could carry it: one side refuses the other in TLS. That does not mend
+    /// itself.
+    Refused(String),
     /// Anything else: Consul may have applied it, or may still.
     Unknown(String),
 }

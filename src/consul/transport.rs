@@ -6,9 +6,8 @@
 //! request), a request ends at a deadline without a helper thread, and another thread can end it
 //! by shutting down this one socket.
 
-use std::fmt;
-use std::io::{self, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::io;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,9 +18,12 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder};
 
+use super::connect::{Interrupt, Route};
+use super::credentials::Secret;
 use super::http::{Exchange, Failure, HttpReply, HttpRequest, Method};
+use super::stream::Stream;
 use crate::clock::Time;
 use crate::sys;
 
@@ -34,79 +36,6 @@ const LARGEST_LIST: u64 = 64 << 20;
 /// Enough for the head of any reply of Consul's; both grow with the body where they must.
 const INPUT_BUFFER: usize = 16 << 10;
 const OUTPUT_BUFFER: usize = 8 << 10;
-
-/// A token or another text that must never be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
-
-/// How to reach one agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    /// A name or an address; an IPv6 address without brackets.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    /// Sent as `X-Consul-Token`, never in a URL.
-    pub(crate) token: Option<Secret>,
-    pub(crate) connect_timeout: Duration,
-}
-
-impl Endpoint {
-    /// `host:port`, with brackets where a URL wants them.
-    pub(crate) fn authority(&self) -> String {
-        let Endpoint { host, port, .. } = self;
-        if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        }
-    }
-}
-
-/// Ends one exchange from another thread, also before it has begun. Good for one exchange.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Interrupt(Arc<Mutex<Interruptible>>);
-
-#[derive(Debug, Default)]
-struct Interruptible {
-    ended: bool,
-    socket: Option<Arc<TcpStream>>,
-}
-
-impl Interrupt {
-    /// Ends it: what blocks on its socket returns at once.
-    pub(crate) fn end(&self) {
-        let mut state = lock(&self.0);
-        state.ended = true;
-        if let Some(socket) = state.socket.take() {
-            // Already closed by the peer: nothing to end.
-            let _ = socket.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn is_ended(&self) -> bool {
-        lock(&self.0).ended
-    }
-
-    /// From now on `end` shuts this socket down. False: it is too late.
-    fn attach(&self, socket: &Arc<TcpStream>) -> bool {
-        let mut state = lock(&self.0);
-        if !state.ended {
-            state.socket = Some(socket.clone());
-        }
-        !state.ended
-    }
-
-    /// The exchange is over: its socket is somebody else's again.
-    fn detach(&self) {
-        lock(&self.0).socket = None;
-    }
-}
 
 /// Counts connections.
 #[derive(Debug, Default)]
@@ -140,18 +69,27 @@ impl Connections {
 #[derive(Debug)]
 pub(crate) struct Wire {
     agent: Agent,
-    base: String,
-    token: Option<Secret>,
+    route: Arc<Route>,
+    /// Which address of the route it leads to.
+    at: usize,
+    /// What was sent as the token last.
+    token: Option<Arc<Secret>>,
+    /// The longest head of a request that it has room for.
+    room: usize,
     line: Arc<Mutex<Line>>,
 }
 
 /// What the wire and its socket, which ureq owns, know of each other.
 #[derive(Debug, Default)]
 struct Line {
+    /// Opened, and not yet taken by ureq.
+    ready: Option<Stream>,
     socket: Option<Arc<TcpStream>>,
     by: Time,
     sent: Option<Time>,
-    interrupt: Interrupt,
+    /// The other side has said something since the connection was opened.
+    heard: bool,
+    room: usize,
     connections: Arc<Connections>,
 }
 
@@ -160,28 +98,34 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// An agent for one connection.
+fn agent(line: &Arc<Mutex<Line>>) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent(concat!("libconsul_lock/", env!("CARGO_PKG_VERSION")))
+        .max_idle_connections(1)
+        .max_idle_connections_per_host(1)
+        .max_idle_age(Duration::from_secs(86_400))
+        .build();
+    Agent::with_parts(config, LineConnector(line.clone()), NoResolver)
+}
+
 impl Wire {
     /// Opens nothing yet.
-    pub(crate) fn new(endpoint: &Endpoint) -> Wire {
-        let line = Arc::new(Mutex::new(Line::default()));
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent(concat!("libconsul_lock/", env!("CARGO_PKG_VERSION")))
-            .max_idle_connections(1)
-            .max_idle_connections_per_host(1)
-            .max_idle_age(Duration::from_secs(86_400))
-            .build();
-        let connector = LineConnector {
-            endpoint: endpoint.clone(),
-            line: line.clone(),
-        };
+    pub(crate) fn new(route: &Arc<Route>) -> Wire {
+        let line = Arc::new(Mutex::new(Line {
+            room: OUTPUT_BUFFER,
+            ..Line::default()
+        }));
         Wire {
-            agent: Agent::with_parts(config, connector, NoResolver),
-            base: format!("http://{}", endpoint.authority()),
-            token: endpoint.token.clone(),
+            agent: agent(&line),
+            route: route.clone(),
+            at: 0,
+            token: None,
+            room: OUTPUT_BUFFER,
             line,
         }
     }
@@ -200,6 +144,18 @@ impl Wire {
             .is_some_and(|socket| sys::is_quiet(socket))
     }
 
+    /// Which address of the route it leads to.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// The token was replaced since this wire's last request was sent.
+    pub(crate) fn has_newer_token(&self) -> bool {
+        self.route
+            .credentials()
+            .has_newer_token(self.token.as_ref())
+    }
+
     /// Sends one request and waits for its whole reply, at the latest until shortly after `by`.
     pub(crate) fn perform(
         &mut self,
@@ -207,54 +163,87 @@ impl Wire {
         by: Time,
         interrupt: &Interrupt,
     ) -> Exchange {
-        {
+        self.make_room(request.target.len());
+        let not_sent = |failure| Exchange {
+            sent: None,
+            result: Err(failure),
+        };
+        let socket = {
             let mut line = lock(&self.line);
             line.by = by;
             line.sent = None;
-            line.interrupt = interrupt.clone();
-            // What was ended while it stood in line opens no connection.
-            let too_late = match &line.socket {
-                Some(socket) => !interrupt.attach(socket),
-                None => interrupt.is_ended(),
-            };
-            if too_late {
-                return Exchange {
-                    sent: None,
-                    result: Err(not_sent("interrupted")),
-                };
+            line.socket.clone()
+        };
+        // What was ended while it stood in line opens no connection.
+        let too_late = match &socket {
+            Some(socket) => !interrupt.attach(socket),
+            None => interrupt.is_ended(),
+        };
+        if too_late {
+            return not_sent(Failure::NotSent("interrupted".to_owned()));
+        }
+        if socket.is_none() {
+            match self.route.connect(by, interrupt) {
+                Ok((at, stream)) => {
+                    self.at = at;
+                    let mut line = lock(&self.line);
+                    line.heard = false;
+                    line.ready = Some(stream);
+                }
+                Err(failure) => {
+                    interrupt.detach();
+                    return not_sent(failure);
+                }
             }
         }
         let result = self.call(request);
         interrupt.detach();
-        let sent = lock(&self.line).sent;
-        let result = result.map_err(|error| {
-            let why = explain(&error, interrupt, sent);
-            if sent.is_some() {
-                Failure::Unknown(why)
-            } else {
-                Failure::NotSent(why)
+        let (sent, heard) = {
+            let mut line = lock(&self.line);
+            line.ready = None;
+            (line.sent, line.heard)
+        };
+        let error = match result {
+            Ok(reply) => {
+                let result = Ok(reply);
+                return Exchange { sent, result };
             }
+            Err(error) => error,
+        };
+        if let (ureq::Error::Io(error), false) = (&error, heard || interrupt.is_ended())
+            && let Some(why) = self.route.late_refusal(self.at, error)
+        {
+            return not_sent(Failure::Refused(why));
+        }
+        let why = explain(&error, interrupt);
+        let result = Err(if sent.is_some() {
+            Failure::Unknown(why)
+        } else {
+            Failure::NotSent(why)
         });
         Exchange { sent, result }
     }
 
-    fn call(&self, request: &HttpRequest) -> Result<HttpReply, ureq::Error> {
-        let url = format!("{}{}", self.base, request.target);
+    /// ureq wants the first line of a request to fit into its buffer.
+    fn make_room(&mut self, target: usize) {
+        let wanted = target + (1 << 10) + self.route.longest_prefix();
+        if wanted > self.room {
+            self.room = wanted;
+            lock(&self.line).room = wanted;
+            // The connection closes with the old one.
+            self.agent = agent(&self.line);
+        }
+    }
+
+    fn call(&mut self, request: &HttpRequest) -> Result<HttpReply, ureq::Error> {
+        let url = format!("{}{}", self.route.base(self.at), request.target);
+        self.token = self.route.credentials().token();
         let response = match request.method {
-            Method::Get => {
-                let call = self.agent.get(url);
-                match &self.token {
-                    Some(token) => call.header("X-Consul-Token", &token.0).call(),
-                    None => call.call(),
-                }
-            }
+            Method::Get => self.with_credentials(self.agent.get(url)).call(),
             Method::Put => {
                 let body = request.body.as_deref().unwrap_or_default();
                 let call = self.agent.put(url).content_type("application/json");
-                match &self.token {
-                    Some(token) => call.header("X-Consul-Token", &token.0).send(body),
-                    None => call.send(body),
-                }
+                self.with_credentials(call).send(body)
             }
             #[cfg(test)]
             Method::Delete => self.agent.delete(url).call(),
@@ -264,7 +253,24 @@ impl Wire {
         } else {
             LARGEST_REPLY
         };
-        read_reply(response, limit)
+        let mut reply = read_reply(response, limit)?;
+        // What is not 200 may be quoted, and a server may quote what it was asked.
+        if reply.status != 200 {
+            self.route
+                .credentials()
+                .hide(self.token.as_deref(), &mut reply.body);
+        }
+        Ok(reply)
+    }
+
+    fn with_credentials<Any>(&self, mut call: RequestBuilder<Any>) -> RequestBuilder<Any> {
+        if let Some(token) = &self.token {
+            call = call.header("X-Consul-Token", &token.0);
+        }
+        if let Some(basic) = self.route.credentials().basic() {
+            call = call.header("Authorization", &basic.0);
+        }
+        call
     }
 }
 
@@ -287,25 +293,22 @@ fn read_reply(mut response: Response<Body>, limit: u64) -> Result<HttpReply, ure
     })
 }
 
-fn not_sent(why: &str) -> Failure {
-    Failure::NotSent(why.to_owned())
-}
-
 /// One line that says what went wrong. ureq's texts carry no header and no body.
-fn explain(error: &ureq::Error, interrupt: &Interrupt, sent: Option<Time>) -> String {
+fn explain(error: &ureq::Error, interrupt: &Interrupt) -> String {
     if interrupt.is_ended() {
         return "interrupted".to_owned();
     }
     match error {
         ureq::Error::Io(error) => match error.kind() {
-            io::ErrorKind::TimedOut if sent.is_none() => "no connection in time".to_owned(),
             io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
             io::ErrorKind::UnexpectedEof => {
                 "the connection was closed without an answer".to_owned()
             }
             _ => error.to_string(),
         },
-        ureq::Error::Http(_) => "the token cannot be sent as a header".to_owned(),
+        ureq::Error::Http(_) => {
+            "the request cannot be sent: its URL is too long, or the token is no header".to_owned()
+        }
         error => error.to_string(),
     }
 }
@@ -325,11 +328,9 @@ impl Resolver for NoResolver {
     }
 }
 
+/// Hands ureq the connection that [`Wire::perform`] has opened.
 #[derive(Debug)]
-struct LineConnector {
-    endpoint: Endpoint,
-    line: Arc<Mutex<Line>>,
-}
+struct LineConnector(Arc<Mutex<Line>>);
 
 impl Connector for LineConnector {
     type Out = LineTransport;
@@ -339,125 +340,45 @@ impl Connector for LineConnector {
         _: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<LineTransport>, ureq::Error> {
-        let (by, interrupt) = {
-            let line = lock(&self.line);
-            let by = line.by.min(Time::now() + self.endpoint.connect_timeout);
-            (by, line.interrupt.clone())
+        let mut line = lock(&self.0);
+        let Some(stream) = line.ready.take() else {
+            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
         };
-        let socket = connect(&self.endpoint, by, &interrupt)?;
-        socket.set_nodelay(true)?;
-        {
-            let mut line = lock(&self.line);
-            line.socket = Some(socket.clone());
-            line.connections.opened();
-        }
+        line.socket = Some(stream.socket().clone());
+        line.connections.opened();
         Ok(Some(LineTransport {
-            buffers: LazyBuffers::new(INPUT_BUFFER, OUTPUT_BUFFER),
+            buffers: LazyBuffers::new(INPUT_BUFFER, line.room),
             pending: Vec::new(),
-            read_timeout: Duration::ZERO,
-            write_timeout: Duration::ZERO,
             broken: false,
-            socket,
-            line: self.line.clone(),
+            stream,
+            line: self.0.clone(),
         }))
     }
 }
 
-/// Tries every address of the host, in the resolver's order. One that swallows packets leaves the
-/// others their share of the time.
-fn connect(endpoint: &Endpoint, by: Time, interrupt: &Interrupt) -> io::Result<Arc<TcpStream>> {
-    let addresses: Vec<_> = (endpoint.host.as_str(), endpoint.port)
-        .to_socket_addrs()?
-        .collect();
-    let mut last = io::Error::from(io::ErrorKind::TimedOut);
-    for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let now = Time::now();
-        let share = by.since(now) / u32::try_from(untried).unwrap_or(u32::MAX);
-        match connect_to(address, now + share, interrupt) {
-            Ok(socket) => return Ok(socket),
-            Err(error) if interrupt.is_ended() => return Err(error),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn connect_to(address: &SocketAddr, by: Time, interrupt: &Interrupt) -> io::Result<Arc<TcpStream>> {
-    let socket = Arc::new(sys::begin_connect(address)?);
-    // Only now: a shutdown of a socket that does not connect yet would have no effect.
-    if !interrupt.attach(&socket) {
-        return Err(io::ErrorKind::ConnectionAborted.into());
-    }
-    loop {
-        let left = by.since(Time::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match sys::await_writable(&socket, left) {
-            Ok(true) => break,
-            Ok(false) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if let Some(error) = socket.take_error()? {
-        return Err(error);
-    }
-    socket.set_nonblocking(false)?;
-    Ok(socket)
-}
-
-/// The socket, as ureq uses it.
+/// The connection, as ureq uses it.
 #[derive(Debug)]
 struct LineTransport {
     buffers: LazyBuffers,
     /// What ureq has handed over and is not sent yet: head and body leave together.
     pending: Vec<u8>,
-    read_timeout: Duration,
-    write_timeout: Duration,
     broken: bool,
-    socket: Arc<TcpStream>,
+    stream: Stream,
     line: Arc<Mutex<Line>>,
 }
 
 impl LineTransport {
-    fn left(&self) -> io::Result<Duration> {
-        let left = lock(&self.line).by.since(Time::now());
-        if left.is_zero() {
-            Err(io::ErrorKind::TimedOut.into())
-        } else {
-            Ok(left)
-        }
-    }
-
     fn flush(&mut self) -> io::Result<()> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let mut rest = self.pending.as_slice();
-        while !rest.is_empty() {
-            let left = self.left()?;
-            if differs(self.write_timeout, left) {
-                self.socket.set_write_timeout(Some(left))?;
-                self.write_timeout = left;
-            }
-            if rest.len() == self.pending.len() {
-                // Before the first byte: a lease is counted from here.
-                lock(&self.line).sent = Some(Time::now());
-            }
-            match (&*self.socket).write(rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => rest = rest.get(written..).unwrap_or_default(),
-                Err(error) if again(&error) => {}
-                Err(error) => {
-                    if rest.len() == self.pending.len() {
-                        // Not one byte left this machine.
-                        lock(&self.line).sent = None;
-                    }
-                    return Err(error);
-                }
-            }
-        }
+        let by = lock(&self.line).by;
+        self.stream.set_deadline(by);
+        // A lease is counted from before the first byte.
+        let mut sent = None;
+        let result = self.stream.send(&self.pending, &mut sent);
+        lock(&self.line).sent = sent;
+        result?;
         self.pending.clear();
         // A large value need not stay in memory.
         self.pending.shrink_to(OUTPUT_BUFFER);
@@ -466,40 +387,13 @@ impl LineTransport {
 
     fn fill(&mut self) -> io::Result<bool> {
         self.flush()?;
-        loop {
-            let left = self.left()?;
-            if differs(self.read_timeout, left) {
-                self.socket.set_read_timeout(Some(left))?;
-                self.read_timeout = left;
-            }
-            match (&*self.socket).read(self.buffers.input_append_buf()) {
-                Ok(read) => {
-                    self.buffers.input_appended(read);
-                    return Ok(read > 0);
-                }
-                Err(error) if again(&error) => {}
-                Err(error) => return Err(error),
-            }
+        let read = self.stream.receive(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(read);
+        if read > 0 {
+            lock(&self.line).heard = true;
         }
+        Ok(read > 0)
     }
-}
-
-/// A signal, or a time-out of the socket, which may be set a little too short: the deadline
-/// decides. Linux does not restart a read with a time-out even under SA_RESTART (signal(7)).
-fn again(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
-}
-
-/// Whether the socket's time-out must be set anew. One that is too short only has the deadline
-/// looked at more often, and one that is a little too long ends the request that much later: they
-/// are left alone, which saves a system call for every request.
-fn differs(set: Duration, wanted: Duration) -> bool {
-    /// Later than this is late, however long the request may take.
-    const LATE: Duration = Duration::from_millis(20);
-    set > wanted + (wanted / 50).min(LATE) || set < wanted.min(Duration::from_secs(1)) / 2
 }
 
 impl Transport for LineTransport {

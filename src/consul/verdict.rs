@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
+use super::credentials::hide;
 use super::http::{Failure, HttpReply};
 use crate::core::messages::{
     Answer, Fault, KeyRow, Request, SessionId, SessionRow, Slot, Ticket, Value, line_of,
@@ -37,6 +38,11 @@ pub(crate) fn verdict(
     let reply = match result {
         Ok(reply) => reply,
         Err(Failure::NotSent(why)) => return Err(Fault::NotApplied(unreachable(request, &why))),
+        Err(Failure::Refused(why)) => {
+            let mut error = unreachable(request, &why);
+            error.retryable = false;
+            return Err(Fault::Final(error));
+        }
         Err(Failure::Unknown(why)) => {
             let error = unreachable(request, &why);
             // Reading changes nothing: a read without an answer was not "maybe applied".
@@ -271,7 +277,10 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
     let Some(whats) = whats.filter(|whats| !whats.is_empty()) else {
         return Err(Fault::Final(unexpected(request, reply)));
     };
-    let text = whats.join("; ");
+    // Each operation that may not be says so.
+    let mut told_once = whats.clone();
+    told_once.dedup();
+    let text = told_once.join("; ");
     if whats.iter().any(|what| is_denial(what)) {
         return Err(Fault::Final(denied(request, reply, &text)));
     }
@@ -285,7 +294,9 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
             let error = told(request, reply, Status::Unavailable, &text);
             Err(Fault::SessionGone(error))
         }
-        Request::Lock { .. } | Request::Join { .. } if all(is_held) => Ok(Answer::Held),
+        // A slot whose lock-delay runs is taken.
+        Request::Join { .. } if all(|what| is_held(what) || is_delayed(what)) => Ok(Answer::Held),
+        Request::Lock { .. } if all(is_held) => Ok(Answer::Held),
         Request::Lock { .. } if all(is_delayed) => Ok(Answer::Delayed),
         Request::Take { .. } if all(is_known) => Ok(if any(is_not_ours) {
             Answer::NoTicket
@@ -358,6 +369,12 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
     if reply.status == 403 || has("Permission denied") || has("ACL not found") {
         return Fault::Final(denied(request, reply, &text));
     }
+    if SPEAKS_TLS.iter().any(|part| has(part)) {
+        let why = "this port speaks TLS: use https:// or CONSUL_HTTP_SSL=true (option ssl)";
+        let mut error = unreachable(request, why).with_http(reply.status);
+        error.retryable = false;
+        return Fault::Final(error);
+    }
     // A 503 only with a text of Consul's: a proxy's may come after Consul applied the request.
     if reply.status == 429 || NOT_APPLIED.iter().any(|part| has(part)) {
         return Fault::NotApplied(said(request, reply, Status::Unavailable));
@@ -377,6 +394,12 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
         Fault::Unknown(error)
     }
 }
+
+/// What a server says to plain HTTP where it speaks TLS: Go's, and nginx.
+const SPEAKS_TLS: [&str; 2] = [
+    "Client sent an HTTP request to an HTTPS server",
+    "The plain HTTP request was sent to HTTPS port",
+];
 
 /// Texts of 500s that refuse the request itself.
 const INVALID: [&str; 7] = [
@@ -429,13 +452,13 @@ fn text(reply: &HttpReply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
 }
 
-/// One line of at most 200 characters.
+/// One line of at most 300 characters.
 fn one_line(text: &str) -> String {
     let line: String = text
         .trim()
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
-        .take(200)
+        .take(300)
         .collect();
     if line.is_empty() {
         "(no text)".to_owned()
@@ -463,8 +486,25 @@ fn name(request: &Request) -> &'static str {
     }
 }
 
+/// A text without what the request stores: a server may quote what it was asked.
+fn without_value(request: &Request, text: &str) -> String {
+    let (Request::Lock { value, .. }
+    | Request::Take { value, .. }
+    | Request::Write {
+        value: Some(value), ..
+    }) = request
+    else {
+        return text.to_owned();
+    };
+    let mut bytes = text.as_bytes().to_vec();
+    hide(&mut bytes, BASE64.encode(&value.0).as_bytes());
+    hide(&mut bytes, &value.0);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Error {
-    let (name, code, line) = (name(request), reply.status, one_line(text));
+    let text = without_value(request, text);
+    let (name, code, line) = (name(request), reply.status, one_line(&text));
     let moved = if (300..400).contains(&code) {
         " (a redirect is never followed)"
     } else {
@@ -481,37 +521,65 @@ fn said(request: &Request, reply: &HttpReply, status: Status) -> Error {
     told(request, reply, status, &text(reply))
 }
 
+/// 403, or its like in a transaction. Consul's newer texts name the permission and the resource that
+/// are missing; for older ones we say what the request needs.
 fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
-    let policy = match request {
+    let mut error = told(request, reply, Status::Denied, text);
+    let hint = if text.contains("ACL not found") {
+        "Consul does not know the token (mistyped, deleted, expired, or of another cluster)"
+            .to_owned()
+    } else if text.contains("lacks permission") {
+        return error;
+    } else {
+        let (permission, rule) = needed(request);
+        format!(
+            "the token (option token, CONSUL_HTTP_TOKEN; without one the agent's own) needs \
+             {permission}, as with {rule}"
+        )
+    };
+    error.message.push_str(&format!("; {hint} (docs/acl.md)"));
+    error
+}
+
+/// The permission that a request needs, and a rule that gives it.
+fn needed(request: &Request) -> (String, String) {
+    let session = |policy: &str| {
+        let permission = format!("session:{policy} on the agent's node");
+        let rule = format!("session_prefix \"\" {{ policy = \"{policy}\" }}");
+        (permission, rule)
+    };
+    let key = |kind: &str, key: &str, policy: &str| {
+        // A key that comes from elsewhere must not make the message endless, or two lines.
+        let key: String = key.chars().take(80).flat_map(char::escape_debug).collect();
+        let permission = format!("key:{policy} on \"{key}\"");
+        let rule = format!("{kind} \"{key}\" {{ policy = \"{policy}\" }}");
+        (permission, rule)
+    };
+    match request {
         Request::CreateSession { .. }
         | Request::RenewSession { .. }
-        | Request::DestroySession { .. } => "session_prefix \"\" { policy = \"write\" }",
-        Request::FindSession { .. } | Request::DescribeSession { .. } => {
-            "session_prefix \"\" { policy = \"read\" }"
-        }
+        | Request::DestroySession { .. } => session("write"),
+        Request::FindSession { .. } | Request::DescribeSession { .. } => session("read"),
         // Consul asks for write even where a transaction only checks that a key is not there.
-        Request::Lock { .. }
-        | Request::Unlock { .. }
-        | Request::Survey { .. }
-        | Request::Join { .. }
-        | Request::Take { .. }
-        | Request::Clear { .. } => "key_prefix \"…\" { policy = \"write\" } for the lock's key",
-        Request::Write { .. } => {
-            "key_prefix \"…\" { policy = \"write\" } for the key to write, and \
-             { policy = \"read\" } for the lock's key"
+        Request::Lock { key: k, .. }
+        | Request::Unlock { key: k, .. }
+        | Request::Survey { key: k } => key("key", k, "write"),
+        // A ticket stands below the key.
+        Request::Join { key: k, .. }
+        | Request::Take { key: k, .. }
+        | Request::Clear { key: k, .. } => key("key_prefix", k, "write"),
+        Request::Write { lock, key: k, .. } => {
+            let (write, write_rule) = key("key", k, "write");
+            let (read, read_rule) = key("key", lock, "read");
+            (
+                format!("{write} and {read}"),
+                format!("{write_rule} {read_rule}"),
+            )
         }
-        Request::WatchNames { .. } => {
-            "key_prefix \"…\" { policy = \"list\" } for the folder of the lock's key"
-        }
-        Request::Read { .. } | Request::Watch { .. } | Request::ReadLine { .. } => {
-            "key_prefix \"…\" { policy = \"read\" } for the lock's key"
-        }
-    };
-    let mut error = told(request, reply, Status::Denied, text);
-    error
-        .message
-        .push_str(&format!("; the token (CONSUL_HTTP_TOKEN) needs {policy}"));
-    error
+        Request::WatchNames { folder, .. } => key("key_prefix", folder, "list"),
+        Request::Read { key: k, .. } | Request::Watch { key: k, .. } => key("key", k, "read"),
+        Request::ReadLine { key: k } => key("key_prefix", k, "read"),
+    }
 }
 
 /// A 200 that says nothing we know. Its body is not shown: it may carry stored values.

@@ -35,6 +35,7 @@ use context::{Alarm, Context, Owner, Shared};
 use inquiry::Inquiry;
 use lock::{Input, Machine};
 use messages::{Answer, Fault, Key, Request, SessionId, Value};
+pub(crate) use watch::Budget;
 
 /// A lock, made by whoever calls the core; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +61,10 @@ pub struct Config {
     pub request_timeout: Duration,
     /// How long a release waits for its confirmation.
     pub release_timeout: Duration,
+    /// Sessions have a lock-delay: the end of one that still holds a key blocks the key for a while.
+    pub lock_delay: bool,
+    /// How many connections there may be.
+    pub connections: usize,
     /// Random and unique to this core: part of its session names, and the seed of the small
     /// random spreads.
     pub seed: u64,

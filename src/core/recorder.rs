@@ -466,9 +466,10 @@ impl Recorder {
     pub(super) fn lines(&self, key: &Key, config: &Config) -> Vec<String> {
         let mut sessions = Vec::new();
         let mut parts = vec![format!(
-            "limits {} {}",
+            "limits {} {} {}",
             nanos(config.request_timeout),
-            nanos(config.release_timeout)
+            nanos(config.release_timeout),
+            u8::from(config.lock_delay)
         )];
         for entry in self.entries() {
             let mut text = format!(" | +{} {}", entry.after, entry.word.text());

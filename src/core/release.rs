@@ -20,6 +20,10 @@ pub(super) struct Releasing {
     pub(super) again: Option<Time>,
     /// The session is used again afterwards.
     pub(super) keep: bool,
+    /// The key is given back in a transaction, before anything happens to the session.
+    pub(super) by_transaction: bool,
+    /// An answer to that was lost.
+    pub(super) doubt: bool,
 }
 
 impl Machine {
@@ -55,7 +59,8 @@ impl Machine {
     /// Two ways, neither of which names the key alone. A session that will be used again gives the
     /// key back in one transaction that checks it is its own (1 Raft write, the session stays).
     /// Any other is destroyed, which removes its key (1 Raft write, nothing stays); whether it
-    /// still held the key is read before, for nothing.
+    /// still held the key is read before, for nothing. But the end of a session with a lock-delay
+    /// would block the key that it still holds: there the transaction comes first.
     pub(super) fn begin_release(&mut self, ctx: &mut Context<'_>, call: CallId, within: Duration) {
         self.end_asked(ctx);
         let now = ctx.time();
@@ -74,6 +79,8 @@ impl Machine {
             request: None,
             again: None,
             keep,
+            by_transaction: keep || ctx.shared.config.lock_delay,
+            doubt: false,
         });
         self.unlock(ctx);
     }
@@ -83,7 +90,7 @@ impl Machine {
             return;
         };
         releasing.again = None;
-        let request = if releasing.keep {
+        let request = if releasing.by_transaction {
             // Whoever has not seen a line looks for one: it costs nothing here.
             let line = self.fair && !ctx.hint(&self.key) && ctx.may_queue(&self.key);
             Request::Unlock {
@@ -120,6 +127,8 @@ impl Machine {
                 }
                 self.given_back(ctx);
             }
+            // The transaction whose answer was lost may have given it back.
+            Ok(Answer::NotOurs { .. }) if releasing.doubt => self.destroy(ctx, None),
             Ok(Answer::NotOurs { taken: true }) => self.found_lost(ctx, LostReason::TakenOver),
             Ok(Answer::NotOurs { taken: false }) => self.found_lost(ctx, LostReason::KeyGone),
             Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
@@ -127,16 +136,18 @@ impl Machine {
                 Some(Some(_)) => self.found_lost(ctx, LostReason::TakenOver),
                 Some(None) | None => self.found_lost(ctx, LostReason::KeyGone),
             },
-            Err(Fault::NotApplied(_)) if releasing.keep => {
-                releasing.faults += 1;
-                let faults = releasing.faults;
-                releasing.again = Some(ctx.time() + ctx.shared.back_off(faults));
-            }
+            Err(Fault::NotApplied(_)) if releasing.by_transaction => self.unlock_later(ctx),
             #[cfg(test)]
             Err(Fault::Unknown(_))
                 if ctx.sabotaged(super::sabotage::Sabotage::PoolAfterDoubt) && releasing.keep =>
             {
                 self.given_back(ctx);
+            }
+            // No lock comes after this one with the session: a late copy does no harm.
+            Err(Fault::Unknown(_)) if releasing.by_transaction && ctx.shared.config.lock_delay => {
+                releasing.keep = false;
+                releasing.doubt = true;
+                self.unlock_later(ctx);
             }
             // The answer was lost, or the question could not be asked: the session's end removes
             // the key, and makes a late copy of anything sent with it harmless.
@@ -144,8 +155,19 @@ impl Machine {
         }
     }
 
-    /// Confirmed: the session is free for another lock.
+    fn unlock_later(&mut self, ctx: &mut Context<'_>) {
+        if let State::Releasing(releasing) = &mut self.state {
+            releasing.faults += 1;
+            let faults = releasing.faults;
+            releasing.again = Some(ctx.time() + ctx.shared.back_off(faults));
+        }
+    }
+
+    /// Confirmed: the session is free for another lock, or for its end.
     pub(super) fn given_back(&mut self, ctx: &mut Context<'_>) {
+        if matches!(&self.state, State::Releasing(releasing) if !releasing.keep) {
+            return self.destroy(ctx, None);
+        }
         let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
             return;
         };

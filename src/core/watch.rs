@@ -1,7 +1,7 @@
 //! Blocking queries: one per key, however many want to know; and never more of them than we may
 //! have connections.
 //!
-//! Beyond [`MOST_WATCHES`] keys, those of a common folder share one blocking listing of names. It
+//! Beyond [`Budget::watches`] keys, those of a common folder share one blocking listing of names. It
 //! tells that a key is gone, which is what a waiter waits for, and nothing else; between two
 //! listings there is a pause, for each carries the names of the whole folder. Where our token may
 //! not list, the keys take turns.
@@ -16,14 +16,30 @@ use super::{Level, LockId, RequestId};
 use crate::clock::Time;
 use crate::error::Error;
 
-/// Keys watched one by one at the same time. Each takes a connection and a thread.
-const MOST_WATCHES: usize = 20;
+/// What the connections of a client are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// Keys watched one by one at the same time. Each takes a connection and a thread.
+    pub(crate) watches: usize,
+    /// As many of those at most for who only likes to know.
+    courtesies: usize,
+    /// Folders watched by a listing at the same time.
+    pub(crate) listings: usize,
+}
 
-/// As many of those at most for who only likes to know.
-const MOST_COURTESIES: usize = 10;
-
-/// Folders watched by a listing at the same time.
-const MOST_LISTINGS: usize = 4;
+impl Budget {
+    /// Of 32: 20 watches and 4 listings, and the rest for requests that are answered at once.
+    pub(crate) fn of(connections: usize) -> Budget {
+        let listings = (connections / 8).clamp(1, 4);
+        let short = (connections / 4).clamp(1, 8);
+        let watches = connections.saturating_sub(listings + short).max(1);
+        Budget {
+            watches,
+            courtesies: watches / 2,
+            listings,
+        }
+    }
+}
 
 /// One blocking query. Consul allows 10 minutes; a shorter one finds a dead connection earlier.
 const LONGEST_WATCH: Duration = Duration::from_secs(60);
@@ -255,6 +271,10 @@ impl Context<'_> {
         self.arrange();
     }
 
+    fn budget(&self) -> Budget {
+        Budget::of(self.shared.config.connections)
+    }
+
     /// Gives those of the crowd a query who can have one, and the others a listing.
     fn arrange(&mut self) {
         let now = self.time();
@@ -288,6 +308,7 @@ impl Context<'_> {
                 watch.request = Some(request);
             }
         }
+        let most = self.budget().listings;
         let mut running = 0;
         let mut idle = Vec::new();
         for (folder, listing) in &self.shared.watches.listings {
@@ -306,13 +327,13 @@ impl Context<'_> {
                 self.abort(request);
             }
         }
-        while running < MOST_LISTINGS {
+        while running < most {
             let waiting = self.shared.watches.listings.iter();
-            let most = waiting
+            let fullest = waiting
                 .filter(|(_, l)| l.request.is_none() && l.again.is_none())
                 .max_by_key(|(_, l)| l.crowd)
                 .map(|(folder, _)| folder.clone());
-            let Some(folder) = most else { break };
+            let Some(folder) = fullest else { break };
             self.list(folder);
             running += 1;
         }
@@ -322,9 +343,9 @@ impl Context<'_> {
 
     /// Whose turn it is to have a query of its own, if there is one to have.
     fn next_of_crowd(&self) -> Option<Key> {
-        let watches = &self.shared.watches;
+        let (watches, budget) = (&self.shared.watches, self.budget());
         let need = |key: &Key| watches.keys.get(key).map(|watch| watch.need);
-        if watches.running >= MOST_WATCHES {
+        if watches.running >= budget.watches {
             return None;
         }
         let waiting = watches
@@ -332,7 +353,7 @@ impl Context<'_> {
             .iter()
             .find(|(_, key)| need(key) == Some(Need::Waiting));
         let courtesy = || {
-            let room = watches.running < MOST_COURTESIES;
+            let room = watches.running < budget.courtesies;
             watches.crowd.first().filter(|_| room)
         };
         waiting.or_else(courtesy).map(|(_, key)| key.clone())

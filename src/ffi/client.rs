@@ -11,8 +11,8 @@ use crate::client::Client;
 use crate::defaults;
 
 /// How to reach Consul, and everything that the locks which use it share. A simple program needs
-/// none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR,
-/// CONSUL_HTTP_TOKEN) on first use. Reference counted; usable from any thread at any time, and in
+/// none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR
+/// and the others of docs/OPTIONS.md) on first use. Reference counted; usable from any thread at any time, and in
 /// a child after fork.
 pub struct ClientHandle {
     _opaque: [u8; 0],

@@ -72,7 +72,8 @@ fn each_number_of_the_table_takes_its_bounds_and_nothing_beyond() {
         let mut options = Options::new();
         options.set_int(spec.name, min).expect(spec.name);
         options.set_int(spec.name, max).expect(spec.name);
-        for wrong in [min - 1, max + 1, i64::MIN, i64::MAX] {
+        let outside = [min.checked_sub(1), max.checked_add(1), Some(i64::MIN)];
+        for wrong in outside.into_iter().flatten() {
             let message = refused(Options::new().set_int(spec.name, wrong));
             assert!(message.contains(&wrong.to_string()), "{message}");
         }
@@ -161,7 +162,13 @@ fn secrets_are_never_shown() {
     assert!(!format!("{options:?}").contains("hush"));
     let mut options = Options::new();
     options.set("token", "hush-hush").expect("token");
-    assert!(!format!("{:?}", options.client_settings()).contains("hush"));
+    options.set("http_auth", "hush:hush").expect("http_auth");
+    let settings = options.client_settings().expect("settings");
+    let shown = format!("{settings:?}");
+    assert!(
+        shown.contains("token") && !shown.contains("hush"),
+        "{shown}"
+    );
     let mut options = Options::new();
     options.set_bytes("value", b"hush-hush").expect("value");
     assert!(!format!("{:?}", options.lock_settings()).contains("hush"));

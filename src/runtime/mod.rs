@@ -21,11 +21,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::clock::{Now, Time};
+use crate::consul::connect::{Endpoint, Interrupt};
 use crate::consul::encode::{Scope, encode};
-use crate::consul::http::Exchange;
-use crate::consul::transport::{Endpoint, Interrupt};
+use crate::consul::http::{Exchange, HttpRequest};
+use crate::consul::transport::Wire;
 use crate::consul::verdict::verdict;
-use crate::core::messages::{Fault, Key, Request};
+use crate::core::messages::{Answer, Fault, Key, Request};
 use crate::core::{
     Action, Call, CallId, Config, Core, Done, Event, Lane, LockId, Outcome, Phase, RequestId, View,
 };
@@ -232,6 +233,7 @@ impl State {
 impl Runtime {
     /// Makes no thread and no connection yet.
     pub(crate) fn new(endpoint: Endpoint, scope: Scope, config: Config) -> Arc<Runtime> {
+        let connections = config.connections;
         Arc::new_cyclic(|me| Runtime {
             generation: Generation::current(),
             me: me.clone(),
@@ -253,8 +255,8 @@ impl Runtime {
             }),
             idle: Condvar::new(),
             timer: Timer::default(),
-            workers: Workers::default(),
-            wires: Wires::new(endpoint),
+            workers: Workers::new(connections),
+            wires: Wires::new(endpoint, connections),
             callbacks: Callbacks::default(),
         })
     }
@@ -535,11 +537,11 @@ impl Runtime {
                 return (None, Err(Fault::NotApplied(error)));
             };
             let http = encode(&request, &self.scope);
-            let Exchange { sent, result } = wire.perform(&http, by, &interrupt);
-            if let (Ok(_), Some(lent)) = (&result, lent) {
+            let (complete, sent, answer) = self.exchange(wire, &request, &http, by, &interrupt);
+            if let (true, Some(lent)) = (complete, lent) {
                 lent.put();
             }
-            (sent, verdict(&request, result))
+            (sent, answer)
         }));
         let (sent, answer) = performed.unwrap_or_else(|_| (None, Err(Fault::Unknown(defect()))));
         self.step(
@@ -550,6 +552,37 @@ impl Runtime {
             },
             Some(id),
         )
+    }
+
+    /// Sends it; twice, where the token was refused and there is another one by now. Says first
+    /// whether the connection can be used again.
+    fn exchange(
+        &self,
+        wire: &mut Wire,
+        request: &Request,
+        http: &HttpRequest,
+        by: Time,
+        interrupt: &Interrupt,
+    ) -> (bool, Option<Time>, Result<Answer, Fault>) {
+        let mut again = false;
+        loop {
+            let Exchange { sent, result } = wire.perform(http, by, interrupt);
+            let complete = result.is_ok();
+            let answer = verdict(request, result);
+            match &answer {
+                Err(Fault::Final(error)) if error.status == Status::Denied && !again => {
+                    again = wire.has_newer_token();
+                    if again {
+                        continue;
+                    }
+                }
+                Err(Fault::NotApplied(_) | Fault::Unknown(_)) if !interrupt.is_ended() => {
+                    self.wires.note_failure(wire);
+                }
+                _ => {}
+            }
+            return (complete, sent, answer);
+        }
     }
 
     /// Answers a request that nobody could send: it was surely not applied.

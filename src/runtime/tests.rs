@@ -4,24 +4,29 @@
 use std::thread;
 
 use super::*;
+use crate::consul::address::Address;
+use crate::consul::credentials::Source;
 use crate::core::{Patience, Phase, Spec};
 
 /// A client of a server that nobody runs.
 fn runtime() -> Arc<Runtime> {
     let endpoint = Endpoint {
-        host: "127.0.0.1".to_owned(),
-        port: 1,
-        token: None,
+        addresses: vec![Address::parse("127.0.0.1:1").expect("an address")],
+        tls: None,
+        credentials: Source::default(),
+        proxy: None,
         connect_timeout: Duration::from_secs(2),
     };
     let config = Config {
-        address: endpoint.authority(),
+        address: endpoint.shown(),
         identity: "consul_lock test".to_owned(),
         request_timeout: Duration::from_secs(10),
         release_timeout: Duration::from_secs(2),
+        lock_delay: false,
+        connections: 32,
         seed: 1,
     };
-    Runtime::new(endpoint, Scope { datacenter: None }, config)
+    Runtime::new(endpoint, Scope::default(), config)
 }
 
 /// An acquire that waits for ever.

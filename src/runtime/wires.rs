@@ -6,11 +6,8 @@ use std::time::Duration;
 
 use super::lock;
 use crate::clock::Time;
-use crate::consul::transport::{Connections, Endpoint, Wire};
-
-/// There are never more than these, idle or not. Consul closes the 201st of one address by default
-/// (`http_max_conns_per_client`), and other processes live there, too.
-const MOST: usize = 32;
+use crate::consul::connect::{Endpoint, Route};
+use crate::consul::transport::{Connections, Wire};
 
 /// Kept idle at most; more are closed.
 const MOST_IDLE: usize = 16;
@@ -20,7 +17,9 @@ const LONGEST_IDLE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Wires {
-    endpoint: Endpoint,
+    route: Arc<Route>,
+    /// There are never more than these, idle or not.
+    most: usize,
     connections: Arc<Connections>,
     state: Mutex<State>,
     /// One came back, or was closed.
@@ -44,9 +43,10 @@ pub(super) struct Lent<'a> {
 }
 
 impl Wires {
-    pub(super) fn new(endpoint: Endpoint) -> Wires {
+    pub(super) fn new(endpoint: Endpoint, most: usize) -> Wires {
         Wires {
-            endpoint,
+            route: Route::new(endpoint),
+            most,
             connections: Arc::default(),
             state: Mutex::default(),
             freed: Condvar::new(),
@@ -62,7 +62,8 @@ impl Wires {
         let now = Time::now();
         loop {
             let (wire, since) = state.idle.pop()?;
-            if now.since(since) <= LONGEST_IDLE && wire.is_open() {
+            let is_young = now.since(since) <= LONGEST_IDLE;
+            if is_young && wire.is_open() && !self.route.is_set_aside(wire.at()) {
                 return Some(self.lend(state, wire));
             }
         }
@@ -83,8 +84,8 @@ impl Wires {
             if let Some(lent) = self.take_idle(&mut state) {
                 return Some(lent);
             }
-            if state.lent < MOST {
-                let wire = Wire::new(&self.endpoint).counted_by(&self.connections);
+            if state.lent < self.most {
+                let wire = Wire::new(&self.route).counted_by(&self.connections);
                 return Some(self.lend(&mut state, wire));
             }
             let left = by.since(Time::now());
@@ -99,6 +100,11 @@ impl Wires {
                 .0;
             state.waiting -= 1;
         }
+    }
+
+    /// The agent at the other end could not serve: another address, if there is one, comes first.
+    pub(super) fn note_failure(&self, wire: &Wire) {
+        self.route.note_failure(wire.at());
     }
 
     /// How many there are, idle or not.

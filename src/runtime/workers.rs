@@ -9,16 +9,13 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::{Job, LINGER, Runtime, lock};
 use crate::clock::Time;
-use crate::core::Lane;
+use crate::core::{Budget, Lane};
 use crate::error::{Error, Status};
 
-/// Threads for requests that are answered at once. With those for blocking queries, the timer and
-/// the two for callbacks there are never more than 32, whatever waits.
+/// Threads for requests that are answered at once, at most. With those for blocking queries, the timer
+/// and the two for callbacks there are never more than 32, whatever waits, unless a client may have
+/// more connections.
 const MOST_SHORT: usize = 5;
-
-/// Threads for blocking queries, each with a connection: one for each that the core runs at the same
-/// time (`core/watch.rs`).
-const MOST_LONG: usize = 24;
 
 #[derive(Debug)]
 pub(super) struct Workers {
@@ -38,15 +35,6 @@ struct TeamState {
     queue: VecDeque<Job>,
     threads: usize,
     idle: usize,
-}
-
-impl Default for Workers {
-    fn default() -> Workers {
-        Workers {
-            short: Team::new(MOST_SHORT),
-            long: Team::new(MOST_LONG),
-        }
-    }
 }
 
 impl Team {
@@ -84,6 +72,19 @@ impl Team {
 }
 
 impl Workers {
+    /// Those for blocking queries have a connection each.
+    pub(super) fn new(connections: usize) -> Workers {
+        let Budget {
+            watches, listings, ..
+        } = Budget::of(connections);
+        let long = watches + listings;
+        let short = connections.saturating_sub(long).clamp(1, MOST_SHORT);
+        Workers {
+            short: Team::new(short),
+            long: Team::new(long),
+        }
+    }
+
     fn team(&self, lane: Lane) -> &Team {
         match lane {
             Lane::Short => &self.short,

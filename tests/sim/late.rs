@@ -26,6 +26,8 @@ impl Bench {
             identity: "consul_lock bench".to_owned(),
             request_timeout: Duration::from_secs(10),
             release_timeout: Duration::from_secs(2),
+            lock_delay: false,
+            connections: 32,
             seed: 1,
         };
         Bench {

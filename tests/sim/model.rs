@@ -391,7 +391,13 @@ impl Model {
         }
     }
 
-    fn is_delayed(&self, now: Time, key: &str) -> bool {
+    /// Its lock-delay runs, or ended a moment ago.
+    pub(super) fn was_delayed(&self, now: Time, key: &str) -> bool {
+        let lately = |until: &Time| now < *until + Duration::from_secs(2);
+        self.delays.get(key).is_some_and(lately)
+    }
+
+    pub(super) fn is_delayed(&self, now: Time, key: &str) -> bool {
         self.delays.get(key).is_some_and(|until| *until > now)
     }
 

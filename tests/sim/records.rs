@@ -93,7 +93,7 @@ fn a_record_that_was_changed_is_noticed() {
         .find(|line| line.contains("part 2 of 2"))
         .unwrap();
     assert!(read(many).is_err(), "the first part is missing");
-    assert!(read("flight recorder of \"k\" part 1 of 1: limits 1 2 | +0 nonsense").is_err());
+    assert!(read("flight recorder of \"k\" part 1 of 1: limits 1 2 0 | +0 nonsense").is_err());
 }
 
 /// A lock of a core alone, which is lost with a write on its way: nothing that was stored, that
@@ -114,6 +114,8 @@ fn no_secret_is_recorded() {
         identity: "consul_lock sim".to_owned(),
         request_timeout: limit,
         release_timeout: limit,
+        lock_delay: false,
+        connections: 32,
         seed: 1,
     });
     let mut now = Time(1_000_000_000);

@@ -29,6 +29,7 @@ const BEGIN: Time = Time(1 << 60);
 pub(crate) struct Record {
     key: String,
     limits: [Duration; 2],
+    lock_delay: bool,
     entries: Vec<Entry>,
     sessions: HashMap<u32, SessionId>,
 }
@@ -97,7 +98,7 @@ impl Record {
             .split(' ')
             .filter_map(|n| n.parse().ok())
             .collect();
-        let [request, release] = limits[..] else {
+        let [request, release, lock_delay] = limits[..] else {
             return Err(wrong("it does not begin with its limits"));
         };
         let mut sessions = HashMap::new();
@@ -128,6 +129,7 @@ impl Record {
         Ok(Record {
             key: key.to_owned(),
             limits,
+            lock_delay: lock_delay != 0,
             entries,
             sessions,
         })
@@ -258,6 +260,8 @@ impl Player<'_> {
                 identity: "consul_lock replay".to_owned(),
                 request_timeout,
                 release_timeout,
+                lock_delay: record.lock_delay,
+                connections: 32,
                 seed: 0,
             }),
             now: BEGIN,

@@ -325,6 +325,9 @@ pub(super) const GRACE: Duration = Duration::from_millis(300);
 impl World {
     pub(super) fn new(seed: u64, plan: Plan, defect: Option<Defect>, trace: bool) -> World {
         let mut random = Random::new(seed);
+        // In some schedules the sessions have a lock-delay.
+        let delay = [500, 2_000][usize::from(seed & 16 != 0)];
+        let lock_delay = Duration::from_millis(if seed % 8 == 5 { delay } else { 0 });
         let mut model = Model::new(seed);
         model.set_expiry(plan.expiry);
         let processes = (0..plan.processes)
@@ -334,6 +337,8 @@ impl World {
                     identity: format!("consul_lock sim@host:{p} {seed:x}"),
                     request_timeout: REQUEST_TIMEOUT,
                     release_timeout: RELEASE_TIMEOUT,
+                    lock_delay: !lock_delay.is_zero(),
+                    connections: if seed % 8 == 2 { 4 } else { 32 },
                     seed: random.next(),
                 });
                 if let Some(Defect::Core(sabotage)) = defect {
@@ -381,7 +386,10 @@ impl World {
             leaderless: false,
             parked: HashMap::new(),
             defect,
-            scope: Scope { datacenter: None },
+            scope: Scope {
+                lock_delay,
+                ..Scope::default()
+            },
         };
         world.populate();
         world
@@ -489,7 +497,7 @@ impl World {
         if self.plan.line.is_none() {
             return Ok(());
         }
-        let free = self.model.is_free(KEY);
+        let free = self.model.is_free(KEY) && !self.model.is_delayed(self.now, KEY);
         if !free {
             return self.line.look(self.now, false, None, 0, Duration::ZERO);
         }
@@ -497,6 +505,13 @@ impl World {
         let delay = self.plan.weather.delay;
         let first = self.model.tickets(KEY).into_iter().min();
         let first = first.map(|(index, name, _)| format!("{name} {index}"));
+        // The end of a lock-delay wakes nobody: who waits for it looks four times a second.
+        let pause = Duration::from_millis(if self.scope.lock_delay.is_zero() {
+            0
+        } else {
+            5
+        });
+        let delay = delay + pause;
         self.line.look(self.now, free, first, places, delay)
     }
 
@@ -756,6 +771,8 @@ impl World {
             Request::Lock { .. } => self.line.passed(process, standing),
             // Nobody who lives lets the key be.
             Request::Take { ahead, .. } if ahead.is_empty() => self.line.served(process, standing),
+            // The end of a lock-delay wakes nobody: who looks first has it.
+            Request::Take { .. } if self.model.was_delayed(self.now, KEY) => Ok(()),
             Request::Take { .. }
                 if self
                     .processes

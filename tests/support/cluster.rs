@@ -7,6 +7,9 @@ use super::ports;
 
 pub(crate) struct Cluster {
     pub(crate) servers: Vec<Consul>,
+    /// The arguments of whoever is to join, and the port of the gossip.
+    join: Vec<String>,
+    serf: u16,
 }
 
 impl Cluster {
@@ -54,7 +57,24 @@ impl Cluster {
         };
         Cluster {
             servers: (1..=3).map(server).collect(),
+            join,
+            serf,
         }
+    }
+
+    /// An agent that is no server, as it stands on the machines of users.
+    pub(crate) fn client_agent(&self) -> Consul {
+        let [http] = ports::free();
+        let mut arguments = vec![
+            "-data-dir=data".to_owned(),
+            "-bind=127.0.0.4".to_owned(),
+            format!("-serf-lan-port={}", self.serf),
+            "-retry-interval=1s".to_owned(),
+        ];
+        arguments.extend(self.join.clone());
+        let agent = Consul::run("client", http, &arguments, "");
+        agent.ready().unwrap_or_else(|said| panic!("{said}"));
+        agent
     }
 
     /// The number of the one that leads, once there is one.

@@ -12,13 +12,16 @@
 )]
 
 pub(crate) mod agent;
+pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod consul;
 pub(crate) mod header;
 pub(crate) mod http;
 pub(crate) mod ports;
+pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod scripted;
+pub(crate) mod secure;
 pub(crate) mod server;
 
 use std::fs;

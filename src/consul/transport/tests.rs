@@ -1,19 +1,34 @@
 //! The connection against small servers that misbehave in one way each.
 
 use super::*;
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
+use crate::consul::address::{Address, Place};
+use crate::consul::connect::Endpoint;
+use crate::consul::credentials::Source;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
 fn endpoint(port: u16) -> Endpoint {
     Endpoint {
-        host: "127.0.0.1".to_owned(),
-        port,
-        token: Some(Secret("hunter2".to_owned())),
+        addresses: vec![Address::parse(&format!("127.0.0.1:{port}")).unwrap()],
+        tls: None,
+        credentials: Source {
+            token: Some(Secret("hunter2".to_owned())),
+            ..Source::default()
+        },
+        proxy: None,
         connect_timeout: Duration::from_secs(2),
     }
+}
+
+fn open(endpoint: Endpoint) -> Wire {
+    Wire::new(&Route::new(endpoint))
+}
+
+fn not_sent(why: &str) -> Failure {
+    Failure::NotSent(why.to_owned())
 }
 
 fn get(target: &str) -> HttpRequest {
@@ -85,7 +100,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nX-Consul-Index: 42\r\nContent-Length: 4\r\n
 #[test]
 fn one_connection_serves_many_requests() {
     let (seen, requests) = mpsc::channel();
-    let mut wire = Wire::new(&endpoint(answering(OK, seen)));
+    let mut wire = open(endpoint(answering(OK, seen)));
     assert!(!wire.is_open());
     for _ in 0..3 {
         let before = Time::now();
@@ -117,7 +132,7 @@ fn one_connection_serves_many_requests() {
 #[test]
 fn a_put_without_a_body_has_a_length_all_the_same() {
     let (seen, requests) = mpsc::channel();
-    let mut wire = Wire::new(&endpoint(answering(OK, seen)));
+    let mut wire = open(endpoint(answering(OK, seen)));
     wire.perform(&put(b""), soon(), &Interrupt::default())
         .result
         .unwrap();
@@ -131,7 +146,7 @@ fn a_put_without_a_body_has_a_length_all_the_same() {
 #[test]
 fn a_large_body_arrives_whole() {
     let (seen, requests) = mpsc::channel();
-    let mut wire = Wire::new(&endpoint(answering(OK, seen)));
+    let mut wire = open(endpoint(answering(OK, seen)));
     let body: Vec<u8> = (0..520_000_u32).map(|i| (i % 251) as u8).collect();
     wire.perform(&put(&body), soon(), &Interrupt::default())
         .result
@@ -159,7 +174,7 @@ fn errors_and_redirects_are_replies() {
             "abcde",
         ),
     ] {
-        let mut wire = Wire::new(&endpoint(answering(reply, mpsc::channel().0)));
+        let mut wire = open(endpoint(answering(reply, mpsc::channel().0)));
         for _ in 0..2 {
             let exchange = wire.perform(&get("/v1/kv/k"), soon(), &Interrupt::default());
             let expected = HttpReply {
@@ -179,7 +194,7 @@ fn a_refused_connection_is_not_sent() {
         .local_addr()
         .unwrap()
         .port();
-    let mut wire = Wire::new(&endpoint(port));
+    let mut wire = open(endpoint(port));
     let exchange = wire.perform(&put(b"[]"), soon(), &Interrupt::default());
     assert_eq!(exchange.sent, None);
     assert!(
@@ -200,7 +215,7 @@ fn an_answer_that_is_cut_off_is_unknown() {
             let _ = read_request(&mut reader);
             reader.get_mut().write_all(half.as_bytes()).unwrap();
         });
-        let mut wire = Wire::new(&endpoint(port));
+        let mut wire = open(endpoint(port));
         let exchange = wire.perform(&put(b"[]"), soon(), &Interrupt::default());
         assert!(exchange.sent.is_some());
         assert!(
@@ -217,7 +232,7 @@ fn silence_ends_at_the_deadline_and_not_before() {
         let mut reader = BufReader::new(socket);
         while read_request(&mut reader).is_some() {}
     });
-    let mut wire = Wire::new(&endpoint(port));
+    let mut wire = open(endpoint(port));
     for ms in [300, 30] {
         let begun = Instant::now();
         let by = Time::now() + Duration::from_millis(ms);
@@ -243,7 +258,7 @@ fn another_thread_ends_a_request_at_once() {
             reached.send(()).unwrap();
         }
     });
-    let mut wire = Wire::new(&endpoint(port));
+    let mut wire = open(endpoint(port));
     let interrupt = Interrupt::default();
     let begun = Instant::now();
     let exchange = thread::scope(|scope| {
@@ -283,14 +298,14 @@ fn another_thread_ends_a_connect_at_once() {
     let (listener, _queue) = deaf();
     let mut endpoint = endpoint(listener.local_addr().unwrap().port());
     endpoint.connect_timeout = Duration::from_secs(60);
-    let mut wire = Wire::new(&endpoint);
+    let mut wire = open(endpoint);
     let interrupt = Interrupt::default();
     let begun = Instant::now();
     let by = Time::now() + Duration::from_secs(60);
     let exchange = thread::scope(|scope| {
         scope.spawn(|| {
             // The connect is under way when its socket is known.
-            while lock(&interrupt.0).socket.is_none() {
+            while !interrupt.has_socket() {
                 assert!(begun.elapsed() < Duration::from_secs(30));
                 thread::yield_now();
             }
@@ -314,7 +329,7 @@ fn a_connect_ends_at_its_own_limit_and_at_the_deadline() {
         endpoint.connect_timeout = Duration::from_millis(limit);
         let begun = Instant::now();
         let by = Time::now() + Duration::from_millis(left);
-        let exchange = Wire::new(&endpoint).perform(&put(b"[]"), by, &Interrupt::default());
+        let exchange = open(endpoint).perform(&put(b"[]"), by, &Interrupt::default());
         let took = begun.elapsed();
         assert_eq!(exchange.sent, None);
         assert_eq!(exchange.result, Err(not_sent("no connection in time")));
@@ -339,7 +354,7 @@ fn signals_neither_end_a_request_nor_prolong_it() {
         }
     });
     sys::under_signals(|| {
-        let mut wire = Wire::new(&endpoint(port));
+        let mut wire = open(endpoint(port));
         for _ in 0..2 {
             let exchange = wire.perform(&put(&[0; 520_000]), soon(), &Interrupt::default());
             assert_eq!(exchange.result.unwrap().body, b"true");
@@ -348,7 +363,7 @@ fn signals_neither_end_a_request_nor_prolong_it() {
         // The second connection is never answered.
         let begun = Instant::now();
         let by = Time::now() + Duration::from_millis(300);
-        let mut wire = Wire::new(&endpoint(port));
+        let mut wire = open(endpoint(port));
         let exchange = wire.perform(&get("/v1/kv/k"), by, &Interrupt::default());
         let took = begun.elapsed();
         assert_eq!(
@@ -362,7 +377,7 @@ fn signals_neither_end_a_request_nor_prolong_it() {
         let (listener, _queue) = deaf();
         let begun = Instant::now();
         let by = Time::now() + Duration::from_millis(300);
-        let mut wire = Wire::new(&endpoint(listener.local_addr().unwrap().port()));
+        let mut wire = open(endpoint(listener.local_addr().unwrap().port()));
         let exchange = wire.perform(&get("/v1/kv/k"), by, &Interrupt::default());
         assert_eq!(exchange.result, Err(not_sent("no connection in time")));
         assert!(begun.elapsed() >= Duration::from_millis(300));
@@ -381,7 +396,7 @@ fn a_reply_without_end_is_cut_off_and_a_long_list_is_not() {
                 .and_then(|()| socket.write_all(&vec![b'x'; SIZE]));
         }
     });
-    let mut wire = Wire::new(&endpoint(port));
+    let mut wire = open(endpoint(port));
     let exchange = wire.perform(&get("/v1/kv/k"), soon(), &Interrupt::default());
     assert!(
         matches!(exchange.result, Err(Failure::Unknown(_))),
@@ -398,7 +413,7 @@ fn more_than_the_reply_is_never_taken_for_the_next_one() {
     let (seen, requests) = mpsc::channel();
     let twice = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntrue\
                  HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfalse";
-    let mut wire = Wire::new(&endpoint(answering(twice, seen)));
+    let mut wire = open(endpoint(answering(twice, seen)));
     for connection in 0..2 {
         let exchange = wire.perform(&put(b"[]"), soon(), &Interrupt::default());
         assert_eq!(exchange.result.unwrap().body, b"true");
@@ -412,14 +427,16 @@ fn every_address_of_a_name_is_tried() {
     let (seen, _requests) = mpsc::channel();
     let mut endpoint = endpoint(answering(OK, seen));
     // `localhost` may well be ::1 first, where nobody listens.
-    endpoint.host = "localhost".to_owned();
-    let exchange = Wire::new(&endpoint).perform(&put(b"[]"), soon(), &Interrupt::default());
+    if let Place::Tcp { host, .. } = &mut endpoint.addresses[0].place {
+        *host = "localhost".to_owned();
+    }
+    let exchange = open(endpoint).perform(&put(b"[]"), soon(), &Interrupt::default());
     assert_eq!(exchange.result.unwrap().body, b"true");
 }
 
 #[test]
 fn an_interrupt_that_comes_too_late_ends_nothing() {
-    let mut wire = Wire::new(&endpoint(answering(OK, mpsc::channel().0)));
+    let mut wire = open(endpoint(answering(OK, mpsc::channel().0)));
     let interrupt = Interrupt::default();
     wire.perform(&get("/"), soon(), &interrupt).result.unwrap();
     interrupt.end();
@@ -436,7 +453,7 @@ fn a_connection_that_died_idle_is_seen_before_it_is_used() {
         let _ = read_request(&mut reader);
         reader.get_mut().write_all(OK.as_bytes()).unwrap();
     });
-    let mut wire = Wire::new(&endpoint(port));
+    let mut wire = open(endpoint(port));
     wire.perform(&get("/"), soon(), &Interrupt::default())
         .result
         .unwrap();
@@ -450,8 +467,8 @@ fn a_connection_that_died_idle_is_seen_before_it_is_used() {
 #[test]
 fn a_token_that_is_no_header_is_refused_and_not_shown() {
     let mut endpoint = endpoint(answering(OK, mpsc::channel().0));
-    endpoint.token = Some(Secret("hunter2\r\nX-Evil: 1".to_owned()));
-    let mut wire = Wire::new(&endpoint);
+    endpoint.credentials.token = Some(Secret("hunter2\r\nX-Evil: 1".to_owned()));
+    let mut wire = open(endpoint.clone());
     let exchange = wire.perform(&get("/"), soon(), &Interrupt::default());
     assert!(
         matches!(exchange.result, Err(Failure::NotSent(_))),

@@ -69,10 +69,12 @@ impl Acquire {
             Ok(Answer::Delayed) => {
                 self.fault = None;
                 self.refuse(ctx, None);
+                self.delays += 1;
+                // Whoever is before us waits for its end, too.
+                self.stall = None;
                 if self.once() {
                     return Turn::Failed(self.not_acquired(ctx));
                 }
-                self.delays += 1;
                 let error = self.not_acquired(ctx);
                 let often = Often::OncePerKey("lock-delay", &self.spec.key);
                 ctx.log(Level::Info, often, || error.message);

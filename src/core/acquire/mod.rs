@@ -165,6 +165,20 @@ pub(super) enum Leftover {
     Create(RequestId, Arc<str>),
 }
 
+/// Consul 1.21.5, and what it was taken over into, refuses keys outside of
+/// `^[a-zA-Z0-9,_./\-?&=]+$` and with `..`; before and after that it takes them.
+fn warn_of_key(ctx: &mut Context<'_>, key: &Key) {
+    let strict = |b: u8| b.is_ascii_alphanumeric() || b",_./-?&=".contains(&b);
+    if !key.bytes().all(strict) || key.contains("..") {
+        ctx.log(Level::Warn, Often::OncePerKey("strict key", key), || {
+            format!(
+                "the key \"{key}\" has more than letters, digits and ,_./-?&= (or two dots in a \
+                 row): some versions of Consul (1.21.5 and its kin) refuse it"
+            )
+        });
+    }
+}
+
 impl Acquire {
     pub(super) fn begin(
         ctx: &mut Context<'_>,
@@ -173,6 +187,7 @@ impl Acquire {
         spec: Spec,
     ) -> (Acquire, Turn) {
         let now = ctx.time();
+        warn_of_key(ctx, &spec.key);
         let budget = match spec.patience {
             Patience::Once => Some(ctx.shared.config.request_timeout),
             Patience::For(budget) => Some(budget),

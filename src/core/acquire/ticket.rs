@@ -34,8 +34,12 @@ const GRACE_ROUND_TRIPS: u32 = 20;
 /// next to act comes first.
 const PER_PLACE: Duration = Duration::from_millis(20);
 
-/// Stalled tickets removed in one transaction. Consul allows 64 operations.
+/// Stalled tickets removed in one transaction at most. Consul allows 64 operations.
 const MOST_AHEAD: usize = 50;
+
+/// The longest body of a transaction, in bytes, and what an operation has besides its key, at most.
+const MOST_BYTES: usize = 512 << 10;
+const OPERATION: usize = 256;
 
 /// So many slots in a row that are somebody else's: the line is full, wait without a ticket.
 const MOST_COLLISIONS: u32 = 64;
@@ -344,14 +348,30 @@ impl Acquire {
     /// all of them let it be.
     fn pass(&mut self, ctx: &mut Context<'_>) {
         let ahead = self.place.as_ref().map_or(&[][..], |place| &place.ahead);
-        if ahead.len() <= MOST_AHEAD {
+        let value = self.spec.value.as_ref().map_or(0, |value| value.0.len());
+        // Our own ticket is named twice, and the key once.
+        let besides = value * 4 / 3 + 3 * self.operation();
+        if ahead.len() <= self.removable_beside(besides) {
             return self.attempt(ctx);
         }
+        let ahead = ahead.iter().take(self.removable_beside(0));
         let request = Request::Clear {
             key: self.spec.key.clone(),
-            ahead: ahead.iter().take(MOST_AHEAD).cloned().collect(),
+            ahead: ahead.cloned().collect(),
         };
         self.step = Step::Clear(ctx.send(Owner::Lock(self.lock), request, self.by()));
+    }
+
+    /// An operation on a ticket, in bytes.
+    fn operation(&self) -> usize {
+        let key = &self.spec.key;
+        key.len() + key.matches(['"', '\\']).count() + OPERATION
+    }
+
+    /// How many stalled tickets a transaction can remove that has so many bytes already.
+    fn removable_beside(&self, besides: usize) -> usize {
+        let room = MOST_BYTES.saturating_sub(besides);
+        (room / self.operation()).min(MOST_AHEAD)
     }
 
     pub(super) fn cleared(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
@@ -375,7 +395,7 @@ impl Acquire {
     /// Those who are left of the stalled ones have stood by as long as those that are gone.
     fn blame_next(&mut self) {
         let place = self.place.as_ref();
-        let next = place.and_then(|place| place.ahead.get(MOST_AHEAD));
+        let next = place.and_then(|place| place.ahead.get(self.removable_beside(0)));
         if let (Some(next), Some(stall)) = (next.map(identity), &mut self.stall) {
             stall.head = next;
         }

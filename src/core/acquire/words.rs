@@ -37,9 +37,10 @@ impl Acquire {
         };
         let named = self.holder_name.as_ref().filter(|(id, _)| id == session);
         let described = named.and_then(|(_, row)| row.as_ref());
-        let identity = &ctx.shared.config.identity;
+        // Another client of this process may give its sessions another name; the nonce is the same.
+        let nonce = ctx.shared.config.identity.rsplit(' ').next();
         let ours = ctx.shared.holding.contains(session)
-            || described.is_some_and(|row| row.name.starts_with(identity.as_str()));
+            || described.is_some_and(|row| nonce.is_some_and(|nonce| row.name.contains(nonce)));
         let mut text = if ours {
             "this very process holds it (a lock is not re-entrant): ".to_owned()
         } else {

@@ -1,0 +1,132 @@
+//! What a client is made from, checked: options first, then files and the environment.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::consul::address::Address;
+use crate::consul::connect::Endpoint;
+use crate::consul::credentials::{self, Secret, Source as Credentials};
+use crate::consul::encode::{LOCK_FLAGS, Scope};
+use crate::consul::tls::{self, Tls};
+use crate::error::Error;
+use crate::options::{ClientSettings, Setting, Source};
+
+const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
+
+/// Everything about a client that never changes.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) endpoint: Endpoint,
+    pub(super) scope: Scope,
+    /// What session names begin with, if somebody said so.
+    pub(super) session_name: Option<String>,
+    pub(super) request_timeout: Duration,
+    pub(super) release_timeout: Duration,
+    pub(super) max_connections: usize,
+}
+
+impl Settings {
+    /// Reads the files that are named, and sends nothing.
+    pub(super) fn new(settings: &ClientSettings) -> Result<Settings, Error> {
+        let ms = |name, default| Duration::from_millis(settings.unsigned(name).unwrap_or(default));
+        let addresses = addresses(settings)?;
+        // Half a pair is a mistake also where no TLS is spoken.
+        tls::both_or_neither(settings)?;
+        let tls = match addresses.iter().any(|address| address.tls) {
+            true => Some(Tls::load(settings)?),
+            false => None,
+        };
+        let text = |name| settings.text(name).map(|setting| setting.value);
+        let max_connections = settings.unsigned("max_connections").unwrap_or(32);
+        Ok(Settings {
+            endpoint: Endpoint {
+                addresses,
+                tls,
+                credentials: credentials(settings)?,
+                proxy: proxy(settings)?,
+                connect_timeout: ms("connect_timeout_ms", 2_000),
+            },
+            scope: Scope {
+                datacenter: text("datacenter"),
+                namespace: text("namespace"),
+                partition: text("partition"),
+                flags: settings.unsigned("flags").unwrap_or(LOCK_FLAGS),
+                lock_delay: ms("lock_delay_ms", 0),
+                session_checks: checks(settings)?,
+            },
+            session_name: text("session_name"),
+            request_timeout: ms("request_timeout_ms", 10_000),
+            release_timeout: ms("release_timeout_ms", 2_000),
+            max_connections: usize::try_from(max_connections).unwrap_or(32),
+        })
+    }
+}
+
+fn addresses(settings: &ClientSettings) -> Result<Vec<Address>, Error> {
+    let setting = settings.text("address").unwrap_or(Setting {
+        value: DEFAULT_ADDRESS.to_owned(),
+        source: Source::Option("address"),
+    });
+    let mut addresses = Address::parse_list(&setting.value).map_err(|why| {
+        setting.wrong(format!(
+            "{why}; an address is host:port, http://…, https://… or unix:///path"
+        ))
+    })?;
+    // As in Consul's Go client, http:// does not undo it.
+    if settings.bool("ssl").is_some_and(|ssl| ssl.value) {
+        for address in &mut addresses {
+            address.tls = true;
+        }
+    }
+    Ok(addresses)
+}
+
+/// An option for the token wins over a file, and a file over the environment.
+fn credentials(settings: &ClientSettings) -> Result<Credentials, Error> {
+    let given = settings.text("token");
+    let by_hand = |setting: &Setting<String>| matches!(setting.source, Source::Option(_));
+    let (token, file) = match (given, settings.text("token_file")) {
+        (Some(token), file) if by_hand(&token) || file.is_none() => {
+            let secret = credentials::token(&token.value).map_err(|why| token.wrong(why))?;
+            (Some(secret).filter(|secret| !secret.0.is_empty()), None)
+        }
+        (_, Some(file)) => {
+            let path = PathBuf::from(&file.value);
+            let token = credentials::read_file(&path).map_err(|why| file.wrong(why))?;
+            (Some(token), Some(path))
+        }
+        (_, None) => (None, None),
+    };
+    let basic = settings.text("http_auth");
+    let basic: Option<Secret> = basic.map(|auth| credentials::basic(&auth.value));
+    Ok(Credentials { token, file, basic })
+}
+
+fn proxy(settings: &ClientSettings) -> Result<Option<Address>, Error> {
+    let Some(proxy) = settings.text("proxy") else {
+        return Ok(None);
+    };
+    match Address::parse(&proxy.value) {
+        Ok(address) if address.is_plain_host() => Ok(Some(address)),
+        Ok(_) => Err(proxy.wrong("a proxy is http://host:port")),
+        Err(why) => Err(proxy.wrong(format!("{why}; a proxy is http://host:port"))),
+    }
+}
+
+fn checks(settings: &ClientSettings) -> Result<Vec<String>, Error> {
+    let Some(checks) = settings
+        .text("session_checks")
+        .filter(|c| !c.value.is_empty())
+    else {
+        return Ok(Vec::new());
+    };
+    let ids: Vec<String> = checks
+        .value
+        .split(',')
+        .map(|id| id.trim().to_owned())
+        .collect();
+    match ids.iter().any(String::is_empty) {
+        true => Err(checks.wrong("an id of a check is empty")),
+        false => Ok(ids),
+    }
+}

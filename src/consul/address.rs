@@ -1,0 +1,233 @@
+//! Where an agent's HTTP API is, in the forms that Consul's own clients take.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// The address of one agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) tls: bool,
+    pub(crate) place: Place,
+    /// Put before every path of the API: empty, or with a slash at its beginning and none at its
+    /// end.
+    pub(crate) prefix: String,
+}
+
+/// Where to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Tcp {
+        /// A name or an address; an IPv6 address without brackets.
+        host: String,
+        port: u16,
+    },
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+/// The longest path of a Unix socket: `sun_path` with its final NUL (unix(7)).
+const MAX_UNIX_PATH: usize = 107;
+
+impl Address {
+    /// Takes addresses with commas between them.
+    pub(crate) fn parse_list(text: &str) -> Result<Vec<Address>, String> {
+        let one = |part: &str| {
+            Address::parse(part).map_err(|why| {
+                if part == text {
+                    why
+                } else {
+                    format!("\"{}\": {why}", part.escape_debug())
+                }
+            })
+        };
+        text.split(',').map(str::trim).map(one).collect()
+    }
+
+    /// Takes one address apart. Without a port it is the scheme's, as Consul's Go client has it. The
+    /// text says what is wrong.
+    pub(crate) fn parse(text: &str) -> Result<Address, String> {
+        let (tls, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some(("https", rest)) => (true, rest),
+            Some(("unix", path)) => return Address::unix(path),
+            Some(_) => {
+                return Err("its scheme is not http://, https:// or unix://".to_owned());
+            }
+            None => (false, text),
+        };
+        let (rest, prefix) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        let prefix = prefix.trim_end_matches('/');
+        let in_path = |b: u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:@/".contains(&b);
+        if !prefix.bytes().all(in_path) {
+            return Err("its path has characters that a URL cannot have there".to_owned());
+        }
+        if rest.contains('@') {
+            return Err("user and password have an option of their own, http_auth".to_owned());
+        }
+        let (host, port) = host_and_port(rest)?;
+        let port = port.unwrap_or(if tls { 443 } else { 80 });
+        Ok(Address {
+            tls,
+            place: Place::Tcp { host, port },
+            prefix: prefix.to_owned(),
+        })
+    }
+
+    fn unix(path: &str) -> Result<Address, String> {
+        if path.is_empty() {
+            return Err("it has no path to a socket".to_owned());
+        }
+        if path.len() > MAX_UNIX_PATH {
+            return Err(format!(
+                "the path of a Unix socket has at most {MAX_UNIX_PATH} bytes, this one has {}",
+                path.len()
+            ));
+        }
+        Ok(Address {
+            tls: false,
+            place: Place::Unix(path.into()),
+            prefix: String::new(),
+        })
+    }
+
+    /// A host and a port, and nothing else.
+    pub(crate) fn is_plain_host(&self) -> bool {
+        !self.tls && self.prefix.is_empty() && matches!(self.place, Place::Tcp { .. })
+    }
+
+    /// What goes into the Host header, as Consul's Go client has it: `host:port`, with brackets
+    /// where a URL wants them.
+    pub(crate) fn authority(&self) -> String {
+        match &self.place {
+            Place::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            Place::Tcp { host, port } => format!("{host}:{port}"),
+            Place::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.place, self.tls) {
+            (Place::Unix(path), false) => write!(f, "unix://{}", path.display()),
+            (Place::Unix(path), true) => write!(f, "unix://{} (TLS)", path.display()),
+            (Place::Tcp { .. }, false) => write!(f, "{}{}", self.authority(), self.prefix),
+            (Place::Tcp { .. }, true) => write!(f, "https://{}{}", self.authority(), self.prefix),
+        }
+    }
+}
+
+/// `host`, `host:port`, with brackets around an IPv6 address.
+fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((host, "")) => (host, None),
+            Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or("?"))),
+            None => return Err("the bracket of the IPv6 address is not closed".to_owned()),
+        },
+        None => match text.split_once(':') {
+            Some((_, port)) if port.contains(':') => {
+                return Err("an IPv6 address needs brackets: [::1]:8500".to_owned());
+            }
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:%".contains(&b);
+    if host.is_empty() || !host.bytes().all(plain) {
+        return Err("it has no host name or address".to_owned());
+    }
+    let port = match port.map(str::parse) {
+        None => None,
+        Some(Ok(port)) if port > 0 => Some(port),
+        Some(_) => return Err("the port is not a number from 1 to 65535".to_owned()),
+    };
+    Ok((host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_an_address() {
+        for (text, tls, host, port, prefix) in [
+            ("127.0.0.1:8500", false, "127.0.0.1", 8500, ""),
+            ("http://127.0.0.1:8500", false, "127.0.0.1", 8500, ""),
+            (
+                "http://consul.example:8500/",
+                false,
+                "consul.example",
+                8500,
+                "",
+            ),
+            ("localhost", false, "localhost", 80, ""),
+            ("[::1]:8501", false, "::1", 8501, ""),
+            ("http://[fe80::1%eth0]", false, "fe80::1%eth0", 80, ""),
+            ("https://consul.example", true, "consul.example", 443, ""),
+            ("https://10.0.0.1:8501/a/b/", true, "10.0.0.1", 8501, "/a/b"),
+            (
+                "consul.example/consul",
+                false,
+                "consul.example",
+                80,
+                "/consul",
+            ),
+        ] {
+            let address = Address::parse(text).expect(text);
+            let place = Place::Tcp {
+                host: host.to_owned(),
+                port,
+            };
+            assert_eq!(
+                (address.tls, &address.place, &*address.prefix),
+                (tls, &place, prefix)
+            );
+        }
+        let socket = Address::parse("unix:///run/consul.sock").expect("a socket");
+        assert_eq!(socket.place, Place::Unix("/run/consul.sock".into()));
+        assert_eq!(socket.authority(), "localhost");
+    }
+
+    #[test]
+    fn what_is_no_address() {
+        let long = format!("unix:///{}", "x".repeat(MAX_UNIX_PATH));
+        for bad in [
+            "",
+            "tcp://h:1",
+            "HTTP://h:1",
+            "h:",
+            "h:0",
+            "h:65536",
+            "h:x",
+            "::1",
+            "[::1",
+            "[::1]8500",
+            ":8500",
+            "u:p@h:1",
+            "a b:1",
+            "h:1\r\nX:y",
+            "http://",
+            "http://h/a?b",
+            "http://h/a#b",
+            "http://h/a b",
+            "unix://",
+            "h:1,",
+            long.as_str(),
+        ] {
+            assert!(Address::parse_list(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_list_says_which_one_is_wrong() {
+        let list = Address::parse_list("a:1, https://b/c,unix:///d").expect("three");
+        let shown: Vec<String> = list.iter().map(Address::to_string).collect();
+        assert_eq!(shown, ["a:1", "https://b:443/c", "unix:///d"]);
+        let why = Address::parse_list("a:1,b:x").expect_err("a port");
+        assert!(why.starts_with("\"b:x\": the port"), "{why}");
+    }
+}

@@ -1,0 +1,397 @@
+//! Opening a connection: to the first address that can be reached, by name, through a socket in the
+//! file system, through a proxy, with or without TLS; and ending that from another thread.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::address::{Address, Place};
+use super::credentials::{Credentials, Source};
+use super::http::Failure;
+use super::stream::Stream;
+use super::tls::{self, Tls};
+use crate::clock::Time;
+use crate::sys;
+
+/// An address that failed comes after the others for this long.
+const SET_ASIDE: Duration = Duration::from_secs(10);
+
+/// A Unix socket whose queue is full tells nobody when it has room.
+const QUEUE_PAUSE: Duration = Duration::from_millis(5);
+
+/// How to reach Consul: configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    /// In the order in which they are tried; never empty.
+    pub(crate) addresses: Vec<Address>,
+    /// For those that want it.
+    pub(crate) tls: Option<Tls>,
+    pub(crate) credentials: Source,
+    pub(crate) proxy: Option<Address>,
+    /// For each address.
+    pub(crate) connect_timeout: Duration,
+}
+
+impl Endpoint {
+    /// The addresses, for messages.
+    pub(crate) fn shown(&self) -> String {
+        let shown: Vec<String> = self.addresses.iter().map(Address::to_string).collect();
+        shown.join(", ")
+    }
+}
+
+/// The endpoint as one process uses it.
+#[derive(Debug)]
+pub(crate) struct Route {
+    endpoint: Endpoint,
+    credentials: Credentials,
+    /// What the URLs of each address begin with.
+    bases: Vec<String>,
+    /// When each address failed last.
+    failed: Mutex<Vec<Option<Time>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What it guards is valid at every instant; a panic elsewhere is not its concern.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Route {
+    /// Opens nothing yet.
+    pub(crate) fn new(mut endpoint: Endpoint) -> Arc<Route> {
+        endpoint.tls = endpoint.tls.as_ref().map(Tls::made_anew);
+        let base = |address: &Address| {
+            // For ureq it is plain HTTP: TLS is below it, and ours.
+            format!("http://{}{}", address.authority(), address.prefix)
+        };
+        Arc::new(Route {
+            credentials: Credentials::new(endpoint.credentials.clone()),
+            bases: endpoint.addresses.iter().map(base).collect(),
+            failed: Mutex::new(vec![None; endpoint.addresses.len()]),
+            endpoint,
+        })
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    pub(super) fn base(&self, at: usize) -> &str {
+        self.bases.get(at).map_or("", String::as_str)
+    }
+
+    pub(super) fn longest_prefix(&self) -> usize {
+        self.bases.iter().map(String::len).max().unwrap_or(0)
+    }
+
+    /// The agent at this address cannot be reached, or cannot serve: others come first for a while.
+    pub(crate) fn note_failure(&self, at: usize) {
+        if let Some(failed) = lock(&self.failed).get_mut(at) {
+            *failed = Some(Time::now());
+        }
+    }
+
+    /// It failed lately, and there is one that did not.
+    pub(crate) fn is_set_aside(&self, at: usize) -> bool {
+        if self.bases.len() == 1 {
+            return false;
+        }
+        let now = Time::now();
+        let failed = lock(&self.failed);
+        let lately = |failed: &Option<Time>| failed.is_some_and(|then| now.since(then) < SET_ASIDE);
+        failed.get(at).is_some_and(lately) && !failed.iter().all(lately)
+    }
+
+    /// Tries the addresses in their order; says which one it was.
+    pub(super) fn connect(
+        &self,
+        by: Time,
+        interrupt: &Interrupt,
+    ) -> Result<(usize, Stream), Failure> {
+        let all = self.endpoint.addresses.iter().enumerate();
+        let (aside, first): (Vec<_>, Vec<_>) = all.partition(|(at, _)| self.is_set_aside(*at));
+        let mut whys = Vec::new();
+        let mut refused = true;
+        let order = first.into_iter().chain(aside);
+        for ((at, address), untried) in order.zip((1..=self.bases.len()).rev()) {
+            // One that swallows packets leaves the others their share of the time.
+            let now = Time::now();
+            let share = by.since(now) / u32::try_from(untried).unwrap_or(u32::MAX);
+            let by = now + share.min(self.endpoint.connect_timeout);
+            match self.open(address, by, interrupt) {
+                Ok(stream) => return Ok((at, stream)),
+                Err(_) if interrupt.is_ended() => {
+                    return Err(Failure::NotSent("interrupted".to_owned()));
+                }
+                Err(error) => {
+                    self.note_failure(at);
+                    let tls = self.tls_error(at, &error);
+                    refused &= tls.is_some_and(|(_, error)| tls::is_final(error));
+                    let why =
+                        tls.map_or_else(|| explain(&error), |(tls, error)| tls.explain(error));
+                    whys.push(match self.endpoint.addresses.as_slice() {
+                        [_] => why,
+                        _ => format!("{address}: {why}"),
+                    });
+                }
+            }
+        }
+        let why = whys.join("; ");
+        Err(if refused {
+            Failure::Refused(why)
+        } else {
+            Failure::NotSent(why)
+        })
+    }
+
+    /// If Consul has refused our certificate, in words. With TLS 1.3 that comes as the answer to the
+    /// first request, of which it has seen nothing.
+    pub(super) fn late_refusal(&self, at: usize, error: &io::Error) -> Option<String> {
+        let (tls, error) = self.tls_error(at, error)?;
+        tls::is_about_our_certificate(error).then(|| tls.explain(error))
+    }
+
+    fn tls_error<'a>(&self, at: usize, error: &'a io::Error) -> Option<(&Tls, &'a rustls::Error)> {
+        let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        Some((self.tls(self.endpoint.addresses.get(at)?)?, error))
+    }
+
+    fn tls(&self, address: &Address) -> Option<&Tls> {
+        self.endpoint.tls.as_ref().filter(|_| address.tls)
+    }
+
+    fn open(&self, address: &Address, by: Time, interrupt: &Interrupt) -> io::Result<Stream> {
+        let socket = match (&address.place, &self.endpoint.proxy) {
+            (Place::Unix(path), _) => connect_to_path(path, by, interrupt)?,
+            (Place::Tcp { host, port }, None) => connect_to_host(host, *port, by, interrupt)?,
+            (Place::Tcp { .. }, Some(proxy)) => {
+                let Place::Tcp { host, port } = &proxy.place else {
+                    return Err(io::ErrorKind::Unsupported.into());
+                };
+                let socket = connect_to_host(host, *port, by, interrupt)?;
+                tunnel(&socket, &address.authority(), by)?;
+                socket
+            }
+        };
+        let stream = Stream::plain(socket, by);
+        match self.tls(address) {
+            Some(tls) => stream.secure(tls, address),
+            None => Ok(stream),
+        }
+    }
+}
+
+/// One line that says why there is no connection.
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::TimedOut => "no connection in time".to_owned(),
+        io::ErrorKind::UnexpectedEof => {
+            "the connection was closed during the TLS handshake".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Ends one exchange from another thread, also before it has begun. Good for one exchange.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interrupt(Arc<Interruptible>);
+
+#[derive(Debug, Default)]
+struct Interruptible {
+    state: Mutex<Target>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Target {
+    ended: bool,
+    socket: Option<Arc<TcpStream>>,
+}
+
+impl Interrupt {
+    /// Ends it: what blocks on its socket returns at once.
+    pub(crate) fn end(&self) {
+        let mut target = lock(&self.0.state);
+        target.ended = true;
+        if let Some(socket) = target.socket.take() {
+            // Already closed by the peer: nothing to end.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        self.0.changed.notify_all();
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        lock(&self.0.state).ended
+    }
+
+    /// From now on `end` shuts this socket down. False: it is too late.
+    pub(super) fn attach(&self, socket: &Arc<TcpStream>) -> bool {
+        let mut target = lock(&self.0.state);
+        if !target.ended {
+            target.socket = Some(socket.clone());
+        }
+        !target.ended
+    }
+
+    /// The exchange is over: its socket is somebody else's again.
+    pub(super) fn detach(&self) {
+        lock(&self.0.state).socket = None;
+    }
+
+    /// A socket is attached.
+    #[cfg(test)]
+    pub(super) fn has_socket(&self) -> bool {
+        lock(&self.0.state).socket.is_some()
+    }
+
+    /// Lets time pass, less if it is ended meanwhile.
+    fn pause(&self, time: Duration) {
+        let target = lock(&self.0.state);
+        if !target.ended {
+            drop(self.0.changed.wait_timeout(target, time));
+        }
+    }
+}
+
+/// Tries every address of the host, in the resolver's order. One that swallows packets leaves the
+/// others their share of the time.
+fn connect_to_host(
+    host: &str,
+    port: u16,
+    by: Time,
+    interrupt: &Interrupt,
+) -> io::Result<Arc<TcpStream>> {
+    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+    let mut last = io::Error::from(io::ErrorKind::TimedOut);
+    for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let now = Time::now();
+        let share = by.since(now) / u32::try_from(untried).unwrap_or(u32::MAX);
+        match connect_to_address(address, now + share, interrupt) {
+            Ok(socket) => return Ok(socket),
+            Err(error) if interrupt.is_ended() => return Err(error),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn connect_to_address(
+    address: &SocketAddr,
+    by: Time,
+    interrupt: &Interrupt,
+) -> io::Result<Arc<TcpStream>> {
+    let socket = Arc::new(sys::begin_connect(address)?);
+    // Only now: a shutdown of a socket that does not connect yet would have no effect.
+    if !interrupt.attach(&socket) {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
+    loop {
+        let left = by.since(Time::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        match sys::await_writable(&socket, left) {
+            Ok(true) => break,
+            Ok(false) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
+    }
+    socket.set_nonblocking(false)?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+/// A Unix socket connects at once, or its queue is full.
+fn connect_to_path(path: &Path, by: Time, interrupt: &Interrupt) -> io::Result<Arc<TcpStream>> {
+    loop {
+        match sys::connect_unix(path) {
+            Ok(socket) => {
+                let socket = Arc::new(socket);
+                if !interrupt.attach(&socket) {
+                    return Err(io::ErrorKind::ConnectionAborted.into());
+                }
+                socket.set_nonblocking(false)?;
+                return Ok(socket);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let left = by.since(Time::now());
+                if left.is_zero() || interrupt.is_ended() {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                interrupt.pause(left.min(QUEUE_PAUSE));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Has a proxy connect this socket to `authority`.
+fn tunnel(socket: &Arc<TcpStream>, authority: &str, by: Time) -> io::Result<()> {
+    /// A head of a reply is shorter.
+    const LONGEST: usize = 16 << 10;
+    let mut stream = Stream::plain(socket.clone(), by);
+    let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+    stream.send(head.as_bytes(), &mut None)?;
+    // Byte by byte: what follows the head is not ours to read.
+    let mut reply = Vec::new();
+    while !reply.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if reply.len() > LONGEST || stream.receive(&mut byte)? == 0 {
+            return Err(io::Error::other("the proxy does not answer as a proxy"));
+        }
+        reply.extend_from_slice(&byte);
+    }
+    let reply = String::from_utf8_lossy(&reply);
+    let status = reply.split_whitespace().nth(1).unwrap_or_default();
+    if status == "200" {
+        return Ok(());
+    }
+    let shown: String = status
+        .chars()
+        .filter(char::is_ascii_digit)
+        .take(3)
+        .collect();
+    Err(io::Error::other(format!("the proxy answers HTTP {shown}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(addresses: &str) -> Arc<Route> {
+        Route::new(Endpoint {
+            addresses: Address::parse_list(addresses).expect("addresses"),
+            tls: None,
+            credentials: Source::default(),
+            proxy: None,
+            connect_timeout: Duration::from_secs(2),
+        })
+    }
+
+    #[test]
+    fn what_failed_lately_comes_last_unless_everything_did() {
+        let route = route("a:1,b:1,c:1");
+        let aside = |route: &Route| [0, 1, 2].map(|at| route.is_set_aside(at));
+        assert_eq!(aside(&route), [false; 3]);
+        route.note_failure(0);
+        route.note_failure(2);
+        assert_eq!(aside(&route), [true, false, true]);
+        route.note_failure(1);
+        assert_eq!(aside(&route), [false; 3], "then their order counts");
+        lock(&route.failed)[0] = Some(Time::default());
+        assert_eq!(
+            aside(&route),
+            [false, true, true],
+            "and it is over after a while"
+        );
+        let alone = self::route("a:1");
+        alone.note_failure(0);
+        assert!(!alone.is_set_aside(0));
+    }
+}

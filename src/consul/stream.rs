@@ -1,0 +1,183 @@
+//! The bytes of one connection, plain or through TLS, with a deadline for every read and write.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConnection;
+
+use super::address::Address;
+use super::tls::Tls;
+use crate::clock::Time;
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Stream {
+    socket: Timed,
+    tls: Option<Box<ClientConnection>>,
+}
+
+/// A socket whose reads and writes end at a deadline. Also a Unix socket is a `TcpStream` here: the
+/// system calls are those of any stream socket.
+#[derive(Debug)]
+struct Timed {
+    socket: Arc<TcpStream>,
+    by: Time,
+    read_timeout: Duration,
+    write_timeout: Duration,
+}
+
+impl Stream {
+    /// Bytes go as they are.
+    pub(super) fn plain(socket: Arc<TcpStream>, by: Time) -> Stream {
+        let socket = Timed {
+            socket,
+            by,
+            read_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+        };
+        Stream { socket, tls: None }
+    }
+
+    /// The same through TLS, after the handshake.
+    pub(super) fn secure(mut self, tls: &Tls, address: &Address) -> io::Result<Stream> {
+        let name = tls.name_at(address).map_err(io::Error::other)?;
+        let connection = ClientConnection::new(tls.config(), name);
+        let mut connection = Box::new(connection.map_err(io::Error::other)?);
+        // A request is handed over at once, and its size is bounded.
+        connection.set_buffer_limit(None);
+        while connection.is_handshaking() {
+            // Sends the alert that tells the other side why, too.
+            connection.complete_io(&mut self.socket)?;
+        }
+        self.tls = Some(connection);
+        Ok(self)
+    }
+
+    pub(super) fn socket(&self) -> &Arc<TcpStream> {
+        &self.socket.socket
+    }
+
+    /// From now on everything ends at this instant.
+    pub(super) fn set_deadline(&mut self, by: Time) {
+        self.socket.by = by;
+    }
+
+    /// Sends it all. `sent` becomes the instant before the first byte left this machine.
+    pub(super) fn send(&mut self, bytes: &[u8], sent: &mut Option<Time>) -> io::Result<()> {
+        let Stream { socket, tls } = self;
+        let Some(tls) = tls else {
+            let mut rest = bytes;
+            *sent = Some(Time::now());
+            while !rest.is_empty() {
+                let written = socket.write(rest).inspect_err(|_| {
+                    if rest.len() == bytes.len() {
+                        *sent = None;
+                    }
+                })?;
+                rest = rest.get(written..).unwrap_or_default();
+            }
+            return Ok(());
+        };
+        tls.writer().write_all(bytes)?;
+        *sent = Some(Time::now());
+        let mut written = 0;
+        while tls.wants_write() {
+            written += tls.write_tls(socket).inspect_err(|_| {
+                if written == 0 {
+                    *sent = None;
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads what there is, or waits for it; 0: the other side has ended it.
+    pub(super) fn receive(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let Some(tls) = &mut self.tls else {
+            return self.socket.read(into);
+        };
+        loop {
+            match tls.reader().read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            while tls.wants_write() {
+                tls.write_tls(&mut self.socket)?;
+            }
+            tls.read_tls(&mut self.socket)?;
+            if let Err(error) = tls.process_new_packets() {
+                // Tell the other side why, if it still listens.
+                let _ = tls.write_tls(&mut self.socket);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+        }
+    }
+}
+
+impl Timed {
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.by.since(Time::now());
+        if left.is_zero() {
+            Err(io::ErrorKind::TimedOut.into())
+        } else {
+            Ok(left)
+        }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let left = self.left()?;
+            if differs(self.read_timeout, left) {
+                self.socket.set_read_timeout(Some(left))?;
+                self.read_timeout = left;
+            }
+            match (&*self.socket).read(into) {
+                Err(error) if again(&error) => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let left = self.left()?;
+            if differs(self.write_timeout, left) {
+                self.socket.set_write_timeout(Some(left))?;
+                self.write_timeout = left;
+            }
+            match (&*self.socket).write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if again(&error) => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A signal, or a time-out of the socket, which may be set a little too short: the deadline
+/// decides. Linux does not restart a read with a time-out even under SA_RESTART (signal(7)).
+fn again(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
+}
+
+/// Whether the socket's time-out must be set anew. One that is too short only has the deadline
+/// looked at more often, and one that is a little too long ends the request that much later: they
+/// are left alone, which saves a system call for every request.
+fn differs(set: Duration, wanted: Duration) -> bool {
+    /// Later than this is late, however long the request may take.
+    const LATE: Duration = Duration::from_millis(20);
+    set > wanted + (wanted / 50).min(LATE) || set < wanted.min(Duration::from_secs(1)) / 2
+}

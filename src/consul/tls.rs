@@ -1,0 +1,490 @@
+//! TLS: what it is set up from, and its failures in words that say which side refused what. The only
+//! user of rustls but for the connection itself (`stream.rs`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fmt, fs, io};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
+    RootCertStore, SignatureScheme,
+};
+
+use super::address::{Address, Place};
+use crate::error::Error;
+use crate::log::{self, Level};
+use crate::options::{ClientSettings, Setting};
+use crate::sys;
+
+/// How TLS is spoken to Consul.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    config: Arc<ClientConfig>,
+    /// The name that certificates must be for, whatever the address.
+    name: Option<ServerName<'static>>,
+    /// Our own certificate, if we have one.
+    own: Option<CertificateDer<'static>>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("name", &self.name)
+            .field("has_certificate", &self.own.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads the files that the settings name. The error names the setting, and never what is in
+    /// the files.
+    pub(crate) fn load(settings: &ClientSettings) -> Result<Tls, Error> {
+        let provider = Arc::new(ring::default_provider());
+        let own = own_certificate(settings)?;
+        let name = match settings.text("tls_server_name") {
+            None => None,
+            Some(name) => {
+                let parsed = ServerName::try_from(name.value.clone());
+                Some(
+                    parsed
+                        .map_err(|_| name.wrong("it is no name that a certificate can be for"))?,
+                )
+            }
+        };
+        let roots = roots(settings)?;
+        let verifies = settings
+            .bool("ssl_verify")
+            .is_none_or(|verify| verify.value);
+        let internal = |error: TlsError| {
+            let why = format!("TLS cannot be set up: {error}");
+            Error::new(crate::error::Status::Internal, why)
+        };
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(internal)?;
+        let builder = if verifies {
+            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = verifier.build().map_err(|error| {
+                Error::new(crate::error::Status::Internal, format!("the CAs: {error}"))
+            })?;
+            builder.with_webpki_verifier(verifier)
+        } else {
+            let line = "the certificate of Consul is not verified (ssl_verify is false): whoever \
+                        stands in between can read the token";
+            log::write(Level::Warn, line);
+            let verifier = Arc::new(AnyCertificate(provider));
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(verifier)
+        };
+        let first = own
+            .as_ref()
+            .and_then(|(_, chain, _)| chain.first().cloned());
+        let config = match own {
+            None => builder.with_no_client_auth(),
+            Some((setting, chain, key)) => {
+                builder
+                    .with_client_auth_cert(chain, key)
+                    .map_err(|error| match error {
+                        TlsError::InconsistentKeys(_) => {
+                            setting.wrong("its key (client_key) is not that of the certificate")
+                        }
+                        error => setting.wrong(format!("it cannot be used: {error}")),
+                    })?
+            }
+        };
+        Ok(Tls {
+            config: Arc::new(config),
+            name,
+            own: first,
+        })
+    }
+
+    /// The same for a process of its own: what is remembered of connections is behind a mutex, which
+    /// a fork may have found locked.
+    pub(crate) fn made_anew(&self) -> Tls {
+        let mut config = (*self.config).clone();
+        config.resumption = Resumption::in_memory_sessions(16);
+        Tls {
+            config: Arc::new(config),
+            ..self.clone()
+        }
+    }
+
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
+
+    /// The name that the certificate at this address must be for.
+    pub(super) fn name_at(&self, address: &Address) -> Result<ServerName<'static>, String> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        let host = match &address.place {
+            // The zone of a link-local address is this machine's own matter.
+            Place::Tcp { host, .. } => host.split('%').next().unwrap_or_default(),
+            Place::Unix(_) => "localhost",
+        };
+        ServerName::try_from(host.to_owned())
+            .map_err(|_| format!("no certificate can be for \"{host}\": set tls_server_name"))
+    }
+
+    /// What went wrong, and who refused what.
+    pub(super) fn explain(&self, error: &TlsError) -> String {
+        match error {
+            TlsError::InvalidCertificate(error) => {
+                format!("we refuse Consul's certificate: {}", of_certificate(error))
+            }
+            TlsError::AlertReceived(alert) => self.of_alert(*alert),
+            TlsError::InvalidMessage(_) => "it does not speak TLS at this address; for plain HTTP \
+                                            use http:// and no CONSUL_HTTP_SSL (option ssl)"
+                .to_owned(),
+            error => format!("TLS failed: {error}"),
+        }
+    }
+
+    fn of_alert(&self, alert: AlertDescription) -> String {
+        use AlertDescription as A;
+        let name = format!("{alert:?}");
+        if is_about_our_certificate(&TlsError::AlertReceived(alert))
+            && let Some(why) = self.own.as_ref().and_then(not_valid_now)
+        {
+            return format!("Consul refused our client certificate: {why} (its alert: {name})");
+        }
+        match alert {
+            A::CertificateRequired | A::BadCertificate | A::HandshakeFailure
+                if self.own.is_none() =>
+            {
+                format!(
+                    "Consul wants a client certificate and we sent none (its alert: {name}); set \
+                     client_cert and client_key (CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY)"
+                )
+            }
+            A::CertificateExpired => {
+                format!("Consul refused our client certificate: it has expired (its alert: {name})")
+            }
+            A::UnknownCA => format!(
+                "Consul refused our client certificate: it is of a CA that Consul does not trust \
+                 (its alert: {name})"
+            ),
+            A::BadCertificate
+            | A::CertificateUnknown
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateRequired
+            | A::DecryptError
+            | A::AccessDenied => format!(
+                "Consul refused our client certificate: it is of a CA that Consul does not trust, or \
+                 not for clients (its alert: {name})"
+            ),
+            A::UnrecognisedName => format!(
+                "Consul has no certificate for that name (its alert: {name}); set tls_server_name"
+            ),
+            _ => format!("Consul refused the TLS handshake (its alert: {name})"),
+        }
+    }
+}
+
+/// One side will not have the other, today or tomorrow. Anything else may be a moment's trouble.
+pub(super) fn is_final(error: &TlsError) -> bool {
+    use AlertDescription as A;
+    match error {
+        TlsError::InvalidCertificate(_)
+        | TlsError::InvalidMessage(_)
+        | TlsError::NoCertificatesPresented
+        | TlsError::PeerIncompatible(_)
+        | TlsError::AlertReceived(
+            A::HandshakeFailure
+            | A::ProtocolVersion
+            | A::InsufficientSecurity
+            | A::UnrecognisedName,
+        ) => true,
+        error => is_about_our_certificate(error),
+    }
+}
+
+/// Consul's TLS refuses our certificate, or misses it: it hands no request on.
+pub(super) fn is_about_our_certificate(error: &TlsError) -> bool {
+    use AlertDescription as A;
+    matches!(
+        error,
+        TlsError::AlertReceived(
+            A::BadCertificate
+                | A::UnsupportedCertificate
+                | A::CertificateRevoked
+                | A::CertificateExpired
+                | A::CertificateUnknown
+                | A::CertificateRequired
+                | A::UnknownCA
+                | A::AccessDenied
+        )
+    )
+}
+
+/// Many servers do not say why they refuse a certificate; its dates we can see ourselves. They are
+/// looked at first, before anybody asks whose CA it is of.
+fn not_valid_now(certificate: &CertificateDer<'_>) -> Option<String> {
+    use CertificateError as C;
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    let algorithms = ring::default_provider()
+        .signature_verification_algorithms
+        .all;
+    let (nobody, now) = (RootCertStore::empty(), UnixTime::now());
+    match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms) {
+        Err(TlsError::InvalidCertificate(
+            error @ (C::Expired
+            | C::ExpiredContext { .. }
+            | C::NotValidYet
+            | C::NotValidYetContext { .. }),
+        )) => Some(of_certificate(&error)),
+        _ => None,
+    }
+}
+
+fn of_certificate(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => "no CA that we trust has signed it; set ca_file \
+                                            (CONSUL_CACERT) to the CA of this Consul"
+            .to_owned(),
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            let expected = expected.to_str();
+            let presented: Vec<&str> = presented.iter().map(|name| plain_name(name)).collect();
+            let presented = match presented.as_slice() {
+                [] => "no name at all".to_owned(),
+                names => names.join(", "),
+            };
+            format!(
+                "it is not for {expected} but for {presented}; set tls_server_name \
+                 (CONSUL_TLS_SERVER_NAME) to the name that it must be for"
+            )
+        }
+        CertificateError::NotValidForName => "it is not for that name".to_owned(),
+        CertificateError::ExpiredContext { time, not_after } => {
+            let since = time.as_secs().saturating_sub(not_after.as_secs());
+            format!("it expired {} ago, by this machine's clock", span(since))
+        }
+        CertificateError::Expired => "it has expired".to_owned(),
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let left = not_before.as_secs().saturating_sub(time.as_secs());
+            format!(
+                "it begins to be valid in {}, by this machine's clock",
+                span(left)
+            )
+        }
+        CertificateError::Revoked => "it was revoked".to_owned(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not for a server".to_owned()
+        }
+        error => error.to_string(),
+    }
+}
+
+/// `DnsName("server.dc1.consul")` is how rustls shows a name.
+fn plain_name(name: &str) -> &str {
+    let inside = name
+        .split_once('(')
+        .and_then(|(_, rest)| rest.strip_suffix(')'));
+    inside.unwrap_or(name).trim_matches('"')
+}
+
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7_200 => format!("{} minutes", seconds / 60),
+        7_200..172_800 => format!("{} hours", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+type Own = (
+    Setting<String>,
+    Vec<CertificateDer<'static>>,
+    PrivateKeyDer<'static>,
+);
+
+/// Our certificate and key: both, or neither.
+fn own_certificate(settings: &ClientSettings) -> Result<Option<Own>, Error> {
+    let Some((certificate, key)) = both_or_neither(settings)? else {
+        return Ok(None);
+    };
+    let chain = certificates(&read(&certificate)?)
+        .map_err(|why| certificate.wrong(format!("{}: {why}", certificate.value)))?;
+    if chain.is_empty() {
+        let why = format!("{} has no certificate in PEM", certificate.value);
+        return Err(certificate.wrong(why));
+    }
+    // The library's own error could quote the file.
+    let private = PrivateKeyDer::from_pem_slice(&read(&key)?).map_err(|_| {
+        key.wrong(format!(
+            "{} has no private key in PEM (PKCS#8, PKCS#1 or SEC1; an encrypted one cannot be used)",
+            key.value
+        ))
+    })?;
+    Ok(Some((certificate, chain, private)))
+}
+
+/// `client_cert` and `client_key`.
+type Files = (Setting<String>, Setting<String>);
+
+/// The names of the files: both, or neither.
+pub(crate) fn both_or_neither(settings: &ClientSettings) -> Result<Option<Files>, Error> {
+    match (settings.text("client_cert"), settings.text("client_key")) {
+        (None, None) => Ok(None),
+        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+        (Some(certificate), None) => {
+            Err(certificate.wrong("it needs its key (client_key, CONSUL_CLIENT_KEY)"))
+        }
+        (None, Some(key)) => {
+            Err(key.wrong("it needs its certificate (client_cert, CONSUL_CLIENT_CERT)"))
+        }
+    }
+}
+
+/// The CAs that a certificate of Consul may be of.
+fn roots(settings: &ClientSettings) -> Result<RootCertStore, Error> {
+    let mut store = RootCertStore::empty();
+    if let Some(file) = settings.text("ca_file") {
+        let path = Path::new(&file.value);
+        let found = add_file(&mut store, path).map_err(|why| file.wrong(why))?;
+        if found == 0 {
+            return Err(file.wrong(format!("{} has no certificate in PEM", file.value)));
+        }
+    } else if let Some(folder) = settings.text("ca_path") {
+        let path = Path::new(&folder.value);
+        let found = add_folder(&mut store, path).map_err(|why| folder.wrong(why))?;
+        if found == 0 {
+            return Err(folder.wrong(format!("{} has no certificate in PEM", folder.value)));
+        }
+    } else {
+        add_those_of_the_system(&mut store);
+    }
+    Ok(store)
+}
+
+/// How many it has.
+fn add_file(store: &mut RootCertStore, path: &Path) -> Result<usize, String> {
+    let shown = path.display();
+    let bytes = fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
+    let certificates = certificates(&bytes).map_err(|why| format!("{shown}: {why}"))?;
+    let found = certificates.len();
+    for certificate in certificates {
+        let added = store.add(certificate);
+        added.map_err(|error| format!("{shown}: no certificate of a CA: {error}"))?;
+    }
+    Ok(found)
+}
+
+/// Every file in it, also in folders of it. Files without a certificate do not matter.
+fn add_folder(store: &mut RootCertStore, path: &Path) -> Result<usize, String> {
+    let told = |error: io::Error| format!("{}: {error}", path.display());
+    let mut found = 0;
+    for entry in fs::read_dir(path).map_err(told)? {
+        let path = entry.map_err(told)?.path();
+        found += if path.is_dir() {
+            add_folder(store, &path)?
+        } else {
+            add_file(store, &path)?
+        };
+    }
+    Ok(found)
+}
+
+/// Where systems keep the CAs that they trust, in the order of Go's crypto/x509: the first file that
+/// is there.
+const FILES: [&str; 6] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// As Go's clients find them, with SSL_CERT_FILE and SSL_CERT_DIR. What cannot be read is left out:
+/// a certificate of a CA that is not there is refused in so many words.
+fn add_those_of_the_system(store: &mut RootCertStore) {
+    let variable = |name| {
+        let value = sys::secure_getenv(name).filter(|value| !value.is_empty())?;
+        String::from_utf8(value).ok()
+    };
+    let file = match variable("SSL_CERT_FILE") {
+        Some(file) => Some(PathBuf::from(file)),
+        None => FILES.iter().map(PathBuf::from).find(|path| path.exists()),
+    };
+    let mut files: Vec<PathBuf> = file.into_iter().collect();
+    if let Some(folders) = variable("SSL_CERT_DIR") {
+        let entries = folders
+            .split(':')
+            .filter_map(|folder| fs::read_dir(folder).ok());
+        files.extend(entries.flatten().flatten().map(|entry| entry.path()));
+    }
+    for bytes in files.iter().filter_map(|path| fs::read(path).ok()) {
+        let certificates = CertificateDer::pem_slice_iter(&bytes).flatten();
+        store.add_parsable_certificates(certificates.map(CertificateDer::into_owned));
+    }
+}
+
+fn read(file: &Setting<String>) -> Result<Vec<u8>, Error> {
+    fs::read(&file.value).map_err(|error| file.wrong(format!("{}: {error}", file.value)))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    // The library's own error could quote the file.
+    let read = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
+    read.map_err(|_| "it is not in PEM".to_owned())
+}
+
+/// Takes every certificate, and still has its owner prove that it is his.
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl fmt::Debug for AnyCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnyCertificate")
+    }
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

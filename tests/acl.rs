@@ -1,0 +1,286 @@
+//! The rights that locks need, as docs/acl.md has them, on a real agent with default-deny.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use consul_lock::client::Client;
+use consul_lock::error::{Error, Status};
+use consul_lock::lock::Lock;
+use consul_lock::options::Options;
+use serde_json::{Value as Json, json};
+use support::agent::temporary_folder;
+use support::consul::{Consul, until};
+use support::program::says;
+use support::root;
+
+const KEY: &str = "nightly-report";
+const FULL: &str = "locks/ephemeral/nightly-report";
+
+fn start() -> Consul {
+    Consul::start_with(
+        "acl { enabled = true default_policy = \"deny\" tokens { master = \"root\" } }",
+    )
+}
+
+/// The policies of docs/acl.md, in its order.
+fn policies() -> [String; 5] {
+    let text = fs::read_to_string(root().join("docs/acl.md")).unwrap();
+    let blocks: Vec<String> = text
+        .split("```hcl\n")
+        .skip(1)
+        .map(|block| block.split("```").next().unwrap().to_owned())
+        .collect();
+    blocks.try_into().expect("five policies")
+}
+
+/// A token with these rules: its secret and its accessor.
+fn token(consul: &Consul, rules: &str) -> (String, String) {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let name = format!("rules-{}", LAST.fetch_add(1, Ordering::Relaxed));
+    let body = json!({"Name": name, "Rules": rules}).to_string();
+    let reply = consul.request("PUT", "/v1/acl/policy", &body);
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let body = json!({"Policies": [{"Name": name}]}).to_string();
+    let reply = consul.request("PUT", "/v1/acl/token", &body);
+    let made: Json = serde_json::from_str(&reply.body).unwrap();
+    let text = |name: &str| made[name].as_str().unwrap().to_owned();
+    (text("SecretID"), text("AccessorID"))
+}
+
+fn client(consul: &Consul, name: &str, value: &str) -> Client {
+    let mut options = Options::new();
+    options.set("address", consul.address()).unwrap();
+    options.set(name, value).unwrap();
+    Client::new(Some(&options)).unwrap()
+}
+
+fn client_with(consul: &Consul, rules: &str) -> Client {
+    client(consul, "token", &token(consul, rules).0)
+}
+
+fn lock(client: &Client, acquire_timeout_ms: i64) -> Lock {
+    let mut options = Options::new();
+    options.set_client(client.clone());
+    options
+        .set_int("acquire_timeout_ms", acquire_timeout_ms)
+        .unwrap();
+    Lock::new(KEY, Some(&options)).unwrap()
+}
+
+fn denied(outcome: Result<(), Error>, why: &str) {
+    let error = outcome.expect_err("no rights");
+    assert_eq!(error.status, Status::Denied, "{error}");
+    assert!(
+        error.message.contains(why) && error.message.contains("docs/acl.md"),
+        "{error}"
+    );
+    println!("{error}");
+}
+
+#[test]
+fn the_smallest_policies() {
+    let consul = start();
+    let [one, line, all, look, write] = policies();
+    let holder = lock(&client(&consul, "token", "root"), 0);
+    for rules in [&one, &line, &all] {
+        let client = client_with(&consul, rules);
+        let mine = lock(&client, 0);
+        mine.acquire().unwrap();
+        mine.renew().unwrap();
+        mine.check().unwrap();
+        mine.release().unwrap();
+        let again = lock(&client, 5_000);
+        again.acquire().unwrap();
+        again.release().unwrap();
+    }
+    holder.acquire().unwrap();
+    for rules in [&one, &line, &all] {
+        let (secret, _) = token(&consul, rules);
+        // Who has it is told, by name and node.
+        let client = self::client(&consul, "token", &secret);
+        let error = lock(&client, 0).acquire().expect_err("held");
+        assert_eq!(error.status, Status::NotAcquired);
+        assert!(
+            error.message.contains("\"consul_lock ") && error.message.contains("on node node"),
+            "{error}"
+        );
+        // Waiting has a ticket, or says once that it has none.
+        let address = format!("address={}", consul.address());
+        let token = format!("token={secret}");
+        let key = format!("key={KEY}");
+        let said = says(
+            &[
+                "take",
+                "log=2",
+                &key,
+                "lock.acquire_timeout_ms=1000",
+                &address,
+                &token,
+            ],
+            &[],
+        );
+        assert!(said.contains("NOT_ACQUIRED"), "{said}");
+        assert_eq!(
+            said.matches("in no particular order").count(),
+            usize::from(rules == &one),
+            "{said}"
+        );
+        let waits = lock(&client, 20_000);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| waits.acquire());
+            if rules == &one {
+                thread::sleep(Duration::from_millis(300));
+            } else {
+                until("it stands in line", || {
+                    consul
+                        .keys()
+                        .iter()
+                        .any(|key| key.starts_with(&format!("{FULL}/.fifo/")))
+                });
+            }
+            waits.cancel();
+            assert_eq!(
+                waiting.join().unwrap().unwrap_err().status,
+                Status::Cancelled
+            );
+        });
+    }
+    // Who only looks sees who has it, and can do nothing.
+    let looks = client_with(&consul, &look);
+    let seen = looks.holder(KEY).unwrap().expect("a holder");
+    assert_eq!(Some(seen.session), holder.session_id());
+    assert!(seen.name.unwrap().starts_with("consul_lock ") && seen.node.is_some());
+    holder.release().unwrap();
+    denied(
+        lock(&looks, 0).acquire(),
+        "session:write on the agent's node",
+    );
+    // Under a lock.
+    let writes = lock(&client_with(&consul, &format!("{all}{write}")), 0);
+    writes.acquire().unwrap();
+    writes.put_if_held("data/x", b"1").unwrap();
+    writes.delete_if_held("data/x").unwrap();
+    denied(
+        writes.put_if_held("other/x", b"1"),
+        "needs key:write on \"other/x\" and key:read on \"locks/ephemeral/nightly-report\"",
+    );
+    assert!(writes.is_held());
+    writes.release().unwrap();
+    consul.has_nothing_left();
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let consul = start();
+    let session = "session_prefix \"\" { policy = \"write\" }";
+    let read = format!("key \"{FULL}\" {{ policy = \"read\" }}");
+    let write = format!("key \"{FULL}\" {{ policy = \"write\" }}");
+    let key_read =
+        format!("needs key:read on \"{FULL}\", as with key \"{FULL}\" {{ policy = \"read\" }}");
+    let key_write =
+        format!("needs key:write on \"{FULL}\", as with key \"{FULL}\" {{ policy = \"write\" }}");
+    let of_session = "needs session:write on the agent's node, as with session_prefix \"\" { policy = \"write\" }";
+    for (rules, why) in [
+        ("", &*key_read),
+        (session, &key_read),
+        (&write, of_session),
+        (
+            &format!("{write} session \"elsewhere\" {{ policy = \"write\" }}"),
+            of_session,
+        ),
+        (
+            &format!("{write} session_prefix \"\" {{ policy = \"read\" }}"),
+            of_session,
+        ),
+        // A transaction's 409.
+        (&format!("{read} {session}"), &key_write),
+    ] {
+        let client = client_with(&consul, rules);
+        for patience in [0, 20_000] {
+            denied(lock(&client, patience).acquire(), why);
+        }
+    }
+    let unknown = "11111111-2222-3333-4444-555555555555";
+    let error = lock(&client(&consul, "token", unknown), 0)
+        .acquire()
+        .expect_err("unknown");
+    assert!(!error.message.contains(unknown), "{error}");
+    denied(Err(error), "Consul does not know the token");
+    // Nobody's token is the anonymous one.
+    denied(lock(&client(&consul, "token", ""), 0).acquire(), &key_read);
+    // Without the right to read sessions, the holder is told by its session's id alone.
+    let holder = lock(&client(&consul, "token", "root"), 0);
+    holder.acquire().unwrap();
+    let blind = client_with(&consul, &read);
+    let error = lock(&blind, 0).acquire().expect_err("held");
+    assert!(
+        error.message.contains(&holder.session_id().unwrap()),
+        "{error}"
+    );
+    assert!(!error.message.contains("on node"), "{error}");
+    holder.release().unwrap();
+    consul.has_nothing_left();
+}
+
+/// Behind a symbolic link, as Kubernetes has it; and while a lock is held and waited for.
+#[test]
+fn a_token_that_is_replaced_is_found() {
+    static FOLDER: OnceLock<std::path::PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(temporary_folder);
+    let consul = start();
+    let [_, _, all, ..] = policies();
+    let replace = |secret: &str, name: &str| {
+        fs::create_dir_all(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("token"), format!("{secret}\n")).unwrap();
+        let aside = folder.join("aside");
+        symlink(name, &aside).unwrap();
+        fs::rename(&aside, folder.join("data")).unwrap();
+    };
+    let (first, accessor) = token(&consul, &all);
+    replace(&first, "1");
+    let _ = symlink("data/token", folder.join("token"));
+    let path = folder.join("token");
+    let client = client(&consul, "token_file", path.to_str().unwrap());
+    let held = lock(&client, 0);
+    held.acquire().unwrap();
+    let waits = lock(&client, 30_000);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| waits.acquire());
+        thread::sleep(Duration::from_millis(300));
+        let (second, accessor_of_second) = token(&consul, &all);
+        replace(&second, "2");
+        let delete = |accessor: &str| {
+            let reply = consul.request("DELETE", &format!("/v1/acl/token/{accessor}"), "");
+            assert_eq!(reply.body.trim(), "true");
+        };
+        delete(&accessor);
+        held.renew().unwrap();
+        held.check().unwrap();
+        held.release().unwrap();
+        waiting.join().unwrap().unwrap();
+        // Nothing to be found there any more: the old token is all we have, and it is refused.
+        fs::write(&path, " \n").unwrap();
+        delete(&accessor_of_second);
+        let error = waits.renew().expect_err("refused");
+        assert_eq!(error.status, Status::Denied, "{error}");
+        assert!(!error.message.contains(&second), "{error}");
+        let (third, _) = token(&consul, &all);
+        replace(&third, "3");
+        waits.renew().unwrap();
+        waits.release().unwrap();
+    });
+    consul.has_nothing_left();
+    fs::remove_dir_all(folder).unwrap();
+}

@@ -1,0 +1,298 @@
+//! TLS to a real agent, and each way in which one side may refuse the other.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
+
+mod support;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::certificates::{Ca, Pair, Valid};
+use support::program::says;
+use support::secure::Secure;
+use support::{compile, root};
+
+const LOOPBACK: &[&str] = &["server.dc1.consul", "localhost", "127.0.0.1"];
+
+const TAKEN: &str = "made\ntaken\nreleased";
+
+/// The options of a client with this CA, and this certificate of its own.
+fn options(address: &str, ca: &str, own: Option<&Pair>) -> Vec<String> {
+    let mut options = vec![
+        format!("address=https://{address}"),
+        format!("ca_file={ca}"),
+    ];
+    if let Some(Pair { certificate, key }) = own {
+        options.push(format!("client_cert={certificate}"));
+        options.push(format!("client_key={key}"));
+    }
+    options
+}
+
+fn take(options: &[String]) -> String {
+    take_with(options, &[])
+}
+
+fn take_with(options: &[String], variables: &[(&str, &str)]) -> String {
+    let mut arguments = vec!["take"];
+    arguments.extend(options.iter().map(String::as_str));
+    says(&arguments, variables)
+}
+
+/// A single attempt ended at once, and the answer names what was refused.
+#[track_caller]
+fn refused(said: &str, why: &[&str]) {
+    assert!(
+        said.starts_with("made\nUNAVAILABLE: could not acquire"),
+        "{said}"
+    );
+    for part in why {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    println!("{said}");
+}
+
+#[test]
+fn a_client_certificate_with_a_key_of_each_kind() {
+    let ca = Ca::new("the CA");
+    let consul = Secure::start(&ca, &ca.server(LOOPBACK, Valid::Now));
+    for own in [
+        ca.client(Valid::Now),
+        ca.client_with_sec1_key(),
+        ca.client_with_pkcs1_key(),
+    ] {
+        assert_eq!(
+            take(&options(&consul.https, &ca.file(), Some(&own))),
+            TAKEN,
+            "{}",
+            own.key
+        );
+    }
+    consul.consul.has_nothing_left();
+}
+
+#[test]
+fn the_environment_of_consuls_own_tools() {
+    let ca = Ca::new("the CA");
+    let consul = Secure::start(&ca, &ca.server(&["server.dc1.consul"], Valid::Now));
+    let own = ca.client(Valid::Now);
+    let port = consul.https.rsplit(':').next().expect("a port");
+    let at = format!("127.0.0.1:{port}");
+    let folder = ca.folder("cas");
+    let inner = ca.folder("cas/inner");
+    std::fs::write(format!("{folder}/README"), "no certificate").expect("written");
+    std::fs::write(format!("{inner}/ca.pem"), ca.pem()).expect("written");
+    let common = [
+        ("CONSUL_CLIENT_CERT", own.certificate.as_str()),
+        ("CONSUL_CLIENT_KEY", &own.key),
+        ("CONSUL_TLS_SERVER_NAME", "server.dc1.consul"),
+    ];
+    let with = |more: &[(&'static str, &str)]| {
+        let variables: Vec<(&str, &str)> = common.iter().chain(more).copied().collect();
+        says(&["take"], &variables)
+    };
+    let file = ca.file();
+    let https = format!("https://{at}");
+    let http = format!("http://{at}");
+    assert_eq!(
+        with(&[("CONSUL_HTTP_ADDR", &https), ("CONSUL_CACERT", &file)]),
+        TAKEN
+    );
+    assert_eq!(
+        with(&[("CONSUL_HTTP_ADDR", &https), ("CONSUL_CAPATH", &folder)]),
+        TAKEN
+    );
+    // As with Consul's own client, http:// does not undo CONSUL_HTTP_SSL.
+    for address in [&at, &http] {
+        let ssl = ("CONSUL_HTTP_SSL", "true");
+        assert_eq!(
+            with(&[("CONSUL_HTTP_ADDR", address), ssl, ("CONSUL_CACERT", &file)]),
+            TAKEN
+        );
+    }
+    // A file wins over a folder; the system's CAs know nothing of ours.
+    let wrong = Ca::new("another CA");
+    let said = with(&[
+        ("CONSUL_HTTP_ADDR", &https),
+        ("CONSUL_CACERT", &wrong.file()),
+        ("CONSUL_CAPATH", &folder),
+    ]);
+    refused(&said, &["no CA that we trust has signed it"]);
+    refused(
+        &with(&[("CONSUL_HTTP_ADDR", &https)]),
+        &["no CA that we trust has signed it"],
+    );
+    // Go's clients find the CAs of the system so, too.
+    assert_eq!(
+        with(&[("CONSUL_HTTP_ADDR", &https), ("SSL_CERT_FILE", &file)]),
+        TAKEN
+    );
+    assert_eq!(
+        with(&[("CONSUL_HTTP_ADDR", &https), ("SSL_CERT_DIR", &inner)]),
+        TAKEN
+    );
+    consul.consul.has_nothing_left();
+}
+
+#[test]
+fn without_verification_and_only_then_any_certificate_will_do() {
+    let (ca, unknown) = (Ca::new("the CA"), Ca::new("another CA"));
+    let consul = Secure::start_with(&ca, &ca.server(&["elsewhere"], Valid::UntilLongAgo), false);
+    let address = format!("address=https://{}", consul.https);
+    let ca_file = format!("ca_file={}", unknown.file());
+    let said = says(
+        &["take", "log=2", &address, &ca_file],
+        &[("CONSUL_HTTP_SSL_VERIFY", "0")],
+    );
+    assert!(said.contains("taken\nreleased"), "{said}");
+    assert!(
+        said.contains("log 2: the certificate of Consul is not verified"),
+        "{said}"
+    );
+    let said = says(&["take", &address, &ca_file, "ssl_verify=false"], &[]);
+    assert_eq!(said, TAKEN);
+    let said = says(
+        &["take", &address, &ca_file, "ssl_verify=true"],
+        &[("CONSUL_HTTP_SSL_VERIFY", "0")],
+    );
+    refused(&said, &["we refuse Consul's certificate"]);
+}
+
+#[test]
+fn we_refuse_a_certificate_of_consuls() {
+    let ca = Ca::new("the CA");
+    let own = ca.client(Valid::Now);
+    let consul = Secure::start(&ca, &ca.server(&["server.dc1.consul"], Valid::Now));
+
+    let unknown = Ca::new("another CA");
+    refused(
+        &take(&options(&consul.https, &unknown.file(), Some(&own))),
+        &["we refuse Consul's certificate: no CA that we trust has signed it; set ca_file"],
+    );
+
+    let right = options(&consul.https, &ca.file(), Some(&own));
+    refused(
+        &take(&right),
+        &[
+            "we refuse Consul's certificate: it is not for 127.0.0.1 but for server.dc1.consul; set tls_server_name",
+        ],
+    );
+    let named = |name: &str| [right.clone(), vec![format!("tls_server_name={name}")]].concat();
+    assert_eq!(take(&named("server.dc1.consul")), TAKEN);
+    refused(
+        &take(&named("server.dc2.consul")),
+        &["it is not for server.dc2.consul but for"],
+    );
+
+    let old = Secure::start(&ca, &ca.server(LOOPBACK, Valid::UntilLongAgo));
+    refused(
+        &take(&options(&old.https, &ca.file(), Some(&own))),
+        &[
+            "we refuse Consul's certificate: it expired ",
+            " days ago, by this machine's clock",
+        ],
+    );
+    let new = Secure::start(&ca, &ca.server(LOOPBACK, Valid::FromLater));
+    refused(
+        &take(&options(&new.https, &ca.file(), Some(&own))),
+        &["we refuse Consul's certificate: it begins to be valid in "],
+    );
+}
+
+#[test]
+fn consul_refuses_a_certificate_of_ours() {
+    let ca = Ca::new("the CA");
+    let consul = Secure::start(&ca, &ca.server(LOOPBACK, Valid::Now));
+    refused(
+        &take(&options(&consul.https, &ca.file(), None)),
+        &[
+            "Consul wants a client certificate and we sent none",
+            "client_cert",
+        ],
+    );
+    let other = Ca::new("another CA");
+    let stranger = other.client(Valid::Now);
+    refused(
+        &take(&options(&consul.https, &ca.file(), Some(&stranger))),
+        &[
+            "Consul refused our client certificate",
+            "of a CA that Consul does not trust",
+        ],
+    );
+    let old = ca.client(Valid::UntilLongAgo);
+    refused(
+        &take(&options(&consul.https, &ca.file(), Some(&old))),
+        &[
+            "Consul refused our client certificate: it expired ",
+            " days ago",
+        ],
+    );
+    let new = ca.client(Valid::FromLater);
+    refused(
+        &take(&options(&consul.https, &ca.file(), Some(&new))),
+        &["Consul refused our client certificate: it begins to be valid in "],
+    );
+    consul.consul.has_nothing_left();
+}
+
+#[test]
+fn plain_http_to_a_tls_port_and_the_reverse() {
+    let ca = Ca::new("the CA");
+    let consul = Secure::start(&ca, &ca.server(LOOPBACK, Valid::Now));
+    let said = says(&["take", &format!("address=http://{}", consul.https)], &[]);
+    refused(&said, &["this port speaks TLS: use https://"]);
+    let said = take(&options(consul.consul.address(), &ca.file(), None));
+    refused(&said, &["it does not speak TLS at this address", "http://"]);
+}
+
+/// A wait ends at once, too: what one side refuses does not mend itself.
+#[test]
+fn a_wait_ends_at_once() {
+    let ca = Ca::new("the CA");
+    let consul = Secure::start(&ca, &ca.server(LOOPBACK, Valid::Now));
+    let begun = Instant::now();
+    let unknown = Ca::new("another CA");
+    let mut wrong = options(&consul.https, &unknown.file(), None);
+    wrong.push("lock.acquire_timeout_ms=60000".to_owned());
+    refused(&take(&wrong), &["no CA that we trust"]);
+    assert!(begun.elapsed() < Duration::from_secs(30));
+}
+
+/// The programs of the contract know nothing of the way to Consul: forks, cancelled threads and all.
+#[test]
+fn the_c_programs_through_tls_and_through_a_unix_socket() {
+    let ca = Ca::new("the CA");
+    let consul = Secure::start(&ca, &ca.server(LOOPBACK, Valid::Now));
+    let own = ca.client(Valid::Now);
+    let flags = ["-std=c11", "-D_GNU_SOURCE"];
+    let programs = ["contract", "fork", "cancelled_thread"].map(|name| {
+        let source = root().join(format!("tests/c/{name}.c"));
+        compile(&source, &format!("{name}-tls"), &flags)
+    });
+    for address in [
+        format!("https://{}", consul.https),
+        format!("unix://{}", consul.socket),
+    ] {
+        for program in &programs {
+            let output = Command::new(program)
+                .env("CONSUL_HTTP_ADDR", &address)
+                .env("CONSUL_CACERT", ca.file())
+                .env("CONSUL_CLIENT_CERT", &own.certificate)
+                .env("CONSUL_CLIENT_KEY", &own.key)
+                .env_remove("CONSUL_HTTP_TOKEN")
+                .output()
+                .expect("it runs");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                output.status.success(),
+                "{address} {}: {said}",
+                program.display()
+            );
+        }
+    }
+    consul.consul.has_nothing_left();
+}
