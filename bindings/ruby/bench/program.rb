@@ -2,6 +2,7 @@
 
 # Takes and gives back a lock as it is told: the contract is in benches/peers/README.md.
 
+$LOAD_PATH.unshift(File.expand_path("../lib", __dir__))
 require "consul_lock"
 
 # One key, and what is done with it.
