@@ -151,7 +151,10 @@ func (l *Lock) Acquire(ctx context.Context) error {
 	switch {
 	case err == nil:
 		l.giveBack() // it was won at the very moment when ctx ended
-	case err.Code != ErrCancelled && err.Code != ErrNotAcquired:
+	case err.Code == ErrCancelled:
+		err.Err = endOf(ctx)
+		return err.of(op, l.name)
+	case err.Code != ErrNotAcquired:
 		return err.of(op, l.name)
 	}
 	return interrupted(ctx, op, l.name, ErrCancelled)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -173,6 +174,10 @@ func TestTheEndOfTheContextEndsAWait(t *testing.T) {
 					if !errors.Is(err, ctx.Err()) || !errors.Is(err, context.Cause(ctx)) ||
 						!errors.Is(err, consullock.ErrCancelled) || errors.Is(err, consullock.ErrNotAcquired) {
 						t.Errorf("ended with %v", err)
+					}
+					if said := err.Error(); !strings.Contains(said, full(key)) ||
+						!strings.Contains(said, os.Getenv("CONSUL_HTTP_ADDR")) {
+						t.Errorf("where? %s", said)
 					}
 				}
 			})
