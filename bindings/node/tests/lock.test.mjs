@@ -446,7 +446,7 @@ test("statistics of a default client that cannot be made say why", async () => {
   const { stdout } = await run(
     `import { stats } from "consul-lock";
     try { stats(); } catch (error) { console.log(error.code); }`,
-    { env: { CONSUL_HTTP_ADDR: "https://localhost" } },
+    { env: { CONSUL_HTTP_ADDR: "no address" } },
   );
   assert.equal(stdout, "ERR_CONSUL_LOCK_INVALID_ENVIRONMENT\n");
 });
