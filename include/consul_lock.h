@@ -257,12 +257,12 @@ typedef struct consul_lock_options consul_lock_options;
  * entered by threads of others: instead of calling the program, the library puts an event here, and
  * makes a descriptor readable.
  *
- *     int32_t fd;
- *     consul_lock_queue *queue = consul_lock_queue_new(&fd, &error);
- *     consul_lock_ticket *ticket = consul_lock_queue_ticket(queue, 42);
- *     consul_lock_acquire_start(lock, consul_lock_queue_done, ticket, &error);
- *     ... the event loop says that fd is readable: read what is there and throw it away, then
- *     while ((event = consul_lock_queue_next(queue)) != NULL) { ... tag 42 ... }
+ *   int32_t fd;
+ *   consul_lock_queue *queue = consul_lock_queue_new(&fd, &error);
+ *   consul_lock_ticket *ticket = consul_lock_queue_ticket(queue, 42);
+ *   consul_lock_acquire_start(lock, consul_lock_queue_done, ticket, &error);
+ *   ... the event loop says that fd is readable: read what is there and throw it away, then
+ *   while ((event = consul_lock_queue_next(queue)) != NULL) { ... tag 42 ... }
  *
  * Any thread may use it at any time. It belongs to the process that made it: in a child after fork
  * nothing goes into it and nothing comes out.
