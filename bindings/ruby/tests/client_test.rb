@@ -73,7 +73,7 @@ class ClientTest < Test
   end
 
   def test_the_environment
-    out = ruby!(<<~RUBY, CONSUL_HTTP_SSL: "true")
+    out = ruby!(<<~RUBY, CONSUL_HTTP_ADDR: "nowhere://at-all")
       begin
         ConsulLock.hold("a") {}
       rescue ConsulLock::InvalidEnvironmentError => e
@@ -81,8 +81,14 @@ class ClientTest < Test
       end
       p ConsulLock.stats
     RUBY
-    assert_includes out, "CONSUL_HTTP_SSL"
+    assert_includes out, "CONSUL_HTTP_ADDR"
     assert_includes out, "{}"
+  end
+
+  # One that does not answer comes later.
+  def test_several_addresses
+    client = ConsulLock::Client.new(address: [Consul::DEAD_ADDRESS, Consul::ADDRESS])
+    assert_equal 7, client.hold(key) { 7 }
   end
 
   def test_shutdown

@@ -151,7 +151,7 @@ class LockTest < Test
       queue_grace: [0.5] }.each do |name, values|
       values.each { |value| ConsulLock::Lock.new(key, name => value) }
     end
-    ConsulLock::Client.new(connect_timeout: 0.1, request_timeout: 1, release_timeout: 2)
+    ConsulLock::Client.new(connect_timeout: 0.1, request_timeout: 1, release_timeout: 2, lock_delay: 1.5)
     holding do
       begun = now
       refute ConsulLock::Lock.new(key, acquire_timeout: 0.5).try_acquire
@@ -169,7 +169,8 @@ class LockTest < Test
       { acquire_timeout: -1 } => "acquire_timeout", { acquire_timeout: "soon" } => "acquire_timeout",
       { lock_timeout: Float::INFINITY } => "lock_timeout", { acquire_timeout: Float::NAN } => "acquire_timeout",
       { acquire_timeout_ms: 2**70 } => "acquire_timeout_ms", { acquire_timeout_ms: 0.5 } => "acquire_timeout_ms",
-      { auto_renew: [] } => "auto_renew", { value: 7 } => "value", { value: "a" * 400_000 } => "value",
+      { auto_renew: {} } => "auto_renew", { fair: [{}] } => "fair",
+      { value: 7 } => "value", { value: "a" * 400_000 } => "value",
       { address: "127.0.0.1:8500" } => "address", { fair: "a\0b" } => "fair", { "a\x00b": 1 } => "NUL",
       { fair: "\xff".dup.force_encoding(Encoding::EUC_JP) } => "fair"
     }.each do |options, words|

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # Ruby's keywords as options of the library. Any option goes by its own name, with its value as it is or as text;
-  # the library knows which there are. Those that are a time also go without their unit, in seconds.
+  # Ruby's keywords as options of the library. Any option goes by its own name, with its value as it is or as text, a
+  # list as an Array; the library knows which there are. Those that are a time also go without their unit, in seconds.
   #
   # @api private
   module Options
@@ -12,6 +12,7 @@ module ConsulLock
       lock_timeout: ["lock_timeout_seconds", 1],
       max_lifetime: ["max_lifetime_seconds", 1],
       queue_grace: ["queue_grace_ms", 1000],
+      lock_delay: ["lock_delay_ms", 1000],
       connect_timeout: ["connect_timeout_ms", 1000],
       request_timeout: ["request_timeout_ms", 1000],
       release_timeout: ["release_timeout_ms", 1000]
@@ -76,6 +77,7 @@ module ConsulLock
       def word(name, value)
         case value
         when Integer, true, false then value.to_s
+        when Array then value.map { |it| word(name, it) }.join(",")
         else Native.utf8(string(name, value))
         end
       rescue EncodingError
