@@ -53,6 +53,7 @@ module ConsulLock
       rescue Exception => e # rubocop:disable Lint/RescueException -- only to know of it
         raise
       ensure
+        # An exception here would bring a thread that is being killed back to life.
         lock.finish(quietly: e || Thread.current.status == "aborting")
       end
     end

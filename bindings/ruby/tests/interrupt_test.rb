@@ -28,6 +28,20 @@ class InterruptTest < Test
     assert_nothing_left
   end
 
+  # Also when it has lost its lock, which is no reason to live on.
+  def test_a_killed_thread_stays_dead
+    thread = Thread.new do
+      holding do
+        Consul.delete(full_key)
+        sleep
+      end
+    rescue ConsulLock::LostError
+      flunk "it lives"
+    end
+    wait_until("it sleeps") { thread.stop? && Consul.keys(full_key).empty? }
+    assert_nil thread.kill.join.value
+  end
+
   def test_thread_raise
     holding do
       thread = waiting
