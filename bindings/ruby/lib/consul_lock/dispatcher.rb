@@ -62,17 +62,21 @@ module ConsulLock
 
     def run
       loop do
-        event = @mailbox.take
-        begin
-          tell(Native.event_tag(event), event)
-        rescue SystemExit
-          raise # which ends the program, as everywhere
-        rescue Exception => e # rubocop:disable Lint/RescueException
-          warn "consul_lock: a block that was told something raised: #{e.full_message}"
-        ensure
-          Native.event_free(event)
+        @mailbox.wait
+        while (event = @mailbox.next)
+          handle(event)
         end
       end
+    end
+
+    def handle(event)
+      tell(Native.event_tag(event), event)
+    rescue SystemExit
+      raise # which ends the program, as everywhere
+    rescue Exception => e # rubocop:disable Lint/RescueException
+      warn "consul_lock: a block that was told something raised: #{e.full_message}"
+    ensure
+      Native.event_free(event)
     end
 
     def tell(tag, event)

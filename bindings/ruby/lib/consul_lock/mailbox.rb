@@ -45,18 +45,21 @@ module ConsulLock
       Native.check { |error| yield Native.queue_ticket(@queue, tag), error }
     end
 
-    # Waits for the next event. One thread at a time.
+    # Waits until something comes, after which {#next} gives all of it, event by event. One thread at a time.
     #
     # @param patience [Numeric, nil] for how many seconds at most
-    # @return [FFI::Pointer, nil] the caller frees it
-    def take(patience = nil)
-      loop do
-        event = Native.queue_next(@queue)
-        return event unless event.null?
-        return unless @io.wait_readable(patience)
+    # @return [Boolean] false: nothing came
+    def wait(patience = nil)
+      return false if patience && !@io.wait_readable(patience)
 
-        @io.read_nonblock(BYTES, @bytes, exception: false)
-      end
+      @io.readpartial(BYTES, @bytes)
+      true
+    end
+
+    # @return [FFI::Pointer, nil] an event, which the caller frees
+    def next
+      event = Native.queue_next(@queue)
+      event unless event.null?
     end
 
     # Nobody will hear what is still to come.

@@ -41,7 +41,7 @@ module ConsulLock
     def ask(patience = nil)
       mailbox = idle_mailbox
       yield mailbox
-      event = mailbox.take(patience)
+      event = mailbox.next until event || !mailbox.wait(patience)
       answer(event) if event
     ensure
       # One that has told its one outcome is empty, and can be used again.
