@@ -366,12 +366,48 @@ class options {
         return *this;
     }
 
-    /** Of a client: where Consul's HTTP API is. */
+    /** Of a client: where Consul's HTTP API is; several with commas between them. */
     options &address(const std::string &where) { return set("address", where); }
+    /** Of a client: TLS to every address, also one without `https://`. */
+    options &ssl(bool yes = true) { return set("ssl", yes); }
+    /** Of a client: false for experiments; whoever stands in between can then read the token. */
+    options &ssl_verify(bool yes) { return set("ssl_verify", yes); }
+    /** Of a client: a PEM file of the CAs to trust, instead of the system's. */
+    options &ca_file(const std::string &path) { return set("ca_file", path); }
+    /** Of a client: a folder of such files. */
+    options &ca_path(const std::string &path) { return set("ca_path", path); }
+    /** Of a client: a PEM file with its certificate; needs client_key. */
+    options &client_cert(const std::string &path) { return set("client_cert", path); }
+    /** Of a client: a PEM file with the private key of client_cert. */
+    options &client_key(const std::string &path) { return set("client_key", path); }
+    /** Of a client: the name that Consul's certificate must be for. */
+    options &tls_server_name(const std::string &name) { return set("tls_server_name", name); }
     /** Of a client: the ACL token. */
     options &token(const std::string &secret) { return set("token", secret); }
+    /** Of a client: a file with the ACL token, read again when Consul refuses the token. */
+    options &token_file(const std::string &path) { return set("token_file", path); }
+    /** Of a client: `user:password`, for a proxy in front of Consul. */
+    options &http_auth(const std::string &secret) { return set("http_auth", secret); }
+    /** Of a client: an HTTP proxy, as `http://host:port`. */
+    options &proxy(const std::string &where) { return set("proxy", where); }
     /** Of a client: the datacenter in which the locks live. */
     options &datacenter(const std::string &where) { return set("datacenter", where); }
+    /** Of a client: the namespace in which the locks live (Consul Enterprise). */
+    options &namespace_(const std::string &name) { return set("namespace", name); }
+    /** Of a client: the admin partition in which the locks live (Consul Enterprise). */
+    options &partition(const std::string &name) { return set("partition", name); }
+    /** Of a client: what the names of its sessions begin with. */
+    options &session_name(const std::string &name) { return set("session_name", name); }
+    /** Of a client: checks whose failure ends its sessions, with commas between their ids. */
+    options &session_checks(const std::string &ids) { return set("session_checks", ids); }
+    /** Of a client: for how long nobody can take a lock that was lost. */
+    options &lock_delay(std::chrono::milliseconds pause) {
+        return set("lock_delay_ms", pause.count());
+    }
+    /** Of a client: the flags of lock keys. */
+    options &flags(std::uint64_t value) { return set("flags", value); }
+    /** Of a client: connections to Consul at most. */
+    options &max_connections(std::int64_t most) { return set("max_connections", most); }
     /** Of a client: how long to try to connect. */
     options &connect_timeout(std::chrono::milliseconds wait) {
         return set("connect_timeout_ms", wait.count());
