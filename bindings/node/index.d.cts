@@ -21,8 +21,8 @@
  * @packageDocumentation
  */
 
-/** The value of an option that is given by its own name, as in docs/OPTIONS.md. */
-export type OptionValue = string | number | bigint | boolean | undefined;
+/** The value of an option that is given by its own name, as in docs/OPTIONS.md. An array is a list with commas. */
+export type OptionValue = string | number | bigint | boolean | readonly string[] | undefined;
 
 /**
  * Options of a lock. Each option of the library may also be given by its own name, such as
@@ -84,26 +84,122 @@ export interface LockOptions {
   [name: `${string}_${string}`]: OptionValue;
 }
 
-/** Options of a client; see {@link LockOptions} for names and refusals. */
+/**
+ * Options of a client; see {@link LockOptions} for names and refusals. An option wins over the environment, which
+ * is read when the client is made.
+ */
 export interface ClientOptions {
   /**
-   * Where Consul's HTTP API is: `host:port` or `http://host:port`. Best the agent on the same machine.
+   * Where Consul's HTTP API is: `host:port`, `http://host:port`, `https://host:port` or `unix:///path`; after a
+   * host and port also a path. Best the agent on the same machine. Several are tried in order: one that cannot
+   * be reached or cannot serve comes last for 10 seconds.
    * @defaultValue the environment's CONSUL_HTTP_ADDR, else `127.0.0.1:8500`
    */
-  address?: string | undefined;
+  address?: string | readonly string[] | undefined;
   /**
-   * The ACL token to send. It needs `session:write` on the agent's node and `key:write` on the lock keys.
-   * Empty: send none, even if the environment has one. Never logged.
+   * Whether to speak TLS to every address, `http://` or not. An address with `https://` does in any case.
+   * @defaultValue the environment's CONSUL_HTTP_SSL, else false
+   */
+  ssl?: boolean | undefined;
+  /**
+   * Whether Consul's certificate must be of a CA that we trust, and be for the name that we connect to. false is
+   * for experiments: whoever stands in between can read the token. The log warns of it.
+   * @defaultValue the environment's CONSUL_HTTP_SSL_VERIFY, else true
+   */
+  sslVerify?: boolean | undefined;
+  /**
+   * A file with the certificates, in PEM, of the CAs that Consul's certificate may be of, in place of the
+   * system's.
+   * @defaultValue the environment's CONSUL_CACERT, else the system's CAs
+   */
+  caFile?: string | undefined;
+  /**
+   * A folder with such files; not used if there is a `caFile`.
+   * @defaultValue the environment's CONSUL_CAPATH, else none
+   */
+  caPath?: string | undefined;
+  /**
+   * A file with our certificate in PEM, and those between it and its CA, for an agent with `verify_incoming`.
+   * Needs `clientKey`.
+   * @defaultValue the environment's CONSUL_CLIENT_CERT, else none
+   */
+  clientCert?: string | undefined;
+  /**
+   * A file with the private key of `clientCert` in PEM, not encrypted: PKCS#8, PKCS#1 or SEC1.
+   * @defaultValue the environment's CONSUL_CLIENT_KEY, else none
+   */
+  clientKey?: string | undefined;
+  /**
+   * The name that Consul's certificate must be for, such as `server.dc1.consul`; also sent as SNI.
+   * @defaultValue the environment's CONSUL_TLS_SERVER_NAME, else the host of the address
+   */
+  tlsServerName?: string | undefined;
+  /**
+   * The ACL token to send. It needs `session:write` on the agent's node and `key:write` on the lock keys;
+   * docs/acl.md has the policies. Wins over `tokenFile`. Empty: send none, even if the environment has one. Never
+   * logged.
    * @defaultValue the environment's CONSUL_HTTP_TOKEN, else none
    */
   token?: string | undefined;
   /**
-   * The datacenter in which the locks live.
+   * A file with the ACL token; white space around it does not count. It is read when the client is made, and
+   * again, by its path, when Consul refuses the token: so a token that was replaced meanwhile is found.
+   * @defaultValue the environment's CONSUL_HTTP_TOKEN_FILE, else none
+   */
+  tokenFile?: string | undefined;
+  /**
+   * User and password, as `user:password`, for a proxy in front of Consul that wants HTTP basic authentication.
+   * Never logged.
+   * @defaultValue the environment's CONSUL_HTTP_AUTH, else none
+   */
+  httpAuth?: string | undefined;
+  /**
+   * An HTTP proxy, as `http://host:port`, through which Consul is reached (by CONNECT). HTTP_PROXY and its kind
+   * are not used.
+   * @defaultValue none
+   */
+  proxy?: string | undefined;
+  /**
+   * The datacenter in which the locks live. Locks in two datacenters know nothing of each other.
    * @defaultValue the agent's own
    */
   datacenter?: string | undefined;
   /**
-   * How long to try to connect, in milliseconds: 1 to 600000.
+   * The namespace in which the locks live (Consul Enterprise).
+   * @defaultValue the environment's CONSUL_NAMESPACE, else that of the token
+   */
+  namespace?: string | undefined;
+  /**
+   * The admin partition in which the locks live (Consul Enterprise).
+   * @defaultValue the environment's CONSUL_PARTITION, else that of the agent
+   */
+  partition?: string | undefined;
+  /**
+   * What the names of sessions begin with: others are told it as {@link Holder.name}. A unique ending is added.
+   * @defaultValue `consul_lock PROGRAM@HOST:PID`
+   */
+  sessionName?: string | undefined;
+  /**
+   * Checks of the agent's node by their ids, such as `serfHealth`. When one of them is critical, the session ends,
+   * and its lock with it. Without any, a check that flaps takes no lock away; a crash is noticed when the TTL is
+   * over.
+   * @defaultValue none
+   */
+  sessionChecks?: string | readonly string[] | undefined;
+  /**
+   * For how long nobody can take a lock that was lost, in milliseconds: 0 to 60000. Time for a holder that does not
+   * know it yet. A lock that is given back is free at once. A change of leader ends it.
+   * @defaultValue 0
+   */
+  lockDelayMs?: number | undefined;
+  /**
+   * The flags of lock keys: 0 to 2^63 - 1. The default is what Consul's Go client uses, which refuses to wait for a
+   * lock whose key has others.
+   * @defaultValue 3304740253564472344n
+   */
+  flags?: bigint | number | undefined;
+  /**
+   * How long to try to connect to an address, the TLS handshake included, in milliseconds: 1 to 600000.
    * @defaultValue 2000
    */
   connectTimeoutMs?: number | undefined;
@@ -119,6 +215,12 @@ export interface ClientOptions {
    * @defaultValue 2000
    */
   releaseTimeoutMs?: number | undefined;
+  /**
+   * Connections to Consul at most: 4 to 200. An agent allows 200 from one IP address unless it is told otherwise.
+   * Fewer connections never fail a wait: keys then share, and take turns.
+   * @defaultValue 32
+   */
+  maxConnections?: number | undefined;
   [name: `${string}_${string}`]: OptionValue;
 }
 

@@ -1,6 +1,7 @@
 "use strict";
 
 const { ConsulLock } = require("./lock.cjs");
+const { plainOptions } = require("./options.cjs");
 
 async function hold(key, options, block) {
   if (typeof options === "function" && block === undefined) {
@@ -10,6 +11,9 @@ async function hold(key, options, block) {
     throw new TypeError("hold takes a function, as its last argument");
   }
   const { signal: outer, ...lockOptions } = options ?? {};
+  if (outer === undefined) {
+    plainOptions(options); // else an AbortController will do, as in an acquire
+  }
   const lock = new ConsulLock(key, lockOptions);
   const sources = outer === undefined ? [] : [outer];
   try {

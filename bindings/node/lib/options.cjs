@@ -44,8 +44,16 @@ function optionText(name, value) {
   if (value === Infinity && name === "acquire_timeout_ms") {
     return "-1";
   }
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    const message = `option "${name}" is too large for a number that is exact: give a BigInt`;
+    throw new ConsulLockError(Status.INVALID_OPTION, message);
+  }
   if (["boolean", "number", "bigint"].includes(typeof value)) {
     return String(value);
+  }
+  if (Array.isArray(value)) {
+    const item = `an item of option "${name}"`;
+    return value.map((it) => plainText(it, item, Status.INVALID_OPTION)).join(",");
   }
   if (typeof value !== "string") {
     const message = `option "${name}" must be a number, a boolean or text, not ${kindOf(value)}`;
@@ -67,20 +75,37 @@ function bytesToStore(value, what, status) {
 
 const kindOf = (value) => (value === null ? "null" : typeof value);
 
-/** Calls `make` with the options as the library wants them, and frees them. */
-function withOptions(options, make) {
+/**
+ * The options of a call, null if there are none. What a Map, a Client or a signal says would be ignored: it is not
+ * in properties of its own.
+ */
+function plainOptions(options) {
   if (options === undefined || options === null) {
-    return make(null);
+    return null;
   }
-  if (typeof options !== "object") {
-    const message = `options must be an object, not ${kindOf(options)}`;
-    throw new ConsulLockError(Status.INVALID_OPTION, message);
+  if (typeof options !== "object" || !isPlain(options)) {
+    throw new TypeError("options must be a plain object");
+  }
+  return options;
+}
+
+/** One of another realm, such as a test environment's, is as good. */
+function isPlain(object) {
+  const prototype = Object.getPrototypeOf(object);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+/** Calls `make` with the options as the library wants them, and frees them. */
+function withOptions(given, make) {
+  const options = plainOptions(given);
+  if (options === null) {
+    return make(null);
   }
   const set = c.consul_lock_options_new();
   try {
-    for (const given of Object.keys(options)) {
-      if (options[given] !== undefined) {
-        setOption(set, snakeCase(given), options[given]);
+    for (const [name, value] of Object.entries(options)) {
+      if (value !== undefined) {
+        setOption(set, snakeCase(name), value);
       }
     }
     return make(set);
@@ -107,6 +132,7 @@ module.exports = {
   clientPointers,
   optionText,
   plainKey,
+  plainOptions,
   plainText,
   snakeCase,
   withOptions,

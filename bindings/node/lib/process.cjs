@@ -8,7 +8,7 @@ const { Client, statsOf } = require("./client.cjs");
 const { ConsulLockError, Status, raise } = require("./errors.cjs");
 const { listenToLog, start } = require("./events.cjs");
 const { askHolder } = require("./holder.cjs");
-const { clientPointer, optionText, plainText, snakeCase } = require("./options.cjs");
+const { clientPointer, optionText, plainOptions, plainText, snakeCase } = require("./options.cjs");
 
 /** By its number in the library, from 1 on. */
 const LOG_LEVELS = ["error", "warn", "info", "debug"];
@@ -23,7 +23,7 @@ function setDefaultClient(client) {
 }
 
 async function holder(key, options) {
-  const client = options?.client;
+  const client = plainOptions(options)?.client;
   return askHolder(client === undefined ? null : clientPointer(client), key);
 }
 

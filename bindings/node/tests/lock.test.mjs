@@ -4,10 +4,13 @@
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { getEventListeners } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, ConsulLock, ConsulLockError, hold, holder, setLogger, stats } from "consul-lock";
-import { AGENT, code, inLine, removeKeyOf, row, run, someKey, until } from "./support.mjs";
+import { AGENT, code, consul, inLine, removeKeyOf, row, run, someKey, until } from "./support.mjs";
 
 const forever = { acquireTimeoutMs: Infinity };
 
@@ -86,11 +89,11 @@ test("what is wrong is refused, by name and range, and never shows a secret", ()
   refused({ lockTimeoutSeconds: Infinity }, /lock_timeout_seconds/);
   refused({ lockTimeoutSeconds: 2n ** 70n }, /lock_timeout_seconds/);
   refused({ acquireTimeoutMs: null }, /option "acquire_timeout_ms" must be a number.*, not null/);
+  refused({ autoRenew: [{}] }, /an item of option "auto_renew" must be text, not object/);
   refused({ autoRenew: {} }, /option "auto_renew" must be a number, a boolean or text, not object/);
   refused({ value: 5 }, /option "value" must be text or a Uint8Array, not number/);
   refused({ "fair\0": true }, /NUL/);
   refused({ fair: "true\0" }, /option "fair" contains a NUL/);
-  refused("fair", /options must be an object, not string/);
   refused({ signal: new AbortController().signal }, /signal/);
   for (const client of [null, {}, "client"]) {
     const wrong = { ...code("INVALID_ARGUMENT"), message: /client/ };
@@ -119,6 +122,18 @@ test("arguments that are no functions or signals are TypeErrors", async () => {
   await assert.rejects(lock.tryAcquire({ acquireTimeoutMs: 5 }), TypeError, "it would not wait");
   await assert.rejects(hold(lock.key, {}), TypeError);
   await assert.rejects(hold(lock.key, assert.fail, { autoRenew: true }), TypeError);
+  const ignored = [
+    "fair",
+    new Map([["fair", false]]),
+    new Client(),
+    Object.create({ fair: false }),
+  ];
+  for (const options of ignored) {
+    assert.throws(() => new ConsulLock(lock.key, options), TypeError);
+    assert.throws(() => new Client(options), TypeError);
+    await assert.rejects(hold(lock.key, options, assert.fail), TypeError);
+    await assert.rejects(holder(lock.key, options), TypeError);
+  }
   assert.throws(() => lock.onLost(), TypeError);
   assert.throws(() => setLogger("log"), TypeError);
   assert.throws(() => setLogger(() => {}, { level: "loud" }), code("INVALID_ARGUMENT"));
@@ -430,6 +445,56 @@ test("a client is closed once, and what uses it goes on", async () => {
   assert.throws(() => client.stats(), code("INVALID_ARGUMENT"));
   await assert.rejects(client.holder("key"), code("INVALID_ARGUMENT"));
   assert.throws(() => new ConsulLock("key", { client }), code("INVALID_ARGUMENT"));
+});
+
+test("several addresses, as an array or with commas: one that does not answer comes later", async () => {
+  const addresses = [process.env.TEST_CONSUL_DEAD_ADDR, AGENT];
+  for (const address of [addresses, addresses.join(",")]) {
+    const client = new Client({ address });
+    assert.equal(await hold(someKey("addresses"), { client }, () => 7), 7);
+  }
+});
+
+test("what a client says of its sessions and keys is in Consul", async () => {
+  const settings = { sessionName: "the job", lockDelayMs: 1500, sessionChecks: ["serfHealth"] };
+  const client = new Client({ ...settings, flags: 2n ** 63n - 1n });
+  await hold(someKey("settings"), { client }, async ({ lock }) => {
+    const [session] = await consul("GET", `session/info/${lock.sessionId}`);
+    assert.match(session.Name, /^the job /);
+    assert.equal(session.LockDelay, 1.5e9);
+    assert.deepEqual(session.NodeChecks, ["serfHealth"]);
+    const answer = await fetch(`http://${AGENT}/v1/kv/${lock.key}`);
+    assert.match(await answer.text(), /"Flags":\s*9223372036854775807,/);
+  });
+  const inexact = { ...code("INVALID_OPTION"), message: /"flags".*BigInt/ };
+  assert.throws(() => new Client({ flags: 2 ** 60 }), inexact);
+});
+
+test("a file of a token is read; what is wrong with a file is said by option", async () => {
+  const folder = mkdtempSync(path.join(tmpdir(), "consul-lock-token-"));
+  try {
+    const tokenFile = path.join(folder, "token");
+    writeFileSync(tokenFile, "root\n");
+    const client = new Client({ address: process.env.TEST_CONSUL_ACL_ADDR, tokenFile });
+    assert.equal(await hold(someKey("token"), { client }, () => 7), 7);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  for (const name of ["tokenFile", "caFile", "caPath"]) {
+    const option = name.replace(/[A-Z]/, (letter) => `_${letter.toLowerCase()}`);
+    const wrong = { ...code("INVALID_OPTION"), message: new RegExp(option) };
+    const options = { address: "https://127.0.0.1:1", [name]: `${folder}/nothing` };
+    assert.throws(() => new Client(options), wrong);
+  }
+  const alone = { ...code("INVALID_OPTION"), message: /client_key/ };
+  assert.throws(() => new Client({ ssl: true, clientCert: "/dev/null" }), alone);
+});
+
+test("what speaks no TLS is told apart, and is no reason to wait", async () => {
+  const client = new Client({ address: AGENT, ssl: true });
+  const lock = new ConsulLock(someKey("tls"), { ...forever, client });
+  const refused = { ...code("UNAVAILABLE"), retryable: false, message: /TLS/ };
+  await assert.rejects(lock.acquire(), refused);
 });
 
 test("statistics are an object", async () => {

@@ -19,6 +19,12 @@ import {
 } from "consul-lock";
 
 const client: Client = new Client({ requestTimeoutMs: 5000, connect_timeout_ms: "1000" });
+new Client({
+  address: ["127.0.0.1:8500", "unix:///run/consul.sock"],
+  ssl: false,
+  flags: 5n,
+}).close();
+new Client({ address: "127.0.0.1:8500", session_checks: ["serfHealth"] }).close();
 const options: LockOptions = {
   client,
   acquireTimeoutMs: Infinity,
