@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,8 +95,14 @@ func TestEachLostReasonHasItsName(t *testing.T) {
 func TestEachOptionCanBeSetAndIsInTheReadme(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	must(t, err)
-	valid := map[string]string{"value": "x", "address": "127.0.0.1:1", "token": "x", "datacenter": "dc1",
-		"lock_key_pattern": "locks/ephemeral/%s"}
+	own := newCertificates(t)
+	tokenFile := filepath.Join(t.TempDir(), "token")
+	must(t, os.WriteFile(tokenFile, []byte("x\n"), 0o600))
+	valid := map[string]string{"value": "x", "address": "127.0.0.1:1", "ca_file": own.ca, "ca_path": own.folder,
+		"client_cert": own.cert, "client_key": own.key, "tls_server_name": serverName, "token": "x",
+		"token_file": tokenFile, "http_auth": "user:x", "proxy": "http://127.0.0.1:1", "datacenter": "dc1",
+		"namespace": "team", "partition": "part", "session_checks": "serfHealth"}
+	partner := map[string]string{"client_cert": "client_key", "client_key": "client_cert"}
 	for _, option := range api(t).Options {
 		value, ok := valid[option.Name]
 		if !ok {
@@ -107,7 +114,11 @@ func TestEachOptionCanBeSetAndIsInTheReadme(t *testing.T) {
 			case "lock":
 				_, err = consullock.New("a", consullock.WithOption(option.Name, value))
 			case "client":
-				_, err = consullock.NewClient(consullock.WithClientOption(option.Name, value))
+				options := []consullock.ClientOption{consullock.WithClientOption(option.Name, value)}
+				if other, ok := partner[option.Name]; ok {
+					options = append(options, consullock.WithClientOption(other, valid[other]))
+				}
+				_, err = consullock.NewClient(options...)
 			case "default":
 				err = consullock.SetDefault(option.Name, value)
 			default:
@@ -117,7 +128,11 @@ func TestEachOptionCanBeSetAndIsInTheReadme(t *testing.T) {
 				t.Errorf("%s of a %s: %v", option.Name, place, err)
 			}
 		}
-		if !strings.Contains(string(readme), "`"+option.Name+"`") {
+		row := "`" + option.Name + "`"
+		if !slices.Contains(option.Places, "default") {
+			row = "(?m)^\\| `With.*" + row // it has a function of its own
+		}
+		if !regexp.MustCompile(row).Match(readme) {
 			t.Errorf("the README does not tell of %s", option.Name)
 		}
 	}

@@ -8,16 +8,16 @@ import "C"
 import "runtime"
 
 // A Client says how to reach Consul, and has everything that the locks which use it share. A simple program
-// needs none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR,
-// CONSUL_HTTP_TOKEN) on first use. Any number of goroutines may use a client.
+// needs none: its locks use the default client, made on first use from the variables of the environment that
+// the consul command reads, from CONSUL_HTTP_ADDR to CONSUL_PARTITION. Any number of goroutines may use a
+// client.
 type Client struct {
 	handle handle[*C.consul_lock_client]
 }
 
 // NewClient makes a client. It sends nothing: a Consul that cannot be reached shows at the first use.
 //
-// ErrInvalidOption: an option is wrong, or belongs to a lock. ErrInvalidEnvironment: a variable is wrong, or
-// asks for what this version of the library cannot do yet.
+// ErrInvalidOption: an option is wrong, or belongs to a lock. ErrInvalidEnvironment: a variable is wrong.
 func NewClient(opts ...ClientOption) (*Client, error) {
 	if incompatible != nil {
 		return nil, incompatible

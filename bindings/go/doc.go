@@ -12,8 +12,9 @@
 //
 // A lock has a bounded life: it is held by a Consul session with a TTL ([WithTTL]), so a holder that crashes
 // never blocks the others for ever, and its key is deleted when it is given back. It is single use: each
-// round of work makes a new one, which costs nothing. Consul is found by CONSUL_HTTP_ADDR, else on
-// 127.0.0.1:8500.
+// round of work makes a new one, which costs nothing. What works for the consul command works here:
+// Consul is found by CONSUL_HTTP_ADDR, else on 127.0.0.1:8500, and its other variables are read, too, such as
+// CONSUL_HTTP_TOKEN and CONSUL_CACERT. A program that wants it otherwise makes a client ([NewClient]).
 //
 // # Waiting and contexts
 //

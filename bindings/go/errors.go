@@ -26,7 +26,7 @@ const (
 	ErrInvalidArgument Code = C.CONSUL_LOCK_INVALID_ARGUMENT
 	// ErrInvalidOption: an option is unknown, in the wrong place, or out of its range. Nothing was changed.
 	ErrInvalidOption Code = C.CONSUL_LOCK_INVALID_OPTION
-	// ErrInvalidEnvironment: a setting in the environment is wrong, or not supported yet. Nothing was sent.
+	// ErrInvalidEnvironment: a setting in the environment is wrong. Nothing was sent.
 	ErrInvalidEnvironment Code = C.CONSUL_LOCK_INVALID_ENVIRONMENT
 	// ErrAlreadyUsed: a lock is single use, and this one was used before. Make a new one.
 	ErrAlreadyUsed Code = C.CONSUL_LOCK_ALREADY_USED

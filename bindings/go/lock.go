@@ -33,8 +33,7 @@ type Lock struct {
 // sends nothing.
 //
 // ErrInvalidArgument: the key is one that Consul would change or refuse. ErrInvalidOption: an option is
-// wrong, or belongs to a client. ErrInvalidEnvironment: a variable is wrong, or asks for what this version of
-// the library cannot do yet.
+// wrong, or belongs to a client. ErrInvalidEnvironment: a variable is wrong.
 func New(key string, opts ...Option) (*Lock, error) {
 	if incompatible != nil {
 		return nil, incompatible

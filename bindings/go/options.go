@@ -17,9 +17,6 @@ import (
 // repository.
 type Option func(*settings)
 
-// A ClientOption is an option of a client. What is not set comes from the environment.
-type ClientOption func(*settings)
-
 // settings are options on their way to C.
 type settings struct {
 	texts    []setting
@@ -134,38 +131,6 @@ func WithClient(client *Client) Option {
 			s.refuse(ErrInvalidArgument, "WithClient: the client is nil")
 		}
 	}
-}
-
-// WithClientOption sets any option of a client by its name.
-func WithClientOption(name, value string) ClientOption {
-	return func(s *settings) { s.set(name, value) }
-}
-
-// WithAddress sets where Consul's HTTP API is: "host:port" or "http://host:port". Else CONSUL_HTTP_ADDR says
-// it, else it is 127.0.0.1:8500.
-func WithAddress(address string) ClientOption { return WithClientOption("address", address) }
-
-// WithToken sets the ACL token. Else it is CONSUL_HTTP_TOKEN; empty: none is sent. It is never logged.
-func WithToken(token string) ClientOption { return WithClientOption("token", token) }
-
-// WithDatacenter sets the datacenter in which the locks live; else it is the agent's own.
-func WithDatacenter(name string) ClientOption { return WithClientOption("datacenter", name) }
-
-// WithConnectTimeout sets how long to try to connect; the default is 2 s.
-func WithConnectTimeout(d time.Duration) ClientOption {
-	return func(s *settings) { s.setTime("WithConnectTimeout", "connect_timeout_ms", d, time.Millisecond) }
-}
-
-// WithRequestTimeout sets how long one request may take, which is also the limit of an acquire that makes one
-// attempt; the default is 10 s.
-func WithRequestTimeout(d time.Duration) ClientOption {
-	return func(s *settings) { s.setTime("WithRequestTimeout", "request_timeout_ms", d, time.Millisecond) }
-}
-
-// WithReleaseTimeout sets how long a release waits for Consul's confirmation; the default is 2 s. After that
-// the library goes on in the background.
-func WithReleaseTimeout(d time.Duration) ClientOption {
-	return func(s *settings) { s.setTime("WithReleaseTimeout", "release_timeout_ms", d, time.Millisecond) }
 }
 
 // toC makes C's options, which the caller frees; nil if nothing was set. C remembers its own first refusal.

@@ -45,6 +45,14 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		"zero":            consullock.WithRequestTimeout(0),
 		"negative":        consullock.WithConnectTimeout(-1),
 		"NUL in an value": consullock.WithToken("secret\x00token"),
+		"no addresses":    consullock.WithAddress(),
+		"no token file":   consullock.WithTokenFile("/no/such/file"),
+		"a user's colon":  consullock.WithHTTPAuth("us:er", "secret"),
+		"a bad password":  consullock.WithHTTPAuth("user", "secret\n"),
+		"too long a wait": consullock.WithLockDelay(time.Minute + 1),
+		"too many flags":  consullock.WithFlags(1 << 63),
+		"too few":         consullock.WithMaxConnections(3),
+		"a key alone":     consullock.WithClientOption("client_key", "x"),
 	} {
 		client, err := consullock.NewClient(option)
 		if client != nil || !errors.Is(err, consullock.ErrInvalidOption) || strings.Contains(err.Error(), "secret") {
@@ -141,7 +149,7 @@ func TestDefaultClient(t *testing.T) {
 }
 
 func TestTheEnvironmentIsRead(t *testing.T) {
-	if inChild(t, "CONSUL_HTTP_SSL=true") {
+	if inChild(t, "CONSUL_HTTP_SSL=perhaps") {
 		return
 	}
 	_, err := consullock.New(newKey(t))
@@ -153,6 +161,10 @@ func TestTheEnvironmentIsRead(t *testing.T) {
 	// What Go sets is seen, too, by the first lock of the process.
 	must(t, os.Unsetenv("CONSUL_HTTP_SSL"))
 	must(t, newLock(t, newKey(t)).Acquire(context.Background()))
+	// What is right is followed: this Consul speaks no TLS.
+	must(t, os.Setenv("CONSUL_HTTP_SSL", "true"))
+	overTLS := newLock(t, newKey(t), consullock.WithClient(newClient(t)))
+	wants(t, overTLS.Acquire(context.Background()), consullock.ErrUnavailable)
 }
 
 func TestValueGenerator(t *testing.T) {
