@@ -354,8 +354,9 @@ extern "C" {
  * Makes a lock. Reads the options, the defaults and, for the default client, the environment;
  * sends nothing. Any thread.
  *
- * @param key     What to lock: UTF-8, 1 to 65,536 bytes. It is put into the default
- *                "lock_key_pattern" to make the key in Consul's KV store. Refused are keys that
+ * @param key     What to lock: UTF-8. It is put into the default "lock_key_pattern" to make the key
+ *                in Consul's KV store, which has 60,000 bytes at most as it stands in a URL, where
+ *                all but letters, digits and -._~/ take three times their place. Refused are keys that
  *                Consul would change or refuse: with a leading '/', an empty, "." or ".." segment,
  *                control characters, spaces at either end.
  * @param options The lock's options; the defaults fill in what they leave out. NULL: all from the
@@ -364,8 +365,7 @@ extern "C" {
  * @return The caller frees it with consul_lock_free(). NULL on failure, with the code
  *         CONSUL_LOCK_INVALID_ARGUMENT: key is NULL, not UTF-8, or refused;
  *         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a client;
- *         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong, or asks for what this version
- *         cannot do yet.
+ *         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock *consul_lock_new(const char *key,
@@ -570,7 +570,7 @@ consul_lock_status consul_lock_check_start(const consul_lock *lock,
  * lost.
  *
  * @param lock  The lock.
- * @param key   The key to write: UTF-8, 1 to 65,536 bytes, as it stands in the KV store (not put
+ * @param key   The key to write: UTF-8, as it stands in the KV store (not put
  *              into "lock_key_pattern"). Refused are what consul_lock_new() refuses, and this lock's
  *              own key.
  * @param value What to store: any bytes. Copied. NULL only if len is 0.
@@ -808,8 +808,7 @@ void consul_lock_options_free(consul_lock_options *options);
  * @param error   NULL, or receives NULL or a new error, which the caller frees.
  * @return The caller frees it with consul_lock_client_free(). NULL on failure, with the code
  *         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a lock;
- *         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong, or asks for what this version
- *         cannot do yet.
+ *         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_client *consul_lock_client_new(const consul_lock_options *options,
@@ -941,7 +940,7 @@ const char *consul_lock_status_name(int32_t status);
  * Asks Consul who holds the lock on a key. Blocks for one or two requests. Any thread.
  *
  * @param client The client to ask with. NULL: the default client.
- * @param key    The key, as given to consul_lock_new(): UTF-8, 1 to 65,536 bytes.
+ * @param key    The key, as given to consul_lock_new(): UTF-8.
  * @param holder Receives who holds it, which the caller frees with consul_lock_holder_free(); NULL
  *               when nobody does, and on failure. Not NULL.
  * @param error  NULL, or receives NULL or a new error, which the caller frees.

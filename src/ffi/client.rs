@@ -30,8 +30,7 @@ impl Shared for ClientHandle {
 /// @param error   NULL, or receives NULL or a new error, which the caller frees.
 /// @return The caller frees it with consul_lock_client_free(). NULL on failure, with the code
 ///         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a lock;
-///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong, or asks for what this version
-///         cannot do yet.
+///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_client_new(

@@ -28,7 +28,7 @@ impl Owned for HolderHandle {
 /// Asks Consul who holds the lock on a key. Blocks for one or two requests. Any thread.
 ///
 /// @param client The client to ask with. NULL: the default client.
-/// @param key    The key, as given to consul_lock_new(): UTF-8, 1 to 65,536 bytes.
+/// @param key    The key, as given to consul_lock_new(): UTF-8.
 /// @param holder Receives who holds it, which the caller frees with consul_lock_holder_free(); NULL
 ///               when nobody does, and on failure. Not NULL.
 /// @param error  NULL, or receives NULL or a new error, which the caller frees.

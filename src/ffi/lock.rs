@@ -26,8 +26,9 @@ impl Shared for LockHandle {
 /// Makes a lock. Reads the options, the defaults and, for the default client, the environment;
 /// sends nothing. Any thread.
 ///
-/// @param key     What to lock: UTF-8, 1 to 65,536 bytes. It is put into the default
-///                "lock_key_pattern" to make the key in Consul's KV store. Refused are keys that
+/// @param key     What to lock: UTF-8. It is put into the default "lock_key_pattern" to make the key
+///                in Consul's KV store, which has 60,000 bytes at most as it stands in a URL, where
+///                all but letters, digits and -._~/ take three times their place. Refused are keys that
 ///                Consul would change or refuse: with a leading '/', an empty, "." or ".." segment,
 ///                control characters, spaces at either end.
 /// @param options The lock's options; the defaults fill in what they leave out. NULL: all from the
@@ -36,8 +37,7 @@ impl Shared for LockHandle {
 /// @return The caller frees it with consul_lock_free(). NULL on failure, with the code
 ///         CONSUL_LOCK_INVALID_ARGUMENT: key is NULL, not UTF-8, or refused;
 ///         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a client;
-///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong, or asks for what this version
-///         cannot do yet.
+///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_new(
@@ -365,7 +365,7 @@ pub unsafe extern "C" fn consul_lock_check_start(
 /// lost.
 ///
 /// @param lock  The lock.
-/// @param key   The key to write: UTF-8, 1 to 65,536 bytes, as it stands in the KV store (not put
+/// @param key   The key to write: UTF-8, as it stands in the KV store (not put
 ///              into "lock_key_pattern"). Refused are what consul_lock_new() refuses, and this lock's
 ///              own key.
 /// @param value What to store: any bytes. Copied. NULL only if len is 0.

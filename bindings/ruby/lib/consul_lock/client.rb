@@ -16,7 +16,7 @@ module ConsulLock
     # @param options [Hash{Symbol => Object}] the client's options (README.md lists them); the environment fills in
     #   what they leave out
     # @raise [InvalidOptionError] an option is wrong, or belongs to a lock
-    # @raise [InvalidEnvironmentError] a variable is wrong, or asks for what the library cannot do yet
+    # @raise [InvalidEnvironmentError] a variable is wrong
     def initialize(**options)
       @pointer = Options.lend(options) do |native|
         Native.check { |error| Native.client_new(native, error) }

@@ -67,7 +67,7 @@ module ConsulLock
   # An option is unknown, in the wrong place, or out of its range. Nothing was changed.
   class InvalidOptionError < Error; end
 
-  # A setting in the environment is wrong, or not supported yet. Nothing was sent.
+  # A setting in the environment is wrong. Nothing was sent.
   class InvalidEnvironmentError < Error; end
 
   # The lock is single use and was used before.
