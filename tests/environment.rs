@@ -224,26 +224,23 @@ fn files_that_are_not_what_they_should_be() {
         ),
     ] {
         let options: Vec<(&str, &str)> = options.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let mut arguments = vec![
-            "make".to_owned(),
-            "address=https://127.0.0.1:8501".to_owned(),
-        ];
-        arguments.extend(
-            options
-                .iter()
-                .map(|(name, value)| format!("{name}={value}")),
-        );
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let said = says(&arguments, &[]);
         let why = why.replace("FILE", options[options.len() - 1].1);
-        assert!(
-            said.starts_with("INVALID_OPTION: ") && said.contains(&why),
-            "{said}, not {why}"
-        );
-        assert!(
-            !said.contains("hunter2") && said.lines().count() == 1,
-            "{said}"
-        );
+        // Also where no TLS is spoken.
+        for address in ["address=https://127.0.0.1:8501", "address=127.0.0.1:8500"] {
+            let mut arguments = vec!["make".to_owned(), address.to_owned()];
+            let options = options.iter();
+            arguments.extend(options.map(|(name, value)| format!("{name}={value}")));
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let said = says(&arguments, &[]);
+            assert!(
+                said.starts_with("INVALID_OPTION: ") && said.contains(&why),
+                "{said}, not {why}"
+            );
+            assert!(
+                !said.contains("hunter2") && said.lines().count() == 1,
+                "{said}"
+            );
+        }
     }
 }
 

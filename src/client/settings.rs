@@ -32,8 +32,11 @@ impl Settings {
         let addresses = addresses(settings)?;
         // Half a pair is a mistake also where no TLS is spoken.
         tls::both_or_neither(settings)?;
-        let tls = match addresses.iter().any(|address| address.tls) {
-            true => Some(Tls::load(settings)?),
+        let is_spoken = addresses.iter().any(|address| address.tls);
+        // Files are read also where no TLS is spoken, as Consul's own clients do: a wrong one shows.
+        let mut files = ["ca_file", "ca_path", "client_cert"].into_iter();
+        let tls = match is_spoken || files.any(|name| settings.text(name).is_some()) {
+            true => Some(Tls::load(settings)?).filter(|_| is_spoken),
             false => None,
         };
         let text = |name| settings.text(name).map(|setting| setting.value);
