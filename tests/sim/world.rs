@@ -1303,7 +1303,7 @@ impl World {
         let think = self.random.duration(Duration::from_millis(think));
         self.after(think, Happening::User { process, user });
         // Half of the handles stay, and are freed when they were used once more.
-        if lock.0 % 2 == 0 {
+        if lock.0.is_multiple_of(2) {
             self.call(process, lock, Call::LetGo)?;
             self.call(process, lock, Call::Check)?;
         }
