@@ -53,7 +53,11 @@ fn start(worker: &Path, consul: &Consul, key: &str, work_ms: &str) -> Child {
 fn crash(worker: &Path, consul: &Consul, number: u64) -> Remains {
     let key = format!("crash-{number}");
     // One half would hold on for ever, the other is about to release.
-    let work_ms = if number.is_multiple_of(2) { "600000" } else { "5" };
+    let work_ms = if number.is_multiple_of(2) {
+        "600000"
+    } else {
+        "5"
+    };
     let mut child = start(worker, consul, &key, work_ms);
     // From before the first request to after the last.
     thread::sleep(Duration::from_millis(number * 37 % 101));
