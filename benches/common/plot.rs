@@ -223,7 +223,12 @@ pub(crate) fn dots(title: &str, series: &[&str], rows: &[Dots], note: &str) -> S
             }
         }
     }
-    let colours = || [OURS].into_iter().chain(OTHERS).chain(["#6a1b9a"]);
+    let colours = || {
+        [OURS]
+            .into_iter()
+            .chain(OTHERS)
+            .chain(["#6a1b9a", "#6d4c41"])
+    };
     for (number, row) in rows.iter().enumerate() {
         let y = TOP + (number as f64 + 0.5) * LINE;
         let (right, below, name) = (LEFT - 8.0, y + 4.0, escape(&row.name));
@@ -257,5 +262,12 @@ pub(crate) fn dots(title: &str, series: &[&str], rows: &[Dots], note: &str) -> S
             escape(name)
         );
     }
-    page(LEFT + WIDTH + 40.0, bottom + 80.0, title, &body, note)
+    let legend = series.len().div_ceil(3) as f64 * 20.0;
+    page(
+        LEFT + WIDTH + 40.0,
+        bottom + 40.0 + legend,
+        title,
+        &body,
+        note,
+    )
 }
