@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::client::leave_parents;
@@ -117,8 +117,7 @@ impl Lock {
     pub fn set_value(&self, value: &[u8]) -> Result<(), Error> {
         self.runtime()?;
         if value.len() > MAX_VALUE {
-            let message = format!("value: {} bytes are more than {MAX_VALUE}", value.len());
-            return Err(Error::new(Status::InvalidArgument, message));
+            return Err(too_large(value.len()));
         }
         if self.view().phase != Phase::New {
             let message = format!(
@@ -131,7 +130,7 @@ impl Lock {
         Ok(())
     }
 
-    fn own_value(&self) -> std::sync::MutexGuard<'_, Option<Value>> {
+    fn own_value(&self) -> MutexGuard<'_, Option<Value>> {
         self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -514,9 +514,8 @@ impl Runtime {
         for (level, line) in lines {
             log::write(level, &line);
         }
-        // What was just taken is given back, whatever else was asked for it.
-        orphans.sort_by_key(|(_, just_taken)| !just_taken);
-        orphans.reverse();
+        // What was just taken is given back, whatever else was asked for it: so it comes first.
+        orphans.sort_by_key(|(_, just_taken)| *just_taken);
         (jobs, orphans)
     }
 
