@@ -1,14 +1,13 @@
 //! Three servers on three loopback addresses, with their data on disk.
 
-use serde_json::Value as Json;
-
-use super::consul::{Consul, until};
+use super::consul::{Consul, comes_true};
 use super::ports;
 
 pub(crate) struct Cluster {
     pub(crate) servers: Vec<Consul>,
-    /// The arguments of whoever is to join, and the port of the gossip.
+    /// The arguments of whoever is to join, and the ports of the servers and of the gossip.
     join: Vec<String>,
+    rpc: u16,
     serf: u16,
 }
 
@@ -58,6 +57,7 @@ impl Cluster {
         Cluster {
             servers: (1..=3).map(server).collect(),
             join,
+            rpc,
             serf,
         }
     }
@@ -80,10 +80,14 @@ impl Cluster {
     /// The number of the one that leads, once there is one.
     pub(crate) fn leader(&self) -> usize {
         let mut leader = None;
-        until("there is a leader", || {
-            leader = self.servers.iter().position(leads);
+        let is_led = comes_true(|| {
+            leader = (0..self.servers.len()).find(|&server| self.leads(server));
             leader.is_some()
         });
+        if !is_led {
+            let logs: Vec<String> = self.servers.iter().map(Consul::log).collect();
+            panic!("never a leader; the logs end:\n{}", logs.join("\n\n"));
+        }
         leader.expect("a leader")
     }
 
@@ -98,13 +102,12 @@ impl Cluster {
         server.restart();
         server.ready().unwrap_or_else(|said| panic!("{said}"));
     }
-}
 
-/// Does it believe so itself? A paused one is not asked for long.
-fn leads(server: &Consul) -> bool {
-    let agent = server.answer_within_a_second("/v1/agent/self");
-    agent.is_some_and(|reply| {
-        let json: Json = serde_json::from_str(&reply.body).unwrap_or_default();
-        json["Stats"]["consul"]["leader"] == "true"
-    })
+    /// Does it believe so itself? A paused one is not asked for long. (Not `/v1/agent/self`: it waits
+    /// for a lock that a new leader may hold while it asks the old one, paused, for up to 30 s.)
+    fn leads(&self, server: usize) -> bool {
+        let itself = format!("\"127.0.0.{}:{}\"", server + 1, self.rpc);
+        let reply = self.servers[server].answer_within_a_second("/v1/status/leader");
+        reply.is_some_and(|reply| reply.body.trim() == itself)
+    }
 }

@@ -42,7 +42,7 @@ pub(crate) fn until(what: &str, is_so: impl FnMut() -> bool) {
 }
 
 /// Is it so, at the latest after a while?
-fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
+pub(crate) fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         if Instant::now() >= deadline {
@@ -117,10 +117,15 @@ impl Consul {
         if is_ready {
             return Ok(());
         }
-        let (address, log) = (&self.address, log(&self.folder));
+        let (address, log) = (&self.address, self.log());
         Err(format!(
             "Consul at {address} never takes writes; its log ends:\n{log}"
         ))
+    }
+
+    /// The last lines of its log.
+    pub(crate) fn log(&self) -> String {
+        log(&self.folder)
     }
 
     fn takes_sessions(&self) -> bool {
