@@ -25,7 +25,8 @@ class SoakTest < Test
     assert_nothing_left
   end
 
-  # Native memory, which the collector knows nothing of: enough of each that a forgotten one shows.
+  # Native memory, which the collector knows nothing of: enough of each that a forgotten one shows, and shows in every
+  # round, while Ruby's own heap grows in some.
   def test_objects_of_the_library
     lock = ConsulLock::Lock.new(key)
     uses = {
@@ -36,15 +37,20 @@ class SoakTest < Test
     }
     uses.each do |what, use|
       2000.times { use.call }
-      before = Use.now
-      20_000.times { use.call }
-      assert_operator Use.now.memory_kb - before.memory_kb, :<, 1500, what
+      rounds = Array.new(5).lazy.map { growth_of { 20_000.times { use.call } } }
+      assert rounds.any? { |kilobytes| kilobytes < 1500 }, what
     end
   end
 
   def test_what_a_thread_waits_with_is_used_again
     holding { nil }
     ConsulLock::Mailbox.stub(:new, -> { flunk "a new one" }) { holding { ConsulLock.holder(key) } }
+  end
+
+  def growth_of
+    before = Use.now
+    yield
+    Use.now.memory_kb - before.memory_kb
   end
 
   # In every way that a lock is used.
