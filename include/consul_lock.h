@@ -375,6 +375,7 @@ consul_lock *consul_lock_new(const char *key,
 /**
  * Sets the value that this lock will store, instead of the option "value" and of the value
  * generator. For bindings, whose generators run in their own language. Any thread; never blocks.
+ * Before the acquire is called: which of two values a call beside it has stored is open.
  *
  * @param lock  The lock.
  * @param value Any bytes. Copied. NULL only if len is 0.

@@ -113,7 +113,8 @@ impl Lock {
     }
 
     /// Sets the value that is stored under the key, instead of the option `value` and of the value
-    /// generator. ALREADY_USED: the acquire has begun before, and nothing was changed.
+    /// generator. ALREADY_USED: the acquire has begun before, and nothing was changed. (Beside the call
+    /// of the acquire itself, which of the two values is stored is open.)
     pub fn set_value(&self, value: &[u8]) -> Result<(), Error> {
         self.runtime()?;
         if value.len() > MAX_VALUE {
