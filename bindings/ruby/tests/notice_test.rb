@@ -12,8 +12,9 @@ class NoticeTest < Test
     ConsulLock.logger = nil
   end
 
-  # A held lock that was just lost; the block may prepare it.
+  # A held lock that was just lost; the block may prepare it. It is kept: one that is dropped is not told.
   def lose(lock = ConsulLock::Lock.new(key, monitor: false))
+    @kept = lock
     yield lock if block_given?
     lock.acquire
     Consul.delete(full_key)
