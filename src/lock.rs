@@ -420,8 +420,8 @@ fn too_large(value_len: usize) -> Error {
 
 /// Puts a key into the pattern, and refuses what Consul would change or refuse: the paths of its
 /// HTTP API are cleaned (`//`, `.` and `..` segments, a leading `/` answer with a redirect), and
-/// newer servers validate keys (control characters, outer spaces). `.fifo` is the place of the line
-/// of waiters below a key.
+/// they refuse what cannot be printed (since 1.0.3, by Go's `unicode.IsPrint`), and newer servers
+/// outer spaces. `.fifo` is the place of the line of waiters below a key.
 pub(crate) fn full_key(pattern: &str, key: &str) -> Result<Key, Error> {
     let full = pattern.replacen("%s", key, 1);
     match problem_of(&full, key) {
@@ -448,6 +448,12 @@ fn bad_key(key: &str, to_be: &str, problem: &str) -> Error {
     Error::new(Status::InvalidArgument, message)
 }
 
+/// As Go's `unicode.IsPrint`: no space but the plain one, nothing invisible or unassigned. The table is
+/// that of the standard library, which escapes such characters, and others only at the beginning.
+fn is_print(c: char) -> bool {
+    ['a', c].iter().collect::<String>().escape_debug().nth(2) != Some('u')
+}
+
 fn problem_of(full: &str, key: &str) -> Option<&'static str> {
     if key.is_empty() {
         Some("it is empty")
@@ -459,6 +465,8 @@ fn problem_of(full: &str, key: &str) -> Option<&'static str> {
         Some("it begins or ends with a space")
     } else if full.chars().any(char::is_control) {
         Some("it has a control character")
+    } else if !full.chars().all(is_print) {
+        Some("it has a character that cannot be printed, or a space other than the plain one")
     } else if full.contains("//") {
         Some("it has an empty segment (//)")
     } else if full
@@ -488,6 +496,9 @@ mod tests {
             "a?b&c=d#e",
             "ü/日本",
             "a+b",
+            "a\u{301}",
+            "👍🏽",
+            "\"\\'",
             "...",
             ".a",
             "%s",
@@ -516,6 +527,14 @@ mod tests {
             "a\n",
             "a\0b",
             "\u{85}",
+            "a\u{a0}b",
+            "a\u{ad}b",
+            "a\u{200b}",
+            "a\u{2028}b",
+            "a\u{3000}b",
+            "\u{feff}a",
+            "a\u{e000}",
+            "a\u{378}",
             "a/.fifo/b",
             ".fifo",
             long.as_str(),

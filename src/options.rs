@@ -93,7 +93,7 @@ pub struct Spec {
     pub default: &'static str,
     /// The environment variable that is read when nobody sets it.
     pub env: Option<&'static str>,
-    /// Its value never appears in a message.
+    /// What was given never appears in a message: it is a secret, or there may be one in it.
     pub secret: bool,
     /// What it does.
     pub doc: &'static str,

@@ -88,7 +88,7 @@ fn api_json_is_what_the_source_says() {
 fn options_md_is_what_the_table_says() {
     let mut text = String::from(
         "# Options\n\n\
-         Generated from the table in `src/options.rs`. From C they are set with \
+         Generated from the table in `src/options/table.rs`. From C they are set with \
          `consul_lock_options_set` (on the options of a lock or of a client) or \
          `consul_lock_defaults_set` (for the process); every binding takes the same names.\n\n\
          **Precedence.** An option that is set wins over everything. Of the token: the option `token`, \

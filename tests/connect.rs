@@ -68,15 +68,20 @@ fn limits_and_cancel_are_those_of_tcp_on_a_unix_socket_and_through_tls() {
         format!("unix://{}", consul.socket),
         format!("https://{}", consul.https),
     ];
-    let clients = ways.map(|address| {
-        client(&[
-            ("address", &address),
-            ("ca_file", &ca_file),
-            ("request_timeout_ms", "700"),
-        ])
-    });
+    let clients = |request_timeout: &str| {
+        ways.each_ref().map(|address| {
+            client(&[
+                ("address", address),
+                ("ca_file", &ca_file),
+                ("request_timeout_ms", request_timeout),
+                ("release_timeout_ms", "20000"),
+            ])
+        })
+    };
+    // The short limit is for those who are not to get an answer.
+    let (patient, hasty) = (clients("10000"), clients("700"));
     let session = consul.consul.other_holds("locks/ephemeral/held");
-    for client in &clients {
+    for client in &patient {
         cycle(client, "free").unwrap();
         let held = lock(client, "held", 0).acquire().expect_err("held");
         assert!(held.message.contains("somebody else"), "{held}");
@@ -93,10 +98,14 @@ fn limits_and_cancel_are_those_of_tcp_on_a_unix_socket_and_through_tls() {
         assert!(begun.elapsed() < Duration::from_secs(15));
     }
     consul.consul.destroy(&session);
+    // These have a connection that is open.
+    for client in &hasty {
+        cycle(client, "free").unwrap();
+    }
     consul.consul.has_nothing_left();
     // It answers nobody, also new connections.
     consul.consul.pause();
-    for client in &clients {
+    for client in &hasty {
         let begun = Instant::now();
         let error = lock(client, "free", 0).acquire().expect_err("no answer");
         assert_eq!(error.status, Status::Unavailable, "{error}");
@@ -117,7 +126,7 @@ fn limits_and_cancel_are_those_of_tcp_on_a_unix_socket_and_through_tls() {
         assert!(begun.elapsed() < Duration::from_secs(15));
     }
     consul.consul.resume();
-    for client in &clients {
+    for client in patient.iter().chain(&hasty) {
         cycle(client, "free").unwrap();
     }
     consul.consul.has_nothing_left();
@@ -279,6 +288,9 @@ fn namespace_partition_and_datacenter_go_where_each_endpoint_wants_them() {
         said.contains("NOT_ACQUIRED") && said.contains("somebody else"),
         "{said}"
     );
+    let at = format!("address={}", consul.address());
+    let said = says(&["take", &at, "datacenter=nowhere"], &[]);
+    assert!(said.contains("No path to datacenter"), "{said}");
     let mut kinds = std::collections::BTreeSet::new();
     for (method, target, _, body) in asked.lock().unwrap().iter() {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
@@ -425,6 +437,25 @@ fn several_addresses_are_tried_in_order() {
             && said.contains("unix:///nowhere: No such file"),
         "{said}"
     );
+    // Nor does one that cannot serve cost the single attempt.
+    for (status, why) in [
+        (500, "No cluster leader"),
+        (429, "rate limit exceeded"),
+        (503, "No known Consul servers"),
+    ] {
+        let server = Scripted::start(move |_| Answer::reply(status, why));
+        let spare = client(&[("address", &list(&[server.address(), second.address()]))]);
+        let lock = lock(&spare, "k", 0);
+        lock.acquire().expect(why);
+        assert!(second.holder("locks/ephemeral/k").is_some());
+        lock.release().unwrap();
+        // Alone, or among others of its kind, it is what the attempt ends with.
+        let error = self::lock(&client(&[("address", server.address())]), "k", 0).acquire();
+        assert_eq!(error.expect_err(why).status, Status::Unavailable);
+        let twice = list(&[server.address(), server.address(), server.address()]);
+        let error = self::lock(&client(&[("address", &twice)]), "k", 0).acquire();
+        assert_eq!(error.expect_err(why).status, Status::Unavailable);
+    }
     // One that accepts and never answers is passed by, too.
     let spare = client(&[
         ("address", &list(&[first.address(), second.address()])),
@@ -446,6 +477,7 @@ fn a_lock_is_kept_and_given_back_through_another_server() {
     let client = client(&[
         ("address", &addresses.join(",")),
         ("request_timeout_ms", "3000"),
+        ("release_timeout_ms", "20000"),
     ]);
     let held = lock(&client, "k", 20_000);
     held.acquire().unwrap();
@@ -468,14 +500,15 @@ fn a_lock_is_kept_and_given_back_through_another_server() {
 fn through_a_client_agent_with_three_servers() {
     let cluster = Cluster::start();
     let agent = cluster.client_agent();
-    let client = client(&[("address", agent.address())]);
-    let follower = cluster.servers[cluster.follower()].address();
-    let other = self::client(&[("address", follower)]);
+    // An election may come between a release and its answer.
+    let through = |address| client(&[("address", address), ("release_timeout_ms", "20000")]);
+    let client = through(agent.address());
+    let other = through(cluster.servers[cluster.follower()].address());
     let held = lock(&client, "k", 20_000);
     held.acquire().unwrap();
     let error = lock(&other, "k", 0).acquire().expect_err("held");
     assert!(error.message.contains("on node client"), "{error}");
-    let waits = lock(&other, "k", 20_000);
+    let waits = lock(&other, "k", 60_000);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| waits.acquire());
         thread::sleep(Duration::from_millis(300));

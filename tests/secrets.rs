@@ -154,6 +154,13 @@ fn no_failure_shows_a_secret() {
             scope.spawn(|| try_all(address));
         }
     });
+    // So many at once may all be late. These two have the time for an answer.
+    let address = format!("address={}", secure.consul.address());
+    for mine in ["key=held", "key=free"] {
+        let mut arguments = vec!["take", mine, "release_timeout_ms=20000"];
+        arguments.extend([&*address, &token, &auth, &value]);
+        run(&arguments, &[]);
+    }
     // What is refused before anything is sent.
     for bad in [
         vec![&*wrong_cert, &*wrong_key],
@@ -165,7 +172,12 @@ fn no_failure_shows_a_secret() {
         vec!["token=marker-token-5f3a9c marker-token-5f3a9c"],
         vec!["http_auth=marker-user:marker-password-c0de\n"],
         vec!["address=http://marker-user:marker-password-c0de@h:1"],
+        vec!["address=http://marker-user:marker-password-c0de@h:1\r"],
+        vec!["address=a:1,http://marker-user:marker-password-c0de@h:1"],
+        vec!["address=a:1,tcp://marker-user:marker-password-c0de@h"],
+        vec!["address=http://marker-user:no,marker-password-c0de@h:1"],
         vec!["proxy=http://marker-user:marker-password-c0de@h:1"],
+        vec!["proxy=http://marker-user:marker-password-c0de@h:1\n"],
     ] {
         let mut arguments = vec!["take", "log=4", "address=https://127.0.0.1:1"];
         arguments.extend(bad);
@@ -178,6 +190,14 @@ fn no_failure_shows_a_secret() {
         (
             "CONSUL_HTTP_ADDR",
             "http://marker-user:marker-password-c0de@h:1",
+        ),
+        (
+            "CONSUL_HTTP_ADDR",
+            "a:1,http://marker-user:marker-password-c0de@h:1",
+        ),
+        (
+            "CONSUL_HTTP_ADDR",
+            "http://marker-user:marker-password-c0de@h:1\r",
         ),
         ("CONSUL_HTTP_SSL", "maybe"),
     ] {
@@ -218,6 +238,13 @@ fn no_debug_text_shows_a_secret() {
     ] {
         of_client.set(name, value).unwrap();
     }
+    let mut refused = Options::new();
+    for name in ["address", "proxy"] {
+        let value = format!("http://{USER}:{PASSWORD}@h:1");
+        refused.set(name, &value).unwrap();
+    }
+    let refused_settings = refused.client_settings().unwrap();
+    let why = Client::new(Some(&refused)).expect_err("a password");
     let settings = of_client.client_settings().unwrap();
     let client = Client::new(Some(&of_client)).unwrap();
     let mut of_lock = Options::new();
@@ -227,7 +254,8 @@ fn no_debug_text_shows_a_secret() {
     let error = lock.acquire().expect_err("nobody listens");
     let of_lock_settings = of_lock.lock_settings().unwrap();
     let shown = format!(
-        "{of_client:?} {settings:?} {client:?} {of_lock:?} {of_lock_settings:?} {lock:?} {error:?} {}",
+        "{of_client:?} {settings:?} {client:?} {of_lock:?} {of_lock_settings:?} {lock:?} {error:?} \
+         {refused:?} {refused_settings:?} {why:?} {}",
         client.stats()
     );
     for marker in markers(&own.key) {

@@ -182,7 +182,10 @@ fn we_refuse_a_certificate_of_consuls() {
         ],
     );
     let named = |name: &str| [right.clone(), vec![format!("tls_server_name={name}")]].concat();
-    assert_eq!(take(&named("server.dc1.consul")), TAKEN);
+    // A port behind it does not count, as with Consul's own client.
+    for name in ["server.dc1.consul", "server.dc1.consul:8501"] {
+        assert_eq!(take(&named(name)), TAKEN);
+    }
     refused(
         &take(&named("server.dc2.consul")),
         &["it is not for server.dc2.consul but for"],
@@ -201,6 +204,94 @@ fn we_refuse_a_certificate_of_consuls() {
         &take(&options(&new.https, &ca.file(), Some(&own))),
         &["we refuse Consul's certificate: it begins to be valid in "],
     );
+}
+
+/// What a server has signed itself, and the client names as its CA: Consul's own client takes it.
+#[test]
+fn a_certificate_that_its_server_has_signed() {
+    let folder = Ca::new("the CA");
+    let itself = folder.self_signed(LOOPBACK, Valid::Now);
+    let consul = Secure::start_with(&folder, &itself, false);
+    let trusting = options(&consul.https, &itself.certificate, None);
+    assert_eq!(take(&trusting), TAKEN);
+    // It still must be for the name, be valid, and be that very one.
+    let named = [trusting, vec!["tls_server_name=other.example".to_owned()]].concat();
+    refused(&take(&named), &["it is not for other.example"]);
+    let elsewhere = Ca::new("another CA");
+    let another = elsewhere.self_signed(LOOPBACK, Valid::Now);
+    refused(
+        &take(&options(&consul.https, &another.certificate, None)),
+        &[
+            "it is the certificate of a CA (CA:TRUE); make one for a server, or set ca_file (CONSUL_CACERT) to this very one",
+        ],
+    );
+    let old = folder.self_signed(LOOPBACK, Valid::UntilLongAgo);
+    let consul = Secure::start_with(&folder, &old, false);
+    refused(
+        &take(&options(&consul.https, &old.certificate, None)),
+        &["it expired "],
+    );
+}
+
+/// What Go's client knows and ours does not: said in words.
+#[test]
+fn certificates_that_we_cannot_read() {
+    let folder = Ca::new("the CA");
+    let subject = ["-subj", "/CN=localhost", "-days", "2"];
+    let p521 = folder.openssl(
+        "p521",
+        &[&[
+            &[
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-521",
+            ][..],
+            &["-nodes", "-addext", "subjectAltName=IP:127.0.0.1"],
+            &["-keyout", "KEY", "-out", "CERTIFICATE"],
+            &subject,
+        ]
+        .concat()],
+    );
+    let consul = Secure::start_with(&folder, &p521, false);
+    refused(
+        &take(&options(&consul.https, &p521.certificate, None)),
+        &[
+            "it has no protocol or algorithm that we have, too (its key is of the curve P-521, perhaps)",
+        ],
+    );
+    let request = folder.write("request.pem", "");
+    let v1 = folder.openssl(
+        "v1",
+        &[
+            &[
+                &[
+                    "req",
+                    "-newkey",
+                    "ec",
+                    "-pkeyopt",
+                    "ec_paramgen_curve:P-256",
+                ][..],
+                &["-nodes", "-keyout", "KEY", "-out", &request],
+                &subject[..2],
+            ]
+            .concat(),
+            &[
+                &["x509", "-req", "-in", &request, "-signkey", "KEY"][..],
+                &["-out", "CERTIFICATE"],
+                &subject[2..],
+            ]
+            .concat(),
+        ],
+    );
+    let consul = Secure::start_with(&folder, &v1, false);
+    let mut options = options(&consul.https, &v1.certificate, None);
+    let why = "it is of X.509 version 1; make one of version 3";
+    refused(&take(&options), &[why]);
+    options.push("ssl_verify=false".to_owned());
+    refused(&take(&options), &[why]);
 }
 
 #[test]

@@ -72,7 +72,8 @@ fn addresses(settings: &ClientSettings) -> Result<Vec<Address>, Error> {
     });
     let mut addresses = Address::parse_list(&setting.value).map_err(|why| {
         setting.wrong(format!(
-            "{why}; an address is host:port, http://…, https://… or unix:///path"
+            "{why}; an address is host:port, http://…, https://… or unix:///path (a user and a password \
+             for it go into http_auth, CONSUL_HTTP_AUTH)"
         ))
     })?;
     // As in Consul's Go client, http:// does not undo it.
@@ -112,7 +113,9 @@ fn proxy(settings: &ClientSettings) -> Result<Option<Address>, Error> {
     match Address::parse(&proxy.value) {
         Ok(address) if address.is_plain_host() => Ok(Some(address)),
         Ok(_) => Err(proxy.wrong("a proxy is http://host:port")),
-        Err(why) => Err(proxy.wrong(format!("{why}; a proxy is http://host:port"))),
+        Err(why) => Err(proxy.wrong(format!(
+            "{why}; a proxy is http://host:port, and is told no user and no password"
+        ))),
     }
 }
 

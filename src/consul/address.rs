@@ -29,18 +29,17 @@ pub(crate) enum Place {
 const MAX_UNIX_PATH: usize = 107;
 
 impl Address {
-    /// Takes addresses with commas between them.
+    /// Takes addresses with commas between them. What is wrong is counted, not quoted: there may be a
+    /// password in it.
     pub(crate) fn parse_list(text: &str) -> Result<Vec<Address>, String> {
-        let one = |part: &str| {
-            Address::parse(part).map_err(|why| {
-                if part == text {
-                    why
-                } else {
-                    format!("\"{}\": {why}", part.escape_debug())
-                }
+        let count = text.split(',').count();
+        let one = |(at, part): (usize, &str)| {
+            Address::parse(part.trim()).map_err(|why| match count {
+                1 => why,
+                _ => format!("number {} of {count}: {why}", at + 1),
             })
         };
-        text.split(',').map(str::trim).map(one).collect()
+        text.split(',').enumerate().map(one).collect()
     }
 
     /// Takes one address apart. Without a port it is the scheme's, as Consul's Go client has it. The
@@ -60,12 +59,9 @@ impl Address {
             None => (rest, ""),
         };
         let prefix = prefix.trim_end_matches('/');
-        let in_path = |b: u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:@/".contains(&b);
-        if !prefix.bytes().all(in_path) {
-            return Err("its path has characters that a URL cannot have there".to_owned());
-        }
+        check_path(prefix)?;
         if rest.contains('@') {
-            return Err("user and password have an option of their own, http_auth".to_owned());
+            return Err("it has a user or a password, which cannot stand there".to_owned());
         }
         let (host, port) = host_and_port(rest)?;
         let port = port.unwrap_or(if tls { 443 } else { 80 });
@@ -120,6 +116,24 @@ impl fmt::Display for Address {
     }
 }
 
+/// What may stand before every path of the API.
+fn check_path(path: &str) -> Result<(), String> {
+    let in_path = |b: u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:@/".contains(&b);
+    let is_hex = |at: usize| path.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+    let mut percents = path.match_indices('%');
+    if !path.bytes().all(in_path) || !percents.all(|(at, _)| is_hex(at + 1) && is_hex(at + 2)) {
+        return Err("its path has characters that a URL cannot have there".to_owned());
+    }
+    let plain = path.to_ascii_lowercase().replace("%2e", ".");
+    if plain
+        .split('/')
+        .any(|segment| matches!(segment, "." | ".."))
+    {
+        return Err("its path has a segment . or ..".to_owned());
+    }
+    Ok(())
+}
+
 /// `host`, `host:port`, with brackets around an IPv6 address.
 fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
     let (host, port) = match text.strip_prefix('[') {
@@ -136,7 +150,13 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
             None => (text, None),
         },
     };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:%".contains(&b);
+    // A percent sign begins the zone of a link-local address.
+    let marks: &[u8] = if text.starts_with('[') {
+        b"-._:%"
+    } else {
+        b"-._"
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || marks.contains(&b);
     if host.is_empty() || !host.bytes().all(plain) {
         return Err("it has no host name or address".to_owned());
     }
@@ -169,6 +189,7 @@ mod tests {
             ("http://[fe80::1%eth0]", false, "fe80::1%eth0", 80, ""),
             ("https://consul.example", true, "consul.example", 443, ""),
             ("https://10.0.0.1:8501/a/b/", true, "10.0.0.1", 8501, "/a/b"),
+            ("http://h/a%20b/..c", false, "h", 80, "/a%20b/..c"),
             (
                 "consul.example/consul",
                 false,
@@ -214,6 +235,12 @@ mod tests {
             "http://h/a?b",
             "http://h/a#b",
             "http://h/a b",
+            "http://h/%zz",
+            "http://h/a%2",
+            "http://h/a/../b",
+            "http://h/a/%2E%2e",
+            "http://h/./a",
+            "http://a%41:1",
             "unix://",
             "h:1,",
             long.as_str(),
@@ -228,6 +255,6 @@ mod tests {
         let shown: Vec<String> = list.iter().map(Address::to_string).collect();
         assert_eq!(shown, ["a:1", "https://b:443/c", "unix:///d"]);
         let why = Address::parse_list("a:1,b:x").expect_err("a port");
-        assert!(why.starts_with("\"b:x\": the port"), "{why}");
+        assert!(why.starts_with("number 2 of 2: the port"), "{why}");
     }
 }

@@ -50,8 +50,14 @@ pub(crate) fn read_file(path: &Path) -> Result<Secret, String> {
     let told = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut text = String::new();
     let file = File::open(path).map_err(told)?;
-    file.take(LONGEST).read_to_string(&mut text).map_err(told)?;
+    file.take(LONGEST + 1)
+        .read_to_string(&mut text)
+        .map_err(told)?;
     match text.trim() {
+        _ if text.len() as u64 > LONGEST => Err(format!(
+            "{} is longer than {LONGEST} bytes, and no file of a token",
+            path.display()
+        )),
         "" => Err(format!("{} is empty", path.display())),
         text => token(text).map_err(|why| format!("{}: {why}", path.display())),
     }
@@ -194,10 +200,11 @@ mod tests {
             credentials.has_newer_token(first.as_ref()),
             "for a latecomer"
         );
-        for bad in ["", " \n", "a\nb"] {
+        let long = "a".repeat(LONGEST as usize + 1);
+        for bad in ["", " \n", "a\nb", &long] {
             write(bad);
             let why = read_file(&path).expect_err("no token");
-            assert!(why.contains("token") && !why.contains("a\nb"), "{why}");
+            assert!(why.len() < 200 && !why.contains("a\nb"), "{why}");
             assert!(!credentials.has_newer_token(second.as_ref()));
             assert_eq!(credentials.token(), second, "the old one stays");
         }

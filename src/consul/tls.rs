@@ -1,12 +1,15 @@
 //! TLS: what it is set up from, and its failures in words that say which side refused what. The only
 //! user of rustls but for the connection itself (`stream.rs`).
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, fs, io};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::client::{
+    Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
+};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -47,17 +50,12 @@ impl Tls {
     pub(crate) fn load(settings: &ClientSettings) -> Result<Tls, Error> {
         let provider = Arc::new(ring::default_provider());
         let own = own_certificate(settings)?;
-        let name = match settings.text("tls_server_name") {
-            None => None,
-            Some(name) => {
-                let parsed = ServerName::try_from(name.value.clone());
-                Some(
-                    parsed
-                        .map_err(|_| name.wrong("it is no name that a certificate can be for"))?,
-                )
-            }
-        };
-        let roots = roots(settings)?;
+        let name = settings.text("tls_server_name").map(|name| {
+            server_name(&name.value)
+                .ok_or_else(|| name.wrong("it is no name that a certificate can be for"))
+        });
+        let name = name.transpose()?;
+        let Roots { store, named } = roots(settings)?;
         let verifies = settings
             .bool("ssl_verify")
             .is_none_or(|verify| verify.value);
@@ -69,11 +67,13 @@ impl Tls {
             .with_safe_default_protocol_versions()
             .map_err(internal)?;
         let builder = if verifies {
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
-            let verifier = verifier.build().map_err(|error| {
+            let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider);
+            let webpki = webpki.build().map_err(|error| {
                 Error::new(crate::error::Status::Internal, format!("the CAs: {error}"))
             })?;
-            builder.with_webpki_verifier(verifier)
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(TrustedOrNamed { webpki, named }))
         } else {
             let line = "the certificate of Consul is not verified (ssl_verify is false): whoever \
                         stands in between can read the token";
@@ -158,9 +158,20 @@ impl Tls {
             return format!("Consul refused our client certificate: {why} (its alert: {name})");
         }
         match alert {
-            A::CertificateRequired | A::BadCertificate | A::HandshakeFailure
-                if self.own.is_none() =>
-            {
+            A::HandshakeFailure => {
+                let certificate = match self.own {
+                    None => {
+                        "it wants a client certificate and we sent none (client_cert and client_key, \
+                             CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY), or "
+                    }
+                    Some(_) => "",
+                };
+                format!(
+                    "Consul ended the TLS handshake (its alert: {name}): {certificate}it has no protocol \
+                     or algorithm that we have, too (its key is of the curve P-521, perhaps)"
+                )
+            }
+            A::CertificateRequired | A::BadCertificate if self.own.is_none() => {
                 format!(
                     "Consul wants a client certificate and we sent none (its alert: {name}); set \
                      client_cert and client_key (CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY)"
@@ -247,6 +258,9 @@ fn not_valid_now(certificate: &CertificateDer<'_>) -> Option<String> {
     }
 }
 
+/// How webpki says that a server shows the certificate of a CA.
+const CA_FOR_SERVER: &str = "CaUsedAsEndEntity";
+
 fn of_certificate(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => "no CA that we trust has signed it; set ca_file \
@@ -284,6 +298,17 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "it is not for a server".to_owned()
         }
+        CertificateError::Other(other) => match &*other.to_string() {
+            CA_FOR_SERVER => {
+                "it is the certificate of a CA (CA:TRUE); make one for a server, or set ca_file \
+                              (CONSUL_CACERT) to this very one"
+                    .to_owned()
+            }
+            "UnsupportedCertVersion" => {
+                "it is of X.509 version 1; make one of version 3".to_owned()
+            }
+            other => other.to_owned(),
+        },
         error => error.to_string(),
     }
 }
@@ -350,56 +375,63 @@ pub(crate) fn both_or_neither(settings: &ClientSettings) -> Result<Option<Files>
 }
 
 /// The CAs that a certificate of Consul may be of.
-fn roots(settings: &ClientSettings) -> Result<RootCertStore, Error> {
-    let mut store = RootCertStore::empty();
-    if let Some(file) = settings.text("ca_file") {
-        let path = Path::new(&file.value);
-        let found = add_file(&mut store, path).map_err(|why| file.wrong(why))?;
-        if found == 0 {
-            return Err(file.wrong(format!("{} has no certificate in PEM", file.value)));
-        }
+struct Roots {
+    store: RootCertStore,
+    /// Those that the settings name, whole.
+    named: Vec<CertificateDer<'static>>,
+}
+
+fn roots(settings: &ClientSettings) -> Result<Roots, Error> {
+    let mut roots = Roots {
+        store: RootCertStore::empty(),
+        named: Vec::new(),
+    };
+    let (setting, added) = if let Some(file) = settings.text("ca_file") {
+        let added = roots.add_file(Path::new(&file.value));
+        (file, added)
     } else if let Some(folder) = settings.text("ca_path") {
-        let path = Path::new(&folder.value);
-        let found = add_folder(&mut store, path).map_err(|why| folder.wrong(why))?;
-        if found == 0 {
-            return Err(folder.wrong(format!("{} has no certificate in PEM", folder.value)));
-        }
+        let added = roots.add_folder(Path::new(&folder.value));
+        (folder, added)
     } else {
-        add_those_of_the_system(&mut store);
+        add_those_of_the_system(&mut roots.store);
+        return Ok(roots);
+    };
+    added.map_err(|why| setting.wrong(why))?;
+    if roots.named.is_empty() {
+        return Err(setting.wrong(format!("{} has no certificate in PEM", setting.value)));
     }
-    Ok(store)
+    Ok(roots)
 }
 
-/// How many it has.
-fn add_file(store: &mut RootCertStore, path: &Path) -> Result<usize, String> {
-    let shown = path.display();
-    let bytes = fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
-    let certificates = certificates(&bytes).map_err(|why| format!("{shown}: {why}"))?;
-    let found = certificates.len();
-    for certificate in certificates {
-        let added = store.add(certificate);
-        added.map_err(|error| format!("{shown}: no certificate of a CA: {error}"))?;
+impl Roots {
+    fn add_file(&mut self, path: &Path) -> Result<(), String> {
+        let shown = path.display();
+        let bytes = fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
+        for certificate in certificates(&bytes).map_err(|why| format!("{shown}: {why}"))? {
+            let added = self.store.add(certificate.clone());
+            added.map_err(|error| format!("{shown}: no certificate of a CA: {error}"))?;
+            self.named.push(certificate);
+        }
+        Ok(())
     }
-    Ok(found)
+
+    /// Every file in it, also in folders of it. Files without a certificate do not matter.
+    fn add_folder(&mut self, path: &Path) -> Result<(), String> {
+        let told = |error: io::Error| format!("{}: {error}", path.display());
+        for entry in fs::read_dir(path).map_err(told)? {
+            let path = entry.map_err(told)?.path();
+            if path.is_dir() {
+                self.add_folder(&path)?;
+            } else {
+                self.add_file(&path)?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Every file in it, also in folders of it. Files without a certificate do not matter.
-fn add_folder(store: &mut RootCertStore, path: &Path) -> Result<usize, String> {
-    let told = |error: io::Error| format!("{}: {error}", path.display());
-    let mut found = 0;
-    for entry in fs::read_dir(path).map_err(told)? {
-        let path = entry.map_err(told)?.path();
-        found += if path.is_dir() {
-            add_folder(store, &path)?
-        } else {
-            add_file(store, &path)?
-        };
-    }
-    Ok(found)
-}
-
-/// Where systems keep the CAs that they trust, in the order of Go's crypto/x509: the first file that
-/// is there.
+/// Where systems keep the CAs that they trust, as Go's crypto/x509 looks for them: the first file that
+/// can be read, and every file of the folders.
 const FILES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -409,28 +441,48 @@ const FILES: [&str; 6] = [
     "/etc/ssl/cert.pem",
 ];
 
-/// As Go's clients find them, with SSL_CERT_FILE and SSL_CERT_DIR. What cannot be read is left out:
-/// a certificate of a CA that is not there is refused in so many words.
+const FOLDERS: &str = "/etc/ssl/certs:/etc/pki/tls/certs";
+
+/// SSL_CERT_FILE and SSL_CERT_DIR take the place of those. What cannot be read is left out: a
+/// certificate of a CA that is not there is refused in so many words.
 fn add_those_of_the_system(store: &mut RootCertStore) {
     let variable = |name| {
         let value = sys::secure_getenv(name).filter(|value| !value.is_empty())?;
         String::from_utf8(value).ok()
     };
     let file = match variable("SSL_CERT_FILE") {
-        Some(file) => Some(PathBuf::from(file)),
-        None => FILES.iter().map(PathBuf::from).find(|path| path.exists()),
+        Some(file) => fs::read(file).ok(),
+        None => FILES.iter().find_map(|file| fs::read(file).ok()),
     };
-    let mut files: Vec<PathBuf> = file.into_iter().collect();
-    if let Some(folders) = variable("SSL_CERT_DIR") {
-        let entries = folders
-            .split(':')
-            .filter_map(|folder| fs::read_dir(folder).ok());
-        files.extend(entries.flatten().flatten().map(|entry| entry.path()));
-    }
-    for bytes in files.iter().filter_map(|path| fs::read(path).ok()) {
+    let folders = variable("SSL_CERT_DIR").unwrap_or_else(|| FOLDERS.to_owned());
+    let entries = folders
+        .split(':')
+        .filter_map(|folder| fs::read_dir(folder).ok());
+    let files = entries.flatten().flatten().map(|entry| entry.path());
+    // Most are in the file and in a folder.
+    let mut seen = HashSet::new();
+    for bytes in file
+        .into_iter()
+        .chain(files.filter_map(|path| fs::read(path).ok()))
+    {
         let certificates = CertificateDer::pem_slice_iter(&bytes).flatten();
-        store.add_parsable_certificates(certificates.map(CertificateDer::into_owned));
+        let new = certificates.filter(|certificate| seen.insert(certificate.clone().into_owned()));
+        store.add_parsable_certificates(new.map(CertificateDer::into_owned));
     }
+}
+
+/// The name in a setting. A port behind it does not count, as in Consul's Go client.
+fn server_name(text: &str) -> Option<ServerName<'static>> {
+    let without_port = || {
+        let (host, port) = text.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        port.parse::<u16>()
+            .is_ok()
+            .then(|| ServerName::try_from(host.to_owned()).ok())?
+    };
+    ServerName::try_from(text.to_owned())
+        .ok()
+        .or_else(without_port)
 }
 
 fn read(file: &Setting<String>) -> Result<Vec<u8>, Error> {
@@ -441,6 +493,63 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     // The library's own error could quote the file.
     let read = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
     read.map_err(|_| "it is not in PEM".to_owned())
+}
+
+/// Takes what a CA has signed that we trust, and, as Go's clients do, also a certificate that the settings
+/// name themselves: one that its server made and signed itself, which mostly says that it is a CA's.
+#[derive(Debug)]
+struct TrustedOrNamed {
+    webpki: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for TrustedOrNamed {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let verified = self
+            .webpki
+            .verify_server_cert(certificate, between, name, ocsp, now);
+        match &verified {
+            // Its dates have been looked at before that.
+            Err(TlsError::InvalidCertificate(CertificateError::Other(why)))
+                if why.to_string() == CA_FOR_SERVER && self.named.contains(certificate) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            _ => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.webpki
+            .verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.webpki
+            .verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
+    }
 }
 
 /// Takes every certificate, and still has its owner prove that it is his.

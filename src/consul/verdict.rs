@@ -467,6 +467,8 @@ fn one_line(text: &str) -> String {
     }
 }
 
+const READ_KEY: &str = "GET /v1/kv";
+
 fn name(request: &Request) -> &'static str {
     match request {
         Request::CreateSession { .. } => "PUT /v1/session/create",
@@ -482,7 +484,7 @@ fn name(request: &Request) -> &'static str {
         | Request::Take { .. }
         | Request::Clear { .. }
         | Request::Write { .. } => "PUT /v1/txn",
-        Request::Read { .. } | Request::Watch { .. } | Request::WatchNames { .. } => "GET /v1/kv",
+        Request::Read { .. } | Request::Watch { .. } | Request::WatchNames { .. } => READ_KEY,
     }
 }
 
@@ -505,16 +507,15 @@ fn without_value(request: &Request, text: &str) -> String {
 fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Error {
     let text = without_value(request, text);
     let (name, code, line) = (name(request), reply.status, one_line(&text));
-    let moved = if (300..400).contains(&code) {
-        " (a redirect is never followed)"
-    } else {
-        ""
+    let hint = match code {
+        300..400 => " (a redirect is never followed)",
+        // Its path filter says no more. It knows the characters of its own version of Unicode.
+        400 if name == READ_KEY && text.trim().is_empty() => {
+            " (this Consul does not take every character of the key)"
+        }
+        _ => "",
     };
-    Error::new(
-        status,
-        format!("{name} answered HTTP {code}: {line}{moved}"),
-    )
-    .with_http(code)
+    Error::new(status, format!("{name} answered HTTP {code}: {line}{hint}")).with_http(code)
 }
 
 fn said(request: &Request, reply: &HttpReply, status: Status) -> Error {

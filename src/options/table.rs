@@ -124,12 +124,12 @@ pub const TABLE: &[Spec] = &[
         },
         default: "127.0.0.1:8500",
         env: Some("CONSUL_HTTP_ADDR"),
-        secret: false,
+        secret: true,
         doc: "Where Consul's HTTP API is: `host:port`, `http://host:port`, `https://host:port` \
               or `unix:///path`; after a host and port also a path, where the API lies below \
               one. Best the agent on the same machine. Several, with commas between them, are \
-              tried in order: one that cannot be reached or cannot serve comes last for 10 \
-              seconds.",
+              tried in order: where one cannot be reached or cannot serve, the next one is asked \
+              at once, and that one comes last for 10 seconds.",
     },
     Spec {
         name: "ssl",
@@ -150,7 +150,8 @@ pub const TABLE: &[Spec] = &[
         secret: false,
         doc: "Whether Consul's certificate must be of a CA that we trust, and be for the name \
               that we connect to. false is for experiments: whoever stands in between can read \
-              the token. The log warns of it.",
+              the token. The log warns of it. Either way the certificate is one of X.509 \
+              version 3, with an RSA, P-256, P-384 or Ed25519 key.",
     },
     Spec {
         name: "ca_file",
@@ -162,7 +163,8 @@ pub const TABLE: &[Spec] = &[
         env: Some("CONSUL_CACERT"),
         secret: false,
         doc: "A file with the certificates, in PEM, of the CAs that Consul's certificate may be \
-              of. Takes the place of the system's.",
+              of, or with that certificate, if Consul has signed it itself. Takes the place of \
+              the system's. One that cannot be read is an error.",
     },
     Spec {
         name: "ca_path",
@@ -209,7 +211,7 @@ pub const TABLE: &[Spec] = &[
         env: Some("CONSUL_TLS_SERVER_NAME"),
         secret: false,
         doc: "The name that Consul's certificate must be for, such as `server.dc1.consul`; also \
-              sent as SNI.",
+              sent as SNI. A port behind it does not count.",
     },
     Spec {
         name: "token",
@@ -254,9 +256,9 @@ pub const TABLE: &[Spec] = &[
         },
         default: "none",
         env: None,
-        secret: false,
+        secret: true,
         doc: "An HTTP proxy, as `http://host:port`, through which Consul is reached (by \
-              CONNECT). Only this option makes use of one: HTTP_PROXY and its kind do not.",
+              CONNECT); it is told no user and no password. Only this option makes use of one: HTTP_PROXY and its kind do not.",
     },
     Spec {
         name: "datacenter",

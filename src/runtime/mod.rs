@@ -529,18 +529,28 @@ impl Runtime {
             ..
         } = job;
         let performed = catch_unwind(AssertUnwindSafe(|| {
-            let mut lent = wire.or_else(|| self.wires.open(by));
-            let Some(wire) = lent.as_mut().and_then(Lent::wire) else {
-                let why = "no connection was free in time: too many requests at once";
-                let error = Error::new(Status::Unavailable, why);
-                return (None, Err(Fault::NotApplied(error)));
-            };
             let http = encode(&request, &self.scope);
-            let (complete, sent, answer) = self.exchange(wire, &request, &http, by, &interrupt);
-            if let (true, Some(lent)) = (complete, lent) {
-                lent.put();
+            let mut wire = wire;
+            loop {
+                let mut lent = wire.take().or_else(|| self.wires.open(by));
+                let Some(wire) = lent.as_mut().and_then(Lent::wire) else {
+                    let why = "no connection was free in time: too many requests at once";
+                    let error = Error::new(Status::Unavailable, why);
+                    return (None, Err(Fault::NotApplied(error)));
+                };
+                let (complete, sent, answer) = self.exchange(wire, &request, &http, by, &interrupt);
+                // That agent said that it cannot serve. Another one may, and is asked at once: some calls
+                // have no second attempt.
+                let again = matches!(&answer, Err(Fault::NotApplied(why)) if why.http_status.is_some())
+                    && !interrupt.is_ended()
+                    && self.wires.has_better(wire);
+                if let (true, Some(lent)) = (complete, lent) {
+                    lent.put();
+                }
+                if !again {
+                    return (sent, answer);
+                }
             }
-            (sent, answer)
         }));
         let (sent, answer) = performed.unwrap_or_else(|_| (None, Err(Fault::Unknown(defect()))));
         self.step(

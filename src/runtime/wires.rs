@@ -107,6 +107,11 @@ impl Wires {
         self.route.note_failure(wire.at());
     }
 
+    /// Its address failed lately, and there is another one that did not.
+    pub(super) fn has_better(&self, wire: &Wire) -> bool {
+        self.route.is_set_aside(wire.at())
+    }
+
     /// How many there are, idle or not.
     pub(super) fn connections(&self) -> &Connections {
         &self.connections

@@ -125,35 +125,74 @@ impl Ca {
         pair
     }
 
+    /// A certificate that its server has made and signed itself, as `openssl req -x509` does: it says
+    /// that it is a CA's.
+    pub(crate) fn self_signed(&self, names: &[&str], valid: Valid) -> Pair {
+        let mut params = params("self-signed", names, valid);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.extended_key_usages.clear();
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("signed");
+        self.pair("self-signed", valid, &certificate.pem(), &key)
+    }
+
     fn issue(&self, file: &str, names: &[&str], key: &KeyPair, valid: Valid) -> Pair {
-        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-        params.subject_alt_names = names
-            .iter()
-            .map(|name| match name.parse::<IpAddr>() {
-                Ok(address) => SanType::IpAddress(address),
-                Err(_) => SanType::DnsName((*name).try_into().expect("a name")),
-            })
-            .collect();
-        params.distinguished_name.push(DnType::CommonName, file);
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        match valid {
-            Valid::Now => {}
-            Valid::UntilLongAgo => {
-                params.not_before = date_time_ymd(2019, 1, 1);
-                params.not_after = date_time_ymd(2020, 1, 1);
-            }
-            Valid::FromLater => params.not_before = date_time_ymd(4000, 1, 1),
-        }
+        let params = params(file, names, valid);
         let certificate = params.signed_by(key, &self.issuer).expect("signed");
+        self.pair(file, valid, &certificate.pem(), key)
+    }
+
+    fn pair(&self, file: &str, valid: Valid, certificate: &str, key: &KeyPair) -> Pair {
         let valid = valid as u8;
         Pair {
-            certificate: self.write(&format!("{file}{valid}.pem"), &certificate.pem()),
+            certificate: self.write(&format!("{file}{valid}.pem"), certificate),
             key: self.write(&format!("{file}{valid}.key.pem"), &key.serialize_pem()),
         }
     }
+
+    /// What `openssl` makes of these arguments: `KEY` and `CERTIFICATE` among them become the files.
+    pub(crate) fn openssl(&self, file: &str, commands: &[&[&str]]) -> Pair {
+        let pair = Pair {
+            certificate: text(&self.folder.join(format!("{file}.pem"))),
+            key: text(&self.folder.join(format!("{file}.key.pem"))),
+        };
+        for command in commands {
+            let arguments = command.iter().map(|argument| match *argument {
+                "KEY" => pair.key.as_str(),
+                "CERTIFICATE" => &pair.certificate,
+                argument => argument,
+            });
+            let made = Command::new("openssl").args(arguments).output();
+            let made = made.expect("openssl");
+            assert!(made.status.success(), "{made:?}");
+        }
+        pair
+    }
+}
+
+fn params(name: &str, names: &[&str], valid: Valid) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.subject_alt_names = names
+        .iter()
+        .map(|name| match name.parse::<IpAddr>() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => SanType::DnsName((*name).try_into().expect("a name")),
+        })
+        .collect();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
+    match valid {
+        Valid::Now => {}
+        Valid::UntilLongAgo => {
+            params.not_before = date_time_ymd(2019, 1, 1);
+            params.not_after = date_time_ymd(2020, 1, 1);
+        }
+        Valid::FromLater => params.not_before = date_time_ymd(4000, 1, 1),
+    }
+    params
 }
 
 /// The key itself, as the type has it: the last octet string of a PKCS#8 structure (RFC 5208).
