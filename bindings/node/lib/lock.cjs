@@ -14,6 +14,10 @@ class ConsulLock {
   #pointer;
   #token = 0n;
   #session = "";
+  /** Its one acquire has begun, or cannot any more. */
+  #isUsed = false;
+  /** Released, closed or abandoned since the acquire began. */
+  #isGivenUp = false;
   /** Makes the value to store; null: an option, or the library, does. */
   #generator;
   /** Aborted when the lock is lost; null: nobody has asked for it. */
@@ -52,27 +56,32 @@ class ConsulLock {
   /** Null: it is ours; else why not. An aborted signal comes first, whatever became of the acquire. */
   async #acquire(signal) {
     signal?.throwIfAborted();
-    if (this.#pointer !== null && this.#generator !== null) {
+    if (!this.#isUsed && this.#generator !== null) {
       const value = generatedValue(this.#key, this.#generator);
-      // The generator may have ended this very lock, or aborted the signal.
+      // The generator may have used or ended this very lock, or aborted the signal.
       signal?.throwIfAborted();
-      if (this.#pointer !== null) {
+      if (!this.#isUsed) {
         storeValue(this.#pointer, this.#key, value);
       }
     }
-    if (this.#pointer === null) {
+    if (this.#isUsed) {
       return this.#over(Status.ALREADY_USED, "is single use, and was used before; make a new one");
     }
     bindToThread(this.#pointer);
+    this.#isUsed = true;
+    this.#isGivenUp = false;
     const cancel = () => this.cancel();
     signal?.addEventListener("abort", cancel, { once: true });
     let error;
     try {
       error = await start(c.consul_lock_acquire_start, this.#pointer);
+    } catch (refused) {
+      this.#isUsed = this.#pointer === null; // nothing has begun
+      throw refused;
     } finally {
       signal?.removeEventListener("abort", cancel);
     }
-    if (error !== null && error.status !== Status.ALREADY_USED) {
+    if (error !== null) {
       this.#end();
     }
     if (error === null && signal?.aborted) {
@@ -80,6 +89,10 @@ class ConsulLock {
       await this.release().catch(() => {});
     }
     signal?.throwIfAborted();
+    if (error === null && this.#isGivenUp && !this.isHeld) {
+      // It was won, and was over before this thread could say so. (A release that was refused ended nothing.)
+      return this.#over(Status.CANCELLED, "was given up while it was acquired");
+    }
     return error;
   }
 
@@ -87,6 +100,7 @@ class ConsulLock {
     if (this.#pointer === null) {
       return false;
     }
+    this.#isGivenUp = true;
     const error = await start(c.consul_lock_release_start, this.#pointer);
     if (error === null) {
       this.#end();
@@ -229,6 +243,8 @@ class ConsulLock {
     this.#session = this.sessionId;
     const pointer = this.#pointer;
     this.#pointer = null;
+    this.#isUsed = true;
+    this.#isGivenUp = true;
     forget(this.#lossTag);
     forgotten.unregister(this);
     c.consul_lock_abandon(pointer);

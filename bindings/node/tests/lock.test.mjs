@@ -249,6 +249,62 @@ test("an acquire that won while the signal was aborted is given back", async () 
   assert.equal(await row(lock), null);
 });
 
+test("a second acquire, and its signal, disturb neither the first nor what it won", async () => {
+  const key = someKey("second");
+  const lock = new ConsulLock(key, forever);
+  const second = () => {
+    const controller = new AbortController();
+    const refused = assert.rejects(lock.acquire(controller), code("ALREADY_USED"));
+    controller.abort();
+    return refused;
+  };
+  const held = new ConsulLock(key);
+  await held.acquire();
+  const first = lock.acquire();
+  await second();
+  await inLine(lock, 1);
+  await second();
+  await held.release();
+  await first;
+  await second();
+  assert.ok(lock.isHeld);
+  await lock.release();
+  await second();
+});
+
+test("a lock that was given up while it was acquired does not pass for a held one", async () => {
+  const ends = {
+    release: async (lock) => assert.equal(await lock.release(), true),
+    close: (lock) => lock.close(),
+    abandon: (lock) => lock.abandon(),
+    "release and abandon": async (lock) => {
+      lock.release().catch(() => {});
+      lock.abandon();
+    },
+  };
+  for (const [name, end] of Object.entries(ends)) {
+    const lock = new ConsulLock(someKey("given-up"));
+    const ended = assert.rejects(lock.acquire(), code("CANCELLED"), name);
+    const begun = performance.now();
+    while (!lock.isHeld && performance.now() - begun < 10_000); // and this thread has not looked yet
+    await end(lock);
+    assert.equal(lock.isHeld, false);
+    await ended;
+    assert.notEqual(lock.fencingToken, 0n, "it had been won");
+    await assert.rejects(lock.acquire(), code("ALREADY_USED"));
+    await removeKeyOf(lock);
+  }
+});
+
+test("a release before the acquire changes nothing", async () => {
+  const lock = new ConsulLock(someKey("release-before"));
+  const released = lock.release();
+  await lock.acquire();
+  assert.equal(await released, false);
+  assert.ok(lock.isHeld);
+  assert.equal(await lock.release(), true);
+});
+
 test("cancel is sticky, and does nothing to a held lock", async () => {
   const lock = new ConsulLock(someKey("cancel"));
   lock.cancel();
