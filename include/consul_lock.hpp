@@ -593,7 +593,7 @@ class lock {
     }
 #if defined(__cpp_lib_jthread)
     /** Throws CANCELLED when a stop is requested before it has the lock. The lock is used up then.
-     */
+     * A stop ends the acquire of this lock, also one that another thread began. */
     void acquire(std::stop_token stop) {
         const std::stop_callback cancelling(std::move(stop), [this] { cancel(); });
         acquire();

@@ -20,6 +20,7 @@ type Lock struct {
 	generate func() ([]byte, error)
 	handle   handle[*C.consul_lock]
 	loss     atomic.Pointer[loss] // nil until somebody wants to be told
+	pending  atomic.Bool          // an acquire is under way
 
 	// What stays to be seen when the C object is freed.
 	last struct {
@@ -28,8 +29,8 @@ type Lock struct {
 	}
 }
 
-// New makes a lock on a key: 1 to 65,536 bytes of UTF-8 that name the work, not the worker, such as
-// "nightly-report". It reads the options, the defaults and, for the default client, the environment, and
+// New makes a lock on a key: UTF-8 that names the work, not the worker, such as "nightly-report", of at most
+// 60,000 bytes as it stands in a URL, with what stands before it in Consul. It reads the options, the defaults and, for the default client, the environment, and
 // sends nothing.
 //
 // ErrInvalidArgument: the key is one that Consul would change or refuse. ErrInvalidOption: an option is
@@ -134,6 +135,12 @@ func (l *Lock) Acquire(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return interrupted(ctx, op, l.name, ErrCancelled)
 	}
+	// The end of the context of a second one must not be that of the first.
+	if !l.pending.CompareAndSwap(false, true) {
+		return &Error{Op: op, Key: l.name, Code: ErrAlreadyUsed,
+			Message: fmt.Sprintf("the lock %q is being acquired by another call", l.name)}
+	}
+	defer l.pending.Store(false)
 	if err := l.setValue(op); err != nil {
 		return err
 	}
@@ -266,12 +273,14 @@ func (l *Lock) Abandon() {
 // collected is the finalizer: nobody can release the lock any more. Who works on by its Lost alone must stop,
 // as from here on nobody watches or renews it.
 func (l *Lock) collected() {
-	if l.IsHeld() {
-		if told := l.loss.Load(); told != nil {
-			told.happened(0)
-		}
-		warn(fmt.Sprintf("consullock: the lock %q was held when it was garbage collected, and stays until its TTL "+
-			"ends it: release it, or use Hold", l.Key()))
+	held := l.IsHeld()
+	l.Abandon() // first: a logger of the program's may panic, or never return
+	if !held {
+		return
 	}
-	l.Abandon()
+	if told := l.loss.Load(); told != nil {
+		told.happened(0)
+	}
+	go warn(fmt.Sprintf("consullock: the lock %q was held when it was garbage collected, and stays until its TTL "+
+		"ends it: release it, or use Hold", l.Key()))
 }

@@ -145,7 +145,7 @@ func TestTheEndOfTheContextEndsAWait(t *testing.T) {
 			return ctx, func() { cancel(mine) }
 		},
 		"deadline": func() (context.Context, func()) {
-			ctx, cancel := context.WithTimeout(context.Background(), 700*time.Millisecond)
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 			t.Cleanup(cancel)
 			return ctx, func() { <-ctx.Done() }
 		},
@@ -333,10 +333,15 @@ func TestAReleaseEndsAPendingAcquire(t *testing.T) {
 			return nil
 		},
 	} {
-		waiter := newLock(t, key, consullock.WithWait())
+		client := newClient(t)
+		waiter := newLock(t, key, consullock.WithWait(), consullock.WithClient(client))
 		got := make(chan error)
 		go func() { got <- waiter.Acquire(ctx) }()
-		time.Sleep(100 * time.Millisecond)
+		eventually(t, "it waits", func() bool {
+			stats, err := client.Stats()
+			must(t, err)
+			return stats.Waiting == 1
+		})
 		quickly(t, name, func() {
 			if err := end(waiter); err != nil && !errors.Is(err, consullock.ErrNotHeld) {
 				t.Error(err)
@@ -344,6 +349,31 @@ func TestAReleaseEndsAPendingAcquire(t *testing.T) {
 			wants(t, <-got, consullock.ErrCancelled)
 		})
 	}
+}
+
+// Whose context has ended, and who comes second: the first one is not his to end.
+func TestASecondAcquireNeverEndsTheFirst(t *testing.T) {
+	key, client := newKey(t), newClient(t)
+	holder := newLock(t, key)
+	must(t, holder.Acquire(context.Background()))
+	lock := newLock(t, key, consullock.WithWait(), consullock.WithClient(client))
+	got := make(chan error)
+	go func() { got <- lock.Acquire(context.Background()) }()
+	eventually(t, "it waits", func() bool {
+		stats, err := client.Stats()
+		must(t, err)
+		return stats.Waiting == 1
+	})
+	for i := 0; i < 300; i++ {
+		ctx, cancel := context.WithCancel(context.Background())
+		go cancel()
+		if err := lock.Acquire(ctx); !errors.Is(err, consullock.ErrAlreadyUsed) && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	must(t, holder.Release())
+	must(t, <-got)
+	wants(t, lock.Acquire(context.Background()), consullock.ErrAlreadyUsed)
 }
 
 func TestAbandon(t *testing.T) {

@@ -62,17 +62,22 @@ func TestManyCyclesLeaveNothing(t *testing.T) {
 		}
 	}
 	cycles(500)
-	before := used(t)
 	n := 10_000
 	if os.Getenv("NIGHTLY") == "1" {
 		n = 100_000
 	}
-	cycles(n)
-	after := used(t)
-	t.Logf("%d cycles: before %+v, after %+v", n, before, after)
-	if after.kilobytes > before.kilobytes+8_000 || after.threads > before.threads+8 ||
-		after.descriptors > before.descriptors+8 {
-		t.Errorf("before %+v, after %+v", before, after)
+	// What leaks does so in every round; a heap grows in some.
+	for round, leaks := 0, true; leaks; round++ {
+		before := used(t)
+		cycles(n)
+		after := used(t)
+		t.Logf("%d cycles: before %+v, after %+v", n, before, after)
+		leaks = after.kilobytes > before.kilobytes+8_000 || after.threads > before.threads+8 ||
+			after.descriptors > before.descriptors+8
+		if leaks && round == 2 {
+			t.Errorf("before %+v, after %+v", before, after)
+			break
+		}
 	}
 	eventually(t, "no session is left", func() bool { return sessions(t) == 0 })
 }
