@@ -12,10 +12,12 @@ mod support;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use consul_lock::client::Client;
+use consul_lock::error::Error;
 use consul_lock::lock::{Completion, Lock};
 use consul_lock::options::Options;
 use support::agent::version;
@@ -27,6 +29,8 @@ fn client(address: &str, token: &str) -> Client {
     let mut options = Options::new();
     options.set("address", address).unwrap();
     options.set("token", token).unwrap();
+    // A thousand at once take their time.
+    options.set("release_timeout_ms", "60000").unwrap();
     Client::new(Some(&options)).unwrap()
 }
 
@@ -73,16 +77,18 @@ fn all_are_served(consul: &Consul, token: &str, folder: &str) {
     let sessions = hold_all(consul, folder);
     let client = client(consul.address(), token);
     let served = Arc::new(AtomicUsize::new(0));
+    let (told, heard) = channel();
     let locks: Vec<Arc<Lock>> = (0..MANY)
         .map(|number| Arc::new(lock(&client, &format!("{folder}/{number}"))))
         .collect();
     for lock in &locks {
-        let (served, mine) = (served.clone(), lock.clone());
+        let (served, mine, told) = (served.clone(), lock.clone(), told.clone());
         lock.acquire_start(Completion::new(move |outcome| {
             outcome.expect("served");
             served.fetch_add(1, Ordering::SeqCst);
-            mine.release_start(Completion::new(|outcome| outcome.expect("released")))
-                .unwrap();
+            // A panic in here would stay in here.
+            let tell = move |outcome: Result<(), Error>| told.send(outcome).unwrap();
+            mine.release_start(Completion::new(tell)).unwrap();
         }))
         .unwrap();
     }
@@ -99,6 +105,10 @@ fn all_are_served(consul: &Consul, token: &str, folder: &str) {
         }
     }
     until("all are served", || served.load(Ordering::SeqCst) == MANY);
+    for _ in 0..MANY {
+        let released = heard.recv_timeout(Duration::from_secs(60));
+        released.expect("it is told").expect("released");
+    }
     println!(
         "{folder}: all served {:?} after the first end; {most} threads, {} connections at most",
         begun.elapsed(),
