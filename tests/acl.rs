@@ -125,7 +125,7 @@ fn the_smallest_policies() {
                 "take",
                 "log=2",
                 &key,
-                "lock.acquire_timeout_ms=1000",
+                "lock.acquire_timeout_ms=3000",
                 &address,
                 &token,
             ],

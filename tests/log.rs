@@ -79,15 +79,15 @@ fn the_log_says_what_goes_wrong_and_no_secret() {
         &["flight recorder of", "log/lost", "row ", "lost 3"],
     );
 
-    // A lock-delay that somebody else's session left.
-    let body = r#"{"TTL": "10s", "LockDelay": "1s", "Behavior": "delete"}"#;
+    // A lock-delay that somebody else's session left, long enough to be met.
+    let body = r#"{"TTL": "10s", "LockDelay": "5s", "Behavior": "delete"}"#;
     let other = consul.request("PUT", "/v1/session/create", body);
     let other: Json = serde_json::from_str(&other.body).expect("JSON");
     let other = other["ID"].as_str().expect("an id");
     let path = format!("/v1/kv/locks/ephemeral/log/delayed?acquire={other}");
     consul.request("PUT", &path, "theirs");
     consul.request("PUT", &format!("/v1/session/destroy/{other}"), "");
-    let delayed = lock(&client, "log/delayed", 10_000);
+    let delayed = lock(&client, "log/delayed", 30_000);
     delayed.acquire().expect("after the delay");
     said(Level::Info, &["log/delayed", "lock-delay"]);
     let lines_of = |word: &str| {

@@ -81,7 +81,8 @@ fn the_numbers_are_what_happened() {
     assert_eq!(now["hold_us"]["count"], 0);
     assert!(now["threads"].as_u64() >= Some(3), "{now}");
     assert!(now["connections"].as_u64() >= Some(1), "{now}");
-    thread::sleep(Duration::from_millis(300));
+    // Much longer than an acquire of a free key may take.
+    thread::sleep(Duration::from_secs(3));
     held.release().expect("held");
     until("the next has it", || waiting.is_held());
     thread::sleep(Duration::from_millis(100));
@@ -99,11 +100,14 @@ fn the_numbers_are_what_happened() {
     let within = |json: &Json, least, most| json.as_u64().is_some_and(|n| n >= least && n < most);
     // The one that waited, and the longer of the two holds.
     assert!(
-        within(&end["acquire_us"]["max"], 300_000, 20_000_000),
+        within(&end["acquire_us"]["max"], 3_000_000, 40_000_000),
         "{end}"
     );
-    assert!(within(&end["acquire_us"]["p50"], 1, 300_000), "{end}");
-    assert!(within(&end["hold_us"]["p99"], 300_000, 20_000_000), "{end}");
+    assert!(within(&end["acquire_us"]["p50"], 1, 3_000_000), "{end}");
+    assert!(
+        within(&end["hold_us"]["p99"], 3_000_000, 40_000_000),
+        "{end}"
+    );
     assert!(end["connections_peak"].as_u64() >= end["connections"].as_u64());
     assert_eq!(
         (&end["unanswered"], &end["lost"]),
