@@ -246,9 +246,10 @@ export class ConsulLock {
    * Makes a lock. Reads the options, the defaults and, for the default client, the environment; sends
    * nothing.
    *
-   * @param key - What to lock: 1 to 65536 bytes of UTF-8. It is put into the default `lockKeyPattern`.
-   *   Refused are keys that Consul would change or refuse: with a leading `/`, an empty, `.` or `..`
-   *   segment, control characters, spaces at either end.
+   * @param key - What to lock. It is put into the default `lockKeyPattern` to make the key in Consul's KV
+   *   store, which has at most 60000 bytes as it stands in a URL: one for each letter or digit of ASCII and
+   *   `-._~/`, three for every other byte of UTF-8. Refused are keys that Consul would change or refuse: with
+   *   a leading `/`, an empty, `.` or `..` segment, characters that cannot be printed, spaces at either end.
    * @throws {@link ConsulLockError}: INVALID_ARGUMENT for the key, INVALID_OPTION, INVALID_ENVIRONMENT.
    */
   constructor(key: string, options?: LockOptions | null);

@@ -83,7 +83,7 @@ function begin(done, read, call, args) {
 
 /**
  * Ties a lock to this thread, which may be ended at any time by worker.terminate(), without a last word:
- * the library then cancels its acquire, and renews it no more.
+ * the library then cancels its acquire, when it next asks Consul for it, and renews it no more.
  */
 function bindToThread(lock) {
   if (queue === null) {

@@ -147,6 +147,15 @@ test("a long key is told as a whole", () => {
   assert.equal(new ConsulLock(key).key, `locks/ephemeral/${key}`);
 });
 
+test("a key has 60000 bytes at most, as it stands in a URL", () => {
+  const room = 60_000 - "locks/ephemeral/".length;
+  const tooLong = { ...code("INVALID_ARGUMENT"), message: /60,?000/ };
+  for (const [letter, bytes] of Object.entries({ k: 1, "+": 3, ä: 6, 日: 9 })) {
+    new ConsulLock(letter.repeat(room / bytes));
+    assert.throws(() => new ConsulLock(letter.repeat(room / bytes + 1)), tooLong);
+  }
+});
+
 test("a signal that is aborted before the acquire changes nothing", async () => {
   const lock = new ConsulLock(someKey("aborted-before"));
   const reason = new Error("not now");

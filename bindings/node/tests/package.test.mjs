@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { promisify } from "node:util";
-import { HERE } from "./support.mjs";
+import { HERE, ROOT } from "./support.mjs";
 
 const LIBRARY = path.resolve(process.env.CONSUL_LOCK_LIBRARY);
 const MODULES = process.env.NODE_PATH;
@@ -72,6 +72,16 @@ describe("package", () => {
         ...lib.split(" ").map((name) => `lib/${name}.cjs`),
       ].sort(),
     );
+  });
+
+  test("the least version of Node is the same wherever it stands", () => {
+    const stated = (file, pattern) => readFileSync(`${ROOT}/${file}`, "utf8").match(pattern)?.[1];
+    const least = stated("bindings/node/package.json", /"node": ">=([\d.]+)"/);
+    assert.equal(stated("bindings/node/README.md", /^Node ([\d.]+) or later/m), least);
+    assert.equal(stated("scripts/need", /^ +node\).*"node ([\d.]+) --version"/m), least);
+    const { node } = JSON.parse(readFileSync(`${HERE}/package-lock.json`, "utf8")).packages[""]
+      .engines;
+    assert.equal(node, `>=${least}`);
   });
 
   test("the README's first examples run, with import and with require", async () => {
