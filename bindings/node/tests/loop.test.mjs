@@ -40,12 +40,16 @@ test(`${WAITS} waits leave files and timers as quick as without`, async () => {
     await lock.release();
   });
   await Promise.all(held.map((lock) => inLine(lock, 1)));
-  const meanwhile = await latencies();
+  const meanwhile = [await latencies(), await latencies(), await latencies()];
   await Promise.all(held.map((lock) => lock.release()));
   await Promise.all(ended);
-  // A pool of four with a wait on each thread would take seconds.
-  assert.ok(meanwhile.file < 10 * before.file + 5, JSON.stringify({ before, meanwhile }));
-  assert.ok(meanwhile.timer < 10 * before.timer + 5, JSON.stringify({ before, meanwhile }));
+  const after = await latencies();
+  // A pool of four with a wait on each thread would take seconds, each time; a busy machine takes them at times.
+  for (const what of ["file", "timer"]) {
+    const without = Math.max(before[what], after[what]);
+    const least = Math.min(...meanwhile.map((it) => it[what]));
+    assert.ok(least < 10 * without + 5, JSON.stringify({ before, meanwhile, after }));
+  }
 });
 
 test("no call takes long on this thread, also when Consul does not answer", async () => {
@@ -59,17 +63,24 @@ test("no call takes long on this thread, also when Consul does not answer", asyn
     await new Promise((resolve) => silent.once("listening", resolve));
     const address = "127.0.0.1:" + silent.address().port;
     const client = new Client({ address, requestTimeoutMs: 2000, releaseTimeoutMs: 2000 });
-    const delay = monitorEventLoopDelay({ resolution: 10 });
     await new Promise((resolve) => setTimeout(resolve, 200));
-    delay.enable();
-    const locks = Array.from({ length: 50 }, (_, i) => new ConsulLock("silent" + i, { client }));
-    const failed = locks.map((lock) => assert.rejects(lock.acquire(), { code: "ERR_CONSUL_LOCK_UNAVAILABLE" }));
-    await assert.rejects(holder("silent", { client }), { code: "ERR_CONSUL_LOCK_UNAVAILABLE" });
-    await Promise.all(failed);
-    await Promise.all(locks.map((lock) => lock.close()));
-    await shutdown({ timeoutMs: 500 }).catch(() => {});
-    delay.disable();
-    assert.ok(delay.max < 1e9, "the loop stood still for " + delay.max / 1e6 + " ms");
+    /** For how long the loop stood still, in milliseconds. */
+    async function round() {
+      const delay = monitorEventLoopDelay({ resolution: 10 });
+      delay.enable();
+      const locks = Array.from({ length: 50 }, (_, i) => new ConsulLock("silent" + i, { client }));
+      const failed = locks.map((lock) => assert.rejects(lock.acquire(), { code: "ERR_CONSUL_LOCK_UNAVAILABLE" }));
+      await assert.rejects(holder("silent", { client }), { code: "ERR_CONSUL_LOCK_UNAVAILABLE" });
+      await Promise.all(failed);
+      await Promise.all(locks.map((lock) => lock.close()));
+      await shutdown({ timeoutMs: 500 }).catch(() => {});
+      delay.disable();
+      return delay.max / 1e6;
+    }
+    // A call that waits for Consul does so in every round; a busy machine stops a thread in some.
+    const stood = [];
+    do stood.push(await round()); while (stood.at(-1) >= 1000 && stood.length < 3);
+    assert.ok(stood.at(-1) < 1000, "the loop stood still for " + stood + " ms");
     silent.close();
   `,
   );
