@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
+use super::consul::until;
+
 /// `$1` is the log, `$2` the folder to remove at the end unless told to keep it, the rest the
 /// command. The agent keeps descriptor 3 open and nobody else does, so its end is the end of what is
 /// read from there.
@@ -109,8 +111,19 @@ impl Agent {
     }
 
     /// Stops it without ending it: connections stay open, the kernel accepts more, nobody answers.
+    /// Returns when it stands still: on a busy machine a thread may run for a moment more.
     pub(crate) fn pause(&self) {
         self.signal("STOP");
+        let threads = format!("/proc/{}/task", self.pid);
+        until("each of its threads is stopped", || {
+            let threads = fs::read_dir(&threads).expect("its threads");
+            threads.flatten().all(|thread| {
+                // 1234 (consul) T ...; of one that has just ended there is none.
+                let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+                state.is_empty() || state.starts_with(['T', 't', 'Z', 'X'])
+            })
+        });
     }
 
     /// Has it go on.

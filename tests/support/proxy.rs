@@ -233,8 +233,12 @@ impl Shared {
     fn forward(&self, request: &Message, under_way: &UnderWay, end: &End) -> io::Result<Message> {
         let upstream = Arc::new(TcpStream::connect(&self.upstream)?);
         end.close_then(&upstream);
-        request.send(&mut &*upstream)?;
-        *under_way.lock().expect("not poisoned") = Some(Arc::clone(&upstream));
+        {
+            // In one step: a client that leaves meanwhile ends a request that was sent.
+            let mut under_way = under_way.lock().expect("not poisoned");
+            request.send(&mut &*upstream)?;
+            *under_way = Some(Arc::clone(&upstream));
+        }
         let reply = Message::reply(&mut BufReader::new(&*upstream));
         under_way.lock().expect("not poisoned").take();
         reply
