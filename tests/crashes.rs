@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use consul_lock::client::Client;
 use consul_lock::lock::Lock;
 use consul_lock::options::Options;
-use support::consul::Consul;
+use support::consul::{Consul, until};
 use support::{compile, root};
 
 /// How many live at the same time.
@@ -59,8 +59,15 @@ fn crash(worker: &Path, consul: &Consul, number: u64) -> Remains {
         "5"
     };
     let mut child = start(worker, consul, &key, work_ms);
-    // From before the first request to after the last.
-    thread::sleep(Duration::from_millis(number * 37 % 101));
+    if number.is_multiple_of(8) {
+        // Surely as a holder, however slow the machine.
+        until("it holds the lock", || {
+            consul.holder(&format!("locks/ephemeral/{key}")).is_some()
+        });
+    } else {
+        // From before the first request to after the last.
+        thread::sleep(Duration::from_millis(number * 37 % 101));
+    }
     child.kill().expect("ended, or not yet waited for");
     let killed = child.wait().expect("waited for").signal() == Some(libc::SIGKILL);
     let row = consul.row(&format!("locks/ephemeral/{key}"));

@@ -104,29 +104,33 @@ fn auto_renew_keeps_a_lock_for_longer_than_its_ttl() {
     let heard = losses(&lock);
     let (token, session) = (lock.fencing_token(), lock.session_id());
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(26) {
+    while begun.elapsed() < Duration::from_secs(24) {
         assert!(lock.remaining() > Duration::from_secs(3));
         thread::sleep(Duration::from_millis(200));
     }
     assert_eq!((lock.fencing_token(), lock.session_id()), (token, session));
     lock.check().unwrap();
-    let renewals = proxy.count("renew");
-    assert!(
-        (7..=10).contains(&renewals),
-        "every third of 10 s: {renewals}"
-    );
     lock.release().unwrap();
     drop(lock);
     assert_eq!(
         heard.recv_timeout(SOON),
         Err(RecvTimeoutError::Disconnected)
     );
+    // One that was under way has arrived by then.
+    thread::sleep(Duration::from_millis(500));
+    let renewals = proxy.count("renew");
+    assert!(
+        (6..=10).contains(&renewals),
+        "every third of 10 s: {renewals}"
+    );
+    // The next one would come in this time.
+    thread::sleep(Duration::from_secs(4));
     assert_eq!(proxy.count("renew"), renewals, "it is not renewed any more");
 }
 
 #[test]
 fn a_lock_is_renewed_no_longer_than_its_longest_life() {
-    let options = [("auto_renew", "true"), ("max_lifetime_seconds", "5")];
+    let options = [("auto_renew", "true"), ("max_lifetime_seconds", "8")];
     let lock = held(consul().address(), "max-lifetime", &options);
     let begun = Instant::now();
     let heard = losses(&lock);
@@ -135,9 +139,9 @@ fn a_lock_is_renewed_no_longer_than_its_longest_life() {
         Ok(LostReason::Expired)
     );
     let took = begun.elapsed();
-    // Renewed once, after some 3.3 s.
+    // Renewed twice, after some 3.3 s and 6.6 s, on a slow machine once.
     assert!(
-        took > Duration::from_secs(12) && took < Duration::from_secs(25),
+        took > Duration::from_secs(12) && took < Duration::from_secs(30),
         "{took:?}"
     );
     assert!(!lock.is_held());
@@ -377,9 +381,7 @@ fn what_is_written_under_a_lock() {
     let lock = lock_at(consul().address(), "put", &[]);
     assert_eq!(status(lock.put_if_held("data/put", b"v")), Status::NotHeld);
     lock.acquire().unwrap();
-    let before = consul().quiet_raft_index();
     lock.put_if_held("data/put \"1\"", b"one").unwrap();
-    assert_eq!(consul().raft_index() - before, 1, "one Raft write");
     assert_eq!(stored("data/put%20%221%22"), Some("one".to_owned()));
     lock.put_if_held("data/put \"1\"", b"").unwrap();
     assert_eq!(stored("data/put%20%221%22"), Some(String::new()));
@@ -404,6 +406,22 @@ fn what_is_written_under_a_lock() {
     lock.release().unwrap();
     assert_eq!(status(lock.put_if_held("data/put", b"v")), Status::NotHeld);
     assert_eq!(stored("data/put"), None);
+}
+
+/// On an agent of its own: the other tests write, too.
+#[test]
+fn a_write_under_a_lock_is_one_raft_write() {
+    let consul = Consul::start();
+    let options = [("lock_timeout_seconds", "180")];
+    let lock = held(consul.address(), "counted", &options);
+    // The least of three: the agent itself writes now and then.
+    let writes = [(); 3].map(|()| {
+        let before = consul.quiet_raft_index();
+        lock.put_if_held("data/counted", b"v").unwrap();
+        consul.raft_index() - before
+    });
+    assert_eq!(writes.iter().min(), Some(&1), "{writes:?}");
+    lock.release().unwrap();
 }
 
 #[test]
