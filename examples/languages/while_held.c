@@ -11,7 +11,7 @@ int main(void)
     consul_lock_options_free(options);
 
     if (consul_lock_acquire(lock, &error) == CONSUL_LOCK_OK) {
-        for (int step = 1; step <= 50 && consul_lock_is_held(lock); step++) {
+        for (int step = 1; step <= 100 && consul_lock_is_held(lock); step++) {
             printf("step %d\n", step);
             nanosleep(&(struct timespec){0, 100000000}, NULL);
         }

@@ -10,7 +10,7 @@ int main()
     options.auto_renew();
     try {
         consul_locks::hold("long-work", options, [](const consul_locks::lock &lock) {
-            for (int step = 1; step <= 50 && lock.is_held(); step++) {
+            for (int step = 1; step <= 100 && lock.is_held(); step++) {
                 std::cout << "step " << step << '\n';
                 std::this_thread::sleep_for(100ms);
             }

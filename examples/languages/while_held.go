@@ -11,7 +11,7 @@ import (
 )
 
 func work(ctx context.Context) error {
-	for step := 1; step <= 50; step++ {
+	for step := 1; step <= 100; step++ {
 		fmt.Println("step", step)
 		select {
 		case <-time.After(100 * time.Millisecond):

@@ -3,7 +3,7 @@ import { hold } from "consul-lock";
 
 try {
   await hold("long-work", { autoRenew: true }, async ({ signal }) => {
-    for (let step = 1; step <= 50 && !signal.aborted; step++) {
+    for (let step = 1; step <= 100 && !signal.aborted; step++) {
       console.log(`step ${step}`);
       await sleep(100);
     }

@@ -2,7 +2,7 @@ require "consul_lock"
 
 begin
   ConsulLock.hold("long-work", auto_renew: true) do |lock|
-    (1..50).each do |step|
+    (1..100).each do |step|
       break unless lock.held?
 
       puts "step #{step}"
