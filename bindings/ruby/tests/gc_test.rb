@@ -60,6 +60,25 @@ class GcTest < Test
     Consul.end_session_of(full_key)
   end
 
+  # A logger that fails keeps nothing alive: what is renewed on its own would stay for ever.
+  def test_a_logger_that_fails_does_not_keep_what_was_dropped
+    out, = ruby(<<~'RUBY', key)
+      require "logger"
+      require "timeout"
+      ConsulLock.logger = Class.new(Logger) { def warn(*) = raise("own") }.new($stderr, level: :fatal)
+      def drop = ConsulLock::Lock.new(ARGV[0], lock_timeout: 10, auto_renew: true).acquire
+      def clutter = Array.new(1000) { |number| number.to_s }
+
+      drop
+      puts ConsulLock.stats[:held]
+      clutter
+      Timeout.timeout(10) { GC.start until ConsulLock.stats[:held].zero? }
+      puts ConsulLock.stats[:held]
+    RUBY
+    assert_equal "1\n0\n", out
+    Consul.end_session_of(full_key)
+  end
+
   def test_what_was_ended_is_not_told
     ruby!(<<~'RUBY', key)
       def used(way) = ConsulLock::Lock.new("#{ARGV[0]}-#{way}").tap(&:acquire).public_send(way)

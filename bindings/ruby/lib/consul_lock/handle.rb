@@ -16,15 +16,15 @@ module ConsulLock
       def call(_object_id)
         return unless @pointer
 
-        complain if Native.is_held(@pointer)
-        free
+        key = Native.text(:key, @pointer) if Native.is_held(@pointer)
+        free # first, as a logger may fail
+        complain(key) if key
       end
 
       private
 
-      def complain
-        message = "the lock \"#{Native.text(:key, @pointer)}\" was dropped without a release: " \
-                  "it stays in Consul until its life ends"
+      def complain(key)
+        message = "the lock \"#{key}\" was dropped without a release: it stays in Consul until its life ends"
         ConsulLock.logger ? ConsulLock.logger.warn("consul_lock") { message } : warn("consul_lock: #{message}")
       end
     end
