@@ -128,9 +128,9 @@ module ConsulLock
     # @param timeout [Numeric] how many seconds to wait at most
     # @return [nil]
     # @raise [UnconfirmedError] something was still under way at the end of the time
-    # @raise [InvalidArgumentError] +timeout+ is out of range
+    # @raise [InvalidArgumentError] +timeout+ is no number, or more than a day
     def shutdown(timeout: 2)
-      milliseconds = (timeout * 1000).ceil
+      milliseconds = Options.milliseconds(:timeout, timeout)
       Runtime.current.ask do |mailbox|
         mailbox.post { |ticket, error| Native.shutdown_start(milliseconds, Native::QUEUE_DONE, ticket, error) }
       end

@@ -95,7 +95,10 @@ class ClientTest < Test
     2.times { holding { nil } }
     assert_nil ConsulLock.shutdown(timeout: 10)
     assert_equal 0, Consul.sessions_of(Process.pid)
-    assert_raises(ConsulLock::InvalidArgumentError) { ConsulLock.shutdown(timeout: -1) }
+    [-1, 86_401, 2**80, 1e300, Float::INFINITY, Float::NAN, nil, "2", Complex(1, 1), Time.now].each do |timeout|
+      error = assert_raises(ConsulLock::InvalidArgumentError, timeout.inspect) { ConsulLock.shutdown(timeout: timeout) }
+      assert_includes error.message, "timeout"
+    end
     assert_equal 7, holding { 7 }
   end
 

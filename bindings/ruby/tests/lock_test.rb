@@ -147,8 +147,8 @@ class LockTest < Test
   end
 
   def test_times_go_in_seconds
-    { acquire_timeout: [1, 0.5, 0, Float::INFINITY, Rational(1, 3)], lock_timeout: [10, 10.5], max_lifetime: [0, 100],
-      queue_grace: [0.5] }.each do |name, values|
+    { acquire_timeout: [1, 0.5, 0, Float::INFINITY, Rational(1, 3)], lock_timeout: [10, 10.0, Rational(20, 2)],
+      max_lifetime: [0, 100], queue_grace: [0.5] }.each do |name, values|
       values.each { |value| ConsulLock::Lock.new(key, name => value) }
     end
     ConsulLock::Client.new(connect_timeout: 0.1, request_timeout: 1, release_timeout: 2, lock_delay: 1.5)
@@ -168,6 +168,9 @@ class LockTest < Test
       { nonsense: 1 } => "nonsense", { lock_timeout: 9 } => "10 to 86400", { lock_timeout_seconds: 9 } => "10 to 86400",
       { acquire_timeout: -1 } => "acquire_timeout", { acquire_timeout: "soon" } => "acquire_timeout",
       { lock_timeout: Float::INFINITY } => "lock_timeout", { acquire_timeout: Float::NAN } => "acquire_timeout",
+      { lock_timeout: 10.2 } => "whole number", { max_lifetime: 0.5 } => "whole number",
+      { acquire_timeout: Complex(1, 1) } => "acquire_timeout", { acquire_timeout: 1e308 } => "acquire_timeout",
+      { acquire_timeout: Time.now } => "acquire_timeout",
       { acquire_timeout_ms: 2**70 } => "acquire_timeout_ms", { acquire_timeout_ms: 0.5 } => "acquire_timeout_ms",
       { auto_renew: {} } => "auto_renew", { fair: [{}] } => "fair",
       { value: 7 } => "value", { value: "a" * 400_000 } => "value",
@@ -178,6 +181,7 @@ class LockTest < Test
       assert_includes error.message, words
     end
     assert_raises(ConsulLock::InvalidOptionError) { ConsulLock::Client.new(lock_timeout: 60) }
+    assert_raises(ConsulLock::InvalidOptionError) { ConsulLock.defaults[:acquire_timeout] = nil }
     error = assert_raises(ConsulLock::InvalidOptionError) { ConsulLock::Client.new(token: :s3cret) }
     refute_includes error.message, "s3cret"
   end

@@ -20,7 +20,9 @@ module ConsulLock
 
     # Stands for "until it is cancelled".
     FOREVER = "-1"
-    private_constant :FOREVER
+    # More than the library takes, and as much as a parameter does.
+    LONGEST = (2**63) - 1
+    private_constant :FOREVER, :LONGEST
 
     class << self
       # Lends a set of options, or nil where there are none. What is wrong with them is said by what they are used
@@ -50,6 +52,16 @@ module ConsulLock
         option ? [option, time(name, value, per_second)] : [name.to_s, word(name, value)]
       end
 
+      # A time that is no option, in milliseconds.
+      #
+      # @return [Integer]
+      # @raise [InvalidArgumentError]
+      def milliseconds(name, value)
+        Integer(time(name, value, 1000)).clamp(0, LONGEST)
+      rescue InvalidOptionError => e
+        raise InvalidArgumentError, e.message
+      end
+
       private
 
       def set(native, name, value)
@@ -62,16 +74,24 @@ module ConsulLock
         raise InvalidOptionError, "#{name}: contains a NUL"
       end
 
+      # A time in seconds as a whole number of a smaller unit, rounded up: a little is not nothing. But what the library
+      # itself counts in seconds is not made longer than was asked for.
       def time(name, value, per_second)
-        unless value.respond_to?(:to_f) && !value.is_a?(String)
-          raise InvalidOptionError, "#{name}: #{value.class} is not a number of seconds"
+        return FOREVER if value == Float::INFINITY && name == :acquire_timeout
+
+        time = number(name, value) * per_second
+        raise InvalidOptionError, "#{name}: #{value} is not a time" unless time.finite? && time >= 0
+        if per_second == 1 && time != time.floor
+          raise InvalidOptionError, "#{name}: #{value} is not a whole number of seconds"
         end
 
-        time = value.to_f * per_second
-        return FOREVER if time == Float::INFINITY && name == :acquire_timeout
-        raise InvalidOptionError, "#{name}: #{value} is not a time" unless time.finite? && time >= 0
-
         time.ceil.to_s
+      end
+
+      def number(name, value)
+        return value.to_f if value.is_a?(Numeric) && value.real?
+
+        raise InvalidOptionError, "#{name}: #{value.class} is not a number of seconds"
       end
 
       def word(name, value)
