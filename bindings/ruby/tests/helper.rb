@@ -133,8 +133,8 @@ class Test < Minitest::Test
     Process.clock_gettime(Process::CLOCK_MONOTONIC)
   end
 
-  # Until something is so.
-  def wait_until(what, patience: 10)
+  # Until something is so. It costs nothing to be patient.
+  def wait_until(what, patience: 30)
     deadline = now + patience
     until (it = yield)
       flunk "waited #{patience} s in vain: #{what}" if now > deadline
@@ -155,7 +155,12 @@ class Test < Minitest::Test
   def assert_nothing_left(*pids)
     ConsulLock.shutdown(timeout: 10)
     wait_until("nothing is left on #{full_key}") { Consul.keys(full_key).empty? }
-    wait_until("no session is left") { Consul.sessions_of(Process.pid, *pids).zero? }
+    assert_nothing_left_of(Process.pid, *pids)
+  end
+
+  # A program that ended may have left its session to Consul, which takes up to twice the TTL: take 10 s.
+  def assert_nothing_left_of(*pids)
+    wait_until("no session is left", patience: 60) { Consul.sessions_of(*pids).zero? }
   end
 
   # A lock that others wait for.

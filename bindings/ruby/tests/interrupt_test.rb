@@ -13,7 +13,7 @@ class InterruptTest < Test
       assert_raises(Timeout::Error) { assert_timely { Timeout.timeout(0.2) { acquire } } }
       assert_raises(KeyError) { assert_timely { Timeout.timeout(0.2, KeyError) { acquire } } }
       assert_raises(Timeout::Error) { Timeout.timeout(0.2) { ConsulLock.hold(key, acquire_timeout: 60) { flunk } } }
-      assert_empty Consul.keys("#{full_key}/.fifo/")
+      assert_nobody_waits
     end
     assert_nothing_left
   end
@@ -23,7 +23,7 @@ class InterruptTest < Test
       thread = waiting
       assert_timely { thread.kill.join }
       assert_nil thread.value
-      assert_empty Consul.keys("#{full_key}/.fifo/")
+      assert_nobody_waits
     end
     assert_nothing_left
   end
@@ -47,7 +47,7 @@ class InterruptTest < Test
       thread = waiting
       thread.raise(KeyError, "enough")
       assert_equal "enough", assert_raises(KeyError) { assert_timely { thread.value } }.message
-      assert_empty Consul.keys("#{full_key}/.fifo/")
+      assert_nobody_waits
     end
     assert_nothing_left
   end
@@ -80,14 +80,20 @@ class InterruptTest < Test
     begun = now
     lock.acquire
     lock.release
-    usual = now - begun
-    outcomes = Array.new(RUNS * 5) do |number|
-      Timeout.timeout(0.0001 + (usual * 2 * number / (RUNS * 5))) { holding(acquire_timeout: 5) { :held } }
-    rescue Timeout::Error
-      :interrupted
+    longest = now - begun
+    outcomes = []
+    until outcomes.uniq.size == 2 || longest > 10
+      longest *= 2 # so long may one take, on a machine that does other things now
+      outcomes += Array.new(RUNS * 5) { |number| outcome_within(0.0001 + (longest * number / (RUNS * 5))) }
     end
     assert_equal %i[held interrupted], outcomes.uniq.sort
     assert_nothing_left
+  end
+
+  def outcome_within(seconds)
+    Timeout.timeout(seconds) { holding(acquire_timeout: 5) { :held } }
+  rescue Timeout::Error
+    :interrupted
   end
 
   def test_kill_at_any_moment
@@ -116,16 +122,18 @@ class InterruptTest < Test
 
   # Who has masked interrupts is not interrupted.
   def test_a_mask_of_the_callers_holds
+    lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
+    won = false
+    thread = nil
     holding do
-      thread = Thread.new do
-        Thread.handle_interrupt(KeyError => :never) { ConsulLock::Lock.new(key, acquire_timeout: 0.5).try_acquire }
-      end
-      wait_until("it waits") { thread.stop? }
-      begun = now
+      thread = Thread.new { Thread.handle_interrupt(KeyError => :never) { won = lock.acquire } }
+      wait_until("it waits") { Consul.keys("#{full_key}/.fifo/").any? }
       thread.raise(KeyError)
-      assert_raises(KeyError) { thread.value }
-      assert_operator now - begun, :>, 0.2
     end
+    assert_raises(KeyError) { thread.value }
+    assert won
+    lock.close
+    assert_nothing_left
   end
 
   def test_ctrl_c
@@ -133,8 +141,8 @@ class InterruptTest < Test
       holding do |lock|
         out, pid = interrupted_program(signal)
         assert_equal "#{exception}\n", out
+        assert_nothing_left_of pid
         assert_equal [full_key], Consul.keys(full_key)
-        assert_equal 0, Consul.sessions_of(pid)
         lock.check
       end
     end
@@ -146,7 +154,7 @@ class InterruptTest < Test
       $stdout.sync = true
       begin
         puts Process.pid
-        ConsulLock.hold(ARGV[0], acquire_timeout: 60) {}
+        ConsulLock.hold(ARGV[0], acquire_timeout: 60, lock_timeout: 10) {}
       rescue Interrupt, SignalException => e
         puts e.class
       end
@@ -175,11 +183,12 @@ class InterruptTest < Test
   end
 
   def test_a_signal_handler_starts_a_thread
-    lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
+    client = ConsulLock::Client.new
+    lock = client.lock(key, acquire_timeout: 60)
     before = trap("USR1") { Thread.new { lock.cancel } }
     holding do
       Thread.new do
-        wait_until("it waits") { ConsulLock.stats[:waiting] == 1 }
+        wait_until("it waits") { client.stats[:waiting] == 1 }
         Process.kill(:USR1, Process.pid)
       end
       assert_raises(ConsulLock::CancelledError) { assert_timely { lock.acquire } }
@@ -202,11 +211,19 @@ class InterruptTest < Test
     end
   end
 
+  # In a program of its own: threads of other tests do not count.
   def test_a_wait_costs_no_time_of_the_processor
     holding do
-      before = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
-      refute ConsulLock::Lock.new(key, acquire_timeout: 1).try_acquire
-      assert_operator Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) - before, :<, 0.3
+      spent = ruby!(<<~'RUBY', key)
+        def wait(seconds)
+          before = Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID)
+          ConsulLock::Lock.new(ARGV[0], acquire_timeout: seconds).try_acquire and abort "it is free"
+          Process.clock_gettime(Process::CLOCK_PROCESS_CPUTIME_ID) - before
+        end
+        wait(0) # which loads everything
+        puts wait(2)
+      RUBY
+      assert_operator Float(spent), :<, 0.3
     end
   end
 
@@ -242,6 +259,11 @@ class InterruptTest < Test
   end
 
   private
+
+  # At once, or a little later: an interrupted acquire waits for Consul's word only for a moment.
+  def assert_nobody_waits
+    wait_until("nobody waits") { Consul.keys("#{full_key}/.fifo/").empty? }
+  end
 
   def acquire
     ConsulLock::Lock.new(key, acquire_timeout: 60).acquire
