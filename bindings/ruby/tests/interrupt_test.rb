@@ -167,6 +167,84 @@ class InterruptTest < Test
     end
   end
 
+  # Whoever is won and has to wait, even for a moment, can be interrupted there.
+  def test_an_acquire_that_is_interrupted_after_it_was_won
+    interruptions.each do |interrupt|
+      lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
+      before = ConsulLock::Lock.new(key).tap(&:acquire)
+      thread = waiting(lock)
+      engaged(lock) do
+        before.release
+        wait_until("it is won") { stands_in_line?(thread) }
+        interrupt.call(thread)
+      end
+      assert_interrupted thread
+      refute_predicate lock, :held?
+      assert_nothing_left
+    end
+  end
+
+  # At whatever moment, while others are inside all the time: either the acquire says that it is won, or it is not.
+  def test_raise_at_any_moment
+    (RUNS * 2).times do |number|
+      lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
+      won = false
+      thread = Thread.new { won = lock.acquire }
+      handle = lock.instance_variable_get(:@handle)
+      pollers = Array.new(2) { Thread.new { sleep 0.0001 while thread.alive? && handle.use { sleep 0.0002 } } }
+      number.even? ? sleep(0.0001 * number) : (Thread.pass until lock.held? || !thread.alive?)
+      thread.raise(KeyError)
+      assert_timely { thread.join } rescue KeyError # rubocop:disable Style/RescueModifier
+      assert_equal won, lock.held?
+      pollers.each(&:join)
+      lock.close
+    end
+    assert_nothing_left
+  end
+
+  def test_a_release_that_is_interrupted_before_it_began
+    %i[release close abandon].product(interruptions).each do |way, interrupt|
+      lock = ConsulLock::Lock.new(key)
+      lock.acquire
+      thread = nil
+      engaged(lock) do
+        thread = Thread.new { lock.public_send(way) }
+        wait_until("it has to wait") { stands_in_line?(thread) }
+        interrupt.call(thread)
+      end
+      assert_interrupted thread
+      refute_predicate lock, :held?
+      Consul.end_session_of(full_key) if way == :abandon
+      assert_nothing_left
+    end
+  end
+
+  # Which nothing can mask.
+  def test_ctrl_c_before_a_release_began
+    %i[release close].each do |way|
+      assert_equal "Interrupt false\n", ruby!(<<~'RUBY', key, way.to_s)
+        lock = ConsulLock::Lock.new(ARGV[0])
+        lock.acquire
+        gate = Thread::Queue.new
+        other = Thread.new { lock.instance_variable_get(:@handle).use { gate.pop } }
+        Thread.pass until other.stop?
+        Thread.new(Thread.current) do |main|
+          sleep 0.01 until main.backtrace.any? { |line| line.include?("synchronize") }
+          Process.kill(:INT, Process.pid)
+          sleep 0.2
+          gate << nil
+        end
+        begin
+          lock.public_send(ARGV[1])
+        rescue Interrupt => e
+          puts "#{e.class} #{lock.held?}"
+        end
+        ConsulLock.shutdown(timeout: 10)
+      RUBY
+      assert_nil Consul.session_on(full_key)
+    end
+  end
+
   # A second acquire, which is an error, undoes nothing of the first.
   def test_an_interrupted_mistake
     lock = ConsulLock::Lock.new(key)
@@ -271,5 +349,30 @@ class InterruptTest < Test
 
   def assert_timely(&block)
     assert_within(AT_ONCE, &block)
+  end
+
+  def interruptions
+    [->(thread) { thread.raise(KeyError) }, ->(thread) { thread.kill }]
+  end
+
+  def assert_interrupted(thread)
+    assert_nil assert_timely { thread.value }
+  rescue KeyError
+    nil
+  end
+
+  # Another thread is inside of a lock meanwhile, as each that asks it something is for a moment.
+  def engaged(lock)
+    gate = Thread::Queue.new
+    thread = Thread.new { lock.instance_variable_get(:@handle).use { gate.pop } }
+    wait_until("it is inside") { thread.stop? }
+    yield
+  ensure
+    gate << nil
+    thread.join
+  end
+
+  def stands_in_line?(thread)
+    thread.backtrace.any? { |line| line.include?("synchronize") }
   end
 end

@@ -32,7 +32,7 @@ module ConsulLock
     def initialize(pointer)
       @pointer = pointer
       @mutex = Mutex.new
-      @closed = false
+      @closed = @freed = false
       @finalizer = Finalizer.new(pointer)
       ObjectSpace.define_finalizer(self, @finalizer)
     end
@@ -51,16 +51,15 @@ module ConsulLock
       @closed
     end
 
-    # Closes it to all others and frees it. Does nothing the second time.
+    # Closes it to all others and frees it. Does nothing the second time. It returns at once, and is done even if the
+    # thread is interrupted meanwhile.
     #
-    # @yieldparam pointer [FFI::Pointer] for a last call
+    # @yieldparam pointer [FFI::Pointer] for a last call, which returns at once
     # @return [nil]
-    def close
-      closing = @mutex.synchronize { !@closed && (@closed = true) }
-      yield @pointer if closing && block_given?
-      nil
+    def close(&last)
+      Thread.handle_interrupt(Object => :never) { finish(&last) }
     ensure
-      @finalizer.free if closing
+      finish(&last) unless @freed # a signal came, which nothing can mask
     end
 
     # Has a block told when the lock is lost.
@@ -81,6 +80,21 @@ module ConsulLock
       block = @block
       @block = nil
       block&.call(reason)
+    end
+
+    private
+
+    # Others hear that it is closed before they hear what the last call does to theirs.
+    def finish
+      @mutex.synchronize do
+        next if @freed
+
+        @closed = true
+        yield @pointer if block_given?
+        @freed = true
+        @finalizer.free
+      end
+      nil
     end
   end
 end

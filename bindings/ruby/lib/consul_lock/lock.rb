@@ -39,7 +39,7 @@ module ConsulLock
       @fail_hard = fail_hard
       @generator = ConsulLock.value_generator if options[:value].nil?
       @handle = Handle.new(Options.lend(options, client) { |native| make(native) })
-      @to_release = @acquired = @over = @lost = false
+      @begun = @to_release = @acquired = @over = @lost = false
     end
 
     # Takes the lock. Waits for it up to the option +acquire_timeout+; its default 0 makes exactly one attempt. Who
@@ -82,11 +82,17 @@ module ConsulLock
     #   the background until the lock's life ends
     def release
       @over ||= @to_release
+      ended = false
       ask { |lock, ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
       @to_release = false
-      true
-    rescue NotHeldError
+      ended = true
+    rescue Error => e
+      ended = true
+      raise unless e.is_a?(NotHeldError)
+
       @to_release = false
+    ensure
+      undo unless ended # it may not have begun
     end
 
     # Ends an acquire that another thread waits for: it raises {CancelledError}. Sticky: an acquire that comes later
@@ -218,7 +224,12 @@ module ConsulLock
     # @return [nil]
     def close
       @over = true
-      @handle.close { |lock| give_back(lock) if @to_release }
+      outcome = nil
+      @handle.close { |lock| outcome = give_back(lock) if @to_release }
+      Runtime.current.await(outcome) if outcome
+      nil
+    rescue Error
+      nil # what the library has to say of it, the log says
     end
 
     # Ends the lock without giving it back, and without waiting: a held one stays in Consul until its life ends. For
@@ -286,26 +297,32 @@ module ConsulLock
       raise ClosedError, "the lock was closed meanwhile"
     end
 
-    # Either there is an outcome, or the wait was interrupted: by an exception, a throw, or the end of the thread.
+    # Either there is an outcome, or the call is interrupted: by an exception, a throw, or the end of the thread. Then
+    # what it began, and may have won, is undone. So that it is won has to be the last that happens: whatever waits,
+    # even for a moment, can be interrupted.
     def take
-      generate_value if @generator
-      another = @to_release # an acquire has begun before, and what it has is not this one's to undo
-      @to_release = true
+      generate_value
+      mine = ended = false
       begin
-        ask { |lock, ticket, error| Native.acquire_start(lock, Native::QUEUE_DONE, ticket, error) }
-        ended = @acquired = true
+        ask do |lock, ticket, error|
+          status = Native.acquire_start(lock, Native::QUEUE_DONE, ticket, error)
+          # The first one is the one that can win. What it has is not another's to undo.
+          mine = @begun = @to_release = true if status.zero? && !@begun
+          status
+        end
         @fencing_token = @handle.use { |lock| Native.fencing_token(lock) }
+        @acquired = ended = true
       rescue Error
         ended = true
-        @to_release = another
+        @to_release = false if mine
         raise
       ensure
-        undo unless ended || another
+        undo if mine && !ended
       end
       true
     end
 
-    # Ends an acquire that nobody waits for any more, and gives back what it has won meanwhile.
+    # Gives back what nobody waits for any more, and what it has won meanwhile.
     def undo
       Thread.handle_interrupt(Object => :never) do
         ask(UNDO_PATIENCE) { |lock, ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
@@ -315,16 +332,21 @@ module ConsulLock
       nil # nothing was left, or the library goes on in the background; the interruption is what counts
     end
 
+    # Begins a release.
+    #
+    # @return [Mailbox, nil] to which the outcome comes
     def give_back(lock)
-      Runtime.current.ask do |mailbox|
+      Runtime.current.post do |mailbox|
         mailbox.post { |ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
       end
     rescue Error
-      nil # what the library has to say of it, the log says
+      nil # as in a child after fork
     end
 
     # Runs the generator on the thread that acquires, and outside of everything that could be locked.
     def generate_value
+      return unless @generator
+
       value = begin
         @generator.call
       rescue StandardError => e

@@ -34,18 +34,39 @@ module ConsulLock
 
     # Asks the library, and waits for the outcome.
     #
-    # @param patience [Numeric, nil] for how many seconds at most
+    # @param (see #await)
+    # @yieldparam (see #post)
+    # @return (see #await)
+    # @raise (see #await)
+    def ask(patience = nil, &question)
+      await(post(&question), patience)
+    end
+
+    # Asks the library.
+    #
     # @yieldparam mailbox [Mailbox] where to post the question
-    # @return [FFI::Pointer, nil] who holds the lock, if that was the question
-    # @raise [Error] if that is the outcome
-    def ask(patience = nil)
+    # @return [Mailbox] the same, for {#await}
+    # @raise [Error] the library refused
+    def post
       mailbox = idle_mailbox
       yield mailbox
+      posted = mailbox
+    ensure
+      mailbox&.close unless posted
+    end
+
+    # Waits for the outcome of what was asked.
+    #
+    # @param mailbox [Mailbox]
+    # @param patience [Numeric, nil] for how many seconds at most
+    # @return [FFI::Pointer, nil] who holds the lock, if that was the question
+    # @raise [Error] if that is the outcome
+    def await(mailbox, patience = nil)
       event = mailbox.next until event || !mailbox.wait(patience)
       answer(event) if event
     ensure
       # One that has told its one outcome is empty, and can be used again.
-      event ? keep(mailbox) : mailbox&.close
+      event ? keep(mailbox) : mailbox.close
     end
 
     private
