@@ -131,6 +131,26 @@ class NoticeTest < Test
     assert_includes complaints, "own (NotImplementedError)"
   end
 
+  def test_a_complaint_that_nobody_can_read_ends_nothing
+    before = $stderr
+    reader, $stderr = IO.pipe
+    [reader, $stderr].each(&:close)
+    # Both are listened to before the first is told: to listen would start the thread again.
+    locks = %i[first second].map do |name|
+      lock = ConsulLock::Lock.new(key, monitor: false)
+      lock.on_lost { (@told << name) && raise("own") }.acquire
+      @key = nil
+      lock
+    end
+    locks.zip(%i[first second]) do |lock, name|
+      Consul.delete(lock.key)
+      assert_raises(ConsulLock::LostError) { lock.check }
+      assert_told name
+    end
+  ensure
+    $stderr = before
+  end
+
   def test_a_block_may_end_the_program
     out, complaints, status = ruby(<<~'RUBY', key)
       require "net/http"

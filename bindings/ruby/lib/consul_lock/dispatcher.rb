@@ -74,9 +74,16 @@ module ConsulLock
     rescue SystemExit
       raise # which ends the program, as everywhere
     rescue Exception => e # rubocop:disable Lint/RescueException
-      warn "consul_lock: a block that was told something raised: #{e.full_message}"
+      complain(e)
     ensure
       Native.event_free(event)
+    end
+
+    # The next one is to be told also when there is nobody to complain to.
+    def complain(error)
+      warn "consul_lock: a block that was told something raised: #{error.full_message}"
+    rescue IOError, SystemCallError
+      nil
     end
 
     def tell(tag, event)
