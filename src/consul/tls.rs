@@ -10,7 +10,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{
     Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
 };
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
@@ -66,23 +68,26 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(internal)?;
-        let builder = if verifies {
+        let algorithms = provider.signature_verification_algorithms;
+        let trusted = if verifies {
             let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider);
             let webpki = webpki.build().map_err(|error| {
                 Error::new(crate::error::Status::Internal, format!("the CAs: {error}"))
             })?;
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(TrustedOrNamed { webpki, named }))
+            Some(Trusted { webpki, named })
         } else {
             let line = "the certificate of Consul is not verified (ssl_verify is false): whoever \
                         stands in between can read the token";
             log::write(Level::Warn, line);
-            let verifier = Arc::new(AnyCertificate(provider));
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
+            None
         };
+        let verifier = Verifier {
+            trusted,
+            algorithms,
+        };
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let first = own
             .as_ref()
             .and_then(|(_, chain, _)| chain.first().cloned());
@@ -495,15 +500,23 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     read.map_err(|_| "it is not in PEM".to_owned())
 }
 
-/// Takes what a CA has signed that we trust, and, as Go's clients do, also a certificate that the settings
+/// Whom to believe to be Consul. Whoever it is, he proves that the certificate is his.
+#[derive(Debug)]
+struct Verifier {
+    /// None: everybody.
+    trusted: Option<Trusted>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// What a CA has signed that we trust, and, as Go's clients have it, also a certificate that the settings
 /// name themselves: one that its server made and signed itself, which mostly says that it is a CA's.
 #[derive(Debug)]
-struct TrustedOrNamed {
+struct Trusted {
     webpki: Arc<WebPkiServerVerifier>,
     named: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for TrustedOrNamed {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -512,13 +525,14 @@ impl ServerCertVerifier for TrustedOrNamed {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
-        let verified = self
-            .webpki
-            .verify_server_cert(certificate, between, name, ocsp, now);
+        let Some(Trusted { webpki, named }) = &self.trusted else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verified = webpki.verify_server_cert(certificate, between, name, ocsp, now);
         match &verified {
             // Its dates have been looked at before that.
             Err(TlsError::InvalidCertificate(CertificateError::Other(why)))
-                if why.to_string() == CA_FOR_SERVER && self.named.contains(certificate) =>
+                if why.to_string() == CA_FOR_SERVER && named.contains(certificate) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -533,8 +547,7 @@ impl ServerCertVerifier for TrustedOrNamed {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.webpki
-            .verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -543,57 +556,10 @@ impl ServerCertVerifier for TrustedOrNamed {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.webpki
-            .verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
-    }
-}
-
-/// Takes every certificate, and still has its owner prove that it is his.
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl fmt::Debug for AnyCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AnyCertificate")
-    }
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.algorithms.supported_schemes()
     }
 }
