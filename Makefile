@@ -12,7 +12,7 @@ help: ## This list
 demo: ## See it work: two processes, one lock, a kill -9
 	@scripts/demo
 
-test: ## All tests, against a real Consul (15 min at most on 2 cores)
+test: ## All tests, against a real Consul (some 15 min on 2 cores)
 	@scripts/test
 
 bindings: ## The tests of the bindings alone: LANGUAGES="go node" for some
