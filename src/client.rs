@@ -113,6 +113,7 @@ impl Client {
             request_timeout: settings.request_timeout,
             release_timeout: settings.release_timeout,
             lock_delay: !settings.scope.lock_delay.is_zero(),
+            flags: settings.scope.flags,
             connections: settings.max_connections,
             seed: sys::random(),
         };

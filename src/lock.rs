@@ -381,7 +381,7 @@ impl Drop for Lock {
                     // Nobody is left to be told; what Consul does not confirm, the TTL ends.
                     let _ = self.release();
                 }
-                self.abandon();
+                let _ = runtime.call(self.id, Call::Free);
             }
         }
         leave_parents(self.runtime.take());

@@ -114,8 +114,9 @@ fn a_lost_answer_to_the_lock_is_resolved_by_the_same_transaction() {
                 .filter(|s| s.kind() == "lock")
                 .map(|s| s.body)
                 .collect();
-            assert_eq!(locks.len(), 2);
+            assert_eq!(locks.len(), 3);
             assert_eq!(locks[0], locks[1], "byte for byte");
+            assert!(locks[2].contains("\"check-session\""), "{}", locks[2]);
             let row = consul().row(&format!("locks/ephemeral/{key}")).unwrap();
             assert_eq!(
                 row["CreateIndex"].as_u64(),
@@ -419,4 +420,124 @@ fn a_session_that_is_ended_behind_our_back_is_replaced() {
     lock.acquire().unwrap();
     lock.release().unwrap();
     nothing_left(key);
+}
+
+/// The lock was given, but its lease cannot be made whole: it is not handed out with what is left.
+#[test]
+fn a_lock_without_its_whole_life_is_given_back() {
+    let _alone = alone();
+    let key = "whole-life";
+    let mut held_up = false;
+    let proxy = Proxy::start(consul().address(), move |seen: &Seen| match seen.kind() {
+        "lock" if !held_up => {
+            held_up = true;
+            Fault::DelayReply(Duration::from_millis(1_200))
+        }
+        "renew" => Fault::NeverReply,
+        _ => Fault::Pass,
+    });
+    let client = client_at(proxy.address(), &[("request_timeout_ms", "4000")]);
+    let lock = lock_at(&client, key, "3000");
+    let error = lock.acquire().unwrap_err();
+    assert_eq!(error.status, Status::Unavailable, "{error}");
+    assert!(error.message.contains("its whole life"), "{error}");
+    one_line_without_secrets(&error, key, proxy.address());
+    nothing_left(key);
+}
+
+/// The same, and the renewal works at the second try: it is worth another one, also to a single attempt.
+#[test]
+fn a_lock_is_made_whole_within_the_time() {
+    let _alone = alone();
+    for wait in ["0", "20000"] {
+        let key = format!("made-whole-{wait}");
+        let (mut held_up, mut lost) = (false, false);
+        let proxy = Proxy::start(consul().address(), move |seen: &Seen| match seen.kind() {
+            "lock" if !held_up => {
+                held_up = true;
+                Fault::DelayReply(Duration::from_millis(1_200))
+            }
+            "renew" if !lost => {
+                lost = true;
+                Fault::DropReply
+            }
+            _ => Fault::Pass,
+        });
+        let client = client_at(proxy.address(), &[]);
+        let lock = lock_at(&client, &key, wait);
+        lock.acquire().unwrap();
+        assert!(
+            lock.remaining() > Duration::from_secs(20),
+            "{:?}",
+            lock.remaining()
+        );
+        assert_eq!(proxy.count("renew"), 2);
+        lock.release().unwrap();
+        nothing_left(&key);
+    }
+}
+
+/// A create that was answered is over, whatever the answer was.
+#[test]
+fn a_create_that_was_refused_leaves_nothing_under_way() {
+    let _alone = alone();
+    for (status, body, expected) in [
+        (403, "Permission denied", Status::Denied),
+        (400, "Request decode failed", Status::Rejected),
+        (500, "Invalid Session TTL '1'", Status::Rejected),
+        (500, "No cluster leader", Status::Unavailable),
+    ] {
+        let key = format!("refused-{status}");
+        let proxy = Proxy::start(
+            consul().address(),
+            every("create", Fault::Answer(status, body)),
+        );
+        let client = client_at(proxy.address(), &[]);
+        for wait in ["0", "300"] {
+            let lock = lock_at(&client, &key, wait);
+            assert_eq!(lock.acquire().unwrap_err().status, expected);
+            let begun = Instant::now();
+            assert_eq!(lock.release().unwrap_err().status, Status::NotHeld);
+            // Nothing is undone, so nothing is waited for: release_timeout_ms is 10 s.
+            assert!(begun.elapsed() < Duration::from_secs(5));
+        }
+        assert_eq!(proxy.count("list"), 0, "{status}: nothing to look for");
+        consul_lock::client::shutdown(Duration::from_secs(5)).expect("nothing is under way");
+        nothing_left(&key);
+    }
+}
+
+/// Reads work and writes do not: the pauses between the writes grow all the same, and the log says it.
+#[test]
+fn writes_that_fail_are_not_hurried_by_reads_that_work() {
+    let _alone = alone();
+    for (n, (kind, answer)) in [
+        ("create", Fault::Answer(429, "rate limit exceeded")),
+        ("lock", Fault::Answer(500, "rpc error making call: EOF")),
+        (
+            "lock",
+            Fault::Answer(
+                409,
+                r#"{"Results":null,"Errors":[{"OpIndex":1,"What":"invalid session \"x\""}]}"#,
+            ),
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = format!("hurried-{n}");
+        let proxy = Proxy::start(consul().address(), every(kind, answer));
+        let client = client_at(proxy.address(), &[]);
+        let wait = Duration::from_secs(5);
+        let error = lock_at(&client, &key, "5000").acquire().unwrap_err();
+        assert_eq!(error.status, Status::Unavailable, "{error}");
+        // 20 ms, doubled up to 1 s, less a half at most: some 12 in 5 s.
+        let writes = proxy.count(kind);
+        assert!(
+            (3..40).contains(&writes),
+            "{kind}: {writes} within {wait:?}"
+        );
+        assert!(proxy.seen().len() < 160, "{} requests", proxy.seen().len());
+        nothing_left(&key);
+    }
 }

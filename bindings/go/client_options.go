@@ -130,7 +130,7 @@ func WithRequestTimeout(d time.Duration) ClientOption {
 }
 
 // WithReleaseTimeout sets how long a release waits for Consul's confirmation: 1 ms to 10 min, rounded up to
-// milliseconds; the default is 2 s ("release_timeout_ms"). After that the library goes on in the background.
+// milliseconds; the default is 10 s ("release_timeout_ms"). After that the library goes on in the background.
 func WithReleaseTimeout(d time.Duration) ClientOption {
 	return func(s *settings) { s.setTime("WithReleaseTimeout", "release_timeout_ms", d, time.Millisecond) }
 }

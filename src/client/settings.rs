@@ -59,7 +59,7 @@ impl Settings {
             },
             session_name: text("session_name"),
             request_timeout: ms("request_timeout_ms", 10_000),
-            release_timeout: ms("release_timeout_ms", 2_000),
+            release_timeout: ms("release_timeout_ms", 10_000),
             max_connections: usize::try_from(max_connections).unwrap_or(32),
         })
     }

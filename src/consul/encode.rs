@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::http::{HttpRequest, Method};
-use crate::core::messages::{Request, SessionId, Value, line_of};
+use crate::core::messages::{Found, Request, SessionId, Value, line_of};
 
 /// `api.LockFlagValue` of Consul's Go client. It refuses to wait for a lock whose key carries
 /// other flags (ErrLockConflict), so ours carry these.
@@ -65,11 +65,13 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
         }
         Request::Lock {
             key,
+            found,
             value,
             session,
             line,
         } => {
             let mut txn = Txn::new(scope);
+            txn.check_found(key, *found, session);
             txn.lock(key, value, scope.flags, session);
             if *line {
                 txn.get_tree(&line_of(key));
@@ -104,6 +106,7 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
         }
         Request::Take {
             key,
+            found,
             slot,
             value,
             session,
@@ -116,6 +119,7 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             let own = slot.ticket_of(key);
             txn.check_session(&own, session);
             txn.delete(&own);
+            txn.check_found(key, *found, session);
             txn.lock(key, value, scope.flags, session);
             txn.put()
         }
@@ -256,6 +260,18 @@ impl<'a> Txn<'a> {
         let _ = write!(body, ",\"Session\":\"{session}\"}}}}");
     }
 
+    fn check_index(&mut self, key: &str, index: u64) {
+        let _ = write!(self.operation("check-index", key), ",\"Index\":{index}}}}}");
+    }
+
+    fn check_found(&mut self, key: &str, found: Found, session: &SessionId) {
+        match found {
+            Found::Absent => self.check_not_exists(key),
+            Found::Unlocked(index) => self.check_index(key, index),
+            Found::Ours => self.check_session(key, session),
+        }
+    }
+
     fn check_not_exists(&mut self, key: &str) {
         self.operation("check-not-exists", key).push_str("}}");
     }
@@ -309,7 +325,7 @@ fn percent_encode(out: &mut String, text: &str, besides: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::messages::{Key, Slot, Ticket};
+    use crate::core::messages::{Found, Key, Slot, Ticket};
 
     fn text(request: Request) -> String {
         let http = encode(&request, &Scope::default());
@@ -352,12 +368,13 @@ mod tests {
             (
                 Request::Lock {
                     key: key.clone(),
+                    found: Found::Absent,
                     value: Value(b"hi".to_vec().into()),
                     session: sid(),
                     line: false,
                 },
-                "Put /v1/txn [{\"KV\":{\"Verb\":\"lock\",\"Key\":\"a b/%?ü\",\"Value\":\"aGk=\",\
-                 \"Flags\":3304740253564472344,\"Session\":\"S-1\"}}]",
+                "Put /v1/txn [{\"KV\":{\"Verb\":\"check-not-exists\",\"Key\":\"a b/%?ü\"}},{\"KV\":\
+                 {\"Verb\":\"lock\",\"Key\":\"a b/%?ü\",\"Value\":\"aGk=\",\"Flags\":3304740253564472344,\"Session\":\"S-1\"}}]",
             ),
             (
                 Request::Unlock {
@@ -450,14 +467,31 @@ mod tests {
         assert_eq!(
             operations(Request::Take {
                 key: key.clone(),
+                found: Found::Absent,
                 slot: Slot::new(0x0a),
                 value,
                 session: sid(),
                 ahead: vec![ticket.clone()],
             }),
             "delete-cas k/.fifo/3ff 6 - -; check-session k/.fifo/00a - S-1 -; \
-             delete k/.fifo/00a - - -; lock k - S-1 3304740253564472344"
+             delete k/.fifo/00a - - -; check-not-exists k - - -; \
+             lock k - S-1 3304740253564472344"
         );
+        for (found, check) in [
+            (Found::Unlocked(7), "check-index k 7 - -"),
+            (Found::Ours, "check-session k - S-1 -"),
+        ] {
+            assert_eq!(
+                operations(Request::Lock {
+                    key: key.clone(),
+                    found,
+                    value: Value(b"v".to_vec().into()),
+                    session: sid(),
+                    line: false,
+                }),
+                format!("{check}; lock k - S-1 3304740253564472344")
+            );
+        }
         assert_eq!(
             operations(Request::Join {
                 key: key.clone(),
@@ -541,11 +575,12 @@ mod tests {
         );
         let lock = text(Request::Lock {
             key: "k".into(),
+            found: Found::Absent,
             value: Value(b"v".to_vec().into()),
             session: sid(),
             line: true,
         });
         assert!(lock.contains("\"Flags\":7,"), "{lock}");
-        assert_eq!(lock.matches("\"Namespace\":\"a b\"").count(), 2, "{lock}");
+        assert_eq!(lock.matches("\"Namespace\":\"a b\"").count(), 3, "{lock}");
     }
 }

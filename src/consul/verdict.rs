@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use super::credentials::hide;
 use super::http::{Failure, HttpReply};
 use crate::core::messages::{
-    Answer, Fault, KeyRow, Request, SessionId, SessionRow, Slot, Ticket, Value, line_of,
+    Answer, Fault, Found, KeyRow, Request, SessionId, SessionRow, Slot, Ticket, Value, line_of,
 };
 use crate::error::{Error, Status};
 
@@ -109,10 +109,15 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
             })))
         }
         Request::Lock {
-            key, session, line, ..
+            key,
+            found,
+            session,
+            line,
+            ..
         } => {
             let json = json()?;
             let rows = rows(&json).ok_or_else(unexpected)?;
+            let rows = rows.get(rows_of(*found)..).ok_or_else(unexpected)?;
             let (own, rest) = rows.split_first().ok_or_else(unexpected)?;
             let index = locked(own, key, session).ok_or_else(unexpected)?;
             let line = if *line {
@@ -197,6 +202,14 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
     }
 }
 
+/// How many rows the check answers with that a key is as it was found.
+fn rows_of(found: Found) -> usize {
+    match found {
+        Found::Absent => 0,
+        Found::Unlocked(_) | Found::Ours => 1,
+    }
+}
+
 /// The rows of a transaction that went through.
 fn rows(json: &Json) -> Option<Vec<&Json>> {
     if json.get("Errors").is_some_and(|errors| !errors.is_null()) {
@@ -259,6 +272,7 @@ fn key_row(json: &Json) -> Option<KeyRow> {
         session: session.map(|id| SessionId(id.into())),
         create_index: json.get("CreateIndex")?.as_u64()?,
         modify_index: json.get("ModifyIndex")?.as_u64()?,
+        flags: json.get("Flags").and_then(Json::as_u64).unwrap_or(0),
         value: Value(value.into()),
     })
 }
@@ -296,16 +310,26 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
         }
         // A slot whose lock-delay runs is taken.
         Request::Join { .. } if all(|what| is_held(what) || is_delayed(what)) => Ok(Answer::Held),
-        Request::Lock { .. } if all(is_held) => Ok(Answer::Held),
+        Request::Take { .. } if all(is_known) && any(is_not_ours) => Ok(Answer::NoTicket),
+        // That the key is not as it was found says less than that it is held.
+        Request::Lock { .. }
+            if all(|what| is_held(what) || is_changed(what) || is_not_ours(what)) =>
+        {
+            Ok(if any(is_held) {
+                Answer::Held
+            } else {
+                Answer::Changed
+            })
+        }
         Request::Lock { .. } if all(is_delayed) => Ok(Answer::Delayed),
-        Request::Take { .. } if all(is_known) => Ok(if any(is_not_ours) {
-            Answer::NoTicket
-        } else if any(is_held) {
+        Request::Take { .. } if all(is_known) => Ok(if any(is_held) {
             Answer::Held
         } else if any(is_delayed) {
             Answer::Delayed
-        } else {
+        } else if any(is_stale) {
             Answer::Stale
+        } else {
+            Answer::Changed
         }),
         Request::Clear { .. } if all(is_stale) => Ok(Answer::Stale),
         Request::Unlock { .. } | Request::Write { .. } if all(is_not_ours) => Ok(Answer::NotOurs {
@@ -353,9 +377,22 @@ fn is_stale(what: &str) -> bool {
 
 /// What a transaction that takes a key can be refused for.
 fn is_known(what: &str) -> bool {
-    [is_dead_session, is_not_ours, is_held, is_delayed, is_stale]
-        .iter()
-        .any(|means| means(what))
+    let known = [
+        is_dead_session,
+        is_not_ours,
+        is_held,
+        is_delayed,
+        is_stale,
+        is_changed,
+    ];
+    known.iter().any(|means| means(what))
+}
+
+/// The key is not as it was found.
+fn is_changed(what: &str) -> bool {
+    exists(what)
+        || what.starts_with("failed index check for key \"")
+        || what.starts_with("failed to check index, key \"") && what.ends_with("\" doesn't exist")
 }
 
 fn exists(what: &str) -> bool {

@@ -1,6 +1,7 @@
 //! While a lock is held: what is asked of it, what is written under it, and how it is lost.
 
 use super::context::{Context, Owner};
+use super::failures::Failures;
 use super::lease::Session;
 use super::lock::{Machine, State};
 use super::log::Often;
@@ -28,7 +29,7 @@ struct Asked {
     call: CallId,
     what: Question,
     by: Time,
-    faults: u32,
+    failures: Failures,
     request: Option<RequestId>,
     /// When to ask again, after a failure.
     again: Option<Time>,
@@ -146,17 +147,8 @@ impl Held {
 
     /// Consul confirmed a renewal that was about to be sent at `sent`.
     pub(super) fn renewed(&mut self, ctx: &Context<'_>, sent: Option<Time>) {
-        let now = ctx.time();
-        // Once lost, always lost: an answer after the end revives nothing.
-        if let (Some(sent), false) = (sent, self.session.lease.is_over(now)) {
-            #[cfg(test)]
-            let sent = if ctx.sabotaged(super::sabotage::Sabotage::LeaseFromReply) {
-                now
-            } else {
-                sent
-            };
-            self.session.lease.extend(sent);
-        }
+        // Too late: the end of the lease is noticed in the same step.
+        let _ = ctx.confirm(&mut self.session, sent);
     }
 }
 
@@ -170,9 +162,12 @@ impl Machine {
 
     /// Whoever asked for something is told, and so is who wanted to know of the loss.
     pub(super) fn lose(&mut self, ctx: &mut Context<'_>, why: LostReason) {
-        let State::Held(mut held) =
-            std::mem::replace(&mut self.state, State::Lost { why, told: false })
-        else {
+        let lost = State::Lost {
+            why,
+            told: false,
+            session: None,
+        };
+        let State::Held(mut held) = std::mem::replace(&mut self.state, lost) else {
             return;
         };
         let error = self.lost(ctx, why);
@@ -182,12 +177,18 @@ impl Machine {
         }
         held.end_renewals(ctx);
         held.end_monitor(ctx, self.id);
-        // The others need not wait for twice the TTL. Consul knows nothing of a session that is
-        // gone.
-        if why == LostReason::SessionGone {
-            ctx.shared.holding.remove(&held.session.id);
-        } else {
-            self.retire(ctx, held.session);
+        let protects = match why {
+            // Consul may keep the key for up to a TTL more. A leader of old may have said that the
+            // session is gone.
+            LostReason::Expired | LostReason::SessionGone => true,
+            // The key is not the session's any more.
+            LostReason::TakenOver | LostReason::KeyGone => false,
+        };
+        #[cfg(test)]
+        let protects = protects && !ctx.sabotaged(super::sabotage::Sabotage::HurriedEnd);
+        match &mut self.state {
+            State::Lost { session, .. } if protects => *session = Some(held.session),
+            _ => self.retire(ctx, held.session),
         }
     }
 
@@ -217,7 +218,7 @@ impl Machine {
                     call,
                     what,
                     by,
-                    faults: 0,
+                    failures: Failures::default(),
                     request: None,
                     again,
                     in_doubt: false,
@@ -314,10 +315,8 @@ impl Machine {
                 if ctx.sabotaged(super::sabotage::Sabotage::PoolAfterWriteInDoubt) {
                     held.session.doubtful = false;
                 }
-                asked.faults += 1;
                 let error = ctx.error_from(fault.error(), &asked.what.failed(), &self.key);
-                ctx.log_outage(asked.faults, &error);
-                let at = ctx.time() + ctx.shared.back_off(asked.faults);
+                let at = ctx.time() + ctx.pause_after(&mut asked.failures, &error);
                 if at < asked.by.min(held.session.lease.end()) {
                     asked.again = Some(at);
                     held.asked.push(asked);

@@ -1,6 +1,7 @@
 //! Who holds a key: one read, and one for the session's name.
 
 use super::context::{Context, Owner};
+use super::failures::Failures;
 use super::messages::{Answer, Fault, Key, KeyRow, Request};
 use super::{CallId, Done, Holder, RequestId};
 use crate::clock::Time;
@@ -15,7 +16,7 @@ pub(super) struct Inquiry {
     by: Time,
     found: Option<KeyRow>,
     request: Option<RequestId>,
-    faults: u32,
+    failures: Failures,
     again: Option<Time>,
 }
 
@@ -28,7 +29,7 @@ impl Inquiry {
             by,
             found: None,
             request: None,
-            faults: 0,
+            failures: Failures::default(),
             again: None,
         };
         inquiry.ask(ctx);
@@ -80,13 +81,13 @@ impl Inquiry {
                 Ok(Done::Holder(self.holder(name, node)))
             }
             Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
-                self.faults += 1;
-                let at = ctx.time() + ctx.shared.back_off(self.faults);
+                let error = ctx.error_from(&cause, WHAT, &self.key);
+                let at = ctx.time() + ctx.pause_after(&mut self.failures, &error);
                 if at < self.by {
                     self.again = Some(at);
                     return false;
                 }
-                Err(ctx.error_from(&cause, WHAT, &self.key))
+                Err(error)
             }
             // The name is an extra: without it there is still the row.
             Err(_) if self.found.is_some() => Ok(Done::Holder(self.holder(None, None))),
@@ -103,6 +104,7 @@ impl Inquiry {
             create_index,
             modify_index,
             value,
+            flags: _,
         } = self.found.take()?;
         Some(Holder {
             session: session?,

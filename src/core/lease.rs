@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use super::context::Context;
 use super::messages::SessionId;
+#[cfg(test)]
+use super::sabotage::Sabotage;
 use crate::clock::Time;
 
 /// The part of a session's life that Consul has promised.
@@ -26,9 +29,19 @@ impl Lease {
         }
     }
 
-    /// Counts from a newer confirmation; an older one, answered late, changes nothing.
-    pub(super) fn extend(&mut self, sent: Time) {
-        self.confirmed = self.confirmed.max(sent);
+    /// Counts from a newer confirmation. An older one, answered late, changes nothing, and so does
+    /// any that is answered after the lease has ended. False: the lease has ended.
+    ///
+    /// Once over, always over. A leader of Consul that was paused answers the renewals that it finds
+    /// waiting from its own memory, and tells no other server: the session may have ended elsewhere,
+    /// or ends there as if it had not been renewed.
+    #[must_use]
+    pub(super) fn extend(&mut self, now: Time, sent: Time) -> bool {
+        let lives = !self.is_over(now);
+        if lives {
+            self.confirmed = self.confirmed.max(sent);
+        }
+        lives
     }
 
     /// The instant from which on the holder must not count on it.
@@ -67,6 +80,50 @@ pub(super) struct Session {
     /// A request sent with it may still be on its way. Such a session is never used for another
     /// lock: a late copy of `check-session` + `delete` would remove the next lock held by it.
     pub(super) doubtful: bool,
+    /// The fencing token of the last lock that was taken with it; 0: none was. The token of the next
+    /// one is larger.
+    pub(super) last_token: u64,
+}
+
+impl Session {
+    /// One that Consul has just made.
+    pub(super) fn new(id: SessionId, lease: Lease) -> Session {
+        Session {
+            id,
+            lease,
+            doubtful: false,
+            last_token: 0,
+        }
+    }
+}
+
+impl Context<'_> {
+    /// The lease that the answer to a request of `sent` confirms. Without the instant of sending
+    /// there is none.
+    pub(super) fn lease(&self, sent: Option<Time>, ttl: Duration) -> Lease {
+        #[cfg(test)]
+        if self.sabotaged(Sabotage::LeaseFromReply) {
+            return Lease::new(self.time(), ttl);
+        }
+        Lease::new(sent.unwrap_or_default(), ttl)
+    }
+
+    /// Consul confirmed a renewal that was about to be sent at `sent`. False: that is too late, and
+    /// the session is as good as gone.
+    #[must_use]
+    pub(super) fn confirm(&self, session: &mut Session, sent: Option<Time>) -> bool {
+        let now = self.time();
+        let confirmed = self.lease(sent, session.lease.ttl()).confirmed();
+        #[cfg(test)]
+        if self.sabotaged(Sabotage::ReviveTheDead) {
+            session.lease = Lease::new(
+                confirmed.max(session.lease.confirmed()),
+                session.lease.ttl(),
+            );
+            return true;
+        }
+        session.lease.extend(now, confirmed)
+    }
 }
 
 #[cfg(test)]
@@ -84,7 +141,17 @@ mod tests {
     #[test]
     fn a_late_answer_to_an_early_renewal_does_not_shorten_it() {
         let mut lease = Lease::new(Time(9_000_000_000), Duration::from_secs(10));
-        lease.extend(Time(4_000_000_000));
+        assert!(lease.extend(Time(9_500_000_000), Time(4_000_000_000)));
         assert_eq!(lease.confirmed(), Time(9_000_000_000));
+    }
+
+    #[test]
+    fn a_lease_that_is_over_stays_over() {
+        let mut lease = Lease::new(Time(5_000_000_000), Duration::from_secs(10));
+        let before = lease;
+        assert!(!lease.extend(Time(14_990_000_000), Time(14_000_000_000)));
+        assert_eq!(lease, before);
+        assert!(lease.extend(Time(14_989_999_999), Time(14_000_000_000)));
+        assert_eq!(lease.confirmed(), Time(14_000_000_000));
     }
 }

@@ -74,6 +74,9 @@ pub(super) enum State {
     Lost {
         why: LostReason,
         told: bool,
+        /// Consul may still know the session. A holder that works on, unaware, has no other protection
+        /// than that: so the session is ended when the holder says that it is done.
+        session: Option<Session>,
     },
     Over,
 }
@@ -169,8 +172,11 @@ impl Machine {
             Call::Check => self.ask(ctx, call, Question::Check),
             Call::Write { key, value } => self.ask(ctx, call, Question::Write { key, value }),
             Call::Release => self.release(ctx, call),
-            Call::LetGo | Call::Abandon => {
-                self.abandoned |= matches!(what, Call::Abandon);
+            Call::LetGo | Call::Abandon | Call::Free => {
+                if let Call::Free = what {
+                    self.end_lost_session(ctx);
+                }
+                self.abandoned |= !matches!(what, Call::LetGo);
                 self.let_go(ctx);
                 ctx.tell(call, Ok(Done::Ok));
             }
@@ -436,6 +442,15 @@ impl Machine {
             &self.key,
             why,
         )
+    }
+
+    /// Ends what Consul may still know of a lost lock.
+    pub(super) fn end_lost_session(&mut self, ctx: &mut Context<'_>) {
+        if let State::Lost { session, .. } = &mut self.state
+            && let Some(session) = session.take()
+        {
+            self.retire(ctx, session);
+        }
     }
 
     fn let_go(&mut self, ctx: &mut Context<'_>) {

@@ -7,17 +7,10 @@ use super::context::Context;
 use super::messages::Key;
 use super::{Action, Level};
 use crate::clock::Time;
-use crate::error::Error;
 
 /// Keys that something was said about at most; beyond them all are forgotten, and it may be said
 /// again.
 const REMEMBERED: usize = 1024;
-
-/// A core that cannot reach Consul says so this often at most.
-const PAUSE: Duration = Duration::from_secs(10);
-
-/// After that many failures in a row the pauses between them add up to more than a second.
-const LASTING: u32 = 8;
 
 /// What was said already.
 #[derive(Debug, Default)]
@@ -70,20 +63,13 @@ impl Context<'_> {
             self.out.push(Action::Log { level, line });
         }
     }
-
-    /// Says that something has failed for more than a second and is tried again, if it has.
-    pub(super) fn log_outage(&mut self, faults: u32, error: &Error) {
-        if faults >= LASTING {
-            self.log(Level::Warn, Often::Every("outage", PAUSE), || {
-                format!("{error}; tried {faults} times, and trying again")
-            });
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PAUSE: Duration = Duration::from_secs(10);
 
     #[test]
     fn often_is_kept() {

@@ -51,10 +51,12 @@ pub enum Request {
     DestroySession { session: SessionId },
     /// `GET /v1/session/info/ID`: the holder's name and node.
     DescribeSession { session: SessionId },
-    /// `PUT /v1/txn` with one KV `lock`, and `get-tree` of the key's line where `line` asks for it,
-    /// for no further write. Repeating it byte for byte is safe.
+    /// `PUT /v1/txn` with a check that the key is as it was found and a KV `lock`, and `get-tree` of
+    /// the key's line where `line` asks for it, for no further write. Repeating it is safe: a copy that
+    /// comes after it was applied finds the key changed.
     Lock {
         key: Key,
+        found: Found,
         value: Value,
         session: SessionId,
         line: bool,
@@ -80,9 +82,10 @@ pub enum Request {
     },
     /// `PUT /v1/txn` which takes the key from the line, all or nothing: removes the stalled tickets
     /// `ahead` if they are still the same (`delete-cas`), gives up the own ticket (`check-session`,
-    /// `delete`) and locks the key.
+    /// `delete`) and locks the key, if that is as it was found.
     Take {
         key: Key,
+        found: Found,
         slot: Slot,
         value: Value,
         session: SessionId,
@@ -116,6 +119,18 @@ pub enum Request {
     },
 }
 
+/// What a key was when it was looked at. A transaction that takes it checks that nothing has changed:
+/// the data of another program is never overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// There was no such key.
+    Absent,
+    /// It was there, a lock that no session held, last changed at this index.
+    Unlocked(u64),
+    /// Our own session held it.
+    Ours,
+}
+
 /// What Consul said.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -138,6 +153,8 @@ pub enum Answer {
     Held,
     /// [`Request::Lock`] and [`Request::Take`]: nobody has the key, but its lock-delay runs.
     Delayed,
+    /// [`Request::Lock`] and [`Request::Take`]: the key is not as it was found; nothing was done.
+    Changed,
     /// [`Request::Unlock`]. `line`: who waits, if that was asked for.
     Unlocked { line: Vec<Ticket> },
     /// [`Request::Unlock`] and [`Request::Write`]: the session does not hold the lock's key, and
@@ -225,6 +242,8 @@ pub struct KeyRow {
     pub create_index: u64,
     /// The Raft index of its last change.
     pub modify_index: u64,
+    /// A number that a program stores beside the value. It tells a lock from other data.
+    pub flags: u64,
     /// What is stored.
     pub value: Value,
 }

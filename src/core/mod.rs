@@ -6,6 +6,7 @@
 
 mod acquire;
 mod context;
+mod failures;
 mod held;
 mod inquiry;
 mod lease;
@@ -63,6 +64,8 @@ pub struct Config {
     pub release_timeout: Duration,
     /// Sessions have a lock-delay: the end of one that still holds a key blocks the key for a while.
     pub lock_delay: bool,
+    /// What the keys of locks carry as their Flags.
+    pub flags: u64,
     /// How many connections there may be.
     pub connections: usize,
     /// Random and unique to this core: part of its session names, and the seed of the small
@@ -115,7 +118,7 @@ pub enum Patience {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Somebody calls. `Tell` for `call` follows exactly once (for [`Call::Cancel`],
-    /// [`Call::LetGo`] and [`Call::Abandon`] at once).
+    /// [`Call::LetGo`], [`Call::Abandon`] and [`Call::Free`] at once).
     Call {
         /// Which lock; an id that the core does not know is a new lock for `Acquire` and over for
         /// all else.
@@ -172,6 +175,8 @@ pub enum Call {
     LetGo,
     /// The same, and forget it: nobody will ask for it any more.
     Abandon,
+    /// Forget it: its handle is gone. The session of a lost lock is ended.
+    Free,
 }
 
 /// What the runtime must do, in order.

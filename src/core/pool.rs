@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::{Alarm, Context, Owner};
+use super::failures::Failures;
 use super::lease::Session;
 use super::log::Often;
 use super::messages::{Answer, Fault, Request, SessionId};
@@ -64,7 +65,7 @@ struct Job {
     /// From then on the TTL has done it.
     until: Time,
     request: Option<RequestId>,
-    faults: u32,
+    failures: Failures,
     /// Who wants to know when it is done.
     waiter: Option<LockId>,
 }
@@ -119,21 +120,19 @@ impl Pool {
     }
 
     /// A warm session of that TTL, the one renewed last.
-    pub(super) fn take(&mut self, ttl: Duration) -> Option<Session> {
+    pub(super) fn take(&mut self, now: Time, ttl: Duration) -> Option<Session> {
         let (index, _) = self
             .warm
             .iter()
             .enumerate()
-            .filter(|(_, w)| w.session.lease.ttl() == ttl && w.renewal.is_none())
-            .max_by_key(|(_, w)| w.session.lease.confirmed())?;
+            .filter(|(_, warm)| warm.suits(now, ttl))
+            .max_by_key(|(_, warm)| warm.session.lease.confirmed())?;
         Some(self.warm.swap_remove(index).session)
     }
 
     /// Whether one could be taken.
-    pub(super) fn has(&self, ttl: Duration) -> bool {
-        self.warm
-            .iter()
-            .any(|w| w.session.lease.ttl() == ttl && w.renewal.is_none())
+    pub(super) fn has(&self, now: Time, ttl: Duration) -> bool {
+        self.warm.iter().any(|warm| warm.suits(now, ttl))
     }
 
     /// The locks that waited for an undoing that is over now, and whether Consul confirmed it.
@@ -147,6 +146,12 @@ impl Pool {
 }
 
 impl Warm {
+    /// It can be used for a lock of that TTL. A process that was stopped may find one that is over.
+    fn suits(&self, now: Time, ttl: Duration) -> bool {
+        let lease = &self.session.lease;
+        lease.ttl() == ttl && self.renewal.is_none() && !lease.is_over(now)
+    }
+
     /// When to renew or give it up.
     fn next_change(&self) -> Time {
         let end = self.since + KEEP_WARM;
@@ -225,7 +230,7 @@ impl Context<'_> {
                 step,
                 until,
                 request: None,
-                faults: 0,
+                failures: Failures::default(),
                 waiter,
             },
         );
@@ -271,7 +276,7 @@ impl Context<'_> {
         match (&job.step, answer) {
             (_, Ok(Answer::Created(session) | Answer::Found(Some(session)))) => {
                 job.step = Step::Destroy(session);
-                job.faults = 0;
+                job.failures.clear();
                 self.run_job(id);
             }
             (Step::Adopt(name), Err(Fault::Unknown(_))) => {
@@ -294,15 +299,17 @@ impl Context<'_> {
             }
             (step, Err(Fault::NotApplied(cause) | Fault::Unknown(cause))) => {
                 let what = step.not_undone();
-                job.faults += 1;
-                let faults = job.faults;
+                let mut failures = job.failures;
                 let address = &self.shared.config.address;
                 let message = format!("{what} at {address}: {}", cause.message);
-                self.log_outage(faults, &Error::new(cause.status, message));
+                let pause = self.pause_after(&mut failures, &Error::new(cause.status, message));
                 // A long outage is not hammered by everything that it left undone.
-                let slower = if faults > 10 { 10 } else { 1 };
-                let at = self.time() + self.shared.back_off(faults) * slower;
+                let slower = if failures.count() > 10 { 10 } else { 1 };
+                let at = self.time() + pause * slower;
                 self.shared.alarms.set(Alarm::Job(id), Some(at));
+                if let Some(job) = self.shared.pool.jobs.get_mut(&id) {
+                    job.failures = failures;
+                }
             }
             // No right to do it, or an answer that we do not know: the TTL does it.
             (_, Err(Fault::Final(cause))) => {
@@ -372,21 +379,18 @@ impl Context<'_> {
         };
         let mut warm = pool.warm.swap_remove(index);
         warm.renewal = None;
-        match (answer, sent) {
-            (Ok(Answer::Renewed), Some(sent)) => {
-                warm.session.lease.extend(sent);
+        match answer {
+            Ok(Answer::Renewed) if self.confirm(&mut warm.session, sent) => {
                 self.shared.pool.warm.push(warm);
             }
-            (Err(fault), _) => {
+            Err(fault) => {
                 let line = format!(
                     "gave up the session {}, which was kept for the next lock: {}",
                     warm.session.id,
                     fault.error().message
                 );
                 self.log(Level::Info, Often::Always, || line);
-                if !matches!(fault, Fault::SessionGone(_)) {
-                    self.give_up(warm);
-                }
+                self.give_up(warm);
             }
             _ => self.give_up(warm),
         }
@@ -407,7 +411,7 @@ impl Context<'_> {
 
     /// A warm session for a lock of that TTL.
     pub(super) fn take_warm(&mut self, ttl: Duration) -> Option<Session> {
-        let session = self.shared.pool.take(ttl)?;
+        let session = self.shared.pool.take(self.time(), ttl)?;
         self.set_warm_alarm();
         Some(session)
     }

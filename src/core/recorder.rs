@@ -54,6 +54,7 @@ words! {
     Release "release",
     LetGo "let-go",
     Abandon "abandon",
+    Free "free",
     Turn "turn",
     Alarm "alarm",
     Undone "undone",
@@ -70,6 +71,7 @@ words! {
     Locked "locked",
     IsHeld "is-held",
     Delayed "delayed",
+    Changed "changed",
     Unlocked "unlocked",
     NotOurs "not-ours",
     Written "written",
@@ -210,6 +212,7 @@ impl Recorder {
                     Call::Release => self.put(now, Word::Release, &[id, Arg::N(hot.into())]),
                     Call::LetGo => self.put(now, Word::LetGo, &[id]),
                     Call::Abandon => self.put(now, Word::Abandon, &[id]),
+                    Call::Free => self.put(now, Word::Free, &[id]),
                 }
             }
             Input::Reply {
@@ -279,6 +282,7 @@ impl Recorder {
             }
             Answer::Held => plain(Word::IsHeld),
             Answer::Delayed => plain(Word::Delayed),
+            Answer::Changed => plain(Word::Changed),
             Answer::Unlocked { line } => (Word::Unlocked, Some(number(line.len()))),
             Answer::NotOurs { taken } => (Word::NotOurs, Some(Arg::N((*taken).into()))),
             Answer::Written => plain(Word::Written),

@@ -1,6 +1,7 @@
 //! Giving a lock back.
 
 use super::context::{Context, Owner};
+use super::failures::Failures;
 use super::lease::{Lease, Session};
 use super::lock::{Machine, State};
 use super::log::Often;
@@ -15,7 +16,7 @@ pub(super) struct Releasing {
     pub(super) call: CallId,
     pub(super) session: Session,
     pub(super) by: Time,
-    pub(super) faults: u32,
+    pub(super) failures: Failures,
     pub(super) request: Option<RequestId>,
     pub(super) again: Option<Time>,
     /// The session is used again afterwards.
@@ -36,8 +37,9 @@ impl Machine {
                 self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
             }
             State::Held(_) => self.begin_release(ctx, call, within),
-            State::Lost { why, told } => {
+            State::Lost { why, told, .. } => {
                 let (why, told) = (*why, std::mem::replace(told, true));
+                self.end_lost_session(ctx);
                 let error = if told {
                     self.not_held(ctx)
                 } else {
@@ -75,7 +77,7 @@ impl Machine {
             call,
             session,
             by: now + within,
-            faults: 0,
+            failures: Failures::default(),
             request: None,
             again: None,
             keep,
@@ -136,7 +138,9 @@ impl Machine {
                 Some(Some(_)) => self.found_lost(ctx, LostReason::TakenOver),
                 Some(None) | None => self.found_lost(ctx, LostReason::KeyGone),
             },
-            Err(Fault::NotApplied(_)) if releasing.by_transaction => self.unlock_later(ctx),
+            Err(Fault::NotApplied(cause)) if releasing.by_transaction => {
+                self.unlock_later(ctx, &cause);
+            }
             #[cfg(test)]
             Err(Fault::Unknown(_))
                 if ctx.sabotaged(super::sabotage::Sabotage::PoolAfterDoubt) && releasing.keep =>
@@ -144,10 +148,12 @@ impl Machine {
                 self.given_back(ctx);
             }
             // No lock comes after this one with the session: a late copy does no harm.
-            Err(Fault::Unknown(_)) if releasing.by_transaction && ctx.shared.config.lock_delay => {
+            Err(Fault::Unknown(cause))
+                if releasing.by_transaction && ctx.shared.config.lock_delay =>
+            {
                 releasing.keep = false;
                 releasing.doubt = true;
-                self.unlock_later(ctx);
+                self.unlock_later(ctx, &cause);
             }
             // The answer was lost, or the question could not be asked: the session's end removes
             // the key, and makes a late copy of anything sent with it harmless.
@@ -155,11 +161,10 @@ impl Machine {
         }
     }
 
-    fn unlock_later(&mut self, ctx: &mut Context<'_>) {
+    fn unlock_later(&mut self, ctx: &mut Context<'_>, cause: &Error) {
+        let error = ctx.error_from(cause, "could not release the lock", &self.key);
         if let State::Releasing(releasing) = &mut self.state {
-            releasing.faults += 1;
-            let faults = releasing.faults;
-            releasing.again = Some(ctx.time() + ctx.shared.back_off(faults));
+            releasing.again = Some(ctx.time() + ctx.pause_after(&mut releasing.failures, &error));
         }
     }
 
@@ -194,7 +199,11 @@ impl Machine {
         ctx.note_use();
         let (when_undone, when_late) = match lost {
             Some(why) => {
-                self.state = State::Lost { why, told: true };
+                self.state = State::Lost {
+                    why,
+                    told: true,
+                    session: None,
+                };
                 let error = self.lost(ctx, why);
                 ctx.say_lost(self.id, why, &error);
                 (Err(error.clone()), Err(error))
@@ -224,7 +233,7 @@ impl Machine {
         let why = format!(
             "Consul did not confirm the release in time; this library goes on trying, and the \
              session's TTL ends it otherwise ({left} s are left of it, Consul may take up to twice \
-             the TTL)"
+             the TTL); before the process ends, consul_lock_shutdown() waits for it"
         );
         ctx.error(
             Status::Unconfirmed,

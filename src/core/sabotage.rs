@@ -6,6 +6,14 @@
 pub(crate) enum Sabotage {
     /// The lease is counted from the answer, not from before the request.
     LeaseFromReply,
+    /// A renewal that is answered after the end of a lease makes a new one.
+    ReviveTheDead,
+    /// A lock is handed out although the renewal that makes its life whole was not answered.
+    HalfALife,
+    /// The data of another program under the key of a lock is taken for a free lock.
+    TakeWhatIsThere,
+    /// The session of a lock whose lease has ended is ended at once.
+    HurriedEnd,
     /// An acquire with an unknown outcome is taken as a failure, and its session is left alone.
     DoubtIsFailure,
     /// A session is used again although the answer to a release was lost.

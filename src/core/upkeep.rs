@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::context::{Context, Owner};
+use super::failures::Failures;
 use super::held::Held;
 use super::lease::Lease;
 use super::lock::{Machine, State};
@@ -27,7 +28,7 @@ pub(super) struct Renewals {
     request: Option<RequestId>,
     /// When to try again, after a failure.
     again: Option<Time>,
-    faults: u32,
+    failures: Failures,
 }
 
 impl Renewals {
@@ -40,7 +41,7 @@ impl Renewals {
             early: ctx.shared.spread(ttl / 30),
             request: None,
             again: None,
-            faults: 0,
+            failures: Failures::default(),
         })
     }
 
@@ -53,7 +54,7 @@ impl Renewals {
                 recorder::ahead(now, self.until),
                 Arg::N(early),
                 recorder::ahead(now, self.again),
-                Arg::N(self.faults.into()),
+                Arg::N(self.failures.count().into()),
             ]
         })
     }
@@ -71,7 +72,7 @@ impl Renewals {
             early,
             request: None,
             again,
-            faults,
+            failures: Failures::restore(faults),
         }
     }
 
@@ -146,17 +147,14 @@ impl Machine {
         renewals.request = None;
         match answer {
             Ok(Answer::Renewed) => {
-                renewals.faults = 0;
+                renewals.failures.clear();
                 renewals.early = ctx.shared.spread(ttl / 30);
                 held.renewed(ctx, sent);
             }
             Err(Fault::SessionGone(_)) => self.lose(ctx, LostReason::SessionGone),
             Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
-                renewals.faults += 1;
                 let error = ctx.error_from(&cause, WHAT, &self.key);
-                ctx.log_outage(renewals.faults, &error);
-                let pause = ctx.shared.back_off(renewals.faults);
-                renewals.again = Some(ctx.time() + pause);
+                renewals.again = Some(ctx.time() + ctx.pause_after(&mut renewals.failures, &error));
                 held.session.doubtful = true;
             }
             // A refusal does not go away within a second.

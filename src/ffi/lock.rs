@@ -101,7 +101,8 @@ pub unsafe extern "C" fn consul_lock_set_value(
 ///         CONSUL_LOCK_CANCELLED; CONSUL_LOCK_ALREADY_USED: the lock was acquired before;
 ///         CONSUL_LOCK_VALUE_FAILED: the value generator has no value;
 ///         CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer in time;
-///         CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: Consul refused;
+///         CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: Consul refused, or (REJECTED) the key holds data
+///         that is no lock, which is neither overwritten nor deleted;
 ///         CONSUL_LOCK_FORKED; CONSUL_LOCK_NO_RESOURCES; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -215,8 +216,10 @@ pub(super) fn telling(done: DoneFn, user_data: *mut c_void) -> Result<Completion
 /// @return CONSUL_LOCK_OK: it was held until now;
 ///         CONSUL_LOCK_NOT_HELD: there was nothing to give back; harmless;
 ///         CONSUL_LOCK_LOST: it had been lost before, so others may have worked meanwhile;
-///         CONSUL_LOCK_UNCONFIRMED: Consul did not confirm in time, the library goes on in the
-///         background until the lease ends;
+///         CONSUL_LOCK_UNCONFIRMED: Consul did not confirm in time (an election of its leader takes 3
+///         to 13 seconds); the library goes on in the background while the process lives. A process
+///         that ends calls consul_lock_shutdown(), which waits for that: otherwise the lock may stand
+///         for up to two TTLs;
 ///         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_release(
@@ -228,7 +231,8 @@ pub unsafe extern "C" fn consul_lock_release(
 }
 
 /// Frees a lock. A held one is released first, waiting at most the client's option
-/// "release_timeout_ms"; a pending acquire of another thread is cancelled. In a child after fork, a
+/// "release_timeout_ms". The session of a lost one is ended in the background. A pending acquire of
+/// another thread is cancelled. In a child after fork, a
 /// lock of the parent only frees its memory. Any thread; a call of another thread that has begun is
 /// safe, one that begins afterwards is not.
 ///

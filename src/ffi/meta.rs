@@ -38,9 +38,10 @@ pub extern "C" fn consul_lock_abi_version() -> u32 {
     ABI_VERSION
 }
 
-/// For who wants an orderly end: destroys the sessions that the library keeps at hand and waits for
-/// releases that are still under way. Nobody has to call it: Consul ends such sessions by itself,
-/// and the library does nothing at exit. Locks and clients stay usable afterwards, but no session
+/// Waits for the releases of this process that are still under way, and ends the sessions that the
+/// library keeps at hand: the one call for an orderly exit. It is optional. Without it a release that
+/// was UNCONFIRMED ends with the process, and Consul removes that lock after up to two TTLs; the
+/// library does nothing at exit. Locks and clients stay usable afterwards, but no session
 /// is kept at hand any more. Any thread.
 ///
 /// @param timeout_ms How long to wait at most, in milliseconds: 0 to 86,400,000.

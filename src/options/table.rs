@@ -378,11 +378,12 @@ pub const TABLE: &[Spec] = &[
             min: 1,
             max: 600_000,
         },
-        default: "2000",
+        default: "10000",
         env: None,
         secret: false,
         doc: "How long a release, or a free that releases, waits for Consul's confirmation, in \
-              milliseconds. After that the library goes on in the background.",
+              milliseconds. After that the library goes on in the background. The election of a \
+              leader takes 3 seconds at best, and 13 with Consul's own settings.",
     },
     Spec {
         name: "max_connections",

@@ -23,6 +23,7 @@ fn runtime() -> Arc<Runtime> {
         request_timeout: Duration::from_secs(10),
         release_timeout: Duration::from_secs(2),
         lock_delay: false,
+        flags: 1,
         connections: 32,
         seed: 1,
     };

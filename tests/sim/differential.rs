@@ -16,7 +16,7 @@ use super::world::Random;
 use crate::clock::Time;
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
-use crate::core::messages::{Key, Request, SessionId, Slot, Ticket, Value, line_of};
+use crate::core::messages::{Found, Key, Request, SessionId, Slot, Ticket, Value, line_of};
 
 const SEQUENCES: u64 = 2_000;
 
@@ -324,6 +324,13 @@ impl<'a> Party<'a> {
                 out.push_str(&word[1 + digits.len()..]);
                 continue;
             }
+            // The index that the key has, and the one that it was asked for.
+            if let Some(indexes) = word.strip_prefix(", current modify index ") {
+                let (has, _) = indexes.split_once(" != ").expect("two indexes");
+                self.indexes.push(has.parse().expect("an index"));
+                out.push_str(", current modify index # != #");
+                continue;
+            }
             if out.ends_with("\"Key\":\"") {
                 key = word;
             }
@@ -504,7 +511,8 @@ impl Writer {
             1 => ",\"Index\":1".to_owned(),
             _ => format!(",\"Index\":{{M:{key}}}"),
         };
-        match self.random.below(13) {
+        match self.random.below(14) {
+            13 => op("check-index", &key, &when),
             12 => op("check-not-exists", &key, ""),
             0..=2 => op("lock", &key, &(content + &as_session)),
             3 => op("unlock", &key, &(content + &as_session)),
@@ -588,9 +596,16 @@ impl Writer {
             })
             .collect();
         let value = Value(b"v".to_vec().into());
+        let found = match self.random.below(4) {
+            0 => Found::Unlocked(1),
+            1 => Found::Unlocked(INDEX_OF_MAIN),
+            2 => Found::Ours,
+            _ => Found::Absent,
+        };
         let request = match self.random.below(18) {
             0..=1 => Request::Lock {
                 key,
+                found,
                 value,
                 session,
                 line: true,
@@ -605,6 +620,7 @@ impl Writer {
             7..=10 => Request::Join { key, slot, session },
             11..=14 => Request::Take {
                 key,
+                found,
                 slot,
                 value,
                 session,
@@ -629,6 +645,10 @@ impl Writer {
             }
         };
         let mut step = Step::of(&request);
+        let index = format!("\"Index\":{INDEX_OF_MAIN}");
+        step.body = step
+            .body
+            .replace(&index, &format!("\"Index\":{{M:{main}}}"));
         for ticket in &ahead {
             let name = ticket.slot.ticket_of(main);
             let (shown, rest) = (format!("\"Key\":\"{name}\",\"Index\":"), "0}");
@@ -652,6 +672,9 @@ impl Writer {
         Step::put(format!("/v1/kv/{key}{query}{mark}{flags}"), body)
     }
 }
+
+/// Stands for the ModifyIndex of the key that has a line, which the sequence knows when it runs.
+const INDEX_OF_MAIN: u64 = 987_654_321;
 
 /// What random sequences don't ask: the texts of what is refused at once.
 fn oddities() -> Vec<(Option<Duration>, Step)> {

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crate::clock::{Now, Time};
-use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, Slot, Ticket, Value};
+use crate::core::messages::{
+    Answer, Fault, Found, KeyRow, Request, SessionId, Slot, Ticket, Value,
+};
 use crate::core::{
-    Action, Call, CallId, Config, Core, Event, LockId, Patience, RequestId, Spec, Upkeep,
+    Action, Call, CallId, Config, Core, Event, LockId, Patience, Phase, RequestId, Spec, Upkeep,
 };
 use crate::error::{Error, Status};
 
@@ -17,6 +19,9 @@ struct Bench {
     now: Time,
     /// What it has asked, and nobody has answered yet.
     asked: Vec<(RequestId, Request)>,
+    /// The lock that is called, and what was last shown of any.
+    lock: LockId,
+    phase: Phase,
 }
 
 impl Bench {
@@ -27,6 +32,7 @@ impl Bench {
             request_timeout: Duration::from_secs(10),
             release_timeout: Duration::from_secs(2),
             lock_delay: false,
+            flags: 9,
             connections: 32,
             seed: 1,
         };
@@ -34,6 +40,8 @@ impl Bench {
             core: Core::new(config),
             now: Time(1_000_000_000),
             asked: Vec::new(),
+            lock: LockId(1),
+            phase: Phase::New,
         }
     }
 
@@ -47,6 +55,7 @@ impl Bench {
         for action in actions {
             match action {
                 Action::Send { id, request, .. } => self.asked.push((id, request)),
+                Action::Publish { view, .. } => self.phase = view.phase,
                 Action::Abort(ended) => self.asked.retain(|(id, _)| *id != ended),
                 _ => {}
             }
@@ -81,11 +90,11 @@ impl Bench {
             grace: Duration::from_millis(300),
             upkeep: Upkeep::Off,
         };
-        self.calls(1, Call::Acquire(spec));
+        self.calls(self.lock.0, Call::Acquire(spec));
     }
 
     fn calls(&mut self, call: u64, what: Call) {
-        let (lock, call) = (LockId(1), CallId(call));
+        let (lock, call) = (self.lock, CallId(call));
         self.step(Event::Call { lock, call, what });
     }
 
@@ -115,6 +124,7 @@ impl Bench {
             session: Some(SessionId("another's".into())),
             create_index: 5,
             modify_index: 5,
+            flags: 9,
             value: Value(b"".to_vec().into()),
         };
         let row = Some(row);
@@ -137,6 +147,10 @@ fn ticket(slot: Slot, session: &SessionId) -> Ticket {
         create_index: 7,
         modify_index: 7,
     }
+}
+
+fn is_destroy(request: &Request) -> bool {
+    matches!(request, Request::DestroySession { .. })
 }
 
 fn is_watch(request: &Request) -> bool {
@@ -169,6 +183,9 @@ fn a_late_answer_about_a_session_that_was_replaced() {
     );
     let renewal = bench.renewal_of(&first);
     bench.answer(renewal, gone());
+    // That may have been a server that lags behind.
+    let (destroy, _) = bench.take("destroy it", is_destroy);
+    bench.answer(destroy, Ok(Answer::Destroyed));
     bench.stands_in_line(&second);
 
     let before = bench.asked.clone();
@@ -185,7 +202,6 @@ fn a_create_that_nobody_wants_any_more() {
     let unanswered = || Err(Fault::Unknown(Error::new(Status::Unavailable, "cut")));
     let is_create = |request: &Request| matches!(request, Request::CreateSession { .. });
     let is_find = |request: &Request| matches!(request, Request::FindSession { .. });
-    let is_destroy = |request: &Request| matches!(request, Request::DestroySession { .. });
     let mut bench = Bench::new();
     bench.acquires(Patience::Once);
     let (look, _) = bench.take("look", |request| matches!(request, Request::Read { .. }));
@@ -221,4 +237,121 @@ fn a_create_that_nobody_wants_any_more() {
     bench.answer(destroy, Ok(Answer::Destroyed));
     assert!(bench.asked.is_empty() && bench.core.is_idle());
     assert_eq!(bench.core.wake_at(), None);
+}
+
+/// A leader that was paused answers the renewal of a waiter after the end of its lease, from its own
+/// memory: the session is as good as gone, and so is its ticket.
+#[test]
+fn a_renewal_that_is_answered_after_the_end_of_the_lease() {
+    let [first, second] = ["first", "second"].map(|id| SessionId(id.into()));
+    let mut bench = Bench::new();
+    bench.acquires(Patience::Forever);
+    let (survey, _) = bench.take("look", |request| matches!(request, Request::Survey { .. }));
+    bench.answer(survey, Ok(Answer::Exists));
+    bench.finds_held();
+    bench.stands_in_line(&first);
+
+    bench.after(TTL / 2);
+    let late = bench.renewal_of(&first);
+    let sent = bench.now;
+    bench.after(TTL / 2);
+    let answer = Ok(Answer::Renewed);
+    bench.step(Event::Reply {
+        request: late,
+        sent: Some(sent),
+        answer,
+    });
+    let (destroy, request) = bench.take("end the session", is_destroy);
+    assert!(matches!(request, Request::DestroySession { session } if session == first));
+    bench.answer(destroy, Ok(Answer::Destroyed));
+    bench.stands_in_line(&second);
+    assert!(matches!(&bench.asked[..], [(_, request)] if is_watch(request)));
+}
+
+/// A middlebox doubles answers: that to the last release, which names the same key and session, comes
+/// instead of the answer to the next lock. Its index tells.
+#[test]
+fn an_answer_to_an_earlier_request_proves_nothing() {
+    let session = SessionId("warm".into());
+    let is_lock = |request: &Request| matches!(request, Request::Lock { .. });
+    let is_look = |request: &Request| matches!(request, Request::Read { .. });
+    let locked = |index| {
+        let line = Vec::new();
+        Ok(Answer::Locked { index, line })
+    };
+    let mut bench = Bench::new();
+    for lock in 1..=3_u64 {
+        bench.lock = LockId(lock);
+        bench.acquires(Patience::Once);
+        if lock == 1 {
+            let (look, _) = bench.take("look", is_look);
+            let (row, index) = (None, 3);
+            bench.answer(look, Ok(Answer::Row { row, index }));
+        }
+        if lock <= 2 {
+            if lock == 2 {
+                let (look, _) = bench.take("look", is_look);
+                let (row, index) = (None, 3);
+                bench.answer(look, Ok(Answer::Row { row, index }));
+            }
+            let (create, _) = bench.take("make a session", |request| {
+                matches!(request, Request::CreateSession { .. })
+            });
+            bench.answer(create, Ok(Answer::Created(session.clone())));
+        }
+        let (attempt, _) = bench.take("try", is_lock);
+        if lock < 3 {
+            bench.answer(attempt, locked(10 * lock));
+            bench.calls(lock * 100, Call::Release);
+        }
+        match lock {
+            1 => {
+                let (look, _) = bench.take("make sure that it is ours", is_look);
+                let row = Some(row_of(&session, 10));
+                bench.answer(look, Ok(Answer::Row { row, index: 10 }));
+                let (destroy, _) = bench.take("destroy it", is_destroy);
+                bench.answer(destroy, Ok(Answer::Destroyed));
+            }
+            2 => {
+                let (unlock, _) = bench.take("give it back", |request| {
+                    matches!(request, Request::Unlock { .. })
+                });
+                bench.answer(unlock, Ok(Answer::Unlocked { line: Vec::new() }));
+            }
+            _ => {
+                // The index of the lock before.
+                bench.answer(attempt, locked(20));
+                assert_eq!(bench.phase, Phase::Acquiring);
+                bench.after(Duration::from_millis(50));
+                let (again, _) = bench.take("ask again", is_lock);
+                bench.answer(again, Ok(Answer::Changed));
+                let (look, _) = bench.take("look", is_look);
+                let row = Some(row_of(&session, 30));
+                bench.answer(look, Ok(Answer::Row { row, index: 30 }));
+                let (ours, request) = bench.take("have it confirmed", is_lock);
+                assert!(
+                    matches!(
+                        request,
+                        Request::Lock {
+                            found: Found::Ours,
+                            ..
+                        }
+                    ),
+                    "{request:?}"
+                );
+                bench.answer(ours, locked(30));
+                assert_eq!(bench.phase, Phase::Held);
+            }
+        }
+    }
+}
+
+fn row_of(session: &SessionId, index: u64) -> KeyRow {
+    KeyRow {
+        session: Some(session.clone()),
+        create_index: index,
+        modify_index: index,
+        flags: 9,
+        value: Value(b"".to_vec().into()),
+    }
 }

@@ -56,6 +56,8 @@ struct Watch {
 /// The model.
 pub(super) struct Model {
     store: Store,
+    /// The sessions that a leader which stands still remembers.
+    old_leader: BTreeMap<Arc<str>, Session>,
     /// Raft's last index. Every write request takes one, whatever comes of it.
     index: u64,
     writes: u64,
@@ -75,6 +77,7 @@ impl Model {
     pub(super) fn new(seed: u64) -> Model {
         Model {
             store: Store::default(),
+            old_leader: BTreeMap::new(),
             // What an agent writes about itself when it starts.
             index: 12,
             writes: 0,
@@ -233,6 +236,36 @@ impl Model {
     /// How many entries the Raft log got.
     pub(super) fn raft_writes(&self) -> u64 {
         self.writes
+    }
+
+    /// The leader stands still. It will remember the sessions of now.
+    pub(super) fn freeze_leader(&mut self) {
+        self.old_leader = self.store.sessions.clone();
+    }
+
+    /// What a leader that stood still answers a renewal when it wakes: from its own memory, before it
+    /// finds that it leads no more. Nothing is renewed by that.
+    pub(super) fn renew_at_old_leader(&self, id: &str) -> HttpReply {
+        match self.old_leader.get(id) {
+            None => not_found(id),
+            Some(session) => {
+                let mut rows = "[".to_owned();
+                wire::session(&mut rows, id, session);
+                rows.push(']');
+                reply(200, rows)
+            }
+        }
+    }
+
+    /// There is no such key.
+    pub(super) fn is_absent(&self, key: &str) -> bool {
+        !self.store.rows.contains_key(key)
+    }
+
+    /// The key holds data, and not a lock.
+    pub(super) fn is_data(&self, key: &str) -> bool {
+        let row = self.store.rows.get(key);
+        row.is_some_and(|row| row.session.is_none() && row.flags == 0 && &*row.value == b"data")
     }
 
     /// Ends a session, as its TTL or an operator does.
@@ -568,7 +601,7 @@ impl Model {
             return reply(500, what);
         }
         if !self.store.sessions.contains_key(id) {
-            return reply(404, format!("Session id '{id}' not found"));
+            return not_found(id);
         }
         self.start_timer(now, &id.into());
         let rows = self.session_rows(std::iter::once(id));
@@ -609,6 +642,10 @@ impl Model {
         rows.push(']');
         rows
     }
+}
+
+fn not_found(id: &str) -> HttpReply {
+    reply(404, format!("Session id '{id}' not found"))
 }
 
 fn failed(errors: &[(usize, String)], tail: &str) -> HttpReply {
@@ -689,6 +726,18 @@ impl<'a> Op<'a> {
             }
             "check-not-exists" if draft.get(key).is_none() => return Ok(()),
             "check-not-exists" => return Err(format!("key {key:?} exists")),
+            "check-index" => {
+                let row = draft
+                    .get(key)
+                    .ok_or_else(|| format!("failed to check index, key {key:?} doesn't exist"))?;
+                if row.modify_index != self.index {
+                    return Err(format!(
+                        "failed index check for key {key:?}, current modify index {} != {}",
+                        row.modify_index, self.index
+                    ));
+                }
+                row.clone()
+            }
             "check-session" => {
                 let row = draft
                     .get(key)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::core::messages::{Key, SessionId};
 use crate::core::{CallId, LockId, Outcome, Phase, Upkeep, View};
-use crate::error::Status;
+use crate::error::{LostReason, Status};
 
 /// An outcome may be this late: the undoing's grace, and the network of the simulation.
 const SLACK: Duration = Duration::from_millis(700);
@@ -53,6 +53,9 @@ struct Life {
     given_back: bool,
     shown_lost: bool,
     told_lost: bool,
+    /// Lost by the end of its time, or of its session: Consul may still know the session.
+    over: bool,
+    freed: bool,
 }
 
 /// The create of a session with a name that no other has.
@@ -135,6 +138,8 @@ impl Ledger {
                 given_back: false,
                 shown_lost: false,
                 told_lost: false,
+                over: false,
+                freed: false,
             },
         );
     }
@@ -171,6 +176,8 @@ impl Ledger {
             return Ok(());
         };
         life.shown_lost |= view.phase == Phase::Lost;
+        let over = [LostReason::Expired, LostReason::SessionGone].map(Some);
+        life.over |= over.contains(&view.lost);
         let Some(lease_end) = view.lease_end else {
             return Ok(());
         };
@@ -348,13 +355,29 @@ impl Ledger {
     }
 
     /// An acquire was told that it worked.
-    pub(super) fn acquired(&mut self, process: usize, lock: LockId) -> Result<(), String> {
+    pub(super) fn acquired(
+        &mut self,
+        process: usize,
+        lock: LockId,
+        clock: Time,
+    ) -> Result<(), String> {
         let Some(belief) = self.beliefs.get(&(process, lock)) else {
             return Err(format!(
                 "p{process} was told OK without a lease on lock {}",
                 lock.0
             ));
         };
+        let left = belief.lease_end.since(clock);
+        if let Some(life) = self.held.get(&(process, lock)) {
+            // A second for the age of the session, or the round trip of the renewal that closes.
+            let least = life.ttl - life.ttl / 1000 - (life.ttl / 4).max(Duration::from_secs(1));
+            if left < least {
+                return Err(format!(
+                    "lock {} is handed out with {left:?} to live",
+                    lock.0
+                ));
+            }
+        }
         self.acquisitions += 1;
         let last = self
             .tokens
@@ -379,8 +402,34 @@ impl Ledger {
             life.abandon = Some(call);
         }
         self.wants.remove(&(process, lock));
+        let lost = self.held.get(&(process, lock));
+        let lost = lost.filter(|life| life.over && life.release.is_none());
+        let session = lost.and_then(|life| life.session.clone());
         self.abandoned
-            .extend(self.held_with.remove(&(process, lock)));
+            .extend(self.held_with.remove(&(process, lock)).or(session));
+    }
+
+    /// The handle is gone, and the library may end what Consul still knows.
+    pub(super) fn freed(&mut self, process: usize, lock: LockId) {
+        if let Some(life) = self.held.get_mut(&(process, lock)) {
+            life.freed = true;
+        }
+        self.wants.remove(&(process, lock));
+    }
+
+    /// Our side ends a session: not under a holder that does not know that its time is over.
+    pub(super) fn ended(&self, session: &str) -> Result<(), String> {
+        let under = |life: &Life| {
+            let its = life.session.as_ref().is_some_and(|id| &*id.0 == session);
+            its && life.over && life.release.is_none() && !life.freed
+        };
+        match self.held.iter().find(|(_, life)| under(life)) {
+            Some(((_, lock), _)) => Err(format!(
+                "the session of lock {} is ended before its holder is done",
+                lock.0
+            )),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn crashed(&mut self, process: usize) {

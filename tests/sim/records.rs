@@ -115,6 +115,7 @@ fn no_secret_is_recorded() {
         request_timeout: limit,
         release_timeout: limit,
         lock_delay: false,
+        flags: 0,
         connections: 32,
         seed: 1,
     });

@@ -220,6 +220,7 @@ impl Args<'_> {
             session: self.session()?,
             create_index: self.number()?,
             modify_index: self.number()?,
+            flags: 0,
             value: nothing(),
         };
         Ok(there.then_some(row))
@@ -261,6 +262,7 @@ impl Player<'_> {
                 request_timeout,
                 release_timeout,
                 lock_delay: record.lock_delay,
+                flags: 0,
                 connections: 32,
                 seed: 0,
             }),
@@ -276,6 +278,7 @@ impl Player<'_> {
             id,
             lease,
             doubtful: args.flag()?,
+            last_token: 0,
         };
         let renewed = args.flag()?;
         let (until, early, again) = (args.ahead()?, args.nanos()?, args.ahead()?);
@@ -400,6 +403,7 @@ impl Player<'_> {
             Word::Delete => return call(&mut args, write(None)),
             Word::LetGo => return call(&mut args, Call::LetGo),
             Word::Abandon => return call(&mut args, Call::Abandon),
+            Word::Free => return call(&mut args, Call::Free),
             Word::Release => {
                 let id = CallId(args.number()?);
                 if args.flag()? {

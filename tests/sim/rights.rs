@@ -7,7 +7,7 @@ use super::real::{Agent, Connection, ROOT, start_agent_with};
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 use crate::consul::verdict::verdict;
-use crate::core::messages::{Answer, Fault, Key, Request, SessionId, Slot, Ticket, Value};
+use crate::core::messages::{Answer, Fault, Found, Key, Request, SessionId, Slot, Ticket, Value};
 use crate::error::Status;
 
 const FIRST: u64 = 0x00a;
@@ -104,6 +104,7 @@ impl Asker {
         };
         let lock = Request::Lock {
             key: key.clone(),
+            found: Found::Absent,
             value: value.clone(),
             session: ours.clone(),
             line: true,
@@ -134,6 +135,7 @@ impl Asker {
         words.push(self.word(&clear, &token));
         let take = Request::Take {
             key: key.clone(),
+            found: Found::Absent,
             slot: Slot::new(OURS),
             value,
             session: ours.clone(),

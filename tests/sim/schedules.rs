@@ -71,28 +71,45 @@ fn judge(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
-/// Every fifth schedule is about one key that many want.
-fn is_contended(seed: u64) -> bool {
-    seed % 5 == 4
+/// What a schedule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Theme {
+    Anything,
+    /// One key that many want: every fifth.
+    Line,
+    /// A leader that stands still, and then answers: every twentieth.
+    OldLeader,
+}
+
+impl Theme {
+    fn of(seed: u64) -> Theme {
+        match seed % 20 {
+            4 | 9 | 14 | 19 => Theme::Line,
+            7 => Theme::OldLeader,
+            _ => Theme::Anything,
+        }
+    }
+
+    /// Where a defect shows: a line has good weather, and an old leader is rare elsewhere.
+    fn that_shows(defect: Defect) -> Theme {
+        let Defect::Core(sabotage) = defect else {
+            return Theme::Anything;
+        };
+        match sabotage {
+            Sabotage::ForgetTheLine | Sabotage::NeverPass | Sabotage::AnyoneTakes => Theme::Line,
+            Sabotage::ReviveTheDead => Theme::OldLeader,
+            _ => Theme::Anything,
+        }
+    }
 }
 
 pub(super) fn random_plan(seed: u64) -> Plan {
     let mut random = Random::new(seed ^ 0x5eed);
-    if is_contended(seed) {
-        Plan::contended(&mut random)
-    } else {
-        Plan::random(&mut random)
+    match Theme::of(seed) {
+        Theme::Anything => Plan::random(&mut random),
+        Theme::Line => Plan::contended(&mut random),
+        Theme::OldLeader => Plan::old_leader(&mut random),
     }
-}
-
-/// A line has good weather, in which no other defect shows.
-fn is_of_line(defect: Defect) -> bool {
-    let line = [
-        Sabotage::ForgetTheLine,
-        Sabotage::NeverPass,
-        Sabotage::AnyoneTakes,
-    ];
-    matches!(defect, Defect::Core(sabotage) if line.contains(&sabotage))
 }
 
 /// Runs `count` schedules from `first` on all cores, and answers the first seed that fails.
@@ -109,7 +126,7 @@ fn search(first: u64, count: u64, defect: Option<Defect>) -> (u64, Option<u64>) 
                     if seed >= first + count || failed.load(Ordering::Relaxed) < seed {
                         return;
                     }
-                    if defect.is_some_and(|defect| is_contended(seed) != is_of_line(defect)) {
+                    if defect.is_some_and(|defect| Theme::of(seed) != Theme::that_shows(defect)) {
                         continue;
                     }
                     let (world, result) = run(seed, random_plan(seed), defect, false);
@@ -180,6 +197,26 @@ fn catches(defect: Defect) {
 #[test]
 fn a_lease_counted_from_the_reply_is_caught() {
     catches(Defect::Core(Sabotage::LeaseFromReply));
+}
+
+#[test]
+fn a_session_that_an_old_leader_revives_is_caught() {
+    catches(Defect::Core(Sabotage::ReviveTheDead));
+}
+
+#[test]
+fn a_lock_with_a_short_life_is_caught() {
+    catches(Defect::Core(Sabotage::HalfALife));
+}
+
+#[test]
+fn an_end_under_an_unaware_holder_is_caught() {
+    catches(Defect::Core(Sabotage::HurriedEnd));
+}
+
+#[test]
+fn data_that_are_taken_for_a_lock_are_caught() {
+    catches(Defect::Core(Sabotage::TakeWhatIsThere));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::model::{Model, Served, WatchId};
 use super::network::{Fate, Weather};
 use super::properties::Ledger;
 use crate::clock::{Now, Time};
-use crate::consul::encode::{Scope, encode};
+use crate::consul::encode::{LOCK_FLAGS, Scope, encode};
 use crate::consul::http::{Failure, HttpReply, HttpRequest, Method};
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Key, Request, Value};
@@ -79,7 +79,12 @@ pub(super) struct Plan {
     pub(super) stops: bool,
     pub(super) crashes: bool,
     pub(super) leader_changes: bool,
+    /// The leader stands still for so long at least, while another one is elected, and then answers the
+    /// renewals that waited for it.
+    pub(super) leader_freezes: Option<Duration>,
     pub(super) operator: bool,
+    /// Another program keeps its data under the keys of locks.
+    pub(super) squatter: bool,
     /// Some locks are renewed without anybody asking.
     pub(super) upkeep: bool,
     /// Keys are written under locks.
@@ -117,7 +122,9 @@ impl Plan {
             stops: false,
             crashes: false,
             leader_changes: false,
+            leader_freezes: None,
             operator: false,
+            squatter: false,
             upkeep: false,
             writes: false,
             plain: true,
@@ -129,7 +136,8 @@ impl Plan {
     /// Nothing goes wrong, so a lock that is renewed is not lost.
     fn is_kind(&self) -> bool {
         let quick = self.weather.delay <= Duration::from_millis(50);
-        let strange = self.stops || self.leader_changes || self.operator;
+        let leader = self.leader_changes || self.leader_freezes.is_some();
+        let strange = self.stops || leader || self.operator;
         self.weather.faults == 0 && quick && !strange
     }
 
@@ -141,7 +149,7 @@ impl Plan {
         } else {
             [5, 500, 5_000, 25_000]
         };
-        Plan {
+        let mut plan = Plan {
             processes: 1 + random.below(4) as usize,
             users: 1 + random.below(2) as usize,
             keys: 1 + random.below(2),
@@ -153,12 +161,39 @@ impl Plan {
             stops: random.chance(300),
             crashes: random.chance(200),
             leader_changes: random.chance(250),
+            leader_freezes: None,
             operator: random.chance(100),
+            squatter: false,
             upkeep: random.chance(400),
             writes: random.chance(400),
             plain: false,
             fair: random.chance(800),
             line: None,
+        };
+        let freezes = plan.expiry == 2000 && random.chance(400);
+        plan.leader_freezes = freezes.then_some(Duration::from_secs(1));
+        plan.squatter = random.chance(150);
+        plan
+    }
+
+    /// A leader stands still for longer than a TTL, while one process holds a lock that others want.
+    /// What the old leader confirms, the new one does not know: here a session lives of what Consul
+    /// adds to a TTL.
+    pub(super) fn old_leader(random: &mut Random) -> Plan {
+        Plan {
+            processes: 3 + random.below(2) as usize,
+            rounds: 3,
+            weather: Weather {
+                delay: Duration::from_millis(2),
+                ..Weather::calm()
+            },
+            longest_hold: Duration::from_secs(20),
+            hot: false,
+            leader_freezes: Some(Duration::from_secs(11)),
+            upkeep: random.chance(300),
+            plain: false,
+            fair: random.chance(500),
+            ..Plan::calm(3)
         }
     }
 
@@ -190,7 +225,9 @@ impl Plan {
             stops: disturbed && random.chance(600),
             crashes: disturbed && random.chance(600),
             leader_changes: false,
+            leader_freezes: None,
             operator: false,
+            squatter: false,
             upkeep: disturbed && random.chance(300),
             writes: disturbed && random.chance(300),
             plain: false,
@@ -236,6 +273,9 @@ enum Happening {
     },
     LeaderLost,
     LeaderBack,
+    LeaderFreezes,
+    /// The other program writes, or looks after its data.
+    Squatter,
     Operator,
     /// The client that knows nothing of lines tries, or gives back.
     Foreigner,
@@ -270,6 +310,8 @@ pub(super) struct Process {
     pub(super) stopped_for: Duration,
     backlog: Vec<Happening>,
     pub(super) crashed: bool,
+    /// Its agent asks the leader that stands still.
+    asks_old_leader: bool,
 }
 
 /// One thread of control in a process.
@@ -309,6 +351,10 @@ pub(super) struct World {
     locks: u64,
     writes: u64,
     leaderless: bool,
+    /// Until when the old leader stands still.
+    frozen: Option<Time>,
+    /// The key that holds the other program's data.
+    squatted: Option<String>,
     parked: HashMap<WatchId, (usize, RequestId)>,
     defect: Option<Defect>,
     scope: Scope,
@@ -318,7 +364,7 @@ pub(super) struct World {
 const KEY: &str = "locks/0";
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
 /// `queue_grace_ms`.
 pub(super) const GRACE: Duration = Duration::from_millis(300);
 
@@ -338,6 +384,7 @@ impl World {
                     request_timeout: REQUEST_TIMEOUT,
                     release_timeout: RELEASE_TIMEOUT,
                     lock_delay: !lock_delay.is_zero(),
+                    flags: LOCK_FLAGS,
                     connections: if seed % 8 == 2 { 4 } else { 32 },
                     seed: random.next(),
                 });
@@ -362,6 +409,7 @@ impl World {
                     stopped_for: Duration::ZERO,
                     backlog: Vec::new(),
                     crashed: false,
+                    asks_old_leader: false,
                 }
             })
             .collect();
@@ -384,6 +432,8 @@ impl World {
             locks: 0,
             writes: 0,
             leaderless: false,
+            frozen: None,
+            squatted: None,
             parked: HashMap::new(),
             defect,
             scope: Scope {
@@ -420,6 +470,16 @@ impl World {
         if self.plan.leader_changes {
             let at = self.random.duration(Duration::from_secs(20));
             self.after(at, Happening::LeaderLost);
+        }
+        if self.plan.leader_freezes.is_some() {
+            let at = self.random.duration(Duration::from_secs(20));
+            self.after(at, Happening::LeaderFreezes);
+        }
+        if self.plan.squatter {
+            for _ in 0..3 {
+                let at = self.random.duration(Duration::from_secs(5));
+                self.after(at, Happening::Squatter);
+            }
         }
         if self.plan.operator {
             let at = self.random.duration(Duration::from_secs(10));
@@ -529,7 +589,10 @@ impl World {
         self.plan.stops = false;
         self.plan.crashes = false;
         self.plan.leader_changes = false;
+        self.plan.leader_freezes = None;
+        self.frozen = None;
         self.plan.operator = false;
+        self.plan.squatter = false;
         if let Some((session, _)) = self.foreigner.take() {
             self.model.kill_session(self.now, &session);
             self.wake_watchers();
@@ -614,6 +677,22 @@ impl World {
                 self.leaderless = false;
                 self.model.leader_change(self.now);
             }
+            Happening::LeaderFreezes => {
+                let Some(least) = self.plan.leader_freezes else {
+                    return Ok(());
+                };
+                self.note(|| "consul: the leader stands still".to_owned());
+                self.leaderless = true;
+                self.model.freeze_leader();
+                let still = least + self.random.duration(Duration::from_secs(12));
+                self.frozen = Some(self.now + still);
+                for process in &mut self.processes {
+                    process.asks_old_leader = self.random.chance(600);
+                }
+                let gap = self.random.duration(Duration::from_secs(4));
+                self.after(gap, Happening::LeaderBack);
+            }
+            Happening::Squatter if self.plan.squatter => return self.squat(),
             Happening::Operator if self.plan.operator => self.operate(),
             Happening::Foreigner if self.plan.line != Some(Line::Undisturbed) => {
                 return self.foreigner();
@@ -628,6 +707,7 @@ impl World {
             // The time for it is over.
             Happening::Crash { .. }
             | Happening::LeaderLost
+            | Happening::Squatter
             | Happening::Operator
             | Happening::Foreigner
             | Happening::Sweep => {}
@@ -646,6 +726,9 @@ impl World {
         let written = written_key(http);
         let held = written.is_some().then(|| self.model.held_keys());
         let served = self.model.handle(self.now, http);
+        if let Some(session) = http.target.strip_prefix("/v1/session/destroy/") {
+            self.ledger.ended(session)?;
+        }
         if let Served::Reply(HttpReply { status: 200, .. }) = &served {
             if let Some(name) = created_name(http) {
                 self.ledger.made(&name, self.now);
@@ -685,6 +768,21 @@ impl World {
         let (http, fate) = (flight.http.clone(), flight.fate.clone());
         let gives_back = flight.gives_back;
         let asked = flight.request.clone();
+        if let Some(wakes) = self.frozen.filter(|wakes| self.now < *wakes)
+            && self.processes[process].asks_old_leader
+        {
+            let happening = match &asked {
+                Request::RenewSession { session } => Happening::Answer {
+                    process,
+                    request,
+                    result: Ok(self.model.renew_at_old_leader(&session.0)),
+                },
+                // It finds that it leads no more before it does anything else.
+                _ => Happening::Deliver { process, request },
+            };
+            self.at(wakes, happening);
+            return Ok(());
+        }
         if self.leaderless {
             let reply = text_reply(500, "No cluster leader");
             let held = self.random.duration(Duration::from_secs(7));
@@ -783,6 +881,42 @@ impl World {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Another program writes under a key that is free, or finds its data as it left them.
+    fn squat(&mut self) -> Result<(), String> {
+        let put = |key: &str, flags: u64| HttpRequest {
+            method: Method::Put,
+            target: format!("/v1/kv/{key}?flags={flags}"),
+            body: Some(b"data".to_vec()),
+        };
+        if let Some(key) = self.squatted.take() {
+            self.note(|| format!("squatter: looks after {key}"));
+            if !self.model.is_data(&key) {
+                return Err(format!("the data of another program in {key} are gone"));
+            }
+            self.model.delete_key(self.now, &key);
+        } else {
+            let key = format!("locks/{}", self.random.below(self.plan.keys));
+            if !self.model.is_absent(&key) {
+                return Ok(());
+            }
+            // As Go's client leaves a lock that it gave back, or something else.
+            let flags = if self.random.chance(500) {
+                LOCK_FLAGS
+            } else {
+                0
+            };
+            self.note(|| format!("squatter: writes {key} with flags {flags}"));
+            self.model.handle(self.now, &put(&key, flags));
+            if flags == 0 {
+                self.squatted = Some(key);
+                let stay = self.random.duration(Duration::from_secs(3));
+                self.after(stay, Happening::Squatter);
+            }
+        }
+        self.wake_watchers();
+        Ok(())
     }
 
     /// The client that knows nothing of lines: `PUT ?acquire`, hold, destroy the session.
@@ -1096,15 +1230,19 @@ impl World {
             },
             Call::Renew | Call::Check | Call::Write { .. } => Some(REQUEST_TIMEOUT),
             Call::Release => Some(RELEASE_TIMEOUT),
-            Call::Cancel | Call::LetGo | Call::Abandon => Some(Duration::ZERO),
+            Call::Cancel | Call::LetGo | Call::Abandon | Call::Free => Some(Duration::ZERO),
         };
         let stopped = self.processes[process].stopped_for;
         self.ledger.called(process, call, self.now, limit, stopped);
-        if matches!(what, Call::Release | Call::LetGo | Call::Abandon) {
+        if matches!(
+            what,
+            Call::Release | Call::LetGo | Call::Abandon | Call::Free
+        ) {
             self.ledger.stops_believing(process, lock);
         }
         match &what {
             Call::LetGo | Call::Abandon => self.ledger.abandoned(process, lock, call),
+            Call::Free => self.ledger.freed(process, lock),
             Call::Renew => self.ledger.asked_to_renew(process, lock),
             Call::Release => self.ledger.asked_to_release(process, lock, call),
             Call::Write { key, .. } => self.ledger.writes(process, lock, call, key),
@@ -1325,7 +1463,8 @@ impl World {
         let (doing, lock) = (users[user].doing, users[user].lock);
         match (doing, outcome) {
             (Doing::Acquiring(_), Ok(Done::Ok)) => {
-                self.ledger.acquired(process, lock)?;
+                let clock = self.clock_at(process, self.now);
+                self.ledger.acquired(process, lock, clock)?;
                 self.processes[process].users[user].doing = Doing::Holding;
                 let mut hold = self.random.duration(self.plan.longest_hold);
                 if self.ledger.is_kept_up(process, lock) {
@@ -1383,7 +1522,7 @@ impl World {
             Happening::Ask {
                 process,
                 lock,
-                what: Call::Abandon,
+                what: Call::Free,
             },
         );
         let think = Duration::from_millis(if self.plan.hot { 1 } else { 4_000 });

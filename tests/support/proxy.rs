@@ -20,13 +20,13 @@ impl Seen {
     /// A `lock` transaction, a `check-session` + `delete`, or the path without what varies.
     pub(crate) fn kind(&self) -> &'static str {
         match (self.target.as_str(), self.body.as_str()) {
-            ("/v1/txn", body) if body.contains("\"check-not-exists\"") => "survey",
-            ("/v1/txn", body) if body.contains("[{\"KV\":{\"Verb\":\"get-tree\"") => "line",
             // A key that is locked carries the flags of Go's client, a ticket none.
             ("/v1/txn", body) if body.contains("\"lock\"") && body.contains("\"Flags\":0,") => {
                 "join"
             }
             ("/v1/txn", body) if body.contains("\"lock\"") => "lock",
+            ("/v1/txn", body) if body.contains("\"check-not-exists\"") => "survey",
+            ("/v1/txn", body) if body.contains("[{\"KV\":{\"Verb\":\"get-tree\"") => "line",
             ("/v1/txn", body) if body.contains("\"check-session\"") => "unlock",
             ("/v1/session/create", _) => "create",
             ("/v1/session/list", _) => "list",

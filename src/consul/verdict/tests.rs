@@ -37,6 +37,7 @@ fn describe() -> Request {
 fn lock() -> Request {
     Request::Lock {
         key: key(),
+        found: Found::Absent,
         value: Value(b"hunter2".to_vec().into()),
         session: sid(),
         line: false,
@@ -100,6 +101,7 @@ fn of_the_line() -> [Request; 7] {
         },
         Request::Take {
             key: key(),
+            found: Found::Absent,
             slot: Slot::new(0x00a),
             value: Value(b"hunter2".to_vec().into()),
             session: sid(),
@@ -353,6 +355,8 @@ fn refusals_in_a_line() {
     let held = r#"failed to lock key "k", lock is already held"#;
     let delayed = r#"failed to lock key "k" due to lock delay"#;
     let exists = r#"key "k" exists"#;
+    let moved = r#"failed index check for key "k", current modify index 9 != 7"#;
+    let gone = r#"failed to check index, key "k" doesn't exist"#;
     for (whats, answer) in [
         (&[stale][..], Answer::Stale),
         (&[stale, stale], Answer::Stale),
@@ -364,14 +368,35 @@ fn refusals_in_a_line() {
         (&[stale, held], Answer::Held),
         (&[delayed], Answer::Delayed),
         (&[stale, delayed], Answer::Delayed),
+        (&[exists], Answer::Changed),
+        (&[moved], Answer::Changed),
+        (&[stale, gone], Answer::Stale),
+        (&[exists, held], Answer::Held),
+        (&[missing, exists, held], Answer::NoTicket),
     ] {
         assert_eq!(judge(&take, 409, &errors(whats)), Ok(answer), "{whats:?}");
+    }
+    let not_mine =
+        format!(r#"failed session check for key "k", current session "{OTHER}" != "{SID}""#);
+    for (whats, answer) in [
+        (&[held][..], Answer::Held),
+        (&[exists, held], Answer::Held),
+        (&[moved, held], Answer::Held),
+        (&[&not_mine, held], Answer::Held),
+        (&[exists], Answer::Changed),
+        (&[moved], Answer::Changed),
+        (&[gone], Answer::Changed),
+        (
+            &[r#"failed to check session, key "k" doesn't exist"#],
+            Answer::Changed,
+        ),
+    ] {
+        assert_eq!(judge(&lock, 409, &errors(whats)), Ok(answer), "{whats:?}");
     }
     assert_eq!(
         judge(&clear, 409, &errors(&[stale, stale])),
         Ok(Answer::Stale)
     );
-    assert_eq!(judge(&lock, 409, &errors(&[held])), Ok(Answer::Held));
     assert_eq!(judge(&lock, 409, &errors(&[delayed])), Ok(Answer::Delayed));
     assert_eq!(
         judge(&unlock, 409, &errors(&[missing])),
@@ -405,7 +430,6 @@ fn refusals_in_a_line() {
         (&join, &[held, new]),
         (&join, &[&dead, new]),
         (&take, &[new]),
-        (&take, &[exists]),
         (&take, &[stale, new]),
         (&take, &[missing, &dead, new]),
         (&clear, &[missing]),
@@ -524,6 +548,7 @@ fn rows() {
         session,
         create_index: 3,
         modify_index: 4,
+        flags: 0,
         value: Value(value.to_vec().into()),
     };
     for request in [read(), watch()] {

@@ -1,6 +1,8 @@
 //! The attempt: from the transaction to the lock that is held, or to the certainty that it is not.
 
+use super::session::too_late;
 use super::*;
+use crate::core::lease::Lease;
 
 impl Acquire {
     /// The key is free, and it is for us to take it.
@@ -11,25 +13,33 @@ impl Acquire {
 
     /// One attempt, or the same one again: the value is made once per attempt.
     pub(super) fn try_lock(&mut self, ctx: &mut Context<'_>) {
+        self.retire_what_is_over(ctx);
         let Some(session) = &self.session else {
             return self.look(ctx);
         };
+        let session = session.id.clone();
         let request = self.attempt.take().unwrap_or_else(|| {
-            let value = self.spec.value.clone();
+            let stored = self.stored.take().filter(|_| self.found == Found::Ours);
+            let value = stored.or_else(|| self.spec.value.clone());
             let value = value.unwrap_or_else(|| value::locked_at(ctx.now.unix_ms));
-            self.attempt_request(ctx, session.id.clone(), value)
+            self.stored = Some(value.clone());
+            self.attempt_request(ctx, session, value)
         });
         self.attempt = Some(request.clone());
         self.step = Step::Try(ctx.send(Owner::Lock(self.lock), request, self.by()));
     }
 
     pub(super) fn tried(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
+        let answer = self.provable(answer);
         let attempt = match answer {
             Err(Fault::Unknown(_)) => None,
             _ => self.attempt.take(),
         };
         if !matches!(answer, Ok(Answer::Delayed)) {
             self.delays = 0;
+        }
+        if answer.is_ok() {
+            self.wrote();
         }
         match answer {
             Ok(Answer::Locked { index, line }) => {
@@ -38,7 +48,7 @@ impl Acquire {
                 if matches!(attempt, Some(Request::Lock { line: true, .. })) {
                     ctx.note_line(&self.spec.key, &line, None);
                 }
-                self.locked(ctx, index)
+                self.hand_out(ctx, index)
             }
             Ok(Answer::Held) => {
                 self.fault = None;
@@ -82,6 +92,12 @@ impl Acquire {
                 self.pause(ctx, pause, Next::Look);
                 Turn::Stay
             }
+            // The key changed since it was looked at, perhaps by an attempt whose answer was lost.
+            Ok(Answer::Changed) => {
+                self.stall = None;
+                self.look(ctx);
+                Turn::Stay
+            }
             // It may have been applied, or may still be: the same transaction again tells.
             Err(Fault::Unknown(cause)) => {
                 #[cfg(test)]
@@ -90,41 +106,71 @@ impl Acquire {
                     return Turn::Failed(cause);
                 }
                 self.note_doubt(&Fault::Unknown(cause.clone()));
-                self.stumble(ctx, &cause, Next::Try)
+                self.stumble(ctx, Kind::Write, &cause, Next::Try)
             }
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
             // Our ticket is gone: with an attempt whose answer was lost, or by somebody's hand.
             Ok(Answer::NoTicket) => {
-                self.answered();
                 self.place = None;
                 self.look(ctx);
                 Turn::Stay
             }
             Ok(Answer::Stale) => {
-                self.answered();
                 self.stall = None;
                 self.read_line(ctx, false);
                 Turn::Stay
             }
-            Err(fault) => self.stumble(ctx, fault.error(), Next::Look),
+            Err(fault) => self.stumble(ctx, Kind::Write, fault.error(), Next::Look),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
 
-    pub(super) fn locked(&mut self, ctx: &mut Context<'_>, token: u64) -> Turn {
-        let Some(session) = &self.session else {
-            return Turn::Failed(self.unexpected(ctx));
-        };
-        let now = ctx.time();
-        if session.lease.age(now) > FRESH {
-            let request = Request::RenewSession {
-                session: session.id.clone(),
-            };
-            let by = self.by().min(session.lease.end());
-            self.step = Step::Refresh(ctx.send(Owner::Lock(self.lock), request, by), token);
-            return Turn::Stay;
+    /// An answer that names the lock before this one answers an earlier request (a middlebox doubled
+    /// it): what became of this one is unknown.
+    fn provable(&self, answer: Result<Answer, Fault>) -> Result<Answer, Fault> {
+        let last = self
+            .session
+            .as_ref()
+            .map_or(0, |session| session.last_token);
+        match answer {
+            Ok(Answer::Locked { index, .. }) if index <= last => {
+                let why = "the answer belongs to an earlier request";
+                Err(Fault::Unknown(Error::new(Status::Unavailable, why)))
+            }
+            answer => answer,
         }
-        self.won(ctx, token)
+    }
+
+    /// The lock is ours. Hands it out if its whole life is ahead, and renews it first if that is not
+    /// so: from here on it is the caller's, or is given back.
+    pub(super) fn hand_out(&mut self, ctx: &mut Context<'_>, token: u64) -> Turn {
+        let now = ctx.time();
+        let Some(session) = &self.session else {
+            // It ended in between, and the lock with it.
+            self.look(ctx);
+            return Turn::Stay;
+        };
+        let lease = session.lease;
+        if lease.is_over(now) {
+            self.retire_session(ctx);
+            return self.stumble(ctx, Kind::Write, &too_late(), Next::Look);
+        }
+        #[cfg(test)]
+        if ctx.sabotaged(crate::core::sabotage::Sabotage::HalfALife) {
+            return self.won(ctx, token);
+        }
+        if lease.age(now) <= FRESH {
+            return self.won(ctx, token);
+        }
+        let request = Request::RenewSession {
+            session: session.id.clone(),
+        };
+        let by = self
+            .by()
+            .min(lease.end())
+            .min(now + longest_closing(&lease));
+        self.step = Step::Refresh(ctx.send(Owner::Lock(self.lock), request, by), token);
+        Turn::Stay
     }
 
     pub(super) fn refreshed(
@@ -135,47 +181,43 @@ impl Acquire {
         answer: Result<Answer, Fault>,
     ) -> Turn {
         match answer {
-            Ok(Answer::Renewed) => self.confirm(ctx, sent),
+            Ok(Answer::Renewed) if self.confirm(ctx, sent) => {
+                let lease = self.session.as_ref().map(|session| session.lease);
+                match lease {
+                    Some(lease) if lease.age(ctx.time()) <= longest_closing(&lease) => {
+                        self.won(ctx, token)
+                    }
+                    _ => self.hand_out(ctx, token),
+                }
+            }
+            Ok(Answer::Renewed) => {
+                self.retire_session(ctx);
+                self.stumble(ctx, Kind::Write, &too_late(), Next::Look)
+            }
             Err(Fault::SessionGone(_)) => {
-                // Ended in between, and the lock with it.
-                self.session = None;
+                self.retire_session(ctx);
                 self.look(ctx);
-                return Turn::Stay;
+                Turn::Stay
             }
-            Err(fault) => self.note_doubt(&fault),
-            Ok(_) => return Turn::Failed(self.unexpected(ctx)),
-        }
-        self.won(ctx, token)
-    }
-
-    /// Hands the lock out, if anything of its lease is left.
-    pub(super) fn won(&mut self, ctx: &mut Context<'_>, token: u64) -> Turn {
-        match self.session.take() {
-            Some(session) if !session.lease.is_over(ctx.time()) => {
-                self.step = Step::Name;
-                Turn::Won { session, token }
+            Err(fault) => {
+                self.note_doubt(&fault);
+                self.stumble(ctx, Kind::Write, fault.error(), Next::HandOut(token))
             }
-            Some(session) => {
-                ctx.retire(session, None);
-                let error =
-                    Error::new(Status::Unavailable, "Consul answered after the lease ended");
-                self.stumble(ctx, &error, Next::Look)
-            }
-            None => Turn::Failed(self.unexpected(ctx)),
+            Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
 
-    /// The lock is ours, only its renewal did not come back: what is left of the lease counts.
-    pub(super) fn won_at_the_deadline(&mut self, ctx: &mut Context<'_>, token: u64) -> Turn {
-        if let Step::Refresh(request, _) = self.step {
-            ctx.abort(request);
-        }
-        if let Some(session) = &mut self.session {
-            session.doubtful = true;
-        }
-        match self.won(ctx, token) {
-            Turn::Stay => Turn::Failed(self.fault.take().unwrap_or_else(|| self.unexpected(ctx))),
-            turn => turn,
-        }
+    fn won(&mut self, ctx: &mut Context<'_>, token: u64) -> Turn {
+        let Some(mut session) = self.session.take() else {
+            return Turn::Failed(self.unexpected(ctx));
+        };
+        session.last_token = token;
+        Turn::Won { session, token }
     }
+}
+
+/// The closing renewal is repeated if it takes longer: a lock is handed out with three quarters of its
+/// life at the least.
+fn longest_closing(lease: &Lease) -> Duration {
+    lease.ttl() / 4
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!            free                         locked, lease fresh
 //!   Look ───────────▶ Open/Renew ──▶ Try ───────────────────▶ won
-//!    ▲  │ held                        │ │ locked, lease old ──▶ Refresh ──▶ won
+//!    ▲  │ held                        │ │ locked, lease old ──▶ Refresh, until answered ──▶ won
 //!    │  └──▶ in line ──(our turn)─────┘ │ answer lost: Pause, the same transaction again
 //!    └──────────── Pause ◀──────────────┘ held, no leader, lock-delay
 //! ```
@@ -22,10 +22,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::{Context, Owner};
-use super::lease::{Lease, Session};
+use super::failures::Failures;
+use super::lease::Session;
 use super::line::{Place, Refusal};
 use super::log::Often;
-use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, SessionRow, Ticket};
+use super::messages::{
+    Answer, Fault, Found, Key, KeyRow, Request, SessionId, SessionRow, Ticket, Value,
+};
 use super::value;
 use super::watch::{Need, News};
 use super::{CallId, Level, LockId, Patience, RequestId, Spec};
@@ -76,10 +79,15 @@ pub(super) struct Acquire {
     plain: bool,
     step: Step,
     aim: Aim,
+    /// What the key was when we last looked: it is taken only if it still is.
+    found: Found,
     /// The transaction under way: kept, so that it can be repeated byte for byte.
     attempt: Option<Request>,
-    /// Failures in a row.
-    faults: u32,
+    /// What the last attempt stored: one that was applied stays as it is.
+    stored: Option<Value>,
+    reads: Failures,
+    /// Also of what a session cannot be used for: only its use shows that it lives.
+    writes: Failures,
     /// Refusals by lock-delay in a row.
     delays: u32,
     /// What Consul last said, when that was "not free".
@@ -121,6 +129,28 @@ enum Step {
     Pause(Time, Next),
     /// It is over but for the holder's name.
     Name,
+    /// The last answer is taken in: nothing is on its way.
+    Answered,
+}
+
+impl Step {
+    /// The request whose answer it waits for.
+    fn request(&self) -> Option<RequestId> {
+        match self {
+            Step::Survey(id)
+            | Step::Look(id)
+            | Step::Open(id, _)
+            | Step::Renew(id)
+            | Step::Join(id)
+            | Step::ReadLine(id, _)
+            | Step::Clear(id)
+            | Step::Try(id)
+            | Step::Refresh(id, _) => Some(*id),
+            Step::Parked | Step::Watch { .. } | Step::Pause(..) | Step::Name | Step::Answered => {
+                None
+            }
+        }
+    }
 }
 
 /// What is watched.
@@ -145,6 +175,15 @@ enum Next {
     Join,
     ReadLine,
     Try,
+    /// The lock is ours; its life is made whole.
+    HandOut(u64),
+}
+
+/// What failed. Reads may work where writes do not: they are counted apart.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Read,
+    Write,
 }
 
 /// What became of it.
@@ -212,8 +251,11 @@ impl Acquire {
             plain: false,
             step: Step::Parked,
             aim: Aim::Lock,
+            found: Found::Absent,
             attempt: None,
-            faults: 0,
+            stored: None,
+            reads: Failures::default(),
+            writes: Failures::default(),
             delays: 0,
             refused: None,
             fault: None,
@@ -244,7 +286,9 @@ impl Acquire {
         let queues = self.queues(ctx);
         if queues && ctx.hint(&self.spec.key) {
             self.queue_up(ctx);
-        } else if ctx.shared.pool.has(self.spec.ttl) && ctx.was_just_given_back(&self.spec.key) {
+        } else if ctx.shared.pool.has(ctx.time(), self.spec.ttl)
+            && ctx.was_just_given_back(&self.spec.key)
+        {
             self.attempt(ctx);
         } else if queues {
             self.survey(ctx);
@@ -310,6 +354,7 @@ impl Acquire {
                 Next::Join => self.join(ctx),
                 Next::ReadLine => self.read_line(ctx, false),
                 Next::Try => self.try_lock(ctx),
+                Next::HandOut(token) => return self.hand_out(ctx, token),
             },
             _ if self.may_look_last() && self.last_look_at.is_some_and(|at| now >= at) => {
                 self.look_last(ctx);
@@ -347,7 +392,7 @@ impl Acquire {
                 ctx.abort(request);
                 writing = true;
             }
-            Step::Watch { .. } | Step::Pause(..) | Step::Name | Step::Parked => {}
+            Step::Watch { .. } | Step::Pause(..) | Step::Name | Step::Parked | Step::Answered => {}
         }
         let key = &self.spec.key;
         if let Some(session) = self.session {
@@ -394,9 +439,14 @@ impl Acquire {
         if let Some((_, session)) = self.name_request.take_if(|(id, _)| *id == request) {
             return self.named(ctx, session, answer);
         }
+        if self.step.request() != Some(request) {
+            return Turn::Stay;
+        }
+        // What is answered is not on its way any more, whatever becomes of it.
+        let step = std::mem::replace(&mut self.step, Step::Answered);
         let answer = match answer {
             Err(Fault::Final(cause)) => {
-                if cause.status == Status::Denied && self.is_about_tickets(request) {
+                if cause.status == Status::Denied && self.is_about_tickets(&step) {
                     self.without_tickets(ctx);
                     return Turn::Stay;
                 }
@@ -404,17 +454,19 @@ impl Acquire {
             }
             answer => answer,
         };
-        match self.step {
-            Step::Survey(id) if id == request => self.surveyed(ctx, answer),
-            Step::Look(id) if id == request => self.looked(ctx, answer),
-            Step::Open(id, _) if id == request => self.opened(ctx, sent, answer),
-            Step::Renew(id) if id == request => self.renewed(ctx, sent, answer),
-            Step::Join(id) if id == request => self.joined(ctx, answer),
-            Step::ReadLine(id, free) if id == request => self.line_read(ctx, answer, free),
-            Step::Clear(id) if id == request => self.cleared(ctx, answer),
-            Step::Try(id) if id == request => self.tried(ctx, answer),
-            Step::Refresh(id, token) if id == request => self.refreshed(ctx, token, sent, answer),
-            _ => Turn::Stay,
+        match step {
+            Step::Survey(_) => self.surveyed(ctx, answer),
+            Step::Look(_) => self.looked(ctx, answer),
+            Step::Open(_, name) => self.opened(ctx, name, sent, answer),
+            Step::Renew(_) => self.renewed(ctx, sent, answer),
+            Step::Join(_) => self.joined(ctx, answer),
+            Step::ReadLine(_, free) => self.line_read(ctx, answer, free),
+            Step::Clear(_) => self.cleared(ctx, answer),
+            Step::Try(_) => self.tried(ctx, answer),
+            Step::Refresh(_, token) => self.refreshed(ctx, token, sent, answer),
+            Step::Parked | Step::Watch { .. } | Step::Pause(..) | Step::Name | Step::Answered => {
+                Turn::Stay
+            }
         }
     }
 
@@ -426,12 +478,17 @@ impl Acquire {
         match (subject.clone(), news) {
             (Subject::Ticket(before), news) => self.followed(ctx, &before, news),
             (Subject::Key, News::Row { row, index }) => self.saw(ctx, row, index, true),
-            (Subject::Key, News::Gone) => self.found_free(ctx, true),
+            (Subject::Key, News::Gone) => {
+                self.found = Found::Absent;
+                self.found_free(ctx, true)
+            }
             (Subject::Key, News::Nothing) => {
                 self.look(ctx);
                 Turn::Stay
             }
-            (Subject::Key, News::Failed(error)) => self.stumble(ctx, &error, Next::Look),
+            (Subject::Key, News::Failed(error)) => {
+                self.stumble(ctx, Kind::Read, &error, Next::Look)
+            }
             (Subject::Key, News::Refused(error)) => self.refused_for_good(ctx, &error),
         }
     }
@@ -440,20 +497,15 @@ impl Acquire {
         Turn::Failed(ctx.error_from(cause, WHAT, &self.spec.key))
     }
 
-    /// A request that is only sent for the sake of the line.
-    fn is_about_tickets(&self, request: RequestId) -> bool {
-        match self.step {
-            Step::Survey(id) | Step::Join(id) | Step::ReadLine(id, _) | Step::Clear(id) => {
-                id == request
-            }
-            Step::Try(id) => {
-                let line = match &self.attempt {
-                    Some(Request::Lock { line, .. }) => *line,
-                    Some(Request::Take { .. }) => true,
-                    _ => false,
-                };
-                id == request && line
-            }
+    /// The request of this step is only sent for the sake of the line.
+    fn is_about_tickets(&self, step: &Step) -> bool {
+        match step {
+            Step::Survey(_) | Step::Join(_) | Step::ReadLine(..) | Step::Clear(_) => true,
+            Step::Try(_) => match &self.attempt {
+                Some(Request::Lock { line, .. }) => *line,
+                Some(Request::Take { .. }) => true,
+                _ => false,
+            },
             _ => false,
         }
     }
@@ -479,10 +531,18 @@ impl Acquire {
         matches!(self.step, Step::Watch { .. } | Step::Parked)
     }
 
-    /// Consul gave a usable answer.
+    /// Consul gave a usable answer to a question. Whether it would do what it is told is another one.
     fn answered(&mut self) {
-        self.faults = 0;
-        self.fault = None;
+        self.reads.clear();
+        if self.writes.count() == 0 {
+            self.fault = None;
+        }
+    }
+
+    /// Consul did what it was told, or said why not.
+    fn wrote(&mut self) {
+        self.writes.clear();
+        self.answered();
     }
 
     /// Consul said that the key is not free. Whoever of this process waits behind us may say so, too.
@@ -504,27 +564,34 @@ impl Acquire {
     }
 
     /// Something failed that may work a moment later.
-    fn stumble(&mut self, ctx: &mut Context<'_>, cause: &Error, next: Next) -> Turn {
-        self.faults += 1;
+    fn stumble(&mut self, ctx: &mut Context<'_>, kind: Kind, cause: &Error, next: Next) -> Turn {
         let error = ctx.error_from(cause, WHAT, &self.spec.key);
-        let repeating = matches!(next, Next::Try) && self.attempt.is_some();
+        // What may be ours already is not left to chance, also by a single attempt.
+        let repeating = match next {
+            Next::Try => self.attempt.is_some(),
+            Next::HandOut(_) => true,
+            _ => false,
+        };
         if self.once() && !repeating {
             return Turn::Failed(error);
         }
-        ctx.log_outage(self.faults, &error);
+        let failures = match kind {
+            Kind::Read => &mut self.reads,
+            Kind::Write => &mut self.writes,
+        };
+        let pause = ctx.pause_after(failures, &error);
         if self.arrival.is_some() {
             ctx.sight(&self.spec.key).fault = Some(error.clone());
         }
         self.fault = Some(error);
-        let pause = ctx.shared.back_off(self.faults);
         self.pause(ctx, pause, next);
         Turn::Stay
     }
 
     /// The deadline. NOT_ACQUIRED only if Consul said so lately; silence is UNAVAILABLE.
     fn time_is_up(&mut self, ctx: &mut Context<'_>) -> Turn {
-        if let Step::Refresh(_, token) = self.step {
-            return self.won_at_the_deadline(ctx, token);
+        if let Step::Refresh(..) | Step::Pause(_, Next::HandOut(_)) = self.step {
+            return Turn::Failed(self.not_whole(ctx));
         }
         #[cfg(test)]
         if ctx.sabotaged(crate::core::sabotage::Sabotage::KeepLateLock) {

@@ -21,22 +21,24 @@ impl Acquire {
         answer: &Result<Answer, Fault>,
     ) -> Turn {
         match answer {
-            Ok(Answer::Renewed) => {
-                self.confirm(ctx, sent);
-                self.renew_at = None;
-            }
-            Err(Fault::SessionGone(_)) if matches!(self.step, Step::Watch { .. }) => {
-                ctx.unwatch(self.lock);
-                self.session = None;
-                self.place = None;
-                if self.queues(ctx) {
-                    self.queue_up(ctx);
-                } else {
-                    self.look(ctx);
+            Ok(Answer::Renewed) if self.confirm(ctx, sent) => self.renew_at = None,
+            // The answer came too late, or the session is gone, and its ticket with it.
+            Ok(Answer::Renewed) | Err(Fault::SessionGone(_)) => {
+                match self.step {
+                    Step::Watch { .. } => ctx.unwatch(self.lock),
+                    Step::Pause(..) => {}
+                    // The answer to what is under way with the session tells.
+                    _ => return Turn::Stay,
+                }
+                self.retire_session(ctx);
+                if let Step::Watch { .. } = self.step {
+                    if self.queues(ctx) {
+                        self.queue_up(ctx);
+                    } else {
+                        self.look(ctx);
+                    }
                 }
             }
-            // Whatever goes on finds out by itself.
-            Err(Fault::SessionGone(_)) => {}
             Err(_) | Ok(_) => {
                 let pause = ctx.shared.back_off(6);
                 self.renew_at = Some(ctx.time() + pause);
@@ -45,8 +47,29 @@ impl Acquire {
         Turn::Stay
     }
 
+    /// Gives the session up, and the ticket that goes with it. Consul may know the session, whatever an
+    /// answer said: a server that lags behind, or a leader of old, says what was.
+    pub(super) fn retire_session(&mut self, ctx: &mut Context<'_>) {
+        self.attempt = None;
+        if self.place.take().is_some() {
+            self.aim = Aim::Ticket;
+        }
+        if let Some(session) = self.session.take() {
+            ctx.retire(session, None);
+        }
+    }
+
+    /// A session whose lease is over may end at any moment: nothing new is begun with it.
+    pub(super) fn retire_what_is_over(&mut self, ctx: &mut Context<'_>) {
+        let now = ctx.time();
+        if self.session.as_ref().is_some_and(|s| s.lease.is_over(now)) {
+            self.retire_session(ctx);
+        }
+    }
+
     /// Goes on with a session that has its whole life ahead.
     pub(super) fn ready_session(&mut self, ctx: &mut Context<'_>) {
+        self.retire_what_is_over(ctx);
         let session = self.session.take().or_else(|| ctx.take_warm(self.spec.ttl));
         let Some(session) = session else {
             return self.open(ctx);
@@ -72,17 +95,11 @@ impl Acquire {
     /// The session is gone, and with it the ticket: a new one will do. A session that was kept warm
     /// may have been ended by somebody, also before a single attempt; twice in a row is more.
     pub(super) fn start_over(&mut self, ctx: &mut Context<'_>, cause: &Error) -> Turn {
-        self.session = None;
-        self.faults += 1;
-        if self.once() && self.faults > 1 {
-            return Turn::Failed(ctx.error_from(cause, WHAT, &self.spec.key));
+        self.retire_session(ctx);
+        if self.writes.count() > 1 || (self.once() && self.writes.count() > 0) {
+            return self.stumble(ctx, Kind::Write, cause, Next::Look);
         }
-        if self.place.take().is_some() {
-            self.aim = Aim::Ticket;
-        }
-        if self.faults > 2 {
-            return self.stumble(ctx, cause, Next::Look);
-        }
+        self.writes.add(ctx.time());
         self.open(ctx);
         Turn::Stay
     }
@@ -100,39 +117,25 @@ impl Acquire {
     pub(super) fn opened(
         &mut self,
         ctx: &mut Context<'_>,
+        name: Arc<str>,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
     ) -> Turn {
         match answer {
             Ok(Answer::Created(id)) => {
-                let lease = self.lease(ctx, sent);
-                self.session = Some(Session {
-                    id,
-                    lease,
-                    doubtful: false,
-                });
-                self.faults = 0;
+                let lease = ctx.lease(sent, self.spec.ttl);
+                self.session = Some(Session::new(id, lease));
                 self.session_is_ready(ctx);
                 Turn::Stay
             }
             Err(fault) => {
-                if let (Fault::Unknown(_), Step::Open(_, name)) = (&fault, &self.step) {
-                    ctx.retire_by_name(name.clone(), self.spec.ttl, None);
+                if let Fault::Unknown(_) = fault {
+                    ctx.retire_by_name(name, self.spec.ttl, None);
                 }
-                self.stumble(ctx, fault.error(), Next::Look)
+                self.stumble(ctx, Kind::Write, fault.error(), Next::Look)
             }
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
-    }
-
-    /// The lease that an answer confirms. Without the instant of sending there is none.
-    pub(super) fn lease(&self, ctx: &Context<'_>, sent: Option<Time>) -> Lease {
-        #[cfg(test)]
-        if ctx.sabotaged(crate::core::sabotage::Sabotage::LeaseFromReply) {
-            return Lease::new(ctx.time(), self.spec.ttl);
-        }
-        let _ = ctx;
-        Lease::new(sent.unwrap_or_default(), self.spec.ttl)
     }
 
     pub(super) fn renewed(
@@ -142,26 +145,25 @@ impl Acquire {
         answer: Result<Answer, Fault>,
     ) -> Turn {
         match answer {
-            Ok(Answer::Renewed) => {
-                self.confirm(ctx, sent);
+            Ok(Answer::Renewed) if self.confirm(ctx, sent) => {
                 self.session_is_ready(ctx);
                 Turn::Stay
             }
+            Ok(Answer::Renewed) => self.start_over(ctx, &too_late()),
             // It expired while we waited, or an operator ended it.
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
             Err(fault) => {
                 self.note_doubt(&fault);
-                self.stumble(ctx, fault.error(), Next::Look)
+                self.stumble(ctx, Kind::Write, fault.error(), Next::Look)
             }
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
 
-    pub(super) fn confirm(&mut self, ctx: &Context<'_>, sent: Option<Time>) {
-        let confirmed = self.lease(ctx, sent).confirmed();
-        if let Some(session) = &mut self.session {
-            session.lease.extend(confirmed);
-        }
+    /// True: the session lives, at least as long as it did.
+    pub(super) fn confirm(&mut self, ctx: &Context<'_>, sent: Option<Time>) -> bool {
+        let session = self.session.as_mut();
+        session.is_some_and(|session| ctx.confirm(session, sent))
     }
 
     pub(super) fn note_doubt(&mut self, fault: &Fault) {
@@ -172,9 +174,14 @@ impl Acquire {
 
     /// A session with a request of unknown fate is not used for another attempt.
     pub(super) fn drop_doubtful(&mut self, ctx: &mut Context<'_>) {
-        if let Some(session) = self.session.take_if(|session| session.doubtful) {
-            self.place = None;
-            ctx.retire(session, None);
+        if self.session.as_ref().is_some_and(|s| s.doubtful) {
+            self.retire_session(ctx);
         }
     }
+}
+
+/// What a renewal says that was answered after the end of the lease.
+pub(super) fn too_late() -> Error {
+    let why = "Consul answered after the lease had ended";
+    Error::new(Status::Unavailable, why)
 }

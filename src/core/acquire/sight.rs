@@ -49,15 +49,15 @@ impl Acquire {
 
     /// Looks again, after a pause that grows.
     pub(super) fn rest(&mut self, ctx: &mut Context<'_>) {
-        self.faults += 1;
-        let pause = ctx.shared.back_off(self.faults);
+        self.reads.add(ctx.time());
+        let pause = ctx.shared.back_off(self.reads.count());
         self.pause(ctx, pause, Next::Look);
     }
 
     pub(super) fn looked(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Row { row, index }) => self.saw(ctx, row, index, false),
-            Err(fault) => self.stumble(ctx, fault.error(), Next::Look),
+            Err(fault) => self.stumble(ctx, Kind::Read, fault.error(), Next::Look),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
@@ -72,11 +72,24 @@ impl Acquire {
     ) -> Turn {
         match row {
             Some(row) if row.session.is_some() => self.found_held(ctx, row, index),
-            _ => {
+            Some(row) if !self.is_lock(ctx, &row) => Turn::Failed(self.occupied(ctx, &row)),
+            row => {
+                self.found = row.map_or(Found::Absent, |row| Found::Unlocked(row.modify_index));
                 self.answered();
                 self.found_free(ctx, woken)
             }
         }
+    }
+
+    /// A key that no session holds is a lock that was given back, as Go's client leaves it, or
+    /// the data of another program.
+    fn is_lock(&self, ctx: &Context<'_>, row: &KeyRow) -> bool {
+        #[cfg(test)]
+        if ctx.sabotaged(crate::core::sabotage::Sabotage::TakeWhatIsThere) {
+            return true;
+        }
+        // Most data have no flags: they tell nothing.
+        row.flags == ctx.shared.config.flags && row.flags != 0
     }
 
     pub(super) fn found_free(&mut self, ctx: &mut Context<'_>, woken: bool) -> Turn {
@@ -95,8 +108,9 @@ impl Acquire {
     pub(super) fn found_held(&mut self, ctx: &mut Context<'_>, row: KeyRow, index: u64) -> Turn {
         let now = ctx.time();
         if self.session.as_ref().map(|s| &s.id) == row.session.as_ref() {
-            // Our own: an attempt that we took for refused was applied. The next one says so.
+            // Our own: an attempt whose answer was lost was applied. The next one says so.
             self.answered();
+            self.found = Found::Ours;
             self.place = None;
             self.attempt(ctx);
             return Turn::Stay;
@@ -105,7 +119,7 @@ impl Acquire {
         let spinning = unchanged && self.spins(ctx);
         self.fault = None;
         if !spinning {
-            self.faults = 0;
+            self.reads.clear();
         }
         let holder = row.session.clone();
         self.refuse(ctx, Some(row));
@@ -179,7 +193,7 @@ impl Acquire {
                 self.refuse(ctx, Some(row));
                 self.ask_name(ctx, holder)
             }
-            Ok(Answer::Row { .. }) => {
+            Ok(Answer::Row { row, index }) => {
                 let behind = self
                     .place
                     .as_ref()
@@ -190,7 +204,7 @@ impl Acquire {
                 } else if let Step::Watch { .. } = self.step {
                     // The watch says so, too, or will never say anything.
                     ctx.unwatch(self.lock);
-                    return self.found_free(ctx, true);
+                    return self.saw(ctx, row, index, true);
                 }
                 Turn::Stay
             }

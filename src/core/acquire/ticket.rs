@@ -15,13 +15,15 @@
 
 use std::time::Duration;
 
-use super::{Acquire, Aim, Next, Step, Subject, Turn};
+use super::{Acquire, Aim, Kind, Next, Step, Subject, Turn};
 use crate::clock::Time;
 use crate::core::Level;
 use crate::core::context::{Context, Owner};
 use crate::core::line::Place;
 use crate::core::log::Often;
-use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, Slot, Ticket, Value};
+use crate::core::messages::{
+    Answer, Fault, Found, KeyRow, Request, SessionId, Slot, Ticket, Value,
+};
 #[cfg(test)]
 use crate::core::sabotage::Sabotage;
 use crate::core::watch::News;
@@ -86,6 +88,7 @@ impl Acquire {
             Ok(Answer::Line(line)) => {
                 self.answered();
                 ctx.note_line(&self.spec.key, &line, None);
+                self.found = Found::Absent;
                 self.found_free(ctx, false)
             }
             Ok(Answer::Exists) => {
@@ -93,7 +96,7 @@ impl Acquire {
                 self.look(ctx);
                 Turn::Stay
             }
-            Err(fault) => self.stumble(ctx, fault.error(), Next::Survey),
+            Err(fault) => self.stumble(ctx, Kind::Read, fault.error(), Next::Survey),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
@@ -121,11 +124,12 @@ impl Acquire {
     pub(super) fn joined(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Line(line)) => {
-                self.answered();
+                self.wrote();
                 self.collisions = 0;
                 self.stand(ctx, line, false)
             }
             Ok(Answer::Held) => {
+                self.wrote();
                 self.collisions += 1;
                 ctx.note_collision(&self.spec.key);
                 if self.collisions > MOST_COLLISIONS {
@@ -139,7 +143,7 @@ impl Acquire {
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
             Err(fault) => {
                 self.note_doubt(&fault);
-                self.stumble(ctx, fault.error(), Next::Join)
+                self.stumble(ctx, Kind::Write, fault.error(), Next::Join)
             }
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
@@ -180,7 +184,7 @@ impl Acquire {
                 self.answered();
                 self.stand(ctx, line, free)
             }
-            Err(fault) => self.stumble(ctx, fault.error(), Next::ReadLine),
+            Err(fault) => self.stumble(ctx, Kind::Read, fault.error(), Next::ReadLine),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
@@ -308,7 +312,7 @@ impl Acquire {
                 self.look(ctx);
                 Turn::Stay
             }
-            News::Failed(error) => self.stumble(ctx, &error, Next::Look),
+            News::Failed(error) => self.stumble(ctx, Kind::Read, &error, Next::Look),
             News::Refused(error) if error.status == Status::Denied => {
                 self.without_tickets(ctx);
                 Turn::Stay
@@ -377,17 +381,17 @@ impl Acquire {
     pub(super) fn cleared(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Cleared) => {
-                self.answered();
+                self.wrote();
                 self.blame_next();
                 self.look(ctx);
                 Turn::Stay
             }
             Ok(Answer::Stale) => {
-                self.answered();
+                self.wrote();
                 self.read_line(ctx, false);
                 Turn::Stay
             }
-            Err(fault) => self.stumble(ctx, fault.error(), Next::ReadLine),
+            Err(fault) => self.stumble(ctx, Kind::Write, fault.error(), Next::ReadLine),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
@@ -412,6 +416,7 @@ impl Acquire {
         match &self.place {
             Some(place) => Request::Take {
                 key,
+                found: self.found,
                 slot: place.slot,
                 value,
                 session,
@@ -421,6 +426,7 @@ impl Acquire {
                 let line = self.spec.fair && ctx.may_queue(&key);
                 Request::Lock {
                     key,
+                    found: self.found,
                     value,
                     session,
                     line,

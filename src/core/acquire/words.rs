@@ -16,6 +16,36 @@ impl Acquire {
         )
     }
 
+    /// The lock is ours, but Consul does not confirm its lease: it is given back.
+    pub(super) fn not_whole(&self, ctx: &Context<'_>) -> Error {
+        let last = self
+            .fault
+            .as_ref()
+            .map_or("no answer", |fault| &fault.message);
+        let why = format!(
+            "Consul gave the lock, but did not confirm in time that its whole life is ahead, so the \
+             library gives it back ({last})"
+        );
+        ctx.error(Status::Unavailable, WHAT, &self.spec.key, &why)
+    }
+
+    /// The key holds what is no lock: it is not ours to overwrite, and a release would delete it.
+    pub(super) fn occupied(&self, ctx: &Context<'_>, row: &KeyRow) -> Error {
+        let what = match row.flags {
+            SEMAPHORE_FLAGS => "a semaphore of Consul's Go client (consul lock -n)".to_owned(),
+            flags => format!("flags {flags}"),
+        };
+        let why = format!(
+            "the key holds data that is no lock ({} bytes, {what}, last changed at index {}); use \
+             another key, or remove that data first",
+            row.value.0.len(),
+            row.modify_index
+        );
+        let mut error = ctx.error(Status::Rejected, WHAT, &self.spec.key, &why);
+        error.retryable = false;
+        error
+    }
+
     /// The lock is not free, and who has it, as far as Consul says.
     pub(super) fn not_acquired(&self, ctx: &Context<'_>) -> Error {
         let refusal = self.refused.as_ref();
@@ -62,6 +92,9 @@ impl Acquire {
         text
     }
 }
+
+/// `api.SemaphoreFlagValue` of Consul's Go client.
+const SEMAPHORE_FLAGS: u64 = 0xe0f6_9a2b_aa41_4de0;
 
 /// One line, whatever somebody put into a name.
 fn printable(text: &str) -> String {

@@ -1,0 +1,69 @@
+//! Failures in a row of one kind of request: how long to wait before the next try, and when to tell
+//! people.
+//!
+//! A kind of its own has a count of its own: a read that works says nothing about the writes, and
+//! must not have them tried at full speed.
+
+use std::time::Duration;
+
+use super::Level;
+use super::context::Context;
+use super::log::Often;
+use crate::clock::Time;
+use crate::error::Error;
+
+/// A failure that lasts longer is told to people.
+const LASTING: Duration = Duration::from_secs(1);
+
+/// A core that cannot reach Consul says so this often at most.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// How often something failed since it last worked, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Failures {
+    count: u32,
+    since: Option<Time>,
+}
+
+impl Failures {
+    /// It works again.
+    pub(super) fn clear(&mut self) {
+        *self = Failures::default();
+    }
+
+    /// One more, at this instant.
+    pub(super) fn add(&mut self, now: Time) {
+        self.count = self.count.saturating_add(1);
+        self.since.get_or_insert(now);
+    }
+
+    /// How many there were.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// So many, as a snapshot showed.
+    #[cfg(test)]
+    pub(super) fn restore(count: u32) -> Failures {
+        Failures { count, since: None }
+    }
+}
+
+impl Context<'_> {
+    /// Takes in one more failure, and answers how long to wait before the next try. An outage that
+    /// lasts is logged.
+    pub(super) fn pause_after(&mut self, failures: &mut Failures, error: &Error) -> Duration {
+        let now = self.time();
+        failures.add(now);
+        if failures
+            .since
+            .is_some_and(|since| now.since(since) >= LASTING)
+        {
+            let count = failures.count;
+            self.log(Level::Warn, Often::Every("outage", PAUSE), || {
+                format!("{error}; tried {count} times, and trying again")
+            });
+        }
+        self.shared.back_off(failures.count)
+    }
+}
