@@ -16,7 +16,7 @@ use consul_lock::error::{Error, Status};
 use consul_lock::lock::Lock;
 use consul_lock::options::Options;
 use support::consul::{Consul, until};
-use support::proxy::{Fault, Proxy, Seen};
+use support::proxy::{Fault, Proxy, Seen, UNREADABLE};
 
 fn consul() -> &'static Consul {
     static CONSUL: OnceLock<Consul> = OnceLock::new();
@@ -150,6 +150,35 @@ fn a_lost_answer_to_the_create_leaves_no_session() {
     });
     lock.release().unwrap();
     nothing_left(key);
+}
+
+/// Such an answer is a lost one: what was asked is asked again, or looked up, and nothing stays behind.
+#[test]
+fn an_answer_that_cannot_be_read_is_a_lost_answer() {
+    let _alone = alone();
+    for (n, (what, bytes)) in UNREADABLE.into_iter().enumerate() {
+        for kind in ["create", "lock", "destroy"] {
+            let key = format!("unreadable-{n}-{kind}");
+            let proxy = Proxy::start(consul().address(), first(kind, Fault::Instead(bytes)));
+            let client = client_at(proxy.address(), &[]);
+            let lock = lock_at(&client, &key, "10000");
+            lock.acquire()
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
+            lock.release()
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
+            nothing_left(&key);
+        }
+    }
+    // One attempt asks for a session once.
+    for (what, bytes) in UNREADABLE {
+        let key = "unreadable-once";
+        let proxy = Proxy::start(consul().address(), first("create", Fault::Instead(bytes)));
+        let client = client_at(proxy.address(), &[]);
+        let error = lock_at(&client, key, "0").acquire().expect_err(what);
+        one_line_without_secrets(&error, key, proxy.address());
+        nothing_left(key);
+        assert_eq!(proxy.count("create"), 1, "{what}");
+    }
 }
 
 #[test]

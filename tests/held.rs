@@ -19,7 +19,7 @@ use consul_lock::error::{Error, LostReason, Status};
 use consul_lock::lock::Lock;
 use consul_lock::options::{MAX_VALUE, Options};
 use support::consul::{Consul, until};
-use support::proxy::{Fault, Proxy, Seen};
+use support::proxy::{Fault, Proxy, Seen, UNREADABLE};
 
 /// One agent for all tests here. Each uses keys of its own.
 fn consul() -> &'static Consul {
@@ -491,6 +491,39 @@ fn a_write_that_cannot_be_settled_says_so() {
     assert_eq!(error.status, Status::Unconfirmed, "{error}");
     is_told(&heard, LostReason::KeyGone, SOON);
     assert_eq!(status(lock.put_if_held("data/x", b"v")), Status::Lost);
+}
+
+/// What was written is never told as not written, whatever comes back instead of Consul's answer.
+#[test]
+fn a_write_whose_answer_cannot_be_read_is_in_doubt() {
+    for (n, (what, bytes)) in UNREADABLE.into_iter().enumerate() {
+        let proxy = Proxy::start(consul().address(), pass);
+        let key = format!("unreadable-{n}");
+        let lock = held(proxy.address(), &key, &[("lock_timeout_seconds", "60")]);
+        let mut spoilt = false;
+        // The first answer alone: the same write is sent again, and that answer says that it was done.
+        proxy.set(move |seen| {
+            if is_put(seen) && !std::mem::replace(&mut spoilt, true) {
+                Fault::Instead(bytes)
+            } else {
+                Fault::Pass
+            }
+        });
+        let data = format!("data/unreadable-{n}");
+        assert_eq!(lock.put_if_held(&data, b"v"), Ok(()), "{what}");
+        proxy.set(move |seen| {
+            if is_put(seen) {
+                Fault::Instead(bytes)
+            } else {
+                Fault::Pass
+            }
+        });
+        let error = lock.put_if_held(&data, b"w").expect_err(what);
+        assert_eq!(error.status, Status::Unconfirmed, "{what}: {error}");
+        assert_eq!(stored(&data), Some("w".to_owned()), "{what}");
+        assert!(lock.is_held());
+        lock.release().unwrap();
+    }
 }
 
 #[test]

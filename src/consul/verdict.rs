@@ -4,7 +4,12 @@
 //! session and missing rights alike; a validation error is a 500 like a lost leader; and of the
 //! 500s some were surely not applied and some may have been (measured on 1.8.7, and read from the
 //! sources of newer servers). So bodies and texts are compared, and a text that we do not know is
-//! never taken for success, and never for "held".
+//! never taken for success, and never for "held". Nor does it say that nothing was done: whoever
+//! stands between us and Consul may have said it after Consul did what was asked. So a request that
+//! changes something is refused by a text of Consul's own, or its fate is unknown.
+
+mod rows;
+mod texts;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,23 +17,13 @@ use serde_json::Value as Json;
 
 use super::credentials::hide;
 use super::http::{Failure, HttpReply};
-use crate::core::messages::{
-    Answer, Fault, Found, KeyRow, Request, SessionId, SessionRow, Slot, Ticket, Value, line_of,
-};
+use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, SessionRow, Value};
 use crate::error::{Error, Status};
-
-/// Texts of answers that were surely not applied: a server that has no leader, or cannot reach it,
-/// or will not serve us now.
-const NOT_APPLIED: [&str; 8] = [
-    "No cluster leader",
-    "No path to datacenter",
-    "No known Consul servers",
-    "Not ready to serve consistent reads",
-    "rpc error getting client",
-    "failed to get conn",
-    "rate limit",
-    "too many concurrent connections",
-];
+use rows::Rows;
+use texts::{
+    Refusal, exists, is_changed, is_dead_session, is_delayed, is_held, is_known, is_not_ours,
+    is_stale, is_taken, refusal,
+};
 
 /// Makes an answer, or a fault, out of what came back.
 pub(crate) fn verdict(
@@ -70,190 +65,91 @@ pub(crate) fn verdict(
 
 /// 200: success only if the body says what it must say.
 fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
-    let unexpected = || Fault::Final(unexpected(request, reply));
-    let json = || serde_json::from_slice::<Json>(&reply.body).map_err(|_| unexpected());
+    let unreadable = || unreadable(request, reply);
+    let json = || serde_json::from_slice::<Json>(&reply.body).map_err(|_| unreadable());
+    let rows = || rows::read(request, &json()?).ok_or_else(unreadable);
     match request {
         Request::CreateSession { .. } => match json()?.get("ID").and_then(Json::as_str) {
             Some(id) if is_id(id) => Ok(Answer::Created(SessionId(id.into()))),
-            _ => Err(unexpected()),
+            _ => Err(unreadable()),
         },
         Request::FindSession { name } => {
             let sessions = json()?;
-            let sessions = sessions.as_array().ok_or_else(unexpected)?;
+            let sessions = sessions.as_array().ok_or_else(unreadable)?;
             let found = sessions.iter().find(|s| member(s, "Name") == Some(name));
             match found.map(|s| member(s, "ID")) {
                 None => Ok(Answer::Found(None)),
                 Some(Some(id)) if is_id(id) => Ok(Answer::Found(Some(SessionId(id.into())))),
-                Some(_) => Err(unexpected()),
+                Some(_) => Err(unreadable()),
             }
         }
         Request::RenewSession { session } => {
             let json = json()?;
-            let first = json.as_array().and_then(|rows| rows.first());
-            match first.and_then(|row| member(row, "ID")) {
-                Some(id) if id == &*session.0 => Ok(Answer::Renewed),
-                _ => Err(unexpected()),
+            let rows = json.as_array().map_or(&[][..], Vec::as_slice);
+            match rows {
+                [row] if member(row, "ID") == Some(&session.0) => Ok(Answer::Renewed),
+                _ => Err(unreadable()),
             }
         }
         Request::DestroySession { .. } => match text(reply).trim() {
             "true" => Ok(Answer::Destroyed),
-            _ => Err(unexpected()),
+            _ => Err(unreadable()),
         },
-        Request::DescribeSession { .. } => {
+        Request::DescribeSession { session } => {
             let json = json()?;
-            let rows = json.as_array().ok_or_else(unexpected)?;
-            Ok(Answer::Described(rows.first().and_then(|row| {
+            let rows = json.as_array().ok_or_else(unreadable)?;
+            let row = rows.first();
+            let row = row.filter(|row| member(row, "ID") == Some(&session.0));
+            Ok(Answer::Described(row.and_then(|row| {
                 let name = member(row, "Name")?.to_owned();
                 let node = member(row, "Node")?.to_owned();
                 Some(SessionRow { name, node })
             })))
         }
-        Request::Lock {
-            key,
-            found,
-            session,
-            line,
-            ..
-        } => {
-            let json = json()?;
-            let rows = rows(&json).ok_or_else(unexpected)?;
-            let rows = rows.get(rows_of(*found)..).ok_or_else(unexpected)?;
-            let (own, rest) = rows.split_first().ok_or_else(unexpected)?;
-            let index = locked(own, key, session).ok_or_else(unexpected)?;
-            let line = if *line {
-                tickets(key, rest)
-            } else {
-                Vec::new()
-            };
+        Request::Lock { .. } | Request::Take { .. } => {
+            let Rows { index, line } = rows()?;
             Ok(Answer::Locked { index, line })
         }
-        // check-session answers with the row that it checked, lock with the row that it locked, and
-        // delete with none. What is deleted in between may not count as the lock.
-        Request::Take { key, session, .. } => {
-            let json = json()?;
-            let rows = rows(&json).ok_or_else(unexpected)?;
-            let index = rows.last().and_then(|row| locked(row, key, session));
-            let line = Vec::new();
-            index
-                .map(|index| Answer::Locked { index, line })
-                .ok_or_else(unexpected)
+        Request::Unlock { .. } => Ok(Answer::Unlocked { line: rows()?.line }),
+        Request::Survey { .. } | Request::ReadLine { .. } | Request::Join { .. } => {
+            Ok(Answer::Line(rows()?.line))
         }
-        Request::Unlock { key, session, line } => {
+        Request::Write { .. } => rows().map(|_| Answer::Written),
+        Request::Clear { .. } => rows().map(|_| Answer::Cleared),
+        Request::Read { key, .. } | Request::Watch { key, .. } => {
             let json = json()?;
-            let rows = rows(&json).ok_or_else(unexpected)?;
-            let (own, rest) = rows.split_first().ok_or_else(unexpected)?;
-            locked(own, key, session).ok_or_else(unexpected)?;
-            let line = if *line {
-                tickets(key, rest)
-            } else {
-                Vec::new()
-            };
-            Ok(Answer::Unlocked { line })
+            let found = json.get(0).filter(|row| member(row, "Key") == Some(key));
+            let found = found.and_then(key_row).ok_or_else(unreadable)?;
+            row(request, reply, Some(found))
         }
-        Request::Survey { key } | Request::ReadLine { key } => {
+        Request::WatchNames { folder, .. } => {
             let json = json()?;
-            Ok(Answer::Line(tickets(
-                key,
-                &rows(&json).ok_or_else(unexpected)?,
-            )))
-        }
-        Request::Join { key, slot, session } => {
-            let json = json()?;
-            let rows = rows(&json).ok_or_else(unexpected)?;
-            let (own, rest) = rows.split_first().ok_or_else(unexpected)?;
-            locked(own, &slot.ticket_of(key), session).ok_or_else(unexpected)?;
-            Ok(Answer::Line(tickets(key, rest)))
-        }
-        // set answers with the row that it wrote.
-        Request::Write {
-            lock,
-            session,
-            key,
-            value,
-        } => {
-            let json = json()?;
-            let rows = rows(&json).ok_or_else(unexpected)?;
-            let (own, rest) = rows.split_first().ok_or_else(unexpected)?;
-            locked(own, lock, session).ok_or_else(unexpected)?;
-            let written = |row: &&Json| member(row, "Key") == Some(key);
-            match value {
-                Some(_) if !rest.first().is_some_and(written) => Err(unexpected()),
-                _ => Ok(Answer::Written),
-            }
-        }
-        Request::Clear { .. } => rows(&json()?)
-            .map(|_| Answer::Cleared)
-            .ok_or_else(unexpected),
-        Request::Read { .. } | Request::Watch { .. } => {
-            let json = json()?;
-            let key_row = json.get(0).and_then(key_row).ok_or_else(unexpected)?;
-            row(request, reply, Some(key_row))
-        }
-        Request::WatchNames { .. } => {
-            let json = json()?;
-            let list = json.as_array().ok_or_else(unexpected)?;
-            let list = list.iter().map(|name| Some(name.as_str()?.to_owned()));
+            let list = json.as_array().ok_or_else(unreadable)?;
+            let list = list.iter().map(|name| {
+                let name = name.as_str().filter(|name| name.starts_with(&**folder))?;
+                Some(name.to_owned())
+            });
             names(
                 request,
                 reply,
-                list.collect::<Option<_>>().ok_or_else(unexpected)?,
+                list.collect::<Option<_>>().ok_or_else(unreadable)?,
             )
         }
     }
-}
-
-/// How many rows the check answers with that a key is as it was found.
-fn rows_of(found: Found) -> usize {
-    match found {
-        Found::Absent => 0,
-        Found::Unlocked(_) | Found::Ours => 1,
-    }
-}
-
-/// The rows of a transaction that went through.
-fn rows(json: &Json) -> Option<Vec<&Json>> {
-    if json.get("Errors").is_some_and(|errors| !errors.is_null()) {
-        return None;
-    }
-    let results = json.get("Results")?.as_array()?;
-    results.iter().map(|result| result.get("KV")).collect()
-}
-
-/// The ModifyIndex of a row, if it is this key's and held by this session.
-fn locked(row: &Json, key: &str, session: &SessionId) -> Option<u64> {
-    let ours = member(row, "Key") == Some(key) && member(row, "Session") == Some(&session.0);
-    let index = row.get("ModifyIndex")?.as_u64()?;
-    (ours && index > 0).then_some(index)
-}
-
-/// The tickets among the rows of a line. Whatever else somebody put there is no ticket: it orders
-/// nobody.
-fn tickets(key: &str, rows: &[&Json]) -> Vec<Ticket> {
-    let line = line_of(key);
-    let ticket = |row: &&Json| {
-        let session = member(row, "Session").filter(|id| is_id(id))?;
-        Some(Ticket {
-            slot: Slot::parse(member(row, "Key")?.strip_prefix(&line)?)?,
-            session: SessionId(session.into()),
-            create_index: row.get("CreateIndex")?.as_u64()?,
-            modify_index: row.get("ModifyIndex")?.as_u64()?,
-        })
-    };
-    rows.iter().filter_map(ticket).collect()
 }
 
 fn row(request: &Request, reply: &HttpReply, row: Option<KeyRow>) -> Result<Answer, Fault> {
     match reply.index {
         Some(index) => Ok(Answer::Row { row, index }),
         // A 404 without an index is not from the KV store: a proxy, or another server.
-        None => Err(Fault::Final(unexpected(request, reply))),
+        None => Err(unreadable(request, reply)),
     }
 }
 
 fn names(request: &Request, reply: &HttpReply, names: Vec<String>) -> Result<Answer, Fault> {
     match reply.index {
         Some(index) => Ok(Answer::Names { names, index }),
-        None => Err(Fault::Final(unexpected(request, reply))),
+        None => Err(unreadable(request, reply)),
     }
 }
 
@@ -289,17 +185,17 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
         whats.collect::<Option<Vec<&str>>>()
     });
     let Some(whats) = whats.filter(|whats| !whats.is_empty()) else {
-        return Err(Fault::Final(unexpected(request, reply)));
+        return Err(unreadable(request, reply));
     };
     // Each operation that may not be says so.
     let mut told_once = whats.clone();
     told_once.dedup();
     let text = told_once.join("; ");
-    if whats.iter().any(|what| is_denial(what)) {
-        return Err(Fault::Final(denied(request, reply, &text)));
-    }
     let all = |means: fn(&str) -> bool| whats.iter().all(|what| means(what));
     let any = |means: fn(&str) -> bool| whats.iter().any(|what| means(what));
+    if any(|what| matches!(refusal(what), Some(Refusal::Denied | Refusal::NoToken))) {
+        return Err(Fault::Final(denied(request, reply, &text)));
+    }
     // Every operation that fails says so: all must be known, and the one that matters most counts.
     match request {
         Request::Lock { .. } | Request::Join { .. } | Request::Take { .. }
@@ -340,114 +236,49 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
     }
 }
 
-// What a transaction's errors say. They quote the key, which may contain any of the other texts:
-// so only what stands before and behind it counts.
-
-fn is_denial(what: &str) -> bool {
-    what.starts_with("Permission denied") || what.starts_with("ACL not found")
-}
-
-fn is_held(what: &str) -> bool {
-    what.starts_with("failed to lock key \"") && what.ends_with("\", lock is already held")
-}
-
-fn is_delayed(what: &str) -> bool {
-    what.starts_with("failed to lock key \"") && what.ends_with("\" due to lock delay")
-}
-
-fn is_dead_session(what: &str) -> bool {
-    what.starts_with("invalid session")
-}
-
-fn is_not_ours(what: &str) -> bool {
-    what.starts_with("failed session check for key \"")
-        || what.starts_with("failed to check session, key \"") && what.ends_with("\" doesn't exist")
-}
-
-/// Of [`is_not_ours`]: another session holds the key.
-fn is_taken(what: &str) -> bool {
-    let holder = what.rsplit_once("\", current session \"");
-    what.starts_with("failed session check")
-        && holder.is_some_and(|(_, holder)| !holder.starts_with('"'))
-}
-
-fn is_stale(what: &str) -> bool {
-    what.starts_with("failed to delete key \"") && what.ends_with("\", index is stale")
-}
-
-/// What a transaction that takes a key can be refused for.
-fn is_known(what: &str) -> bool {
-    let known = [
-        is_dead_session,
-        is_not_ours,
-        is_held,
-        is_delayed,
-        is_stale,
-        is_changed,
-    ];
-    known.iter().any(|means| means(what))
-}
-
-/// The key is not as it was found.
-fn is_changed(what: &str) -> bool {
-    exists(what)
-        || what.starts_with("failed index check for key \"")
-        || what.starts_with("failed to check index, key \"") && what.ends_with("\" doesn't exist")
-}
-
-fn exists(what: &str) -> bool {
-    what.starts_with("key \"") && what.ends_with("\" exists")
-}
-
 /// Any other status.
 fn failed(request: &Request, reply: &HttpReply) -> Fault {
     let text = text(reply);
-    let has = |part: &str| text.contains(part);
-    if reply.status == 403 || has("Permission denied") || has("ACL not found") {
-        return Fault::Final(denied(request, reply, &text));
-    }
-    if SPEAKS_TLS.iter().any(|part| has(part)) {
+    if texts::speaks_tls(&text) {
         let why = "this port speaks TLS: use https:// or CONSUL_HTTP_SSL=true (option ssl)";
         let mut error = unreachable(request, why).with_http(reply.status);
         error.retryable = false;
         return Fault::Final(error);
     }
-    // A 503 only with a text of Consul's: a proxy's may come after Consul applied the request.
-    if reply.status == 429 || NOT_APPLIED.iter().any(|part| has(part)) {
-        return Fault::NotApplied(said(request, reply, Status::Unavailable));
+    let said = |status| said(request, reply, status);
+    match refusal(&text) {
+        Some(Refusal::Denied | Refusal::NoToken) => Fault::Final(denied(request, reply, &text)),
+        Some(Refusal::NotNow) => Fault::NotApplied(said(Status::Unavailable)),
+        Some(Refusal::SessionGone) => Fault::SessionGone(said(Status::Unavailable)),
+        Some(Refusal::Settling | Refusal::Request) => Fault::Final(said(Status::Rejected)),
+        // "leadership lost while committing log", "rpc error making call: EOF", "i/o deadline
+        // reached", whatever a newer server may say, and whatever a proxy says.
+        None => {
+            let status = match reply.status {
+                403 => Status::Denied,
+                408 | 429 | 500.. => Status::Unavailable,
+                _ => Status::Rejected,
+            };
+            match status {
+                _ if !reads(request) => Fault::Unknown(said(status)),
+                // Reading changes nothing: what was not read was not "maybe applied".
+                Status::Unavailable => Fault::NotApplied(said(status)),
+                _ => Fault::Final(said(status)),
+            }
+        }
     }
-    if has("invalid session") {
-        return Fault::SessionGone(said(request, reply, Status::Unavailable));
-    }
-    if reply.status < 500 || INVALID.iter().any(|part| has(part)) {
-        return Fault::Final(said(request, reply, Status::Rejected));
-    }
-    // "leadership lost while committing log", "rpc error making call: EOF", "i/o deadline
-    // reached", and whatever a newer server may say: it may have been applied.
-    let error = said(request, reply, Status::Unavailable);
+}
+
+/// An answer that is not Consul's, or not to this request. Nothing is known of a request that
+/// changes something: it may have been applied.
+fn unreadable(request: &Request, reply: &HttpReply) -> Fault {
+    let error = unexpected(request, reply);
     if reads(request) {
-        Fault::NotApplied(error)
+        Fault::Final(error)
     } else {
         Fault::Unknown(error)
     }
 }
-
-/// What a server says to plain HTTP where it speaks TLS: Go's, and nginx.
-const SPEAKS_TLS: [&str; 2] = [
-    "Client sent an HTTP request to an HTTPS server",
-    "The plain HTTP request was sent to HTTPS port",
-];
-
-/// Texts of 500s that refuse the request itself.
-const INVALID: [&str; 7] = [
-    "Invalid Session TTL",
-    "Invalid Behavior setting",
-    "invalid key name",
-    "Missing node registration",
-    "Missing check",
-    "cross datacenter lock must be created",
-    "UUID must be",
-];
 
 fn reads(request: &Request) -> bool {
     matches!(

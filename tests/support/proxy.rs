@@ -61,6 +61,8 @@ pub(crate) enum Fault {
     NeverReply,
     /// This is the answer, and Consul never sees the request.
     Answer(u16, &'static str),
+    /// Consul applies it, and these bytes come instead of its answer.
+    Instead(&'static str),
     /// The connection is closed at once; Consul gets the request after that time.
     OnlyLater(Duration),
     /// The answer is lost; Consul gets the request now, and once more after that time.
@@ -70,6 +72,45 @@ pub(crate) enum Fault {
 }
 
 type Rule = dyn FnMut(&Seen) -> Fault + Send;
+
+/// Answers of which none says what became of a request.
+#[allow(dead_code, reason = "not every test spoils answers")]
+pub(crate) const UNREADABLE: [(&str, &str); 10] = [
+    (
+        "an empty 200",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ),
+    ("a 204", "HTTP/1.1 204 No Content\r\n\r\n"),
+    (
+        "cut off",
+        "HTTP/1.0 200 OK\r\n\r\n{\"Results\":[{\"KV\":{\"LockInd",
+    ),
+    (
+        "gzip",
+        "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x08\x08\x00",
+    ),
+    (
+        "a proxy's 404",
+        "HTTP/1.1 404 X\r\nContent-Length: 18\r\n\r\n404 page not found",
+    ),
+    (
+        "a proxy's 408",
+        "HTTP/1.1 408 X\r\nContent-Length: 16\r\n\r\nRequest Time-out",
+    ),
+    ("a 499", "HTTP/1.1 499 X\r\nContent-Length: 0\r\n\r\n"),
+    (
+        "a page with 403",
+        "HTTP/1.1 403 X\r\nContent-Length: 22\r\n\r\n<h1>403 Forbidden</h1>",
+    ),
+    (
+        "a page with 429",
+        "HTTP/1.1 429 X\r\nContent-Length: 19\r\n\r\n<p>rate limit</p>\r\n",
+    ),
+    (
+        "a page with 502",
+        "HTTP/1.1 502 X\r\nContent-Length: 24\r\n\r\n<p>No cluster leader</p>",
+    ),
+];
 
 /// A proxy. Dropped, it is gone with all its connections.
 pub(crate) struct Proxy {
@@ -210,6 +251,12 @@ impl Shared {
                 let length = text.len();
                 let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n");
                 (&**client).write_all(format!("{head}{text}").as_bytes())?;
+            }
+            Fault::Instead(bytes) => {
+                forward()?;
+                (&**client).write_all(bytes.as_bytes())?;
+                // A body without a length ends with the connection.
+                return Ok(bytes.contains("Content-Length") || bytes.contains(" 204 "));
             }
             Fault::OnlyLater(time) => {
                 self.forward_later(request, time, end);

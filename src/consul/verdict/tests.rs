@@ -1,7 +1,7 @@
 //! Replies of a real Consul 1.8.7 (and texts of newer servers), and what each must mean.
 
 use super::*;
-use crate::core::messages::Key;
+use crate::core::messages::{Found, Key, Slot, Ticket};
 use std::time::Duration;
 
 const SID: &str = "0e5c1fbd-0b6a-61a5-e0f6-d4a5a0f1b2c3";
@@ -239,9 +239,11 @@ fn answers() {
         results(&[&checked]),
         results(&[&checked, &row("other", "")]),
         results(&[&row("k", ""), &row("data", "")]),
+        results(&[&checked, &row("data", ""), &row("data", "")]),
+        results(&[&checked, &row("data", "").replace("17", "0")]),
     ] {
         let class = class(judge(&put(), 200, &strange));
-        assert_eq!(class, ("final", Status::Rejected), "{strange}");
+        assert_eq!(class, ("unknown", Status::Rejected), "{strange}");
     }
     let created = format!("{{\n    \"ID\": \"{SID}\"\n}}\n");
     assert_eq!(judge(&create(), 200, &created), Ok(Answer::Created(sid())));
@@ -253,6 +255,11 @@ fn answers() {
         Ok(Answer::Renewed)
     );
     assert_eq!(judge(&destroy(), 200, "true\n"), Ok(Answer::Destroyed));
+    let others = format!(r#"[{{"ID":"{OTHER}","Name":"theirs","Node":"n2"}}]"#);
+    assert_eq!(
+        judge(&describe(), 200, &others),
+        Ok(Answer::Described(None))
+    );
     let info = format!(r#"[{{"ID":"{SID}","Name":"ours","Node":"n1"}}]"#);
     let row = SessionRow {
         name: "ours".to_owned(),
@@ -290,6 +297,22 @@ fn answers_about_a_line() {
         assert_eq!(judge(&lock, 200, &body), Ok(locked));
         assert_eq!(judge(&unlock, 200, &body), Ok(Answer::Unlocked { line }));
     }
+    // The check of the key that was found unlocked, or ours, shows it first.
+    let unlocked = main.replace(&format!(",\"Session\":\"{SID}\""), "");
+    assert_ne!(unlocked, main);
+    for (state, checked) in [(Found::Unlocked(9), &unlocked), (Found::Ours, &main)] {
+        let mut found = lock.clone();
+        if let Request::Lock { found, .. } = &mut found {
+            *found = state;
+        }
+        let rows = [checked.clone(), main.clone(), other.clone()];
+        let line = line.clone();
+        let locked = Answer::Locked { index: 315, line };
+        assert_eq!(judge(&found, 200, &results(&rows, "")), Ok(locked));
+        let without = results(&rows[1..2], "");
+        assert!(judge(&found, 200, &without).is_err());
+        assert!(judge(&lock, 200, &results(&rows, "")).is_err());
+    }
     for (rows, line) in [(vec![], vec![]), (vec![other.clone()], line)] {
         let body = results(&rows, READ_ONLY);
         for request in [&survey, &read_line] {
@@ -316,8 +339,12 @@ fn answers_about_a_line() {
 
     // What must be the lock's or the ticket's own row is something else.
     for (request, rows) in [
+        (&clear, vec![main.clone()]),
         (&lock, vec![]),
         (&lock, vec![other.clone()]),
+        // A guarded write's.
+        (&lock, vec![main.clone(), shown("data", "", 316)]),
+        (&lock, vec![main.clone(), main.clone()]),
         (&lock, vec![other.clone(), main.clone()]),
         (&lock, vec![own.clone(), main.clone()]),
         (&lock, vec![shown("k", OTHER, 315)]),
@@ -330,13 +357,19 @@ fn answers_about_a_line() {
         (&join, vec![main.clone()]),
         (&take, vec![]),
         (&take, vec![own.clone()]),
+        // An unlock's, and a lock's.
+        (&take, vec![main.clone()]),
+        (&take, vec![main.clone(), main.clone()]),
+        (&take, vec![own.clone(), own.clone(), main.clone()]),
+        (&take, vec![own.clone(), main.clone(), other.clone()]),
+        (&take, vec![shown("k/.fifo/00a", OTHER, 312), main.clone()]),
         (&take, vec![main.clone(), own.clone()]),
         (&take, vec![own.clone(), shown("k", OTHER, 315)]),
     ] {
         let body = results(&rows, "");
         assert_eq!(
             class(judge(request, 200, &body)),
-            ("final", Status::Rejected),
+            ("unknown", Status::Rejected),
             "{request:?} {body}"
         );
     }
@@ -501,10 +534,6 @@ fn what_is_no_ticket_orders_nobody() {
         shown("k/.fifo/001/x", OTHER, 7),
         shown("k/.fifo/x/001", OTHER, 7),
         shown("k/.fifo/\u{e9}1", OTHER, 7),
-        shown("x/.fifo/001", OTHER, 7),
-        shown("k/.fifoo001", OTHER, 7),
-        shown("k", OTHER, 7),
-        r#"{"KV":{}}"#.to_owned(),
         r#"{"KV":{"Key":"k/.fifo/001","Session":7,"CreateIndex":5,"ModifyIndex":6}}"#.to_owned(),
         format!(r#"{{"KV":{{"Key":"k/.fifo/001","Session":"{OTHER}","ModifyIndex":6}}}}"#),
         format!(
@@ -530,6 +559,20 @@ fn what_is_no_ticket_orders_nobody() {
             "",
         );
         assert_eq!(judge(&join, 200, &body), Ok(Answer::Line(line)), "{row}");
+    }
+    // What is not below the prefix is no answer to this question.
+    for row in [
+        shown("x/.fifo/001", OTHER, 7),
+        shown("k/.fifoo001", OTHER, 7),
+        shown("k", OTHER, 7),
+        r#"{"KV":{}}"#.to_owned(),
+    ] {
+        let body = results(&[shown("k", SID, 315), row.clone(), real.clone()], "");
+        assert_eq!(class(judge(&lock, 200, &body)).0, "unknown", "{row}");
+        let body = results(&[real.clone(), row.clone()], READ_ONLY);
+        for request in [&survey, &read_line] {
+            assert_eq!(class(judge(request, 200, &body)).0, "final", "{row}");
+        }
     }
 }
 
@@ -580,6 +623,12 @@ fn rows() {
         let broken = row("", r#""not base64!""#);
         assert_eq!(
             class(judge(with_index(200, &broken))),
+            ("final", Status::Rejected)
+        );
+        // Of another key.
+        let other = held.replace("\"k\"", "\"other\"");
+        assert_eq!(
+            class(judge(with_index(200, &other))),
             ("final", Status::Rejected)
         );
         // Whoever holds it, it is not free.
@@ -766,7 +815,7 @@ fn sessions_that_are_gone() {
     for text in ["404 page not found\n", ""] {
         assert_eq!(
             class(judge(&renew(), 404, text)),
-            ("final", Status::Rejected)
+            ("unknown", Status::Rejected)
         );
     }
 }
@@ -774,8 +823,13 @@ fn sessions_that_are_gone() {
 #[test]
 fn final_refusals() {
     for (status, text) in [
-        (301, ""),
         (400, "Request decode failed: EOF"),
+        (400, "Failed to parse body: EOF"),
+        (
+            400,
+            "Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature",
+        ),
+        (413, "Transaction contains too many operations (65 > 64)"),
         (400, "invalid key name, keys should respect the format"),
         (
             413,
@@ -806,7 +860,6 @@ fn final_refusals() {
     // An unknown text in a transaction is an error, never "held"; nor is a mixture.
     for whats in [
         &["something new"][..],
-        &[],
         &["lock is already held"],
         &[
             r#"failed to lock key "k", lock is already held"#,
@@ -829,7 +882,84 @@ fn final_refusals() {
         r#"{{"Results":null,"Errors":[{{"OpIndex":0,"What":{}}},{{"OpIndex":1}}]}}"#,
         serde_json::json!(held)
     );
-    assert_eq!(class(judge(&lock(), 409, &silent)).0, "final");
+    // What is no transaction's refusal may come from anybody.
+    for body in [&*silent, &errors(&[]), "", "conflict", "{}", "<html>"] {
+        assert_eq!(class(judge(&lock(), 409, body)).0, "unknown", "{body}");
+    }
+}
+
+/// Whoever stands between us and Consul may say so after Consul has done it.
+#[test]
+fn what_consul_does_not_say_is_unknown() {
+    for (status, text) in [
+        (201, ""),
+        (204, ""),
+        (301, ""),
+        (307, "<a href=\"/\">Temporary Redirect</a>"),
+        (400, "<html>Bad Request</html>"),
+        (403, ""),
+        (403, "<html>Forbidden: Permission denied</html>"),
+        (404, ""),
+        (404, "404 page not found\n"),
+        (408, "Request Time-out"),
+        (409, "<html>No cluster leader</html>"),
+        (418, "ACL? Permission denied"),
+        (429, "<html>rate limit exceeded</html>"),
+        (429, ""),
+        (499, ""),
+        (
+            500,
+            "<html>Missing node registration, Invalid Session TTL</html>",
+        ),
+        (502, "<html>rpc error getting client</html>"),
+        (503, "no healthy upstream"),
+    ] {
+        for request in every() {
+            if reads(&request) {
+                continue;
+            }
+            let (class, told) = class(judge(&request, status, text));
+            assert_eq!(class, "unknown", "{request:?} {status} {text}");
+            let expected = match status {
+                403 => Status::Denied,
+                408 | 429 | 500.. => Status::Unavailable,
+                _ => Status::Rejected,
+            };
+            assert_eq!(told, expected, "{status} {text}");
+        }
+    }
+}
+
+/// A server says what the one that it asked said.
+#[test]
+fn a_text_of_consuls_that_was_passed_on() {
+    for before in [
+        "rpc error making call: ",
+        "rpc error making call: rpc error making call: ",
+        "[raft] apply failed: ",
+        "rpc error making call: apply failed: ",
+    ] {
+        for (text, expected) in [
+            ("Permission denied", ("final", Status::Denied)),
+            ("No cluster leader", ("not applied", Status::Unavailable)),
+            (
+                "leadership transfer in progress",
+                ("not applied", Status::Unavailable),
+            ),
+            (
+                "invalid session \"x\"",
+                ("session gone", Status::Unavailable),
+            ),
+            ("Invalid Behavior setting 'x'", ("final", Status::Rejected)),
+            (
+                "leadership lost while committing log",
+                ("unknown", Status::Unavailable),
+            ),
+        ] {
+            let said = class(judge(&create(), 500, &format!("{before}{text}")));
+            assert_eq!(said, expected, "{before}{text}");
+        }
+    }
 }
 
 /// Consul's texts quote the key, and people choose keys.
@@ -942,9 +1072,11 @@ fn a_200_is_not_a_success() {
         let body = format!(
             r#"{{"Results":[{{"KV":{{"Key":"{key}","Session":"{session}","ModifyIndex":19}}}}],"Errors":null}}"#
         );
-        assert_eq!(class(judge(&lock(), 200, &body)).0, "final");
-        assert_eq!(class(judge(&unlock(), 200, &body)).0, "final");
-        assert_eq!(class(judge(&delete(), 200, &body)).0, "final");
+        assert_eq!(class(judge(&lock(), 200, &body)).0, "unknown");
+        assert_eq!(class(judge(&unlock(), 200, &body)).0, "unknown");
+        assert_eq!(class(judge(&delete(), 200, &body)).0, "unknown");
+        let body = format!(r#"[{{"ID":"{session}"}}]"#);
+        assert_eq!(judge(&renew(), 200, &body).is_ok(), session == SID);
     }
     // A transaction that did nothing, and one that did not go through.
     let ours = format!(r#"{{"KV":{{"Key":"k","Session":"{SID}","ModifyIndex":19}}}}"#);
@@ -953,11 +1085,11 @@ fn a_200_is_not_a_success() {
         format!(r#"{{"Results":[{ours}],"Errors":[{{"OpIndex":0,"What":"x"}}]}}"#),
     ] {
         for request in [lock(), unlock(), put(), delete()] {
-            assert_eq!(class(judge(&request, 200, &body)).0, "final", "{body}");
+            assert_eq!(class(judge(&request, 200, &body)).0, "unknown", "{body}");
         }
     }
     let evil = r#"{"ID":"../../kv/x?recurse"}"#;
-    assert_eq!(class(judge(&create(), 200, evil)).0, "final");
+    assert_eq!(class(judge(&create(), 200, evil)).0, "unknown");
 }
 
 #[test]
