@@ -10,6 +10,7 @@ use rustls::ClientConnection;
 use super::address::Address;
 use super::tls::Tls;
 use crate::clock::Time;
+use crate::sys;
 
 /// An open connection.
 #[derive(Debug)]
@@ -57,6 +58,15 @@ impl Stream {
 
     pub(super) fn socket(&self) -> &Arc<TcpStream> {
         &self.socket.socket
+    }
+
+    /// Nothing stands in it that was not asked for, and the other side has not ended it.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let empty = self.tls.as_mut().is_none_or(|tls| {
+            let state = tls.process_new_packets();
+            state.is_ok_and(|s| s.plaintext_bytes_to_read() == 0 && !s.peer_has_closed())
+        });
+        empty && sys::is_quiet(self.socket())
     }
 
     /// From now on everything ends at this instant.

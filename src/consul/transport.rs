@@ -136,7 +136,7 @@ impl Wire {
         self
     }
 
-    /// Has a connection that the peer has not closed.
+    /// Has a connection that the peer has not closed, and on which it has said nothing unasked.
     pub(crate) fn is_open(&self) -> bool {
         lock(&self.line)
             .socket
@@ -164,6 +164,11 @@ impl Wire {
         interrupt: &Interrupt,
     ) -> Exchange {
         self.make_room(request.target.len());
+        // What came since the last answer is no answer to this request.
+        let socket = lock(&self.line).socket.clone();
+        if socket.is_some_and(|socket| !sys::is_quiet(&socket)) {
+            self.agent = agent(&self.line);
+        }
         let not_sent = |failure| Exchange {
             sent: None,
             result: Err(failure),
@@ -423,9 +428,12 @@ impl Transport for LineTransport {
         }
     }
 
-    /// [`Wire::is_open`] looks at the socket before a request; in between, what is known counts.
+    /// ureq asks after each answer, when its own buffer is empty: what stands in the connection
+    /// then belongs to no request, and would be taken for the answer to the next one. It asks before
+    /// a request, too; there [`Wire::perform`] has looked already.
     fn is_open(&mut self) -> bool {
-        !self.broken && self.pending.is_empty()
+        let answered = lock(&self.line).sent.is_some();
+        !self.broken && self.pending.is_empty() && (!answered || self.stream.is_quiet())
     }
 }
 

@@ -226,6 +226,39 @@ fn an_answer_that_is_cut_off_is_unknown() {
     }
 }
 
+/// A middlebox says everything twice: the copy never passes for the answer to the next request.
+#[test]
+fn what_stands_in_a_connection_after_an_answer_closes_it() {
+    for pause in [None, Some(0), Some(20)] {
+        let port = server(move |_, socket| {
+            let mut reader = BufReader::new(socket);
+            while let Some((head, _)) = read_request(&mut reader) {
+                let target = head.split(' ').nth(1).unwrap();
+                let reply = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{target}",
+                    target.len()
+                );
+                let Some(pause) = pause else {
+                    let _ = reader.get_mut().write_all(reply.repeat(2).as_bytes());
+                    continue;
+                };
+                let _ = reader.get_mut().write_all(reply.as_bytes());
+                thread::sleep(Duration::from_millis(pause));
+                let _ = reader.get_mut().write_all(reply.as_bytes());
+            }
+        });
+        let mut wire = open(endpoint(port));
+        for n in 0..5 {
+            let target = format!("/v1/kv/{n}");
+            let exchange = wire.perform(&get(&target), soon(), &Interrupt::default());
+            let body = exchange.result.unwrap().body;
+            assert_eq!(body, target.as_bytes(), "{pause:?}");
+            thread::sleep(Duration::from_millis(100));
+            assert!(!wire.is_open(), "{pause:?}");
+        }
+    }
+}
+
 #[test]
 fn silence_ends_at_the_deadline_and_not_before() {
     let port = server(|_, socket| {
