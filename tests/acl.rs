@@ -234,6 +234,33 @@ fn what_is_missing_is_named() {
     consul.has_nothing_left();
 }
 
+/// A token that was just made reaches a server later than others.
+#[test]
+fn a_token_that_becomes_known_is_waited_for() {
+    let consul = start();
+    let [_, _, all, ..] = policies();
+    let secret = "22222222-3333-4444-5555-666666666666";
+    let client = client(&consul, "token", secret);
+    // One attempt, and one look, is told at once or within its limit.
+    denied(lock(&client, 0).acquire(), "Consul does not know the token");
+    denied(
+        lock(&client, 1_000).acquire(),
+        "Consul does not know the token",
+    );
+    let waits = lock(&client, 30_000);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| waits.acquire());
+        thread::sleep(Duration::from_millis(700));
+        let body = json!({"Name": "later", "Rules": all}).to_string();
+        assert_eq!(consul.request("PUT", "/v1/acl/policy", &body).status, 200);
+        let body = json!({"SecretID": secret, "Policies": [{"Name": "later"}]}).to_string();
+        assert_eq!(consul.request("PUT", "/v1/acl/token", &body).status, 200);
+        waiting.join().unwrap().unwrap();
+    });
+    waits.release().unwrap();
+    consul.has_nothing_left();
+}
+
 /// Behind a symbolic link, as Kubernetes has it; and while a lock is held and waited for.
 #[test]
 fn a_token_that_is_replaced_is_found() {

@@ -140,7 +140,7 @@ fn a_session_with_a_check_ends_with_it() {
     unbound.release().unwrap();
     let unknown = client(consul.address(), &[("session_checks", "nothing")]);
     let error = lock(&unknown, "k", 0).acquire().expect_err("no such check");
-    assert_eq!(error.status, Status::Rejected, "{error}");
+    assert_eq!(error.status, Status::Unavailable, "{error}");
     assert!(error.message.contains("Missing check 'nothing'"), "{error}");
     consul.has_nothing_left();
 }

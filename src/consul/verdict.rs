@@ -193,8 +193,11 @@ fn refused(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
     let text = told_once.join("; ");
     let all = |means: fn(&str) -> bool| whats.iter().all(|what| means(what));
     let any = |means: fn(&str) -> bool| whats.iter().any(|what| means(what));
-    if any(|what| matches!(refusal(what), Some(Refusal::Denied | Refusal::NoToken))) {
+    if any(|what| refusal(what) == Some(Refusal::Denied)) {
         return Err(Fault::Final(denied(request, reply, &text)));
+    }
+    if any(|what| refusal(what) == Some(Refusal::NoToken)) {
+        return Err(Fault::NotApplied(denied(request, reply, &text)));
     }
     // Every operation that fails says so: all must be known, and the one that matters most counts.
     match request {
@@ -247,10 +250,11 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
     }
     let said = |status| said(request, reply, status);
     match refusal(&text) {
-        Some(Refusal::Denied | Refusal::NoToken) => Fault::Final(denied(request, reply, &text)),
-        Some(Refusal::NotNow) => Fault::NotApplied(said(Status::Unavailable)),
+        Some(Refusal::Denied) => Fault::Final(denied(request, reply, &text)),
+        Some(Refusal::NoToken) => Fault::NotApplied(denied(request, reply, &text)),
+        Some(Refusal::NotNow | Refusal::Settling) => Fault::NotApplied(said(Status::Unavailable)),
         Some(Refusal::SessionGone) => Fault::SessionGone(said(Status::Unavailable)),
-        Some(Refusal::Settling | Refusal::Request) => Fault::Final(said(Status::Rejected)),
+        Some(Refusal::Request) => Fault::Final(said(Status::Rejected)),
         // "leadership lost while committing log", "rpc error making call: EOF", "i/o deadline
         // reached", whatever a newer server may say, and whatever a proxy says.
         None => {
@@ -377,6 +381,7 @@ fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Err
     let (name, code, line) = (name(request), reply.status, one_line(&text));
     let hint = match code {
         300..400 => " (a redirect is never followed)",
+        _ if refusal(&text) == Some(Refusal::Settling) => texts::settles(&text),
         // Its path filter says no more. It knows the characters of its own version of Unicode.
         400 if name == READ_KEY && text.trim().is_empty() => {
             " (this Consul does not take every character of the key)"

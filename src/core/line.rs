@@ -64,6 +64,21 @@ pub(super) struct Sight {
     pub(super) name: Option<(SessionId, Option<SessionRow>)>,
     /// When somebody last asked on behalf of all.
     asked: Option<Time>,
+    /// Since when, and when last, it said that we have no rights, although that may pass.
+    denied: Option<(Time, Time)>,
+}
+
+/// What follows each other so closely is one thing that lasts.
+const SAME: Duration = Duration::from_secs(30);
+
+impl Sight {
+    /// It says so now. How long has it?
+    pub(super) fn denied(&mut self, now: Time) -> Duration {
+        let lasting = self.denied.filter(|(_, last)| now.since(*last) < SAME);
+        let since = lasting.map_or(now, |(since, _)| since);
+        self.denied = Some((since, now));
+        now.since(since)
+    }
 }
 
 /// Consul said that the key is not free.

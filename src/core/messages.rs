@@ -260,13 +260,16 @@ pub struct SessionRow {
 /// Why there is no [`Answer`]: the classes that an algorithm can act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Surely not applied: refused connection, no leader, 429, 503. Try again.
+    /// Surely not applied: refused connection, no leader, a node or a token that is not known yet.
+    /// Try again.
     NotApplied(Error),
-    /// May have been applied, now or later: reset, time-out, EOF, leadership lost.
+    /// May have been applied, now or later: reset, time-out, EOF, leadership lost, an answer that
+    /// is not Consul's.
     Unknown(Error),
     /// Consul does not know the session (any more).
     SessionGone(Error),
-    /// Trying again cannot help: no rights, a bad request, an answer that we do not know.
+    /// Trying again cannot help: no rights, a bad request; to a question, an answer that we do not
+    /// know.
     Final(Error),
 }
 

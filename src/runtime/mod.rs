@@ -579,7 +579,9 @@ impl Runtime {
             let complete = result.is_ok();
             let answer = verdict(request, result);
             match &answer {
-                Err(Fault::Final(error)) if error.status == Status::Denied && !again => {
+                Err(Fault::Final(error) | Fault::NotApplied(error))
+                    if error.status == Status::Denied && !again =>
+                {
                     again = wire.has_newer_token();
                     if again {
                         continue;

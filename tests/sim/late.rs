@@ -7,7 +7,8 @@ use crate::core::messages::{
     Answer, Fault, Found, KeyRow, Request, SessionId, Slot, Ticket, Value,
 };
 use crate::core::{
-    Action, Call, CallId, Config, Core, Event, LockId, Patience, Phase, RequestId, Spec, Upkeep,
+    Action, Call, CallId, Config, Core, Event, LockId, Outcome, Patience, Phase, RequestId, Spec,
+    Upkeep,
 };
 use crate::error::{Error, Status};
 
@@ -22,6 +23,7 @@ struct Bench {
     /// The lock that is called, and what was last shown of any.
     lock: LockId,
     phase: Phase,
+    told: Vec<Outcome>,
 }
 
 impl Bench {
@@ -42,6 +44,7 @@ impl Bench {
             asked: Vec::new(),
             lock: LockId(1),
             phase: Phase::New,
+            told: Vec::new(),
         }
     }
 
@@ -57,6 +60,7 @@ impl Bench {
                 Action::Send { id, request, .. } => self.asked.push((id, request)),
                 Action::Publish { view, .. } => self.phase = view.phase,
                 Action::Abort(ended) => self.asked.retain(|(id, _)| *id != ended),
+                Action::Tell { outcome, .. } => self.told.push(outcome),
                 _ => {}
             }
         }
@@ -354,4 +358,73 @@ fn row_of(session: &SessionId, index: u64) -> KeyRow {
         flags: 9,
         value: Value(b"".to_vec().into()),
     }
+}
+
+/// A token that Consul does not know is tried again for a minute, also by who waits for ever; one
+/// attempt is told at once.
+#[test]
+fn a_token_that_stays_unknown() {
+    let unknown = || {
+        let error = Error::new(Status::Denied, "ACL not found");
+        Err(Fault::NotApplied(error))
+    };
+    let mut bench = Bench::new();
+    bench.acquires(Patience::Once);
+    let (look, _) = bench.take("look", |_| true);
+    bench.answer(look, unknown());
+    assert!(matches!(&bench.told[..], [Err(error)] if error.status == Status::Denied));
+
+    let mut bench = Bench::new();
+    bench.acquires(Patience::Forever);
+    let begun = bench.now;
+    let mut asked = 0;
+    while bench.told.is_empty() {
+        bench.after(Duration::from_millis(10));
+        if let Some((request, _)) = bench.asked.pop() {
+            bench.answer(request, unknown());
+            asked += 1;
+        }
+        assert!(bench.now.since(begun) < Duration::from_secs(70), "for ever");
+    }
+    let took = bench.now.since(begun);
+    assert!(took >= Duration::from_secs(60), "{took:?}");
+    assert!((60..180).contains(&asked), "the pauses grow: {asked}");
+    assert!(matches!(&bench.told[..], [Err(error)] if error.status == Status::Denied));
+    assert!(bench.asked.is_empty() && bench.core.is_idle());
+}
+
+/// A good look does not make a create that fails forgotten: its reason is told, and its pauses grow.
+#[test]
+fn what_fails_between_good_looks_is_told() {
+    let missing = || {
+        let error = Error::new(Status::Unavailable, "Missing node registration");
+        Err(Fault::NotApplied(error))
+    };
+    let mut bench = Bench::new();
+    bench.acquires(Patience::For(Duration::from_secs(20)));
+    let mut creates = 0;
+    while bench.told.is_empty() {
+        bench.after(Duration::from_millis(10));
+        let Some((id, request)) = bench.asked.pop() else {
+            continue;
+        };
+        let answer = match request {
+            Request::CreateSession { .. } => {
+                creates += 1;
+                missing()
+            }
+            Request::Survey { .. } => Ok(Answer::Line(Vec::new())),
+            _ => Ok(Answer::Row {
+                row: None,
+                index: 3,
+            }),
+        };
+        bench.answer(id, answer);
+    }
+    let [Err(error)] = &bench.told[..] else {
+        panic!("{:?}", bench.told)
+    };
+    assert_eq!(error.status, Status::Unavailable);
+    assert!(error.message.contains("Missing node"), "{error}");
+    assert!((15..60).contains(&creates), "{creates}");
 }

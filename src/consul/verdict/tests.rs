@@ -483,7 +483,6 @@ fn refusals_in_a_line() {
             &[denial, denial, denial, denial],
             &[stale, missing, denial],
             &[&dead, denial],
-            &[held, "ACL not found"],
             &["Permission denied: token with AccessorID '5' lacks permission 'key:write' on \"k\""],
         ] {
             let Err(Fault::Final(error)) = judge(&request, 409, &errors(whats)) else {
@@ -495,10 +494,6 @@ fn refusals_in_a_line() {
                 Request::ReadLine { .. } => "key:read on \"k\"",
                 _ => "key:write on \"k\"",
             };
-            let needs = match whats.last() {
-                Some(&"ACL not found") => "Consul does not know the token",
-                _ => needs,
-            };
             // A newer Consul says it itself.
             if !whats[0].contains("lacks") {
                 assert!(error.message.contains(needs), "{request:?}: {error}");
@@ -506,6 +501,13 @@ fn refusals_in_a_line() {
             let denials = error.message.matches("Permission denied").count();
             assert!(denials <= 1, "said once: {error}");
         }
+        let whats = errors(&[held, "ACL not found"]);
+        let Err(Fault::NotApplied(error)) = judge(&request, 409, &whats) else {
+            panic!("{request:?}")
+        };
+        assert_eq!(error.status, Status::Denied);
+        let why = "Consul does not know the token";
+        assert!(error.message.contains(why), "{error}");
     }
 }
 
@@ -740,11 +742,15 @@ fn rights() {
         }
         for text in [
             "Permission denied",
-            "ACL not found",
             "Permission denied: token with AccessorID '5' lacks permission 'key:write' on \"k\"",
         ] {
             assert_eq!(class(judge(&request, 403, text)), ("final", Status::Denied));
         }
+        // The server may not know the token yet.
+        assert_eq!(
+            class(judge(&request, 403, "ACL not found")),
+            ("not applied", Status::Denied)
+        );
     }
     for request in [lock(), unlock(), put(), delete()] {
         let body = errors(&["Permission denied", "Permission denied"]);
@@ -840,7 +846,6 @@ fn final_refusals() {
             500,
             "Invalid Session TTL '9000000000', must be between [10s=24h0m0s]",
         ),
-        (500, "Missing node registration"),
         (
             500,
             "invalid key name, keys should respect the \"^[a-z]+$\" format.",
@@ -927,6 +932,24 @@ fn what_consul_does_not_say_is_unknown() {
             };
             assert_eq!(told, expected, "{status} {text}");
         }
+    }
+}
+
+/// An agent that has just started is not in the catalog yet, a check has not run.
+#[test]
+fn states_that_settle() {
+    for text in [
+        "Missing node registration",
+        "rpc error making call: Missing node registration",
+        "Missing check 'mem' registration",
+        "Check 'mem' is in critical state",
+    ] {
+        let Err(Fault::NotApplied(error)) = judge(&create(), 500, text) else {
+            panic!("{text}")
+        };
+        assert_eq!(error.status, Status::Unavailable);
+        assert!(error.retryable, "{error}");
+        assert!(error.message.contains(text), "{error}");
     }
 }
 

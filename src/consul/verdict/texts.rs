@@ -77,6 +77,16 @@ pub(super) fn refusal(text: &str) -> Option<Refusal> {
     method.then_some(Refusal::Request)
 }
 
+/// What to say about a state that does not settle.
+pub(super) fn settles(text: &str) -> &'static str {
+    if text.contains("node registration") {
+        " (the agent's node is not in the catalog: it has just started, or was deregistered; in \
+         another datacenter than the agent's own a session needs a node of that datacenter)"
+    } else {
+        " (a check of option session_checks is unknown to the agent's node, or critical)"
+    }
+}
+
 /// What a server says to plain HTTP where it speaks TLS: Go's, and nginx.
 pub(super) fn speaks_tls(text: &str) -> bool {
     text.contains("Client sent an HTTP request to an HTTPS server")

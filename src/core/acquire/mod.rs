@@ -57,6 +57,11 @@ const DELAY_PAUSE: Duration = Duration::from_millis(250);
 /// Losers of a race look again spread over this time.
 const RACE_SPREAD: Duration = Duration::from_millis(5);
 
+/// A token that Consul does not know may become known to it: one that was just made reaches a server
+/// later than others, and an agent remembers for half a minute that there was none. So long a waiter
+/// tries again.
+const TOKEN_SETTLES: Duration = Duration::from_secs(60);
+
 const WHAT: &str = "could not acquire the lock";
 
 /// One acquire under way.
@@ -581,7 +586,13 @@ impl Acquire {
         };
         let pause = ctx.pause_after(failures, &error);
         if self.arrival.is_some() {
-            ctx.sight(&self.spec.key).fault = Some(error.clone());
+            let now = ctx.time();
+            let sight = ctx.sight(&self.spec.key);
+            sight.fault = Some(error.clone());
+            // All who wait here have the same token.
+            if error.status == Status::Denied && sight.denied(now) >= TOKEN_SETTLES {
+                return Turn::Failed(error);
+            }
         }
         self.fault = Some(error);
         self.pause(ctx, pause, next);
