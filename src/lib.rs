@@ -21,6 +21,7 @@ pub mod options;
 pub mod queue;
 mod runtime;
 mod sys;
+mod text;
 
 #[cfg(test)]
 #[path = "../tests/sim/mod.rs"]

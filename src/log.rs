@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use crate::core::Level;
 use crate::fork;
 use crate::runtime::callbacks::Callbacks;
+use crate::text::one_line;
 
 /// Told each line. It never contains a token, a stored value or a line break.
 pub type LogCallback = Box<dyn Fn(Level, &str) + Send + Sync>;
@@ -117,10 +118,7 @@ pub(crate) fn write(level: Level, line: &str) {
         return;
     }
     let hearing = listener.clone();
-    let line: String = line
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let line = one_line(line, usize::MAX);
     if callbacks
         .run(move || hearing.hear_queued(level, &line))
         .is_err()
@@ -181,7 +179,7 @@ mod tests {
         write(Level::Error, "the log: error");
         assert_eq!(
             next(&heard),
-            (Level::Warn, "the log: two lines ".to_owned())
+            (Level::Warn, "the log: two lines?".to_owned())
         );
         assert_eq!(next(&heard), (Level::Error, "the log: error".to_owned()));
         let other = listen(Level::Debug);

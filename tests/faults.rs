@@ -17,6 +17,7 @@ use consul_lock::lock::Lock;
 use consul_lock::options::Options;
 use support::consul::{Consul, until};
 use support::proxy::{Fault, Proxy, Seen, UNREADABLE};
+use support::scripted::{Answer, Scripted};
 
 fn consul() -> &'static Consul {
     static CONSUL: OnceLock<Consul> = OnceLock::new();
@@ -435,6 +436,72 @@ fn a_cancel_undoes_what_was_on_its_way() {
         std::thread::sleep(until_then);
         nothing_left(&key);
     }
+}
+
+/// What another program stored as the session of a key goes nowhere: not into a path, not into a
+/// text. It holds the key.
+#[test]
+fn a_session_id_that_is_none_holds_the_key_and_nothing_is_asked_about_it() {
+    let _alone = alone();
+    for id in [
+        "x\r\nX-Evil: 1",
+        "../../kv/secret?raw",
+        "a?dc=evil&x=",
+        "\u{e9}\u{202e}\u{7}\u{1b}[31mred",
+        &"A".repeat(1 << 20),
+        " ",
+    ] {
+        let (asked, requests) = std::sync::mpsc::channel();
+        let row = serde_json::json!([{
+            "LockIndex": 1, "Key": "locks/ephemeral/odd", "Flags": 0, "Value": null,
+            "CreateIndex": 3, "ModifyIndex": 5, "Session": id,
+        }]);
+        let server = Scripted::start(move |request| {
+            asked.send(request.target.clone()).unwrap();
+            Answer::indexed(200, 5, &row.to_string())
+        });
+        let client = client_at(server.address(), &[]);
+        let error = lock_at(&client, "odd", "0").acquire().unwrap_err();
+        assert_eq!(error.status, Status::NotAcquired, "{error}");
+        one_line_without_secrets(&error, "odd", server.address());
+        assert!(error.message.len() < 400, "{error}");
+        let holder = client.holder("odd").unwrap().expect("held");
+        assert_eq!(holder.session, "(unreadable)");
+        assert_eq!((holder.name, holder.node), (None, None));
+        drop(client);
+        let targets: Vec<String> = requests.try_iter().collect();
+        assert_eq!(targets, ["/v1/kv/locks/ephemeral/odd"; 2]);
+    }
+}
+
+/// Names are anybody's to choose.
+#[test]
+fn the_names_of_a_holder_are_one_line() {
+    let _alone = alone();
+    let id = "0e5c1fbd-0b6a-61a5-e0f6-d4a5a0f1b2c3";
+    let row = serde_json::json!([{
+        "LockIndex": 1, "Key": "locks/ephemeral/odd", "Flags": 0, "Value": null,
+        "CreateIndex": 3, "ModifyIndex": 5, "Session": id,
+    }]);
+    let name = format!("evil\nname\u{1b}[31m\u{202e}{}", "N".repeat(50_000));
+    let info = serde_json::json!([{"ID": id, "Name": name, "Node": "n\r\nm"}]);
+    let server = Scripted::start(move |request| {
+        let info = request
+            .target
+            .starts_with("/v1/session/info/")
+            .then_some(&info);
+        Answer::indexed(200, 5, &info.unwrap_or(&row).to_string())
+    });
+    let client = client_at(server.address(), &[]);
+    let error = lock_at(&client, "odd", "0").acquire().unwrap_err();
+    assert_eq!(error.status, Status::NotAcquired, "{error}");
+    one_line_without_secrets(&error, "odd", server.address());
+    assert!(error.message.len() < 800, "{error}");
+    assert!(error.message.contains("\"evil name?[31m?NN"), "{error}");
+    let holder = client.holder("odd").unwrap().expect("held");
+    let name = holder.name.unwrap();
+    assert!(name.starts_with("evil name?[31m?NN") && name.len() < 5_000);
+    assert_eq!(holder.node.as_deref(), Some("n  m"));
 }
 
 #[test]

@@ -19,11 +19,21 @@ use super::credentials::hide;
 use super::http::{Failure, HttpReply};
 use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, SessionRow, Value};
 use crate::error::{Error, Status};
+use crate::text::one_line;
 use rows::Rows;
 use texts::{
     Refusal, exists, is_changed, is_dead_session, is_delayed, is_held, is_known, is_not_ours,
     is_stale, is_taken, refusal,
 };
+
+/// What is shown at most of a text of Consul's.
+const LONGEST_TEXT: usize = 300;
+
+/// What is taken at most of the name of a session or a node: option session_name allows 4,096.
+const LONGEST_NAME: usize = 4_200;
+
+/// What is shown at most of a reason why there is no answer. Some carry a remedy of ours.
+const LONGEST_REASON: usize = 1_000;
 
 /// Makes an answer, or a fault, out of what came back.
 pub(crate) fn verdict(
@@ -101,8 +111,8 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
             let row = rows.first();
             let row = row.filter(|row| member(row, "ID") == Some(&session.0));
             Ok(Answer::Described(row.and_then(|row| {
-                let name = member(row, "Name")?.to_owned();
-                let node = member(row, "Node")?.to_owned();
+                let name = one_line(member(row, "Name")?, LONGEST_NAME);
+                let node = one_line(member(row, "Node")?, LONGEST_NAME);
                 Some(SessionRow { name, node })
             })))
         }
@@ -159,13 +169,17 @@ fn key_row(json: &Json) -> Option<KeyRow> {
         Json::String(base64) => BASE64.decode(base64).ok()?,
         _ => return None,
     };
-    // A session that cannot be read is not "nobody".
+    // A session that cannot be read is not "nobody"; and what is no id goes nowhere from here.
     let session = match json.get("Session") {
         None | Some(Json::Null) => None,
-        Some(session) => Some(session.as_str()?).filter(|id| !id.is_empty()),
+        Some(session) => match session.as_str()? {
+            "" => None,
+            id if is_id(id) => Some(SessionId(id.into())),
+            _ => Some(SessionId::unreadable()),
+        },
     };
     Some(KeyRow {
-        session: session.map(|id| SessionId(id.into())),
+        session,
         create_index: json.get("CreateIndex")?.as_u64()?,
         modify_index: json.get("ModifyIndex")?.as_u64()?,
         flags: json.get("Flags").and_then(Json::as_u64).unwrap_or(0),
@@ -324,21 +338,6 @@ fn text(reply: &HttpReply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
 }
 
-/// One line of at most 300 characters.
-fn one_line(text: &str) -> String {
-    let line: String = text
-        .trim()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(300)
-        .collect();
-    if line.is_empty() {
-        "(no text)".to_owned()
-    } else {
-        line
-    }
-}
-
 const READ_KEY: &str = "GET /v1/kv";
 
 fn name(request: &Request) -> &'static str {
@@ -378,7 +377,11 @@ fn without_value(request: &Request, text: &str) -> String {
 
 fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Error {
     let text = without_value(request, text);
-    let (name, code, line) = (name(request), reply.status, one_line(&text));
+    let (name, code) = (name(request), reply.status);
+    let line = match one_line(&text, LONGEST_TEXT) {
+        line if line.is_empty() => "(no text)".to_owned(),
+        line => line,
+    };
     let hint = match code {
         300..400 => " (a redirect is never followed)",
         _ if refusal(&text) == Some(Refusal::Settling) => texts::settles(&text),
@@ -423,8 +426,7 @@ fn needed(request: &Request) -> (String, String) {
         (permission, rule)
     };
     let key = |kind: &str, key: &str, policy: &str| {
-        // A key that comes from elsewhere must not make the message endless, or two lines.
-        let key: String = key.chars().take(80).flat_map(char::escape_debug).collect();
+        let key = one_line(key, 80);
         let permission = format!("key:{policy} on \"{key}\"");
         let rule = format!("{kind} \"{key}\" {{ policy = \"{policy}\" }}");
         (permission, rule)
@@ -466,6 +468,7 @@ fn unexpected(request: &Request, reply: &HttpReply) -> Error {
 }
 
 fn unreachable(request: &Request, why: &str) -> Error {
+    let why = one_line(why, LONGEST_REASON);
     Error::new(Status::Unavailable, format!("{}: {why}", name(request)))
 }
 

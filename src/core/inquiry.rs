@@ -2,7 +2,7 @@
 
 use super::context::{Context, Owner};
 use super::failures::Failures;
-use super::messages::{Answer, Fault, Key, KeyRow, Request};
+use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId};
 use super::{CallId, Done, Holder, RequestId};
 use crate::clock::Time;
 
@@ -71,9 +71,13 @@ impl Inquiry {
         }
         let outcome = match answer {
             Ok(Answer::Row { row: Some(row), .. }) if row.session.is_some() => {
+                let known = row.session.as_ref().is_some_and(SessionId::is_readable);
                 self.found = Some(row);
-                self.ask(ctx);
-                return false;
+                if known {
+                    self.ask(ctx);
+                    return false;
+                }
+                Ok(Done::Holder(self.holder(None, None)))
             }
             Ok(Answer::Row { .. }) => Ok(Done::Holder(None)),
             Ok(Answer::Described(described)) => {

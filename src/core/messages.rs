@@ -26,6 +26,21 @@ impl fmt::Debug for Value {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub Arc<str>);
 
+impl SessionId {
+    /// Stands for what another program stored as the session of a key, and what is no id of
+    /// Consul's: the key is held, and nothing can be asked about who holds it.
+    pub fn unreadable() -> SessionId {
+        SessionId(UNREADABLE.into())
+    }
+
+    /// It is one that Consul may have made.
+    pub fn is_readable(&self) -> bool {
+        &*self.0 != UNREADABLE
+    }
+}
+
+const UNREADABLE: &str = "(unreadable)";
+
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -236,7 +251,7 @@ pub struct Ticket {
 /// A key as Consul shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRow {
-    /// The session that holds it, if one does.
+    /// The session that holds it, if one does; [`SessionId::unreadable`] where its id is none.
     pub session: Option<SessionId>,
     /// The Raft index at which the key came into being.
     pub create_index: u64,
@@ -248,7 +263,7 @@ pub struct KeyRow {
     pub value: Value,
 }
 
-/// A session as Consul shows it.
+/// A session as Consul shows it. Its texts are one line and can be shown (`text.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRow {
     /// The name it was created with.

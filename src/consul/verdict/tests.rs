@@ -633,6 +633,14 @@ fn rows() {
             class(judge(with_index(200, &other))),
             ("final", Status::Rejected)
         );
+        // What is no id of Consul's holds the key, and is not passed on.
+        for id in ["../../kv/x?raw", "a b", "x\\ny", "\u{e9}", &"a".repeat(65)] {
+            let odd = row(&format!(r#","Session":"{id}""#), "null");
+            let Ok(Answer::Row { row: Some(row), .. }) = judge(with_index(200, &odd)) else {
+                panic!("{id}")
+            };
+            assert_eq!(row.session, Some(SessionId::unreadable()));
+        }
         // Whoever holds it, it is not free.
         let strange = row(r#","Session":7"#, "null");
         assert_eq!(
@@ -1157,4 +1165,9 @@ fn rubbish_is_an_error_and_never_shown() {
         panic!()
     };
     assert!(fault.error().message.len() < 400 && !fault.error().message.contains('\n'));
+    let refused = Err(Failure::NotSent(long));
+    let Err(fault) = verdict(&create(), refused) else {
+        panic!()
+    };
+    assert!(fault.error().message.len() < 1_100 && !fault.error().message.contains('\n'));
 }

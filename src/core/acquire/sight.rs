@@ -220,7 +220,11 @@ impl Acquire {
     pub(super) fn ask_name(&mut self, ctx: &mut Context<'_>, holder: Option<SessionId>) -> Turn {
         let known = self.holder_name.as_ref().map(|(id, _)| id);
         match holder {
-            Some(session) if known != Some(&session) && self.name_request.is_none() => {
+            Some(session)
+                if session.is_readable()
+                    && known != Some(&session)
+                    && self.name_request.is_none() =>
+            {
                 let request = Request::DescribeSession {
                     session: session.clone(),
                 };

@@ -5,6 +5,10 @@ use crate::core::context::Context;
 use crate::core::messages::KeyRow;
 use crate::core::value;
 use crate::error::{Error, Status};
+use crate::text::one_line;
+
+/// What is shown at most of the name of a session or a node.
+const LONGEST_NAME: usize = 200;
 
 impl Acquire {
     pub(super) fn unexpected(&self, ctx: &Context<'_>) -> Error {
@@ -80,8 +84,8 @@ impl Acquire {
             Some(row) => {
                 text.push_str(&format!(
                     "session {session} \"{}\" on node {}",
-                    printable(&row.name),
-                    printable(&row.node)
+                    one_line(&row.name, LONGEST_NAME),
+                    one_line(&row.node, LONGEST_NAME)
                 ));
             }
             None => text.push_str(&format!("session {session}")),
@@ -95,11 +99,3 @@ impl Acquire {
 
 /// `api.SemaphoreFlagValue` of Consul's Go client.
 const SEMAPHORE_FLAGS: u64 = 0xe0f6_9a2b_aa41_4de0;
-
-/// One line, whatever somebody put into a name.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .take(200)
-        .collect()
-}
