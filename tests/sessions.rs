@@ -20,7 +20,9 @@ use consul_lock::lock::{Completion, Lock};
 use consul_lock::options::Options;
 use serde_json::{Value as Json, json};
 use support::consul::{Consul, until};
+use support::ports;
 use support::program::{Running, says};
+use support::proxy::{Fault, Proxy, Seen};
 use support::scripted::{Answer, Scripted};
 
 fn client(address: &str, options: &[(&str, &str)]) -> Client {
@@ -143,6 +145,107 @@ fn a_session_with_a_check_ends_with_it() {
     assert_eq!(error.status, Status::Unavailable, "{error}");
     assert!(error.message.contains("Missing check 'nothing'"), "{error}");
     consul.has_nothing_left();
+}
+
+/// An application that starts with its agent, or with its check, waits for them.
+#[test]
+fn a_check_that_is_not_known_yet_is_waited_for() {
+    let consul = Consul::start();
+    let client = client(consul.address(), &[("session_checks", "late")]);
+    let error = lock(&client, "k", 300).acquire().expect_err("no check yet");
+    assert_eq!(error.status, Status::Unavailable, "{error}");
+    assert!(error.retryable && error.message.contains("session_checks"));
+    let waits = lock(&client, "k", 60_000);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| waits.acquire());
+        thread::sleep(Duration::from_millis(300));
+        // A check begins critical.
+        let register = json!({"ID": "late", "Name": "late", "TTL": "600s"});
+        let body = register.to_string();
+        let reply = consul.request("PUT", "/v1/agent/check/register", &body);
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        until("the check is known", || {
+            consul.request("GET", "/v1/health/checks/late", "").body != "[]"
+        });
+        thread::sleep(Duration::from_millis(300));
+        consul.request("PUT", "/v1/agent/check/pass/late", "");
+        waiting.join().unwrap().unwrap();
+    });
+    waits.release().unwrap();
+    consul.has_nothing_left();
+}
+
+/// A session is made for a node of the datacenter in which it lives, and the agent's own node is in
+/// the agent's. Without one of the other datacenter Consul makes none; with one all that a lock
+/// does goes there, through the agent.
+#[test]
+fn a_lock_in_another_datacenter() {
+    let [wan] = ports::free();
+    let start = |name: &str, wan: u16| {
+        let [http, server, lan] = ports::free();
+        let arguments = [
+            "-dev".to_owned(),
+            "-bind=127.0.0.1".to_owned(),
+            format!("-datacenter={name}"),
+            format!("-server-port={server}"),
+            format!("-serf-lan-port={lan}"),
+            format!("-serf-wan-port={wan}"),
+        ];
+        let consul = Consul::run(&format!("node-{name}"), http, &arguments, "");
+        consul.ready().unwrap_or_else(|said| panic!("{said}"));
+        consul
+    };
+    let far = start("far", wan);
+    let [own] = ports::free();
+    let near = start("near", own);
+    let join = format!("/v1/agent/join/127.0.0.1:{wan}?wan=1");
+    assert_eq!(near.request("PUT", &join, "").status, 200);
+    until("it reaches the other one", || {
+        near.request("GET", "/v1/kv/x?dc=far", "").status == 404
+    });
+
+    let options = [("datacenter", "far")];
+    let plain = client(near.address(), &options);
+    let error = lock(&plain, "k", 0).acquire().expect_err("no node");
+    assert_eq!(error.status, Status::Unavailable, "{error}");
+    assert!(
+        error.message.contains("needs a node of that datacenter"),
+        "{error}"
+    );
+
+    // As an option for the node would do it.
+    let proxy = Proxy::start(near.address(), |seen: &Seen| match seen.kind() {
+        "other" if seen.target.starts_with("/v1/session/create?") => {
+            Fault::Body(seen.body.replacen('{', "{\"Node\":\"node-far\",", 1))
+        }
+        _ => Fault::Pass,
+    });
+    let client = client(proxy.address(), &options);
+    let mine = lock(&client, "k", 0);
+    mine.acquire().unwrap();
+    assert!(near.row("locks/ephemeral/k").is_none());
+    let row = far.row("locks/ephemeral/k").expect("held there");
+    assert_eq!(row["Session"].as_str(), mine.session_id().as_deref());
+    mine.renew().unwrap();
+    mine.check().unwrap();
+    mine.put_if_held("data/k", b"v").unwrap();
+    assert!(far.row("data/k").is_some());
+    mine.delete_if_held("data/k").unwrap();
+    let holder = client.holder("k").unwrap().expect("held");
+    assert_eq!(holder.node.as_deref(), Some("node-far"));
+    let next = lock(&client, "k", 30_000);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| next.acquire());
+        // The watch of the holder begins after a second.
+        thread::sleep(Duration::from_millis(1_500));
+        mine.release().unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+    assert!(next.fencing_token() > mine.fencing_token());
+    next.release().unwrap();
+    drop((mine, next, client, plain));
+    far.has_nothing_left();
+    near.has_nothing_left();
 }
 
 /// What was lost is blocked for a while; what was given back is free at once, warm session or not.

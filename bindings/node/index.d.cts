@@ -160,7 +160,8 @@ export interface ClientOptions {
    */
   proxy?: string | undefined;
   /**
-   * The datacenter in which the locks live. Locks in two datacenters know nothing of each other.
+   * The datacenter in which the locks live. Locks in two datacenters know nothing of each other. In another one than the
+   * agent's own, Consul makes a session only for a node of that datacenter.
    * @defaultValue the agent's own
    */
   datacenter?: string | undefined;

@@ -270,7 +270,8 @@ pub const TABLE: &[Spec] = &[
         env: None,
         secret: false,
         doc: "The datacenter in which the locks live. Locks in two datacenters know nothing of \
-              each other.",
+              each other. In another one than the agent's own, Consul makes a session only for a \
+              node of that datacenter.",
     },
     Spec {
         name: "namespace",

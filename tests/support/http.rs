@@ -78,6 +78,22 @@ impl Message {
         }
     }
 
+    /// The same with another body.
+    pub(crate) fn with_body(&self, body: &str) -> Message {
+        let is_length = |line: &&str| line.to_lowercase().starts_with("content-length:");
+        let lines = self.head.lines().filter(|line| !is_length(line));
+        let mut head: String = lines
+            .take_while(|line| !line.is_empty())
+            .map(|line| format!("{line}\r\n"))
+            .collect();
+        head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+        Message {
+            head,
+            raw: body.into(),
+            body: body.into(),
+        }
+    }
+
     fn word(&self, number: usize) -> &str {
         self.head.split_whitespace().nth(number).unwrap_or_default()
     }

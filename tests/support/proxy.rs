@@ -61,6 +61,8 @@ pub(crate) enum Fault {
     NeverReply,
     /// This is the answer, and Consul never sees the request.
     Answer(u16, &'static str),
+    /// Consul gets it with this body.
+    Body(String),
     /// Consul applies it, and these bytes come instead of its answer.
     Instead(&'static str),
     /// The connection is closed at once; Consul gets the request after that time.
@@ -251,6 +253,11 @@ impl Shared {
                 let length = text.len();
                 let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n");
                 (&**client).write_all(format!("{head}{text}").as_bytes())?;
+            }
+            Fault::Body(body) => {
+                let request = request.with_body(&body);
+                let reply = self.forward(&request, under_way, end)?;
+                reply.send(&mut &**client)?;
             }
             Fault::Instead(bytes) => {
                 forward()?;
