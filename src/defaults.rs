@@ -82,10 +82,17 @@ pub fn client() -> Result<Client, Error> {
     match with(|defaults| defaults.client.clone()) {
         Some(client) => Ok(client),
         None => {
+            let made = || {
+                let _inside = fork::shared();
+                FROM_ENVIRONMENT.get().cloned()
+            };
+            if let Some(client) = made() {
+                return Ok(client);
+            }
+            // It reads files: no fork may wait for that. Where two threads make one each, the first counts.
+            let client = Client::new(None)?;
             let _inside = fork::shared();
-            FROM_ENVIRONMENT
-                .get_or_try_init(|| Client::new(None))
-                .cloned()
+            Ok(FROM_ENVIRONMENT.get_or_init(|| client).clone())
         }
     }
 }

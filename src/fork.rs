@@ -9,7 +9,7 @@
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::sys;
 
@@ -61,6 +61,32 @@ pub(crate) fn shared() -> Shared {
     }
     Shared {
         _inside: INSIDE.read().unwrap_or_else(PoisonError::into_inner),
+    }
+}
+
+/// Something that each process has one of: a child after a fork gets its own.
+#[derive(Debug)]
+pub(crate) struct OfProcess<T>(Mutex<Option<(Generation, Arc<T>)>>);
+
+impl<T: Default> OfProcess<T> {
+    /// Nothing yet.
+    pub(crate) const fn new() -> OfProcess<T> {
+        OfProcess(Mutex::new(None))
+    }
+
+    /// This process's.
+    pub(crate) fn get(&self) -> Arc<T> {
+        let _inside = shared();
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made_in, current)) = &*current
+            && made_in.is_current()
+        {
+            return current.clone();
+        }
+        let made = Arc::new(T::default());
+        // The parent's may be in the midst of a change: it is not touched.
+        std::mem::forget(current.replace((Generation::current(), made.clone())));
+        made
     }
 }
 

@@ -2,14 +2,18 @@
 //! file system, through a proxy, with or without TLS; and ending that from another thread.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use once_cell::sync::OnceCell;
+
 use super::address::{Address, Place};
 use super::credentials::{Credentials, Source};
+use super::errand::Wait;
 use super::http::Failure;
+use super::names::{self, Names};
 use super::stream::Stream;
 use super::tls::{self, Tls};
 use crate::clock::Time;
@@ -30,7 +34,7 @@ pub(crate) struct Endpoint {
     pub(crate) tls: Option<Tls>,
     pub(crate) credentials: Source,
     pub(crate) proxy: Option<Address>,
-    /// For each address.
+    /// For each address, from when it is known.
     pub(crate) connect_timeout: Duration,
 }
 
@@ -47,6 +51,7 @@ impl Endpoint {
 pub(crate) struct Route {
     endpoint: Endpoint,
     credentials: Credentials,
+    names: OnceCell<Arc<Names>>,
     /// What the URLs of each address begin with.
     bases: Vec<String>,
     /// When each address failed last.
@@ -68,6 +73,7 @@ impl Route {
         };
         Arc::new(Route {
             credentials: Credentials::new(endpoint.credentials.clone()),
+            names: OnceCell::new(),
             bases: endpoint.addresses.iter().map(base).collect(),
             failed: Mutex::new(vec![None; endpoint.addresses.len()]),
             endpoint,
@@ -117,10 +123,8 @@ impl Route {
         let order = first.into_iter().chain(aside);
         for ((at, address), untried) in order.zip((1..=self.bases.len()).rev()) {
             // One that swallows packets leaves the others their share of the time.
-            let now = Time::now();
-            let share = by.since(now) / u32::try_from(untried).unwrap_or(u32::MAX);
-            let by = now + share.min(self.endpoint.connect_timeout);
-            match self.open(address, by, interrupt) {
+            let by = share(by, untried);
+            match self.open(address, by, untried == 1, interrupt) {
                 Ok(stream) => return Ok((at, stream)),
                 Err(_) if interrupt.is_ended() => {
                     return Err(Failure::NotSent("interrupted".to_owned()));
@@ -162,17 +166,29 @@ impl Route {
         self.endpoint.tls.as_ref().filter(|_| address.tls)
     }
 
-    fn open(&self, address: &Address, by: Time, interrupt: &Interrupt) -> io::Result<Stream> {
-        let socket = match (&address.place, &self.endpoint.proxy) {
-            (Place::Unix(path), _) => connect_to_path(path, by, interrupt)?,
-            (Place::Tcp { host, port }, None) => connect_to_host(host, *port, by, interrupt)?,
+    /// `last`: no other address waits for its turn.
+    fn open(
+        &self,
+        address: &Address,
+        by: Time,
+        last: bool,
+        interrupt: &Interrupt,
+    ) -> io::Result<Stream> {
+        let from = Time::now();
+        let to_host = |host: &str, port| self.connect_to_host(host, port, by, last, interrupt);
+        let (socket, by) = match (&address.place, &self.endpoint.proxy) {
+            (Place::Unix(path), _) => {
+                let by = by.min(from + self.endpoint.connect_timeout);
+                (connect_to_path(path, by, interrupt)?, by)
+            }
+            (Place::Tcp { host, port }, None) => to_host(host, *port)?,
             (Place::Tcp { .. }, Some(proxy)) => {
                 let Place::Tcp { host, port } = &proxy.place else {
                     return Err(io::ErrorKind::Unsupported.into());
                 };
-                let socket = connect_to_host(host, *port, by, interrupt)?;
+                let (socket, by) = to_host(host, *port)?;
                 tunnel(&socket, &address.authority(), by)?;
-                socket
+                (socket, by)
             }
         };
         let stream = Stream::plain(socket, by);
@@ -181,6 +197,48 @@ impl Route {
             None => Ok(stream),
         }
     }
+
+    /// Tries every address of the host, in the resolver's order. One that swallows packets leaves the
+    /// others their share of the time. Says until when all that belongs to connecting may take.
+    fn connect_to_host(
+        &self,
+        host: &str,
+        port: u16,
+        by: Time,
+        last: bool,
+        interrupt: &Interrupt,
+    ) -> io::Result<(Arc<TcpStream>, Time)> {
+        let timeout = self.endpoint.connect_timeout;
+        let names = self.names.get_or_init(names::of_this_process);
+        let left = by.since(Time::now());
+        let addresses = names.look_up(
+            host,
+            port,
+            Wait {
+                // The look-up is not charged to the connecting.
+                by: by - timeout.min(left / 4),
+                patience: if last { Duration::MAX } else { timeout },
+                interrupt,
+            },
+        )?;
+        let by = by.min(Time::now() + timeout);
+        let mut why = io::Error::from(io::ErrorKind::TimedOut);
+        for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
+            match connect_to_address(address, share(by, untried), interrupt) {
+                Ok(socket) => return Ok((socket, by)),
+                Err(error) if interrupt.is_ended() => return Err(error),
+                Err(error) => why = error,
+            }
+        }
+        names.doubt(host);
+        Err(why)
+    }
+}
+
+/// Until when one of `untried` may take, so that each gets the same part of the time.
+fn share(by: Time, untried: usize) -> Time {
+    let now = Time::now();
+    now + by.since(now) / u32::try_from(untried).unwrap_or(u32::MAX)
 }
 
 /// One line that says why there is no connection.
@@ -207,6 +265,8 @@ struct Interruptible {
 #[derive(Debug, Default)]
 struct Target {
     ended: bool,
+    /// What is waited for may have come.
+    woken: bool,
     socket: Option<Arc<TcpStream>>,
 }
 
@@ -246,6 +306,30 @@ impl Interrupt {
         lock(&self.0.state).socket.is_some()
     }
 
+    /// It is the same one.
+    pub(super) fn is(&self, other: &Interrupt) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Has [`Interrupt::wait`] return.
+    pub(super) fn wake(&self) {
+        lock(&self.0.state).woken = true;
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until it is ended or woken, or has been since the last time, and until `by` at the latest.
+    pub(super) fn wait(&self, by: Time) {
+        let mut target = lock(&self.0.state);
+        while !target.ended && !std::mem::take(&mut target.woken) {
+            let left = by.since(Time::now());
+            if left.is_zero() {
+                return;
+            }
+            let waited = self.0.changed.wait_timeout(target, left);
+            target = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     /// Lets time pass, less if it is ended meanwhile.
     fn pause(&self, time: Duration) {
         let target = lock(&self.0.state);
@@ -253,28 +337,6 @@ impl Interrupt {
             drop(self.0.changed.wait_timeout(target, time));
         }
     }
-}
-
-/// Tries every address of the host, in the resolver's order. One that swallows packets leaves the
-/// others their share of the time.
-fn connect_to_host(
-    host: &str,
-    port: u16,
-    by: Time,
-    interrupt: &Interrupt,
-) -> io::Result<Arc<TcpStream>> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
-    let mut last = io::Error::from(io::ErrorKind::TimedOut);
-    for (address, untried) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let now = Time::now();
-        let share = by.since(now) / u32::try_from(untried).unwrap_or(u32::MAX);
-        match connect_to_address(address, now + share, interrupt) {
-            Ok(socket) => return Ok(socket),
-            Err(error) if interrupt.is_ended() => return Err(error),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 fn connect_to_address(
@@ -362,6 +424,11 @@ fn tunnel(socket: &Arc<TcpStream>, authority: &str, by: Time) -> io::Result<()> 
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc;
+    use std::thread;
+
     use super::*;
 
     fn route(addresses: &str) -> Arc<Route> {
@@ -393,5 +460,123 @@ mod tests {
         let alone = self::route("a:1");
         alone.note_failure(0);
         assert!(!alone.is_set_aside(0));
+    }
+
+    /// A route whose names are resolved by `ask`, and what it asked.
+    fn asking(
+        addresses: &str,
+        timeout_ms: u64,
+        ask: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> (Arc<Route>, Arc<Mutex<Vec<String>>>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        let names = Names::asking(move |name| {
+            lock(&seen).push(name.to_owned());
+            ask(name)
+        });
+        let mut route = route(addresses);
+        let inner = Arc::get_mut(&mut route).expect("not shared yet");
+        inner.endpoint.connect_timeout = Duration::from_millis(timeout_ms);
+        inner.names.set(Arc::new(names)).expect("not set yet");
+        (route, asked)
+    }
+
+    fn in_ms(ms: u64) -> Time {
+        Time::now() + Duration::from_millis(ms)
+    }
+
+    /// Somebody listens at the second one.
+    fn a_listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        (listener, address)
+    }
+
+    /// Never answers, until the test is over.
+    fn silent() -> (
+        mpsc::Sender<()>,
+        impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
+    ) {
+        let (end, ended) = mpsc::channel();
+        let ended = Mutex::new(ended);
+        (end, move |_: &str| {
+            let _ = lock(&ended).recv();
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+
+    #[test]
+    fn a_nameserver_that_is_silent_costs_the_next_address_nothing() {
+        let (_listener, at) = a_listener();
+        let (_end, never) = silent();
+        let (route, asked) = asking(&format!("name:1,{at}"), 100, never);
+        let begun = Time::now();
+        let (number, _) = route
+            .connect(in_ms(60_000), &Interrupt::default())
+            .expect("the second");
+        assert_eq!(number, 1);
+        assert!(Time::now().since(begun) < Duration::from_secs(30));
+        // It is asked again, and not waited for: it is being asked still.
+        lock(&route.failed)[0] = None;
+        route
+            .connect(in_ms(60_000), &Interrupt::default())
+            .expect("the second");
+        assert_eq!(*lock(&asked), ["name"]);
+        // Nor does the limit of connecting bound the look-up of an only one, which the caller can end.
+        let (_end, never) = silent();
+        let (route, _) = asking("name:1", 1, never);
+        let interrupt = Interrupt::default();
+        thread::scope(|scope| {
+            let connects = scope.spawn(|| route.connect(in_ms(600_000), &interrupt));
+            thread::sleep(Duration::from_millis(100));
+            assert!(!connects.is_finished());
+            interrupt.end();
+            let why = connects.join().expect("no panic").expect_err("cancelled");
+            assert_eq!(why, Failure::NotSent("interrupted".to_owned()));
+        });
+        let why = route
+            .connect(in_ms(50), &Interrupt::default())
+            .expect_err("late");
+        assert!(
+            matches!(&why, Failure::NotSent(why) if why.contains("the name name was not resolved")),
+            "{why:?}"
+        );
+    }
+
+    #[test]
+    fn the_look_up_is_not_charged_to_the_connecting_and_is_remembered() {
+        let (_listener, at) = a_listener();
+        let slow = move |_: &str| {
+            thread::sleep(Duration::from_millis(300));
+            Ok(vec![at])
+        };
+        let (route, asked) = asking(&format!("name:{}", at.port()), 100, slow);
+        let connect = |ms| route.connect(in_ms(ms), &Interrupt::default());
+        // What comes too late for this one serves the next.
+        connect(100).expect_err("late");
+        connect(60_000).expect("in time");
+        for _ in 0..3 {
+            connect(60_000).expect("remembered");
+        }
+        assert_eq!(lock(&asked).len(), 1);
+    }
+
+    #[test]
+    fn an_old_answer_serves_where_there_is_no_newer_one_and_a_wrong_one_is_asked_for_again() {
+        let (listener, at) = a_listener();
+        let (route, asked) = asking(&format!("name:{}", at.port()), 10_000, {
+            let first = AtomicBool::new(true);
+            move |_| match first.swap(false, Ordering::Relaxed) {
+                true => Ok(vec![at]),
+                false => Err(io::Error::other("no nameserver")),
+            }
+        });
+        let connect = || route.connect(in_ms(60_000), &Interrupt::default());
+        connect().expect("resolved");
+        drop(listener);
+        assert!(format!("{:?}", connect()).contains("refused"));
+        let _listener = TcpListener::bind(at).expect("the same port");
+        connect().expect("by the old answer");
+        assert_eq!(lock(&asked).len(), 2, "it was asked for a newer one");
     }
 }

@@ -357,7 +357,9 @@ pub const TABLE: &[Spec] = &[
         env: None,
         secret: false,
         doc: "How long to try to connect to an address, the TLS handshake included, in \
-              milliseconds.",
+              milliseconds. The look-up of a name is not part of it: a look-up may take as long as \
+              the request, and while another address waits for its turn as long as this. An answer is \
+              remembered for 10 seconds, and for 10 minutes where no nameserver gives a newer one.",
     },
     Spec {
         name: "request_timeout_ms",

@@ -1,0 +1,208 @@
+//! Work that nothing can end: the look-up of a name, the reading of a file on a file server that is gone.
+//! Each runs on a thread of its own, which may be left behind. The caller that wants the result waits for
+//! it within its own time.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::connect::Interrupt;
+use crate::clock::Time;
+use crate::fork::OfProcess;
+use crate::runtime::thread;
+
+/// As many threads of a process do such work at most, left behind or not.
+const MOST: usize = 16;
+
+/// Modules of the C library that look names up need more than our own code does.
+const STACK: usize = 1 << 20;
+
+static RUNNING: OfProcess<AtomicUsize> = OfProcess::new();
+
+/// How long the result is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wait<'a> {
+    pub(crate) by: Time,
+    /// Counted from when the work began, however long ago: what was waited for in vain is not waited for
+    /// again and again.
+    pub(crate) patience: Duration,
+    /// Ends the wait, and not the work.
+    pub(crate) interrupt: &'a Interrupt,
+}
+
+/// Why there is no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// Not yet: the work goes on.
+    Late,
+    Interrupted,
+    /// It could not be begun.
+    NoThread(String),
+}
+
+/// One piece of work that is done again and again, never twice at the same time: all who ask meanwhile
+/// share its result.
+#[derive(Debug)]
+pub(super) struct Errand<T>(Mutex<State<T>>);
+
+#[derive(Debug)]
+struct State<T> {
+    /// Since when it is being done.
+    since: Option<Time>,
+    begun: u64,
+    /// What the last run gave; nothing, if it panicked.
+    result: Option<T>,
+    waiting: Vec<Interrupt>,
+}
+
+impl<T> Default for Errand<T> {
+    fn default() -> Errand<T> {
+        Errand(Mutex::new(State {
+            since: None,
+            begun: 0,
+            result: None,
+            waiting: Vec::new(),
+        }))
+    }
+}
+
+impl<T: Clone + Send + 'static> Errand<T> {
+    /// What `work` gives, or, if it is being done already, what that gives.
+    pub(super) fn run(
+        self: &Arc<Self>,
+        wait: Wait<'_>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Undone> {
+        let mut state = self.lock();
+        let since = match state.since {
+            Some(since) => since,
+            None => {
+                let me = self.clone();
+                // The thread has to wait for the mutex with its result.
+                spawn(move || me.end(catch_unwind(AssertUnwindSafe(work)).ok()))?;
+                state.begun += 1;
+                *state.since.insert(Time::now())
+            }
+        };
+        let mine = state.begun;
+        state.waiting.push(wait.interrupt.clone());
+        drop(state);
+        let by = wait.by.min(since + wait.patience);
+        loop {
+            let state = self.lock();
+            if state.since.is_none() || state.begun > mine {
+                let defect = || Undone::NoThread("a defect of libconsul_lock".to_owned());
+                return state.result.clone().ok_or_else(defect);
+            }
+            drop(state);
+            let why = match wait.interrupt.is_ended() {
+                true => Undone::Interrupted,
+                false if Time::now() >= by => Undone::Late,
+                false => {
+                    wait.interrupt.wait(by);
+                    continue;
+                }
+            };
+            let mut state = self.lock();
+            state.waiting.retain(|other| !other.is(wait.interrupt));
+            return Err(why);
+        }
+    }
+
+    fn end(&self, result: Option<T>) {
+        let mut state = self.lock();
+        state.since = None;
+        state.result = result;
+        for waiting in state.waiting.drain(..) {
+            waiting.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // What it guards is valid at every instant; a panic elsewhere is not its concern.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Undone> {
+    /// Counts the thread while it lives.
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+    let running = RUNNING.get();
+    let before = running.fetch_add(1, Ordering::AcqRel);
+    let counted = Counted(running);
+    if before >= MOST {
+        let why = format!("{MOST} look-ups of names and readings of files hang already");
+        return Err(Undone::NoThread(why));
+    }
+    thread(STACK, move || {
+        work();
+        drop(counted);
+    })
+    .map_err(|error| Undone::NoThread(format!("cannot start a thread: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+
+    fn wait(interrupt: &Interrupt, ms: u64) -> Wait<'_> {
+        Wait {
+            by: Time::now() + Duration::from_millis(ms),
+            patience: Duration::MAX,
+            interrupt,
+        }
+    }
+
+    #[test]
+    fn all_who_ask_share_one_piece_of_work() {
+        let errand = Arc::new(Errand::default());
+        let (go, gone) = channel();
+        let interrupt = Interrupt::default();
+        let late = errand.run(wait(&interrupt, 20), move || gone.recv().map_err(drop));
+        assert_eq!(late, Err(Undone::Late));
+        let not_again = || panic!("it is being done");
+        // Its time was up long ago.
+        let impatient = Wait {
+            patience: Duration::from_millis(1),
+            ..wait(&interrupt, 60_000)
+        };
+        assert_eq!(errand.run(impatient, not_again), Err(Undone::Late));
+        let over = Interrupt::default();
+        over.end();
+        let run = errand.run(wait(&over, 60_000), not_again);
+        assert_eq!(run, Err(Undone::Interrupted));
+        let (asking, cancelled) = (&errand, Interrupt::default());
+        thread::scope(|scope| {
+            let asks = || {
+                let interrupt = Interrupt::default();
+                errand.run(wait(&interrupt, 60_000), not_again)
+            };
+            let waiting = [scope.spawn(asks), scope.spawn(asks)];
+            let cancelled = &cancelled;
+            let other = scope.spawn(move || asking.run(wait(cancelled, 60_000), not_again));
+            while errand.lock().waiting.len() < 3 {
+                thread::yield_now();
+            }
+            cancelled.end();
+            assert_eq!(other.join().unwrap(), Err(Undone::Interrupted));
+            go.send(5).unwrap();
+            for waiting in waiting {
+                assert_eq!(waiting.join().unwrap(), Ok(Ok(5)));
+            }
+        });
+        // And it can be done again.
+        let again = errand.run(wait(&Interrupt::default(), 60_000), || Ok(6));
+        assert_eq!(again, Ok(Ok(6)));
+        let broken = errand.run(wait(&Interrupt::default(), 60_000), || panic!("on purpose"));
+        assert!(matches!(broken, Err(Undone::NoThread(_))), "{broken:?}");
+    }
+}

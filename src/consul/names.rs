@@ -1,0 +1,181 @@
+//! The addresses that the names of hosts stand for. The C library's look-up takes what it takes (with its
+//! defaults 5 s for each nameserver that does not answer) and cannot be ended, so it is an [`Errand`]:
+//! one for a name at a time, shared by all clients of the process.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::errand::{Errand, Undone, Wait};
+use crate::clock::Time;
+use crate::fork::OfProcess;
+
+/// An answer is used for so long without a question.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// And for so long where there is no newer one: a lock that is held must not fall with a nameserver.
+const USABLE: Duration = Duration::from_secs(600);
+
+/// How long a newer answer is waited for where there is an older one.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Names that are remembered, at most; those asked for longest ago go first.
+const MOST: usize = 64;
+
+/// The names that this process knows.
+pub(super) fn of_this_process() -> Arc<Names> {
+    static NAMES: OfProcess<Names> = OfProcess::new();
+    NAMES.get()
+}
+
+/// Asks for the addresses of a name.
+type Ask = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
+/// What is known of names, and who is asked.
+pub(super) struct Names {
+    ask: Arc<Ask>,
+    known: Mutex<HashMap<String, Arc<Name>>>,
+}
+
+type Found = Result<Vec<SocketAddr>, String>;
+
+#[derive(Debug, Default)]
+struct Name {
+    asking: Arc<Errand<Found>>,
+    answer: Mutex<Answer>,
+}
+
+#[derive(Debug, Default)]
+struct Answer {
+    addresses: Vec<SocketAddr>,
+    at: Time,
+    wanted: Time,
+    /// None of its addresses could be reached.
+    doubted: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What it guards is valid at every instant; a panic elsewhere is not its concern.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for Names {
+    fn default() -> Names {
+        // Each answer has the port of its question: none here.
+        Names::asking(|name| Ok((name, 0).to_socket_addrs()?.collect()))
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Names")
+    }
+}
+
+impl Names {
+    pub(super) fn asking(
+        ask: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Names {
+        Names {
+            ask: Arc::new(ask),
+            known: Mutex::default(),
+        }
+    }
+
+    /// The addresses of a host, in the order in which they are to be tried.
+    pub(super) fn look_up(
+        &self,
+        host: &str,
+        port: u16,
+        wait: Wait<'_>,
+    ) -> io::Result<Vec<SocketAddr>> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        let name = self.name(host);
+        let old = match name.known() {
+            (addresses, true) => return Ok(at_port(addresses, port)),
+            (addresses, false) => addresses,
+        };
+        let patience = match old.is_empty() {
+            true => wait.patience,
+            false => wait.patience.min(PATIENCE),
+        };
+        let asked = name.asking.run(Wait { patience, ..wait }, {
+            let (name, ask, host) = (name.clone(), self.ask.clone(), host.to_owned());
+            move || name.learn(ask(&host), &host)
+        });
+        let why = match asked {
+            Ok(Ok(addresses)) => return Ok(at_port(addresses, port)),
+            Err(Undone::Interrupted) => return Err(io::ErrorKind::ConnectionAborted.into()),
+            _ if !old.is_empty() => return Ok(at_port(old, port)),
+            Ok(Err(why)) => why,
+            Err(Undone::Late) => {
+                format!("the name {host} was not resolved in time (a nameserver is silent?)")
+            }
+            Err(Undone::NoThread(why)) => format!("the name {host} cannot be resolved: {why}"),
+        };
+        Err(io::Error::other(why))
+    }
+
+    /// None of the addresses of this host could be reached: the next look-up asks again.
+    pub(super) fn doubt(&self, host: &str) {
+        if let Some(name) = lock(&self.known).get(host) {
+            lock(&name.answer).doubted = true;
+        }
+    }
+
+    fn name(&self, host: &str) -> Arc<Name> {
+        let mut known = lock(&self.known);
+        if !known.contains_key(host) && known.len() >= MOST {
+            let wanted = |name: &Arc<Name>| lock(&name.answer).wanted;
+            let oldest = known.iter().min_by_key(|(_, name)| wanted(name));
+            if let Some(oldest) = oldest.map(|(host, _)| host.clone()) {
+                known.remove(&oldest);
+            }
+        }
+        let name = known.entry(host.to_owned()).or_default();
+        lock(&name.answer).wanted = Time::now();
+        name.clone()
+    }
+}
+
+impl Name {
+    /// The last answer, if it can still be used, and whether it needs no other.
+    fn known(&self) -> (Vec<SocketAddr>, bool) {
+        let answer = lock(&self.answer);
+        let age = Time::now().since(answer.at);
+        match answer.addresses.is_empty() || age > USABLE {
+            true => (Vec::new(), false),
+            false => (answer.addresses.clone(), age <= FRESH && !answer.doubted),
+        }
+    }
+
+    fn learn(&self, answer: io::Result<Vec<SocketAddr>>, host: &str) -> Found {
+        let addresses = answer.map_err(|error| match host.split_once('%') {
+            Some((_, zone)) => format!("{host}: {error} (is there an interface {zone}?)"),
+            None => error.to_string(),
+        })?;
+        if addresses.is_empty() {
+            return Err(format!("the name {host} has no address"));
+        }
+        let mut known = lock(&self.answer);
+        *known = Answer {
+            addresses: addresses.clone(),
+            at: Time::now(),
+            doubted: false,
+            ..*known
+        };
+        Ok(addresses)
+    }
+}
+
+fn at_port(mut addresses: Vec<SocketAddr>, port: u16) -> Vec<SocketAddr> {
+    for address in &mut addresses {
+        address.set_port(port);
+    }
+    addresses
+}
