@@ -12,6 +12,7 @@ mod support;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use support::consul::{Consul, until};
 use support::program::says;
 use support::scripted::{Answer, Scripted};
 use support::secure::Secure;
+use support::{compile, root};
 
 const TAKEN: &str = "made\ntaken\nreleased";
 
@@ -414,6 +416,19 @@ fn through_a_proxy_that_was_asked_for() {
     );
     let said = says(&["take", &through, &format!("address={NOBODY}")], &[]);
     assert!(said.contains("the proxy answers HTTP 502"), "{said}");
+}
+
+/// Through the C ABI, with a look-up that is slow, or never ends.
+#[test]
+fn a_nameserver_that_is_slow_or_silent() {
+    let consul = Consul::start();
+    let source = root().join("tests/c/names.c");
+    let program = compile(&source, "names", &["-std=c11", "-D_GNU_SOURCE"]);
+    let port = consul.address().rsplit(':').next().unwrap();
+    let output = Command::new(program).arg(port).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    consul.has_nothing_left();
 }
 
 #[test]
