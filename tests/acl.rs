@@ -10,10 +10,11 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use consul_lock::client::Client;
 use consul_lock::error::{Error, Status};
@@ -24,6 +25,7 @@ use support::agent::temporary_folder;
 use support::consul::{Consul, until};
 use support::program::says;
 use support::root;
+use support::scripted::{Answer, Scripted};
 
 const KEY: &str = "nightly-report";
 const FULL: &str = "locks/ephemeral/nightly-report";
@@ -308,6 +310,51 @@ fn a_token_that_is_replaced_is_found() {
         waits.renew().unwrap();
         waits.release().unwrap();
     });
+    consul.has_nothing_left();
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// Nothing that is put in its place makes a call wait for longer than it may.
+#[test]
+fn a_token_file_that_becomes_a_fifo_blocks_nobody() {
+    let folder = temporary_folder();
+    let path = folder.join("token");
+    fs::write(&path, "a-token\n").unwrap();
+    let refuses = Arc::new(AtomicBool::new(false));
+    let now = refuses.clone();
+    let consul = Arc::new(Consul::start());
+    let behind = consul.clone();
+    let server = Scripted::start(move |asked| {
+        if now.load(Ordering::SeqCst) {
+            return Answer::reply(403, "Permission denied");
+        }
+        let reply = behind.request(&asked.method, &asked.target, &asked.body);
+        match reply.index {
+            0 => Answer::reply(reply.status, &reply.body),
+            index => Answer::indexed(reply.status, index, &reply.body),
+        }
+    });
+    let mut options = Options::new();
+    options.set("address", server.address()).unwrap();
+    options.set("token_file", path.to_str().unwrap()).unwrap();
+    let client = Client::new(Some(&options)).unwrap();
+    let before = lock(&client, 0);
+    before.acquire().unwrap();
+    before.release().unwrap();
+    fs::remove_file(&path).unwrap();
+    let made = Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    refuses.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    for patience in [0, 500, -1] {
+        let error = lock(&client, patience).acquire().expect_err("refused");
+        assert_eq!(error.status, Status::Denied, "{error}");
+    }
+    refuses.store(false, Ordering::SeqCst);
+    let after = lock(&client, 0);
+    after.acquire().unwrap();
+    after.release().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(60));
     consul.has_nothing_left();
     fs::remove_dir_all(folder).unwrap();
 }

@@ -8,6 +8,9 @@
 
 mod support;
 
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
 use support::certificates::{Ca, Valid};
 use support::consul::Consul;
 use support::program::says;
@@ -242,6 +245,55 @@ fn files_that_are_not_what_they_should_be() {
             );
         }
     }
+}
+
+/// A FIFO would have us wait for a writer, and a device may have no end.
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    let ca = Ca::new("the CA");
+    let pair = ca.client(Valid::Now);
+    let folder = ca.folder("folder");
+    let fifo = format!("{folder}/fifo");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let link = format!("{folder}/link");
+    symlink(&fifo, &link).unwrap();
+    let device = "/dev/zero".to_owned();
+    let long = ca.write("long.pem", &"a line that goes on\n".repeat(300_000));
+    for (file, why) in [
+        (&fifo, "is a FIFO, no file"),
+        (&link, "is a FIFO, no file"),
+        (&device, "is a device, no file"),
+        (&folder, "is a folder, no file"),
+        (&long, "is longer than "),
+    ] {
+        for options in [
+            vec![("token_file", file)],
+            vec![("ca_file", file)],
+            vec![("client_cert", file), ("client_key", &pair.key)],
+            vec![("client_cert", &pair.certificate), ("client_key", file)],
+        ] {
+            let mut arguments = vec!["make".to_owned()];
+            let set = options.iter();
+            arguments.extend(set.map(|(name, value)| format!("{name}={value}")));
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let said = says(&arguments, &[]);
+            assert!(
+                said.starts_with("INVALID_OPTION: ") && said.contains(&format!("{file} {why}")),
+                "{arguments:?}: {said}"
+            );
+        }
+    }
+    let said = says(&["make", &format!("ca_path={folder}")], &[]);
+    assert!(said.contains("fifo is a FIFO, no file"), "{said}");
+    let system = [("SSL_CERT_FILE", &*fifo), ("SSL_CERT_DIR", &folder)];
+    let said = says(&["make", "address=https://127.0.0.1:1"], &system);
+    assert_eq!(said, "made", "what the system has is left out");
 }
 
 /// Precedence: an option, a file, the environment. Options that belong together set aside the

@@ -224,6 +224,136 @@ fn no_failure_shows_a_secret() {
     }
 }
 
+/// A server or a proxy that quotes what it was asked, in whatever form it writes.
+#[test]
+fn a_quotation_hides_them_in_every_form() {
+    const TOKEN: &str = "s3cr3t/tok\"en<>&'+x";
+    const PASSWORD: &str = "hunter2 <pw>";
+    const VALUE: &str = "v4lue \"secret\" \u{e9}";
+    let json = |text: &str| serde_json::to_string(text).expect("JSON");
+    let gos = move |text: &str| {
+        let text = json(text).replace('<', "\\u003c").replace('>', "\\u003e");
+        text.replace('&', "\\u0026")
+    };
+    let url = |text: &str| -> String {
+        let byte = |byte: u8| match byte {
+            b if b.is_ascii_alphanumeric() => char::from(b).to_string(),
+            b => format!("%{b:02X}"),
+        };
+        text.bytes().map(byte).collect()
+    };
+    let html = |text: &str| {
+        let text = text.replace('&', "&amp;").replace('<', "&lt;");
+        text.replace('>', "&gt;").replace('"', "&#34;")
+    };
+    let base64 = |text: &str| BASE64.encode(text);
+    type Form<'a> = &'a dyn Fn(&str) -> String;
+    let forms: [(&str, Form<'_>); 6] = [
+        ("plain", &str::to_owned),
+        ("JSON", &json),
+        ("Go's JSON", &gos),
+        ("URL", &url),
+        ("HTML", &html),
+        ("base64", &base64),
+    ];
+    let both = format!("bob:{PASSWORD}");
+    let quotations: Vec<(String, String, bool)> = forms
+        .iter()
+        .flat_map(|(name, form)| {
+            [TOKEN, PASSWORD, &both, VALUE].map(|secret| {
+                let said = format!("you said {} to me", form(secret));
+                ((*name).to_owned(), said, secret == VALUE)
+            })
+        })
+        .chain([(
+            "cut off".to_owned(),
+            format!("you said {}", &TOKEN[..12]),
+            false,
+        )])
+        .collect();
+    let attempt = |status: u16, in_transaction: bool, form: &str, said: &str| {
+        let quotation = said.to_owned();
+        let server = Scripted::start(move |asked| match &*asked.target {
+            "/v1/session/create" if in_transaction => {
+                Answer::reply(200, "{\"ID\":\"11111111-2222-3333-4444-555555555555\"}")
+            }
+            target if in_transaction && target.starts_with("/v1/session/destroy") => {
+                Answer::reply(200, "true")
+            }
+            target if in_transaction && target.starts_with("/v1/kv") => Answer::indexed(404, 1, ""),
+            _ if status == 409 => {
+                let error = serde_json::json!({"OpIndex": 0, "What": quotation});
+                let body = serde_json::json!({"Results": null, "Errors": [error]});
+                Answer::reply(409, &body.to_string())
+            }
+            _ => Answer::reply(status, &quotation),
+        });
+        let mut settings = Options::new();
+        for (name, value) in [
+            ("address", server.address()),
+            ("token", TOKEN),
+            ("http_auth", &both),
+            ("request_timeout_ms", "1000"),
+        ] {
+            settings.set(name, value).unwrap();
+        }
+        let mut options = Options::new();
+        options.set_client(Client::new(Some(&settings)).unwrap());
+        options.set("value", VALUE).unwrap();
+        let lock = Lock::new("k", Some(&options)).unwrap();
+        let told = lock.acquire().expect_err("refused").message;
+        let rest = told.replace("(hidden)", "");
+        for part in ["s3cr3t", "hunter", "v4lue", "secret"] {
+            assert!(!rest.contains(part), "{status} {form}: {told}");
+        }
+        for secret in [TOKEN, PASSWORD, &both, VALUE] {
+            assert!(
+                !rest.contains(&BASE64.encode(secret)),
+                "{status} {form}: {told}"
+            );
+        }
+    };
+    thread::scope(|scope| {
+        for (status, in_transaction) in [(400, true), (403, true), (409, true), (500, false)] {
+            let (quotations, attempt) = (&quotations, &attempt);
+            scope.spawn(move || {
+                // Only a transaction carries the value.
+                let sent = quotations
+                    .iter()
+                    .filter(|(_, _, value)| in_transaction || !value);
+                for (form, said, _) in sent {
+                    attempt(status, in_transaction, form, said);
+                }
+            });
+        }
+    });
+}
+
+/// A password that is a word of Consul's own hides nothing that has to be understood.
+#[test]
+fn a_password_that_is_a_word_of_consuls() {
+    let consul = Consul::start();
+    let session = consul.other_holds("locks/ephemeral/k");
+    let address = format!("address={}", consul.address());
+    for password in ["lock", "held", "session", "already", "Permission"] {
+        let auth = format!("http_auth=bob:{password}");
+        let said = says_all(
+            &[
+                "take",
+                "key=k",
+                &address,
+                &auth,
+                "lock.acquire_timeout_ms=300",
+                "lock.fair=false",
+            ],
+            &[],
+        );
+        assert!(said.contains("NOT_ACQUIRED"), "{password}: {said}");
+    }
+    consul.destroy(&session);
+    consul.has_nothing_left();
+}
+
 #[test]
 fn no_debug_text_shows_a_secret() {
     let ca = Ca::new("the CA");

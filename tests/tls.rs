@@ -8,10 +8,21 @@
 
 mod support;
 
+use std::fs;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use consul_lock::client::Client;
+use consul_lock::lock::Lock;
+use consul_lock::log::{self, Level};
+use consul_lock::options::Options;
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, date_time_ymd};
+use support::agent::binary;
 use support::certificates::{Ca, Pair, Valid};
+use support::consul::until;
 use support::program::says;
 use support::secure::Secure;
 use support::{compile, root};
@@ -385,5 +396,241 @@ fn the_c_programs_through_tls_and_through_a_unix_socket() {
             );
         }
     }
+    consul.consul.has_nothing_left();
+}
+
+/// What Consul's own client refuses of a root is refused here, too, and what it takes is taken.
+#[test]
+fn a_root_is_judged_as_consuls_own_client_judges_it() {
+    type Change = fn(&mut CertificateParams);
+    let roots: [(Change, &str); 8] = [
+        (|_| {}, ""),
+        (
+            |root| {
+                root.not_before = date_time_ymd(2019, 1, 1);
+                root.not_after = date_time_ymd(2020, 1, 1);
+            },
+            "of the CA that has signed it: it expired ",
+        ),
+        (
+            |root| root.not_before = date_time_ymd(4000, 1, 1),
+            "of the CA that has signed it: it begins to be valid in ",
+        ),
+        (
+            |root| root.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            "of the CA that has signed it: it is not for servers",
+        ),
+        (
+            |root| root.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
+            "",
+        ),
+        (
+            |root| root.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any],
+            "",
+        ),
+        (
+            |root| root.is_ca = IsCa::ExplicitNoCa,
+            "of the CA that has signed it: it is not marked as a CA's",
+        ),
+        (
+            |root| root.key_usages = vec![KeyUsagePurpose::DigitalSignature],
+            "of the CA that has signed it: it is not marked as a CA's",
+        ),
+    ];
+    for (change, why) in roots {
+        let ca = Ca::with("the CA", change);
+        let consul = Secure::start_with(&ca, &ca.server(LOOPBACK, Valid::Now), false);
+        judged_alike(&consul.https, &ca.file(), why);
+    }
+    // One that its server has signed itself.
+    let ca = Ca::new("another CA");
+    let own: [(Change, &str); 3] = [
+        (|_| {}, ""),
+        (
+            |own| own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            "we refuse Consul's certificate: it is not for a server",
+        ),
+        (|own| own.is_ca = IsCa::ExplicitNoCa, ""),
+    ];
+    for (change, why) in own {
+        let own = ca.self_signed_with(LOOPBACK, Valid::Now, change);
+        let consul = Secure::start_with(&ca, &own, false);
+        judged_alike(&consul.https, &own.certificate, why);
+    }
+}
+
+/// Refused for this reason by us, and by Consul's client for its own; taken by both, if there is none.
+#[track_caller]
+fn judged_alike(https: &str, ca_file: &str, why: &str) {
+    let theirs = Command::new(binary())
+        .args(["kv", "get", "-keys", "-http-addr"])
+        .arg(format!("https://{https}"))
+        .arg(format!("-ca-file={ca_file}"))
+        .env_remove("CONSUL_HTTP_TOKEN")
+        .output()
+        .expect("Consul's client");
+    let said = String::from_utf8_lossy(&theirs.stderr);
+    assert_eq!(theirs.status.success(), why.is_empty(), "{why}: {said}");
+    let ours = take(&options(https, ca_file, None));
+    match why {
+        "" => assert_eq!(ours, TAKEN),
+        why => refused(&ours, &[why]),
+    }
+}
+
+#[test]
+fn a_host_without_certificates_of_cas() {
+    let ca = Ca::new("the CA");
+    let consul = Secure::start_with(&ca, &ca.server(LOOPBACK, Valid::Now), false);
+    let nothing = [
+        ("SSL_CERT_FILE", "/nowhere/at/all"),
+        ("SSL_CERT_DIR", "/nowhere/at/all"),
+    ];
+    let address = format!("address=https://{}", consul.https);
+    refused(
+        &says(&["take", &address], &nothing),
+        &[
+            "there is no certificate of a CA on this host",
+            "ca-certificates",
+            "set ca_file",
+        ],
+    );
+    let ca_file = format!("ca_file={}", ca.file());
+    assert_eq!(says(&["take", &address, &ca_file], &nothing), TAKEN);
+}
+
+/// Hands bytes on, and cuts its connections when it is told to.
+struct Wire {
+    address: String,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Wire {
+    fn to(server: &str) -> Wire {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let (open, server) = (Arc::new(Mutex::new(Vec::new())), server.to_owned());
+        let seen = Arc::clone(&open);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = TcpStream::connect(&server) else {
+                    continue;
+                };
+                for (mut from, mut to) in [(&client, &server), (&server, &client)]
+                    .map(|(a, b)| (a.try_clone().unwrap(), b.try_clone().unwrap()))
+                {
+                    thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+                seen.lock().unwrap().extend([client, server]);
+            }
+        });
+        Wire { address, open }
+    }
+
+    fn cut(&self) {
+        for socket in self.open.lock().unwrap().drain(..) {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Puts these files in the place of those, each in one step.
+fn replace(old: &Pair, new: &Pair) {
+    for (old, new) in [(&old.certificate, &new.certificate), (&old.key, &new.key)] {
+        put(old, &fs::read_to_string(new).unwrap());
+    }
+}
+
+fn put(path: &str, content: &str) {
+    let aside = format!("{path}.aside");
+    fs::write(&aside, content).unwrap();
+    fs::rename(&aside, path).unwrap();
+}
+
+/// As an operator does who has certificates that live for a day.
+#[test]
+fn certificates_that_are_replaced_are_found() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&lines);
+    let hear = move |_: Level, line: &str| heard.lock().unwrap().push(line.to_owned());
+    log::set_callback(Some(Box::new(hear)), Level::Warn);
+    let complaints = || {
+        let lines = lines.lock().unwrap();
+        let about =
+            |line: &&String| line.contains("the files for TLS cannot be used as they are now");
+        lines.iter().filter(about).count()
+    };
+
+    let (first, second) = (Ca::new("the first CA"), Ca::new("the second CA"));
+    let (server, own) = (first.server(LOOPBACK, Valid::Now), first.client(Valid::Now));
+    let consul = Secure::start(&first, &server);
+    let reload = || {
+        let reply = consul.consul.request("PUT", "/v1/agent/reload", "");
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    };
+    let wire = Wire::to(&consul.https);
+    let mut settings = Options::new();
+    for option in options(&wire.address, &first.file(), Some(&own)) {
+        let (name, value) = option.split_once('=').unwrap();
+        settings.set(name, value).unwrap();
+    }
+    settings.set("release_timeout_ms", "20000").unwrap();
+    let client = Client::new(Some(&settings)).unwrap();
+    let lock = |key: &str| {
+        let mut options = Options::new();
+        options.set_client(client.clone());
+        options.set("monitor", "false").unwrap();
+        Lock::new(key, Some(&options)).unwrap()
+    };
+    let held = lock("held");
+    held.acquire().unwrap();
+
+    // What they are replaced by at first is none: the old ones stay, and that is said once.
+    let good = fs::read_to_string(&own.certificate).unwrap();
+    put(&own.certificate, &good[..good.len() / 2]);
+    for _ in 0..3 {
+        thread::sleep(Duration::from_millis(1_100));
+        wire.cut();
+        held.renew().unwrap();
+    }
+    until("it is said", || complaints() > 0);
+    put(&own.certificate, &good);
+
+    // Of another CA, on both sides.
+    put(&first.file(), &format!("{}{}", first.pem(), second.pem()));
+    replace(&server, &second.server(LOOPBACK, Valid::Now));
+    replace(&own, &second.client(Valid::Now));
+    put(&first.file(), second.pem());
+    reload();
+    wire.cut();
+    held.renew().unwrap();
+
+    // Consul's comes first, and of ours only a new certificate is wanted: with TLS 1.3 that is refused after
+    // the handshake.
+    put(&first.file(), &format!("{}{}", second.pem(), first.pem()));
+    wire.cut();
+    held.renew().unwrap();
+    let both = fs::read_to_string(first.file()).unwrap();
+    put(&first.file(), first.pem());
+    reload();
+    put(&first.file(), &both);
+    wire.cut();
+    let why = held.renew().expect_err("of the wrong CA").message;
+    assert!(
+        why.contains("Consul refused our client certificate"),
+        "{why}"
+    );
+    assert!(held.is_held());
+    replace(&own, &first.client(Valid::Now));
+    held.renew().unwrap();
+    let other = lock("other");
+    other.acquire().unwrap();
+    other.release().unwrap();
+    held.release().unwrap();
+    assert_eq!(complaints(), 1, "{:?}", lines.lock().unwrap());
+    log::set_callback(None, Level::Warn);
     consul.consul.has_nothing_left();
 }

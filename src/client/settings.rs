@@ -1,17 +1,24 @@
 //! What a client is made from, checked: options first, then files and the environment.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::consul::address::Address;
 use crate::consul::connect::Endpoint;
-use crate::consul::credentials::{self, Secret, Source as Credentials};
+use crate::consul::credentials::{self, Source as Credentials};
 use crate::consul::encode::{LOCK_FLAGS, Scope};
+use crate::consul::errand::{self, Undone};
+use crate::consul::secrets::Secret;
 use crate::consul::tls::{self, Tls};
-use crate::error::Error;
+use crate::error::{Error, Status};
+use crate::log::{self, Level};
 use crate::options::{ClientSettings, Setting, Source};
 
 const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
+
+/// How long the files that the settings name may take to be read.
+const FILES: Duration = Duration::from_secs(5);
 
 /// Everything about a client that never changes.
 #[derive(Debug)]
@@ -30,13 +37,11 @@ impl Settings {
     pub(super) fn new(settings: &ClientSettings) -> Result<Settings, Error> {
         let ms = |name, default| Duration::from_millis(settings.unsigned(name).unwrap_or(default));
         let addresses = addresses(settings)?;
-        // Half a pair is a mistake also where no TLS is spoken.
-        tls::both_or_neither(settings)?;
+        let files = Arc::new(tls::Source::new(settings)?);
         let is_spoken = addresses.iter().any(|address| address.tls);
         // Files are read also where no TLS is spoken, as Consul's own clients do: a wrong one shows.
-        let mut files = ["ca_file", "ca_path", "client_cert"].into_iter();
-        let tls = match is_spoken || files.any(|name| settings.text(name).is_some()) {
-            true => Some(Tls::load(settings)?).filter(|_| is_spoken),
+        let tls = match is_spoken || files.names_any() {
+            true => Some(load(&files)?).filter(|_| is_spoken),
             false => None,
         };
         let text = |name| settings.text(name).map(|setting| setting.value);
@@ -44,7 +49,7 @@ impl Settings {
         Ok(Settings {
             endpoint: Endpoint {
                 addresses,
-                tls,
+                tls: tls.map(|tls| (files, tls)),
                 credentials: credentials(settings)?,
                 proxy: proxy(settings)?,
                 connect_timeout: ms("connect_timeout_ms", 2_000),
@@ -63,6 +68,40 @@ impl Settings {
             max_connections: usize::try_from(max_connections).unwrap_or(32),
         })
     }
+}
+
+/// Reads a file, or several, on a thread that may be left behind; `which` names them.
+fn read<T: Clone + Send + 'static>(
+    which: &str,
+    wrong: impl FnOnce(String) -> Error,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match errand::aside(FILES, work) {
+        Ok(result) => result,
+        Err(Undone::NoThread(why)) => Err(Error::new(
+            Status::NoResources,
+            format!("{which} cannot be read: {why}"),
+        )),
+        Err(Undone::Late | Undone::Interrupted) => Err(wrong(format!(
+            "{which} was not read within {} s (is a file server gone?)",
+            FILES.as_secs()
+        ))),
+    }
+}
+
+fn load(files: &Arc<tls::Source>) -> Result<Tls, Error> {
+    let reading = files.clone();
+    let tls = read(
+        &files.shown(),
+        |why| files.wrong(why),
+        move || reading.load(),
+    )?;
+    if !files.verifies() {
+        let line = "the certificate of Consul is not verified (ssl_verify is false): whoever \
+                    stands in between can read the token";
+        log::write(Level::Warn, line);
+    }
+    Ok(tls)
 }
 
 fn addresses(settings: &ClientSettings) -> Result<Vec<Address>, Error> {
@@ -96,13 +135,18 @@ fn credentials(settings: &ClientSettings) -> Result<Credentials, Error> {
         }
         (_, Some(file)) => {
             let path = PathBuf::from(&file.value);
-            let token = credentials::read_file(&path).map_err(|why| file.wrong(why))?;
+            let (reading, setting) = (path.clone(), file.clone());
+            let token = read(
+                &file.value,
+                |why| file.wrong(why),
+                move || credentials::read_file(&reading).map_err(|why| setting.wrong(why)),
+            )?;
             (Some(token), Some(path))
         }
         (_, None) => (None, None),
     };
     let basic = settings.text("http_auth");
-    let basic: Option<Secret> = basic.map(|auth| credentials::basic(&auth.value));
+    let basic = basic.map(|auth| Secret(auth.value));
     Ok(Credentials { token, file, basic })
 }
 

@@ -15,7 +15,7 @@ use super::errand::Wait;
 use super::http::Failure;
 use super::names::{self, Names};
 use super::stream::Stream;
-use super::tls::{self, Tls};
+use super::tls::{self, Rotating, Tls};
 use crate::clock::Time;
 use crate::sys;
 
@@ -30,8 +30,8 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Endpoint {
     /// In the order in which they are tried; never empty.
     pub(crate) addresses: Vec<Address>,
-    /// For those that want it.
-    pub(crate) tls: Option<Tls>,
+    /// For those that want it: what the files are, and what they said at first.
+    pub(crate) tls: Option<(Arc<tls::Source>, Tls)>,
     pub(crate) credentials: Source,
     pub(crate) proxy: Option<Address>,
     /// For each address, from when it is known.
@@ -51,11 +51,22 @@ impl Endpoint {
 pub(crate) struct Route {
     endpoint: Endpoint,
     credentials: Credentials,
+    tls: Option<Rotating>,
     names: OnceCell<Arc<Names>>,
     /// What the URLs of each address begin with.
     bases: Vec<String>,
     /// When each address failed last.
     failed: Mutex<Vec<Option<Time>>>,
+}
+
+/// A connection that was opened.
+#[derive(Debug)]
+pub(super) struct Connected {
+    /// Which of the addresses it leads to.
+    pub(super) at: usize,
+    pub(super) stream: Stream,
+    /// How TLS is spoken on it.
+    pub(super) tls: Option<Arc<Tls>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -65,14 +76,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Route {
     /// Opens nothing yet.
-    pub(crate) fn new(mut endpoint: Endpoint) -> Arc<Route> {
-        endpoint.tls = endpoint.tls.as_ref().map(Tls::made_anew);
+    pub(crate) fn new(endpoint: Endpoint) -> Arc<Route> {
         let base = |address: &Address| {
             // For ureq it is plain HTTP: TLS is below it, and ours.
             format!("http://{}{}", address.authority(), address.prefix)
         };
         Arc::new(Route {
             credentials: Credentials::new(endpoint.credentials.clone()),
+            tls: endpoint
+                .tls
+                .as_ref()
+                .map(|(source, first)| Rotating::new(source, first)),
             names: OnceCell::new(),
             bases: endpoint.addresses.iter().map(base).collect(),
             failed: Mutex::new(vec![None; endpoint.addresses.len()]),
@@ -110,12 +124,8 @@ impl Route {
         failed.get(at).is_some_and(lately) && !failed.iter().all(lately)
     }
 
-    /// Tries the addresses in their order; says which one it was.
-    pub(super) fn connect(
-        &self,
-        by: Time,
-        interrupt: &Interrupt,
-    ) -> Result<(usize, Stream), Failure> {
+    /// Tries the addresses in their order.
+    pub(super) fn connect(&self, by: Time, interrupt: &Interrupt) -> Result<Connected, Failure> {
         let all = self.endpoint.addresses.iter().enumerate();
         let (aside, first): (Vec<_>, Vec<_>) = all.partition(|(at, _)| self.is_set_aside(*at));
         let mut whys = Vec::new();
@@ -124,17 +134,28 @@ impl Route {
         for ((at, address), untried) in order.zip((1..=self.bases.len()).rev()) {
             // One that swallows packets leaves the others their share of the time.
             let by = share(by, untried);
-            match self.open(address, by, untried == 1, interrupt) {
-                Ok(stream) => return Ok((at, stream)),
+            let rotating = self.tls.as_ref().filter(|_| address.tls);
+            let files = Wait::for_files(by, interrupt);
+            let mut tls = rotating.map(|rotating| rotating.current(files));
+            let mut opened = self.open(address, tls.as_ref(), by, untried == 1, interrupt);
+            if let (Err(error), Some(rotating), Some(used)) = (&opened, rotating, &tls)
+                && tls::error_in(error).is_some_and(tls::is_final)
+                && rotating.has_newer(used, files)
+            {
+                tls = Some(rotating.current(files));
+                opened = self.open(address, tls.as_ref(), by, untried == 1, interrupt);
+            }
+            match opened {
+                Ok(stream) => return Ok(Connected { at, stream, tls }),
                 Err(_) if interrupt.is_ended() => {
                     return Err(Failure::NotSent("interrupted".to_owned()));
                 }
                 Err(error) => {
                     self.note_failure(at);
-                    let tls = self.tls_error(at, &error);
-                    refused &= tls.is_some_and(|(_, error)| tls::is_final(error));
+                    let told = tls.zip(tls::error_in(&error));
+                    refused &= told.as_ref().is_some_and(|(_, error)| tls::is_final(error));
                     let why =
-                        tls.map_or_else(|| explain(&error), |(tls, error)| tls.explain(error));
+                        told.map_or_else(|| explain(&error), |(tls, error)| tls.explain(error));
                     whys.push(match self.endpoint.addresses.as_slice() {
                         [_] => why,
                         _ => format!("{address}: {why}"),
@@ -150,26 +171,19 @@ impl Route {
         })
     }
 
-    /// If Consul has refused our certificate, in words. With TLS 1.3 that comes as the answer to the
-    /// first request, of which it has seen nothing.
-    pub(super) fn late_refusal(&self, at: usize, error: &io::Error) -> Option<String> {
-        let (tls, error) = self.tls_error(at, error)?;
-        tls::is_about_our_certificate(error).then(|| tls.explain(error))
-    }
-
-    fn tls_error<'a>(&self, at: usize, error: &'a io::Error) -> Option<(&Tls, &'a rustls::Error)> {
-        let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-        Some((self.tls(self.endpoint.addresses.get(at)?)?, error))
-    }
-
-    fn tls(&self, address: &Address) -> Option<&Tls> {
-        self.endpoint.tls.as_ref().filter(|_| address.tls)
+    /// Whether there are other certificates than `used` by now, with which one side refused the other.
+    pub(super) fn has_newer_tls(&self, used: &Arc<Tls>, by: Time, interrupt: &Interrupt) -> bool {
+        let wait = Wait::for_files(by, interrupt);
+        self.tls
+            .as_ref()
+            .is_some_and(|rotating| rotating.has_newer(used, wait))
     }
 
     /// `last`: no other address waits for its turn.
     fn open(
         &self,
         address: &Address,
+        tls: Option<&Arc<Tls>>,
         by: Time,
         last: bool,
         interrupt: &Interrupt,
@@ -192,7 +206,7 @@ impl Route {
             }
         };
         let stream = Stream::plain(socket, by);
-        match self.tls(address) {
+        match tls {
             Some(tls) => stream.secure(tls, address),
             None => Ok(stream),
         }
@@ -511,10 +525,10 @@ mod tests {
         let (_end, never) = silent();
         let (route, asked) = asking(&format!("name:1,{at}"), 100, never);
         let begun = Time::now();
-        let (number, _) = route
+        let connected = route
             .connect(in_ms(60_000), &Interrupt::default())
             .expect("the second");
-        assert_eq!(number, 1);
+        assert_eq!(connected.at, 1);
         assert!(Time::now().since(begun) < Duration::from_secs(30));
         // It is asked again, and not waited for: it is being asked still.
         lock(&route.failed)[0] = None;

@@ -1,26 +1,16 @@
 //! What proves to Consul who we are: the token, which may be replaced while we run, and HTTP basic
 //! authentication.
 
-use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::log::{self, Level};
-
-/// A token or another text that must never be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(pub(crate) String);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
-}
+use super::errand::Wait;
+use super::files;
+use super::replaceable::Replaceable;
+use super::secrets::{Secret, Secrets};
 
 /// No token is longer; what is, is another file.
 const LONGEST: u64 = 64 << 10;
@@ -31,7 +21,7 @@ pub(crate) struct Source {
     /// What the file said at first, where there is one.
     pub(crate) token: Option<Secret>,
     pub(crate) file: Option<PathBuf>,
-    /// The value of the header.
+    /// `user:password`, or a user alone.
     pub(crate) basic: Option<Secret>,
 }
 
@@ -47,24 +37,17 @@ pub(crate) fn token(text: &str) -> Result<Secret, &'static str> {
 /// The token in a file. Opened by its path each time: whoever replaces a token replaces the file, or
 /// a symbolic link to it.
 pub(crate) fn read_file(path: &Path) -> Result<Secret, String> {
-    let told = |error: std::io::Error| format!("{}: {error}", path.display());
-    let mut text = String::new();
-    let file = File::open(path).map_err(told)?;
-    file.take(LONGEST + 1)
-        .read_to_string(&mut text)
-        .map_err(told)?;
+    let shown = path.display();
+    let bytes = files::read(path, LONGEST).map_err(|why| format!("{why} (no file of a token)"))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8"))?;
     match text.trim() {
-        _ if text.len() as u64 > LONGEST => Err(format!(
-            "{} is longer than {LONGEST} bytes, and no file of a token",
-            path.display()
-        )),
-        "" => Err(format!("{} is empty", path.display())),
-        text => token(text).map_err(|why| format!("{}: {why}", path.display())),
+        "" => Err(format!("{shown} is empty")),
+        text => token(text).map_err(|why| format!("{shown}: {why}")),
     }
 }
 
 /// The header for `user:password`, or `user` alone, as Consul's Go client makes it.
-pub(crate) fn basic(user_and_password: &str) -> Secret {
+fn header(user_and_password: &str) -> Secret {
     let whole = match user_and_password.contains(':') {
         true => user_and_password.to_owned(),
         false => format!("{user_and_password}:"),
@@ -76,100 +59,63 @@ pub(crate) fn basic(user_and_password: &str) -> Secret {
 #[derive(Debug)]
 pub(crate) struct Credentials {
     source: Source,
-    token: Mutex<Option<Arc<Secret>>>,
+    header: Option<Secret>,
+    token: Replaceable<Option<Secret>>,
 }
+
+/// A token, or none, as it was sent.
+pub(super) type Token = Arc<Option<Secret>>;
 
 impl Credentials {
     pub(crate) fn new(source: Source) -> Credentials {
-        let token = source.token.clone().map(Arc::new);
         Credentials {
+            header: source.basic.as_ref().map(|basic| header(&basic.0)),
+            token: Replaceable::new(
+                source.token.clone(),
+                "Consul refused the token, and its file gives no other",
+            ),
             source,
-            token: Mutex::new(token),
         }
     }
 
     /// The token to send.
-    pub(crate) fn token(&self) -> Option<Arc<Secret>> {
-        let token = self.token.lock();
-        token.unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn token(&self) -> Token {
+        self.token.current()
     }
 
     /// Consul refused `sent`: is there another one by now?
-    pub(crate) fn has_newer_token(&self, sent: Option<&Arc<Secret>>) -> bool {
-        let Some(path) = &self.source.file else {
+    pub(super) fn has_newer_token(&self, sent: &Token, wait: Wait<'_>) -> bool {
+        let Some(path) = self.source.file.clone() else {
             return false;
         };
-        let mut token = self.token.lock().unwrap_or_else(PoisonError::into_inner);
-        // Somebody else may have read it meanwhile.
-        if token.as_ref() != sent {
-            return true;
-        }
-        match read_file(path) {
-            Ok(found) => {
-                let found = Some(Arc::new(found));
-                let newer = *token != found;
-                *token = found;
-                newer
-            }
-            Err(why) => {
-                drop(token);
-                let line = format!("Consul refused the token, and its file gives no other: {why}");
-                log::write(Level::Warn, &line);
-                false
-            }
-        }
+        self.token.has_newer(sent, wait, move |_| {
+            read_file(&path).map(|read| Some(Some(read)))
+        })
     }
 
-    /// Takes the credentials that were sent out of a text.
-    pub(crate) fn hide(&self, token: Option<&Secret>, text: &mut Vec<u8>) {
-        let basic = self.source.basic.as_ref();
-        let basic = basic.map(|header| header.0.trim_start_matches("Basic "));
-        for secret in token.map(|token| token.0.as_str()).into_iter().chain(basic) {
-            hide(text, secret.as_bytes());
-        }
+    /// What a server may not be quoted with that was sent this token.
+    pub(super) fn secrets(&self, sent: &Token) -> Secrets {
+        Secrets::new(sent.as_ref().as_ref(), self.source.basic.as_ref())
     }
 
     /// The `Authorization` header.
-    pub(crate) fn basic(&self) -> Option<&Secret> {
-        self.source.basic.as_ref()
-    }
-}
-
-/// Takes a secret out of a text. One of three characters or less is none.
-pub(super) fn hide(text: &mut Vec<u8>, secret: &[u8]) {
-    const HIDDEN: &[u8] = b"(hidden)";
-    if secret.len() < 4 {
-        return;
-    }
-    let mut from = 0;
-    while let Some(rest) = text.get(from..)
-        && let Some(at) = rest.windows(secret.len()).position(|part| part == secret)
-    {
-        text.splice(from + at..from + at + secret.len(), HIDDEN.iter().copied());
-        from += at + HIDDEN.len();
+    pub(super) fn basic(&self) -> Option<&Secret> {
+        self.header.as_ref()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::clock::Time;
+    use crate::consul::connect::Interrupt;
 
     #[test]
     fn user_and_password_as_gos_client_sends_them() {
-        assert_eq!(basic("user:pass:word").0, "Basic dXNlcjpwYXNzOndvcmQ=");
-        assert_eq!(basic("user").0, "Basic dXNlcjo=");
-    }
-
-    #[test]
-    fn secrets_are_taken_out_of_texts() {
-        let credentials = Credentials::new(Source {
-            basic: Some(basic("user:pass")),
-            ..Source::default()
-        });
-        let token = Secret("hunter2".to_owned());
-        let mut text = b"hunter2, hunter and Basic dXNlcjpwYXNz; hunter2".to_vec();
-        credentials.hide(Some(&token), &mut text);
-        assert_eq!(text, b"(hidden), hunter and Basic (hidden); (hidden)");
+        assert_eq!(header("user:pass:word").0, "Basic dXNlcjpwYXNzOndvcmQ=");
+        assert_eq!(header("user").0, "Basic dXNlcjo=");
     }
 
     #[test]
@@ -188,27 +134,33 @@ mod tests {
             file: Some(path.clone()),
             basic: None,
         });
+        let interrupt = Interrupt::default();
+        let has_newer_token = |sent| {
+            let wait = Wait {
+                by: Time::now() + Duration::from_secs(60),
+                patience: Duration::MAX,
+                interrupt: &interrupt,
+            };
+            credentials.has_newer_token(sent, wait)
+        };
         let first = credentials.token();
-        assert_eq!(first.as_deref(), Some(&Secret("first".to_owned())));
-        assert!(!credentials.has_newer_token(first.as_ref()));
+        assert_eq!(*first, Some(Secret("first".to_owned())));
+        assert!(!has_newer_token(&first));
         write(" second \r\n");
         assert_eq!(credentials.token(), first, "not before it is refused");
-        assert!(credentials.has_newer_token(first.as_ref()));
+        assert!(has_newer_token(&first));
         let second = credentials.token();
-        assert_eq!(second.as_deref(), Some(&Secret("second".to_owned())));
-        assert!(
-            credentials.has_newer_token(first.as_ref()),
-            "for a latecomer"
-        );
+        assert_eq!(*second, Some(Secret("second".to_owned())));
+        assert!(has_newer_token(&first), "for a latecomer");
         let long = "a".repeat(LONGEST as usize + 1);
         for bad in ["", " \n", "a\nb", &long] {
             write(bad);
             let why = read_file(&path).expect_err("no token");
             assert!(why.len() < 200 && !why.contains("a\nb"), "{why}");
-            assert!(!credentials.has_newer_token(second.as_ref()));
+            assert!(!has_newer_token(&second));
             assert_eq!(credentials.token(), second, "the old one stays");
         }
         std::fs::remove_dir_all(&folder).expect("removed");
-        assert!(!credentials.has_newer_token(second.as_ref()));
+        assert!(!has_newer_token(&second));
     }
 }

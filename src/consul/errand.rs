@@ -31,6 +31,33 @@ pub(crate) struct Wait<'a> {
     pub(crate) interrupt: &'a Interrupt,
 }
 
+/// How long a file is waited for, read again because of a refusal or a new connection.
+const FILE: Duration = Duration::from_secs(2);
+
+impl<'a> Wait<'a> {
+    /// For files that may have been replaced.
+    pub(super) fn for_files(by: Time, interrupt: &'a Interrupt) -> Wait<'a> {
+        Wait {
+            by,
+            patience: FILE,
+            interrupt,
+        }
+    }
+}
+
+/// What `work`, which reads files, gives; not waited for longer than `patience`.
+pub(crate) fn aside<T: Clone + Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Undone> {
+    let wait = Wait {
+        by: Time::now() + patience,
+        patience,
+        interrupt: &Interrupt::default(),
+    };
+    Arc::new(Errand::default()).run(wait, work)
+}
+
 /// Why there is no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Undone {
@@ -41,7 +68,7 @@ pub(crate) enum Undone {
     NoThread(String),
 }
 
-/// One piece of work that is done again and again, never twice at the same time: all who ask meanwhile
+/// One piece of work that is done again and again, never twice at the same time: all callers that ask meanwhile
 /// share its result.
 #[derive(Debug)]
 pub(super) struct Errand<T>(Mutex<State<T>>);
@@ -74,13 +101,16 @@ impl<T: Clone + Send + 'static> Errand<T> {
         wait: Wait<'_>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Undone> {
+        // No fork is waited for with the mutex locked.
+        let running = RUNNING.get();
         let mut state = self.lock();
         let since = match state.since {
             Some(since) => since,
             None => {
                 let me = self.clone();
                 // The thread has to wait for the mutex with its result.
-                spawn(move || me.end(catch_unwind(AssertUnwindSafe(work)).ok()))?;
+                let work = move || me.end(catch_unwind(AssertUnwindSafe(work)).ok());
+                spawn(running, work)?;
                 state.begun += 1;
                 *state.since.insert(Time::now())
             }
@@ -125,7 +155,7 @@ impl<T: Clone + Send + 'static> Errand<T> {
     }
 }
 
-fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Undone> {
+fn spawn(running: Arc<AtomicUsize>, work: impl FnOnce() + Send + 'static) -> Result<(), Undone> {
     /// Counts the thread while it lives.
     struct Counted(Arc<AtomicUsize>);
     impl Drop for Counted {
@@ -133,7 +163,6 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Undone> {
             self.0.fetch_sub(1, Ordering::AcqRel);
         }
     }
-    let running = RUNNING.get();
     let before = running.fetch_add(1, Ordering::AcqRel);
     let counted = Counted(running);
     if before >= MOST {

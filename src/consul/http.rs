@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::secrets::Secrets;
 use crate::clock::Time;
 
 /// Consul's API needs no other methods.
@@ -39,6 +40,8 @@ pub(crate) struct HttpReply {
     /// `X-Consul-Index`.
     pub(crate) index: Option<u64>,
     pub(crate) body: Vec<u8>,
+    /// What was sent with the request and must not be shown, should the body quote it.
+    pub(crate) secrets: Secrets,
 }
 
 /// Why there is no complete reply. The text names the cause, without secrets.

@@ -1,33 +1,26 @@
-//! TLS: what it is set up from, and its failures in words that say which side refused what. The only
-//! user of rustls but for the connection itself (`stream.rs`).
+//! TLS: how it is spoken, and its failures in words that say which side refused what. The only user of
+//! rustls but for the connection itself (`stream.rs`).
 
-use std::collections::HashSet;
-use std::path::Path;
-use std::sync::Arc;
-use std::{fmt, fs, io};
+mod certificate;
+mod source;
+mod trust;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{
-    Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor, verify_server_name,
-};
-use rustls::crypto::{
-    WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError,
-    RootCertStore, SignatureScheme,
-};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use std::{fmt, io};
+
+use rustls::client::Resumption;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error as TlsError};
 
 use super::address::{Address, Place};
-use crate::error::Error;
-use crate::log::{self, Level};
-use crate::options::{ClientSettings, Setting};
-use crate::sys;
+use super::errand::Wait;
+use super::files::Stamp;
+use super::replaceable::Replaceable;
+use crate::clock::Time;
+pub(crate) use source::Source;
 
-/// How TLS is spoken to Consul.
+/// How TLS is spoken to Consul, as the files say that were read.
 #[derive(Clone)]
 pub(crate) struct Tls {
     config: Arc<ClientConfig>,
@@ -35,6 +28,10 @@ pub(crate) struct Tls {
     name: Option<ServerName<'static>>,
     /// Our own certificate, if we have one.
     own: Option<CertificateDer<'static>>,
+    /// What the files were like before they were read.
+    stamps: Vec<Stamp>,
+    /// The hash of what was in them.
+    content: u64,
 }
 
 impl fmt::Debug for Tls {
@@ -46,74 +43,74 @@ impl fmt::Debug for Tls {
     }
 }
 
-impl Tls {
-    /// Reads the files that the settings name. The error names the setting, and never what is in
-    /// the files.
-    pub(crate) fn load(settings: &ClientSettings) -> Result<Tls, Error> {
-        let provider = Arc::new(ring::default_provider());
-        let own = own_certificate(settings)?;
-        let name = settings.text("tls_server_name").map(|name| {
-            server_name(&name.value)
-                .ok_or_else(|| name.wrong("it is no name that a certificate can be for"))
-        });
-        let name = name.transpose()?;
-        let Roots { store, named } = roots(settings)?;
-        let verifies = settings
-            .bool("ssl_verify")
-            .is_none_or(|verify| verify.value);
-        let internal = |error: TlsError| {
-            let why = format!("TLS cannot be set up: {error}");
-            Error::new(crate::error::Status::Internal, why)
-        };
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(internal)?;
-        let algorithms = provider.signature_verification_algorithms;
-        let trusted = if verifies {
-            let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider);
-            let webpki = webpki.build().map_err(|error| {
-                Error::new(crate::error::Status::Internal, format!("the CAs: {error}"))
-            })?;
-            Some(Trusted { webpki, named })
-        } else {
-            let line = "the certificate of Consul is not verified (ssl_verify is false): whoever \
-                        stands in between can read the token";
-            log::write(Level::Warn, line);
-            None
-        };
-        let verifier = Verifier {
-            trusted,
-            algorithms,
-        };
-        let builder = builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier));
-        let first = own
-            .as_ref()
-            .and_then(|(_, chain, _)| chain.first().cloned());
-        let config = match own {
-            None => builder.with_no_client_auth(),
-            Some((setting, chain, key)) => {
-                builder
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|error| match error {
-                        TlsError::InconsistentKeys(_) => {
-                            setting.wrong("its key (client_key) is not that of the certificate")
-                        }
-                        error => setting.wrong(format!("it cannot be used: {error}")),
-                    })?
-            }
-        };
-        Ok(Tls {
-            config: Arc::new(config),
-            name,
-            own: first,
-        })
+impl PartialEq for Tls {
+    /// Made from the same.
+    fn eq(&self, other: &Tls) -> bool {
+        self.content == other.content && self.stamps == other.stamps
+    }
+}
+
+/// The TLS of one process, made anew when its files are replaced.
+#[derive(Debug)]
+pub(super) struct Rotating {
+    source: Arc<Source>,
+    current: Replaceable<Tls>,
+    /// When the files were looked at last.
+    looked: Mutex<Time>,
+}
+
+/// New connections in a burst need no look each.
+const LOOKS: Duration = Duration::from_secs(1);
+
+impl Rotating {
+    pub(super) fn new(source: &Arc<Source>, first: &Tls) -> Rotating {
+        Rotating {
+            source: source.clone(),
+            current: Replaceable::new(
+                first.made_anew(),
+                "the files for TLS cannot be used as they are now; what was read before stays in use",
+            ),
+            looked: Mutex::default(),
+        }
     }
 
+    /// For a new connection: of the files as they are now.
+    pub(super) fn current(&self, wait: Wait<'_>) -> Arc<Tls> {
+        let now = Time::now();
+        let current = self.current.current();
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = now.since(*looked) < LOOKS;
+        if !lately {
+            *looked = now;
+        }
+        drop(looked);
+        if lately {
+            return current;
+        }
+        let source = self.source.clone();
+        let look = move |used: &Tls| match source.stamps() == used.stamps {
+            true => Ok(None),
+            false => source.load().map(Some).map_err(|why| why.message),
+        };
+        self.current.has_newer(&current, wait, look);
+        self.current.current()
+    }
+
+    /// One side refused the other because of `used`: is there another one by now?
+    pub(super) fn has_newer(&self, used: &Arc<Tls>, wait: Wait<'_>) -> bool {
+        let source = self.source.clone();
+        let read = move |used: &Tls| {
+            let read = source.load().map_err(|why| why.message)?;
+            Ok(Some(read).filter(|read| read.content != used.content))
+        };
+        self.current.has_newer(used, wait, read)
+    }
+}
+
+impl Tls {
     /// The same for a process of its own: what is remembered of connections is behind a mutex, which
     /// a fork may have found locked.
-    pub(crate) fn made_anew(&self) -> Tls {
+    fn made_anew(&self) -> Tls {
         let mut config = (*self.config).clone();
         config.resumption = Resumption::in_memory_sessions(16);
         Tls {
@@ -243,24 +240,17 @@ pub(super) fn is_about_our_certificate(error: &TlsError) -> bool {
     )
 }
 
+/// What TLS said in an error of a connection.
+pub(super) fn error_in(error: &io::Error) -> Option<&TlsError> {
+    error.get_ref()?.downcast_ref()
+}
+
 /// Many servers do not say why they refuse a certificate; its dates we can see ourselves. They are
 /// looked at first, before anybody asks whose CA it is of.
 fn not_valid_now(certificate: &CertificateDer<'_>) -> Option<String> {
-    use CertificateError as C;
-    let parsed = ParsedCertificate::try_from(certificate).ok()?;
-    let algorithms = ring::default_provider()
-        .signature_verification_algorithms
-        .all;
-    let (nobody, now) = (RootCertStore::empty(), UnixTime::now());
-    match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms) {
-        Err(TlsError::InvalidCertificate(
-            error @ (C::Expired
-            | C::ExpiredContext { .. }
-            | C::NotValidYet
-            | C::NotValidYetContext { .. }),
-        )) => Some(of_certificate(&error)),
-        _ => None,
-    }
+    let facts = certificate::facts(certificate)?;
+    let why = facts.valid_at(UnixTime::now().as_secs()).err()?;
+    Some(of_certificate(&why))
 }
 
 /// How webpki says that a server shows the certificate of a CA.
@@ -332,234 +322,5 @@ fn span(seconds: u64) -> String {
         120..7_200 => format!("{} minutes", seconds / 60),
         7_200..172_800 => format!("{} hours", seconds / 3_600),
         _ => format!("{} days", seconds / 86_400),
-    }
-}
-
-type Own = (
-    Setting<String>,
-    Vec<CertificateDer<'static>>,
-    PrivateKeyDer<'static>,
-);
-
-/// Our certificate and key: both, or neither.
-fn own_certificate(settings: &ClientSettings) -> Result<Option<Own>, Error> {
-    let Some((certificate, key)) = both_or_neither(settings)? else {
-        return Ok(None);
-    };
-    let chain = certificates(&read(&certificate)?)
-        .map_err(|why| certificate.wrong(format!("{}: {why}", certificate.value)))?;
-    if chain.is_empty() {
-        let why = format!("{} has no certificate in PEM", certificate.value);
-        return Err(certificate.wrong(why));
-    }
-    // The library's own error could quote the file.
-    let private = PrivateKeyDer::from_pem_slice(&read(&key)?).map_err(|_| {
-        key.wrong(format!(
-            "{} has no private key in PEM (PKCS#8, PKCS#1 or SEC1; an encrypted one cannot be used)",
-            key.value
-        ))
-    })?;
-    Ok(Some((certificate, chain, private)))
-}
-
-/// `client_cert` and `client_key`.
-type Files = (Setting<String>, Setting<String>);
-
-/// The names of the files: both, or neither.
-pub(crate) fn both_or_neither(settings: &ClientSettings) -> Result<Option<Files>, Error> {
-    match (settings.text("client_cert"), settings.text("client_key")) {
-        (None, None) => Ok(None),
-        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
-        (Some(certificate), None) => {
-            Err(certificate.wrong("it needs its key (client_key, CONSUL_CLIENT_KEY)"))
-        }
-        (None, Some(key)) => {
-            Err(key.wrong("it needs its certificate (client_cert, CONSUL_CLIENT_CERT)"))
-        }
-    }
-}
-
-/// The CAs that a certificate of Consul may be of.
-struct Roots {
-    store: RootCertStore,
-    /// Those that the settings name, whole.
-    named: Vec<CertificateDer<'static>>,
-}
-
-fn roots(settings: &ClientSettings) -> Result<Roots, Error> {
-    let mut roots = Roots {
-        store: RootCertStore::empty(),
-        named: Vec::new(),
-    };
-    let (setting, added) = if let Some(file) = settings.text("ca_file") {
-        let added = roots.add_file(Path::new(&file.value));
-        (file, added)
-    } else if let Some(folder) = settings.text("ca_path") {
-        let added = roots.add_folder(Path::new(&folder.value));
-        (folder, added)
-    } else {
-        add_those_of_the_system(&mut roots.store);
-        return Ok(roots);
-    };
-    added.map_err(|why| setting.wrong(why))?;
-    if roots.named.is_empty() {
-        return Err(setting.wrong(format!("{} has no certificate in PEM", setting.value)));
-    }
-    Ok(roots)
-}
-
-impl Roots {
-    fn add_file(&mut self, path: &Path) -> Result<(), String> {
-        let shown = path.display();
-        let bytes = fs::read(path).map_err(|error| format!("{shown}: {error}"))?;
-        for certificate in certificates(&bytes).map_err(|why| format!("{shown}: {why}"))? {
-            let added = self.store.add(certificate.clone());
-            added.map_err(|error| format!("{shown}: no certificate of a CA: {error}"))?;
-            self.named.push(certificate);
-        }
-        Ok(())
-    }
-
-    /// Every file in it, also in folders of it. Files without a certificate do not matter.
-    fn add_folder(&mut self, path: &Path) -> Result<(), String> {
-        let told = |error: io::Error| format!("{}: {error}", path.display());
-        for entry in fs::read_dir(path).map_err(told)? {
-            let path = entry.map_err(told)?.path();
-            if path.is_dir() {
-                self.add_folder(&path)?;
-            } else {
-                self.add_file(&path)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Where systems keep the CAs that they trust, as Go's crypto/x509 looks for them: the first file that
-/// can be read, and every file of the folders.
-const FILES: [&str; 6] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/pki/tls/cacert.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
-
-const FOLDERS: &str = "/etc/ssl/certs:/etc/pki/tls/certs";
-
-/// SSL_CERT_FILE and SSL_CERT_DIR take the place of those. What cannot be read is left out: a
-/// certificate of a CA that is not there is refused in so many words.
-fn add_those_of_the_system(store: &mut RootCertStore) {
-    let variable = |name| {
-        let value = sys::secure_getenv(name).filter(|value| !value.is_empty())?;
-        String::from_utf8(value).ok()
-    };
-    let file = match variable("SSL_CERT_FILE") {
-        Some(file) => fs::read(file).ok(),
-        None => FILES.iter().find_map(|file| fs::read(file).ok()),
-    };
-    let folders = variable("SSL_CERT_DIR").unwrap_or_else(|| FOLDERS.to_owned());
-    let entries = folders
-        .split(':')
-        .filter_map(|folder| fs::read_dir(folder).ok());
-    let files = entries.flatten().flatten().map(|entry| entry.path());
-    // Most are in the file and in a folder.
-    let mut seen = HashSet::new();
-    for bytes in file
-        .into_iter()
-        .chain(files.filter_map(|path| fs::read(path).ok()))
-    {
-        let certificates = CertificateDer::pem_slice_iter(&bytes).flatten();
-        let new = certificates.filter(|certificate| seen.insert(certificate.clone().into_owned()));
-        store.add_parsable_certificates(new.map(CertificateDer::into_owned));
-    }
-}
-
-/// The name in a setting. A port behind it does not count, as in Consul's Go client.
-fn server_name(text: &str) -> Option<ServerName<'static>> {
-    let without_port = || {
-        let (host, port) = text.rsplit_once(':')?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        port.parse::<u16>()
-            .is_ok()
-            .then(|| ServerName::try_from(host.to_owned()).ok())?
-    };
-    ServerName::try_from(text.to_owned())
-        .ok()
-        .or_else(without_port)
-}
-
-fn read(file: &Setting<String>) -> Result<Vec<u8>, Error> {
-    fs::read(&file.value).map_err(|error| file.wrong(format!("{}: {error}", file.value)))
-}
-
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    // The library's own error could quote the file.
-    let read = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
-    read.map_err(|_| "it is not in PEM".to_owned())
-}
-
-/// Whom to believe to be Consul. Whoever it is, he proves that the certificate is his.
-#[derive(Debug)]
-struct Verifier {
-    /// None: everybody.
-    trusted: Option<Trusted>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-/// What a CA has signed that we trust, and, as Go's clients have it, also a certificate that the settings
-/// name themselves: one that its server made and signed itself, which mostly says that it is a CA's.
-#[derive(Debug)]
-struct Trusted {
-    webpki: Arc<WebPkiServerVerifier>,
-    named: Vec<CertificateDer<'static>>,
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        let Some(Trusted { webpki, named }) = &self.trusted else {
-            return Ok(ServerCertVerified::assertion());
-        };
-        let verified = webpki.verify_server_cert(certificate, between, name, ocsp, now);
-        match &verified {
-            // Its dates have been looked at before that.
-            Err(TlsError::InvalidCertificate(CertificateError::Other(why)))
-                if why.to_string() == CA_FOR_SERVER && named.contains(certificate) =>
-            {
-                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            _ => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }

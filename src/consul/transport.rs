@@ -20,10 +20,13 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Body, RequestBuilder};
 
-use super::connect::{Interrupt, Route};
-use super::credentials::Secret;
+use super::connect::{Connected, Interrupt, Route};
+use super::credentials::Token;
+use super::errand::Wait;
 use super::http::{Exchange, Failure, HttpReply, HttpRequest, Method};
+use super::secrets::Secrets;
 use super::stream::Stream;
+use super::tls::{self, Tls};
 use crate::clock::Time;
 use crate::sys;
 
@@ -72,8 +75,10 @@ pub(crate) struct Wire {
     route: Arc<Route>,
     /// Which address of the route it leads to.
     at: usize,
+    /// How TLS is spoken on it.
+    tls: Option<Arc<Tls>>,
     /// What was sent as the token last.
-    token: Option<Arc<Secret>>,
+    token: Token,
     /// The longest head of a request that it has room for.
     room: usize,
     line: Arc<Mutex<Line>>,
@@ -124,7 +129,8 @@ impl Wire {
             agent: agent(&line),
             route: route.clone(),
             at: 0,
-            token: None,
+            tls: None,
+            token: route.credentials().token(),
             room: OUTPUT_BUFFER,
             line,
         }
@@ -150,10 +156,9 @@ impl Wire {
     }
 
     /// The token was replaced since this wire's last request was sent.
-    pub(crate) fn has_newer_token(&self) -> bool {
-        self.route
-            .credentials()
-            .has_newer_token(self.token.as_ref())
+    pub(crate) fn has_newer_token(&self, by: Time, interrupt: &Interrupt) -> bool {
+        let wait = Wait::for_files(by, interrupt);
+        self.route.credentials().has_newer_token(&self.token, wait)
     }
 
     /// Sends one request and waits for its whole reply, at the latest until shortly after `by`.
@@ -169,10 +174,30 @@ impl Wire {
         if socket.is_some_and(|socket| !sys::is_quiet(&socket)) {
             self.agent = agent(&self.line);
         }
-        let not_sent = |failure| Exchange {
-            sent: None,
-            result: Err(failure),
-        };
+        let mut again = false;
+        loop {
+            match self.try_once(request, by, interrupt) {
+                Ok(exchange) => return exchange,
+                // Nothing was applied: it is sent once more, if our certificate was replaced.
+                Err(why) => {
+                    let used = self.tls.clone().filter(|_| !again);
+                    again = used.is_some_and(|tls| self.route.has_newer_tls(&tls, by, interrupt));
+                    if !again {
+                        return not_sent(Failure::Refused(why));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Err: Consul's TLS has refused our certificate, for the reason that is told. With TLS 1.3 that comes
+    /// as the answer to the first request, of which it has seen nothing.
+    fn try_once(
+        &mut self,
+        request: &HttpRequest,
+        by: Time,
+        interrupt: &Interrupt,
+    ) -> Result<Exchange, String> {
         let socket = {
             let mut line = lock(&self.line);
             line.by = by;
@@ -185,19 +210,19 @@ impl Wire {
             None => interrupt.is_ended(),
         };
         if too_late {
-            return not_sent(Failure::NotSent("interrupted".to_owned()));
+            return Ok(not_sent(Failure::NotSent("interrupted".to_owned())));
         }
         if socket.is_none() {
             match self.route.connect(by, interrupt) {
-                Ok((at, stream)) => {
-                    self.at = at;
+                Ok(Connected { at, stream, tls }) => {
+                    (self.at, self.tls) = (at, tls);
                     let mut line = lock(&self.line);
                     line.heard = false;
                     line.ready = Some(stream);
                 }
                 Err(failure) => {
                     interrupt.detach();
-                    return not_sent(failure);
+                    return Ok(not_sent(failure));
                 }
             }
         }
@@ -211,14 +236,15 @@ impl Wire {
         let error = match result {
             Ok(reply) => {
                 let result = Ok(reply);
-                return Exchange { sent, result };
+                return Ok(Exchange { sent, result });
             }
             Err(error) => error,
         };
         if let (ureq::Error::Io(error), false) = (&error, heard || interrupt.is_ended())
-            && let Some(why) = self.route.late_refusal(self.at, error)
+            && let Some((tls, error)) = self.tls.as_ref().zip(tls::error_in(error))
+            && tls::is_about_our_certificate(error)
         {
-            return not_sent(Failure::Refused(why));
+            return Err(tls.explain(error));
         }
         let why = explain(&error, interrupt);
         let result = Err(if sent.is_some() {
@@ -226,7 +252,7 @@ impl Wire {
         } else {
             Failure::NotSent(why)
         });
-        Exchange { sent, result }
+        Ok(Exchange { sent, result })
     }
 
     /// ureq wants the first line of a request to fit into its buffer.
@@ -259,23 +285,28 @@ impl Wire {
             LARGEST_REPLY
         };
         let mut reply = read_reply(response, limit)?;
-        // What is not 200 may be quoted, and a server may quote what it was asked.
+        // What is not 200 may be told, and a server may quote what it was asked.
         if reply.status != 200 {
-            self.route
-                .credentials()
-                .hide(self.token.as_deref(), &mut reply.body);
+            reply.secrets = self.route.credentials().secrets(&self.token);
         }
         Ok(reply)
     }
 
     fn with_credentials<Any>(&self, mut call: RequestBuilder<Any>) -> RequestBuilder<Any> {
-        if let Some(token) = &self.token {
+        if let Some(token) = self.token.as_ref() {
             call = call.header("X-Consul-Token", &token.0);
         }
         if let Some(basic) = self.route.credentials().basic() {
             call = call.header("Authorization", &basic.0);
         }
         call
+    }
+}
+
+fn not_sent(failure: Failure) -> Exchange {
+    Exchange {
+        sent: None,
+        result: Err(failure),
     }
 }
 
@@ -295,6 +326,7 @@ fn read_reply(mut response: Response<Body>, limit: u64) -> Result<HttpReply, ure
         status,
         index,
         body,
+        secrets: Secrets::default(),
     })
 }
 

@@ -15,7 +15,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
-use super::credentials::hide;
 use super::http::{Failure, HttpReply};
 use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, SessionRow, Value};
 use crate::error::{Error, Status};
@@ -359,24 +358,21 @@ fn name(request: &Request) -> &'static str {
     }
 }
 
-/// A text without what the request stores: a server may quote what it was asked.
-fn without_value(request: &Request, text: &str) -> String {
-    let (Request::Lock { value, .. }
-    | Request::Take { value, .. }
-    | Request::Write {
-        value: Some(value), ..
-    }) = request
-    else {
-        return text.to_owned();
-    };
-    let mut bytes = text.as_bytes().to_vec();
-    hide(&mut bytes, BASE64.encode(&value.0).as_bytes());
-    hide(&mut bytes, &value.0);
-    String::from_utf8_lossy(&bytes).into_owned()
+/// What the request stores.
+fn stored(request: &Request) -> Option<&[u8]> {
+    match request {
+        Request::Lock { value, .. }
+        | Request::Take { value, .. }
+        | Request::Write {
+            value: Some(value), ..
+        } => Some(&value.0),
+        _ => None,
+    }
 }
 
 fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Error {
-    let text = without_value(request, text);
+    // A server may quote what it was asked. What its text means has been looked at before this.
+    let text = reply.secrets.hide(stored(request), text);
     let (name, code) = (name(request), reply.status);
     let line = match one_line(&text, LONGEST_TEXT) {
         line if line.is_empty() => "(no text)".to_owned(),

@@ -126,7 +126,8 @@ pub const TABLE: &[Spec] = &[
         env: Some("CONSUL_HTTP_ADDR"),
         secret: true,
         doc: "Where Consul's HTTP API is: `host:port`, `http://host:port`, `https://host:port` \
-              or `unix:///path`; after a host and port also a path, where the API lies below \
+              or `unix:///path`; an IPv6 address in brackets, with a zone as in \
+              `[fe80::1%25eth0]:8500`; after a host and port also a path, where the API lies below \
               one. Best the agent on the same machine. Several, with commas between them, are \
               tried in order: where one cannot be reached or cannot serve, the next one is asked \
               at once, and that one comes last for 10 seconds.",
@@ -164,7 +165,11 @@ pub const TABLE: &[Spec] = &[
         secret: false,
         doc: "A file with the certificates, in PEM, of the CAs that Consul's certificate may be \
               of, or with that certificate, if Consul has signed it itself. Takes the place of \
-              the system's. One that cannot be read is an error.",
+              the system's. One that cannot be read is an error. A CA whose own certificate is out \
+              of date, or not for servers, is refused, as by Consul's own client. Files for TLS are \
+              regular ones of 4 MB at most. They are read when the client is made, again when they \
+              have changed and a connection is opened, and when one side refuses the other; new ones \
+              that cannot be used leave the old ones in place.",
     },
     Spec {
         name: "ca_path",
@@ -175,7 +180,8 @@ pub const TABLE: &[Spec] = &[
         default: "none",
         env: Some("CONSUL_CAPATH"),
         secret: false,
-        doc: "A folder with such files; not used if there is a `ca_file`.",
+        doc: "A folder with such files, also in folders of it, 4,096 at most and 32 MB; not used if \
+              there is a `ca_file`.",
     },
     Spec {
         name: "client_cert",
@@ -187,7 +193,8 @@ pub const TABLE: &[Spec] = &[
         env: Some("CONSUL_CLIENT_CERT"),
         secret: false,
         doc: "A file with our certificate in PEM, and those between it and its CA, for an agent \
-              with `verify_incoming`. Needs `client_key`.",
+              with `verify_incoming`. Needs `client_key`. Both may be replaced, as `ca_file`: put \
+              each into its place by renaming it.",
     },
     Spec {
         name: "client_key",
@@ -234,7 +241,7 @@ pub const TABLE: &[Spec] = &[
         secret: false,
         doc: "A file with the ACL token; white space around it does not count. It is read when \
               the client is made, and again, by its path, when Consul refuses the token: so a \
-              token that was replaced meanwhile is found.",
+              token that was replaced meanwhile is found. A regular file of 64 KB at most.",
     },
     Spec {
         name: "http_auth",

@@ -582,7 +582,7 @@ impl Runtime {
                 Err(Fault::Final(error) | Fault::NotApplied(error))
                     if error.status == Status::Denied && !again =>
                 {
-                    again = wire.has_newer_token();
+                    again = wire.has_newer_token(by, interrupt);
                     if again {
                         continue;
                     }

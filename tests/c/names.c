@@ -104,7 +104,7 @@ int main(int argc, char **argv)
     char addresses[200];
     const char *port = argc > 1 ? argv[1] : "8500";
 
-    /* Whoever waits for a silent nameserver can be told to stop. */
+    /* A wait for a silent nameserver can be cancelled. */
     snprintf(addresses, sizeof addresses, "silent.example:%s", port);
     consul_lock *lock = lock_at(addresses, "-1");
     pthread_t thread;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::model::NODE;
 use crate::consul::http::{HttpReply, HttpRequest, Method};
+use crate::consul::secrets::Secrets;
 
 /// A Consul agent in development mode. It ends with this value.
 pub(super) struct Agent {
@@ -164,6 +165,7 @@ impl Connection {
             status: status.expect("a status"),
             index: None,
             body: vec![],
+            secrets: Secrets::default(),
         };
         let (mut length, mut chunked) = (0, false);
         loop {

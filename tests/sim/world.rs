@@ -12,6 +12,7 @@ use super::properties::Ledger;
 use crate::clock::{Now, Time};
 use crate::consul::encode::{LOCK_FLAGS, Scope, encode};
 use crate::consul::http::{Failure, HttpReply, HttpRequest, Method};
+use crate::consul::secrets::Secrets;
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Key, Request, Value};
 use crate::core::sabotage::Sabotage;
@@ -1573,6 +1574,7 @@ fn text_reply(status: u16, text: &str) -> HttpReply {
         status,
         index: None,
         body: text.as_bytes().to_vec(),
+        secrets: Secrets::default(),
     }
 }
 

@@ -153,7 +153,7 @@ impl Drop for Agent {
 }
 
 /// `CONSUL_BIN`, else what `scripts/get-consul` finds or gets.
-fn binary() -> &'static PathBuf {
+pub(crate) fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(binary) = std::env::var_os("CONSUL_BIN") {

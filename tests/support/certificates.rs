@@ -45,10 +45,16 @@ fn text(path: &Path) -> String {
 
 impl Ca {
     pub(crate) fn new(name: &str) -> Ca {
+        Ca::with(name, |_| {})
+    }
+
+    /// One whose own certificate is made with `change`.
+    pub(crate) fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Ca {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        change(&mut params);
         let key = KeyPair::generate().expect("a key");
         let pem = params.self_signed(&key).expect("signed").pem();
         let folder = temporary_folder();
@@ -128,9 +134,20 @@ impl Ca {
     /// A certificate that its server has made and signed itself, as `openssl req -x509` does: it says
     /// that it is a CA's.
     pub(crate) fn self_signed(&self, names: &[&str], valid: Valid) -> Pair {
+        self.self_signed_with(names, valid, |_| {})
+    }
+
+    /// The same, made with `change`.
+    pub(crate) fn self_signed_with(
+        &self,
+        names: &[&str],
+        valid: Valid,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Pair {
         let mut params = params("self-signed", names, valid);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.extended_key_usages.clear();
+        change(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("signed");
         self.pair("self-signed", valid, &certificate.pem(), &key)

@@ -4,6 +4,7 @@ use super::*;
 use crate::consul::address::{Address, Place};
 use crate::consul::connect::Endpoint;
 use crate::consul::credentials::Source;
+use crate::consul::secrets::Secret;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
@@ -109,6 +110,7 @@ fn one_connection_serves_many_requests() {
             status: 200,
             index: Some(42),
             body: b"true".to_vec(),
+            secrets: Secrets::default(),
         };
         assert_eq!(exchange.result, Ok(expected));
         assert!(exchange.sent.unwrap() >= before && exchange.sent.unwrap() <= Time::now());
@@ -177,12 +179,13 @@ fn errors_and_redirects_are_replies() {
         let mut wire = open(endpoint(answering(reply, mpsc::channel().0)));
         for _ in 0..2 {
             let exchange = wire.perform(&get("/v1/kv/k"), soon(), &Interrupt::default());
-            let expected = HttpReply {
-                status,
-                index: None,
-                body: body.as_bytes().to_vec(),
-            };
-            assert_eq!(exchange.result, Ok(expected));
+            let reply = exchange.result.expect("a reply");
+            assert_eq!((reply.status, reply.index), (status, None));
+            assert_eq!(reply.body, body.as_bytes());
+            // Only what is no success is told.
+            let quoted = "hunter2 that was sent";
+            let hides = reply.secrets.hide(None, quoted) != quoted;
+            assert_eq!(hides, status != 200);
         }
     }
 }

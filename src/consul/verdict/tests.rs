@@ -1,6 +1,7 @@
 //! Replies of a real Consul 1.8.7 (and texts of newer servers), and what each must mean.
 
 use super::*;
+use crate::consul::secrets::Secrets;
 use crate::core::messages::{Found, Key, Slot, Ticket};
 use std::time::Duration;
 
@@ -157,6 +158,7 @@ fn reply(status: u16, body: &str) -> HttpReply {
         status,
         index: None,
         body: body.as_bytes().to_vec(),
+        secrets: Secrets::default(),
     }
 }
 
@@ -1150,6 +1152,7 @@ fn rubbish_is_an_error_and_never_shown() {
                     status,
                     index: Some(3),
                     body: body.clone(),
+                    secrets: Secrets::default(),
                 };
                 assert!(verdict(&request, Ok(reply)).is_err());
             }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::store::{Behavior, Row, Session};
 use crate::consul::http::HttpReply;
+use crate::consul::secrets::Secrets;
 
 /// The name of the only agent.
 pub(in super::super) const NODE: &str = "sim";
@@ -17,6 +18,7 @@ pub(super) fn reply(status: u16, body: impl Into<Vec<u8>>) -> HttpReply {
         status,
         index: None,
         body: body.into(),
+        secrets: Secrets::default(),
     }
 }
 

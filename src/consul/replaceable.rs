@@ -1,0 +1,131 @@
+//! What is read from files that may be replaced while we run: the token, certificates and keys.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::errand::{Errand, Undone, Wait};
+use crate::log::{self, Level};
+
+/// The last one that could be read.
+#[derive(Debug)]
+pub(super) struct Replaceable<T> {
+    inner: Arc<Inner<T>>,
+    /// Read by one thread at a time, which no mutex waits for.
+    reading: Arc<Errand<()>>,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    current: Mutex<Arc<T>>,
+    /// What the line of the log begins with that says that there is no other.
+    complaint: &'static str,
+    /// Why there was none the last time: said once.
+    told: Mutex<String>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What it guards is valid at every instant; a panic elsewhere is not its concern.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T: PartialEq + Send + Sync + 'static> Replaceable<T> {
+    pub(super) fn new(first: T, complaint: &'static str) -> Replaceable<T> {
+        Replaceable {
+            inner: Arc::new(Inner {
+                current: Mutex::new(Arc::new(first)),
+                complaint,
+                told: Mutex::default(),
+            }),
+            reading: Arc::default(),
+        }
+    }
+
+    pub(super) fn current(&self) -> Arc<T> {
+        lock(&self.inner.current).clone()
+    }
+
+    /// Whether there is another one than `used` by now. If not, `read` looks: it is given `used`, and
+    /// answers None where nothing has changed. What cannot be read changes nothing, and is told once.
+    pub(super) fn has_newer(
+        &self,
+        used: &Arc<T>,
+        wait: Wait<'_>,
+        read: impl FnOnce(&T) -> Result<Option<T>, String> + Send + 'static,
+    ) -> bool {
+        let is_newer = || !Arc::ptr_eq(&self.current(), used);
+        // Another thread may have read it meanwhile.
+        if !is_newer() {
+            let (inner, used) = (self.inner.clone(), used.clone());
+            let read = move || inner.take(read(&used));
+            if let Err(Undone::Late) = self.reading.run(wait, read) {
+                self.inner
+                    .complain("it is not read in time (is a file server gone?)");
+            }
+        }
+        is_newer()
+    }
+}
+
+impl<T: PartialEq> Inner<T> {
+    fn take(&self, found: Result<Option<T>, String>) {
+        match found {
+            Err(why) => self.complain(&why),
+            Ok(found) => {
+                lock(&self.told).clear();
+                let mut current = lock(&self.current);
+                if let Some(found) = found.filter(|found| *found != **current) {
+                    *current = Arc::new(found);
+                }
+            }
+        }
+    }
+
+    fn complain(&self, why: &str) {
+        let mut told = lock(&self.told);
+        if *told == why {
+            return;
+        }
+        why.clone_into(&mut told);
+        drop(told);
+        log::write(Level::Warn, &format!("{}: {why}", self.complaint));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::clock::Time;
+    use crate::consul::connect::Interrupt;
+
+    #[test]
+    fn a_file_that_cannot_be_read_holds_nobody_up() {
+        let replaceable = Replaceable::new(1, "of a test");
+        let first = replaceable.current();
+        let interrupt = Interrupt::default();
+        let wait = |ms| Wait {
+            by: Time::now() + Duration::from_millis(ms),
+            patience: Duration::from_secs(60),
+            interrupt: &interrupt,
+        };
+        let (go, gone) = channel();
+        let hangs = move |_: &i32| {
+            let _ = gone.recv();
+            Ok(Some(2))
+        };
+        let not_again = |_: &i32| panic!("it is being read");
+        assert!(!replaceable.has_newer(&first, wait(20), hangs));
+        assert!(!replaceable.has_newer(&first, wait(20), not_again));
+        assert_eq!(*replaceable.current(), 1);
+        // What it gives in the end is not lost.
+        go.send(()).expect("it waits");
+        assert!(replaceable.has_newer(&first, wait(60_000), not_again));
+        let second = replaceable.current();
+        assert_eq!(*second, 2);
+        assert!(!replaceable.has_newer(&second, wait(60_000), |_| Err("broken".to_owned())));
+        assert!(!replaceable.has_newer(&second, wait(60_000), |_| Ok(None)));
+        assert!(!replaceable.has_newer(&second, wait(60_000), |used| Ok(Some(*used))));
+        assert!(Arc::ptr_eq(&second, &replaceable.current()));
+    }
+}
