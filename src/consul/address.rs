@@ -95,13 +95,22 @@ impl Address {
     }
 
     /// What goes into the Host header, as Consul's Go client has it: `host:port`, with brackets
-    /// where a URL wants them.
+    /// where a URL wants them, and without a zone: that is this machine's own matter.
     pub(crate) fn authority(&self) -> String {
         match &self.place {
-            Place::Tcp { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Place::Tcp { host, port } => format!("{host}:{port}"),
+            Place::Tcp { host, port } => {
+                let plain = host.split('%').next().unwrap_or_default();
+                host_at_port(plain, *port)
+            }
             Place::Unix(_) => "localhost".to_owned(),
         }
+    }
+}
+
+fn host_at_port(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{host}]:{port}"),
+        false => format!("{host}:{port}"),
     }
 }
 
@@ -110,8 +119,10 @@ impl fmt::Display for Address {
         match (&self.place, self.tls) {
             (Place::Unix(path), false) => write!(f, "unix://{}", path.display()),
             (Place::Unix(path), true) => write!(f, "unix://{} (TLS)", path.display()),
-            (Place::Tcp { .. }, false) => write!(f, "{}{}", self.authority(), self.prefix),
-            (Place::Tcp { .. }, true) => write!(f, "https://{}{}", self.authority(), self.prefix),
+            (Place::Tcp { host, port }, tls) => {
+                let scheme = if tls { "https://" } else { "" };
+                write!(f, "{scheme}{}{}", host_at_port(host, *port), self.prefix)
+            }
         }
     }
 }
@@ -150,7 +161,13 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
             None => (text, None),
         },
     };
-    // A percent sign begins the zone of a link-local address.
+    // A percent sign begins the zone of a link-local address, in a URL as %25 (RFC 6874).
+    let host = match host.split_once("%25") {
+        Some((address, zone)) if text.starts_with('[') && !zone.is_empty() => {
+            &format!("{address}%{zone}")
+        }
+        _ => host,
+    };
     let marks: &[u8] = if text.starts_with('[') {
         b"-._:%"
     } else {
@@ -187,6 +204,9 @@ mod tests {
             ("localhost", false, "localhost", 80, ""),
             ("[::1]:8501", false, "::1", 8501, ""),
             ("http://[fe80::1%eth0]", false, "fe80::1%eth0", 80, ""),
+            ("[fe80::1%25eth0]:8500", false, "fe80::1%eth0", 8500, ""),
+            ("[fe80::1%252]:8500", false, "fe80::1%2", 8500, ""),
+            ("[fe80::1%25]:8500", false, "fe80::1%25", 8500, ""),
             ("https://consul.example", true, "consul.example", 443, ""),
             ("https://10.0.0.1:8501/a/b/", true, "10.0.0.1", 8501, "/a/b"),
             ("http://h/a%20b/..c", false, "h", 80, "/a%20b/..c"),
@@ -211,6 +231,18 @@ mod tests {
         let socket = Address::parse("unix:///run/consul.sock").expect("a socket");
         assert_eq!(socket.place, Place::Unix("/run/consul.sock".into()));
         assert_eq!(socket.authority(), "localhost");
+    }
+
+    #[test]
+    fn a_zone_is_shown_and_not_sent() {
+        let zoned = Address::parse("https://[fe80::1%25eth0]:8501/a").expect("an address");
+        assert_eq!(zoned.authority(), "[fe80::1]:8501");
+        assert_eq!(zoned.to_string(), "https://[fe80::1%eth0]:8501/a");
+        let plain = Address::parse("[::1]:8500").expect("an address");
+        assert_eq!(
+            (plain.authority(), plain.to_string()),
+            ("[::1]:8500".to_owned(), "[::1]:8500".to_owned())
+        );
     }
 
     #[test]

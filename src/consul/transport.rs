@@ -424,7 +424,15 @@ impl LineTransport {
 
     fn fill(&mut self) -> io::Result<bool> {
         self.flush()?;
-        let read = self.stream.receive(self.buffers.input_append_buf())?;
+        let room = self.buffers.input_append_buf();
+        if room.is_empty() {
+            let why = format!(
+                "the head of the answer has more than {} KB (whose is it? Consul's are short)",
+                INPUT_BUFFER >> 10
+            );
+            return Err(io::Error::other(why));
+        }
+        let read = self.stream.receive(room)?;
         self.buffers.input_appended(read);
         if read > 0 {
             lock(&self.line).heard = true;

@@ -512,3 +512,21 @@ fn a_token_that_is_no_header_is_refused_and_not_shown() {
     );
     assert!(!format!("{exchange:?} {wire:?} {endpoint:?}").contains("hunter2"));
 }
+
+#[test]
+fn a_head_that_is_too_long_is_told_as_that() {
+    let long = format!(
+        "HTTP/1.1 200 OK\r\nX-Long: {}\r\nContent-Length: 4\r\n\r\ntrue",
+        "x".repeat(20 << 10)
+    );
+    let mut wire = open(endpoint(answering(long.leak(), mpsc::channel().0)));
+    let exchange = wire.perform(&get("/v1/kv/k"), soon(), &Interrupt::default());
+    let Err(Failure::Unknown(why)) = exchange.result else {
+        panic!("{exchange:?}");
+    };
+    assert!(
+        why.contains("the head of the answer has more than 16 KB"),
+        "{why}"
+    );
+    assert!(!wire.is_open());
+}
