@@ -253,11 +253,14 @@ fn the_holder_and_the_waiters_of_a_process_share_one_watch() {
     options.set("acquire_timeout_ms", "20000").unwrap();
     let next = Lock::new("shared-watch", Some(&options)).unwrap();
     thread::scope(|scope| {
+        let begun = Instant::now();
         let waiter = scope.spawn(|| next.acquire());
         until("it waits", || proxy.count("watch") > 0);
         // Longer than it takes until a held lock is watched.
         thread::sleep(Duration::from_millis(1_500));
-        assert_eq!(proxy.count("watch"), 1);
+        // A query lasts 5 s.
+        let queries = 1 + begun.elapsed().as_secs() / 5;
+        assert!(proxy.count("watch") as u64 <= queries);
         lock.release().unwrap();
         waiter.join().unwrap().unwrap();
     });

@@ -96,6 +96,7 @@ fn waiters_of_one_process_are_served_in_order_and_share_one_ticket_and_one_watch
     let holder = lock(&client(consul.address(), &[]), "local", &[]);
     holder.acquire().unwrap();
     let served = Mutex::new(Vec::new());
+    let begun = Instant::now();
     thread::scope(|scope| {
         for number in 0..12_u64 {
             let (here, served) = (&here, &served);
@@ -111,7 +112,9 @@ fn waiters_of_one_process_are_served_in_order_and_share_one_ticket_and_one_watch
         until("it stands in line", || tickets(&consul, "local") > 0);
         assert_eq!(tickets(&consul, "local"), 1);
         assert_eq!(proxy.count("join"), 1);
-        assert!(proxy.count("watch") <= 2, "{:?}", proxy.kinds());
+        // One at a time, for 5 s each.
+        let most = 2 + begun.elapsed().as_secs() / 5;
+        assert!(proxy.count("watch") as u64 <= most, "{:?}", proxy.kinds());
         holder.release().unwrap();
     });
     assert_eq!(*served.lock().unwrap(), (0..12).collect::<Vec<_>>());
@@ -425,7 +428,7 @@ fn unfair_waiters_stand_in_no_line() {
             lock.acquire().unwrap();
             lock.release().unwrap();
         });
-        until("it waits", || proxy.count("watch") == 1);
+        until("it waits", || proxy.count("watch") > 0);
         holder.release().unwrap();
         waiter.join().unwrap();
     });

@@ -118,8 +118,83 @@ fn all_are_served(consul: &Consul, token: &str, folder: &str) {
     assert!(connections(&client) <= 32);
 }
 
+/// Connections that Consul keeps on its side, whether or not there is a client at the other end.
+fn kept_by(consul: &Consul) -> usize {
+    /// Established, and closed by the client only.
+    const KEPT: [&str; 2] = ["01", "08"];
+    let port = consul.address().rsplit(':').next().unwrap();
+    let port = format!(":{:04X}", port.parse::<u16>().unwrap());
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().skip(1).filter(|row| {
+        let mut columns = row.split_whitespace().skip(1);
+        let (local, _, state) = (columns.next(), columns.next(), columns.next());
+        local.is_some_and(|local| local.ends_with(&port))
+            && state.is_some_and(|state| KEPT.contains(&state))
+    });
+    rows.count()
+}
+
+/// Consul keeps the connection of a blocking query that was aborted, and closes the 201st of an
+/// address: so locks that are watched are given back without using them up.
+#[test]
+fn two_thousand_held_locks_are_given_back_and_others_are_served() {
+    const LOCKS: usize = 2_000;
+    let _alone = alone();
+    let consul = Consul::start();
+    let here = client(consul.address(), "");
+    let elsewhere = client(consul.address(), "");
+    let (told, heard) = channel();
+    let locks: Vec<Arc<Lock>> = (0..LOCKS)
+        .map(|number| Arc::new(lock(&here, &format!("held/{number}"))))
+        .collect();
+    for lock in &locks {
+        let told = told.clone();
+        let tell = move |outcome: Result<(), Error>| told.send(outcome).unwrap();
+        lock.acquire_start(Completion::new(tell)).unwrap();
+    }
+    for _ in 0..LOCKS {
+        let taken = heard.recv_timeout(Duration::from_secs(120));
+        taken.expect("it is told").expect("acquired");
+    }
+    // Held for long enough to be watched.
+    thread::sleep(Duration::from_millis(2_500));
+    for lock in &locks {
+        let told = told.clone();
+        let tell = move |outcome: Result<(), Error>| told.send(outcome).unwrap();
+        lock.release_start(Completion::new(tell)).unwrap();
+    }
+    let (mut released, mut most) = (0, 0);
+    while released < LOCKS {
+        // Another program.
+        let other = lock(&elsewhere, "held/other");
+        other.acquire().expect("Consul serves others");
+        other.release().expect("Consul serves others");
+        most = most.max(kept_by(&consul));
+        let next = heard.recv_timeout(Duration::from_secs(120));
+        for outcome in next.into_iter().chain(heard.try_iter()) {
+            outcome.expect("released");
+            released += 1;
+        }
+    }
+    println!("{most} connections to Consul at most");
+    // Those of two clients, and a few of this test's own.
+    assert!(most <= 40, "{most}");
+    drop((locks, here, elsewhere));
+    consul.has_nothing_left();
+    until("its threads are gone", || threads() == 0);
+}
+
+/// Tests that count threads come one after the other.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 #[test]
 fn a_thousand_waiters_on_a_thousand_keys() {
+    let _alone = alone();
     // By default Consul closes the 201st connection of an address.
     let master = if version() >= (1, 11) {
         "initial_management"

@@ -117,10 +117,8 @@ impl Machine {
                 row: Some(row),
                 index,
             } if row.session.as_ref() == Some(&held.session.id) => {
-                // At once, unless the server answers blocking queries at once.
-                let unchanged = index == monitor.index;
                 monitor.index = index;
-                monitor.at = Some(if unchanged { now + PAUSE / 4 } else { now });
+                monitor.at = Some(now);
             }
             News::Row { .. } | News::Gone => {
                 let request = Request::Read {
@@ -131,7 +129,7 @@ impl Machine {
             }
             News::Nothing | News::Failed(_) => monitor.at = Some(now + PAUSE),
             // No right to read the key: then not.
-            News::Refused(_) => held.monitor = None,
+            News::Refused(_) => held.end_monitor(ctx, self.id),
         }
         self.watch_over(ctx);
     }

@@ -207,13 +207,14 @@ impl Context<'_> {
         self.shared.alarms.set(Alarm::Job(id), Some(at));
     }
 
-    /// No session is kept warm from now on.
+    /// No session is kept warm from now on, and nothing goes on that nobody waits for.
     pub(super) fn drain(&mut self) {
         self.shared.pool.draining = true;
         for warm in std::mem::take(&mut self.shared.pool.warm) {
             self.give_up(warm);
         }
         self.set_warm_alarm();
+        self.hang_up();
     }
 
     fn new_job(&mut self, step: Step, ttl: Duration, waiter: Option<LockId>) -> JobId {

@@ -34,4 +34,6 @@ pub(crate) enum Sabotage {
     NeverPass,
     /// Whoever stands in line takes the key when it is free, head or not.
     AnyoneTakes,
+    /// A blocking query that is not wanted any more is aborted, and its place is free at once.
+    HangUp,
 }

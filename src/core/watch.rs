@@ -1,20 +1,33 @@
 //! Blocking queries: one per key, however many want to know; and never more of them than we may
 //! have connections.
 //!
-//! Beyond [`Budget::watches`] keys, those of a common folder share one blocking listing of names. It
-//! tells that a key is gone, which is what a waiter waits for, and nothing else; between two
-//! listings there is a pause, for each carries the names of the whole folder. Where our token may
-//! not list, the keys take turns.
+//! Beyond [`Budget::watches`] keys, those of a common folder share one blocking listing of names
+//! (`listing.rs`). It tells that a key is gone, which is what a waiter waits for, and nothing else;
+//! between two listings there is a pause, for each carries the names of the whole folder. Where our
+//! token may not list, the keys take turns.
+//!
+//! A query that is not wanted any more is left alone: Consul would not notice an abort, and keep the
+//! connection until the key changes or the wait is over. So the query counts until its answer comes,
+//! its connection is used again, and whoever wants the same key meanwhile shares it. And each query
+//! is short, for a process that ends leaves its own behind.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+mod listing;
+mod pace;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::context::{Alarm, Context, Owner};
-use super::log::Often;
 use super::messages::{Answer, Fault, Key, KeyRow, Request};
-use super::{Level, LockId, RequestId};
+#[cfg(test)]
+use super::sabotage::Sabotage;
+use super::{LockId, RequestId};
 use crate::clock::Time;
 use crate::error::Error;
+use listing::Listing;
+use pace::Pace;
 
 /// What the connections of a client are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +54,17 @@ impl Budget {
     }
 }
 
-/// One blocking query. Consul allows 10 minutes; a shorter one finds a dead connection earlier.
-const LONGEST_WATCH: Duration = Duration::from_secs(60);
+/// One blocking query. So long Consul keeps the connection of a process that was killed, and so long
+/// a cancelled wait keeps its place here.
+const LONGEST_QUERY: Duration = Duration::from_secs(5);
 
 /// While keys take turns, a turn is this long.
 const TURN: Duration = Duration::from_millis(500);
 
-/// Between two listings of a folder: costs 20 ms of notice, and a fifth of the traffic (measured).
-const LISTING_PAUSE: Duration = Duration::from_millis(20);
+/// When the query of somebody who only liked to know is not wanted any more, the next one comes so much
+/// later: locks are often given back by the hundred, and each query begun meanwhile would be for
+/// nothing.
+const CALM: Duration = Duration::from_secs(1);
 
 /// An agent without a leader takes up to 7.3 s to say so (measured), and the server adds up to a
 /// sixteenth to a wait: beyond that a blocking query is dead.
@@ -69,8 +85,8 @@ pub(super) enum News {
     Refused(Error),
 }
 
-/// How much somebody wants to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much somebody wants to know; what comes first is served first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Need {
     /// It waits for it.
     Waiting,
@@ -82,13 +98,19 @@ pub(super) enum Need {
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     wants: BTreeMap<LockId, Want>,
-    /// When to say that nothing is known, to those that have no query of their own.
+    /// How often each lock asked lately, from its first wish to its last.
+    paces: BTreeMap<LockId, Pace>,
+    /// When to say that nothing is known, to those whose query does not end by itself then.
     untils: BTreeSet<(Time, LockId)>,
     keys: BTreeMap<Key, Watch>,
-    /// How many have a query of their own.
+    /// How many have a query of their own, wanted or not.
     running: usize,
-    /// The others, whoever had a turn longest ago first.
-    crowd: BTreeSet<(u64, Key)>,
+    /// The others, whoever waits and had a turn longest ago first.
+    crowd: BTreeSet<(Need, u64, Key)>,
+    /// Those that were asked for too often, until then.
+    resting: BTreeSet<(Time, Key)>,
+    /// From when on those who only like to know may have a query.
+    calm_at: Time,
     listings: BTreeMap<Key, Listing>,
     /// Folders that our token may not list.
     unlisted: BTreeSet<Key>,
@@ -102,7 +124,7 @@ struct Want {
     until: Time,
 }
 
-/// A key that somebody wants to know about.
+/// A key that somebody wants to know about, or wanted to when its query began.
 #[derive(Debug)]
 struct Watch {
     folder: Key,
@@ -113,20 +135,8 @@ struct Watch {
     request: Option<RequestId>,
     /// When it last had a turn.
     turn: u64,
-}
-
-/// A folder whose names are watched.
-#[derive(Debug, Default)]
-struct Listing {
-    /// How many of the crowd are in it.
-    crowd: usize,
-    request: Option<RequestId>,
-    /// As of the last answer.
-    index: u64,
-    names: HashSet<String>,
-    /// When to ask again.
-    again: Option<Time>,
-    faults: u32,
+    /// It rests until then.
+    rests_until: Option<Time>,
 }
 
 impl Watches {
@@ -135,11 +145,14 @@ impl Watches {
         std::mem::take(&mut self.news)
     }
 
-    /// When something is due.
-    fn wake_at(&self) -> Option<Time> {
+    /// When something is due. Called when all that was due is done.
+    fn wake_at(&self, now: Time) -> Option<Time> {
         let until = self.untils.first().map(|(at, _)| *at);
+        let rested = self.resting.first().map(|(at, _)| *at);
         let listing = self.listings.values().filter_map(|l| l.again).min();
-        until.into_iter().chain(listing).min()
+        let last = self.crowd.last().map(|(need, _, _)| *need);
+        let calm = Some(self.calm_at).filter(|at| *at > now && last == Some(Need::Courtesy));
+        [until, rested, listing, calm].into_iter().flatten().min()
     }
 
     /// Tells everybody who wants the key, who then wants it no more.
@@ -153,8 +166,8 @@ impl Watches {
         }
     }
 
-    /// Forgets what a lock wants. Answers the request that nobody waits for any more.
-    fn drop_want(&mut self, lock: LockId) -> Option<RequestId> {
+    /// Forgets what a lock wants. Answers the key whose query goes on although nobody wants it now.
+    fn drop_want(&mut self, lock: LockId) -> Option<Key> {
         let Want { key, until } = self.wants.remove(&lock)?;
         self.untils.remove(&(until, lock));
         let watch = self.keys.get_mut(&key)?;
@@ -162,24 +175,37 @@ impl Watches {
         if !watch.wanted_by.is_empty() {
             return None;
         }
-        self.leave_crowd(&key);
-        let watch = self.keys.remove(&key)?;
         if watch.request.is_some() {
-            self.running -= 1;
+            return Some(key);
         }
-        watch.request
+        self.step_out(&key);
+        self.keys.remove(&key);
+        None
+    }
+
+    /// Who has no query of its own waits for one, from then on.
+    fn line_up(&mut self, key: &Key, from: Time, now: Time) {
+        let Some(watch) = self.keys.get_mut(key) else {
+            return;
+        };
+        for lock in &watch.wanted_by {
+            if let Some(want) = self.wants.get(lock) {
+                self.untils.insert((want.until, *lock));
+            }
+        }
+        if from > now {
+            watch.rests_until = Some(from);
+            self.resting.insert((from, key.clone()));
+        } else {
+            self.join_crowd(key);
+        }
     }
 
     fn join_crowd(&mut self, key: &Key) {
         let Some(watch) = self.keys.get(key) else {
             return;
         };
-        self.crowd.insert((watch.turn, key.clone()));
-        for lock in &watch.wanted_by {
-            if let Some(want) = self.wants.get(lock) {
-                self.untils.insert((want.until, *lock));
-            }
-        }
+        self.crowd.insert((watch.need, watch.turn, key.clone()));
         if watch.need == Need::Waiting && !self.unlisted.contains(&watch.folder) {
             let listing = self.listings.entry(watch.folder.clone()).or_default();
             listing.crowd += 1;
@@ -190,82 +216,160 @@ impl Watches {
         }
     }
 
-    fn leave_crowd(&mut self, key: &Key) -> bool {
-        let Some(watch) = self.keys.get(key) else {
-            return false;
-        };
-        if !self.crowd.remove(&(watch.turn, key.clone())) {
-            return false;
-        }
+    /// Waits for a query no more. Answers until when the key was to rest.
+    fn step_out(&mut self, key: &Key) -> Option<Time> {
+        let watch = self.keys.get_mut(key).filter(|w| w.request.is_none())?;
         for lock in &watch.wanted_by {
             if let Some(want) = self.wants.get(lock) {
                 self.untils.remove(&(want.until, *lock));
             }
         }
-        if watch.need == Need::Waiting
+        if let Some(until) = watch.rests_until.take() {
+            self.resting.remove(&(until, key.clone()));
+            return Some(until);
+        }
+        let was_there = self.crowd.remove(&(watch.need, watch.turn, key.clone()));
+        if was_there
+            && watch.need == Need::Waiting
             && let Some(listing) = self.listings.get_mut(&watch.folder)
         {
             listing.crowd = listing.crowd.saturating_sub(1);
         }
-        true
+        None
     }
 
     /// Whether the crowd is served by nothing but turns.
     fn takes_turns(&self) -> bool {
-        self.crowd.iter().any(|(_, key)| {
+        let waiting = self.crowd.iter();
+        let mut waiting = waiting.take_while(|(need, _, _)| *need == Need::Waiting);
+        waiting.any(|(_, _, key)| {
             let watch = self.keys.get(key);
-            watch.is_some_and(|w| w.need == Need::Waiting && self.unlisted.contains(&w.folder))
+            watch.is_some_and(|w| self.unlisted.contains(&w.folder))
         })
+    }
+
+    /// Whose turn it is to have a query of its own, if there is one to have.
+    fn next_of_crowd(&self, budget: Budget, now: Time) -> Option<Key> {
+        let (need, _, key) = self.crowd.first()?;
+        let may = match need {
+            Need::Waiting => self.running < budget.watches,
+            Need::Courtesy => self.running < budget.courtesies && now >= self.calm_at,
+        };
+        may.then(|| key.clone())
+    }
+
+    /// Nothing happened, and those who want the key still do: it gets another query, after all
+    /// others that wait for one. False: the time of one of them is over.
+    fn goes_on(&mut self, key: &Key, now: Time) -> bool {
+        let Some(watch) = self.keys.get_mut(key) else {
+            return false;
+        };
+        let wanted_by: Vec<_> = watch.wanted_by.iter().copied().collect();
+        let mut wants = wanted_by.iter().filter_map(|lock| self.wants.get(lock));
+        if wants.any(|want| want.until <= now) {
+            return false;
+        }
+        self.turns += 1;
+        watch.turn = self.turns;
+        let from = wanted_by.iter().map(|lock| self.pace(*lock).next(now));
+        let from = from.max().unwrap_or(now);
+        self.line_up(key, from, now);
+        true
+    }
+
+    fn pace(&mut self, lock: LockId) -> &mut Pace {
+        self.paces.entry(lock).or_default()
     }
 }
 
 impl Context<'_> {
     /// Wants to know when `key` is not any more as it was at `index`, or that nothing is known at
     /// `until`. A lock wants one thing at a time; the answer is [`News`], and then it wants no more.
+    /// [`Context::unwatch`] tells that it will want nothing again.
     pub(super) fn watch(&mut self, lock: LockId, key: Key, index: u64, until: Time, need: Need) {
-        self.unwatch(lock);
+        self.drop_want(lock);
+        let now = self.time();
         let watches = &mut self.shared.watches;
-        watches.wants.insert(
-            lock,
-            Want {
-                key: key.clone(),
-                until,
-            },
-        );
-        if watches.keys.contains_key(&key) {
-            // In the crowd, those who wait come first.
-            let in_crowd = watches.leave_crowd(&key);
-            if let Some(watch) = watches.keys.get_mut(&key) {
+        let from = watches.pace(lock).next(now);
+        let want = Want {
+            key: key.clone(),
+            until,
+        };
+        watches.wants.insert(lock, want);
+        let rested = watches.step_out(&key);
+        match watches.keys.get_mut(&key) {
+            Some(watch) => {
                 watch.wanted_by.insert(lock);
-                if need == Need::Waiting {
-                    watch.need = need;
+                watch.need = watch.need.min(need);
+                if watch.request.is_some() {
+                    watches.untils.insert((until, lock));
+                } else {
+                    watches.line_up(&key, rested.map_or(from, |at| at.min(from)), now);
                 }
             }
-            if in_crowd {
-                watches.join_crowd(&key);
+            None => {
+                let watch = Watch {
+                    folder: folder(&key).into(),
+                    wanted_by: BTreeSet::from([lock]),
+                    need,
+                    index,
+                    request: None,
+                    turn: watches.turns,
+                    rests_until: None,
+                };
+                watches.turns += 1;
+                watches.keys.insert(key.clone(), watch);
+                watches.line_up(&key, from, now);
             }
-        } else {
-            let watch = Watch {
-                folder: folder(&key).into(),
-                wanted_by: BTreeSet::from([lock]),
-                need,
-                index,
-                request: None,
-                turn: watches.turns,
-            };
-            watches.turns += 1;
-            watches.keys.insert(key.clone(), watch);
-            watches.join_crowd(&key);
         }
         self.arrange();
     }
 
     /// Wants to know nothing any more.
     pub(super) fn unwatch(&mut self, lock: LockId) {
-        if !self.shared.watches.wants.contains_key(&lock) {
-            return;
+        self.shared.watches.paces.remove(&lock);
+        if self.shared.watches.wants.contains_key(&lock) {
+            self.drop_want(lock);
+            self.arrange();
         }
-        if let Some(request) = self.shared.watches.drop_want(lock) {
+    }
+
+    fn drop_want(&mut self, lock: LockId) {
+        let now = self.time();
+        let watches = &mut self.shared.watches;
+        let Some(key) = watches.drop_want(lock) else {
+            return;
+        };
+        let Some(watch) = watches.keys.get_mut(&key) else {
+            return;
+        };
+        if watch.need == Need::Courtesy {
+            watches.calm_at = now + CALM;
+        }
+        // Whoever shares it from now on says how much it wants to know.
+        watch.need = Need::Courtesy;
+        #[cfg(test)]
+        if self.sabotaged(Sabotage::HangUp) {
+            self.hang_up();
+        }
+    }
+
+    /// Aborts the queries that nobody wants any more: so that no thread waits for them.
+    pub(super) fn hang_up(&mut self) {
+        let watches = &mut self.shared.watches;
+        let mut unwanted = Vec::new();
+        watches.keys.retain(|_, watch| {
+            let is_wanted = !watch.wanted_by.is_empty();
+            unwanted.extend(watch.request.filter(|_| !is_wanted));
+            is_wanted
+        });
+        watches.running -= unwanted.len();
+        watches.listings.retain(|_, listing| {
+            let is_wanted = listing.crowd > 0;
+            unwanted.extend(listing.request.filter(|_| !is_wanted));
+            is_wanted
+        });
+        for request in unwanted {
             self.abort(request);
         }
         self.arrange();
@@ -277,103 +381,45 @@ impl Context<'_> {
 
     /// Gives those of the crowd a query who can have one, and the others a listing.
     fn arrange(&mut self) {
-        let now = self.time();
-        while let Some(key) = self.next_of_crowd() {
-            let watches = &mut self.shared.watches;
-            watches.leave_crowd(&key);
-            let takes_turns = watches.takes_turns();
-            watches.running += 1;
-            watches.turns += 1;
-            let turn = watches.turns;
-            let Some(watch) = watches.keys.get_mut(&key) else {
-                return;
-            };
-            watch.turn = turn;
-            let index = watch.index;
-            let until = watch
-                .wanted_by
-                .iter()
-                .filter_map(|lock| watches.wants.get(lock));
-            let until = until.map(|want| want.until).min().unwrap_or(now);
-            let longest = if takes_turns { TURN } else { LONGEST_WATCH };
-            let wait = until.since(now).min(longest).max(Duration::from_millis(1));
-            let request = Request::Watch {
-                key: key.clone(),
-                index,
-                wait,
-            };
-            let by = now + wait + wait / 16 + WATCH_SLACK;
-            let request = self.send_long(Owner::Watch, request, by);
-            if let Some(watch) = self.shared.watches.keys.get_mut(&key) {
-                watch.request = Some(request);
-            }
+        let (now, budget) = (self.time(), self.budget());
+        while let Some(key) = self.shared.watches.next_of_crowd(budget, now) {
+            self.query(key);
         }
-        let most = self.budget().listings;
-        let mut running = 0;
-        let mut idle = Vec::new();
-        for (folder, listing) in &self.shared.watches.listings {
-            if listing.crowd == 0 {
-                idle.push(folder.clone());
-            } else if listing.request.is_some() || listing.again.is_some() {
-                running += 1;
-            }
-        }
-        for folder in idle {
-            if let Some(Listing {
-                request: Some(request),
-                ..
-            }) = self.shared.watches.listings.remove(&folder)
-            {
-                self.abort(request);
-            }
-        }
-        while running < most {
-            let waiting = self.shared.watches.listings.iter();
-            let fullest = waiting
-                .filter(|(_, l)| l.request.is_none() && l.again.is_none())
-                .max_by_key(|(_, l)| l.crowd)
-                .map(|(folder, _)| folder.clone());
-            let Some(folder) = fullest else { break };
-            self.list(folder);
-            running += 1;
-        }
-        let at = self.shared.watches.wake_at();
+        self.arrange_listings();
+        let at = self.shared.watches.wake_at(now);
         self.shared.alarms.set(Alarm::Watches, at);
     }
 
-    /// Whose turn it is to have a query of its own, if there is one to have.
-    fn next_of_crowd(&self) -> Option<Key> {
-        let (watches, budget) = (&self.shared.watches, self.budget());
-        let need = |key: &Key| watches.keys.get(key).map(|watch| watch.need);
-        if watches.running >= budget.watches {
-            return None;
-        }
-        let waiting = watches
-            .crowd
-            .iter()
-            .find(|(_, key)| need(key) == Some(Need::Waiting));
-        let courtesy = || {
-            let room = watches.running < budget.courtesies;
-            watches.crowd.first().filter(|_| room)
-        };
-        waiting.or_else(courtesy).map(|(_, key)| key.clone())
-    }
-
-    fn list(&mut self, folder: Key) {
-        let Some(listing) = self.shared.watches.listings.get_mut(&folder) else {
+    /// Begins a query for one key.
+    fn query(&mut self, key: Key) {
+        let now = self.time();
+        let watches = &mut self.shared.watches;
+        watches.step_out(&key);
+        let takes_turns = watches.takes_turns();
+        watches.running += 1;
+        watches.turns += 1;
+        let turn = watches.turns;
+        let Some(watch) = watches.keys.get_mut(&key) else {
             return;
         };
-        listing.again = None;
-        let wait = LONGEST_WATCH;
-        let request = Request::WatchNames {
-            folder: folder.clone(),
-            index: listing.index,
+        watch.turn = turn;
+        let index = watch.index;
+        let until = watch
+            .wanted_by
+            .iter()
+            .filter_map(|lock| watches.wants.get(lock));
+        let until = until.map(|want| want.until).min().unwrap_or(now);
+        let longest = if takes_turns { TURN } else { LONGEST_QUERY };
+        let wait = until.since(now).min(longest).max(Duration::from_millis(1));
+        let request = Request::Watch {
+            key: key.clone(),
+            index,
             wait,
         };
-        let by = self.time() + wait + wait / 16 + WATCH_SLACK;
+        let by = now + wait + wait / 16 + WATCH_SLACK;
         let request = self.send_long(Owner::Watch, request, by);
-        if let Some(listing) = self.shared.watches.listings.get_mut(&folder) {
-            listing.request = Some(request);
+        if let Some(watch) = self.shared.watches.keys.get_mut(&key) {
+            watch.request = Some(request);
         }
     }
 
@@ -388,10 +434,16 @@ impl Context<'_> {
             .filter(|(at, _)| *at <= now)
         {
             let lock = *lock;
-            self.shared.watches.drop_want(lock);
+            self.drop_want(lock);
             self.shared.watches.news.push((lock, News::Nothing));
         }
-        let due = self.shared.watches.listings.iter();
+        let watches = &mut self.shared.watches;
+        while let Some((_, key)) = watches.resting.first().filter(|(at, _)| *at <= now) {
+            let key = key.clone();
+            watches.step_out(&key);
+            watches.line_up(&key, now, now);
+        }
+        let due = watches.listings.iter();
         let due = due.filter(|(_, l)| l.again.is_some_and(|at| at <= now));
         for folder in due.map(|(folder, _)| folder.clone()).collect::<Vec<_>>() {
             self.list(folder);
@@ -428,21 +480,15 @@ impl Context<'_> {
         };
         watch.request = None;
         watches.running -= 1;
+        if watch.wanted_by.is_empty() {
+            watches.keys.remove(key);
+            return;
+        }
         let news = match answer {
             Ok(Answer::Row { row, index }) => {
-                let wants = watch
-                    .wanted_by
-                    .iter()
-                    .filter_map(|lock| watches.wants.get(lock));
-                let goes_on = wants
-                    .map(|want| want.until)
-                    .min()
-                    .is_some_and(|until| until > now);
-                // Its turn is over, and nothing happened: to the end of the queue.
-                if index == watch.index && goes_on && !watches.crowd.is_empty() {
-                    watches.turns += 1;
-                    watch.turn = watches.turns;
-                    return watches.join_crowd(key);
+                let is_held = row.as_ref().is_some_and(|row| row.session.is_some());
+                if is_held && index == watch.index && watches.goes_on(key, now) {
+                    return;
                 }
                 News::Row { row, index }
             }
@@ -451,53 +497,6 @@ impl Context<'_> {
             Ok(_) => News::Nothing,
         };
         watches.tell(key, &news);
-    }
-
-    fn listed(&mut self, folder: &Key, answer: Result<Answer, Fault>) {
-        let now = self.time();
-        let Some(listing) = self.shared.watches.listings.get_mut(folder) else {
-            return;
-        };
-        listing.request = None;
-        match answer {
-            Ok(Answer::Names { names, index }) => {
-                listing.faults = 0;
-                // After a restored snapshot an index means nothing any more.
-                listing.index = if index < listing.index { 0 } else { index };
-                listing.names = names.into_iter().collect();
-                listing.again = Some(now + LISTING_PAUSE);
-                let watches = &mut self.shared.watches;
-                let Some(listing) = watches.listings.get(folder) else {
-                    return;
-                };
-                let gone = watches.crowd.iter().map(|(_, key)| key).filter(|key| {
-                    let here = watches.keys.get(*key).is_some_and(|w| w.folder == *folder);
-                    here && !listing.names.contains(&***key)
-                });
-                for key in gone.cloned().collect::<Vec<_>>() {
-                    watches.tell(&key, &News::Gone);
-                }
-            }
-            Err(Fault::Final(error)) => {
-                let watches = &mut self.shared.watches;
-                watches.listings.remove(folder);
-                watches.unlisted.insert(folder.clone());
-                self.log(Level::Warn, Often::OncePerKey("no listing", folder), || {
-                    format!(
-                        "more keys wait in \"{folder}\" than there are connections for, and they \
-                         cannot be listed ({error}): they take turns, and may be noticed late"
-                    )
-                });
-            }
-            Err(_) | Ok(_) => {
-                listing.faults += 1;
-                let faults = listing.faults;
-                let at = now + self.shared.back_off(faults);
-                if let Some(listing) = self.shared.watches.listings.get_mut(folder) {
-                    listing.again = Some(at);
-                }
-            }
-        }
     }
 }
 

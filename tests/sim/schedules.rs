@@ -280,6 +280,11 @@ fn a_create_that_is_looked_for_once_is_caught() {
 }
 
 #[test]
+fn a_blocking_query_that_is_aborted_is_caught() {
+    catches(Defect::Core(Sabotage::HangUp));
+}
+
+#[test]
 fn a_late_lock_that_is_kept_is_caught() {
     catches(Defect::Core(Sabotage::KeepLateLock));
 }

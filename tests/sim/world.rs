@@ -1,7 +1,7 @@
 //! One schedule: processes with a core each, their users, the network and the model of Consul.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::consul::verdict::verdict;
 use crate::core::messages::{Key, Request, Value};
 use crate::core::sabotage::Sabotage;
 use crate::core::{
-    Action, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, Phase, RequestId,
-    Spec, Upkeep,
+    Action, Budget, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, Phase,
+    RequestId, Spec, Upkeep,
 };
 use crate::error::Status;
 
@@ -302,6 +302,8 @@ pub(super) struct Process {
     flights: HashMap<RequestId, Flight>,
     /// Requests that the process gave up while they were on their way: they still arrive.
     given_up: HashMap<RequestId, Flight>,
+    /// Blocking queries that the process aborted. Consul serves them until they have their answer.
+    hung_up: BTreeSet<WatchId>,
     /// The boot clock's lead, and its drift in millionths.
     lead: u64,
     drift: i64,
@@ -359,6 +361,8 @@ pub(super) struct World {
     parked: HashMap<WatchId, (usize, RequestId)>,
     defect: Option<Defect>,
     scope: Scope,
+    /// How many each process may have.
+    connections: usize,
 }
 
 /// The key of a contended plan.
@@ -375,6 +379,7 @@ impl World {
         // In some schedules the sessions have a lock-delay.
         let delay = [500, 2_000][usize::from(seed & 16 != 0)];
         let lock_delay = Duration::from_millis(if seed % 8 == 5 { delay } else { 0 });
+        let connections = if seed % 8 == 2 { 4 } else { 32 };
         let mut model = Model::new(seed);
         model.set_expiry(plan.expiry);
         let processes = (0..plan.processes)
@@ -386,7 +391,7 @@ impl World {
                     release_timeout: RELEASE_TIMEOUT,
                     lock_delay: !lock_delay.is_zero(),
                     flags: LOCK_FLAGS,
-                    connections: if seed % 8 == 2 { 4 } else { 32 },
+                    connections,
                     seed: random.next(),
                 });
                 if let Some(Defect::Core(sabotage)) = defect {
@@ -403,6 +408,7 @@ impl World {
                         .collect(),
                     flights: HashMap::new(),
                     given_up: HashMap::new(),
+                    hung_up: BTreeSet::new(),
                     lead: random.below(1 << 50),
                     drift: random.below(801) as i64 - 400,
                     missed: Duration::ZERO,
@@ -441,6 +447,7 @@ impl World {
                 lock_delay,
                 ..Scope::default()
             },
+            connections,
         };
         world.populate();
         world
@@ -620,6 +627,9 @@ impl World {
                     },
                 );
             }
+            for process in &mut self.processes {
+                process.hung_up.remove(&watch);
+            }
         }
     }
 
@@ -651,7 +661,9 @@ impl World {
                 return self.answer(process, request, result);
             }
             Happening::Late(http, gives_back) => {
-                return self.late(&http, gives_back);
+                if let Some(watch) = self.late(&http, gives_back)? {
+                    self.model.forget(watch);
+                }
             }
             Happening::Tick { process } => return self.step(process, Event::Tick),
             Happening::User { process, user } => return self.user(process, user),
@@ -749,22 +761,44 @@ impl World {
         &mut self,
         http: &HttpRequest,
         gives_back: Option<(usize, LockId)>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<WatchId>, String> {
         self.note(|| format!("consul: a late copy arrives: {}", words(http)));
         if self.leaderless {
-            return Ok(());
+            return Ok(None);
         }
-        match self.serve(http, gives_back)? {
-            Served::Parked(watch) => self.model.forget(watch),
-            Served::Reply(_) => {}
+        Ok(match self.serve(http, gives_back)? {
+            Served::Parked(watch) => Some(watch),
+            Served::Reply(_) => None,
+        })
+    }
+
+    /// What Consul serves at a time for one process, wanted or not, is what the process may have.
+    fn within_budget(&self, process: usize) -> Result<(), String> {
+        let Process {
+            flights, hung_up, ..
+        } = &self.processes[process];
+        let is_blocking = |flight: &&Flight| {
+            let request = &flight.request;
+            matches!(request, Request::Watch { .. } | Request::WatchNames { .. })
+        };
+        let served = flights.values().filter(is_blocking).count() + hung_up.len();
+        let budget = Budget::of(self.connections);
+        if served > budget.watches + budget.listings {
+            return Err(format!(
+                "Consul serves {served} blocking queries for p{process}, which may have {budget:?}"
+            ));
         }
         Ok(())
     }
 
     fn deliver(&mut self, process: usize, request: RequestId) -> Result<(), String> {
         let Some(flight) = self.processes[process].flights.get(&request) else {
-            let given_up = self.processes[process].given_up.remove(&request);
-            return given_up.map_or(Ok(()), |flight| self.late(&flight.http, flight.gives_back));
+            let Some(flight) = self.processes[process].given_up.remove(&request) else {
+                return Ok(());
+            };
+            let watch = self.late(&flight.http, flight.gives_back)?;
+            self.processes[process].hung_up.extend(watch);
+            return Ok(());
         };
         let (http, fate) = (flight.http.clone(), flight.fate.clone());
         let gives_back = flight.gives_back;
@@ -980,9 +1014,10 @@ impl World {
         let Some(flight) = self.processes[process].flights.remove(&request) else {
             return Ok(());
         };
-        if let Some(watch) = flight.parked {
-            self.model.forget(watch);
-            self.parked.remove(&watch);
+        if let Some(watch) = flight.parked
+            && self.parked.remove(&watch).is_some()
+        {
+            self.processes[process].hung_up.insert(watch);
         }
         let sent = if matches!(result, Err(Failure::NotSent(_))) {
             None
@@ -1212,6 +1247,7 @@ impl World {
         }
         let clock = self.clock_at(process, self.now);
         self.ledger.stepped(process, clock)?;
+        self.within_budget(process)?;
         if let Some(at) = self.processes[process].core.wake_at() {
             let late = self.random.duration(Duration::from_millis(1));
             let at = self.global(process, at).max(self.now) + late;

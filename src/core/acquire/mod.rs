@@ -129,7 +129,6 @@ enum Step {
     Watch {
         subject: Subject,
         index: u64,
-        begun: Time,
     },
     Pause(Time, Next),
     /// It is over but for the holder's name.

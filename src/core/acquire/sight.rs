@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use super::*;
 
+/// A watch may go on for so long after the deadline.
+const AFTERWARDS: Duration = Duration::from_millis(100);
+
 impl Acquire {
     pub(super) fn read_request(&self) -> Request {
         Request::Read {
@@ -18,7 +21,9 @@ impl Acquire {
     }
 
     pub(super) fn watch_key(&mut self, ctx: &mut Context<'_>, index: u64) {
-        let until = ctx.time() + LONGEST_WATCH;
+        // The deadline comes first, but nothing is asked that would go on for long after it.
+        let until = self.by() + AFTERWARDS;
+        let until = until.min(ctx.time() + LONGEST_WATCH);
         let key = self.spec.key.clone();
         self.watch(ctx, Subject::Key, key, index, until);
     }
@@ -31,27 +36,8 @@ impl Acquire {
         index: u64,
         until: Time,
     ) {
-        let begun = ctx.time();
-        self.step = Step::Watch {
-            subject,
-            index,
-            begun,
-        };
-        // Our own deadline ends it, by an abort: a time-out of the request would be a fault.
+        self.step = Step::Watch { subject, index };
         ctx.watch(self.lock, key, index, until, Need::Waiting);
-    }
-
-    /// A server (or a proxy) that answers blocking queries at once must not be hammered.
-    pub(super) fn spins(&self, ctx: &Context<'_>) -> bool {
-        let now = ctx.time();
-        matches!(self.step, Step::Watch { begun, .. } if now.since(begun) < Duration::from_millis(2))
-    }
-
-    /// Looks again, after a pause that grows.
-    pub(super) fn rest(&mut self, ctx: &mut Context<'_>) {
-        self.reads.add(ctx.time());
-        let pause = ctx.shared.back_off(self.reads.count());
-        self.pause(ctx, pause, Next::Look);
     }
 
     pub(super) fn looked(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
@@ -116,11 +102,9 @@ impl Acquire {
             return Turn::Stay;
         }
         let unchanged = self.refused.as_ref().and_then(|r| r.holder.as_ref()) == Some(&row);
-        let spinning = unchanged && self.spins(ctx);
+        // That it is held is the truth now, whatever else has failed.
+        self.reads.clear();
         self.fault = None;
-        if !spinning {
-            self.reads.clear();
-        }
         let holder = row.session.clone();
         self.refuse(ctx, Some(row));
         if self.once() {
@@ -128,10 +112,6 @@ impl Acquire {
         }
         if self.in_last_part(now) {
             let _ = self.ask_name(ctx, holder);
-        }
-        if spinning {
-            self.rest(ctx);
-            return Turn::Stay;
         }
         // The index went backwards (a restored snapshot): it means nothing any more.
         if matches!(&self.step, Step::Watch { subject: Subject::Key, index: before, .. }

@@ -286,11 +286,7 @@ impl Acquire {
         match news {
             News::Row { row: Some(row), .. } if still_there(&row) => {
                 self.answered();
-                if self.spins(ctx) {
-                    self.rest(ctx);
-                } else {
-                    self.look(ctx);
-                }
+                self.look(ctx);
                 Turn::Stay
             }
             News::Row { .. } | News::Gone => {

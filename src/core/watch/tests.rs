@@ -1,0 +1,417 @@
+//! Cores with many watches, in virtual time, against a server that answers as the test says.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::clock::{Now, Time};
+use crate::core::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, Ticket, Value};
+use crate::core::{
+    Action, Call, CallId, Config, Core, Event, LockId, Patience, RequestId, Spec, Upkeep,
+};
+
+/// An answer takes so long.
+const ROUND_TRIP: Duration = Duration::from_millis(1);
+
+type Reply = Result<Answer, Fault>;
+
+/// A core and a server. What the server has no answer to hangs until it is asked for again.
+struct Bench<S> {
+    core: Core,
+    now: Time,
+    server: S,
+    serial: u64,
+    calls: u64,
+    due: BTreeMap<(Time, u64), (RequestId, Time, Request)>,
+    hanging: BTreeMap<RequestId, Request>,
+    /// Every request, and when it was sent.
+    asked: Vec<(Time, Request)>,
+    /// Requests that were aborted while the server had no answer to them.
+    aborted: usize,
+}
+
+impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
+    fn new(connections: usize, server: S) -> Bench<S> {
+        let config = Config {
+            address: "bench:8500".to_owned(),
+            identity: "consul_lock bench".to_owned(),
+            request_timeout: Duration::from_secs(10),
+            release_timeout: Duration::from_secs(2),
+            lock_delay: false,
+            flags: 9,
+            connections,
+            seed: 1,
+        };
+        Bench {
+            core: Core::new(config),
+            now: Time(1_000_000_000),
+            server,
+            serial: 0,
+            calls: 0,
+            due: BTreeMap::new(),
+            hanging: BTreeMap::new(),
+            asked: Vec::new(),
+            aborted: 0,
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let now = Now {
+            time: self.now,
+            unix_ms: 0,
+        };
+        let mut actions = Vec::new();
+        self.core.step(now, event, &mut actions);
+        for action in actions {
+            match action {
+                Action::Send { id, request, .. } => {
+                    self.serial += 1;
+                    self.asked.push((self.now, request.clone()));
+                    let at = (self.now + ROUND_TRIP, self.serial);
+                    self.due.insert(at, (id, self.now, request));
+                }
+                Action::Abort(id) => {
+                    self.aborted += usize::from(self.hanging.remove(&id).is_some());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn call(&mut self, lock: u64, what: Call) {
+        self.calls += 1;
+        let (lock, call) = (LockId(lock), CallId(self.calls));
+        self.step(Event::Call { lock, call, what });
+    }
+
+    fn acquire(&mut self, lock: u64, key: &str, fair: bool) {
+        self.call(lock, Call::Acquire(spec(key, fair)));
+    }
+
+    /// Lets time pass.
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            let reply = self.due.first_key_value().map(|((at, _), _)| *at);
+            let tick = self.core.wake_at();
+            let Some(next) = reply.into_iter().chain(tick).min().filter(|at| *at <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(next);
+            if reply.is_some_and(|at| at <= self.now)
+                && let Some((_, (id, sent, request))) = self.due.pop_first()
+            {
+                match (self.server)(&request, self.now) {
+                    Some(answer) => self.reply(id, sent, answer),
+                    None => _ = self.hanging.insert(id, request),
+                }
+            } else {
+                self.step(Event::Tick);
+            }
+        }
+    }
+
+    fn reply(&mut self, request: RequestId, sent: Time, answer: Reply) {
+        self.step(Event::Reply {
+            request,
+            sent: Some(sent),
+            answer,
+        });
+    }
+
+    /// The server answers what hangs, where it has an answer now.
+    fn stir(&mut self) {
+        for (id, request) in std::mem::take(&mut self.hanging) {
+            match (self.server)(&request, self.now) {
+                Some(answer) => self.reply(id, self.now, answer),
+                None => _ = self.hanging.insert(id, request),
+            }
+        }
+    }
+
+    fn count(&self, is_it: fn(&Request) -> bool) -> usize {
+        self.asked
+            .iter()
+            .filter(|(_, request)| is_it(request))
+            .count()
+    }
+}
+
+fn spec(key: &str, fair: bool) -> Spec {
+    Spec {
+        key: key.into(),
+        value: None,
+        ttl: Duration::from_secs(3_600),
+        patience: Patience::Forever,
+        fair,
+        monitor: true,
+        grace: Duration::from_millis(300),
+        upkeep: Upkeep::Off,
+    }
+}
+
+fn is_watch(request: &Request) -> bool {
+    matches!(request, Request::Watch { .. })
+}
+
+fn is_listing(request: &Request) -> bool {
+    matches!(request, Request::WatchNames { .. })
+}
+
+fn row(session: &str, index: u64) -> Answer {
+    let row = KeyRow {
+        session: Some(SessionId(session.into())),
+        create_index: 10,
+        modify_index: index,
+        flags: 9,
+        value: Value(Vec::new().into()),
+    };
+    Answer::Row {
+        row: Some(row),
+        index,
+    }
+}
+
+/// What others hold, as Consul answers all but blocking queries.
+fn held_by_others(request: &Request) -> Option<Answer> {
+    Some(match request {
+        Request::Survey { .. } => Answer::Exists,
+        Request::CreateSession { .. } => Answer::Created(SessionId("a".into())),
+        Request::RenewSession { .. } => Answer::Renewed,
+        Request::DestroySession { .. } => Answer::Destroyed,
+        Request::Lock { .. } | Request::Take { .. } => Answer::Held,
+        Request::Join { slot, session, .. } => Answer::Line(vec![Ticket {
+            slot: *slot,
+            session: session.clone(),
+            create_index: 12,
+            modify_index: 12,
+        }]),
+        Request::Read { .. } => row("b", 11),
+        Request::DescribeSession { .. } => Answer::Described(None),
+        _ => return None,
+    })
+}
+
+/// What is ours, in the same way.
+fn held_by_us(request: &Request) -> Option<Answer> {
+    Some(match request {
+        Request::Survey { .. } => Answer::Line(Vec::new()),
+        Request::Lock { .. } => Answer::Locked {
+            index: 11,
+            line: Vec::new(),
+        },
+        // A look comes before, a check after.
+        Request::Read { consistent, .. } if *consistent => row("a", 11),
+        Request::Read { .. } => Answer::Row {
+            row: None,
+            index: 9,
+        },
+        request => return held_by_others(request),
+    })
+}
+
+/// Ten a second, and those that may come in a row.
+const TEN_A_SECOND_FOR_30_S: usize = 320;
+
+/// An answer to a blocking query, whose number is given.
+type Nonsense = fn(u64) -> Answer;
+
+/// An answer to anything else.
+type Sense = fn(&Request) -> Option<Answer>;
+
+/// What a server may answer to blocking queries at once.
+fn nonsense() -> Vec<(&'static str, Nonsense)> {
+    vec![
+        ("the same", |_| row("b", 11)),
+        ("a growing index", |n| row("b", 100 + n)),
+        ("a falling index", |n| row("b", 1_000_000 - n)),
+        ("our own session", |n| row("a", 100 + n)),
+        ("404, a growing index", |n| Answer::Row {
+            row: None,
+            index: 100 + n,
+        }),
+        ("one and the other", |n| match n % 2 {
+            0 => row(if n % 4 == 0 { "a" } else { "b" }, 100 + n),
+            _ => Answer::Row {
+                row: None,
+                index: 100 + n,
+            },
+        }),
+    ]
+}
+
+#[test]
+fn no_watch_asks_more_than_ten_times_a_second_whatever_comes_back() {
+    let servers: [(&str, Sense); 2] = [("waits", held_by_others), ("holds", held_by_us)];
+    for (what, at_once) in nonsense() {
+        for (who, server) in servers {
+            for fair in [true, false] {
+                let mut n = 0;
+                let mut bench = Bench::new(32, |request, _| {
+                    n += u64::from(is_watch(request));
+                    let blocking = is_watch(request).then(|| at_once(n));
+                    blocking.or_else(|| server(request)).map(Ok)
+                });
+                bench.acquire(1, "k", fair);
+                bench.run(Duration::from_secs(30));
+                let (watches, all) = (bench.count(is_watch), bench.asked.len());
+                println!("{what}, {who}, fair {fair}: {watches} of {all} in 30 s");
+                assert!(watches > 0, "{what}, {who}, fair {fair}");
+                assert!(
+                    watches <= TEN_A_SECOND_FOR_30_S && all <= 5 * TEN_A_SECOND_FOR_30_S,
+                    "{what}, {who}, fair {fair}: {watches} of {all} in 30 s"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_listing_is_asked_for_more_than_ten_times_a_second_whatever_comes_back() {
+    // Those who are told that their key is gone ask again each at its own pace.
+    let some_more = 2 * TEN_A_SECOND_FOR_30_S;
+    for (what, shows_keys, most) in [
+        ("other names", true, TEN_A_SECOND_FOR_30_S),
+        ("none of ours", false, some_more),
+    ] {
+        let mut n = 0;
+        let mut bench = Bench::new(4, |request, _| match request {
+            Request::Watch { .. } => None,
+            Request::WatchNames { .. } => {
+                n += 1;
+                let ours = (0..6).map(|number| format!("f/{number}"));
+                let names = ours.filter(|_| shows_keys);
+                let names = names.chain([format!("f/other-{n}")]).collect();
+                let index = 100 + n;
+                Some(Ok(Answer::Names { names, index }))
+            }
+            request => held_by_others(request).map(Ok),
+        });
+        for number in 0..6 {
+            bench.acquire(number, &format!("f/{number}"), false);
+        }
+        bench.run(Duration::from_secs(30));
+        let listings = bench.count(is_listing);
+        println!("{what}: {listings} listings of {}", bench.asked.len());
+        assert!((1..=most).contains(&listings), "{what}: {listings}");
+    }
+}
+
+/// A change is acted upon at once, whatever the pace: there was a silence before.
+#[test]
+fn a_change_after_a_silence_is_acted_upon_at_once() {
+    let held = std::cell::Cell::new(true);
+    let mut bench = Bench::new(32, |request, _| match request {
+        Request::Watch { .. } if held.get() => None,
+        Request::Watch { .. } => Some(Ok(Answer::Row {
+            row: None,
+            index: 20,
+        })),
+        Request::Lock { .. } if !held.get() => held_by_us(request).map(Ok),
+        request => held_by_others(request).map(Ok),
+    });
+    bench.acquire(1, "k", false);
+    bench.run(Duration::from_secs(4));
+    let lock = |request: &Request| matches!(request, Request::Lock { .. });
+    assert_eq!(bench.count(lock), 0);
+    held.set(false);
+    bench.stir();
+    bench.run(ROUND_TRIP * 4);
+    assert_eq!(bench.count(lock), 1);
+}
+
+/// Consul keeps the connection of a query that is aborted: so none is, and it keeps its place.
+#[test]
+fn a_query_that_is_not_wanted_any_more_keeps_its_place_and_is_shared() {
+    let over = std::cell::Cell::new(false);
+    let mut bench = Bench::new(4, |request, _| match request {
+        Request::Watch { key, .. } if over.get() && &**key == "f/0" => Some(Ok(row("b", 11))),
+        Request::Watch { .. } | Request::WatchNames { .. } => None,
+        request => held_by_others(request).map(Ok),
+    });
+    for number in 0..3 {
+        bench.acquire(number, &format!("f/{number}"), false);
+    }
+    bench.run(Duration::from_secs(1));
+    assert_eq!((bench.count(is_watch), bench.count(is_listing)), (2, 1));
+    bench.call(0, Call::Cancel);
+    bench.run(Duration::from_secs(1));
+    // The third has to go on without one of its own.
+    assert_eq!((bench.count(is_watch), bench.aborted), (2, 0));
+    // Whoever wants the same shares it.
+    bench.acquire(4, "f/0", false);
+    bench.run(Duration::from_secs(1));
+    assert_eq!((bench.count(is_watch), bench.aborted), (2, 0));
+    bench.call(4, Call::Cancel);
+    over.set(true);
+    bench.stir();
+    bench.run(Duration::from_secs(1));
+    let last = bench.asked.iter().rfind(|(_, request)| is_watch(request));
+    assert!(
+        matches!(last, Some((_, Request::Watch { key, .. })) if &**key == "f/2"),
+        "its place is free now: {last:?}"
+    );
+    assert_eq!((bench.count(is_watch), bench.aborted), (3, 0));
+}
+
+#[test]
+fn no_query_is_long_and_none_goes_on_long_after_the_deadline() {
+    let mut bench = Bench::new(32, |request, _| match request {
+        Request::Watch { .. } => None,
+        request => held_by_others(request).map(Ok),
+    });
+    let waits = |bench: &Bench<_>| -> Vec<Duration> {
+        let asked = bench.asked.iter();
+        let wait = asked.filter_map(|(_, request)| match request {
+            Request::Watch { wait, .. } => Some(*wait),
+            _ => None,
+        });
+        wait.collect()
+    };
+    bench.acquire(1, "k", false);
+    let mut impatient = spec("l", false);
+    impatient.patience = Patience::For(Duration::from_millis(1_500));
+    bench.call(2, Call::Acquire(impatient));
+    bench.run(Duration::from_millis(500));
+    let [patient, impatient] = waits(&bench)[..] else {
+        panic!("{:?}", bench.asked);
+    };
+    assert_eq!(patient, super::LONGEST_QUERY);
+    assert!(impatient < Duration::from_millis(1_700), "{impatient:?}");
+}
+
+/// Each key that is given back has its query answered, and that of no other is begun in a hurry.
+#[test]
+fn a_thousand_locks_given_back_begin_no_thousand_queries() {
+    let free = std::cell::RefCell::new(std::collections::HashSet::<Key>::new());
+    let mut bench = Bench::new(32, |request, _| match request {
+        Request::Watch { key, .. } if free.borrow().contains(key) => Some(Ok(Answer::Row {
+            row: None,
+            index: 20,
+        })),
+        Request::Watch { .. } => None,
+        request => held_by_us(request).map(Ok),
+    });
+    for number in 0..1_000 {
+        bench.acquire(number, &format!("f/{number}"), false);
+    }
+    bench.run(Duration::from_secs(3));
+    let begun = bench.count(is_watch);
+    assert_eq!(begun, 10, "half of those that may be watched");
+    for number in 0..1_000 {
+        bench.call(number, Call::Release);
+        free.borrow_mut().insert(format!("f/{number}").into());
+        bench.stir();
+        bench.run(ROUND_TRIP);
+    }
+    let (begun, aborted) = (bench.count(is_watch) - begun, bench.aborted);
+    assert!(
+        begun <= 20 && aborted == 0,
+        "{begun} begun, {aborted} aborted"
+    );
+    // A lock that is kept is watched again when there is calm.
+    bench.acquire(2_000, "f/kept", false);
+    let before = bench.count(is_watch);
+    bench.run(Duration::from_secs(3));
+    assert_eq!(bench.count(is_watch), before + 1);
+}
