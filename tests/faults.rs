@@ -8,12 +8,13 @@
 
 mod support;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use consul_lock::client::Client;
 use consul_lock::error::{Error, Status};
 use consul_lock::lock::Lock;
+use consul_lock::log;
 use consul_lock::options::Options;
 use support::consul::{Consul, until};
 use support::proxy::{Fault, Proxy, Seen, UNREADABLE};
@@ -642,4 +643,135 @@ fn writes_that_fail_are_not_hurried_by_reads_that_work() {
         assert!(proxy.seen().len() < 160, "{} requests", proxy.seen().len());
         nothing_left(&key);
     }
+}
+
+/// Collects what is logged about one key while it lives.
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn of(what: &'static str) -> Log {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let heard = said.clone();
+        let listen = move |_, line: &str| {
+            if line.contains(what) {
+                heard.lock().unwrap().push(line.to_owned());
+            }
+        };
+        log::set_callback(Some(Box::new(listen)), log::Level::Warn);
+        Log(said)
+    }
+
+    fn said(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        log::set_callback(None, log::Level::Warn);
+    }
+}
+
+/// More than is read of an answer stands where the tickets of a key are.
+#[test]
+fn junk_in_the_line_of_a_key_blocks_nobody() {
+    let _alone = alone();
+    let log = Log::of("in no particular order");
+    let junk = "x".repeat(500_000);
+    let line = "/v1/kv/locks/ephemeral/junk/.fifo/";
+    for number in 0..6 {
+        let path = format!("{line}junk-{number}");
+        assert_eq!(consul().request("PUT", &path, &junk).status, 200);
+    }
+    let client = client_at(consul().address(), &[]);
+    for wait in ["0", "10000"] {
+        for _ in 0..5 {
+            let lock = lock_at(&client, "junk", wait);
+            lock.acquire().unwrap();
+            lock.release().unwrap();
+        }
+    }
+    // Held by another process, which waited, too.
+    let elsewhere = client_at(consul().address(), &[]);
+    let held = lock_at(&elsewhere, "junk", "10000");
+    held.acquire().unwrap();
+    std::thread::scope(|scope| {
+        let lock = lock_at(&client, "junk", "60000");
+        let waiter = scope.spawn(move || {
+            lock.acquire().unwrap();
+            lock.release().unwrap();
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        held.release().unwrap();
+        waiter.join().unwrap();
+    });
+    until("each client says so", || log.said().len() >= 2);
+    let said = log.said();
+    assert_eq!(said.len(), 2, "once: {said:?}");
+    assert!(said[0].contains("remove what does not belong below \"locks/ephemeral/junk/.fifo/\""));
+    drop(client);
+    drop(elsewhere);
+    assert_eq!(
+        consul()
+            .request("DELETE", &format!("{line}?recurse"), "")
+            .status,
+        200
+    );
+    nothing_left("junk");
+}
+
+/// More keys are waited for than may be watched one by one, in a folder that cannot be listed.
+#[test]
+fn keys_in_a_folder_of_too_many_names_take_turns_at_once() {
+    let _alone = alone();
+    let log = Log::of("cannot be listed");
+    let folder = "locks/ephemeral/big/";
+    for first in (0..1_280).step_by(64) {
+        let set = |number| {
+            let key = format!("{folder}{number:04}{}", "x".repeat(2_000));
+            serde_json::json!({"KV": {"Verb": "set", "Key": key, "Value": ""}})
+        };
+        let body = serde_json::Value::from_iter((first..first + 64).map(set)).to_string();
+        assert_eq!(consul().request("PUT", "/v1/txn", &body).status, 200);
+    }
+    let keys: Vec<String> = (0..6).map(|number| format!("big/{number}")).collect();
+    let theirs: Vec<String> = keys
+        .iter()
+        .map(|key| consul().other_holds(&format!("locks/ephemeral/{key}")))
+        .collect();
+    let proxy = Proxy::start(consul().address(), |_: &Seen| Fault::Pass);
+    let client = client_at(proxy.address(), &[("max_connections", "4")]);
+    std::thread::scope(|scope| {
+        let waiters: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                let lock = lock_at(&client, key, "120000");
+                scope.spawn(move || {
+                    lock.acquire().unwrap();
+                    lock.release().unwrap();
+                })
+            })
+            .collect();
+        until("the log says so", || !log.said().is_empty());
+        // Long enough for all to have had a turn.
+        std::thread::sleep(Duration::from_secs(2));
+        let ended = Instant::now();
+        for session in &theirs {
+            consul().destroy(session);
+        }
+        for waiter in waiters {
+            waiter.join().unwrap();
+        }
+        // Each turn is half a second; without them it was up to a minute.
+        let took = ended.elapsed();
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    });
+    let listings = proxy.seen();
+    let listings = listings.iter().filter(|seen| seen.target.contains("keys"));
+    assert_eq!(listings.count(), 1);
+    assert_eq!(log.said().len(), 1, "{:?}", log.said());
+    drop(client);
+    let all = format!("/v1/kv/{folder}?recurse");
+    assert_eq!(consul().request("DELETE", &all, "").status, 200);
+    nothing_left("big/0");
 }

@@ -53,6 +53,8 @@ pub(crate) enum Failure {
     /// No connection that could carry it: one side refuses the other in TLS. That does not mend
     /// itself.
     Refused(String),
+    /// The answer is larger than what is read of one. The next one to the same question will be, too.
+    TooLarge(String),
     /// Anything else: Consul may have applied it, or may still.
     Unknown(String),
 }

@@ -247,7 +247,9 @@ impl Wire {
             return Err(tls.explain(error));
         }
         let why = explain(&error, interrupt);
-        let result = Err(if sent.is_some() {
+        let result = Err(if let ureq::Error::BodyExceedsLimit(_) = error {
+            Failure::TooLarge(why)
+        } else if sent.is_some() {
             Failure::Unknown(why)
         } else {
             Failure::NotSent(why)
@@ -343,6 +345,9 @@ fn explain(error: &ureq::Error, interrupt: &Interrupt) -> String {
             }
             _ => error.to_string(),
         },
+        ureq::Error::BodyExceedsLimit(most) => {
+            format!("the answer is larger than {most} bytes, which is all that is read of one")
+        }
         ureq::Error::Http(_) => {
             "the request cannot be sent: its URL is too long, or the token is no header".to_owned()
         }

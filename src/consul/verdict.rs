@@ -47,7 +47,13 @@ pub(crate) fn verdict(
             error.retryable = false;
             return Err(Fault::Final(error));
         }
-        Err(Failure::Unknown(why)) => {
+        // What may make it so large is not what the request itself is about: see there.
+        Err(Failure::TooLarge(why)) if reads(request) || shows_line(request) => {
+            let mut error = unreachable(request, &why);
+            (error.status, error.retryable) = (Status::Rejected, false);
+            return Err(Fault::TooLarge(error));
+        }
+        Err(Failure::Unknown(why) | Failure::TooLarge(why)) => {
             let error = unreachable(request, &why);
             // Reading changes nothing: a read without an answer was not "maybe applied".
             return Err(if reads(request) {
@@ -308,6 +314,15 @@ fn reads(request: &Request) -> bool {
             | Request::Survey { .. }
             | Request::ReadLine { .. }
     )
+}
+
+/// A write that answers with the line of its key, too.
+fn shows_line(request: &Request) -> bool {
+    match request {
+        Request::Join { .. } => true,
+        Request::Lock { line, .. } | Request::Unlock { line, .. } => *line,
+        _ => false,
+    }
 }
 
 fn is_transaction(request: &Request) -> bool {

@@ -304,7 +304,7 @@ impl Machine {
             Err(Fault::SessionGone(_)) => {
                 return self.lose_in(ctx, asked, LostReason::SessionGone);
             }
-            Err(Fault::Final(cause)) => {
+            Err(Fault::Final(cause) | Fault::TooLarge(cause)) => {
                 Err(ctx.error_from(&cause, &asked.what.failed(), &self.key))
             }
             Err(fault @ (Fault::NotApplied(_) | Fault::Unknown(_))) => {

@@ -42,7 +42,8 @@ struct Line {
     queue: BTreeMap<u64, (LockId, Duration)>,
     /// Others stood in line when Consul last showed it.
     hint: bool,
-    /// Our token may not write tickets here.
+    /// It is waited for without tickets: our token may not write them here, or the line cannot be
+    /// read.
     no_tickets: bool,
     /// How many slots turned out to be somebody else's.
     collisions: u32,
@@ -202,14 +203,14 @@ impl Context<'_> {
         }
     }
 
-    /// Our token may write tickets, as far as we know.
+    /// There may be tickets, as far as we know.
     pub(super) fn may_queue(&self, key: &Key) -> bool {
         let line = self.shared.lines.by_key.get(key);
         // Below a key that ends in a slash there would be an empty segment.
         !key.ends_with('/') && line.is_none_or(|line| !line.no_tickets)
     }
 
-    /// It may not.
+    /// There may not.
     pub(super) fn note_no_tickets(&mut self, key: &Key) {
         self.shared.lines.line(key).no_tickets = true;
     }

@@ -11,7 +11,9 @@ use super::monitor::Monitor;
 use super::recorder::{self, Recorder};
 use super::release::Releasing;
 use super::watch::News;
-use super::{Action, Call, CallId, Done, Level, LockId, Outcome, Phase, RequestId, Spec, View};
+use super::{
+    Action, Call, CallId, Done, Level, LockId, Outcome, Patience, Phase, RequestId, Spec, View,
+};
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 use std::time::Duration;
@@ -46,7 +48,7 @@ pub(super) enum Input {
 pub(super) struct Machine {
     pub(super) id: LockId,
     pub(super) key: Key,
-    /// It asks who stands in line.
+    /// It asks who stands in line: it waited, or would have.
     pub(super) fair: bool,
     /// It was wanted right after another one was given back: its session is worth keeping, however
     /// long it waited and was held.
@@ -324,7 +326,7 @@ impl Machine {
         match self.state {
             State::New { cancelled: false } => {
                 self.key = spec.key.clone();
-                self.fair = spec.fair;
+                self.fair = spec.fair && spec.patience != Patience::Once;
                 self.hot = ctx.shared.pool.is_hot(ctx.time());
                 let (acquire, turn) = Acquire::begin(ctx, self.id, call, spec);
                 self.state = State::Acquiring(Box::new(acquire));

@@ -283,6 +283,9 @@ pub enum Fault {
     Unknown(Error),
     /// Consul does not know the session (any more).
     SessionGone(Error),
+    /// Consul answered, with more than is read of one answer, and would do so again. A write may have
+    /// been applied: it shows the line of its key, too, and can be repeated without.
+    TooLarge(Error),
     /// Trying again cannot help: no rights, a bad request; to a question, an answer that we do not
     /// know.
     Final(Error),
@@ -292,7 +295,11 @@ impl Fault {
     /// What to tell people.
     pub fn error(&self) -> &Error {
         match self {
-            Fault::NotApplied(e) | Fault::Unknown(e) | Fault::SessionGone(e) | Fault::Final(e) => e,
+            Fault::NotApplied(e)
+            | Fault::Unknown(e)
+            | Fault::SessionGone(e)
+            | Fault::TooLarge(e)
+            | Fault::Final(e) => e,
         }
     }
 }

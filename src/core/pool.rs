@@ -313,7 +313,7 @@ impl Context<'_> {
                 }
             }
             // No right to do it, or an answer that we do not know: the TTL does it.
-            (_, Err(Fault::Final(cause))) => {
+            (_, Err(Fault::Final(cause) | Fault::TooLarge(cause))) => {
                 self.log_given_up(id, &cause.message);
                 self.end_job(id, false);
             }

@@ -85,6 +85,7 @@ words! {
     NotApplied "not-applied",
     Unknown "unknown",
     SessionGone "session-gone",
+    TooLarge "too-large",
     Final "final",
     // What was done.
     Random "random",
@@ -309,6 +310,7 @@ impl Recorder {
             Fault::NotApplied(_) => Word::NotApplied,
             Fault::Unknown(_) => Word::Unknown,
             Fault::SessionGone(_) => Word::SessionGone,
+            Fault::TooLarge(_) => Word::TooLarge,
             Fault::Final(_) => Word::Final,
         };
         self.put(now, word, &[id, sent, of_error(fault.error())]);

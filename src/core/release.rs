@@ -147,6 +147,17 @@ impl Machine {
             {
                 self.given_back(ctx);
             }
+            // It may have been done: the session's end makes sure, without a look at the line.
+            Err(Fault::TooLarge(cause)) => {
+                ctx.note_no_tickets(&self.key);
+                releasing.keep = false;
+                releasing.doubt = true;
+                if releasing.by_transaction && ctx.shared.config.lock_delay {
+                    self.unlock_later(ctx, &cause);
+                } else {
+                    self.destroy(ctx, None);
+                }
+            }
             // No lock comes after this one with the session: a late copy does no harm.
             Err(Fault::Unknown(cause))
                 if releasing.by_transaction && ctx.shared.config.lock_delay =>

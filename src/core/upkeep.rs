@@ -158,7 +158,7 @@ impl Machine {
                 held.session.doubtful = true;
             }
             // A refusal does not go away within a second.
-            Err(Fault::Final(cause)) => {
+            Err(Fault::Final(cause) | Fault::TooLarge(cause)) => {
                 renewals.again = Some(ctx.time() + ttl / 12);
                 let error = ctx.error_from(&cause, WHAT, &self.key);
                 ctx.log(Level::Warn, Often::Every("renewals", ttl), || error.message);

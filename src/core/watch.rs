@@ -492,7 +492,7 @@ impl Context<'_> {
                 }
                 News::Row { row, index }
             }
-            Err(Fault::Final(error)) => News::Refused(error),
+            Err(Fault::Final(error) | Fault::TooLarge(error)) => News::Refused(error),
             Err(fault) => News::Failed(fault.error().clone()),
             Ok(_) => News::Nothing,
         };

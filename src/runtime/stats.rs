@@ -95,7 +95,7 @@ impl Stats {
                 self.raft_writes += u64::from(writes);
             }
             Err(Fault::NotApplied(_) | Fault::Unknown(_)) => self.unanswered += 1,
-            Err(Fault::SessionGone(_) | Fault::Final(_)) => {}
+            Err(Fault::SessionGone(_) | Fault::TooLarge(_) | Fault::Final(_)) => {}
         }
     }
 

@@ -449,6 +449,7 @@ impl Player<'_> {
             Word::NotApplied => Err(Fault::NotApplied(args.error()?)),
             Word::Unknown => Err(Fault::Unknown(args.error()?)),
             Word::SessionGone => Err(Fault::SessionGone(args.error()?)),
+            Word::TooLarge => Err(Fault::TooLarge(args.error()?)),
             Word::Final => Err(Fault::Final(args.error()?)),
             _ => return Err(format!("not an answer to who holds a lock: {event:?}")),
         };

@@ -363,6 +363,8 @@ pub(super) struct World {
     scope: Scope,
     /// How many each process may have.
     connections: usize,
+    /// From then on so much junk stands below the tickets that no line can be read.
+    junk_from: Option<Time>,
 }
 
 /// The key of a contended plan.
@@ -380,6 +382,9 @@ impl World {
         let delay = [500, 2_000][usize::from(seed & 16 != 0)];
         let lock_delay = Duration::from_millis(if seed % 8 == 5 { delay } else { 0 });
         let connections = if seed % 8 == 2 { 4 } else { 32 };
+        // In some, somebody uses the place of the tickets for something else.
+        let has_junk = seed % 8 == 6 && plan.line.is_none();
+        let junk_from = has_junk.then(|| Time(1_000_000_000 + seed % 5 * 1_000_000_000));
         let mut model = Model::new(seed);
         model.set_expiry(plan.expiry);
         let processes = (0..plan.processes)
@@ -448,6 +453,7 @@ impl World {
                 ..Scope::default()
             },
             connections,
+            junk_from,
         };
         world.populate();
         world
@@ -1044,6 +1050,16 @@ impl World {
                 })
             }
             (_, _, result) => result,
+        };
+        let result = match result {
+            Ok(reply)
+                if reply.status == 200
+                    && shows_line(&flight.request)
+                    && self.junk_from.is_some_and(|from| self.now >= from) =>
+            {
+                Err(Failure::TooLarge("junk in the line".to_owned()))
+            }
+            result => result,
         };
         let gave_up = matches!(result, Err(Failure::Unknown(_)));
         let answer = verdict(&flight.request, result);
@@ -1645,4 +1661,13 @@ pub(super) fn leftovers(world: &World) -> BTreeMap<String, Vec<String>> {
             .push(key);
     }
     found
+}
+
+/// The answer shows who stands in line.
+fn shows_line(request: &Request) -> bool {
+    match request {
+        Request::Survey { .. } | Request::ReadLine { .. } | Request::Join { .. } => true,
+        Request::Lock { line, .. } | Request::Unlock { line, .. } => *line,
+        _ => false,
+    }
 }

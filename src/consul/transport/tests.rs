@@ -434,10 +434,10 @@ fn a_reply_without_end_is_cut_off_and_a_long_list_is_not() {
     });
     let mut wire = open(endpoint(port));
     let exchange = wire.perform(&get("/v1/kv/k"), soon(), &Interrupt::default());
-    assert!(
-        matches!(exchange.result, Err(Failure::Unknown(_))),
-        "{exchange:?}"
-    );
+    let Err(Failure::TooLarge(why)) = &exchange.result else {
+        panic!("{exchange:?}");
+    };
+    assert!(why.contains("larger than 2097152 bytes"), "{why}");
     assert!(!wire.is_open());
     let exchange = wire.perform(&get("/v1/session/list"), soon(), &Interrupt::default());
     assert_eq!(exchange.result.unwrap().body.len(), SIZE);

@@ -181,6 +181,7 @@ fn class(result: Result<Answer, Fault>) -> (&'static str, Status) {
         Err(Fault::NotApplied(e)) => ("not applied", e.status),
         Err(Fault::Unknown(e)) => ("unknown", e.status),
         Err(Fault::SessionGone(e)) => ("session gone", e.status),
+        Err(Fault::TooLarge(e)) => ("too large", e.status),
         Err(Fault::Final(e)) => ("final", e.status),
     }
 }
@@ -741,6 +742,22 @@ fn perhaps_applied() {
             class(verdict(&request, lost)),
             (expected, Status::Unavailable)
         );
+    }
+}
+
+#[test]
+fn an_answer_that_is_too_large_is_not_a_lost_one() {
+    let too_large = |request: &Request| {
+        let failure = Failure::TooLarge("more than is read".to_owned());
+        class(verdict(request, Err(failure)))
+    };
+    let [with_line, and_unlock, survey, line, join, take, clear] = of_the_line();
+    for request in [read(), watch(), with_line, and_unlock, survey, line, join] {
+        assert_eq!(too_large(&request), ("too large", Status::Rejected));
+    }
+    // What cannot be asked for otherwise: Consul may have done it.
+    for request in [create(), lock(), unlock(), put(), delete(), take, clear] {
+        assert_eq!(too_large(&request), ("unknown", Status::Unavailable));
     }
 }
 

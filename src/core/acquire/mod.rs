@@ -451,7 +451,14 @@ impl Acquire {
         let answer = match answer {
             Err(Fault::Final(cause)) => {
                 if cause.status == Status::Denied && self.is_about_tickets(&step) {
-                    self.without_tickets(ctx);
+                    self.without_rights(ctx);
+                    return Turn::Stay;
+                }
+                return self.refused_for_good(ctx, &cause);
+            }
+            Err(Fault::TooLarge(cause)) => {
+                if self.is_about_tickets(&step) {
+                    self.without_line(ctx, &step, &cause);
                     return Turn::Stay;
                 }
                 return self.refused_for_good(ctx, &cause);

@@ -22,12 +22,12 @@ use crate::core::context::{Context, Owner};
 use crate::core::line::Place;
 use crate::core::log::Often;
 use crate::core::messages::{
-    Answer, Fault, Found, KeyRow, Request, SessionId, Slot, Ticket, Value,
+    Answer, Fault, Found, KeyRow, Request, SessionId, Slot, Ticket, Value, line_of,
 };
 #[cfg(test)]
 use crate::core::sabotage::Sabotage;
 use crate::core::watch::News;
-use crate::error::Status;
+use crate::error::{Error, Status};
 
 /// The grace of a head is that many round trips, if that is more than the option says.
 const GRACE_ROUND_TRIPS: u32 = 20;
@@ -149,20 +149,57 @@ impl Acquire {
         }
     }
 
-    /// Our token may not see or write tickets: wait without one.
-    pub(super) fn without_tickets(&mut self, ctx: &mut Context<'_>) {
-        ctx.note_no_tickets(&self.spec.key);
-        let (key, config) = (&self.spec.key, ctx.shared.config.clone());
-        ctx.log(Level::Warn, Often::OncePerKey("no tickets", key), || {
+    /// Our token may not see or write tickets.
+    pub(super) fn without_rights(&mut self, ctx: &mut Context<'_>) {
+        let key = self.spec.key.clone();
+        self.without_tickets(ctx, || {
             format!(
-                "waiting for \"{key}\" at {} in no particular order: the token may not write tickets; \
-                 it needs key_prefix \"{key}\" {{ policy = \"write\" }}",
-                config.address
+                "the token may not write tickets; it needs key_prefix \"{key}\" {{ policy = \"write\" }}"
             )
         });
         self.attempt = None;
-        self.place = None;
         self.look(ctx);
+    }
+
+    /// So much stands in the line that it cannot be read: our tickets are small and few.
+    pub(super) fn without_line(&mut self, ctx: &mut Context<'_>, step: &Step, cause: &Error) {
+        let line = line_of(&self.spec.key);
+        self.without_tickets(ctx, || {
+            format!(
+                "the line cannot be read ({}); remove what does not belong below \"{line}\"",
+                cause.message
+            )
+        });
+        // What was asked for besides the line may have been done: a ticket, which goes with its
+        // session, or the key, which is asked for once more.
+        if let (Step::Join(_) | Step::Try(_), Some(session)) = (step, &mut self.session) {
+            session.doubtful = true;
+        }
+        match (step, &mut self.attempt) {
+            (Step::Try(_), Some(Request::Lock { line, .. })) => {
+                *line = false;
+                self.try_lock(ctx);
+            }
+            _ => {
+                self.attempt = None;
+                self.look(ctx);
+            }
+        }
+    }
+
+    /// Waits without a ticket, from now on.
+    fn without_tickets(&mut self, ctx: &mut Context<'_>, why: impl FnOnce() -> String) {
+        let key = &self.spec.key;
+        ctx.note_no_tickets(key);
+        let address = ctx.shared.config.address.clone();
+        ctx.log(Level::Warn, Often::OncePerKey("no tickets", key), || {
+            let why = why();
+            format!("waiting for \"{key}\" at {address} in no particular order: {why}")
+        });
+        // A ticket that we leave behind goes with the session.
+        if let (Some(_), Some(session)) = (self.place.take(), &mut self.session) {
+            session.doubtful = true;
+        }
     }
 
     pub(super) fn read_line(&mut self, ctx: &mut Context<'_>, free: bool) {
@@ -310,7 +347,7 @@ impl Acquire {
             }
             News::Failed(error) => self.stumble(ctx, Kind::Read, &error, Next::Look),
             News::Refused(error) if error.status == Status::Denied => {
-                self.without_tickets(ctx);
+                self.without_rights(ctx);
                 Turn::Stay
             }
             News::Refused(error) => self.refused_for_good(ctx, &error),
@@ -419,7 +456,7 @@ impl Acquire {
                 ahead: place.ahead.clone(),
             },
             None => {
-                let line = self.spec.fair && ctx.may_queue(&key);
+                let line = self.queues(ctx);
                 Request::Lock {
                     key,
                     found: self.found,

@@ -91,7 +91,8 @@ impl Context<'_> {
                     listing.again = Some(now + LISTING_PAUSE);
                 }
             }
-            Err(Fault::Final(error)) => {
+            // What is too large today is so a moment later, too.
+            Err(Fault::Final(error) | Fault::TooLarge(error)) => {
                 let watches = &mut self.shared.watches;
                 watches.listings.remove(folder);
                 watches.unlisted.insert(folder.clone());

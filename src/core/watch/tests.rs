@@ -8,6 +8,7 @@ use crate::core::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, Tick
 use crate::core::{
     Action, Call, CallId, Config, Core, Event, LockId, Patience, RequestId, Spec, Upkeep,
 };
+use crate::error::{Error, Status};
 
 /// An answer takes so long.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
@@ -27,6 +28,7 @@ struct Bench<S> {
     asked: Vec<(Time, Request)>,
     /// Requests that were aborted while the server had no answer to them.
     aborted: usize,
+    log: Vec<String>,
 }
 
 impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
@@ -51,6 +53,7 @@ impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
             hanging: BTreeMap::new(),
             asked: Vec::new(),
             aborted: 0,
+            log: Vec::new(),
         }
     }
 
@@ -72,6 +75,7 @@ impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
                 Action::Abort(id) => {
                     self.aborted += usize::from(self.hanging.remove(&id).is_some());
                 }
+                Action::Log { line, .. } => self.log.push(line),
                 _ => {}
             }
         }
@@ -414,4 +418,125 @@ fn a_thousand_locks_given_back_begin_no_thousand_queries() {
     let before = bench.count(is_watch);
     bench.run(Duration::from_secs(3));
     assert_eq!(bench.count(is_watch), before + 1);
+}
+
+/// A folder whose names are too many to be read: its keys take turns at once, and the log says so.
+#[test]
+fn a_listing_that_is_too_large_is_asked_for_once() {
+    let too_large = || Error::new(Status::Rejected, "the answer is larger than that");
+    let mut bench = Bench::new(4, |request, now| match request {
+        Request::Watch { .. } if now < Time(4_000_000_000) => None,
+        Request::Watch { .. } => Some(Ok(row("b", 11))),
+        Request::WatchNames { .. } => Some(Err(Fault::TooLarge(too_large()))),
+        request => held_by_others(request).map(Ok),
+    });
+    for number in 0..6 {
+        bench.acquire(number, &format!("f/{number}"), false);
+    }
+    bench.run(Duration::from_secs(1));
+    assert_eq!((bench.count(is_watch), bench.count(is_listing)), (2, 1));
+    bench.run(Duration::from_secs(4));
+    bench.stir();
+    bench.run(Duration::from_secs(10));
+    assert_eq!(bench.count(is_listing), 1);
+    let keys = bench.asked.iter().filter_map(|(_, request)| match request {
+        Request::Watch { key, .. } => Some(key.clone()),
+        _ => None,
+    });
+    let keys: std::collections::BTreeSet<_> = keys.collect();
+    assert_eq!(keys.len(), 6, "all had a turn");
+    let said = bench.log.iter().filter(|line| line.contains("take turns"));
+    assert_eq!(said.count(), 1, "{:?}", bench.log);
+}
+
+/// Junk below the tickets: a first attempt whose answer cannot be read is repeated without the line.
+#[test]
+fn a_line_that_is_too_large_is_done_without() {
+    let too_large = || Fault::TooLarge(Error::new(Status::Rejected, "more than is read"));
+    for held in [false, true] {
+        let mut bench = Bench::new(32, |request, _| match request {
+            Request::Lock { line: true, .. }
+            | Request::Survey { .. }
+            | Request::Unlock { line: true, .. }
+            | Request::ReadLine { .. }
+            | Request::Join { .. } => Some(Err(too_large())),
+            Request::Watch { .. } => None,
+            request if held => held_by_others(request).map(Ok),
+            request => held_by_us(request).map(Ok),
+        });
+        // The third in a hurry tries without a look.
+        for lock in 1..=3 {
+            bench.acquire(lock, "k", true);
+            bench.run(Duration::from_millis(20));
+            bench.call(lock, Call::Release);
+            bench.run(Duration::from_millis(20));
+        }
+        let line = |request: &Request| {
+            matches!(
+                request,
+                Request::Survey { .. }
+                    | Request::ReadLine { .. }
+                    | Request::Join { .. }
+                    | Request::Lock { line: true, .. }
+                    | Request::Unlock { line: true, .. }
+            )
+        };
+        assert_eq!(bench.count(line), 1, "{:?}", bench.asked);
+        let locks = bench.count(|request| matches!(request, Request::Lock { .. }));
+        assert_eq!(locks, if held { 0 } else { 3 }, "{:?}", bench.asked);
+        let said = bench
+            .log
+            .iter()
+            .filter(|l| l.contains("no particular order"));
+        assert_eq!(said.count(), 1, "{:?}", bench.log);
+    }
+    // Its transaction may have been applied: the same one again, but for the line, tells.
+    let mut bench = Bench::new(32, |request, _| match request {
+        Request::Lock { line: true, .. } => Some(Err(too_large())),
+        Request::Watch { .. } => None,
+        request => held_by_us(request).map(Ok),
+    });
+    bench.acquire(1, "k", true);
+    bench.run(Duration::from_millis(20));
+    let locks = bench.asked.iter().filter_map(|(_, request)| match request {
+        Request::Lock {
+            value,
+            session,
+            line,
+            ..
+        } => Some((value.clone(), session.clone(), *line)),
+        _ => None,
+    });
+    let locks: Vec<_> = locks.collect();
+    let [(value, session, true), (again, same, false)] = &locks[..] else {
+        panic!("{locks:?}");
+    };
+    assert_eq!((value, session), (again, same));
+    // Its session is not used again.
+    bench.call(1, Call::Release);
+    bench.run(Duration::from_millis(20));
+    let destroyed = bench.count(|request| matches!(request, Request::DestroySession { .. }));
+    assert_eq!(destroyed, 1, "{:?}", bench.asked);
+}
+
+#[test]
+fn a_single_attempt_reads_no_line() {
+    let mut bench = Bench::new(32, |request, _| held_by_us(request).map(Ok));
+    for lock in 1..=3 {
+        let mut once = spec("k", true);
+        once.patience = Patience::Once;
+        bench.call(lock, Call::Acquire(once));
+        bench.run(Duration::from_millis(20));
+        bench.call(lock, Call::Release);
+        bench.run(Duration::from_millis(20));
+    }
+    let reads_line = |request: &Request| {
+        matches!(
+            request,
+            Request::Survey { .. }
+                | Request::Lock { line: true, .. }
+                | Request::Unlock { line: true, .. }
+        )
+    };
+    assert_eq!(bench.count(reads_line), 0, "{:?}", bench.asked);
 }
