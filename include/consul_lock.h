@@ -50,6 +50,11 @@
  * than the largest it has seen. consul_lock_remaining_ms() tells how much life is left, and
  * "lock_timeout_seconds" should be well above what the work takes. Locks are advisory: they bind
  * those who take them.
+ *
+ * SESSIONS. Consul ends a session before its time when it removes the node that the session is bound
+ * to: the agent's, when that agent leaves; a server's, when that server was down for some ten seconds.
+ * Then another process may take the lock before its holder is told. The client option "session_node"
+ * binds sessions to a node that no agent owns. docs/guarantees.md says who ends sessions, and when.
  */
 
 
@@ -176,8 +181,8 @@ typedef enum {
    */
   CONSUL_LOCK_LOST_REASON_EXPIRED = 1,
   /**
-   * Consul ended its session: an operator did it, or the stop of the agent that it was made
-   * through.
+   * Consul ended its session: an operator did it, or the node that it was bound to left or was
+   * removed.
    */
   CONSUL_LOCK_LOST_REASON_SESSION_GONE = 2,
   /**
@@ -677,8 +682,9 @@ consul_lock_status consul_lock_set_lost_callback(consul_lock *lock,
 
 /**
  * Whether the lock is held, as far as this process can know by its own clock: true from a
- * successful acquire until the release, the end of its life, or a loss that was noticed. Asks
- * nobody. Any thread; never blocks.
+ * successful acquire until the release, the end of its life, or a loss that was noticed. While it is
+ * true, no other process holds the lock, unless Consul ended its session or an operator deleted its
+ * key before its time, and that was not noticed yet. Asks nobody. Any thread; never blocks.
  *
  * @param lock The lock. NULL: false.
  */
@@ -995,7 +1001,8 @@ size_t consul_lock_holder_session(const consul_lock_holder_info *holder, char *b
 size_t consul_lock_holder_name(const consul_lock_holder_info *holder, char *buf, size_t cap);
 
 /**
- * Copies the name of the Consul node through which the session was made.
+ * Copies the name of the Consul node that the session is bound to: that of its "session_node", else
+ * that of the agent through which it was made.
  *
  * @param holder The holder. NULL: the empty text.
  * @param buf    Receives at most cap bytes, the NUL included. NULL: nothing is copied.

@@ -398,6 +398,8 @@ class options {
     options &partition(const std::string &name) { return set("partition", name); }
     /** Of a client: what the names of its sessions begin with. */
     options &session_name(const std::string &name) { return set("session_name", name); }
+    /** Of a client: a node that no agent owns, to which its sessions are bound. */
+    options &session_node(const std::string &name) { return set("session_node", name); }
     /** Of a client: checks whose failure ends its sessions, with commas between their ids. */
     options &session_checks(const std::string &ids) { return set("session_checks", ids); }
     /** Of a client: for how long nobody can take a lock that was lost. */

@@ -114,6 +114,7 @@ impl Client {
             release_timeout: settings.release_timeout,
             lock_delay: !settings.scope.lock_delay.is_zero(),
             flags: settings.scope.flags,
+            session_node: settings.session_node.clone(),
             connections: settings.max_connections,
             seed: sys::random(),
         };
@@ -183,7 +184,8 @@ pub struct Holder {
     pub session: String,
     /// The session's name, such as `consul_lock PROGRAM@HOST:PID NONCE`; None: Consul would not say.
     pub name: Option<String>,
-    /// The node of the agent that the session was made through; None: Consul would not say.
+    /// The node that the session is bound to: `session_node`, or that of the agent that the session was
+    /// made through. None: Consul would not say.
     pub node: Option<String>,
     /// The Raft index at which the key came into being.
     pub create_index: u64,

@@ -111,8 +111,8 @@ impl Status {
 pub enum LostReason {
     /// Its life ended before it was released or renewed.
     Expired = 1,
-    /// Consul ended its session: an operator did it, or the stop of the agent that it was made
-    /// through.
+    /// Consul ended its session: an operator did it, or the node that it was bound to left or was
+    /// removed.
     SessionGone = 2,
     /// Its key is gone: deleted, or removed with its session.
     KeyGone = 3,
@@ -136,7 +136,7 @@ impl LostReason {
         match self {
             LostReason::Expired => "its time ran out before it was released or renewed",
             LostReason::SessionGone => {
-                "Consul ended its session (expired, or ended by an agent's leave or an operator)"
+                "Consul ended its session (it expired, an operator ended it, or its node left or was removed)"
             }
             LostReason::KeyGone => "its key is gone (deleted, or removed with its session)",
             LostReason::TakenOver => "another session holds its key",

@@ -23,6 +23,7 @@ use consul_lock::options::Options;
 use serde_json::{Value as Json, json};
 use support::agent::temporary_folder;
 use support::consul::{Consul, until};
+use support::http::exchange;
 use support::program::says;
 use support::root;
 use support::scripted::{Answer, Scripted};
@@ -37,14 +38,14 @@ fn start() -> Consul {
 }
 
 /// The policies of docs/acl.md, in its order.
-fn policies() -> [String; 5] {
+fn policies() -> [String; 7] {
     let text = fs::read_to_string(root().join("docs/acl.md")).unwrap();
     let blocks: Vec<String> = text
         .split("```hcl\n")
         .skip(1)
         .map(|block| block.split("```").next().unwrap().to_owned())
         .collect();
-    blocks.try_into().expect("five policies")
+    blocks.try_into().expect("seven policies")
 }
 
 /// A token with these rules: its secret and its accessor.
@@ -94,7 +95,7 @@ fn denied(outcome: Result<(), Error>, why: &str) {
 #[test]
 fn the_smallest_policies() {
     let consul = start();
-    let [one, line, all, look, write] = policies();
+    let [one, line, all, look, write, ..] = policies();
     let holder = lock(&client(&consul, "token", "root"), 0);
     for rules in [&one, &line, &all] {
         let client = client_with(&consul, rules);
@@ -260,6 +261,77 @@ fn a_token_that_becomes_known_is_waited_for() {
         waiting.join().unwrap().unwrap();
     });
     waits.release().unwrap();
+    consul.has_nothing_left();
+}
+
+/// A token that may make the node of the sessions makes it. One that may not is told the command, and its
+/// locks use what the command has made.
+#[test]
+fn a_node_for_the_sessions() {
+    let consul = start();
+    let [_, _, _, _, _, with_node, agent] = policies();
+    let client = |rules: &str, node: &str| {
+        let mut options = Options::new();
+        options.set("address", consul.address()).unwrap();
+        options.set("token", &token(&consul, rules).0).unwrap();
+        options.set("session_node", node).unwrap();
+        Client::new(Some(&options)).unwrap()
+    };
+    let taken = |client: &Client| {
+        let lock = lock(client, 0);
+        lock.acquire().unwrap_or_else(|error| panic!("{error}"));
+        let id = lock.session_id().unwrap();
+        let sessions = consul.sessions();
+        let row = sessions.iter().find(|row| row["ID"] == id.as_str());
+        assert_eq!(row.unwrap()["Node"], "locks");
+        lock.renew().unwrap();
+        lock.release().unwrap();
+    };
+    let (session, node) = with_node.split_once("node ").unwrap();
+    let without = client(session, "locks");
+    for patience in [0, 20_000] {
+        let error = lock(&without, patience).acquire().expect_err("no node");
+        let words = [
+            "PUT /v1/catalog/register",
+            "needs node:write on \"locks\", as with node \"locks\" { policy = \"write\" }",
+            "(option session_node)",
+        ];
+        for part in words {
+            assert!(error.message.contains(part), "{error}");
+        }
+        denied(Err(error), "makes it, once: curl -X PUT ");
+    }
+    let error = lock(&without, 0).acquire().expect_err("no node");
+    let command = error.message.split("once: ").nth(1).expect("a command");
+    let made = std::process::Command::new("sh")
+        .args(["-c", &command.replacen("curl", "curl -s", 1)])
+        .env("CONSUL_HTTP_TOKEN", "root")
+        .output()
+        .expect("a shell");
+    assert_eq!(
+        String::from_utf8_lossy(&made.stdout).trim(),
+        "true",
+        "{made:?}"
+    );
+    taken(&without);
+    let body = json!({"Node": "locks"}).to_string();
+    let reply = consul.request("PUT", "/v1/catalog/deregister", &body);
+    assert_eq!(reply.body.trim(), "true");
+    assert!(node.starts_with("\"locks\""));
+    taken(&client(&with_node, "locks"));
+    // Sessions of another node are no business of that token.
+    denied(
+        lock(&client(&with_node, "other"), 0).acquire(),
+        "needs session:write on \"other\"",
+    );
+    // The right to ask the agent is the one that it takes.
+    let asks = |rules: &str| {
+        let header = [("X-Consul-Token", &*token(&consul, rules).0)];
+        let (address, limit) = (consul.address(), Duration::from_secs(10));
+        let reply = exchange(address, "GET", "/v1/agent/self", &header, "", limit);
+        reply.unwrap().status()
+    };
+    assert_eq!((asks(&agent), asks(&with_node)), (200, 403));
     consul.has_nothing_left();
 }
 

@@ -107,6 +107,36 @@ fn name_flags_and_checks() {
     consul.has_nothing_left();
 }
 
+/// A name that Consul, a policy or a shell could take for something else, or that cannot be kept.
+#[test]
+fn a_session_node_that_cannot_be() {
+    let refused = |options: &[(&str, &str)]| {
+        let mut all = Options::new();
+        for (name, value) in options {
+            let _ = all.set(name, value);
+        }
+        let error = Client::new(Some(&all)).expect_err("refused");
+        assert_eq!(error.status, Status::InvalidOption, "{error}");
+        error.message
+    };
+    let long = "n".repeat(129);
+    for name in ["", "a b", "a/b", "a'b", "\u{e9}", "..\n", &long] {
+        let said = refused(&[("session_node", name)]);
+        assert!(said.starts_with("option session_node: "), "{said}");
+    }
+    let said = refused(&[("session_node", "locks"), ("session_checks", "serfHealth")]);
+    assert!(
+        said.contains("session_node") && said.contains("session_checks"),
+        "{said}"
+    );
+    for name in ["locks", "Locks-1.dc1_x", &long[1..]] {
+        client(
+            "127.0.0.1:1",
+            &[("session_node", name), ("session_checks", "")],
+        );
+    }
+}
+
 /// A check that is critical ends the session; without checks nothing but the TTL does.
 #[test]
 fn a_session_with_a_check_ends_with_it() {

@@ -98,6 +98,12 @@ func WithPartition(name string) ClientOption { return WithClientOption("partitio
 // lock; a unique ending is added. The default is "consul_lock PROGRAM@HOST:PID".
 func WithSessionName(name string) ClientOption { return WithClientOption("session_name", name) }
 
+// WithSessionNode binds sessions to a node of Consul's catalog that no agent owns, such as "locks": they then outlive
+// every agent. Consul ends the sessions of a node that it removes, as it does with a server that was down for some
+// ten seconds or an agent that leaves; the default is the agent's own. The library makes the node when it is missing
+// and the token may (node:write). It does not go together with WithSessionChecks.
+func WithSessionNode(name string) ClientOption { return WithClientOption("session_node", name) }
+
 // WithSessionChecks sets checks of the agent's node by their ids, such as "serfHealth": when one of them is
 // critical, the lock is lost. The default is none, so a check that flaps takes no lock away.
 func WithSessionChecks(ids ...string) ClientOption {

@@ -187,4 +187,9 @@ func TestWhatSessionsAndKeysAreLike(t *testing.T) {
 	if keys[0].Flags != 7 {
 		t.Fatalf("%+v", keys)
 	}
+	lock = newLock(t, newKey(t), consullock.WithClient(newClient(t, consullock.WithSessionNode("of-no-agent"))))
+	must(t, lock.Acquire(ctx))
+	if got := consul(t, "GET", "session/info/"+lock.SessionID(), ""); !strings.Contains(got, `"of-no-agent"`) {
+		t.Fatal(got)
+	}
 }

@@ -181,6 +181,14 @@ export interface ClientOptions {
    */
   sessionName?: string | undefined;
   /**
+   * A node of Consul's catalog that no agent owns, such as `locks`, to bind sessions to: they then outlive every
+   * agent. Consul ends the sessions of a node that it removes, as it does with a server that was down for some ten
+   * seconds or an agent that leaves. The library makes the node when it is missing and the token may
+   * (`node:write`). Not together with `sessionChecks`.
+   * @defaultValue the agent's own
+   */
+  sessionNode?: string | undefined;
+  /**
    * Checks of the agent's node by their ids, such as `serfHealth`. When one of them is critical, the session ends,
    * and its lock with it. Without any, a check that flaps takes no lock away; a crash is noticed when the TTL is
    * over.

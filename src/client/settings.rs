@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::consul::address::Address;
+use crate::consul::address::{Address, Place};
 use crate::consul::connect::Endpoint;
 use crate::consul::credentials::{self, Source as Credentials};
-use crate::consul::encode::{LOCK_FLAGS, Scope};
+use crate::consul::encode::{LOCK_FLAGS, Scope, encode};
 use crate::consul::errand::{self, Undone};
+use crate::consul::http::HttpRequest;
 use crate::consul::secrets::Secret;
 use crate::consul::tls::{self, Tls};
+use crate::core::SessionNode;
+use crate::core::messages::Request;
 use crate::error::{Error, Status};
 use crate::log::{self, Level};
 use crate::options::{ClientSettings, Setting, Source};
@@ -27,6 +30,7 @@ pub(super) struct Settings {
     pub(super) scope: Scope,
     /// What session names begin with, if somebody said so.
     pub(super) session_name: Option<String>,
+    pub(super) session_node: Option<SessionNode>,
     pub(super) request_timeout: Duration,
     pub(super) release_timeout: Duration,
     pub(super) max_connections: usize,
@@ -46,7 +50,16 @@ impl Settings {
         };
         let text = |name| settings.text(name).map(|setting| setting.value);
         let max_connections = settings.unsigned("max_connections").unwrap_or(32);
+        let scope = Scope {
+            datacenter: text("datacenter"),
+            namespace: text("namespace"),
+            partition: text("partition"),
+            flags: settings.unsigned("flags").unwrap_or(LOCK_FLAGS),
+            lock_delay: ms("lock_delay_ms", 0),
+            session_checks: checks(settings)?,
+        };
         Ok(Settings {
+            session_node: session_node(settings, &addresses, &scope)?,
             endpoint: Endpoint {
                 addresses,
                 tls: tls.map(|tls| (files, tls)),
@@ -54,14 +67,7 @@ impl Settings {
                 proxy: proxy(settings)?,
                 connect_timeout: ms("connect_timeout_ms", 2_000),
             },
-            scope: Scope {
-                datacenter: text("datacenter"),
-                namespace: text("namespace"),
-                partition: text("partition"),
-                flags: settings.unsigned("flags").unwrap_or(LOCK_FLAGS),
-                lock_delay: ms("lock_delay_ms", 0),
-                session_checks: checks(settings)?,
-            },
+            scope,
             session_name: text("session_name"),
             request_timeout: ms("request_timeout_ms", 10_000),
             release_timeout: ms("release_timeout_ms", 10_000),
@@ -161,6 +167,58 @@ fn proxy(settings: &ClientSettings) -> Result<Option<Address>, Error> {
             "{why}; a proxy is http://host:port, and is told no user and no password"
         ))),
     }
+}
+
+/// The longest name of a node that we take.
+const MAX_NODE: usize = 128;
+
+fn session_node(
+    settings: &ClientSettings,
+    addresses: &[Address],
+    scope: &Scope,
+) -> Result<Option<SessionNode>, Error> {
+    let Some(node) = settings.text("session_node") else {
+        return Ok(None);
+    };
+    // What DNS, policies and a shell take as it is.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if node.value.len() > MAX_NODE || !node.value.bytes().all(plain) {
+        return Err(node.wrong(format!(
+            "the name of a node has letters, digits and -._, {MAX_NODE} at most"
+        )));
+    }
+    if !scope.session_checks.is_empty() {
+        return Err(node.wrong(
+            "its node has no agent, and so no checks: it does not go together with session_checks",
+        ));
+    }
+    let name: Arc<str> = node.value.into();
+    let registration = addresses.first().map(|address| {
+        let request = Request::RegisterNode { node: name.clone() };
+        command(&encode(&request, scope), address)
+    });
+    Ok(Some(SessionNode {
+        name,
+        registration: registration.unwrap_or_default(),
+    }))
+}
+
+/// A request as people can send it.
+fn command(request: &HttpRequest, address: &Address) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+    let scheme = if address.tls { "https" } else { "http" };
+    let (authority, prefix) = (address.authority(), &address.prefix);
+    let url = format!("{scheme}://{authority}{prefix}{}", request.target);
+    let socket = match &address.place {
+        Place::Unix(path) => format!(" --unix-socket {}", quoted(&path.to_string_lossy())),
+        Place::Tcp { .. } => String::new(),
+    };
+    let body = String::from_utf8_lossy(request.body.as_deref().unwrap_or_default());
+    format!(
+        "curl{socket} -X PUT -H \"X-Consul-Token: $CONSUL_HTTP_TOKEN\" -d {} {}",
+        quoted(&body),
+        quoted(&url)
+    )
 }
 
 fn checks(settings: &ClientSettings) -> Result<Vec<String>, Error> {

@@ -45,10 +45,20 @@ impl Default for Scope {
 /// Makes the HTTP request.
 pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
     let (method, mut target, body) = match request {
-        Request::CreateSession { name, ttl } => {
-            let path = "/v1/session/create".to_owned();
-            (Method::Put, path, Some(session(name, *ttl, scope)))
+        Request::CreateSession { name, ttl, node } => {
+            let body = session(name, *ttl, node.as_deref(), scope);
+            (Method::Put, "/v1/session/create".to_owned(), Some(body))
         }
+        Request::RegisterNode { node } => {
+            let body = registration(node, scope);
+            (Method::Put, "/v1/catalog/register".to_owned(), Some(body))
+        }
+        Request::DescribeNode { node } => {
+            let mut path = "/v1/catalog/node/".to_owned();
+            percent_encode(&mut path, node, b"");
+            (Method::Get, path, None)
+        }
+        Request::DescribeAgent => (Method::Get, "/v1/agent/self".to_owned(), None),
         Request::FindSession { .. } => (Method::Get, "/v1/session/list".to_owned(), None),
         Request::RenewSession { session } => (
             Method::Put,
@@ -167,14 +177,21 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             (Method::Get, target, None)
         }
     };
-    // A transaction takes namespace and partition inside of each operation, and only there.
-    let besides = [("ns", &scope.namespace), ("partition", &scope.partition)];
-    let besides = besides.into_iter().filter(|_| target != TXN);
-    let query: Vec<_> = [("dc", &scope.datacenter)]
-        .into_iter()
-        .chain(besides)
-        .collect();
-    for (name, value) in query {
+    let takes: &[&str] = match request {
+        Request::DescribeAgent => &[],
+        // It takes the datacenter in the body, and only there; and no node is in a namespace.
+        Request::RegisterNode { .. } => &["partition"],
+        Request::DescribeNode { .. } => &["dc", "partition"],
+        // A transaction takes namespace and partition inside of each operation, and only there.
+        _ if target == TXN => &["dc"],
+        _ => &["dc", "ns", "partition"],
+    };
+    let query = [
+        ("dc", &scope.datacenter),
+        ("ns", &scope.namespace),
+        ("partition", &scope.partition),
+    ];
+    for (name, value) in query.into_iter().filter(|(name, _)| takes.contains(name)) {
         if let Some(value) = value {
             target.push(if target.contains('?') { '&' } else { '?' });
             target.push_str(name);
@@ -191,7 +208,7 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
 
 /// Every setting is named: without them Consul would add its `serfHealth` check, a lock-delay of
 /// 15 s and no TTL. `Checks` and `NodeChecks` are the spellings before and since 1.7.
-fn session(name: &str, ttl: Duration, scope: &Scope) -> String {
+fn session(name: &str, ttl: Duration, node: Option<&str>, scope: &Scope) -> String {
     let checks: Vec<String> = scope.session_checks.iter().map(|id| json(id)).collect();
     let checks = checks.join(",");
     // With a unit: a number below 1000 would be seconds.
@@ -199,11 +216,27 @@ fn session(name: &str, ttl: Duration, scope: &Scope) -> String {
         0 => "0s".to_owned(),
         ms => format!("{ms}ms"),
     };
+    let node = node.map(|node| format!(",\"Node\":{}", json(node)));
     format!(
         "{{\"Name\":{},\"TTL\":\"{}s\",\"Behavior\":\"delete\",\"LockDelay\":\"{delay}\",\
-         \"Checks\":[{checks}],\"NodeChecks\":[{checks}]}}",
+         \"Checks\":[{checks}],\"NodeChecks\":[{checks}]{}}}",
         json(name),
-        ttl.as_secs()
+        ttl.as_secs(),
+        node.unwrap_or_default()
+    )
+}
+
+/// A node that no agent owns: marked so, and as one that consul-esm is not to probe (it would remove a
+/// node that does not answer). Consul wants an address; no host has this one (RFC 5737). A node of that
+/// name that came into being meanwhile stays as it is.
+fn registration(node: &str, scope: &Scope) -> String {
+    let datacenter = scope.datacenter.as_ref();
+    let datacenter = datacenter.map(|dc| format!(",\"Datacenter\":{}", json(dc)));
+    format!(
+        "{{\"Node\":{},\"Address\":\"192.0.2.1\",\"NodeMeta\":{{\"external-node\":\"true\",\
+         \"external-probe\":\"false\"}},\"SkipNodeUpdate\":true{}}}",
+        json(node),
+        datacenter.unwrap_or_default()
     )
 }
 
@@ -324,6 +357,8 @@ fn percent_encode(out: &mut String, text: &str, besides: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::core::messages::{Found, Key, Slot, Ticket};
 
@@ -345,10 +380,34 @@ mod tests {
                 Request::CreateSession {
                     name: "n \"q\"".into(),
                     ttl: Duration::from_secs(180),
+                    node: None,
                 },
                 "Put /v1/session/create {\"Name\":\"n \\\"q\\\"\",\"TTL\":\"180s\",\"Behavior\":\
                  \"delete\",\"LockDelay\":\"0s\",\"Checks\":[],\"NodeChecks\":[]}",
             ),
+            (
+                Request::CreateSession {
+                    name: "n".into(),
+                    ttl: Duration::from_secs(10),
+                    node: Some("locks".into()),
+                },
+                "Put /v1/session/create {\"Name\":\"n\",\"TTL\":\"10s\",\"Behavior\":\"delete\",\
+                 \"LockDelay\":\"0s\",\"Checks\":[],\"NodeChecks\":[],\"Node\":\"locks\"}",
+            ),
+            (
+                Request::RegisterNode {
+                    node: "locks".into(),
+                },
+                "Put /v1/catalog/register {\"Node\":\"locks\",\"Address\":\"192.0.2.1\",\"NodeMeta\":\
+                 {\"external-node\":\"true\",\"external-probe\":\"false\"},\"SkipNodeUpdate\":true}",
+            ),
+            (
+                Request::DescribeNode {
+                    node: "lo/cks".into(),
+                },
+                "Get /v1/catalog/node/lo%2Fcks ",
+            ),
+            (Request::DescribeAgent, "Get /v1/agent/self "),
             (
                 Request::FindSession { name: "n".into() },
                 "Get /v1/session/list ",
@@ -555,13 +614,28 @@ mod tests {
             let body = String::from_utf8(http.body.unwrap_or_default()).unwrap();
             format!("{} {body}", http.target)
         };
-        let (name, ttl) = ("n".into(), Duration::from_secs(10));
         assert_eq!(
-            text(Request::CreateSession { name, ttl }),
+            text(Request::CreateSession {
+                name: "n".into(),
+                ttl: Duration::from_secs(10),
+                node: None,
+            }),
             "/v1/session/create?dc=dc1&ns=a%20b&partition=p%22 {\"Name\":\"n\",\"TTL\":\"10s\",\
              \"Behavior\":\"delete\",\"LockDelay\":\"1500ms\",\"Checks\":[\"serfHealth\",\"m\\\"\"],\
              \"NodeChecks\":[\"serfHealth\",\"m\\\"\"]}"
         );
+        let node: Arc<str> = "l".into();
+        assert_eq!(
+            text(Request::RegisterNode { node: node.clone() }),
+            "/v1/catalog/register?partition=p%22 {\"Node\":\"l\",\"Address\":\"192.0.2.1\",\"NodeMeta\":\
+             {\"external-node\":\"true\",\"external-probe\":\"false\"},\"SkipNodeUpdate\":true,\
+             \"Datacenter\":\"dc1\"}"
+        );
+        assert_eq!(
+            text(Request::DescribeNode { node }),
+            "/v1/catalog/node/l?dc=dc1&partition=p%22 "
+        );
+        assert_eq!(text(Request::DescribeAgent), "/v1/agent/self ");
         let unlock = Request::Unlock {
             key: "k".into(),
             session: sid(),

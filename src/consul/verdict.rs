@@ -16,7 +16,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
 use super::http::{Failure, HttpReply};
-use crate::core::messages::{Answer, Fault, KeyRow, Request, SessionId, SessionRow, Value};
+use crate::core::messages::{
+    AgentRow, Answer, Fault, KeyRow, NodeRow, Request, SessionId, SessionRow, Value,
+};
 use crate::error::{Error, Status};
 use crate::text::one_line;
 use rows::Rows;
@@ -72,8 +74,16 @@ pub(crate) fn verdict(
             Fault::SessionGone(said(request, &reply, Status::Unavailable)),
         ),
         (409, _) if is_transaction(request) => refused(request, &reply),
-        // The name of a holder is an extra. Without the right to read it, it is just missing.
+        // Only a node of our choice is for us to make; of an agent's own, that it is not there yet is a fault.
+        (500, Request::CreateSession { node: Some(_), .. })
+            if text(&reply).trim().ends_with("Missing node registration") =>
+        {
+            Ok(Answer::NoNode)
+        }
+        // These are extras. Without the right to read them, they are just missing.
         (403, Request::DescribeSession { .. }) => Ok(Answer::Described(None)),
+        (403, Request::DescribeNode { .. }) => Ok(Answer::Node(None)),
+        (403, Request::DescribeAgent) => Ok(Answer::Agent(None)),
         _ => Err(failed(request, &reply)),
     }
 }
@@ -88,6 +98,23 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
             Some(id) if is_id(id) => Ok(Answer::Created(SessionId(id.into()))),
             _ => Err(unreadable()),
         },
+        Request::RegisterNode { .. } => match text(reply).trim() {
+            "true" => Ok(Answer::Registered),
+            _ => Err(unreadable()),
+        },
+        // Of a node that is not there, or may not be read, Consul says null.
+        Request::DescribeNode { node } => match json()?.get("Node") {
+            Some(row) if member(row, "Node") == Some(node) => {
+                let meta = row.get("Meta");
+                let external = meta.and_then(|meta| member(meta, "external-node")) == Some("true");
+                Ok(Answer::Node(Some(NodeRow { external })))
+            }
+            Some(_) => Err(unreadable()),
+            None => Ok(Answer::Node(None)),
+        },
+        Request::DescribeAgent => agent(&json()?)
+            .map(|row| Answer::Agent(Some(row)))
+            .ok_or_else(unreadable),
         Request::FindSession { name } => {
             let sessions = json()?;
             let sessions = sessions.as_array().ok_or_else(unreadable)?;
@@ -151,6 +178,18 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
             )
         }
     }
+}
+
+/// A lone server is removed by none.
+fn agent(json: &Json) -> Option<AgentRow> {
+    let config = json.get("Config")?;
+    let is_server = config.get("Server")?.as_bool()?;
+    let raft = json.get("Stats").and_then(|stats| stats.get("raft"));
+    let peers = raft.and_then(|raft| member(raft, "num_peers"));
+    Some(AgentRow {
+        node: one_line(member(config, "NodeName")?, LONGEST_NAME),
+        server_among_others: is_server && peers != Some("0"),
+    })
 }
 
 fn row(request: &Request, reply: &HttpReply, row: Option<KeyRow>) -> Result<Answer, Fault> {
@@ -308,6 +347,8 @@ fn reads(request: &Request) -> bool {
         request,
         Request::FindSession { .. }
             | Request::DescribeSession { .. }
+            | Request::DescribeNode { .. }
+            | Request::DescribeAgent
             | Request::Read { .. }
             | Request::Watch { .. }
             | Request::WatchNames { .. }
@@ -357,6 +398,9 @@ const READ_KEY: &str = "GET /v1/kv";
 fn name(request: &Request) -> &'static str {
     match request {
         Request::CreateSession { .. } => "PUT /v1/session/create",
+        Request::RegisterNode { .. } => "PUT /v1/catalog/register",
+        Request::DescribeNode { .. } => "GET /v1/catalog/node",
+        Request::DescribeAgent => "GET /v1/agent/self",
         Request::FindSession { .. } => "GET /v1/session/list",
         Request::RenewSession { .. } => "PUT /v1/session/renew",
         Request::DestroySession { .. } => "PUT /v1/session/destroy",
@@ -431,8 +475,8 @@ fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
 
 /// The permission that a request needs, and a rule that gives it.
 fn needed(request: &Request) -> (String, String) {
-    let session = |policy: &str| {
-        let permission = format!("session:{policy} on the agent's node");
+    let session = |policy: &str, of: &str| {
+        let permission = format!("session:{policy} on the {of}'s node");
         let rule = format!("session_prefix \"\" {{ policy = \"{policy}\" }}");
         (permission, rule)
     };
@@ -442,11 +486,26 @@ fn needed(request: &Request) -> (String, String) {
         let rule = format!("{kind} \"{key}\" {{ policy = \"{policy}\" }}");
         (permission, rule)
     };
+    let node = |kind: &str, name: &str, policy: &str| {
+        let permission = format!("{kind}:{policy} on \"{name}\"");
+        let rule = format!("{kind} \"{name}\" {{ policy = \"{policy}\" }}");
+        (permission, rule)
+    };
     match request {
-        Request::CreateSession { .. }
-        | Request::RenewSession { .. }
-        | Request::DestroySession { .. } => session("write"),
-        Request::FindSession { .. } | Request::DescribeSession { .. } => session("read"),
+        Request::CreateSession {
+            node: Some(name), ..
+        } => node("session", name, "write"),
+        Request::RegisterNode { node: name } => node("node", name, "write"),
+        Request::DescribeNode { node: name } => node("node", name, "read"),
+        Request::DescribeAgent => (
+            "agent:read".to_owned(),
+            "agent_prefix \"\" { policy = \"read\" }".to_owned(),
+        ),
+        Request::CreateSession { node: None, .. } => session("write", "agent"),
+        Request::RenewSession { .. } | Request::DestroySession { .. } => {
+            session("write", "session")
+        }
+        Request::FindSession { .. } | Request::DescribeSession { .. } => session("read", "session"),
         // Consul asks for write even where a transaction only checks that a key is not there.
         Request::Lock { key: k, .. }
         | Request::Unlock { key: k, .. }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::footing::Footing;
 use super::line::Lines;
 use super::log::Said;
 use super::messages::{Key, Request, SessionId};
@@ -29,6 +30,8 @@ pub(super) enum Owner {
     Watch,
     /// A question who holds a key.
     Inquiry(CallId),
+    /// The look at what the sessions stand on.
+    Footing,
 }
 
 /// What wants to be woken.
@@ -39,6 +42,7 @@ pub(super) enum Alarm {
     Warm,
     Watches,
     Inquiry(CallId),
+    Footing,
 }
 
 /// When each of them wants it.
@@ -96,6 +100,7 @@ pub(super) struct Shared {
     pub(super) retries: u64,
     pub(super) lines: Lines,
     pub(super) watches: Watches,
+    pub(super) footing: Footing,
     /// How long the last answers took, and how many there were.
     round_trips: [Duration; RECENT],
     answers: usize,
@@ -122,6 +127,7 @@ impl Shared {
             retries: 0,
             lines: Lines::default(),
             watches: Watches::default(),
+            footing: Footing::default(),
             round_trips: [Duration::ZERO; RECENT],
             answers: 0,
             requests: 0,

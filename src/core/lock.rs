@@ -364,6 +364,7 @@ impl Machine {
                 // Only a look for the holder's name can still be on its way.
                 let _ = acquire.end(ctx);
                 ctx.shared.holding.insert(session.id.clone());
+                ctx.note_taken();
                 self.view.token = Some(token);
                 self.view.session = Some(session.id.clone());
                 self.state = State::Held(Held::new(ctx, session, upkeep, monitor));

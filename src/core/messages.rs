@@ -56,8 +56,19 @@ impl fmt::Display for SessionId {
 /// One thing to ask Consul.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// `PUT /v1/session/create`: behaviour delete, no lock-delay, no checks. Not idempotent.
-    CreateSession { name: Arc<str>, ttl: Duration },
+    /// `PUT /v1/session/create`: behaviour delete, no lock-delay, no checks. Not idempotent. `node`: the
+    /// node of the catalog that it is bound to; None: the agent's own.
+    CreateSession {
+        name: Arc<str>,
+        ttl: Duration,
+        node: Option<Arc<str>>,
+    },
+    /// `PUT /v1/catalog/register` of a node that no agent owns. A node of that name stays as it is.
+    RegisterNode { node: Arc<str> },
+    /// `GET /v1/catalog/node/NAME`: does an agent own it?
+    DescribeNode { node: Arc<str> },
+    /// `GET /v1/agent/self`: is the agent a server?
+    DescribeAgent,
     /// `GET /v1/session/list`: after a lost reply to a create, did it make the session?
     FindSession { name: Arc<str> },
     /// `PUT /v1/session/renew/ID`. No Raft write.
@@ -151,6 +162,14 @@ pub enum Found {
 pub enum Answer {
     /// [`Request::CreateSession`].
     Created(SessionId),
+    /// [`Request::CreateSession`]: the catalog does not have the node; nothing was made.
+    NoNode,
+    /// [`Request::RegisterNode`]; also for a node that was there before.
+    Registered,
+    /// [`Request::DescribeNode`]; None: unknown, or no right to read it.
+    Node(Option<NodeRow>),
+    /// [`Request::DescribeAgent`]; None: no right to read it.
+    Agent(Option<AgentRow>),
     /// [`Request::FindSession`]: the session of that name, if there is one.
     Found(Option<SessionId>),
     /// [`Request::RenewSession`].
@@ -268,8 +287,24 @@ pub struct KeyRow {
 pub struct SessionRow {
     /// The name it was created with.
     pub name: String,
-    /// The node of the agent through which it was made.
+    /// The node that it is bound to.
     pub node: String,
+}
+
+/// A node as the catalog shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// It is marked as one that no agent owns.
+    pub external: bool,
+}
+
+/// An agent as it shows itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentRow {
+    /// Its node.
+    pub node: String,
+    /// It is one of several servers.
+    pub server_among_others: bool,
 }
 
 /// Why there is no [`Answer`]: the classes that an algorithm can act on.

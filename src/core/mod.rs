@@ -7,6 +7,7 @@
 mod acquire;
 mod context;
 mod failures;
+mod footing;
 mod held;
 mod inquiry;
 mod lease;
@@ -28,6 +29,7 @@ mod value;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Now, Time};
@@ -66,11 +68,22 @@ pub struct Config {
     pub lock_delay: bool,
     /// What the keys of locks carry as their Flags.
     pub flags: u64,
+    /// The node of the catalog that sessions are bound to; None: that of the agent that makes them.
+    pub session_node: Option<SessionNode>,
     /// How many connections there may be.
     pub connections: usize,
     /// Random and unique to this core: part of its session names, and the seed of the small
     /// random spreads.
     pub seed: u64,
+}
+
+/// A node of the catalog that no agent owns.
+#[derive(Clone, Debug)]
+pub struct SessionNode {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The command that registers it, for people.
+    pub registration: String,
 }
 
 /// Everything about a lock that is fixed before it is acquired.
@@ -278,7 +291,7 @@ pub struct Holder {
     pub session: SessionId,
     /// The session's name; None: Consul would not say.
     pub name: Option<String>,
-    /// The node of the agent that the session was made through; None: Consul would not say.
+    /// The node that the session is bound to; None: Consul would not say.
     pub node: Option<String>,
     /// The Raft index at which the key came into being.
     pub create_index: u64,
@@ -404,7 +417,10 @@ impl Core {
         answer: Result<Answer, Fault>,
     ) {
         if let (Some(sent), Ok(_)) = (sent, &answer)
-            && self.shared.owners.get(&request) != Some(&Owner::Watch)
+            && !matches!(
+                self.shared.owners.get(&request),
+                Some(Owner::Watch | Owner::Footing)
+            )
         {
             self.shared.note_round_trip(now.time.since(sent));
         }
@@ -429,6 +445,7 @@ impl Core {
             Owner::Job(job) => ctx.job_replied(job, answer),
             Owner::Warm => ctx.warm_replied(request, sent, &answer),
             Owner::Watch => ctx.watch_replied(request, answer),
+            Owner::Footing => ctx.footing_replied(answer),
             Owner::Inquiry(call) => {
                 let Some(inquiry) = self.inquiries.get_mut(&call) else {
                     return;
@@ -477,6 +494,7 @@ impl Core {
                 Alarm::Job(job) => ctx.run_job(job),
                 Alarm::Warm => ctx.tend_warm(),
                 Alarm::Watches => ctx.tend_watches(),
+                Alarm::Footing => ctx.look_at_footing(),
                 Alarm::Inquiry(call) => {
                     if let Some(inquiry) = self.inquiries.get_mut(&call) {
                         inquiry.alarm(&mut ctx);

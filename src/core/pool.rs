@@ -210,6 +210,7 @@ impl Context<'_> {
     /// No session is kept warm from now on, and nothing goes on that nobody waits for.
     pub(super) fn drain(&mut self) {
         self.shared.pool.draining = true;
+        self.end_footing();
         for warm in std::mem::take(&mut self.shared.pool.warm) {
             self.give_up(warm);
         }

@@ -64,6 +64,8 @@ words! {
     SawFailed "saw-failed",
     SawRefused "saw-refused",
     Created "created",
+    NoNode "no-node",
+    Registered "registered",
     Found "found",
     Renewed "renewed",
     Destroyed "destroyed",
@@ -90,6 +92,7 @@ words! {
     // What was done.
     Random "random",
     AskCreate "ask-create",
+    AskRegister "ask-register",
     AskFind "ask-find",
     AskRenew "ask-renew",
     AskDestroy "ask-destroy",
@@ -273,10 +276,12 @@ impl Recorder {
         let plain = |word| (word, None);
         let (word, third) = match answer {
             Answer::Created(id) => (Word::Created, Some(session(id))),
+            Answer::NoNode => plain(Word::NoNode),
+            Answer::Registered => plain(Word::Registered),
             Answer::Found(id) => (Word::Found, id.as_ref().map(session)),
             Answer::Renewed => plain(Word::Renewed),
             Answer::Destroyed => plain(Word::Destroyed),
-            Answer::Described(_) => plain(Word::Described),
+            Answer::Described(_) | Answer::Node(_) | Answer::Agent(_) => plain(Word::Described),
             Answer::Locked { index, line } => {
                 let args = [id, sent, Arg::N(*index), number(line.len())];
                 return self.put(now, Word::Locked, &args);
@@ -354,6 +359,7 @@ impl Recorder {
     fn asks(&mut self, now: Time, [id, by]: [Arg; 2], request: &Request) {
         let (word, third) = match request {
             Request::CreateSession { .. } => (Word::AskCreate, None),
+            Request::RegisterNode { .. } => (Word::AskRegister, None),
             Request::FindSession { .. } => (Word::AskFind, None),
             Request::RenewSession { session: s } => (Word::AskRenew, Some(session(s))),
             Request::DestroySession { session: s } => (Word::AskDestroy, Some(session(s))),
@@ -367,8 +373,11 @@ impl Recorder {
             Request::Clear { ahead, .. } => (Word::AskClear, Some(number(ahead.len()))),
             Request::Write { session: s, .. } => (Word::AskWrite, Some(session(s))),
             Request::Read { consistent, .. } => (Word::AskRead, Some(Arg::N((*consistent).into()))),
-            // The watches are shared, and ask for all locks.
-            Request::Watch { .. } | Request::WatchNames { .. } => return,
+            // Asked for all locks.
+            Request::Watch { .. }
+            | Request::WatchNames { .. }
+            | Request::DescribeNode { .. }
+            | Request::DescribeAgent => return,
         };
         match third {
             Some(third) => self.put(now, word, &[id, by, third]),

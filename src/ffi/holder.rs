@@ -175,7 +175,8 @@ pub unsafe extern "C" fn consul_lock_holder_name(
     })
 }
 
-/// Copies the name of the Consul node through which the session was made.
+/// Copies the name of the Consul node that the session is bound to: that of its "session_node", else
+/// that of the agent through which it was made.
 ///
 /// @param holder The holder. NULL: the empty text.
 /// @param buf    Receives at most cap bytes, the NUL included. NULL: nothing is copied.

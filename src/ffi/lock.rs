@@ -566,8 +566,9 @@ fn tell(registration: &Registration<LostCallbackFn>, reason: LostReason) {
 }
 
 /// Whether the lock is held, as far as this process can know by its own clock: true from a
-/// successful acquire until the release, the end of its life, or a loss that was noticed. Asks
-/// nobody. Any thread; never blocks.
+/// successful acquire until the release, the end of its life, or a loss that was noticed. While it is
+/// true, no other process holds the lock, unless Consul ended its session or an operator deleted its
+/// key before its time, and that was not noticed yet. Asks nobody. Any thread; never blocks.
 ///
 /// @param lock The lock. NULL: false.
 #[unsafe(no_mangle)]

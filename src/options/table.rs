@@ -276,9 +276,8 @@ pub const TABLE: &[Spec] = &[
         default: "the agent's own",
         env: None,
         secret: false,
-        doc: "The datacenter in which the locks live. Locks in two datacenters know nothing of \
-              each other. In another one than the agent's own, Consul makes a session only for a \
-              node of that datacenter.",
+        doc: "The datacenter in which the locks live; another one than the agent's needs \
+              `session_node`. Locks in two datacenters know nothing of each other.",
     },
     Spec {
         name: "namespace",
@@ -313,6 +312,22 @@ pub const TABLE: &[Spec] = &[
         secret: false,
         doc: "What the names of sessions begin with. Others are told it when they ask who holds \
               a lock. A unique ending is added.",
+    },
+    Spec {
+        name: "session_node",
+        places: &[Place::Client],
+        kind: Kind::Text {
+            may_be_empty: false,
+        },
+        default: "the agent's own",
+        env: None,
+        secret: false,
+        doc: "A node of Consul's catalog that no agent owns, such as `locks`, to bind sessions to: letters, \
+              digits and -._, 128 at most. Consul ends all sessions of a node that it removes, as \
+              it does with a server that was down for some 10 s or an agent that leaves; those of \
+              this node outlive every agent. The library makes the node when it is missing and \
+              the token may (`node:write`). Needed where `datacenter` is not the agent's own. Not \
+              together with `session_checks`.",
     },
     Spec {
         name: "session_checks",

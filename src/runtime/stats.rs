@@ -11,7 +11,7 @@ use crate::core::messages::{Answer, Fault, Request};
 use crate::core::{Phase, View};
 
 /// The kinds of requests, and whether Consul writes to its Raft log when it carries one out.
-const KINDS: [(&str, bool); 16] = [
+const KINDS: [(&str, bool); 19] = [
     ("create_session", true),
     ("find_session", false),
     ("renew_session", false),
@@ -28,6 +28,9 @@ const KINDS: [(&str, bool); 16] = [
     ("watch", false),
     ("watch_names", false),
     ("write", true),
+    ("register_node", true),
+    ("describe_node", false),
+    ("describe_agent", false),
 ];
 
 /// A row of [`KINDS`].
@@ -53,6 +56,9 @@ impl Kind {
             Request::Watch { .. } => 13,
             Request::WatchNames { .. } => 14,
             Request::Write { .. } => 15,
+            Request::RegisterNode { .. } => 16,
+            Request::DescribeNode { .. } => 17,
+            Request::DescribeAgent => 18,
         })
     }
 }

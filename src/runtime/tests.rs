@@ -24,6 +24,7 @@ fn runtime() -> Arc<Runtime> {
         release_timeout: Duration::from_secs(2),
         lock_delay: false,
         flags: 1,
+        session_node: None,
         connections: 32,
         seed: 1,
     };

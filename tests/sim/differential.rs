@@ -20,6 +20,9 @@ use crate::core::messages::{Found, Key, Request, SessionId, Slot, Ticket, Value,
 
 const SEQUENCES: u64 = 2_000;
 
+/// A node of the catalog that no agent owns.
+const NODE: &str = "locks";
+
 /// A session that never was.
 const UNKNOWN: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -82,14 +85,25 @@ impl Step {
         }
     }
 
+    fn create_on_node(session: usize) -> Step {
+        let body = format!(
+            "{{\"Name\":\"n\",\"TTL\":\"10s\",\"Behavior\":\"delete\",\"LockDelay\":\"0s\",\
+             \"NodeChecks\":[],\"Node\":\"{NODE}\"}}"
+        );
+        Step {
+            session: Some(session),
+            ..Step::put("/v1/session/create", body)
+        }
+    }
+
     fn txn(ops: &[String]) -> Step {
         Step::put("/v1/txn", format!("[{}]", ops.join(",")))
     }
 
-    /// A transaction of the library's own.
+    /// A request of the library's own.
     fn of(request: &Request) -> Step {
         let http = encode(request, &Scope::default());
-        let body = String::from_utf8(http.body.expect("a transaction")).expect("text");
+        let body = String::from_utf8(http.body.expect("a body")).expect("text");
         Step::put(http.target, body)
     }
 
@@ -680,6 +694,7 @@ const INDEX_OF_MAIN: u64 = 987_654_321;
 fn oddities() -> Vec<(Option<Duration>, Step)> {
     let as_nobody = ",\"Session\":\"\"";
     let as_short = ",\"Session\":\"x\"";
+    let register = Request::RegisterNode { node: NODE.into() };
     [
         Step::get("/v1/kv/o/missing"),
         Step::get("/v1/session/list"),
@@ -736,6 +751,18 @@ fn oddities() -> Vec<(Option<Duration>, Step)> {
         Step::put("/v1/session/destroy/{S2}", ""),
         Step::put("/v1/session/destroy/{S3}", ""),
         Step::get("/v1/session/list"),
+        // On a node that no agent owns: before it is there, while it is, and when it is gone.
+        Step::create_on_node(5),
+        Step::of(&register),
+        Step::of(&register),
+        Step::create_on_node(5),
+        Step::get("/v1/session/info/{S5}"),
+        Step::put("/v1/kv/o/n?acquire={S5}", "v"),
+        Step::put("/v1/catalog/deregister", format!("{{\"Node\":\"{NODE}\"}}")),
+        Step::get("/v1/kv/o/n"),
+        Step::put("/v1/session/renew/{S5}", ""),
+        Step::get("/v1/session/list"),
+        Step::create_on_node(5),
     ]
     .map(|step| (None, step))
     .to_vec()

@@ -7,27 +7,34 @@ use crate::core::messages::{
     Answer, Fault, Found, KeyRow, Request, SessionId, Slot, Ticket, Value,
 };
 use crate::core::{
-    Action, Call, CallId, Config, Core, Event, LockId, Outcome, Patience, Phase, RequestId, Spec,
-    Upkeep,
+    Action, Call, CallId, Config, Core, Event, LockId, Outcome, Patience, Phase, RequestId,
+    SessionNode, Spec, Upkeep,
 };
 use crate::error::{Error, Status};
 
 const TTL: Duration = Duration::from_secs(10);
 
 /// A core that is answered by hand.
-struct Bench {
-    core: Core,
+pub(super) struct Bench {
+    pub(super) core: Core,
     now: Time,
     /// What it has asked, and nobody has answered yet.
-    asked: Vec<(RequestId, Request)>,
+    pub(super) asked: Vec<(RequestId, Request)>,
     /// The lock that is called, and what was last shown of any.
     lock: LockId,
     phase: Phase,
-    told: Vec<Outcome>,
+    /// What it has told its callers.
+    pub(super) told: Vec<Outcome>,
+    /// What it has said to people.
+    pub(super) logged: Vec<String>,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub(super) fn new() -> Bench {
+        Bench::with(None)
+    }
+
+    pub(super) fn with(session_node: Option<SessionNode>) -> Bench {
         let config = Config {
             address: "bench:8500".to_owned(),
             identity: "consul_lock bench".to_owned(),
@@ -35,6 +42,7 @@ impl Bench {
             release_timeout: Duration::from_secs(2),
             lock_delay: false,
             flags: 9,
+            session_node,
             connections: 32,
             seed: 1,
         };
@@ -45,10 +53,11 @@ impl Bench {
             lock: LockId(1),
             phase: Phase::New,
             told: Vec::new(),
+            logged: Vec::new(),
         }
     }
 
-    fn step(&mut self, event: Event) {
+    pub(super) fn step(&mut self, event: Event) {
         let now = Now {
             time: self.now,
             unix_ms: 0,
@@ -59,6 +68,7 @@ impl Bench {
             match action {
                 Action::Send { id, request, .. } => self.asked.push((id, request)),
                 Action::Publish { view, .. } => self.phase = view.phase,
+                Action::Log { line, .. } => self.logged.push(line),
                 Action::Abort(ended) => self.asked.retain(|(id, _)| *id != ended),
                 Action::Tell { outcome, .. } => self.told.push(outcome),
                 _ => {}
@@ -67,13 +77,17 @@ impl Bench {
     }
 
     /// Takes out the last such question, which must have been asked.
-    fn take(&mut self, what: &str, is_it: impl Fn(&Request) -> bool) -> (RequestId, Request) {
+    pub(super) fn take(
+        &mut self,
+        what: &str,
+        is_it: impl Fn(&Request) -> bool,
+    ) -> (RequestId, Request) {
         let at = self.asked.iter().rposition(|(_, request)| is_it(request));
         let at = at.unwrap_or_else(|| panic!("it does not {what}: {:?}", self.asked));
         self.asked.remove(at)
     }
 
-    fn answer(&mut self, request: RequestId, answer: Result<Answer, Fault>) {
+    pub(super) fn answer(&mut self, request: RequestId, answer: Result<Answer, Fault>) {
         let sent = Some(self.now);
         self.now = self.now + Duration::from_millis(1);
         self.step(Event::Reply {
@@ -83,7 +97,7 @@ impl Bench {
         });
     }
 
-    fn acquires(&mut self, patience: Patience) {
+    pub(super) fn acquires(&mut self, patience: Patience) {
         let spec = Spec {
             key: "k".into(),
             value: None,
@@ -97,13 +111,13 @@ impl Bench {
         self.calls(self.lock.0, Call::Acquire(spec));
     }
 
-    fn calls(&mut self, call: u64, what: Call) {
+    pub(super) fn calls(&mut self, call: u64, what: Call) {
         let (lock, call) = (self.lock, CallId(call));
         self.step(Event::Call { lock, call, what });
     }
 
     /// Time goes by.
-    fn after(&mut self, time: Duration) {
+    pub(super) fn after(&mut self, time: Duration) {
         self.now = self.now + time;
         self.step(Event::Tick);
     }

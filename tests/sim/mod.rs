@@ -8,6 +8,7 @@ mod late;
 mod line;
 mod model;
 mod network;
+mod nodes;
 mod properties;
 mod real;
 mod records;

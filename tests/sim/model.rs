@@ -58,6 +58,8 @@ pub(super) struct Model {
     store: Store,
     /// The sessions that a leader which stands still remembers.
     old_leader: BTreeMap<Arc<str>, Session>,
+    /// The nodes of the catalog.
+    nodes: BTreeSet<String>,
     /// Raft's last index. Every write request takes one, whatever comes of it.
     index: u64,
     writes: u64,
@@ -78,6 +80,7 @@ impl Model {
         Model {
             store: Store::default(),
             old_leader: BTreeMap::new(),
+            nodes: BTreeSet::from([NODE.to_owned()]),
             // What an agent writes about itself when it starts.
             index: 12,
             writes: 0,
@@ -138,6 +141,10 @@ impl Model {
                 reply(200, "true")
             }
             (Method::Put, "txn", _) => self.txn(now, body),
+            (Method::Put, "catalog", "register") => self.register(body),
+            (Method::Put, "catalog", "deregister") => self.deregister(now, body),
+            (Method::Get, "catalog", "node") => self.node(id),
+            (Method::Get, "agent", "self") => agent(),
             (Method::Put, "session", "create") => self.create(now, body),
             (Method::Put, "session", "destroy") => self.destroy(now, id),
             (Method::Put, "session", "renew") => self.renew(now, id),
@@ -287,6 +294,27 @@ impl Model {
                 .extend(held.into_iter().map(|key| (key, now + delay)));
         }
         self.commit(index, changes);
+    }
+
+    /// Takes a node out of the catalog, as autopilot or an operator does: all its sessions end.
+    pub(super) fn remove_node(&mut self, now: Time, node: &str) {
+        self.nodes.remove(node);
+        for id in self.sessions_of(node) {
+            self.kill_session(now, &id);
+        }
+    }
+
+    /// Puts a node into the catalog, as an agent does with its own.
+    pub(super) fn add_node(&mut self, node: &str) {
+        self.write();
+        self.nodes.insert(node.to_owned());
+    }
+
+    /// The ids of the sessions that are bound to a node.
+    pub(super) fn sessions_of(&self, node: &str) -> Vec<String> {
+        let sessions = self.store.sessions.iter();
+        let of_node = sessions.filter(|(_, session)| session.node == node);
+        of_node.map(|(id, _)| id.to_string()).collect()
     }
 
     /// Deletes a key, whoever holds it.
@@ -489,6 +517,30 @@ impl Model {
         delayed.then(|| format!("failed to lock key {:?} due to lock delay", op.key))
     }
 
+    // The catalog.
+
+    fn register(&mut self, body: &[u8]) -> HttpReply {
+        let json: Json = serde_json::from_slice(body).expect("a registration");
+        self.add_node(json["Node"].as_str().expect("a node"));
+        reply(200, "true")
+    }
+
+    fn deregister(&mut self, now: Time, body: &[u8]) -> HttpReply {
+        let json: Json = serde_json::from_slice(body).expect("a node");
+        self.remove_node(now, json["Node"].as_str().expect("a node"));
+        reply(200, "true")
+    }
+
+    fn node(&self, node: &str) -> HttpReply {
+        if !self.nodes.contains(node) {
+            return reply(200, "null");
+        }
+        let external = node != NODE;
+        let meta = external.then(|| serde_json::json!({"external-node": "true"}));
+        let row = serde_json::json!({"Node": {"Node": node, "Meta": meta}, "Services": {}});
+        reply(200, row.to_string())
+    }
+
     // Sessions.
 
     fn create(&mut self, now: Time, body: &[u8]) -> HttpReply {
@@ -539,10 +591,15 @@ impl Model {
             ),
             Some(_) => None,
         };
+        let node = json.get("Node").and_then(Json::as_str).unwrap_or(NODE);
         let index = self.write();
+        if !self.nodes.contains(node) {
+            return reply(500, "Missing node registration");
+        }
         let id = self.new_id();
         let session = Session {
             name: text("Name").to_owned(),
+            node: node.to_owned(),
             ttl_text,
             ttl: Duration::from_nanos(ttl),
             behavior,
@@ -646,6 +703,14 @@ impl Model {
 
 fn not_found(id: &str) -> HttpReply {
     reply(404, format!("Session id '{id}' not found"))
+}
+
+/// One server of three.
+fn agent() -> HttpReply {
+    let config = serde_json::json!({"NodeName": NODE, "Server": true});
+    let stats = serde_json::json!({"raft": {"num_peers": "2"}});
+    let agent = serde_json::json!({"Config": config, "Stats": stats});
+    reply(200, agent.to_string())
 }
 
 fn failed(errors: &[(usize, String)], tail: &str) -> HttpReply {

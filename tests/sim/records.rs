@@ -116,6 +116,7 @@ fn no_secret_is_recorded() {
         release_timeout: limit,
         lock_delay: false,
         flags: 0,
+        session_node: None,
         connections: 32,
         seed: 1,
     });

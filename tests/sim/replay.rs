@@ -263,6 +263,7 @@ impl Player<'_> {
                 release_timeout,
                 lock_delay: record.lock_delay,
                 flags: 0,
+                session_node: None,
                 connections: 32,
                 seed: 0,
             }),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::line::{LineBook, Standing};
-use super::model::{Model, Served, WatchId};
+use super::model::{Model, NODE, Served, WatchId};
 use super::network::{Fate, Weather};
 use super::properties::Ledger;
 use crate::clock::{Now, Time};
@@ -18,7 +18,7 @@ use crate::core::messages::{Key, Request, Value};
 use crate::core::sabotage::Sabotage;
 use crate::core::{
     Action, Budget, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, Phase,
-    RequestId, Spec, Upkeep,
+    RequestId, SessionNode, Spec, Upkeep,
 };
 use crate::error::Status;
 
@@ -86,6 +86,10 @@ pub(super) struct Plan {
     pub(super) operator: bool,
     /// Another program keeps its data under the keys of locks.
     pub(super) squatter: bool,
+    /// Consul removes the node of the agent, and so ends its sessions.
+    pub(super) removals: bool,
+    /// Sessions are bound to a node that no agent owns.
+    pub(super) session_node: bool,
     /// Some locks are renewed without anybody asking.
     pub(super) upkeep: bool,
     /// Keys are written under locks.
@@ -126,6 +130,8 @@ impl Plan {
             leader_freezes: None,
             operator: false,
             squatter: false,
+            removals: false,
+            session_node: false,
             upkeep: false,
             writes: false,
             plain: true,
@@ -138,7 +144,8 @@ impl Plan {
     fn is_kind(&self) -> bool {
         let quick = self.weather.delay <= Duration::from_millis(50);
         let leader = self.leader_changes || self.leader_freezes.is_some();
-        let strange = self.stops || leader || self.operator;
+        let removed = self.removals && !self.session_node;
+        let strange = self.stops || leader || self.operator || removed;
         self.weather.faults == 0 && quick && !strange
     }
 
@@ -170,10 +177,14 @@ impl Plan {
             plain: false,
             fair: random.chance(800),
             line: None,
+            removals: false,
+            session_node: false,
         };
         let freezes = plan.expiry == 2000 && random.chance(400);
         plan.leader_freezes = freezes.then_some(Duration::from_secs(1));
         plan.squatter = random.chance(150);
+        plan.removals = random.chance(150);
+        plan.session_node = random.chance(300);
         plan
     }
 
@@ -229,6 +240,8 @@ impl Plan {
             leader_freezes: None,
             operator: false,
             squatter: false,
+            removals: false,
+            session_node: random.chance(200),
             upkeep: disturbed && random.chance(300),
             writes: disturbed && random.chance(300),
             plain: false,
@@ -278,6 +291,9 @@ enum Happening {
     /// The other program writes, or looks after its data.
     Squatter,
     Operator,
+    /// Autopilot removes the server that is everybody's agent; it comes back later.
+    Removal,
+    NodeBack,
     /// The client that knows nothing of lines tries, or gives back.
     Foreigner,
     /// An operator removes all tickets.
@@ -367,6 +383,9 @@ pub(super) struct World {
     junk_from: Option<Time>,
 }
 
+/// The `session_node` of those that have one.
+const SESSION_NODE: &str = "locks";
+
 /// The key of a contended plan.
 const KEY: &str = "locks/0";
 
@@ -396,6 +415,10 @@ impl World {
                     release_timeout: RELEASE_TIMEOUT,
                     lock_delay: !lock_delay.is_zero(),
                     flags: LOCK_FLAGS,
+                    session_node: plan.session_node.then(|| SessionNode {
+                        name: SESSION_NODE.into(),
+                        registration: "curl".to_owned(),
+                    }),
                     connections,
                     seed: random.next(),
                 });
@@ -498,6 +521,10 @@ impl World {
         if self.plan.operator {
             let at = self.random.duration(Duration::from_secs(10));
             self.after(at, Happening::Operator);
+        }
+        if self.plan.removals {
+            let at = self.random.duration(Duration::from_secs(15));
+            self.after(at, Happening::Removal);
         }
     }
 
@@ -607,6 +634,8 @@ impl World {
         self.frozen = None;
         self.plan.operator = false;
         self.plan.squatter = false;
+        self.plan.removals = false;
+        self.model.add_node(NODE);
         if let Some((session, _)) = self.foreigner.take() {
             self.model.kill_session(self.now, &session);
             self.wake_watchers();
@@ -713,6 +742,16 @@ impl World {
             }
             Happening::Squatter if self.plan.squatter => return self.squat(),
             Happening::Operator if self.plan.operator => self.operate(),
+            Happening::Removal if self.plan.removals => {
+                self.note(|| "consul: autopilot removes the server".to_owned());
+                self.remove_node(NODE);
+                let away = self.random.duration(Duration::from_secs(8));
+                self.after(away, Happening::NodeBack);
+            }
+            Happening::NodeBack => {
+                self.note(|| "consul: the server is back".to_owned());
+                self.model.add_node(NODE);
+            }
             Happening::Foreigner if self.plan.line != Some(Line::Undisturbed) => {
                 return self.foreigner();
             }
@@ -728,6 +767,7 @@ impl World {
             | Happening::LeaderLost
             | Happening::Squatter
             | Happening::Operator
+            | Happening::Removal
             | Happening::Foreigner
             | Happening::Sweep => {}
         }
@@ -1340,8 +1380,24 @@ impl World {
         self.ledger.crashed(process);
     }
 
-    /// An operator ends somebody's session, or deletes a key: locks are advisory.
+    /// A node is taken out of the catalog, and Consul ends what is bound to it: no holder of that can know.
+    fn remove_node(&mut self, node: &str) {
+        let ended = self.model.sessions_of(node);
+        for (key, session) in self.model.held_keys() {
+            if ended.contains(&session) {
+                self.ledger.tampered(&key);
+            }
+        }
+        self.model.remove_node(self.now, node);
+        self.wake_watchers();
+    }
+
+    /// An operator ends somebody's session, deletes a key, or deregisters a node: locks are advisory.
     fn operate(&mut self) {
+        if self.plan.session_node && self.random.chance(300) {
+            self.note(|| "operator: deregisters the node of the sessions".to_owned());
+            return self.remove_node(SESSION_NODE);
+        }
         let held = self.model.held_keys();
         let Some((key, session)) = held.into_iter().next() else {
             return;

@@ -114,6 +114,9 @@ fn expected(request: &Request) -> Option<(Vec<Row<'_>>, Option<&str>)> {
         | Request::RenewSession { .. }
         | Request::DestroySession { .. }
         | Request::DescribeSession { .. }
+        | Request::RegisterNode { .. }
+        | Request::DescribeNode { .. }
+        | Request::DescribeAgent
         | Request::Read { .. }
         | Request::Watch { .. }
         | Request::WatchNames { .. } => return None,

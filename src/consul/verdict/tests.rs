@@ -19,6 +19,7 @@ fn create() -> Request {
     Request::CreateSession {
         name: "ours".into(),
         ttl: Duration::from_secs(10),
+        node: None,
     }
 }
 fn find() -> Request {
@@ -1190,4 +1191,91 @@ fn rubbish_is_an_error_and_never_shown() {
         panic!()
     };
     assert!(fault.error().message.len() < 1_100 && !fault.error().message.contains('\n'));
+}
+
+fn create_on(node: &str) -> Request {
+    Request::CreateSession {
+        name: "ours".into(),
+        ttl: Duration::from_secs(10),
+        node: Some(node.into()),
+    }
+}
+
+#[test]
+fn a_node_of_our_choice_that_is_missing() {
+    for text in [
+        "Missing node registration",
+        "rpc error making call: Missing node registration\n",
+    ] {
+        assert_eq!(judge(&create_on("locks"), 500, text), Ok(Answer::NoNode));
+        // Of the agent's own node that is not ours to mend.
+        assert!(judge(&create(), 500, text).is_err());
+    }
+    let register = Request::RegisterNode {
+        node: "locks".into(),
+    };
+    assert_eq!(judge(&register, 200, "true\n"), Ok(Answer::Registered));
+    assert!(matches!(
+        judge(&register, 200, "false"),
+        Err(Fault::Final(_))
+    ));
+    for (request, words) in [
+        (
+            register,
+            "needs node:write on \"locks\", as with node \"locks\" { policy = \"write\" }",
+        ),
+        (
+            create_on("locks"),
+            "needs session:write on \"locks\", as with session \"locks\" { policy = \"write\" }",
+        ),
+    ] {
+        let fault = judge(&request, 403, "Permission denied").expect_err("denied");
+        assert_eq!(fault.error().status, Status::Denied);
+        assert!(fault.error().message.contains(words), "{}", fault.error());
+    }
+}
+
+#[test]
+fn what_sessions_stand_on() {
+    let node = Request::DescribeNode {
+        node: "locks".into(),
+    };
+    let row = |meta: &str| {
+        format!("{{\"Node\":{{\"Node\":\"locks\",\"Meta\":{meta}}},\"Services\":{{}}}}")
+    };
+    for (body, external) in [
+        ("null".to_owned(), None),
+        (row("null"), Some(false)),
+        (row("{\"external-node\":\"false\"}"), Some(false)),
+        (row("{\"external-node\":\"true\"}"), Some(true)),
+    ] {
+        let expected = external.map(|external| NodeRow { external });
+        assert_eq!(judge(&node, 200, &body), Ok(Answer::Node(expected)));
+    }
+    assert_eq!(
+        judge(&node, 403, "Permission denied"),
+        Ok(Answer::Node(None))
+    );
+    assert!(judge(&node, 200, &row("null").replace("locks", "other")).is_err());
+
+    let agent = |server: bool, peers: &str| {
+        let config = format!("{{\"Server\":{server},\"NodeName\":\"n\"}}");
+        format!("{{\"Config\":{config},\"Stats\":{{\"raft\":{{{peers}}}}}}}")
+    };
+    for (body, server_among_others) in [
+        (agent(true, "\"num_peers\":\"2\""), true),
+        (agent(true, ""), true),
+        (agent(true, "\"num_peers\":\"0\""), false),
+        (agent(false, ""), false),
+    ] {
+        let row = AgentRow {
+            node: "n".to_owned(),
+            server_among_others,
+        };
+        let told = judge(&Request::DescribeAgent, 200, &body);
+        assert_eq!(told, Ok(Answer::Agent(Some(row))), "{body}");
+    }
+    let denied = judge(&Request::DescribeAgent, 403, "Permission denied");
+    assert_eq!(denied, Ok(Answer::Agent(None)));
+    assert!(judge(&Request::DescribeAgent, 200, "{}").is_err());
 }

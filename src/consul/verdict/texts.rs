@@ -81,7 +81,8 @@ pub(super) fn refusal(text: &str) -> Option<Refusal> {
 pub(super) fn settles(text: &str) -> &'static str {
     if text.contains("node registration") {
         " (the agent's node is not in the catalog: it has just started, or was deregistered; in \
-         another datacenter than the agent's own a session needs a node of that datacenter)"
+         another datacenter than the agent's own a session needs a node of that datacenter: option \
+         session_node)"
     } else {
         " (a check of option session_checks is unknown to the agent's node, or critical)"
     }

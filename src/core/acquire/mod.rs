@@ -35,6 +35,7 @@ use super::{CallId, Level, LockId, Patience, RequestId, Spec};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 use ticket::Stall;
+use words::how_to_register;
 
 /// A session confirmed longer ago than this is renewed before it is used, and a lock that took
 /// longer than this to arrive is renewed before it is handed out: its whole life is the caller's.
@@ -86,6 +87,8 @@ pub(super) struct Acquire {
     aim: Aim,
     /// What the key was when we last looked: it is taken only if it still is.
     found: Found,
+    /// The node was registered, and no session was made since.
+    registered: bool,
     /// The transaction under way: kept, so that it can be repeated byte for byte.
     attempt: Option<Request>,
     /// What the last attempt stored: one that was applied stays as it is.
@@ -118,6 +121,8 @@ enum Step {
     Survey(RequestId),
     Look(RequestId),
     Open(RequestId, Arc<str>),
+    /// The node that the session is to be bound to is made.
+    Register(RequestId),
     Renew(RequestId),
     Join(RequestId),
     /// The key was free, or we did not look.
@@ -144,6 +149,7 @@ impl Step {
             Step::Survey(id)
             | Step::Look(id)
             | Step::Open(id, _)
+            | Step::Register(id)
             | Step::Renew(id)
             | Step::Join(id)
             | Step::ReadLine(id, _)
@@ -256,6 +262,7 @@ impl Acquire {
             step: Step::Parked,
             aim: Aim::Lock,
             found: Found::Absent,
+            registered: false,
             attempt: None,
             stored: None,
             reads: Failures::default(),
@@ -385,7 +392,9 @@ impl Acquire {
             Step::Open(request, name) => {
                 leftover = Leftover::Create(request, name);
             }
-            Step::Survey(request)
+            // To make the node once more changes nothing.
+            Step::Register(request)
+            | Step::Survey(request)
             | Step::Look(request)
             | Step::Renew(request)
             | Step::ReadLine(request, _) => ctx.abort(request),
@@ -454,14 +463,14 @@ impl Acquire {
                     self.without_rights(ctx);
                     return Turn::Stay;
                 }
-                return self.refused_for_good(ctx, &cause);
+                return self.refused_for_good(ctx, &step, &cause);
             }
             Err(Fault::TooLarge(cause)) => {
                 if self.is_about_tickets(&step) {
                     self.without_line(ctx, &step, &cause);
                     return Turn::Stay;
                 }
-                return self.refused_for_good(ctx, &cause);
+                return self.refused_for_good(ctx, &step, &cause);
             }
             answer => answer,
         };
@@ -469,6 +478,7 @@ impl Acquire {
             Step::Survey(_) => self.surveyed(ctx, answer),
             Step::Look(_) => self.looked(ctx, answer),
             Step::Open(_, name) => self.opened(ctx, name, sent, answer),
+            Step::Register(_) => self.registered(ctx, answer),
             Step::Renew(_) => self.renewed(ctx, sent, answer),
             Step::Join(_) => self.joined(ctx, answer),
             Step::ReadLine(_, free) => self.line_read(ctx, answer, free),
@@ -500,12 +510,16 @@ impl Acquire {
             (Subject::Key, News::Failed(error)) => {
                 self.stumble(ctx, Kind::Read, &error, Next::Look)
             }
-            (Subject::Key, News::Refused(error)) => self.refused_for_good(ctx, &error),
+            (Subject::Key, News::Refused(error)) => self.refused_for_good(ctx, &self.step, &error),
         }
     }
 
-    fn refused_for_good(&self, ctx: &Context<'_>, cause: &Error) -> Turn {
-        Turn::Failed(ctx.error_from(cause, WHAT, &self.spec.key))
+    fn refused_for_good(&self, ctx: &Context<'_>, step: &Step, cause: &Error) -> Turn {
+        let mut error = ctx.error_from(cause, WHAT, &self.spec.key);
+        if let (Step::Register(_), Some(node)) = (step, &ctx.shared.config.session_node) {
+            error.message.push_str(&how_to_register(node));
+        }
+        Turn::Failed(error)
     }
 
     /// The request of this step is only sent for the sake of the line.

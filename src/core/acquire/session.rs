@@ -106,9 +106,11 @@ impl Acquire {
 
     pub(super) fn open(&mut self, ctx: &mut Context<'_>) {
         let name = ctx.session_name();
+        let node = ctx.shared.config.session_node.as_ref();
         let request = Request::CreateSession {
             name: name.clone(),
             ttl: self.spec.ttl,
+            node: node.map(|node| node.name.clone()),
         };
         let id = ctx.send(Owner::Lock(self.lock), request, self.by());
         self.step = Step::Open(id, name);
@@ -125,15 +127,53 @@ impl Acquire {
             Ok(Answer::Created(id)) => {
                 let lease = ctx.lease(sent, self.spec.ttl);
                 self.session = Some(Session::new(id, lease));
+                self.registered = false;
                 self.session_is_ready(ctx);
                 Turn::Stay
             }
+            Ok(Answer::NoNode) => self.find_no_node(ctx),
             Err(fault) => {
                 if let Fault::Unknown(_) = fault {
                     ctx.retire_by_name(name, self.spec.ttl, None);
                 }
                 self.stumble(ctx, Kind::Write, fault.error(), Next::Look)
             }
+            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+        }
+    }
+
+    /// The catalog does not have the node that the session is to be bound to: not yet, or an operator has
+    /// removed it.
+    fn find_no_node(&mut self, ctx: &mut Context<'_>) -> Turn {
+        let node = ctx.shared.config.session_node.as_ref();
+        let node = node.map(|node| node.name.clone()).unwrap_or_default();
+        if std::mem::take(&mut self.registered) {
+            let why =
+                format!("the node \"{node}\" was registered, and the catalog does not have it");
+            return self.stumble(
+                ctx,
+                Kind::Write,
+                &Error::new(Status::Unavailable, why),
+                Next::Look,
+            );
+        }
+        let request = Request::RegisterNode { node };
+        self.step = Step::Register(ctx.send(Owner::Lock(self.lock), request, self.by()));
+        Turn::Stay
+    }
+
+    pub(super) fn registered(
+        &mut self,
+        ctx: &mut Context<'_>,
+        answer: Result<Answer, Fault>,
+    ) -> Turn {
+        match answer {
+            Ok(Answer::Registered) => {
+                self.registered = true;
+                self.open(ctx);
+                Turn::Stay
+            }
+            Err(fault) => self.stumble(ctx, Kind::Write, fault.error(), Next::Look),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }

@@ -350,7 +350,7 @@ impl Acquire {
                 self.without_rights(ctx);
                 Turn::Stay
             }
-            News::Refused(error) => self.refused_for_good(ctx, &error),
+            News::Refused(error) => self.refused_for_good(ctx, &self.step, &error),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What an acquire that ended without the lock says.
 
 use super::{Acquire, WHAT};
+use crate::core::SessionNode;
 use crate::core::context::Context;
 use crate::core::messages::KeyRow;
 use crate::core::value;
@@ -99,3 +100,12 @@ impl Acquire {
 
 /// `api.SemaphoreFlagValue` of Consul's Go client.
 const SEMAPHORE_FLAGS: u64 = 0xe0f6_9a2b_aa41_4de0;
+
+/// What people can do when the library may not.
+pub(super) fn how_to_register(node: &SessionNode) -> String {
+    let SessionNode { name, registration } = node;
+    format!(
+        "; the catalog does not have the node \"{name}\" (option session_node). A token with node:write on it makes \
+         it, once: {registration}"
+    )
+}

@@ -40,6 +40,7 @@ impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
             release_timeout: Duration::from_secs(2),
             lock_delay: false,
             flags: 9,
+            session_node: None,
             connections,
             seed: 1,
         };

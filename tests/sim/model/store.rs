@@ -30,6 +30,7 @@ pub(super) enum Behavior {
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) name: String,
+    pub(super) node: String,
     /// As it was given, for the replies.
     pub(super) ttl_text: String,
     pub(super) ttl: Duration,

@@ -65,7 +65,8 @@ pub(super) fn session(out: &mut String, id: &str, session: &Session) {
     };
     let _ = write!(
         out,
-        ",\"Node\":\"{NODE}\",\"LockDelay\":{},\"Behavior\":\"{behavior}\",\"TTL\":",
+        ",\"Node\":\"{}\",\"LockDelay\":{},\"Behavior\":\"{behavior}\",\"TTL\":",
+        session.node,
         session.lock_delay.as_nanos()
     );
     string(out, &session.ttl_text);
