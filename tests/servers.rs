@@ -16,7 +16,8 @@ use consul_lock::lock::Lock;
 use consul_lock::options::Options;
 use serde_json::Value as Json;
 use support::cluster::Cluster;
-use support::consul::Consul;
+use support::consul::{Consul, until};
+use support::ports;
 
 fn lock_at(address: &str, token: &str, key: &str, wait_ms: &str) -> Lock {
     let mut options = Options::new();
@@ -143,4 +144,50 @@ fn a_leader_that_is_paused() {
     lock.check().unwrap();
     lock.release().unwrap();
     cluster.servers[(leader + 1) % 3].has_nothing_left();
+}
+
+/// No agent of ours is in the other datacenter: a node of the catalog there takes the session.
+#[test]
+fn another_datacenter() {
+    let [here_wan, there_wan] = ports::free();
+    let server = |name: &str, wan: u16| {
+        let [http, rpc, lan] = ports::free();
+        let arguments = [
+            "-dev".to_owned(),
+            "-bind=127.0.0.1".to_owned(),
+            format!("-datacenter={name}"),
+            format!("-server-port={rpc}"),
+            format!("-serf-lan-port={lan}"),
+            format!("-serf-wan-port={wan}"),
+        ];
+        let consul = Consul::run(name, http, &arguments, "");
+        consul.ready().unwrap_or_else(|said| panic!("{said}"));
+        consul
+    };
+    let (here, there) = (server("dc1", here_wan), server("dc2", there_wan));
+    let join = format!("/v1/agent/join/127.0.0.1:{there_wan}?wan=1");
+    assert_eq!(here.request("PUT", &join, "").status, 200);
+    until("the datacenters see each other", || {
+        let nodes = here.request("GET", "/v1/catalog/nodes?dc=dc2", "");
+        nodes.status == 200 && nodes.body.contains("\"dc2\"")
+    });
+    let mut options = Options::new();
+    for (name, value) in [
+        ("address", here.address()),
+        ("datacenter", "dc2"),
+        ("session_node", "locks"),
+    ] {
+        options.set(name, value).unwrap();
+    }
+    let client = Client::new(Some(&options)).unwrap();
+    let mut options = Options::new();
+    options.set_client(client);
+    let lock = Lock::new("k", Some(&options)).unwrap();
+    lock.acquire().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(there.holder("locks/ephemeral/k"), lock.session_id());
+    assert_eq!(there.sessions()[0]["Node"], "locks");
+    assert_eq!(here.keys(), [""; 0]);
+    lock.renew().unwrap();
+    lock.release().unwrap();
+    there.has_nothing_left();
 }
