@@ -28,6 +28,8 @@ pub(crate) enum Sabotage {
     KeepLateLock,
     /// A session whose create was not answered is looked for once.
     LookOnce,
+    /// Sessions are bound to the agent's node, whatever `session_node` says.
+    AgentsNode,
     /// A line that was seen is forgotten at once.
     ForgetTheLine,
     /// A head that does not act is never passed.

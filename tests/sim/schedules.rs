@@ -285,6 +285,11 @@ fn a_blocking_query_that_is_aborted_is_caught() {
 }
 
 #[test]
+fn sessions_on_the_agents_node_are_caught() {
+    catches(Defect::Core(Sabotage::AgentsNode));
+}
+
+#[test]
 fn a_late_lock_that_is_kept_is_caught() {
     catches(Defect::Core(Sabotage::KeepLateLock));
 }

@@ -1381,10 +1381,12 @@ impl World {
     }
 
     /// A node is taken out of the catalog, and Consul ends what is bound to it: no holder of that can know.
+    /// But with a `session_node` nothing may be bound to the agent's.
     fn remove_node(&mut self, node: &str) {
         let ended = self.model.sessions_of(node);
+        let is_excused = node == SESSION_NODE || !self.plan.session_node;
         for (key, session) in self.model.held_keys() {
-            if ended.contains(&session) {
+            if is_excused && ended.contains(&session) {
                 self.ledger.tampered(&key);
             }
         }

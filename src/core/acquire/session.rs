@@ -107,6 +107,8 @@ impl Acquire {
     pub(super) fn open(&mut self, ctx: &mut Context<'_>) {
         let name = ctx.session_name();
         let node = ctx.shared.config.session_node.as_ref();
+        #[cfg(test)]
+        let node = node.filter(|_| !ctx.sabotaged(crate::core::sabotage::Sabotage::AgentsNode));
         let request = Request::CreateSession {
             name: name.clone(),
             ttl: self.spec.ttl,
