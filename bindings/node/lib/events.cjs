@@ -1,81 +1,36 @@
 "use strict";
 
 /*
- * What the library has to say comes into this thread's event loop through a queue of the library:
- * one for each JavaScript thread, made at its first use. Its descriptor wakes the loop, and `drain` takes
- * the events. While calls are pending they keep the process alive, as a pending read of a socket does;
- * what is only listened to (a loss, the log) does not.
+ * What this package asks the library through this thread's queue. While calls are pending they keep the
+ * process alive; what is only listened to (a loss, the log) does not.
  */
 
-const { AsyncResource } = require("node:async_hooks");
-const net = require("node:net");
-const { isMainThread } = require("node:worker_threads");
 const { address, c, must, slot, takeError, text } = require("./native.cjs");
+const { queue } = require("./queue.cjs");
 
-let queue = null;
-let socket = null;
-let pending = 0;
-let lastTag = 0;
-/** Who is told of an event, by the tag of its ticket. */
-const receivers = new Map();
-
-/** Runs in the asynchronous context of the import: the socket would keep that of the first caller for ever. */
-const open = AsyncResource.bind(() => {
-  const fd = new Int32Array(1);
-  queue = c.consul_lock_queue_new(fd, slot);
-  must(queue !== null);
-  const onread = { buffer: Buffer.allocUnsafeSlow(64), callback: drain };
-  /** @type {any} (the types do not know that onread goes with fd) */
-  const options = { fd: fd[0], readable: true, writable: false, onread };
-  socket = new net.Socket(options).unref();
-  if (!isMainThread) {
-    process.once("exit", () => {
-      c.consul_lock_queue_free(queue);
-      queue = null;
-    });
-  }
-});
-
-/**
- * Takes all events. No receiver throws, not even where it runs code of users (Node makes an uncaught
- * exception of what a listener of a signal throws, later): the library wakes us again only when it has
- * seen an empty queue.
- */
-function drain() {
-  let event;
-  while ((event = c.consul_lock_queue_next(queue)) !== null) {
-    receivers.get(c.consul_lock_event_tag(event))?.(event);
-    c.consul_lock_event_free(event);
-  }
-  return true;
-}
-
-/** A ticket, and its tag in `lastTag`. */
-function ticket() {
-  if (queue === null) {
-    open();
-  }
-  return c.consul_lock_queue_ticket(queue, ++lastTag);
-}
+/** A new ticket; its tag is now the last one of the queue. */
+const ticket = (mine) => c.consul_lock_queue_ticket(mine.pointer, ++mine.lastTag);
 
 /** Calls a function whose name ends in _start; the promise is what `read` makes of its event. */
 function begin(done, read, call, args) {
   return new Promise((resolve, reject) => {
-    const mine = ticket();
-    const tag = lastTag;
-    if (call(...args, done, mine, slot) !== 0) {
-      c.consul_lock_ticket_free(mine);
+    const mine = queue();
+    const { receivers, socket } = mine;
+    const asked = ticket(mine);
+    const tag = mine.lastTag;
+    if (call(...args, done, asked, slot) !== 0) {
+      c.consul_lock_ticket_free(asked);
       reject(takeError(slot[0]));
       return;
     }
     receivers.set(tag, (event) => {
       receivers.delete(tag);
-      if (--pending === 0) {
+      if (--mine.pending === 0) {
         socket.unref();
       }
       resolve(read(event));
     });
-    if (pending++ === 0) {
+    if (mine.pending++ === 0) {
       socket.ref();
     }
   });
@@ -86,10 +41,7 @@ function begin(done, read, call, args) {
  * the library then cancels its acquire, when it next asks Consul for it, and renews it no more.
  */
 function bindToThread(lock) {
-  if (queue === null) {
-    open();
-  }
-  must(c.consul_lock_bind_to_queue(lock, queue, slot) === 0);
+  must(c.consul_lock_bind_to_queue(lock, queue().pointer, slot) === 0);
 }
 
 /** How a call ended: null, or its error. */
@@ -123,15 +75,17 @@ function startHolder(client, key, read) {
   ]);
 }
 
-/** Has `receiver` told of the loss of a lock, with the number of the reason. Returns a tag to forget. */
+/** Has `receiver` told of the loss of a lock, with the number of the reason. Returns what makes it forgotten. */
 function listenForLoss(lock, receiver) {
-  const mine = ticket();
-  const tag = lastTag;
+  const mine = queue();
+  const { receivers } = mine;
+  const listening = ticket(mine);
+  const tag = mine.lastTag;
   must(
     c.consul_lock_set_lost_callback(
       lock,
       address.consul_lock_queue_lost,
-      mine,
+      listening,
       address.consul_lock_ticket_free,
       slot,
     ) === 0,
@@ -140,36 +94,31 @@ function listenForLoss(lock, receiver) {
     receivers.delete(tag);
     receiver(c.consul_lock_event_code(event));
   });
-  return tag;
+  return () => receivers.delete(tag);
 }
-
-function forget(tag) {
-  receivers.delete(tag);
-}
-
-let logTag = 0;
 
 /**
  * Has `receiver` given each line of the log of the whole process, with the number of its level, instead
  * of whom was given them before, in whichever thread; null: nobody.
  */
 function listenToLog(receiver, level) {
-  receivers.delete(logTag);
+  const mine = queue();
+  mine.receivers.delete(mine.logTag);
   if (receiver === null) {
     c.consul_lock_set_log_callback(null, null, null, level);
     return;
   }
-  const mine = ticket();
-  logTag = lastTag;
-  receivers.set(logTag, (event) => {
+  const listening = ticket(mine);
+  mine.logTag = mine.lastTag;
+  mine.receivers.set(mine.logTag, (event) => {
     receiver(c.consul_lock_event_code(event), text(c.consul_lock_event_line, event));
   });
   c.consul_lock_set_log_callback(
     address.consul_lock_queue_log,
-    mine,
+    listening,
     address.consul_lock_ticket_free,
     level,
   );
 }
 
-module.exports = { bindToThread, forget, listenForLoss, listenToLog, start, startHolder };
+module.exports = { bindToThread, listenForLoss, listenToLog, start, startHolder };

@@ -4,7 +4,7 @@ const { AsyncResource } = require("node:async_hooks");
 const { setMaxListeners } = require("node:events");
 const { c, must, slot, text } = require("./native.cjs");
 const { ConsulLockError, Status, lossError, raise } = require("./errors.cjs");
-const { bindToThread, forget, listenForLoss, start } = require("./events.cjs");
+const { bindToThread, listenForLoss, start } = require("./events.cjs");
 const { bytesToStore, plainKey, withOptions } = require("./options.cjs");
 const { currentGenerator, generatedValue, storeValue } = require("./values.cjs");
 
@@ -22,7 +22,7 @@ class ConsulLock {
   #generator;
   /** Aborted when the lock is lost; null: nobody has asked for it. */
   #loss = null;
-  #lossTag = 0;
+  #forgetLoss = () => false;
   /** Released, but the notice of its loss is still to come. */
   #isReleased = false;
 
@@ -209,7 +209,7 @@ class ConsulLock {
     if (this.#loss === null) {
       const loss = new AbortController();
       if (this.#pointer !== null) {
-        this.#lossTag = listenForLoss(this.#pointer, (reason) => {
+        this.#forgetLoss = listenForLoss(this.#pointer, (reason) => {
           loss.abort(lossError(this.#key, reason));
           if (this.#isReleased) {
             this.#end();
@@ -245,7 +245,7 @@ class ConsulLock {
     this.#pointer = null;
     this.#isUsed = true;
     this.#isGivenUp = true;
-    forget(this.#lossTag);
+    this.#forgetLoss();
     forgotten.unregister(this);
     c.consul_lock_abandon(pointer);
   }
