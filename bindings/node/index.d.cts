@@ -86,7 +86,8 @@ export interface LockOptions {
 
 /**
  * Options of a client; see {@link LockOptions} for names and refusals. An option wins over the environment, which
- * is read when the client is made.
+ * is read when the client is made: that of the process. A variable of which this thread's `process.env` says
+ * otherwise (a worker's is a copy) is refused with `ERR_CONSUL_LOCK_INVALID_ENVIRONMENT`.
  */
 export interface ClientOptions {
   /**

@@ -1,8 +1,9 @@
 "use strict";
 
 const { c, must, slot, text } = require("./native.cjs");
+const { heedEnvironment } = require("./environment.cjs");
 const { askHolder } = require("./holder.cjs");
-const { clientPointer, clientPointers, withOptions } = require("./options.cjs");
+const { clientPointer, clientPointers, optionNames, withOptions } = require("./options.cjs");
 
 /** A client that is not closed gives up only its own reference: locks that use it keep theirs. */
 const unreachable = new FinalizationRegistry(c.consul_lock_client_free);
@@ -10,6 +11,8 @@ const unreachable = new FinalizationRegistry(c.consul_lock_client_free);
 class Client {
   constructor(options) {
     const pointer = withOptions(options, (set) => {
+      const given = optionNames(options);
+      heedEnvironment((option) => given.has(option));
       const made = c.consul_lock_client_new(set, slot);
       must(made !== null);
       return made;

@@ -3,6 +3,7 @@
 const { AsyncResource } = require("node:async_hooks");
 const { setMaxListeners } = require("node:events");
 const { c, must, slot, text } = require("./native.cjs");
+const { heedDefaultClient } = require("./environment.cjs");
 const { ConsulLockError, Status, lossError, raise } = require("./errors.cjs");
 const { bindToThread, listenForLoss, start } = require("./events.cjs");
 const { bytesToStore, plainKey, withOptions } = require("./options.cjs");
@@ -29,6 +30,9 @@ class ConsulLock {
   constructor(key, options) {
     plainKey(key);
     this.#pointer = withOptions(options, (set) => {
+      if (options?.client === undefined) {
+        heedDefaultClient();
+      }
       const made = c.consul_lock_new(key, set, slot);
       must(made !== null);
       return made;

@@ -95,6 +95,12 @@ function isPlain(object) {
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
+/** What is given, by the library's own names. */
+function optionNames(options) {
+  const given = Object.entries(options ?? {}).filter(([, value]) => value !== undefined);
+  return new Set(given.map(([name]) => snakeCase(name)));
+}
+
 /** Calls `make` with the options as the library wants them, and frees them. */
 function withOptions(given, make) {
   const options = plainOptions(given);
@@ -130,6 +136,7 @@ module.exports = {
   bytesToStore,
   clientPointer,
   clientPointers,
+  optionNames,
   optionText,
   plainKey,
   plainOptions,

@@ -5,6 +5,7 @@
 const { AsyncResource } = require("node:async_hooks");
 const { c, must, slot } = require("./native.cjs");
 const { Client, statsOf } = require("./client.cjs");
+const { defaultClientIsSet, heedDefaultClient } = require("./environment.cjs");
 const { ConsulLockError, Status, raise } = require("./errors.cjs");
 const { listenToLog, start } = require("./events.cjs");
 const { askHolder } = require("./holder.cjs");
@@ -20,14 +21,20 @@ function setDefault(name, value) {
 
 function setDefaultClient(client) {
   c.consul_lock_set_default_client(client === null ? null : clientPointer(client));
+  defaultClientIsSet(client !== null);
 }
 
 async function holder(key, options) {
   const client = plainOptions(options)?.client;
-  return askHolder(client === undefined ? null : clientPointer(client), key);
+  if (client === undefined) {
+    heedDefaultClient();
+    return askHolder(null, key);
+  }
+  return askHolder(clientPointer(client), key);
 }
 
 function stats() {
+  heedDefaultClient();
   const told = statsOf(null);
   if (told === null) {
     // The default client cannot be made. Another one, made in the same way, says why.
