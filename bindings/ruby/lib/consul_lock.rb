@@ -3,6 +3,7 @@
 require_relative "consul_lock/version"
 require_relative "consul_lock/native"
 require_relative "consul_lock/errors"
+require_relative "consul_lock/trap"
 require_relative "consul_lock/releaser"
 require_relative "consul_lock/mailbox"
 require_relative "consul_lock/dispatcher"
@@ -45,6 +46,7 @@ module ConsulLock
     def hold(key, **options)
       raise ArgumentError, "no block given" unless block_given?
 
+      Trap.refuse("hold")
       lock = Lock.new(key, **options)
       begin
         return false unless lock.acquire
@@ -116,7 +118,9 @@ module ConsulLock
     # on). The logger's level at this moment says what it is told. Lines never contain a token or a stored value.
     #
     # @param logger [Logger, nil] anything with +level+, +add+ and +warn+ as Logger has them; nil: the log is off
+    # @raise [TrapError] in a trap handler
     def logger=(logger)
+      Trap.refuse("logger=")
       Runtime.current.dispatcher.log_to(logger)
       @logger = logger
     end

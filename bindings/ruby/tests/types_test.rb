@@ -25,7 +25,7 @@ class TypesTest < Test
   end
 
   # What is for this gem's own use alone.
-  INTERNAL = %i[Dispatcher Handle Loader Mailbox Native Options Releaser Runtime].freeze
+  INTERNAL = %i[Dispatcher Handle Loader Mailbox Native Options Releaser Runtime Trap].freeze
   PRIVATE = { Client: %i[pointer], Lock: %i[finish] }.freeze
 
   def test_each_public_method_has_a_signature

@@ -12,7 +12,8 @@ module ConsulLock
   #
   # The message is one line for people. It never contains a token or a stored value.
   class Error < StandardError
-    # @return [Integer, nil] the library's number for the status; nil for {ClosedError}, which is Ruby's own
+    # @return [Integer, nil] the library's number for the status; nil for {ClosedError} and {TrapError}, which are
+    #   Ruby's own
     attr_reader :code
 
     # @param message [String, nil]
@@ -115,6 +116,14 @@ module ConsulLock
 
   # The lock was closed or abandoned, perhaps by another thread while the call waited.
   class ClosedError < Error; end
+
+  # The method waits for Consul or for another thread, which a handler of Signal.trap must not. Nothing was done.
+  class TrapError < Error
+    # @return [Symbol]
+    def status
+      :trap
+    end
+  end
 
   class Error
     # The class of each status, by its number.

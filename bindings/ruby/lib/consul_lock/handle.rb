@@ -29,6 +29,10 @@ module ConsulLock
       end
     end
 
+    # How many seconds a trap handler waits for another thread that is inside.
+    PATIENCE = 1
+    private_constant :PATIENCE
+
     def initialize(pointer)
       @pointer = pointer
       @mutex = Mutex.new
@@ -37,14 +41,21 @@ module ConsulLock
       ObjectSpace.define_finalizer(self, @finalizer)
     end
 
+    # In a trap handler, too.
+    #
     # @yieldparam pointer [FFI::Pointer] for calls that return at once
     # @raise [ClosedError]
-    def use
+    # @raise [TrapError] in a trap handler, while another thread is inside and stays there
+    def use(&block)
+      inside = false
       @mutex.synchronize do
-        raise ClosedError, "the lock is closed" if @closed
-
-        yield @pointer
+        inside = true
+        give(&block)
       end
+    rescue ThreadError
+      raise if inside
+
+      use_in_trap(&block)
     end
 
     def closed?
@@ -83,6 +94,40 @@ module ConsulLock
     end
 
     private
+
+    def give
+      raise ClosedError, "the lock is closed" if @closed
+
+      yield @pointer
+    end
+
+    # Ruby lets a trap handler take the mutex only if it need not wait. The thread that it interrupted may be inside:
+    # then the pointer stays as it is until the handler is over.
+    def use_in_trap(&block)
+      return give(&block) if @mutex.owned?
+
+      enter
+      begin
+        give(&block)
+      ensure
+        @mutex.unlock
+      end
+    end
+
+    # Another thread inside is there for a moment, unless it waits for the one that the handler interrupted.
+    def enter
+      deadline = now + PATIENCE
+      until @mutex.try_lock
+        raise TrapError, "another thread is inside of a call on the lock: try again when the handler is over" if
+          now > deadline
+
+        Thread.pass
+      end
+    end
+
+    def now
+      Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    end
 
     # Others hear that it is closed before they hear what the last call does to theirs.
     def finish

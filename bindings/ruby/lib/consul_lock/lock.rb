@@ -15,6 +15,9 @@ module ConsulLock
   # {ConsulLock.hold} does all of that. Any thread may call any method at any time. A wait of a method ends at once
   # when the thread is interrupted (Timeout, Thread#raise, Thread#kill, Ctrl-C), and leaves nothing behind.
   #
+  # In a handler of Signal.trap what asks nobody may be called: {#cancel}, {#abandon}, {#held?}, {#lost?}, {#remaining},
+  # {#fencing_token}, {#key}, {#session_id}, {#closed?}. The rest raises {TrapError} there, and does nothing.
+  #
   # After a fork a lock stays the parent's: in the child its methods raise {ForkedError}, and it is not held there.
   class Lock
     # How many seconds an interrupted acquire waits until Consul has confirmed that nothing is left of it. Beyond
@@ -81,6 +84,7 @@ module ConsulLock
     # @raise [UnconfirmedError] Consul did not confirm within the client's +release_timeout+; the library goes on in
     #   the background until the lock's life ends
     def release
+      Trap.refuse("release")
       @over ||= @to_release
       ended = false
       ask { |lock, ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
@@ -96,7 +100,7 @@ module ConsulLock
     end
 
     # Ends an acquire that another thread waits for: it raises {CancelledError}. Sticky: an acquire that comes later
-    # does so, too. Does nothing to a lock that is held or closed. Never waits.
+    # does so, too. Does nothing to a lock that is held or closed. Never waits, and may be called in a trap handler.
     #
     # @return [nil]
     def cancel
@@ -104,6 +108,8 @@ module ConsulLock
       nil
     rescue ClosedError
       nil
+    rescue TrapError
+      Trap.leave { cancel } # another thread is inside of the lock
     end
 
     # Starts the lock's life anew, for work that takes longer than was thought.
@@ -172,6 +178,7 @@ module ConsulLock
     def on_lost(&block)
       raise ArgumentError, "no block given" unless block
 
+      Trap.refuse("on_lost")
       @handle.on_lost(block)
       self
     end
@@ -186,7 +193,7 @@ module ConsulLock
 
     # Whether the lock was held once and is not any more, without having been given back.
     def lost?
-      @lost || (@acquired && !@over && !held? && @runtime.equal?(Runtime.current))
+      @lost || (@acquired && !@over && !held? && @runtime.pid == Process.pid)
     end
 
     # @return [Float] how many seconds are left of the lock's life, by this process's own clock; 0.0 when it is not
@@ -222,14 +229,13 @@ module ConsulLock
     # memory. A lock that was released need not be closed: the garbage collector sees to it.
     #
     # @return [nil]
+    # @raise [TrapError] in a trap handler, the one exception
     def close
+      Trap.refuse("close")
       @over = true
       outcome = nil
       @handle.close { |lock| outcome = give_back(lock) if @to_release }
-      Runtime.current.await(outcome) if outcome
-      nil
-    rescue Error
-      nil # what the library has to say of it, the log says
+      hear(outcome) if outcome
     end
 
     # Ends the lock without giving it back, and without waiting: a held one stays in Consul until its life ends. For
@@ -237,6 +243,8 @@ module ConsulLock
     #
     # @return [nil]
     def abandon
+      return Trap.leave { abandon } if Trap.inside?
+
       @over = true
       @handle.close
     end
@@ -301,6 +309,7 @@ module ConsulLock
     # what it began, and may have won, is undone. So that it is won has to be the last that happens: whatever waits,
     # even for a moment, can be interrupted.
     def take
+      Trap.refuse("acquire")
       generate_value
       mine = ended = false
       begin
@@ -341,6 +350,14 @@ module ConsulLock
       end
     rescue Error
       nil # as in a child after fork
+    end
+
+    # What the library has to say of a failure, the log says.
+    def hear(outcome)
+      Runtime.current.await(outcome)
+      nil
+    rescue Error
+      nil
     end
 
     # Runs the generator on the thread that acquires, and outside of everything that could be locked.

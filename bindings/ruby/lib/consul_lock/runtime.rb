@@ -17,6 +17,7 @@ module ConsulLock
       runtime = @current
       return runtime if runtime && runtime.pid == Process.pid
 
+      Trap.refuse("the first use of ConsulLock in a process")
       @mutex.synchronize do
         @current = new unless @current && @current.pid == Process.pid
         @current
@@ -47,7 +48,9 @@ module ConsulLock
     # @yieldparam mailbox [Mailbox] where to post the question
     # @return [Mailbox] the same, for {#await}
     # @raise [Error] the library refused
+    # @raise [TrapError] in a trap handler
     def post
+      Trap.refuse("a call that asks Consul")
       mailbox = idle_mailbox
       yield mailbox
       posted = mailbox
