@@ -420,8 +420,8 @@ fn too_large(value_len: usize) -> Error {
 
 /// Puts a key into the pattern, and refuses what Consul would change or refuse: the paths of its
 /// HTTP API are cleaned (`//`, `.` and `..` segments, a leading `/` answer with a redirect), and
-/// they refuse what cannot be printed (since 1.0.3, by Go's `unicode.IsPrint`), and newer servers
-/// outer spaces. `.fifo` is the place of the line of waiters below a key.
+/// they refuse what cannot be printed (since 1.0.3, by Go's `unicode.IsPrint`), and since 1.22
+/// outer spaces, and `..` or a space that an encoding hides. `.fifo` is the place of the line of waiters below a key.
 pub(crate) fn full_key(pattern: &str, key: &str) -> Result<Key, Error> {
     let full = pattern.replacen("%s", key, 1);
     match problem_of(&full, key) {
@@ -454,6 +454,23 @@ fn is_print(c: char) -> bool {
     ['a', c].iter().collect::<String>().escape_debug().nth(2) != Some('u')
 }
 
+/// Whether a text that is percent-encoded as a whole, so that it can be decoded once more, has `..` or a space then.
+fn hides_dots_or_space(key: &str) -> bool {
+    let mut plain = Vec::with_capacity(key.len());
+    let mut bytes = key.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
+        plain.push(match byte {
+            b'%' => match (digit(), digit()) {
+                (Some(high), Some(low)) => u8::try_from(high * 16 + low).unwrap_or_default(),
+                _ => return false,
+            },
+            byte => byte,
+        });
+    }
+    plain.len() < key.len() && (plain.contains(&b' ') || plain.windows(2).any(|two| two == b".."))
+}
+
 fn problem_of(full: &str, key: &str) -> Option<&'static str> {
     if key.is_empty() {
         Some("it is empty")
@@ -474,6 +491,10 @@ fn problem_of(full: &str, key: &str) -> Option<&'static str> {
         .any(|segment| segment == "." || segment == "..")
     {
         Some("it has a segment . or .., which Consul would take for a path")
+    } else if hides_dots_or_space(full) {
+        Some(
+            "it is percent-encoded, as by %2e or %20, and hides .. or a space, which Consul refuses since 1.22",
+        )
     } else if full.split('/').any(|segment| segment == ".fifo") {
         Some("the segment .fifo is reserved")
     } else {
@@ -502,6 +523,11 @@ mod tests {
             "...",
             ".a",
             "%s",
+            "a..b",
+            "a%41",
+            "%2e%2e/%",
+            "50% off",
+            "a%2Fb.%41.",
         ] {
             let full = full_key("locks/ephemeral/%s", key).expect(key);
             assert_eq!(&*full, format!("locks/ephemeral/{key}"));
@@ -524,6 +550,11 @@ mod tests {
             "a/.",
             " a",
             "a ",
+            "%2e%2E/a",
+            "a/.%2e/b",
+            "a..b%41",
+            "a%20b",
+            "a b%41",
             "a\n",
             "a\0b",
             "\u{85}",
