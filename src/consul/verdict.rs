@@ -454,14 +454,14 @@ fn said(request: &Request, reply: &HttpReply, status: Status) -> Error {
 }
 
 /// 403, or its like in a transaction. Consul's newer texts name the permission and the resource that
-/// are missing; for older ones we say what the request needs.
+/// are missing; for older ones we say what the request needs. None says which rule gives it.
 fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
     let mut error = told(request, reply, Status::Denied, text);
     let hint = if text.contains("ACL not found") {
         "Consul does not know the token (mistyped, deleted, expired, or of another cluster)"
             .to_owned()
     } else if text.contains("lacks permission") {
-        return error;
+        format!("give it that, as with {}", needed(request).1)
     } else {
         let (permission, rule) = needed(request);
         format!(
