@@ -1,8 +1,10 @@
-//! A model of Consul 1.8.7 in virtual time, at the level of HTTP: the very same requests can go to
-//! it and to a real Consul (see [`super::differential`], which compares the two).
+//! A model of Consul in virtual time, of 1.8.7 or a newer one ([`Edition`]), at the level of HTTP: the
+//! very same requests can go to it and to a real Consul (see [`super::differential`], which compares
+//! the two).
 //!
 //! It knows the endpoints that a lock needs. Anything else is a mistake in a test, and panics.
 
+mod edition;
 mod store;
 mod wire;
 
@@ -14,12 +16,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
-use self::store::{Behavior, Content, Draft, Row, Session, Store, valid_id};
+use self::store::{Behavior, Content, Draft, Row, Session, Store};
 use self::wire::{Target, reply};
 use super::world::Random;
 use crate::clock::Time;
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 
+pub(super) use self::edition::Edition;
 pub(super) use self::store::Flaw;
 pub(super) use self::wire::NODE;
 
@@ -100,6 +103,11 @@ impl Model {
         self.expiry = thousandths_of_ttl;
     }
 
+    /// Which Consul it is: 1.8.7, unless said otherwise.
+    pub(super) fn set_edition(&mut self, edition: Edition) {
+        self.store.edition = edition;
+    }
+
     /// Breaks a rule.
     pub(super) fn break_rule(&mut self, flaw: Flaw) {
         self.store.flaw = Some(flaw);
@@ -126,6 +134,11 @@ impl Model {
         let path = target.path.strip_prefix("/v1/").unwrap_or_default();
         let (head, tail) = path.split_once('/').unwrap_or((path, ""));
         let (verb, id) = tail.split_once('/').unwrap_or((tail, ""));
+        if head == "kv"
+            && let Some(problem) = self.store.edition.problem_of(&wire::percent_decode(tail))
+        {
+            return Served::Reply(reply(500, problem));
+        }
         Served::Reply(match (request.method, head, verb) {
             (Method::Get, "kv", _) => {
                 let path = wire::percent_decode(tail);
@@ -400,7 +413,8 @@ impl Model {
 
     /// A row was written: who waits for it, wakes. Where nothing is to be seen, Consul watches a
     /// node of its tree above all that may come, and answers with the index of the whole table: any
-    /// write below the missing name wakes, and some of others do, depending on the tree's shape.
+    /// write below the missing name wakes, and some of others do, depending on the tree's shape. A newer
+    /// one then looks again, and goes on waiting for a key that is still missing, from that index on.
     fn wake(&mut self, key: &str) {
         let mut awake = Vec::new();
         for (id, watch) in &self.watches {
@@ -414,8 +428,17 @@ impl Model {
             }
         }
         for id in awake {
-            if let Some(watch) = self.watches.remove(&id) {
-                let answer = self.show(&watch.subject);
+            let Some(mut watch) = self.watches.remove(&id) else {
+                continue;
+            };
+            let answer = self.show(&watch.subject);
+            let is_still_missing = answer.status == 404 && watch.before.status == 404;
+            let own = matches!(watch.subject, Subject::Key(_));
+            if own && is_still_missing && self.store.edition.waits_for_the_key() {
+                watch.index = answer.index.unwrap_or_default();
+                watch.before = answer;
+                self.watches.insert(id, watch);
+            } else {
                 self.woken.push((id, answer));
             }
         }
@@ -448,7 +471,7 @@ impl Model {
         self.commit(index, changes);
         match done {
             Ok(row) => reply(200, row.is_some().to_string()),
-            Err(what) => reply(500, what),
+            Err(what) => reply(500, self.store.edition.apply_prefix().to_owned() + &what),
         }
     }
 
@@ -477,10 +500,11 @@ impl Model {
             .collect();
         let writes = ops.iter().any(Op::writes);
         let tail = if writes {
-            "}"
+            "}".to_owned()
         } else {
-            ",\"Index\":0,\"LastContact\":0,\"KnownLeader\":true,\"ConsistencyLevel\":\"\"}"
+            self.store.edition.read_tail(!refused.is_empty())
         };
+        let tail = tail.as_str();
         if !refused.is_empty() {
             return failed(&refused, tail);
         }
@@ -512,6 +536,9 @@ impl Model {
     fn refuse(&self, now: Time, op: &Op<'_>) -> Option<String> {
         if op.key.is_empty() {
             return Some("Must provide key".to_owned());
+        }
+        if self.store.edition.knows_verbs_before() && !op.is_known() {
+            return Some(format!("unknown KV operation: {}", op.verb));
         }
         let delayed = op.verb == "lock" && self.is_delayed(now, op.key);
         delayed.then(|| format!("failed to lock key {:?} due to lock delay", op.key))
@@ -646,7 +673,7 @@ impl Model {
     }
 
     fn destroy(&mut self, now: Time, id: &str) -> HttpReply {
-        if let Err(what) = valid_id(id) {
+        if let Err(what) = self.store.valid_id(id) {
             return reply(500, what);
         }
         self.kill_session(now, id);
@@ -654,7 +681,7 @@ impl Model {
     }
 
     fn renew(&mut self, now: Time, id: &str) -> HttpReply {
-        if let Err(what) = valid_id(id) {
+        if let Err(what) = self.store.valid_id(id) {
             return reply(500, what);
         }
         if !self.store.sessions.contains_key(id) {
@@ -666,7 +693,7 @@ impl Model {
     }
 
     fn info(&self, id: &str) -> HttpReply {
-        if let Err(what) = valid_id(id) {
+        if let Err(what) = self.store.valid_id(id) {
             return HttpReply {
                 index: Some(1),
                 ..reply(500, what)
@@ -751,6 +778,11 @@ impl<'a> Op<'a> {
     /// Whether it goes through Raft. A verb that Consul does not know counts as a read.
     fn writes(&self) -> bool {
         ["lock", "unlock", "set", "cas", "delete", "delete-cas"].contains(&self.verb)
+    }
+
+    fn is_known(&self) -> bool {
+        let reads = ["get", "get-tree", "check-not-exists", "check-session"];
+        self.writes() || reads.contains(&self.verb)
     }
 
     /// Does it, and adds what it has to show to the results. Those after an error are done too.

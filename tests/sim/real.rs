@@ -5,13 +5,14 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::model::NODE;
+use super::model::{Edition, NODE};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 use crate::consul::secrets::Secrets;
 
 /// A Consul agent in development mode. It ends with this value.
 pub(super) struct Agent {
     child: Child,
+    edition: Edition,
     address: String,
 }
 
@@ -28,6 +29,16 @@ fn binary() -> String {
     })
 }
 
+/// What a Consul program says of its version, such as `1.16.4`.
+fn version(binary: &str) -> String {
+    let said = Command::new(binary).arg("version").output();
+    let said = said.unwrap_or_else(|error| panic!("cannot start {binary}: {error}"));
+    // Consul v1.8.7+dfsg1
+    let said = String::from_utf8_lossy(&said.stdout);
+    let version = said.lines().next().and_then(|line| line.split_once('v'));
+    version.expect("a version").1.to_owned()
+}
+
 /// The management token of an agent whose settings ask for one. Others don't look at it.
 pub(super) const ROOT: &str = "root";
 
@@ -39,6 +50,7 @@ pub(super) fn start_agent() -> Agent {
 /// The same with settings of its own, in HCL.
 pub(super) fn start_agent_with(settings: &str) -> Agent {
     let binary = binary();
+    let version = version(&binary);
     let listeners: Vec<TcpListener> = (0..4)
         .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
         .collect();
@@ -55,6 +67,8 @@ pub(super) fn start_agent_with(settings: &str) -> Agent {
             "-dns-port=-1",
             "-grpc-port=-1",
         ])
+        // An older one does not know this port.
+        .args((Edition::of(&version) > Edition::V1_8).then_some("-grpc-tls-port=-1"))
         .arg(format!("-node={NODE}"))
         .arg(format!("-hcl={settings}"))
         .arg(format!("-http-port={}", ports[0]))
@@ -68,6 +82,7 @@ pub(super) fn start_agent_with(settings: &str) -> Agent {
         .unwrap_or_else(|error| panic!("cannot start {binary}: {error}; set CONSUL_BIN"));
     let mut agent = Agent {
         child,
+        edition: Edition::of(&version),
         address: format!("127.0.0.1:{}", ports[0]),
     };
     agent.wait_until_ready();
@@ -75,6 +90,11 @@ pub(super) fn start_agent_with(settings: &str) -> Agent {
 }
 
 impl Agent {
+    /// Which of the model's Consuls it is.
+    pub(super) fn edition(&self) -> Edition {
+        self.edition
+    }
+
     pub(super) fn connect(&self) -> Connection {
         Connection::new(&self.address).expect("a connection to Consul")
     }

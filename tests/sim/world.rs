@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::line::{LineBook, Standing};
-use super::model::{Model, NODE, Served, WatchId};
+use super::model::{Edition, Model, NODE, Served, WatchId};
 use super::network::{Fate, Weather};
 use super::properties::Ledger;
 use crate::clock::{Now, Time};
@@ -406,6 +406,10 @@ impl World {
         let junk_from = has_junk.then(|| Time(1_000_000_000 + seed % 5 * 1_000_000_000));
         let mut model = Model::new(seed);
         model.set_expiry(plan.expiry);
+        // Every second schedule of those that are alike is with a newer Consul.
+        if seed & 32 != 0 {
+            model.set_edition(Edition::V1_22);
+        }
         let processes = (0..plan.processes)
             .map(|p| {
                 let mut core = Core::new(Config {

@@ -1,4 +1,4 @@
-//! The tables of Consul 1.8.7 and the rules of its KV operations, without HTTP and without time.
+//! The tables of Consul and the rules of its KV operations, without HTTP and without time.
 //!
 //! A request works on a [`Draft`]: what it would change lies beside the tables until it succeeds,
 //! so a refused transaction leaves nothing behind.
@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
+
+use super::edition::Edition;
 
 /// A row of the KV table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +68,7 @@ pub(super) struct Store {
     tombstones: BTreeMap<Arc<str>, u64>,
     pub(super) session_index: u64,
     pub(super) flaw: Option<Flaw>,
+    pub(super) edition: Edition,
 }
 
 /// What a request writes into a row.
@@ -104,6 +107,14 @@ impl Store {
         let deleted = under(&self.tombstones, prefix).map(|(_, index)| *index);
         let last = written.chain(deleted).max();
         last.filter(|_| !prefix.is_empty()).unwrap_or(self.kv_index)
+    }
+
+    /// Whether a text can be that of a session.
+    pub(super) fn valid_id(&self, id: &str) -> Result<(), String> {
+        if id.len() == 36 || self.edition.takes_any_id() {
+            return Ok(());
+        }
+        Err("failed session lookup: index error: UUID must be 36 characters".to_owned())
     }
 
     /// Makes changes real, and answers the keys that changed.
@@ -208,7 +219,7 @@ impl Draft<'_> {
         if session.is_empty() {
             return Err("missing session".to_owned());
         }
-        valid_id(session)?;
+        self.store.valid_id(session)?;
         let Some((session, _)) = self.store.sessions.get_key_value(session) else {
             return Err(format!("invalid session {session:?}"));
         };
@@ -292,12 +303,4 @@ fn under<'a, T>(
     map.range::<str, _>((Bound::Included(prefix), Bound::Unbounded))
         .take_while(move |(key, _)| key.starts_with(prefix))
         .map(|(key, value)| (&**key, value))
-}
-
-/// Consul looks sessions up by the text of a UUID.
-pub(super) fn valid_id(id: &str) -> Result<(), String> {
-    if id.len() == 36 {
-        return Ok(());
-    }
-    Err("failed session lookup: index error: UUID must be 36 characters".to_owned())
 }

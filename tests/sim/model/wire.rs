@@ -1,4 +1,4 @@
-//! How 1.8.7 reads what it is asked, and how it writes what it answers.
+//! How Consul reads what it is asked, and how it writes what it answers.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -184,25 +184,24 @@ impl<'a> Target<'a> {
 }
 
 pub(super) fn percent_decode(text: &str) -> String {
+    unescaped(text).unwrap_or_else(|| panic!("a target that is not percent-encoded: {text}"))
+}
+
+/// None: it has a percent sign that no two digits follow.
+pub(super) fn unescaped(text: &str) -> Option<String> {
     if !text.contains('%') {
-        return text.to_owned();
+        return Some(text.to_owned());
     }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
         match byte {
-            b'%' => {
-                let (high, low) = (digit(), digit());
-                let (Some(high), Some(low)) = (high, low) else {
-                    panic!("a target that is not percent-encoded: {text}");
-                };
-                out.push((high * 16 + low) as u8);
-            }
+            b'%' => out.push((digit()? * 16 + digit()?) as u8),
             byte => out.push(byte),
         }
     }
-    String::from_utf8_lossy(&out).into_owned()
+    Some(String::from_utf8_lossy(&out).into_owned())
 }
 
 /// `wait` of a blocking query: 5 minutes unless given, 10 at most.
