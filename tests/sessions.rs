@@ -150,7 +150,8 @@ fn a_session_with_a_check_ends_with_it() {
     // The agent tells the servers of its checks in its own time.
     let bound = lock(&with, "bound", 0);
     until("the check is known", || {
-        consul.request("GET", "/v1/health/checks/mine", "").body != "[]"
+        let checks = consul.request("GET", "/v1/health/node/node", "").body;
+        checks.contains("\"mine\"")
     });
     let unbound = lock(&without, "unbound", 0);
     bound.acquire().unwrap();
