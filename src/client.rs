@@ -13,7 +13,7 @@ use crate::error::{Error, Status};
 use crate::fork::{self, Generation};
 use crate::lock::Completion;
 use crate::options::Options;
-use crate::runtime::{Runtime, thread};
+use crate::runtime::{Handle, Runtime, thread};
 use crate::{defaults, lock, sys};
 use settings::Settings;
 
@@ -27,7 +27,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     settings: Settings,
     /// Made when it is first used in a process. Only touched inside [`fork::shared`].
-    runtime: Mutex<Option<Arc<Runtime>>>,
+    runtime: Mutex<Option<Arc<Handle>>>,
 }
 
 impl fmt::Debug for Inner {
@@ -36,27 +36,6 @@ impl fmt::Debug for Inner {
             .field("address", &self.settings.endpoint.shown())
             .field("datacenter", &self.settings.scope.datacenter)
             .finish_non_exhaustive()
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        let runtime = self
-            .runtime
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        leave_parents(runtime);
-    }
-}
-
-/// Drops a runtime, or, in a child after a fork, the parent's without touching anything of it: its
-/// threads do not exist here, and its sockets are the parent's.
-pub(crate) fn leave_parents(runtime: Option<Arc<Runtime>>) {
-    if let Some(runtime) = runtime
-        && !runtime.generation.is_current()
-    {
-        std::mem::forget(runtime);
     }
 }
 
@@ -94,18 +73,11 @@ impl Client {
     }
 
     /// This process's runtime.
-    pub(crate) fn runtime(&self) -> Arc<Runtime> {
-        let _inside = fork::shared();
-        let mut runtime = self
-            .0
-            .runtime
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(runtime) = runtime.as_ref()
-            && runtime.generation.is_current()
-        {
-            return runtime.clone();
+    pub(crate) fn runtime(&self) -> Arc<Handle> {
+        if let Some(runtime) = self.with_runtime(|runtime| runtime.clone()) {
+            return runtime;
         }
+        // Made outside: nothing that takes time, or asks the system, happens while a fork waits.
         let settings = &self.0.settings;
         let config = Config {
             address: settings.endpoint.shown(),
@@ -118,10 +90,29 @@ impl Client {
             connections: settings.max_connections,
             seed: sys::random(),
         };
-        let made = Runtime::new(settings.endpoint.clone(), settings.scope.clone(), config);
-        register(&made);
-        leave_parents(runtime.replace(made.clone()));
-        made
+        let runtime = Runtime::new(settings.endpoint.clone(), settings.scope.clone(), config);
+        let made = Handle::new(&runtime);
+        // Another thread may have been faster.
+        self.with_runtime(|place| {
+            let first = place.get_or_insert_with(|| {
+                register(&runtime);
+                made.clone()
+            });
+            first.clone()
+        })
+    }
+
+    /// Shows the place of this process's runtime. A parent's is taken out of it before.
+    fn with_runtime<T>(&self, look: impl FnOnce(&mut Option<Arc<Handle>>) -> T) -> T {
+        let _inside = fork::shared();
+        let mut place = self
+            .0
+            .runtime
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // The parent's is only forgotten here.
+        place.take_if(|runtime| !runtime.generation.is_current());
+        look(&mut place)
     }
 }
 
@@ -248,7 +239,7 @@ pub fn shutdown_start(timeout: Duration, done: Completion<()>) -> Result<(), Err
     /// The host's code may run on it: as deep as a thread of Rust's own.
     const STACK: usize = 2 << 20;
     thread(STACK, move || done.tell(shutdown(timeout))).map_err(|error| {
-        let why = format!("the system gives no thread for a shutdown: {error}");
+        let why = format!("cannot start a thread (shutdown): {error}");
         Error::new(Status::NoResources, why)
     })
 }

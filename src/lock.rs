@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::client::leave_parents;
 use crate::clock::Time;
 use crate::core::messages::{Key, Value};
 use crate::core::{Call, Done, LockId, Patience, Phase, Spec, Upkeep, View};
@@ -15,7 +14,7 @@ use crate::options::{LockSettings, MAX_VALUE, Options};
 use crate::queue::Queue;
 pub use crate::runtime::callbacks::Completion;
 pub use crate::runtime::losses::LostCallback;
-use crate::runtime::{Runtime, Shown};
+use crate::runtime::{Handle, Shown};
 
 /// A lock on one key: single use, held by a Consul session with a TTL.
 ///
@@ -23,8 +22,7 @@ use crate::runtime::{Runtime, Shown};
 /// at most `release_timeout_ms`. In a child after a fork a lock of the parent answers FORKED, and
 /// dropping it only frees memory.
 pub struct Lock {
-    /// None only while it is dropped.
-    runtime: Option<Arc<Runtime>>,
+    runtime: Arc<Handle>,
     id: LockId,
     shown: Arc<Shown>,
     /// The core has heard of it.
@@ -79,7 +77,7 @@ impl Lock {
             _ => Upkeep::Off,
         };
         Ok(Lock {
-            runtime: Some(runtime),
+            runtime,
             id,
             shown,
             used: AtomicBool::new(false),
@@ -315,18 +313,16 @@ impl Lock {
     }
 
     /// The runtime, if it is this process's.
-    fn runtime(&self) -> Result<&Arc<Runtime>, Error> {
-        match &self.runtime {
-            Some(runtime) if runtime.generation.is_current() => Ok(runtime),
-            _ => {
-                let message = format!(
-                    "the lock \"{}\" was made by the parent process, before the fork; make a lock \
-                     of this process's own",
-                    self.key
-                );
-                Err(Error::new(Status::Forked, message))
-            }
+    fn runtime(&self) -> Result<&Handle, Error> {
+        if self.runtime.generation.is_current() {
+            return Ok(&self.runtime);
         }
+        let message = format!(
+            "the lock \"{}\" was made by the parent process, before the fork; make a lock \
+             of this process's own",
+            self.key
+        );
+        Err(Error::new(Status::Forked, message))
     }
 
     fn call(&self, what: Call) -> Result<(), Error> {
@@ -338,7 +334,7 @@ impl Lock {
         self.used_from_now_on(&what)?.start(self.id, what, done)
     }
 
-    fn used_from_now_on(&self, what: &Call) -> Result<&Arc<Runtime>, Error> {
+    fn used_from_now_on(&self, what: &Call) -> Result<&Handle, Error> {
         let runtime = self.runtime()?;
         self.used.store(true, Ordering::Release);
         if self.abandoned.load(Ordering::Acquire) && !matches!(what, Call::Abandon) {
@@ -384,7 +380,6 @@ impl Drop for Lock {
                 let _ = runtime.call(self.id, Call::Free);
             }
         }
-        leave_parents(self.runtime.take());
     }
 }
 

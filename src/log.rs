@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use crate::core::Level;
 use crate::fork;
-use crate::runtime::callbacks::Callbacks;
+use crate::runtime::callbacks::{Callbacks, Seat};
 use crate::text::one_line;
 
 /// Told each line. It never contains a token, a stored value or a line break.
@@ -27,6 +27,8 @@ static LOG: Mutex<Option<Log>> = Mutex::new(None);
 struct Log {
     listener: Arc<Listener>,
     callbacks: Callbacks,
+    /// Keeps the thread: a host that gives no more threads has something to be told.
+    seat: Option<Seat>,
 }
 
 struct Listener {
@@ -69,9 +71,14 @@ impl Listener {
 /// still be in a call when this returns; it is dropped after its last. In a child after a fork the
 /// same callback hears the child's log, and none of the parent's.
 pub fn set_callback(callback: Option<LogCallback>, level: Level) {
-    let log = callback.map(|callback| Log {
-        listener: Listener::new(callback),
-        callbacks: Callbacks::default(),
+    let log = callback.map(|callback| {
+        let callbacks = Callbacks::default();
+        Log {
+            listener: Listener::new(callback),
+            // Without a thread now the next line asks for one.
+            seat: callbacks.seat().ok(),
+            callbacks,
+        }
     });
     let wanted = log.as_ref().map_or(0, |_| level as u8);
     let before = {
@@ -82,13 +89,8 @@ pub fn set_callback(callback: Option<LogCallback>, level: Level) {
             log,
         )
     };
-    if let Some(Log {
-        listener,
-        callbacks,
-    }) = before
-    {
-        listener.replaced.store(true, Ordering::Release);
-        leave_parents(callbacks);
+    if let Some(log) = before {
+        log.listener.replaced.store(true, Ordering::Release);
     }
 }
 
@@ -102,15 +104,20 @@ pub(crate) fn write(level: Level, line: &str) {
     let Some(Log {
         listener,
         callbacks,
+        seat,
     }) = log.as_mut()
     else {
         return;
     };
     if !callbacks.generation().is_current() {
         // The parent's lines are its own.
-        leave_parents(std::mem::take(callbacks));
+        *seat = None;
+        *callbacks = Callbacks::default();
         listener.queued.store(0, Ordering::Release);
         listener.dropped.store(0, Ordering::Release);
+    }
+    if seat.is_none() {
+        *seat = callbacks.seat().ok();
     }
     if listener.queued.fetch_add(1, Ordering::AcqRel) >= MOST_QUEUED {
         listener.queued.fetch_sub(1, Ordering::AcqRel);
@@ -126,13 +133,6 @@ pub(crate) fn write(level: Level, line: &str) {
         // The system gives no thread.
         listener.queued.fetch_sub(1, Ordering::AcqRel);
         listener.dropped.fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-/// In a child after a fork nothing of the parent's is touched.
-fn leave_parents(callbacks: Callbacks) {
-    if !callbacks.generation().is_current() {
-        std::mem::forget(callbacks);
     }
 }
 

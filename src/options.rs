@@ -331,9 +331,9 @@ impl Options {
         self.store(parsed)
     }
 
-    /// The client that a lock with these options uses.
-    pub fn set_client(&mut self, client: Client) {
-        self.client = Some(client);
+    /// Sets the client that a lock with these options uses. Answers the one before.
+    pub fn set_client(&mut self, client: Client) -> Option<Client> {
+        self.client.replace(client)
     }
 
     /// Remembers a refusal, unless there is one already.

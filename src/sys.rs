@@ -40,6 +40,14 @@ pub(crate) fn is_quiet(socket: &TcpStream) -> bool {
     read < 0 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock
 }
 
+/// The process, or the host, has no descriptor or no memory left for what was asked.
+pub(crate) fn is_starved(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
 /// Sends one byte without waiting, and without the signal that a closed other end would cause.
 pub(crate) fn send_byte(socket: &UnixStream) {
     let byte = [0_u8; 1];

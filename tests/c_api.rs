@@ -84,6 +84,7 @@ fn the_c_programs() {
         "fork",
         "host",
         "no_threads",
+        "kept",
         "async",
         "async_fork",
         "queue",

@@ -130,6 +130,7 @@ impl Route {
         let (aside, first): (Vec<_>, Vec<_>) = all.partition(|(at, _)| self.is_set_aside(*at));
         let mut whys = Vec::new();
         let mut refused = true;
+        let mut starved = false;
         let order = first.into_iter().chain(aside);
         for ((at, address), untried) in order.zip((1..=self.bases.len()).rev()) {
             // One that swallows packets leaves the others their share of the time.
@@ -151,6 +152,7 @@ impl Route {
                     return Err(Failure::NotSent("interrupted".to_owned()));
                 }
                 Err(error) => {
+                    starved |= sys::is_starved(&error);
                     self.note_failure(at);
                     let told = tls.zip(tls::error_in(&error));
                     refused &= told.as_ref().is_some_and(|(_, error)| tls::is_final(error));
@@ -166,6 +168,8 @@ impl Route {
         let why = whys.join("; ");
         Err(if refused {
             Failure::Refused(why)
+        } else if starved {
+            Failure::NoResources(format!("this process gets no connection: {why}"))
         } else {
             Failure::NotSent(why)
         })

@@ -50,6 +50,8 @@ pub(crate) enum Failure {
     /// Not one byte of the request reached the peer: resolve, connect, or a write that failed at
     /// its first byte on a connection known to be dead.
     NotSent(String),
+    /// The same, for want of a descriptor or of memory in this process or on this host.
+    NoResources(String),
     /// No connection that could carry it: one side refuses the other in TLS. That does not mend
     /// itself.
     Refused(String),

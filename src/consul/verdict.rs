@@ -44,6 +44,11 @@ pub(crate) fn verdict(
     let reply = match result {
         Ok(reply) => reply,
         Err(Failure::NotSent(why)) => return Err(Fault::NotApplied(unreachable(request, &why))),
+        Err(Failure::NoResources(why)) => {
+            let mut error = unreachable(request, &why);
+            error.status = Status::NoResources;
+            return Err(Fault::NotApplied(error));
+        }
         Err(Failure::Refused(why)) => {
             let mut error = unreachable(request, &why);
             error.retryable = false;

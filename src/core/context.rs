@@ -34,6 +34,29 @@ pub(super) enum Owner {
     Footing,
 }
 
+impl Lane {
+    /// That of a request which Consul answers at once.
+    fn of(owner: Owner, request: &Request) -> Lane {
+        let keeps = match owner {
+            Owner::Upkeep(_) | Owner::Job(_) | Owner::Warm => true,
+            // The leader's own word on a key is only asked for a lock that is held, or given back.
+            Owner::Lock(_) => matches!(
+                request,
+                Request::RenewSession { .. }
+                    | Request::DestroySession { .. }
+                    | Request::Unlock { .. }
+                    | Request::Write { .. }
+                    | Request::Read {
+                        consistent: true,
+                        ..
+                    }
+            ),
+            Owner::Watch | Owner::Inquiry(_) | Owner::Footing => false,
+        };
+        if keeps { Lane::Keep } else { Lane::Make }
+    }
+}
+
 /// What wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Alarm {
@@ -207,7 +230,7 @@ impl Context<'_> {
     /// Asks Consul. `by` is never later than the request limit allows.
     pub(super) fn send(&mut self, owner: Owner, request: Request, by: Time) -> RequestId {
         let limit = self.time() + self.shared.config.request_timeout;
-        self.send_in(Lane::Short, owner, request, by.min(limit))
+        self.send_in(Lane::of(owner, &request), owner, request, by.min(limit))
     }
 
     /// Asks for a blocking query, which may wait beyond the request limit.

@@ -10,7 +10,7 @@ use super::Level;
 use super::context::Context;
 use super::log::Often;
 use crate::clock::Time;
-use crate::error::Error;
+use crate::error::{Error, Status};
 
 /// A failure that lasts longer is told to people.
 const LASTING: Duration = Duration::from_secs(1);
@@ -51,14 +51,12 @@ impl Failures {
 
 impl Context<'_> {
     /// Takes in one more failure, and answers how long to wait before the next try. An outage that
-    /// lasts is logged.
+    /// lasts is logged; at once where it is this host that fails, which does not pass by itself.
     pub(super) fn pause_after(&mut self, failures: &mut Failures, error: &Error) -> Duration {
         let now = self.time();
         failures.add(now);
-        if failures
-            .since
-            .is_some_and(|since| now.since(since) >= LASTING)
-        {
+        let lasts = |since| now.since(since) >= LASTING;
+        if failures.since.is_some_and(lasts) || error.status == Status::NoResources {
             let count = failures.count;
             self.log(Level::Warn, Often::Every("outage", PAUSE), || {
                 format!("{error}; tried {count} times, and trying again")

@@ -203,7 +203,7 @@ pub enum Action {
         request: Request,
         /// When to give up; the answer is a fault then.
         by: Time,
-        /// May it wait?
+        /// Before and behind which others.
         lane: Lane,
         /// The lock whose caller may perform it on its own thread; None: nobody waits for it.
         lock: Option<LockId>,
@@ -263,11 +263,14 @@ impl Level {
     pub const ALL: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 }
 
-/// How a request is performed.
+/// How a request is performed. What keeps a promise is never behind what makes a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// Consul answers at once.
-    Short,
+    /// Consul answers at once, and a promise depends on it: a renewal, a release, a question about a held
+    /// lock or a write under it, an undoing.
+    Keep,
+    /// Consul answers at once, and what it gives is new: a look, a session, a place in a line, a lock.
+    Make,
     /// A blocking query: it may take minutes.
     Long,
 }

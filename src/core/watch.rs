@@ -41,10 +41,11 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Of 32: 20 watches and 4 listings, and the rest for requests that are answered at once.
+    /// Of 32: 20 watches and 4 listings, and the rest for requests that are answered at once: of these
+    /// some keep promises, and some make new ones.
     pub(crate) fn of(connections: usize) -> Budget {
         let listings = (connections / 8).clamp(1, 4);
-        let short = (connections / 4).clamp(1, 8);
+        let short = (connections / 4).clamp(2, 8);
         let watches = connections.saturating_sub(listings + short).max(1);
         Budget {
             watches,

@@ -159,10 +159,14 @@ pub unsafe extern "C" fn consul_lock_options_set_client(
 ) -> Status {
     // SAFETY: pointers NULL or as the header asks.
     unsafe {
-        set(options, error, |options| {
-            options.set_client(share(client, "client")?.as_ref().clone());
+        let mut before = None;
+        let status = set(options, error, |options| {
+            before = options.set_client(share(client, "client")?.as_ref().clone());
             Ok(())
-        })
+        });
+        // Not before the options are unlocked: a client that is dropped ends what is under way.
+        drop(before);
+        status
     }
 }
 

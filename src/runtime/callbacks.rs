@@ -74,10 +74,22 @@ impl<T: 'static> Completion<T> {
 /// A thread for callbacks, made when it is needed and ended when it is not. It outlives what it was
 /// made for until its last callback has run.
 ///
-/// Belongs to the process that it was made in: in a child after a fork it must be leaked, and what
-/// was to run never runs there.
+/// Belongs to the process that it was made in: in a child after a fork it is left alone when it is dropped,
+/// and what was to run never runs there.
 #[derive(Debug)]
 pub(crate) struct Callbacks(Arc<Inner>);
+
+impl Drop for Callbacks {
+    fn drop(&mut self) {
+        if self.0.generation.is_current() {
+            lock(&self.0.state).ended = true;
+            self.0.work.notify_one();
+        } else {
+            // The parent's: one more that is never given back.
+            std::mem::forget(self.0.clone());
+        }
+    }
+}
 
 /// The right to one callback. Dropped unused, it is given back.
 #[derive(Debug)]
@@ -95,6 +107,8 @@ struct State {
     queue: VecDeque<Callback>,
     seats: usize,
     running: bool,
+    /// No seat will be asked for any more.
+    ended: bool,
 }
 
 impl fmt::Debug for State {
@@ -129,7 +143,7 @@ impl Callbacks {
         if !state.running {
             let inner = self.0.clone();
             thread(STACK, move || attend(inner)).map_err(|error| {
-                let why = format!("the system gives no thread for callbacks: {error}");
+                let why = format!("cannot start a thread (callbacks): {error}");
                 Error::new(Status::NoResources, why)
             })?;
             state.running = true;
@@ -199,6 +213,9 @@ fn attend(inner: Arc<Inner>) {
                 .work
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+        } else if state.ended {
+            state.running = false;
+            return;
         } else {
             let (next, waited) = inner
                 .work

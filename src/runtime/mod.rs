@@ -7,8 +7,10 @@
 //! caller parks.
 
 pub(crate) mod callbacks;
+mod handle;
 pub(crate) mod losses;
 mod orphans;
+mod promises;
 mod stats;
 mod timer;
 mod wires;
@@ -17,6 +19,7 @@ mod workers;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -28,14 +31,17 @@ use crate::consul::transport::Wire;
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Answer, Fault, Key, Request};
 use crate::core::{
-    Action, Call, CallId, Config, Core, Done, Event, Lane, LockId, Outcome, Phase, RequestId, View,
+    Action, Call, CallId, Config, Core, Done, Event, Lane, LockId, Outcome, Phase, RequestId, Spec,
+    Upkeep, View,
 };
 use crate::error::{Error, Status};
 use crate::fork::Generation;
 use crate::log;
 use crate::queue::Queue;
 use callbacks::{Callbacks, Completion, Seat};
+pub(crate) use handle::Handle;
 use losses::Listener;
+use promises::{Promise, Promises};
 use stats::{Elsewhere, Kind, Stats};
 use timer::Timer;
 use wires::{Lent, Wires};
@@ -54,6 +60,8 @@ pub(crate) struct Runtime {
     workers: Workers,
     wires: Wires,
     callbacks: Callbacks,
+    /// Neither a client nor a lock is there that could ask for more.
+    left: AtomicBool,
 }
 
 /// What only one thread may touch at a time. Never held during I/O.
@@ -67,6 +75,7 @@ struct State {
     /// Outcomes to tell when the state is unlocked.
     prompt: Vec<(Completion<Done>, Outcome)>,
     locks: HashMap<LockId, Observed>,
+    promises: Promises,
     /// Who is told that a lock is lost.
     listeners: HashMap<LockId, Listener>,
     flights: HashMap<RequestId, Flight>,
@@ -87,6 +96,8 @@ struct Observed {
     since: Time,
     /// Whose lock it is: see [`orphans`].
     keeper: Option<Arc<Queue>>,
+    /// It is held, or will be renewed once it is.
+    promise: Option<Promise>,
 }
 
 /// A request on its way.
@@ -195,9 +206,31 @@ impl State {
         self.core.wake_at().filter(|_| !self.broken)
     }
 
+    /// Something is promised, or Consul or a caller is owed something.
+    fn owes(&self) -> bool {
+        !self.broken && (self.promises.any() || !self.core.is_idle())
+    }
+
+    /// Promises what is asked for: a lock that is to be renewed. False: nothing that was not promised before.
+    fn promise(&mut self, lock: LockId, what: &Call) -> bool {
+        let upkeep = match what {
+            Call::Acquire(Spec { upkeep, .. }) => *upkeep,
+            _ => Upkeep::Off,
+        };
+        let observed = self.locks.get_mut(&lock);
+        let new = observed.filter(|it| {
+            it.promise.is_none() && upkeep != Upkeep::Off && it.shown.view().phase == Phase::New
+        });
+        let promise = new.map(|it| it.promise = Some(self.promises.one()));
+        promise.is_some()
+    }
+
     /// The core panicked: whoever waits is told, and it is not asked again.
     fn break_down(&mut self) {
         self.broken = true;
+        for observed in self.locks.values_mut() {
+            observed.promise = None;
+        }
         let calls: Vec<CallId> = self.waiters.keys().copied().collect();
         for call in calls {
             self.tell(call, Err(defect()));
@@ -234,6 +267,7 @@ impl Runtime {
     /// Makes no thread and no connection yet.
     pub(crate) fn new(endpoint: Endpoint, scope: Scope, config: Config) -> Arc<Runtime> {
         let connections = config.connections;
+        let promises = Promises::default();
         Arc::new_cyclic(|me| Runtime {
             generation: Generation::current(),
             me: me.clone(),
@@ -244,6 +278,7 @@ impl Runtime {
                 called_back: 0,
                 prompt: Vec::new(),
                 locks: HashMap::new(),
+                promises: promises.clone(),
                 listeners: HashMap::new(),
                 flights: HashMap::new(),
                 stats: Stats::default(),
@@ -255,9 +290,10 @@ impl Runtime {
             }),
             idle: Condvar::new(),
             timer: Timer::default(),
-            workers: Workers::new(connections),
-            wires: Wires::new(endpoint, connections),
+            workers: Workers::new(connections, &promises),
+            wires: Wires::new(endpoint, connections, &promises),
             callbacks: Callbacks::default(),
+            left: AtomicBool::new(false),
         })
     }
 
@@ -271,6 +307,7 @@ impl Runtime {
             shown: shown.clone(),
             since: Time::default(),
             keeper: None,
+            promise: None,
         };
         state.locks.insert(id, observed);
         (id, shown)
@@ -288,11 +325,33 @@ impl Runtime {
 
     /// Asks the core for something, and waits for the outcome.
     pub(crate) fn call(&self, id: LockId, what: Call) -> Outcome {
-        self.wait_for(Some(id), |call| Event::Call {
+        let mut state = lock(&self.state);
+        self.prepare(&mut state, id, &what)?;
+        self.wait_for(state, Some(id), |call| Event::Call {
             lock: id,
             call,
             what,
         })
+    }
+
+    /// What is promised must be possible, also on a host that gives no more threads from now on. NO_RESOURCES:
+    /// it is not, and nothing was begun.
+    fn prepare(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        id: LockId,
+        what: &Call,
+    ) -> Result<(), Error> {
+        if state.promise(id, what) {
+            let had = self.have_timer(state).and_then(|()| self.have_keeper());
+            if had.is_err()
+                && let Some(observed) = state.locks.get_mut(&id)
+            {
+                observed.promise = None;
+            }
+            return had;
+        }
+        Ok(())
     }
 
     /// Asks the core for something, and has `done` told the outcome, exactly once. On failure nothing
@@ -303,25 +362,31 @@ impl Runtime {
         what: Call,
         done: Completion<Done>,
     ) -> Result<(), Error> {
-        self.begin(done, |call| Event::Call {
+        let seat = self.seat_for(&done)?;
+        let mut state = lock(&self.state);
+        self.prepare(&mut state, id, &what)?;
+        self.begin(state, seat, done, |call| Event::Call {
             lock: id,
             call,
             what,
         })
     }
 
+    fn seat_for(&self, done: &Completion<Done>) -> Result<Option<Seat>, Error> {
+        let needs_a_seat = done.needs_a_seat();
+        needs_a_seat.then(|| self.callbacks.seat()).transpose()
+    }
+
     fn begin(
         &self,
+        mut state: MutexGuard<'_, State>,
+        seat: Option<Seat>,
         done: Completion<Done>,
         event: impl FnOnce(CallId) -> Event,
     ) -> Result<(), Error> {
-        let needs_a_seat = done.needs_a_seat();
-        let seat = needs_a_seat.then(|| self.callbacks.seat()).transpose()?;
-        let call = {
-            let mut state = lock(&self.state);
-            self.have_timer(&mut state)?;
-            state.add(Waiter::Completion(seat, done))?
-        };
+        self.have_timer(&mut state)?;
+        let call = state.add(Waiter::Completion(seat, done))?;
+        drop(state);
         let jobs = self.step(event(call), None);
         self.hand_over(jobs);
         Ok(())
@@ -329,12 +394,16 @@ impl Runtime {
 
     /// Who holds a key.
     pub(crate) fn who(&self, key: Key) -> Outcome {
-        self.wait_for(None, |call| Event::Who { call, key })
+        self.wait_for(lock(&self.state), None, |call| Event::Who { call, key })
     }
 
     /// The same, without waiting.
     pub(crate) fn who_start(&self, key: Key, done: Completion<Done>) -> Result<(), Error> {
-        self.begin(done, |call| Event::Who { call, key })
+        let seat = self.seat_for(&done)?;
+        self.begin(lock(&self.state), seat, done, |call| Event::Who {
+            call,
+            key,
+        })
     }
 
     /// What it did until now, as JSON.
@@ -346,6 +415,16 @@ impl Runtime {
             threads: threads + usize::from(state.timer.until().is_some()),
             connections: self.wires.connections(),
         })
+    }
+
+    /// No client and no lock is left that could ask for anything: what is under way ends, and nothing lingers.
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
+        self.drain();
+    }
+
+    fn is_left(&self) -> bool {
+        self.left.load(Ordering::Acquire)
     }
 
     /// No session is kept warm from now on.
@@ -375,15 +454,24 @@ impl Runtime {
         }
     }
 
-    fn wait_for(&self, id: Option<LockId>, event: impl FnOnce(CallId) -> Event) -> Outcome {
+    fn wait_for(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        id: Option<LockId>,
+        event: impl FnOnce(CallId) -> Event,
+    ) -> Outcome {
         let slot = Arc::new(Slot::default());
-        let call = lock(&self.state).add(Waiter::Parked(slot.clone()))?;
+        let call = state.add(Waiter::Parked(slot.clone()))?;
+        drop(state);
         let mut jobs = self.step(event(call), None);
         while !jobs.is_empty() {
             // A request of ours may take its time: the others' must not wait for it.
-            let mine = |job: &Job| id.is_some() && job.lock == id && job.lane == Lane::Short;
+            let mine = |job: &Job| id.is_some() && job.lock == id && job.lane != Lane::Long;
             let mine = jobs.iter().position(mine).filter(|_| !slot.is_told());
-            let mine = mine.and_then(|at| Some((self.wires.take_open()?, jobs.swap_remove(at))));
+            let mine = mine.and_then(|at| {
+                let wire = self.wires.take_open(jobs.get(at)?.lane)?;
+                Some((wire, jobs.swap_remove(at)))
+            });
             self.hand_over(jobs);
             jobs = match mine {
                 Some((wire, job)) => self.perform(job, Some(wire)),
@@ -476,7 +564,13 @@ impl Runtime {
                 }
                 Action::Tell { call, outcome } => state.tell(call, outcome),
                 Action::Publish { lock: id, view } => {
-                    if let Some(Observed { shown, since, .. }) = state.locks.get_mut(&id) {
+                    if let Some(observed) = state.locks.get_mut(&id) {
+                        match (view.phase, &observed.promise) {
+                            (Phase::Held, None) => observed.promise = Some(state.promises.one()),
+                            (Phase::Lost | Phase::Over, Some(_)) => observed.promise = None,
+                            _ => {}
+                        }
+                        let Observed { shown, since, .. } = observed;
                         let mut seen = lock(&shown.0);
                         *since = state.stats.moved(&seen, &view, *since, now.time);
                         let (is_held, was_held) =
@@ -500,12 +594,16 @@ impl Runtime {
                 Action::Log { level, line } => lines.push((level, line)),
             }
         }
-        if state.idle_watchers > 0 && state.core.is_idle() {
+        let leave = self.is_left() && !state.owes();
+        if leave || state.idle_watchers > 0 && state.core.is_idle() {
             self.idle.notify_all();
         }
         let prompt = std::mem::take(&mut state.prompt);
         self.set_timer(&mut guard);
         drop(guard);
+        if leave {
+            self.end_threads();
+        }
         tell_all(prompt);
         for interrupt in ended {
             interrupt.end();
@@ -525,25 +623,34 @@ impl Runtime {
             id,
             request,
             by,
+            lane,
             interrupt,
             ..
         } = job;
         let performed = catch_unwind(AssertUnwindSafe(|| {
             let http = encode(&request, &self.scope);
-            let mut wire = wire;
+            let mut old = wire;
             loop {
-                let mut lent = wire.take().or_else(|| self.wires.open(by));
+                let mut lent = old.take().or_else(|| self.wires.open(lane, by));
                 let Some(wire) = lent.as_mut().and_then(Lent::wire) else {
                     let why = "no connection was free in time: too many requests at once";
                     let error = Error::new(Status::Unavailable, why);
                     return (None, Err(Fault::NotApplied(error)));
                 };
                 let (complete, sent, answer) = self.exchange(wire, &request, &http, by, &interrupt);
-                // That agent said that it cannot serve. Another one may, and is asked at once: some calls
-                // have no second attempt.
-                let again = matches!(&answer, Err(Fault::NotApplied(why)) if why.http_status.is_some())
-                    && !interrupt.is_ended()
-                    && self.wires.has_better(wire);
+                let again = match &answer {
+                    _ if interrupt.is_ended() => false,
+                    // That agent said that it cannot serve. Another one may, and is asked at once: some
+                    // calls have no second attempt.
+                    Err(Fault::NotApplied(why)) if why.http_status.is_some() => {
+                        self.wires.has_better(wire)
+                    }
+                    Err(Fault::NotApplied(why)) if why.status == Status::NoResources => {
+                        old = lent.take_if(Lent::falls_back);
+                        old.is_some()
+                    }
+                    _ => false,
+                };
                 if let (true, Some(lent)) = (complete, lent) {
                     lent.put();
                 }

@@ -41,6 +41,12 @@ impl Runtime {
     pub(super) fn set_timer(&self, state: &mut MutexGuard<'_, State>) {
         if let Some(at) = state.wake_at() {
             self.wake_timer(state, at);
+        } else if state.timer.until.is_none() && self.wires.has_idle() {
+            // It closes them. Without it they would stay for ever.
+            self.wake_timer(state, Time::now() + LINGER);
+            if state.timer.until.is_none() {
+                self.wires.close_all_idle();
+            }
         }
     }
 
@@ -66,7 +72,7 @@ impl Runtime {
     pub(super) fn have_timer(&self, state: &mut MutexGuard<'_, State>) -> Result<(), Error> {
         if state.timer.until.is_none() {
             self.spawn(|runtime| runtime.keep_time()).map_err(|error| {
-                let why = format!("the system gives no thread to keep the time: {error}");
+                let why = format!("cannot start a thread (timer): {error}");
                 Error::new(Status::NoResources, why)
             })?;
             state.timer.until = Some(Time::now() + SLICE);
@@ -84,11 +90,18 @@ impl Runtime {
         }
     }
 
+    /// Neither clients nor locks are left, and nothing is owed: no thread lingers.
+    pub(super) fn end_threads(&self) {
+        self.timer.sooner.notify_one();
+        self.wake_workers();
+    }
+
     fn keep_time(&self) {
         let mut idle_since = None;
         let mut state = lock(&self.state);
         loop {
             let now = Time::now();
+            self.wires.close_idle(now);
             let queued = self.workers.are_behind();
             let wake_at = match state.wake_at() {
                 Some(at) => {
@@ -98,7 +111,10 @@ impl Runtime {
                 None if queued => now + SLICE,
                 None => {
                     let since = *idle_since.get_or_insert(now);
-                    let wanted = now.since(since) < LINGER || state.called_back > 0;
+                    // Connections end as threads do, and so before it.
+                    let lately =
+                        !self.is_left() && (now.since(since) < LINGER || self.wires.has_idle());
+                    let wanted = lately || state.called_back > 0 || state.owes();
                     if !wanted || state.broken {
                         state.timer.until = None;
                         return;

@@ -1,18 +1,21 @@
-//! The connections: never more than Consul serves gladly, and those that wait for their next
-//! request.
+//! The connections: never more than Consul serves gladly, some of them only for what keeps a promise, and those
+//! that wait for their next request.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::lock;
+use super::promises::Promises;
+use super::{LINGER, lock};
 use crate::clock::Time;
 use crate::consul::connect::{Endpoint, Route};
 use crate::consul::transport::{Connections, Wire};
+use crate::core::Lane;
 
 /// Kept idle at most; more are closed.
 const MOST_IDLE: usize = 16;
 
-/// One that waited longer is not used again: whatever stands between may have forgotten it.
+/// One that waited longer is not used again if there can be another: whatever stands between may have
+/// forgotten it.
 const LONGEST_IDLE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -20,9 +23,13 @@ pub(super) struct Wires {
     route: Arc<Route>,
     /// There are never more than these, idle or not.
     most: usize,
+    /// So many are never lent for anything but keeping promises.
+    kept: usize,
+    promises: Promises,
     connections: Arc<Connections>,
     state: Mutex<State>,
-    /// One came back, or was closed.
+    /// One came back, or was closed: for what keeps a promise, and for the rest.
+    freed_to_keep: Condvar,
     freed: Condvar,
 }
 
@@ -32,6 +39,9 @@ struct State {
     idle: Vec<(Wire, Time)>,
     /// How many are in use.
     lent: usize,
+    /// How many of them keep a promise.
+    keeping: usize,
+    waiting_to_keep: usize,
     waiting: usize,
 }
 
@@ -39,66 +49,105 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Lent<'a> {
     wire: Option<Wire>,
+    /// An old one, for the case that there cannot be a new one.
+    spare: Option<Wire>,
+    lane: Lane,
     wires: &'a Wires,
 }
 
 impl Wires {
-    pub(super) fn new(endpoint: Endpoint, most: usize) -> Wires {
+    pub(super) fn new(endpoint: Endpoint, most: usize, promises: &Promises) -> Wires {
         Wires {
             route: Route::new(endpoint),
             most,
+            kept: (most / 16).max(1),
+            promises: promises.clone(),
             connections: Arc::default(),
             state: Mutex::default(),
+            freed_to_keep: Condvar::new(),
             freed: Condvar::new(),
         }
     }
 
     /// An open connection, if one is idle. Those that died or aged while they waited are dropped.
-    pub(super) fn take_open(&self) -> Option<Lent<'_>> {
-        self.take_idle(&mut lock(&self.state))
+    pub(super) fn take_open(&self, lane: Lane) -> Option<Lent<'_>> {
+        let mut state = lock(&self.state);
+        if !self.has_room(&state, lane) {
+            return None;
+        }
+        self.take_idle(&mut state, lane, &mut None)
     }
 
-    fn take_idle(&self, state: &mut State) -> Option<Lent<'_>> {
+    /// One more may be in use.
+    fn has_room(&self, state: &State, lane: Lane) -> bool {
+        let others = state.lent - state.keeping;
+        state.lent < self.most && (lane == Lane::Keep || others < self.most - self.kept)
+    }
+
+    /// Puts one that is open, but old, into `old`.
+    fn take_idle(&self, state: &mut State, lane: Lane, old: &mut Option<Wire>) -> Option<Lent<'_>> {
         let now = Time::now();
         loop {
-            let (wire, since) = state.idle.pop()?;
-            let is_young = now.since(since) <= LONGEST_IDLE;
-            if is_young && wire.is_open() && !self.route.is_set_aside(wire.at()) {
-                return Some(self.lend(state, wire));
+            // Where something is promised, one is always left for it.
+            let last = state.idle.len() + state.keeping <= 1;
+            if lane != Lane::Keep && last && self.promises.any() {
+                return None;
             }
+            let (wire, since) = state.idle.pop()?;
+            if !wire.is_open() || self.route.is_set_aside(wire.at()) {
+                continue;
+            }
+            if now.since(since) <= LONGEST_IDLE {
+                return Some(self.lend(state, lane, wire, None));
+            }
+            *old = Some(wire);
         }
     }
 
-    fn lend(&self, state: &mut State, wire: Wire) -> Lent<'_> {
+    fn lend(&self, state: &mut State, lane: Lane, wire: Wire, spare: Option<Wire>) -> Lent<'_> {
         state.lent += 1;
+        state.keeping += usize::from(lane == Lane::Keep);
         Lent {
             wire: Some(wire),
+            spare,
+            lane,
             wires: self,
         }
     }
 
     /// An open connection, or one that opens itself; None: all are in use until `by`.
-    pub(super) fn open(&self, by: Time) -> Option<Lent<'_>> {
+    pub(super) fn open(&self, lane: Lane, by: Time) -> Option<Lent<'_>> {
+        let mut old = None;
         let mut state = lock(&self.state);
         loop {
-            if let Some(lent) = self.take_idle(&mut state) {
-                return Some(lent);
-            }
-            if state.lent < self.most {
+            if self.has_room(&state, lane) {
+                if let Some(lent) = self.take_idle(&mut state, lane, &mut old) {
+                    return Some(lent);
+                }
                 let wire = Wire::new(&self.route).counted_by(&self.connections);
-                return Some(self.lend(&mut state, wire));
+                return Some(self.lend(&mut state, lane, wire, old));
             }
             let left = by.since(Time::now());
             if left.is_zero() {
                 return None;
             }
-            state.waiting += 1;
-            state = self
-                .freed
+            let keeps = lane == Lane::Keep;
+            let freed = if keeps {
+                state.waiting_to_keep += 1;
+                &self.freed_to_keep
+            } else {
+                state.waiting += 1;
+                &self.freed
+            };
+            state = freed
                 .wait_timeout(state, left)
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
-            state.waiting -= 1;
+            if keeps {
+                state.waiting_to_keep -= 1;
+            } else {
+                state.waiting -= 1;
+            }
         }
     }
 
@@ -117,24 +166,49 @@ impl Wires {
         &self.connections
     }
 
-    fn give_back(&self, wire: Option<Wire>) {
-        let now = Time::now();
+    /// Some wait for their next request.
+    pub(super) fn has_idle(&self) -> bool {
+        !lock(&self.state).idle.is_empty()
+    }
+
+    /// Closes those that have waited for a while, as threads end then; but not the one that is left for what
+    /// is promised.
+    pub(super) fn close_idle(&self, now: Time) {
         let mut state = lock(&self.state);
-        state.lent -= 1;
-        let aged = state
-            .idle
-            .iter()
-            .take_while(|(_, since)| now.since(*since) > LONGEST_IDLE)
+        let idle = state.idle.iter();
+        let mut aged = idle
+            .take_while(|(_, since)| now.since(*since) >= LINGER)
             .count();
-        let full = usize::from(state.idle.len() - aged >= MOST_IDLE);
-        let closed: Vec<_> = state.idle.drain(..aged + full).collect();
-        state.idle.extend(wire.map(|wire| (wire, now)));
-        let wanted = state.waiting > 0;
+        if aged == state.idle.len() && state.keeping == 0 && self.promises.any() {
+            aged = aged.saturating_sub(1);
+        }
+        let closed: Vec<_> = state.idle.drain(..aged).collect();
         drop(state);
         // Closing is a system call each: not under the mutex.
         drop(closed);
-        if wanted {
-            self.freed.notify_one();
+    }
+
+    /// Closes all that wait for their next request.
+    pub(super) fn close_all_idle(&self) {
+        let closed = std::mem::take(&mut lock(&self.state).idle);
+        drop(closed);
+    }
+
+    fn give_back(&self, lane: Lane, wire: Option<Wire>) {
+        let mut state = lock(&self.state);
+        state.lent -= 1;
+        state.keeping -= usize::from(lane == Lane::Keep);
+        let closed = (state.idle.len() >= MOST_IDLE).then(|| state.idle.remove(0));
+        state.idle.extend(wire.map(|wire| (wire, Time::now())));
+        let wanted = if state.waiting_to_keep > 0 {
+            Some(&self.freed_to_keep)
+        } else {
+            (state.waiting > 0).then_some(&self.freed)
+        };
+        drop(state);
+        drop(closed);
+        if let Some(wanted) = wanted {
+            wanted.notify_one();
         }
     }
 }
@@ -145,10 +219,21 @@ impl Lent<'_> {
         self.wire.as_mut()
     }
 
+    /// There could not be a new connection. Whether there is an old one instead.
+    pub(super) fn falls_back(&mut self) -> bool {
+        let spare = self.spare.take();
+        let has_spare = spare.is_some();
+        if has_spare {
+            self.wire = spare;
+        }
+        has_spare
+    }
+
     /// Takes it back after a complete exchange.
     pub(super) fn put(mut self) {
+        drop(self.spare.take());
         let wire = self.wire.take();
-        self.wires.give_back(wire);
+        self.wires.give_back(self.lane, wire);
         std::mem::forget(self);
     }
 }
@@ -156,7 +241,7 @@ impl Lent<'_> {
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         // Closed before it is counted as closed.
-        drop(self.wire.take());
-        self.wires.give_back(None);
+        drop((self.wire.take(), self.spare.take()));
+        self.wires.give_back(self.lane, None);
     }
 }
