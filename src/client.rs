@@ -3,7 +3,7 @@
 mod settings;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::clock::Time;
@@ -12,6 +12,7 @@ use crate::core::{Config, Done, Holder as CoreHolder};
 use crate::error::{Error, Status};
 use crate::fork::{self, Generation};
 use crate::lock::Completion;
+use crate::lockorder::{Mutex, Rank};
 use crate::options::Options;
 use crate::runtime::{Handle, Runtime, thread};
 use crate::{defaults, lock, sys};
@@ -50,7 +51,7 @@ impl Client {
         let settings = options.unwrap_or(&none).client_settings()?;
         Ok(Client(Arc::new(Inner {
             settings: Settings::new(&settings)?,
-            runtime: Mutex::default(),
+            runtime: Mutex::new(Rank::Client, None),
         })))
     }
 
@@ -105,11 +106,7 @@ impl Client {
     /// Shows the place of this process's runtime. A parent's is taken out of it before.
     fn with_runtime<T>(&self, look: impl FnOnce(&mut Option<Arc<Handle>>) -> T) -> T {
         let _inside = fork::shared();
-        let mut place = self
-            .0
-            .runtime
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut place = self.0.runtime.lock();
         // The parent's is only forgotten here.
         place.take_if(|runtime| !runtime.generation.is_current());
         look(&mut place)
@@ -131,12 +128,15 @@ fn holder_in(done: Done) -> Option<Holder> {
 /// `consul_lock PROGRAM@HOST:PID NONCE`, or `NAME NONCE`: what the names of this process's sessions
 /// begin with.
 fn identity(name: Option<&str>) -> String {
-    static NONCE: Mutex<Option<(Generation, u64)>> = Mutex::new(None);
-    let mut nonce = NONCE.lock().unwrap_or_else(PoisonError::into_inner);
-    let generation = Generation::current();
-    let number = match *nonce {
-        Some((made_in, number)) if made_in == generation => number,
-        _ => nonce.insert((generation, sys::random())).1,
+    static NONCE: Mutex<Option<(Generation, u64)>> = Mutex::new(Rank::Process, None);
+    let number = {
+        let _inside = fork::shared();
+        let mut nonce = NONCE.lock();
+        let generation = Generation::current();
+        match *nonce {
+            Some((made_in, number)) if made_in == generation => number,
+            _ => nonce.insert((generation, sys::random())).1,
+        }
     };
     if let Some(name) = name {
         return format!("{name} {number:016x}");
@@ -159,10 +159,10 @@ fn identity(name: Option<&str>) -> String {
 }
 
 /// The runtimes of this process, for [`shutdown`]. Only touched inside [`fork::shared`].
-static RUNTIMES: Mutex<Vec<(Generation, Weak<Runtime>)>> = Mutex::new(Vec::new());
+static RUNTIMES: Mutex<Vec<(Generation, Weak<Runtime>)>> = Mutex::new(Rank::Process, Vec::new());
 
 fn register(runtime: &Arc<Runtime>) {
-    let mut runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut runtimes = RUNTIMES.lock();
     // A parent's must not be upgraded here: it might be dropped here.
     runtimes.retain(|(made_in, weak)| made_in.is_current() && weak.strong_count() > 0);
     runtimes.push((runtime.generation, Arc::downgrade(runtime)));
@@ -214,7 +214,7 @@ impl From<CoreHolder> for Holder {
 pub fn shutdown(timeout: Duration) -> Result<(), Error> {
     let runtimes: Vec<Arc<Runtime>> = {
         let _inside = fork::shared();
-        let runtimes = RUNTIMES.lock().unwrap_or_else(PoisonError::into_inner);
+        let runtimes = RUNTIMES.lock();
         let current = runtimes.iter().filter(|(made_in, _)| made_in.is_current());
         current.filter_map(|(_, weak)| weak.upgrade()).collect()
     };

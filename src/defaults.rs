@@ -1,22 +1,18 @@
 //! Process-wide defaults, read once, when a lock is made.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use once_cell::sync::OnceCell;
+use std::sync::Arc;
 
 use crate::client::Client;
 use crate::error::Error;
 use crate::fork;
+use crate::lockorder::{Mutex, Rank};
 use crate::options::{DefaultSetting, parse_default};
 
 /// Makes the value to store. None: it has no value, and acquire fails with VALUE_FAILED.
 pub type ValueGenerator = Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>;
 
 /// Only touched inside [`fork::shared`]. Nothing of a user's runs while it is locked.
-static DEFAULTS: Mutex<Option<Defaults>> = Mutex::new(None);
-
-/// The client made from the environment. A failure is not kept: the next lock tries again.
-static FROM_ENVIRONMENT: OnceCell<Client> = OnceCell::new();
+static DEFAULTS: Mutex<Option<Defaults>> = Mutex::new(Rank::Process, None);
 
 /// What a lock takes over when it is made.
 #[derive(Clone)]
@@ -26,6 +22,8 @@ pub(crate) struct Defaults {
     pub(crate) lock_timeout_seconds: u64,
     pub(crate) value_generator: Option<ValueGenerator>,
     client: Option<Client>,
+    /// The one made from the environment. A failure is not kept: the next lock tries again.
+    from_environment: Option<Client>,
 }
 
 impl Default for Defaults {
@@ -36,13 +34,14 @@ impl Default for Defaults {
             lock_timeout_seconds: 180,
             value_generator: None,
             client: None,
+            from_environment: None,
         }
     }
 }
 
 fn with<T>(change: impl FnOnce(&mut Defaults) -> T) -> T {
     let _inside = fork::shared();
-    let mut defaults = DEFAULTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut defaults = DEFAULTS.lock();
     change(defaults.get_or_insert_default())
 }
 
@@ -79,20 +78,20 @@ pub fn set_value_generator(generator: Option<ValueGenerator>) {
 /// The client of locks that are given none: the one that was set, else one made from the
 /// environment on first use.
 pub fn client() -> Result<Client, Error> {
-    match with(|defaults| defaults.client.clone()) {
-        Some(client) => Ok(client),
-        None => {
-            let made = || {
-                let _inside = fork::shared();
-                FROM_ENVIRONMENT.get().cloned()
-            };
-            if let Some(client) = made() {
-                return Ok(client);
-            }
-            // It reads files: no fork may wait for that. Where two threads make one each, the first counts.
-            let client = Client::new(None)?;
-            let _inside = fork::shared();
-            Ok(FROM_ENVIRONMENT.get_or_init(|| client).clone())
-        }
+    let known = |defaults: &mut Defaults| {
+        let client = defaults.client.as_ref();
+        client.or(defaults.from_environment.as_ref()).cloned()
+    };
+    if let Some(client) = with(known) {
+        return Ok(client);
     }
+    // Made outside: it reads files, which may take their time, and a fork must not wait for them.
+    let made = Client::new(None)?;
+    // Another thread may have been faster.
+    Ok(with(|defaults| {
+        let first = defaults
+            .from_environment
+            .get_or_insert_with(|| made.clone());
+        defaults.client.as_ref().unwrap_or(first).clone()
+    }))
 }

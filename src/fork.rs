@@ -11,6 +11,7 @@ use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::lockorder::{Held, Rank};
 use crate::sys;
 
 /// One process's life, from its fork to the next.
@@ -45,9 +46,11 @@ impl Generation {
     }
 }
 
-/// While this lives no fork happens. Never held while user code runs, and never twice by a thread.
+/// While this lives no fork happens. Never held while user code runs or anything is waited for, and never twice
+/// by a thread: a fork that waits in between would wait for it, and it for the fork.
 pub(crate) struct Shared {
     _inside: RwLockReadGuard<'static, ()>,
+    _held: Held,
 }
 
 /// Enters.
@@ -59,7 +62,9 @@ pub(crate) fn shared() -> Shared {
         sys::at_fork(before, in_parent, in_child);
         INSTALLED.store(true, Ordering::Release);
     }
+    let _held = Held::new(Rank::Fork);
     Shared {
+        _held,
         _inside: INSIDE.read().unwrap_or_else(PoisonError::into_inner),
     }
 }

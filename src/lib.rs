@@ -16,6 +16,7 @@ pub mod error;
 pub mod ffi;
 mod fork;
 pub mod lock;
+mod lockorder;
 pub mod log;
 pub mod options;
 pub mod queue;

@@ -1,8 +1,8 @@
 //! A lock, as a safe Rust API.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Time;
@@ -10,6 +10,7 @@ use crate::core::messages::{Key, Value};
 use crate::core::{Call, Done, LockId, Patience, Phase, Spec, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, Status};
+use crate::lockorder::{Guard, Mutex, Rank};
 use crate::options::{LockSettings, MAX_VALUE, Options};
 use crate::queue::Queue;
 pub use crate::runtime::callbacks::Completion;
@@ -89,7 +90,7 @@ impl Lock {
             fair: settings.fair.unwrap_or(true),
             monitor: settings.monitor.unwrap_or(true),
             grace: Duration::from_millis(settings.queue_grace_ms.unwrap_or(300)),
-            value: Mutex::new(settings.value.map(|value| Value(value.into()))),
+            value: Mutex::new(Rank::Leaf, settings.value.map(|value| Value(value.into()))),
             generator: defaults.value_generator,
         })
     }
@@ -129,8 +130,8 @@ impl Lock {
         Ok(())
     }
 
-    fn own_value(&self) -> MutexGuard<'_, Option<Value>> {
-        self.value.lock().unwrap_or_else(PoisonError::into_inner)
+    fn own_value(&self) -> Guard<'_, Option<Value>> {
+        self.value.lock()
     }
 
     /// What an acquire asks for. Runs the value generator.

@@ -4,11 +4,12 @@
 //! thread of the host's: so neither a slow log nor a callback of a client's can delay the other. At
 //! most [`MOST_QUEUED`] wait; what comes beyond them is dropped, and the next line says how many.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 pub use crate::core::Level;
 use crate::fork;
+use crate::lockorder::{Mutex, Rank};
 use crate::runtime::callbacks::{Callbacks, Seat};
 use crate::text::one_line;
 
@@ -22,7 +23,7 @@ const MOST_QUEUED: usize = 256;
 static WANTED: AtomicU8 = AtomicU8::new(0);
 
 /// Only touched inside [`fork::shared`]. Nothing of a user's runs while it is locked.
-static LOG: Mutex<Option<Log>> = Mutex::new(None);
+static LOG: Mutex<Option<Log>> = Mutex::new(Rank::Process, None);
 
 struct Log {
     listener: Arc<Listener>,
@@ -84,10 +85,7 @@ pub fn set_callback(callback: Option<LogCallback>, level: Level) {
     let before = {
         let _inside = fork::shared();
         WANTED.store(wanted, Ordering::Release);
-        std::mem::replace(
-            &mut *LOG.lock().unwrap_or_else(PoisonError::into_inner),
-            log,
-        )
+        std::mem::replace(&mut *LOG.lock(), log)
     };
     if let Some(log) = before {
         log.listener.replaced.store(true, Ordering::Release);
@@ -100,7 +98,7 @@ pub(crate) fn write(level: Level, line: &str) {
         return;
     }
     let _inside = fork::shared();
-    let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut log = LOG.lock();
     let Some(Log {
         listener,
         callbacks,
@@ -139,6 +137,7 @@ pub(crate) fn write(level: Level, line: &str) {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Receiver, channel};
+    use std::sync::{Mutex, PoisonError};
     use std::time::Duration;
 
     use super::*;

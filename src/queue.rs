@@ -6,11 +6,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use crate::client::Holder;
 use crate::error::{Error, LostReason, Status};
 use crate::fork::{self, Generation};
+use crate::lockorder::{Guard, Mutex, Rank};
 use crate::log::Level;
 use crate::sys;
 
@@ -74,10 +75,13 @@ impl Queue {
         })?;
         let queue = Queue {
             generation: Generation::current(),
-            state: Mutex::new(State {
-                wake: Some(Arc::new(wake)),
-                ..State::default()
-            }),
+            state: Mutex::new(
+                Rank::Queue,
+                State {
+                    wake: Some(Arc::new(wake)),
+                    ..State::default()
+                },
+            ),
         };
         let queue = Arc::new(queue);
         register(&queue);
@@ -124,20 +128,19 @@ impl Queue {
     }
 
     /// None: it is the parent's, whose mutex may be locked for ever.
-    fn state(&self) -> Option<MutexGuard<'_, State>> {
-        self.is_ours()
-            .then(|| self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    fn state(&self) -> Option<Guard<'_, State>> {
+        self.is_ours().then(|| self.state.lock())
     }
 }
 
 /// The queues of this process. Only touched inside [`fork::shared`].
-static QUEUES: Mutex<Vec<(Generation, Weak<Queue>)>> = Mutex::new(Vec::new());
+static QUEUES: Mutex<Vec<(Generation, Weak<Queue>)>> = Mutex::new(Rank::Process, Vec::new());
 
 /// A thread that is ended without a last word frees no queue: our end of its socket would stay open for
 /// ever. It is closed when the next queue is made.
 fn register(queue: &Arc<Queue>) {
     let _inside = fork::shared();
-    let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut queues = QUEUES.lock();
     // A parent's must not be upgraded here: it might be dropped here.
     queues.retain(|(made_in, weak)| {
         let queue = made_in.is_current().then(|| weak.upgrade()).flatten();
@@ -156,9 +159,7 @@ impl Drop for Queue {
     fn drop(&mut self) {
         if !self.is_ours() {
             // At the fork another thread of the parent's may have been in the middle of a change.
-            let state = self.state.get_mut();
-            let state = state.unwrap_or_else(PoisonError::into_inner);
-            std::mem::forget(std::mem::take(state));
+            std::mem::forget(std::mem::take(self.state.get_mut()));
         }
     }
 }

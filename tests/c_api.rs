@@ -82,6 +82,7 @@ fn the_c_programs() {
         "lost",
         "cancelled_thread",
         "fork",
+        "fork_new",
         "host",
         "no_threads",
         "kept",

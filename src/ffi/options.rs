@@ -2,7 +2,6 @@
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::client::ClientHandle;
 use super::error::ErrorHandle;
@@ -10,6 +9,7 @@ use super::handle::{Shared, give, share, take};
 use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
 use super::{answer, make, observe};
 use crate::error::{Error, Status};
+use crate::lockorder::{Mutex, Rank};
 use crate::options::Options;
 
 /// A set of options, by name: docs/OPTIONS.md lists them all. It is read when a lock or a client is
@@ -26,10 +26,6 @@ impl Shared for OptionsHandle {
     type Inner = Mutex<Options>;
 }
 
-fn lock(options: &Mutex<Options>) -> MutexGuard<'_, Options> {
-    options.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// A copy of what was set so far; None for NULL.
 ///
 /// # Safety
@@ -37,7 +33,7 @@ fn lock(options: &Mutex<Options>) -> MutexGuard<'_, Options> {
 pub(super) unsafe fn snapshot(options: *const OptionsHandle) -> Option<Options> {
     // SAFETY: the caller's contract.
     let options = unsafe { share(options, "options") }.ok()?;
-    let copy = lock(&options).clone();
+    let copy = options.lock().clone();
     Some(copy)
 }
 
@@ -54,7 +50,7 @@ unsafe fn set(
     unsafe {
         answer(error, || {
             let options = share(options, "options")?;
-            let mut options = lock(&options);
+            let mut options = options.lock();
             setter(&mut options).inspect_err(|refusal| options.refuse(refusal))
         })
     }
@@ -67,7 +63,11 @@ unsafe fn set(
 #[unsafe(no_mangle)]
 pub extern "C" fn consul_lock_options_new() -> *mut OptionsHandle {
     // SAFETY: NULL is allowed.
-    unsafe { make(ptr::null_mut(), || Ok(give(Mutex::new(Options::new())))) }
+    unsafe {
+        make(ptr::null_mut(), || {
+            Ok(give(Mutex::new(Rank::Options, Options::new())))
+        })
+    }
 }
 
 /// Sets an option from text. The last setting of an option counts. Any thread.

@@ -8,11 +8,12 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar};
 
-use super::{LINGER, lock, thread};
+use super::{LINGER, thread};
 use crate::error::{Error, Status};
 use crate::fork::Generation;
+use crate::lockorder::{Mutex, Rank};
 
 /// The host's code runs on it: as deep as a thread of Rust's own.
 const STACK: usize = 2 << 20;
@@ -82,7 +83,7 @@ pub(crate) struct Callbacks(Arc<Inner>);
 impl Drop for Callbacks {
     fn drop(&mut self) {
         if self.0.generation.is_current() {
-            lock(&self.0.state).ended = true;
+            self.0.state.lock().ended = true;
             self.0.work.notify_one();
         } else {
             // The parent's: one more that is never given back.
@@ -125,7 +126,7 @@ impl Default for Callbacks {
     fn default() -> Callbacks {
         Callbacks(Arc::new(Inner {
             generation: Generation::current(),
-            state: Mutex::default(),
+            state: Mutex::new(Rank::Callbacks, State::default()),
             work: Condvar::new(),
         }))
     }
@@ -139,7 +140,7 @@ impl Callbacks {
 
     /// The right to one callback. NO_RESOURCES: the system gives no thread.
     pub(crate) fn seat(&self) -> Result<Seat, Error> {
-        let mut state = lock(&self.0.state);
+        let mut state = self.0.state.lock();
         if !state.running {
             let inner = self.0.clone();
             thread(STACK, move || attend(inner)).map_err(|error| {
@@ -161,7 +162,7 @@ impl Callbacks {
 
     /// There is a thread.
     pub(crate) fn is_running(&self) -> bool {
-        lock(&self.0.state).running
+        self.0.state.lock().running
     }
 }
 
@@ -180,7 +181,7 @@ impl Seat {
             std::mem::forget((inner, callback));
             return;
         }
-        let mut state = lock(&inner.state);
+        let mut state = inner.state.lock();
         state.seats -= 1;
         state.queue.extend(callback);
         if !state.queue.is_empty() || state.seats == 0 {
@@ -196,7 +197,7 @@ impl Drop for Seat {
 }
 
 fn attend(inner: Arc<Inner>) {
-    let mut state = lock(&inner.state);
+    let mut state = inner.state.lock();
     loop {
         if let Some(callback) = state.queue.pop_front() {
             drop(state);
@@ -207,22 +208,16 @@ fn attend(inner: Arc<Inner>) {
                 std::mem::forget(inner);
                 return;
             }
-            state = lock(&inner.state);
+            state = inner.state.lock();
         } else if state.seats > 0 {
-            state = inner
-                .work
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = state.wait(&inner.work);
         } else if state.ended {
             state.running = false;
             return;
         } else {
-            let (next, waited) = inner
-                .work
-                .wait_timeout(state, LINGER)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (next, waited) = state.wait_timeout(&inner.work, LINGER);
             state = next;
-            if waited.timed_out() && state.queue.is_empty() && state.seats == 0 {
+            if waited && state.queue.is_empty() && state.seats == 0 {
                 state.running = false;
                 return;
             }

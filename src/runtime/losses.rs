@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use super::Runtime;
 use super::callbacks::Seat;
-use super::{Runtime, lock};
 use crate::core::LockId;
 use crate::error::{Error, LostReason};
 
@@ -44,7 +44,7 @@ impl Runtime {
             Some(callback) => Some(Listener(Some((self.callbacks.seat()?, callback)))),
             None => None,
         };
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if listener.is_some() {
             self.have_timer(&mut state)?;
         }

@@ -20,7 +20,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Weak};
 use std::time::Duration;
 
 use crate::clock::{Now, Time};
@@ -36,6 +36,7 @@ use crate::core::{
 };
 use crate::error::{Error, Status};
 use crate::fork::Generation;
+use crate::lockorder::{Guard, Mutex, Rank};
 use crate::log;
 use crate::queue::Queue;
 use callbacks::{Callbacks, Completion, Seat};
@@ -125,7 +126,7 @@ impl fmt::Debug for Waiter {
 }
 
 /// Where a caller waits for its outcome.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
     state: Mutex<SlotState>,
     told: Condvar,
@@ -139,7 +140,7 @@ struct SlotState {
 }
 
 /// A lock's view, for its observers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shown(Mutex<View>);
 
 /// A request to perform.
@@ -153,20 +154,26 @@ struct Job {
     interrupt: Interrupt,
 }
 
-/// A panic elsewhere does not make what these mutexes guard invalid; a core that panicked is marked.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Shown {
+    fn new() -> Shown {
+        Shown(Mutex::new(Rank::Leaf, View::default()))
+    }
+
     pub(crate) fn view(&self) -> View {
-        lock(&self.0).clone()
+        self.0.lock().clone()
     }
 }
 
 impl Slot {
+    fn new() -> Slot {
+        Slot {
+            state: Mutex::new(Rank::Leaf, SlotState::default()),
+            told: Condvar::new(),
+        }
+    }
+
     fn tell(&self, outcome: Outcome) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.outcome = Some(outcome);
         if state.parked {
             self.told.notify_one();
@@ -174,19 +181,15 @@ impl Slot {
     }
 
     fn is_told(&self) -> bool {
-        lock(&self.state).outcome.is_some()
+        self.state.lock().outcome.is_some()
     }
 
     /// Waits until the caller is told, or, None, about that long.
     fn wait(&self, at_most: Duration) -> Option<Outcome> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if state.outcome.is_none() {
             state.parked = true;
-            state = self
-                .told
-                .wait_timeout(state, at_most)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = state.wait_timeout(&self.told, at_most).0;
             state.parked = false;
         }
         state.outcome.take()
@@ -272,22 +275,25 @@ impl Runtime {
             generation: Generation::current(),
             me: me.clone(),
             scope,
-            state: Mutex::new(State {
-                core: Core::new(config),
-                waiters: HashMap::new(),
-                called_back: 0,
-                prompt: Vec::new(),
-                locks: HashMap::new(),
-                promises: promises.clone(),
-                listeners: HashMap::new(),
-                flights: HashMap::new(),
-                stats: Stats::default(),
-                last_call: 0,
-                last_lock: 0,
-                timer: timer::Schedule::default(),
-                idle_watchers: 0,
-                broken: false,
-            }),
+            state: Mutex::new(
+                Rank::Runtime,
+                State {
+                    core: Core::new(config),
+                    waiters: HashMap::new(),
+                    called_back: 0,
+                    prompt: Vec::new(),
+                    locks: HashMap::new(),
+                    promises: promises.clone(),
+                    listeners: HashMap::new(),
+                    flights: HashMap::new(),
+                    stats: Stats::default(),
+                    last_call: 0,
+                    last_lock: 0,
+                    timer: timer::Schedule::default(),
+                    idle_watchers: 0,
+                    broken: false,
+                },
+            ),
             idle: Condvar::new(),
             timer: Timer::default(),
             workers: Workers::new(connections, &promises),
@@ -299,10 +305,10 @@ impl Runtime {
 
     /// A lock that the core does not know yet.
     pub(crate) fn new_lock(&self) -> (LockId, Arc<Shown>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.last_lock += 1;
         let id = LockId(state.last_lock);
-        let shown = Arc::new(Shown::default());
+        let shown = Arc::new(Shown::new());
         let observed = Observed {
             shown: shown.clone(),
             since: Time::default(),
@@ -315,7 +321,7 @@ impl Runtime {
 
     /// The lock's handle is gone, and the core never heard of it.
     pub(crate) fn drop_lock(&self, id: LockId) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.locks.remove(&id);
         // Dropped outside: dropping what a listener owns is the host's code.
         let listener = state.listeners.remove(&id);
@@ -325,7 +331,7 @@ impl Runtime {
 
     /// Asks the core for something, and waits for the outcome.
     pub(crate) fn call(&self, id: LockId, what: Call) -> Outcome {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         self.prepare(&mut state, id, &what)?;
         self.wait_for(state, Some(id), |call| Event::Call {
             lock: id,
@@ -336,12 +342,7 @@ impl Runtime {
 
     /// What is promised must be possible, also on a host that gives no more threads from now on. NO_RESOURCES:
     /// it is not, and nothing was begun.
-    fn prepare(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        id: LockId,
-        what: &Call,
-    ) -> Result<(), Error> {
+    fn prepare(&self, state: &mut Guard<'_, State>, id: LockId, what: &Call) -> Result<(), Error> {
         if state.promise(id, what) {
             let had = self.have_timer(state).and_then(|()| self.have_keeper());
             if had.is_err()
@@ -363,7 +364,7 @@ impl Runtime {
         done: Completion<Done>,
     ) -> Result<(), Error> {
         let seat = self.seat_for(&done)?;
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         self.prepare(&mut state, id, &what)?;
         self.begin(state, seat, done, |call| Event::Call {
             lock: id,
@@ -379,7 +380,7 @@ impl Runtime {
 
     fn begin(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: Guard<'_, State>,
         seat: Option<Seat>,
         done: Completion<Done>,
         event: impl FnOnce(CallId) -> Event,
@@ -394,13 +395,13 @@ impl Runtime {
 
     /// Who holds a key.
     pub(crate) fn who(&self, key: Key) -> Outcome {
-        self.wait_for(lock(&self.state), None, |call| Event::Who { call, key })
+        self.wait_for(self.state.lock(), None, |call| Event::Who { call, key })
     }
 
     /// The same, without waiting.
     pub(crate) fn who_start(&self, key: Key, done: Completion<Done>) -> Result<(), Error> {
         let seat = self.seat_for(&done)?;
-        self.begin(lock(&self.state), seat, done, |call| Event::Who {
+        self.begin(self.state.lock(), seat, done, |call| Event::Who {
             call,
             key,
         })
@@ -409,7 +410,7 @@ impl Runtime {
     /// What it did until now, as JSON.
     pub(crate) fn stats(&self) -> String {
         let threads = self.workers.threads() + usize::from(self.callbacks.is_running());
-        let state = lock(&self.state);
+        let state = self.state.lock();
         state.stats.json(&Elsewhere {
             retries: state.core.retries(),
             threads: threads + usize::from(state.timer.until().is_some()),
@@ -435,7 +436,7 @@ impl Runtime {
 
     /// Waits until nothing is under way and nothing is kept. False: not by the deadline.
     pub(crate) fn wait_until_idle(&self, deadline: Time) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         loop {
             if state.core.is_idle() || state.broken {
                 return state.core.is_idle();
@@ -445,22 +446,18 @@ impl Runtime {
                 return false;
             }
             state.idle_watchers += 1;
-            state = self
-                .idle
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = state.wait_timeout(&self.idle, left).0;
             state.idle_watchers -= 1;
         }
     }
 
     fn wait_for(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: Guard<'_, State>,
         id: Option<LockId>,
         event: impl FnOnce(CallId) -> Event,
     ) -> Outcome {
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(Slot::new());
         let call = state.add(Waiter::Parked(slot.clone()))?;
         drop(state);
         let mut jobs = self.step(event(call), None);
@@ -506,7 +503,7 @@ impl Runtime {
 
     /// One event, with the locks that turned out to have no keeper: the last one is to be ended first.
     fn step_once(&self, event: Event, done: Option<RequestId>) -> (Vec<Job>, Vec<(LockId, bool)>) {
-        let mut guard = lock(&self.state);
+        let mut guard = self.state.lock();
         let state = &mut *guard;
         let flight = done.and_then(|done| state.flights.remove(&done));
         if let (Some(flight), Event::Reply { answer, .. }) = (flight, &event) {
@@ -571,7 +568,7 @@ impl Runtime {
                             _ => {}
                         }
                         let Observed { shown, since, .. } = observed;
-                        let mut seen = lock(&shown.0);
+                        let mut seen = shown.0.lock();
                         *since = state.stats.moved(&seen, &view, *since, now.time);
                         let (is_held, was_held) =
                             (view.phase == Phase::Held, seen.phase == Phase::Held);

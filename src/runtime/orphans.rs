@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{Runtime, State, lock};
+use super::{Runtime, State};
 use crate::core::{Call, CallId, Event, LockId, Phase};
 use crate::queue::Queue;
 
@@ -22,7 +22,7 @@ impl State {
 impl Runtime {
     /// From now on the lock goes with the queue.
     pub(crate) fn bind(&self, id: LockId, queue: Arc<Queue>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let observed = state.locks.get_mut(&id);
         let before = observed.and_then(|observed| observed.keeper.replace(queue));
         drop(state);
@@ -33,7 +33,7 @@ impl Runtime {
     /// back, and one that was held is left to its TTL, as when a process dies. Its handle may still be
     /// used.
     pub(super) fn end_of_orphan(&self, id: LockId, just_taken: bool) -> Option<Event> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let observed = state.locks.get_mut(&id)?;
         let what = match observed.shown.view().phase {
             // Not a cancel: the lock may come before this call does.

@@ -62,16 +62,16 @@ fn a_broken_core_tells_all_and_keeps_no_thread_busy() {
         move || runtime.call(id, acquire())
     });
     until("it tries again and again", || {
-        shown.view().phase == Phase::Acquiring && lock(&runtime.state).timer.until().is_some()
+        shown.view().phase == Phase::Acquiring && runtime.state.lock().timer.until().is_some()
     });
 
-    lock(&runtime.state).break_down();
+    runtime.state.lock().break_down();
     let told = caller.join().expect("no panic here").expect_err("broken");
     assert_eq!(told.status, Status::Internal);
     let refused = runtime.call(id, Call::Release).expect_err("broken");
     assert_eq!(refused.status, Status::Internal);
     until("the timer ends", || {
-        lock(&runtime.state).timer.until().is_none()
+        runtime.state.lock().timer.until().is_none()
     });
     until("the workers end", || Arc::strong_count(&runtime) == 1);
 }

@@ -1,12 +1,13 @@
 //! One thread that wakes the core when it asked for it, while it asks for anything.
 
-use std::sync::{Condvar, MutexGuard, PoisonError};
+use std::sync::Condvar;
 use std::time::Duration;
 
-use super::{LINGER, Runtime, State, lock};
+use super::{LINGER, Runtime, State};
 use crate::clock::Time;
 use crate::core::Event;
 use crate::error::{Error, Status};
+use crate::lockorder::Guard;
 
 /// A Condvar counts CLOCK_MONOTONIC, which stands still while the machine sleeps, and so oversleeps
 /// a suspend: the thread looks at the real clock at least this often.
@@ -38,7 +39,7 @@ impl Schedule {
 impl Runtime {
     /// Has the timer wake in time. In a hot loop the thread sleeps until an instant that is early
     /// enough already, and this costs nothing.
-    pub(super) fn set_timer(&self, state: &mut MutexGuard<'_, State>) {
+    pub(super) fn set_timer(&self, state: &mut Guard<'_, State>) {
         if let Some(at) = state.wake_at() {
             self.wake_timer(state, at);
         } else if state.timer.until.is_none() && self.wires.has_idle() {
@@ -51,7 +52,7 @@ impl Runtime {
     }
 
     /// Has the timer look at the clock at `at`, at the latest.
-    pub(super) fn wake_timer(&self, state: &mut MutexGuard<'_, State>, at: Time) {
+    pub(super) fn wake_timer(&self, state: &mut Guard<'_, State>, at: Time) {
         match state.timer.until {
             Some(until) if until <= at => {}
             Some(_) => {
@@ -69,7 +70,7 @@ impl Runtime {
     }
 
     /// Makes sure that there is a thread that keeps the time, for calls that nobody waits for.
-    pub(super) fn have_timer(&self, state: &mut MutexGuard<'_, State>) -> Result<(), Error> {
+    pub(super) fn have_timer(&self, state: &mut Guard<'_, State>) -> Result<(), Error> {
         if state.timer.until.is_none() {
             self.spawn(|runtime| runtime.keep_time()).map_err(|error| {
                 let why = format!("cannot start a thread (timer): {error}");
@@ -83,7 +84,7 @@ impl Runtime {
     /// How long a caller may sleep before it looks after the core itself: until the core wants to be
     /// woken if there is no timer thread, and else only as a safety net.
     pub(super) fn time_left_alone(&self) -> Duration {
-        let state = lock(&self.state);
+        let state = self.state.lock();
         match (state.timer.until, state.wake_at()) {
             (None, Some(at)) => at.since(Time::now()).min(SLICE),
             _ => SAFETY_NET,
@@ -98,7 +99,7 @@ impl Runtime {
 
     fn keep_time(&self) {
         let mut idle_since = None;
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         loop {
             let now = Time::now();
             self.wires.close_idle(now);
@@ -127,7 +128,7 @@ impl Runtime {
                 let jobs = self.step(Event::Tick, None);
                 self.hand_over(jobs);
                 self.refuse_late(Time::now());
-                state = lock(&self.state);
+                state = self.state.lock();
                 if state.wake_at().is_some_and(|at| at <= Time::now()) {
                     continue;
                 }
@@ -138,12 +139,7 @@ impl Runtime {
                 .map_or(now + SLICE, |at| at.min(now + SLICE));
             state.timer.until = Some(next);
             let sleep = next.since(now);
-            state = self
-                .timer
-                .sooner
-                .wait_timeout(state, sleep)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = state.wait_timeout(&self.timer.sooner, sleep).0;
         }
     }
 }

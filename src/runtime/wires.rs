@@ -1,15 +1,16 @@
 //! The connections: never more than Consul serves gladly, some of them only for what keeps a promise, and those
 //! that wait for their next request.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
+use super::LINGER;
 use super::promises::Promises;
-use super::{LINGER, lock};
 use crate::clock::Time;
 use crate::consul::connect::{Endpoint, Route};
 use crate::consul::transport::{Connections, Wire};
 use crate::core::Lane;
+use crate::lockorder::{Mutex, Rank};
 
 /// Kept idle at most; more are closed.
 const MOST_IDLE: usize = 16;
@@ -63,7 +64,7 @@ impl Wires {
             kept: (most / 16).max(1),
             promises: promises.clone(),
             connections: Arc::default(),
-            state: Mutex::default(),
+            state: Mutex::new(Rank::Wires, State::default()),
             freed_to_keep: Condvar::new(),
             freed: Condvar::new(),
         }
@@ -71,7 +72,7 @@ impl Wires {
 
     /// An open connection, if one is idle. Those that died or aged while they waited are dropped.
     pub(super) fn take_open(&self, lane: Lane) -> Option<Lent<'_>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         if !self.has_room(&state, lane) {
             return None;
         }
@@ -118,7 +119,7 @@ impl Wires {
     /// An open connection, or one that opens itself; None: all are in use until `by`.
     pub(super) fn open(&self, lane: Lane, by: Time) -> Option<Lent<'_>> {
         let mut old = None;
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         loop {
             if self.has_room(&state, lane) {
                 if let Some(lent) = self.take_idle(&mut state, lane, &mut old) {
@@ -139,10 +140,7 @@ impl Wires {
                 state.waiting += 1;
                 &self.freed
             };
-            state = freed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = state.wait_timeout(freed, left).0;
             if keeps {
                 state.waiting_to_keep -= 1;
             } else {
@@ -168,13 +166,13 @@ impl Wires {
 
     /// Some wait for their next request.
     pub(super) fn has_idle(&self) -> bool {
-        !lock(&self.state).idle.is_empty()
+        !self.state.lock().idle.is_empty()
     }
 
     /// Closes those that have waited for a while, as threads end then; but not the one that is left for what
     /// is promised.
     pub(super) fn close_idle(&self, now: Time) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         let idle = state.idle.iter();
         let mut aged = idle
             .take_while(|(_, since)| now.since(*since) >= LINGER)
@@ -190,12 +188,12 @@ impl Wires {
 
     /// Closes all that wait for their next request.
     pub(super) fn close_all_idle(&self) {
-        let closed = std::mem::take(&mut lock(&self.state).idle);
+        let closed = std::mem::take(&mut self.state.lock().idle);
         drop(closed);
     }
 
     fn give_back(&self, lane: Lane, wire: Option<Wire>) {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.lent -= 1;
         state.keeping -= usize::from(lane == Lane::Keep);
         let closed = (state.idle.len() >= MOST_IDLE).then(|| state.idle.remove(0));

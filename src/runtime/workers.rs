@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::Condvar;
 
 use super::promises::Promises;
-use super::{Job, LINGER, Runtime, lock};
+use super::{Job, LINGER, Runtime};
 use crate::clock::Time;
 use crate::core::{Budget, Lane};
 use crate::error::{Error, Status};
+use crate::lockorder::{Mutex, Rank};
 
 /// Threads for requests that make new promises, at most. With the one that only keeps them, those for blocking
 /// queries, the timer and the two for callbacks there are never more than 32, whatever waits, unless a client
@@ -69,7 +70,7 @@ impl Team {
             most,
             kept,
             promises: promises.clone(),
-            state: Mutex::default(),
+            state: Mutex::new(Rank::Team, TeamState::default()),
             work: Condvar::new(),
         }
     }
@@ -98,7 +99,7 @@ impl Team {
 
     /// A thread has done a job. Whether it may go on with this one, which stood in no line, or has none.
     fn goes_on(&self, done: Lane, next: Option<Lane>) -> bool {
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.making -= usize::from(done != Lane::Keep);
         let goes_on = match next {
             None | Some(Lane::Long) => false,
@@ -142,13 +143,13 @@ impl Workers {
     /// Some request waits for a thread.
     pub(super) fn are_behind(&self) -> bool {
         let mut teams = self.teams().into_iter();
-        teams.any(|team| lock(&team.state).queued() > 0)
+        teams.any(|team| team.state.lock().queued() > 0)
     }
 
     /// How many there are.
     pub(super) fn threads(&self) -> usize {
         self.teams()
-            .map(|team| lock(&team.state).threads)
+            .map(|team| team.state.lock().threads)
             .iter()
             .sum()
     }
@@ -156,7 +157,7 @@ impl Workers {
     fn take_late(&self, now: Time) -> Vec<Job> {
         let mut late = Vec::new();
         for team in self.teams() {
-            let mut state = lock(&team.state);
+            let mut state = team.state.lock();
             let in_time = state
                 .keep
                 .split_off(&(now + std::time::Duration::from_nanos(1), 0));
@@ -176,7 +177,7 @@ impl Runtime {
     pub(super) fn submit(&self, job: Job) -> Option<(Job, Error)> {
         let (lane, by) = (job.lane, job.by);
         let team = self.workers.team(lane);
-        let mut state = lock(&team.state);
+        let mut state = team.state.lock();
         let making = state.making + state.make.len();
         let (there, possible) = match lane {
             Lane::Keep => (state.keep.len() < state.idle, true),
@@ -190,7 +191,7 @@ impl Runtime {
             state.idle += 1;
             drop(state);
             let spawned = self.spawn(move |runtime| runtime.work(runtime.workers.team(lane)));
-            state = lock(&team.state);
+            state = team.state.lock();
             if let Err(error) = spawned {
                 state.threads -= 1;
                 state.idle -= 1;
@@ -220,7 +221,7 @@ impl Runtime {
     /// Makes sure that there is a thread that keeps promises.
     pub(super) fn have_keeper(&self) -> Result<(), Error> {
         let team = &self.workers.prompt;
-        let mut state = lock(&team.state);
+        let mut state = team.state.lock();
         if state.threads > 0 {
             return Ok(());
         }
@@ -229,7 +230,7 @@ impl Runtime {
         drop(state);
         self.spawn(|runtime| runtime.work(&runtime.workers.prompt))
             .map_err(|error| {
-                let mut state = lock(&team.state);
+                let mut state = team.state.lock();
                 state.threads -= 1;
                 state.idle -= 1;
                 no_thread(&error)
@@ -258,7 +259,7 @@ impl Runtime {
 
     /// The next job; None: there was none for a while, and the thread has left the team.
     fn next(&self, team: &Team) -> Option<Job> {
-        let mut state = lock(&team.state);
+        let mut state = team.state.lock();
         let mut deadline = Time::now() + LINGER;
         loop {
             if let Some(job) = team.take(&mut state) {
@@ -270,8 +271,8 @@ impl Runtime {
                 let last = state.threads == 1 && team.kept > 0;
                 let stays = last && {
                     drop(state);
-                    let owes = lock(&self.state).owes();
-                    state = lock(&team.state);
+                    let owes = self.state.lock().owes();
+                    state = team.state.lock();
                     owes || team.promises.any()
                 };
                 if let Some(job) = team.take(&mut state) {
@@ -284,11 +285,7 @@ impl Runtime {
                 }
                 deadline = now + LINGER;
             }
-            state = team
-                .work
-                .wait_timeout(state, deadline.since(now))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = state.wait_timeout(&team.work, deadline.since(now)).0;
         }
     }
 
@@ -296,14 +293,14 @@ impl Runtime {
     pub(super) fn wake_workers(&self) {
         for team in self.workers.teams() {
             // One that has looked before is asleep by now.
-            drop(lock(&team.state));
+            drop(team.state.lock());
             team.work.notify_all();
         }
     }
 
     /// No thread is free: if none is by then, the timer answers.
     fn refuse_in_time(&self, by: Time) {
-        self.wake_timer(&mut lock(&self.state), by);
+        self.wake_timer(&mut self.state.lock(), by);
     }
 
     /// Answers the requests whose time ran out before a thread was free.

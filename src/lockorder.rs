@@ -1,0 +1,175 @@
+//! The mutexes of the library, and the order in which a thread may take them.
+//!
+//! Each has a [`Rank`]. A thread takes a mutex only while all that it holds have a lower rank: so no two threads
+//! can wait for each other. A debug build, and so every test, panics where a thread does otherwise.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{self, Condvar, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The order: what stands first is taken first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Rank {
+    /// Options that a host fills in.
+    Options,
+    /// What keeps a fork away (`fork.rs`). So nothing else is held when it is asked for; and while it is held
+    /// no file is read, no client made and no line logged.
+    Fork,
+    /// A client's place for the runtime of this process.
+    Client,
+    /// What there is once in a process: the defaults, the log, the lists of runtimes and queues.
+    Process,
+    /// A client's core, and who waits for what.
+    Runtime,
+    /// A team of threads, with the requests that stand in its lines.
+    Team,
+    /// A client's connections.
+    Wires,
+    /// A thread for callbacks, with what it is to call.
+    Callbacks,
+    /// The events of a queue.
+    Queue,
+    /// What is locked to look, or to change a value, and nothing else.
+    Leaf,
+}
+
+/// A mutex. A panic elsewhere does not make what it guards invalid: nothing that can panic runs between two
+/// changes that belong together (the core of a client that panicked is marked).
+#[derive(Debug)]
+pub(crate) struct Mutex<T> {
+    rank: Rank,
+    inner: sync::Mutex<T>,
+}
+
+/// A mutex that is held.
+#[derive(Debug)]
+pub(crate) struct Guard<'a, T> {
+    // Unlocked before it is counted as unlocked.
+    inner: MutexGuard<'a, T>,
+    held: Held,
+}
+
+impl<T> Mutex<T> {
+    pub(crate) const fn new(rank: Rank, value: T) -> Mutex<T> {
+        Mutex {
+            rank,
+            inner: sync::Mutex::new(value),
+        }
+    }
+
+    /// Waits for it, and holds it.
+    pub(crate) fn lock(&self) -> Guard<'_, T> {
+        let held = Held::new(self.rank);
+        Guard {
+            inner: self.inner.lock().unwrap_or_else(PoisonError::into_inner),
+            held,
+        }
+    }
+
+    /// What it guards, for its only owner.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Guard<'_, T> {
+    /// Lets go of it until it is told to go on.
+    pub(crate) fn wait(self, told: &Condvar) -> Self {
+        let Guard { inner, held } = self;
+        let inner = told.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        Guard { inner, held }
+    }
+
+    /// The same, or until so much time is over: then the second is true.
+    pub(crate) fn wait_timeout(self, told: &Condvar, time: Duration) -> (Self, bool) {
+        let Guard { inner, held } = self;
+        let waited = told.wait_timeout(inner, time);
+        let (inner, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        (Guard { inner, held }, waited.timed_out())
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+/// A rank that this thread holds.
+#[derive(Debug)]
+pub(crate) struct Held(#[cfg(debug_assertions)] Rank);
+
+#[cfg(debug_assertions)]
+thread_local! {
+    /// A bit for each rank. Without a destructor: a thread may take a mutex when its other thread-locals are
+    /// gone already.
+    static HELD: std::cell::Cell<u16> = const { std::cell::Cell::new(0) };
+}
+
+impl Held {
+    #[cfg(debug_assertions)]
+    pub(crate) fn new(rank: Rank) -> Held {
+        let held = HELD.get();
+        assert!(
+            held >> rank as u8 == 0,
+            "a defect of libconsul_lock: {rank:?} is taken by a thread that holds the ranks {held:b}"
+        );
+        HELD.set(held | 1 << rank as u8);
+        Held(rank)
+    }
+
+    #[cfg(not(debug_assertions))]
+    pub(crate) fn new(_: Rank) -> Held {
+        Held()
+    }
+}
+
+#[cfg(debug_assertions)]
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.set(HELD.get() & !(1 << self.0 as u8));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_the_order_of_their_ranks() {
+        let (first, second) = (Mutex::new(Rank::Fork, 1), Mutex::new(Rank::Leaf, 2));
+        let held = first.lock();
+        assert_eq!(*held + *second.lock(), 3);
+        drop(held);
+        let held = second.lock();
+        let (held, timed_out) = held.wait_timeout(&Condvar::new(), Duration::from_millis(1));
+        assert!(timed_out);
+        drop(held);
+        assert_eq!(*first.lock(), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "Fork is taken by a thread that holds")]
+    fn not_a_lower_one() {
+        let (first, second) = (Mutex::new(Rank::Fork, 1), Mutex::new(Rank::Leaf, 2));
+        let _held = second.lock();
+        drop(first.lock());
+    }
+
+    #[test]
+    #[should_panic(expected = "Leaf is taken by a thread that holds")]
+    fn nor_two_of_a_kind() {
+        let (one, other) = (Mutex::new(Rank::Leaf, 1), Mutex::new(Rank::Leaf, 2));
+        let _held = one.lock();
+        drop(other.lock());
+    }
+}
