@@ -127,6 +127,60 @@ pub(crate) fn random() -> u64 {
     }
 }
 
+/// What the C library takes for itself from the stack of each thread: glibc puts the thread-local variables of the
+/// host and of its libraries there, which may be megabytes.
+pub(crate) fn stack_overhead() -> usize {
+    minimal_stack().unwrap_or_else(|| thread_locals() + (64 << 10))
+}
+
+/// What glibc says of it, with the least that a thread needs; None: another C library, or another glibc.
+fn minimal_stack() -> Option<usize> {
+    // SAFETY: the name is NUL-terminated.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__pthread_get_minstack".as_ptr()) };
+    if found.is_null() {
+        return None;
+    }
+    // SAFETY: glibc's function of that name takes attributes and gives a size; they are made before, and
+    // unmade after it.
+    unsafe {
+        type Minimum = unsafe extern "C" fn(*const libc::pthread_attr_t) -> libc::size_t;
+        let minimum: Minimum = std::mem::transmute(found);
+        let mut attributes = std::mem::zeroed::<libc::pthread_attr_t>();
+        if libc::pthread_attr_init(&raw mut attributes) != 0 {
+            return None;
+        }
+        let size = minimum(&raw const attributes);
+        libc::pthread_attr_destroy(&raw mut attributes);
+        Some(size)
+    }
+}
+
+/// The size of all thread-local variables that a thread has from its beginning on.
+fn thread_locals() -> usize {
+    unsafe extern "C" fn add(
+        object: *mut libc::dl_phdr_info,
+        _: libc::size_t,
+        sum: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: the C library gives an object with its headers, and `sum` back as it was given.
+        unsafe {
+            let (object, sum) = (&*object, &mut *sum.cast::<usize>());
+            for number in 0..usize::from(object.dlpi_phnum) {
+                let header = &*object.dlpi_phdr.add(number);
+                if header.p_type == libc::PT_TLS {
+                    let size = header.p_memsz.saturating_add(header.p_align);
+                    *sum = sum.saturating_add(usize::try_from(size).unwrap_or(0));
+                }
+            }
+        }
+        0
+    }
+    let mut sum = 0_usize;
+    // SAFETY: `add` is such a function, and `sum` lives until the call returns.
+    unsafe { libc::dl_iterate_phdr(Some(add), (&raw mut sum).cast()) };
+    sum
+}
+
 /// Runs `spawn`, which makes a thread, so that the thread never sees the host's signals: all are
 /// blocked but those that a thread gets for what it does itself, and the profiler's.
 pub(crate) fn without_signals<T>(spawn: impl FnOnce() -> T) -> T {
@@ -298,4 +352,18 @@ pub(crate) fn under_signals<T>(run: impl FnOnce() -> T) -> T {
         });
         run()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_have_room_for_what_the_c_library_puts_there() {
+        let least = thread_locals();
+        // This program has thread-local variables, and no megabytes of them.
+        assert!((1..1 << 20).contains(&least), "{least}");
+        let all = stack_overhead();
+        assert!((least..2 << 20).contains(&all), "{all}, {least}");
+    }
 }

@@ -86,6 +86,7 @@ fn the_c_programs() {
         "host",
         "no_threads",
         "kept",
+        "big_tls",
         "async",
         "async_fork",
         "queue",

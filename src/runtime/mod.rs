@@ -738,8 +738,9 @@ fn tell_all(outcomes: Vec<(Completion<Done>, Outcome)>) {
     }
 }
 
-/// A thread of the library's, which never sees the host's signals.
+/// A thread of the library's, which never sees the host's signals, with so much stack for what it runs.
 pub(crate) fn thread(stack: usize, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let stack = stack.saturating_add(crate::sys::stack_overhead());
     let builder = std::thread::Builder::new()
         .name("consul_lock".to_owned())
         .stack_size(stack);
