@@ -9,9 +9,9 @@
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::lockorder::{Held, Rank};
+use crate::lockorder::{Held, Mutex, Rank};
 use crate::sys;
 
 /// One process's life, from its fork to the next.
@@ -76,13 +76,13 @@ pub(crate) struct OfProcess<T>(Mutex<Option<(Generation, Arc<T>)>>);
 impl<T: Default> OfProcess<T> {
     /// Nothing yet.
     pub(crate) const fn new() -> OfProcess<T> {
-        OfProcess(Mutex::new(None))
+        OfProcess(Mutex::new(Rank::Process, None))
     }
 
     /// This process's.
     pub(crate) fn get(&self) -> Arc<T> {
         let _inside = shared();
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.lock();
         if let Some((made_in, current)) = &*current
             && made_in.is_current()
         {

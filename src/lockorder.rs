@@ -30,6 +30,10 @@ pub(crate) enum Rank {
     Callbacks,
     /// The events of a queue.
     Queue,
+    /// The names of hosts that were looked up.
+    Names,
+    /// Work that runs aside, and who waits for it.
+    Errand,
     /// What is locked to look, or to change a value, and nothing else.
     Leaf,
 }
@@ -143,6 +147,38 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The text of each file of a folder.
+    fn texts(folder: &std::path::Path, texts: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                self::texts(&path, texts);
+            } else {
+                let text = std::fs::read_to_string(&path).expect("UTF-8");
+                texts.push((path.display().to_string(), text));
+            }
+        }
+    }
+
+    #[test]
+    fn no_mutex_is_without_a_rank() {
+        let mut all = Vec::new();
+        texts(
+            &std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &mut all,
+        );
+        for (path, text) in all {
+            let (used, _) = text
+                .split_once("#[cfg(test)]\nmod tests")
+                .unwrap_or((&text, ""));
+            let plain = used.lines().find(|line| {
+                line.contains("std::sync") && line.contains("Mutex") || line.contains("sync::Mutex")
+            });
+            let allowed = path.ends_with("lockorder.rs");
+            assert!(plain.is_none() || allowed, "{path}: {plain:?}");
+        }
+    }
 
     #[test]
     fn in_the_order_of_their_ranks() {

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
@@ -17,6 +17,7 @@ use super::names::{self, Names};
 use super::stream::Stream;
 use super::tls::{self, Rotating, Tls};
 use crate::clock::Time;
+use crate::lockorder::{Mutex, Rank};
 use crate::sys;
 
 /// An address that failed comes after the others for this long.
@@ -69,11 +70,6 @@ pub(super) struct Connected {
     pub(super) tls: Option<Arc<Tls>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What it guards is valid at every instant; a panic elsewhere is not its concern.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Route {
     /// Opens nothing yet.
     pub(crate) fn new(endpoint: Endpoint) -> Arc<Route> {
@@ -89,7 +85,7 @@ impl Route {
                 .map(|(source, first)| Rotating::new(source, first)),
             names: OnceCell::new(),
             bases: endpoint.addresses.iter().map(base).collect(),
-            failed: Mutex::new(vec![None; endpoint.addresses.len()]),
+            failed: Mutex::new(Rank::Leaf, vec![None; endpoint.addresses.len()]),
             endpoint,
         })
     }
@@ -108,7 +104,7 @@ impl Route {
 
     /// The agent at this address cannot be reached, or cannot serve: others come first for a while.
     pub(crate) fn note_failure(&self, at: usize) {
-        if let Some(failed) = lock(&self.failed).get_mut(at) {
+        if let Some(failed) = self.failed.lock().get_mut(at) {
             *failed = Some(Time::now());
         }
     }
@@ -119,7 +115,7 @@ impl Route {
             return false;
         }
         let now = Time::now();
-        let failed = lock(&self.failed);
+        let failed = self.failed.lock();
         let lately = |failed: &Option<Time>| failed.is_some_and(|then| now.since(then) < SET_ASIDE);
         failed.get(at).is_some_and(lately) && !failed.iter().all(lately)
     }
@@ -274,10 +270,19 @@ fn explain(error: &io::Error) -> String {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<Interruptible>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Interruptible {
     state: Mutex<Target>,
     changed: Condvar,
+}
+
+impl Default for Interruptible {
+    fn default() -> Interruptible {
+        Interruptible {
+            state: Mutex::new(Rank::Leaf, Target::default()),
+            changed: Condvar::new(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -291,7 +296,7 @@ struct Target {
 impl Interrupt {
     /// Ends it: what blocks on its socket returns at once.
     pub(crate) fn end(&self) {
-        let mut target = lock(&self.0.state);
+        let mut target = self.0.state.lock();
         target.ended = true;
         if let Some(socket) = target.socket.take() {
             // Already closed by the peer: nothing to end.
@@ -301,12 +306,12 @@ impl Interrupt {
     }
 
     pub(crate) fn is_ended(&self) -> bool {
-        lock(&self.0.state).ended
+        self.0.state.lock().ended
     }
 
     /// From now on `end` shuts this socket down. False: it is too late.
     pub(super) fn attach(&self, socket: &Arc<TcpStream>) -> bool {
-        let mut target = lock(&self.0.state);
+        let mut target = self.0.state.lock();
         if !target.ended {
             target.socket = Some(socket.clone());
         }
@@ -315,13 +320,13 @@ impl Interrupt {
 
     /// The exchange is over: its socket is somebody else's again.
     pub(super) fn detach(&self) {
-        lock(&self.0.state).socket = None;
+        self.0.state.lock().socket = None;
     }
 
     /// A socket is attached.
     #[cfg(test)]
     pub(super) fn has_socket(&self) -> bool {
-        lock(&self.0.state).socket.is_some()
+        self.0.state.lock().socket.is_some()
     }
 
     /// It is the same one.
@@ -331,28 +336,27 @@ impl Interrupt {
 
     /// Has [`Interrupt::wait`] return.
     pub(super) fn wake(&self) {
-        lock(&self.0.state).woken = true;
+        self.0.state.lock().woken = true;
         self.0.changed.notify_all();
     }
 
     /// Waits until it is ended or woken, or has been since the last time, and until `by` at the latest.
     pub(super) fn wait(&self, by: Time) {
-        let mut target = lock(&self.0.state);
+        let mut target = self.0.state.lock();
         while !target.ended && !std::mem::take(&mut target.woken) {
             let left = by.since(Time::now());
             if left.is_zero() {
                 return;
             }
-            let waited = self.0.changed.wait_timeout(target, left);
-            target = waited.unwrap_or_else(PoisonError::into_inner).0;
+            (target, _) = target.wait_timeout(&self.0.changed, left);
         }
     }
 
     /// Lets time pass, less if it is ended meanwhile.
     fn pause(&self, time: Duration) {
-        let target = lock(&self.0.state);
+        let target = self.0.state.lock();
         if !target.ended {
-            drop(self.0.changed.wait_timeout(target, time));
+            drop(target.wait_timeout(&self.0.changed, time));
         }
     }
 }
@@ -469,7 +473,7 @@ mod tests {
         assert_eq!(aside(&route), [true, false, true]);
         route.note_failure(1);
         assert_eq!(aside(&route), [false; 3], "then their order counts");
-        lock(&route.failed)[0] = Some(Time::default());
+        route.failed.lock()[0] = Some(Time::default());
         assert_eq!(
             aside(&route),
             [false, true, true],
@@ -486,10 +490,10 @@ mod tests {
         timeout_ms: u64,
         ask: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> (Arc<Route>, Arc<Mutex<Vec<String>>>) {
-        let asked = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::new(Mutex::new(Rank::Leaf, Vec::new()));
         let seen = asked.clone();
         let names = Names::asking(move |name| {
-            lock(&seen).push(name.to_owned());
+            seen.lock().push(name.to_owned());
             ask(name)
         });
         let mut route = route(addresses);
@@ -516,9 +520,9 @@ mod tests {
         impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
     ) {
         let (end, ended) = mpsc::channel();
-        let ended = Mutex::new(ended);
+        let ended = Mutex::new(Rank::Leaf, ended);
         (end, move |_: &str| {
-            let _ = lock(&ended).recv();
+            let _ = ended.lock().recv();
             Err(io::ErrorKind::TimedOut.into())
         })
     }
@@ -535,11 +539,11 @@ mod tests {
         assert_eq!(connected.at, 1);
         assert!(Time::now().since(begun) < Duration::from_secs(30));
         // It is asked again, and not waited for: it is being asked still.
-        lock(&route.failed)[0] = None;
+        route.failed.lock()[0] = None;
         route
             .connect(in_ms(60_000), &Interrupt::default())
             .expect("the second");
-        assert_eq!(*lock(&asked), ["name"]);
+        assert_eq!(*asked.lock(), ["name"]);
         // Nor does the limit of connecting bound the look-up of an only one, which the caller can end.
         let (_end, never) = silent();
         let (route, _) = asking("name:1", 1, never);
@@ -576,7 +580,7 @@ mod tests {
         for _ in 0..3 {
             connect(60_000).expect("remembered");
         }
-        assert_eq!(lock(&asked).len(), 1);
+        assert_eq!(asked.lock().len(), 1);
     }
 
     #[test]
@@ -595,6 +599,6 @@ mod tests {
         assert!(format!("{:?}", connect()).contains("refused"));
         let _listener = TcpListener::bind(at).expect("the same port");
         connect().expect("by the old answer");
-        assert_eq!(lock(&asked).len(), 2, "it was asked for a newer one");
+        assert_eq!(asked.lock().len(), 2, "it was asked for a newer one");
     }
 }

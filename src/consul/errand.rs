@@ -3,13 +3,14 @@
 //! it within its own time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::connect::Interrupt;
 use crate::clock::Time;
 use crate::fork::OfProcess;
+use crate::lockorder::{Guard, Mutex, Rank};
 use crate::runtime::thread;
 
 /// As many threads of a process do such work at most, left behind or not.
@@ -85,12 +86,15 @@ struct State<T> {
 
 impl<T> Default for Errand<T> {
     fn default() -> Errand<T> {
-        Errand(Mutex::new(State {
-            since: None,
-            begun: 0,
-            result: None,
-            waiting: Vec::new(),
-        }))
+        Errand(Mutex::new(
+            Rank::Errand,
+            State {
+                since: None,
+                begun: 0,
+                result: None,
+                waiting: Vec::new(),
+            },
+        ))
     }
 }
 
@@ -149,9 +153,8 @@ impl<T: Clone + Send + 'static> Errand<T> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // What it guards is valid at every instant; a panic elsewhere is not its concern.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Guard<'_, State<T>> {
+        self.0.lock()
     }
 }
 

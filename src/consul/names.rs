@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::errand::{Errand, Undone, Wait};
 use crate::clock::Time;
 use crate::fork::OfProcess;
+use crate::lockorder::{Mutex, Rank};
 
 /// An answer is used for so long without a question.
 const FRESH: Duration = Duration::from_secs(10);
@@ -42,7 +43,7 @@ pub(super) struct Names {
 
 type Found = Result<Vec<SocketAddr>, String>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Name {
     asking: Arc<Errand<Found>>,
     answer: Mutex<Answer>,
@@ -57,9 +58,13 @@ struct Answer {
     doubted: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What it guards is valid at every instant; a panic elsewhere is not its concern.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Default for Name {
+    fn default() -> Name {
+        Name {
+            asking: Arc::default(),
+            answer: Mutex::new(Rank::Leaf, Answer::default()),
+        }
+    }
 }
 
 impl Default for Names {
@@ -81,7 +86,7 @@ impl Names {
     ) -> Names {
         Names {
             ask: Arc::new(ask),
-            known: Mutex::default(),
+            known: Mutex::new(Rank::Names, HashMap::new()),
         }
     }
 
@@ -123,22 +128,22 @@ impl Names {
 
     /// None of the addresses of this host could be reached: the next look-up asks again.
     pub(super) fn doubt(&self, host: &str) {
-        if let Some(name) = lock(&self.known).get(host) {
-            lock(&name.answer).doubted = true;
+        if let Some(name) = self.known.lock().get(host) {
+            name.answer.lock().doubted = true;
         }
     }
 
     fn name(&self, host: &str) -> Arc<Name> {
-        let mut known = lock(&self.known);
+        let mut known = self.known.lock();
         if !known.contains_key(host) && known.len() >= MOST {
-            let wanted = |name: &Arc<Name>| lock(&name.answer).wanted;
+            let wanted = |name: &Arc<Name>| name.answer.lock().wanted;
             let oldest = known.iter().min_by_key(|(_, name)| wanted(name));
             if let Some(oldest) = oldest.map(|(host, _)| host.clone()) {
                 known.remove(&oldest);
             }
         }
         let name = known.entry(host.to_owned()).or_default();
-        lock(&name.answer).wanted = Time::now();
+        name.answer.lock().wanted = Time::now();
         name.clone()
     }
 }
@@ -146,7 +151,7 @@ impl Names {
 impl Name {
     /// The last answer, if it can still be used, and whether it needs no other.
     fn known(&self) -> (Vec<SocketAddr>, bool) {
-        let answer = lock(&self.answer);
+        let answer = self.answer.lock();
         let age = Time::now().since(answer.at);
         match answer.addresses.is_empty() || age > USABLE {
             true => (Vec::new(), false),
@@ -162,7 +167,7 @@ impl Name {
         if addresses.is_empty() {
             return Err(format!("the name {host} has no address"));
         }
-        let mut known = lock(&self.answer);
+        let mut known = self.answer.lock();
         *known = Answer {
             addresses: addresses.clone(),
             at: Time::now(),

@@ -1,8 +1,9 @@
 //! What is read from files that may be replaced while we run: the token, certificates and keys.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::errand::{Errand, Undone, Wait};
+use crate::lockorder::{Mutex, Rank};
 use crate::log::{self, Level};
 
 /// The last one that could be read.
@@ -22,25 +23,20 @@ struct Inner<T> {
     told: Mutex<String>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What it guards is valid at every instant; a panic elsewhere is not its concern.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl<T: PartialEq + Send + Sync + 'static> Replaceable<T> {
     pub(super) fn new(first: T, complaint: &'static str) -> Replaceable<T> {
         Replaceable {
             inner: Arc::new(Inner {
-                current: Mutex::new(Arc::new(first)),
+                current: Mutex::new(Rank::Leaf, Arc::new(first)),
                 complaint,
-                told: Mutex::default(),
+                told: Mutex::new(Rank::Leaf, String::new()),
             }),
             reading: Arc::default(),
         }
     }
 
     pub(super) fn current(&self) -> Arc<T> {
-        lock(&self.inner.current).clone()
+        self.inner.current.lock().clone()
     }
 
     /// Whether there is another one than `used` by now. If not, `read` looks: it is given `used`, and
@@ -70,8 +66,8 @@ impl<T: PartialEq> Inner<T> {
         match found {
             Err(why) => self.complain(&why),
             Ok(found) => {
-                lock(&self.told).clear();
-                let mut current = lock(&self.current);
+                self.told.lock().clear();
+                let mut current = self.current.lock();
                 if let Some(found) = found.filter(|found| *found != **current) {
                     *current = Arc::new(found);
                 }
@@ -80,7 +76,7 @@ impl<T: PartialEq> Inner<T> {
     }
 
     fn complain(&self, why: &str) {
-        let mut told = lock(&self.told);
+        let mut told = self.told.lock();
         if *told == why {
             return;
         }

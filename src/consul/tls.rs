@@ -5,7 +5,7 @@ mod certificate;
 mod source;
 mod trust;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -18,6 +18,7 @@ use super::errand::Wait;
 use super::files::Stamp;
 use super::replaceable::Replaceable;
 use crate::clock::Time;
+use crate::lockorder::{Mutex, Rank};
 pub(crate) use source::Source;
 
 /// How TLS is spoken to Consul, as the files say that were read.
@@ -70,7 +71,7 @@ impl Rotating {
                 first.made_anew(),
                 "the files for TLS cannot be used as they are now; what was read before stays in use",
             ),
-            looked: Mutex::default(),
+            looked: Mutex::new(Rank::Leaf, Time::default()),
         }
     }
 
@@ -78,7 +79,7 @@ impl Rotating {
     pub(super) fn current(&self, wait: Wait<'_>) -> Arc<Tls> {
         let now = Time::now();
         let current = self.current.current();
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looked = self.looked.lock();
         let lately = now.since(*looked) < LOOKS;
         if !lately {
             *looked = now;

@@ -8,8 +8,8 @@
 
 use std::io;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ureq::config::Config;
@@ -28,6 +28,7 @@ use super::secrets::Secrets;
 use super::stream::Stream;
 use super::tls::{self, Tls};
 use crate::clock::Time;
+use crate::lockorder::{Mutex, Rank};
 use crate::sys;
 
 /// A reply is at most a value of 512 KiB in base64, and its frame.
@@ -98,11 +99,6 @@ struct Line {
     connections: Arc<Connections>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What it guards is valid at every instant; a panic elsewhere is not its concern.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// An agent for one connection.
 fn agent(line: &Arc<Mutex<Line>>) -> Agent {
     let config = Agent::config_builder()
@@ -121,10 +117,11 @@ fn agent(line: &Arc<Mutex<Line>>) -> Agent {
 impl Wire {
     /// Opens nothing yet.
     pub(crate) fn new(route: &Arc<Route>) -> Wire {
-        let line = Arc::new(Mutex::new(Line {
+        let line = Line {
             room: OUTPUT_BUFFER,
             ..Line::default()
-        }));
+        };
+        let line = Arc::new(Mutex::new(Rank::Leaf, line));
         Wire {
             agent: agent(&line),
             route: route.clone(),
@@ -138,13 +135,14 @@ impl Wire {
 
     /// The same, and its connections are counted there.
     pub(crate) fn counted_by(self, connections: &Arc<Connections>) -> Wire {
-        lock(&self.line).connections = connections.clone();
+        self.line.lock().connections = connections.clone();
         self
     }
 
     /// Has a connection that the peer has not closed, and on which it has said nothing unasked.
     pub(crate) fn is_open(&self) -> bool {
-        lock(&self.line)
+        self.line
+            .lock()
             .socket
             .as_ref()
             .is_some_and(|socket| sys::is_quiet(socket))
@@ -170,7 +168,7 @@ impl Wire {
     ) -> Exchange {
         self.make_room(request.target.len());
         // What came since the last answer is no answer to this request.
-        let socket = lock(&self.line).socket.clone();
+        let socket = self.line.lock().socket.clone();
         if socket.is_some_and(|socket| !sys::is_quiet(&socket)) {
             self.agent = agent(&self.line);
         }
@@ -199,7 +197,7 @@ impl Wire {
         interrupt: &Interrupt,
     ) -> Result<Exchange, String> {
         let socket = {
-            let mut line = lock(&self.line);
+            let mut line = self.line.lock();
             line.by = by;
             line.sent = None;
             line.socket.clone()
@@ -216,7 +214,7 @@ impl Wire {
             match self.route.connect(by, interrupt) {
                 Ok(Connected { at, stream, tls }) => {
                     (self.at, self.tls) = (at, tls);
-                    let mut line = lock(&self.line);
+                    let mut line = self.line.lock();
                     line.heard = false;
                     line.ready = Some(stream);
                 }
@@ -229,7 +227,7 @@ impl Wire {
         let result = self.call(request);
         interrupt.detach();
         let (sent, heard) = {
-            let mut line = lock(&self.line);
+            let mut line = self.line.lock();
             line.ready = None;
             (line.sent, line.heard)
         };
@@ -262,7 +260,7 @@ impl Wire {
         let wanted = target + (1 << 10) + self.route.longest_prefix();
         if wanted > self.room {
             self.room = wanted;
-            lock(&self.line).room = wanted;
+            self.line.lock().room = wanted;
             // The connection closes with the old one.
             self.agent = agent(&self.line);
         }
@@ -382,7 +380,7 @@ impl Connector for LineConnector {
         _: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<LineTransport>, ureq::Error> {
-        let mut line = lock(&self.0);
+        let mut line = self.0.lock();
         let Some(stream) = line.ready.take() else {
             return Err(io::Error::from(io::ErrorKind::NotConnected).into());
         };
@@ -414,12 +412,12 @@ impl LineTransport {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let by = lock(&self.line).by;
+        let by = self.line.lock().by;
         self.stream.set_deadline(by);
         // A lease is counted from before the first byte.
         let mut sent = None;
         let result = self.stream.send(&self.pending, &mut sent);
-        lock(&self.line).sent = sent;
+        self.line.lock().sent = sent;
         result?;
         self.pending.clear();
         // A large value need not stay in memory.
@@ -440,7 +438,7 @@ impl LineTransport {
         let read = self.stream.receive(room)?;
         self.buffers.input_appended(read);
         if read > 0 {
-            lock(&self.line).heard = true;
+            self.line.lock().heard = true;
         }
         Ok(read > 0)
     }
@@ -477,14 +475,14 @@ impl Transport for LineTransport {
     /// then belongs to no request, and would be taken for the answer to the next one. It asks before
     /// a request, too; there [`Wire::perform`] has looked already.
     fn is_open(&mut self) -> bool {
-        let answered = lock(&self.line).sent.is_some();
+        let answered = self.line.lock().sent.is_some();
         !self.broken && self.pending.is_empty() && (!answered || self.stream.is_quiet())
     }
 }
 
 impl Drop for LineTransport {
     fn drop(&mut self) {
-        let mut line = lock(&self.line);
+        let mut line = self.line.lock();
         line.socket = None;
         line.connections.closed();
     }
