@@ -167,7 +167,8 @@ typedef enum {
    */
   CONSUL_LOCK_FORKED = 91,
   /**
-   * The system gave no thread or no memory.
+   * The system gave no thread, no descriptor, or no memory for a value, a request or a reply. (Where it
+   * has none even for a few bytes the process is aborted, as with every program in Rust.)
    */
   CONSUL_LOCK_NO_RESOURCES = 92,
 } consul_lock_status;

@@ -45,7 +45,8 @@ pub enum Status {
     Internal = 90,
     /// The object belongs to the parent process.
     Forked = 91,
-    /// The system gave no thread or no memory.
+    /// The system gave no thread, no descriptor, or no memory for a value, a request or a reply. (Where it
+    /// has none even for a few bytes the process is aborted, as with every program in Rust.)
     NoResources = 92,
 }
 

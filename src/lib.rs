@@ -18,6 +18,7 @@ mod fork;
 pub mod lock;
 mod lockorder;
 pub mod log;
+mod memory;
 pub mod options;
 pub mod queue;
 mod runtime;

@@ -11,6 +11,7 @@ use crate::core::{Call, Done, LockId, Patience, Phase, Spec, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, Status};
 use crate::lockorder::{Guard, Mutex, Rank};
+use crate::memory;
 use crate::options::{LockSettings, MAX_VALUE, Options};
 use crate::queue::Queue;
 pub use crate::runtime::callbacks::Completion;
@@ -126,6 +127,7 @@ impl Lock {
             );
             return Err(Error::new(Status::AlreadyUsed, message));
         }
+        let value = memory::copy(value)?;
         *self.own_value() = Some(Value(value.into()));
         Ok(())
     }
@@ -231,6 +233,7 @@ impl Lock {
 
     fn write(&self, key: &str, value: Option<&[u8]>) -> Result<Call, Error> {
         let key = self.key_to_write(key, value.map_or(0, <[u8]>::len))?;
+        let value = value.map(memory::copy).transpose()?;
         let value = value.map(|value| Value(value.into()));
         Ok(Call::Write { key, value })
     }

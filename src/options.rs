@@ -7,6 +7,7 @@ use std::fmt;
 use crate::client::Client;
 use crate::environment;
 use crate::error::{Error, Status};
+use crate::memory;
 pub use table::TABLE;
 
 /// Where an option may be set.
@@ -324,7 +325,9 @@ impl Options {
     /// Sets an option that is bytes.
     pub fn set_bytes(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
         let parsed = settable(name).and_then(|spec| match spec.kind {
-            Kind::Bytes { max } if value.len() <= max => Ok((spec, Parsed::Bytes(value.to_vec()))),
+            Kind::Bytes { max } if value.len() <= max => {
+                memory::copy(value).map(|value| (spec, Parsed::Bytes(value)))
+            }
             Kind::Bytes { .. } => Err(too_long(spec, value.len())),
             _ => Err(wrong_kind(spec, "bytes")),
         });

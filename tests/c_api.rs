@@ -85,6 +85,7 @@ fn the_c_programs() {
         "fork_new",
         "host",
         "no_threads",
+        "no_memory",
         "kept",
         "big_tls",
         "async",

@@ -193,9 +193,9 @@ fn session_node(
         ));
     }
     let name: Arc<str> = node.value.into();
-    let registration = addresses.first().map(|address| {
+    let registration = addresses.first().and_then(|address| {
         let request = Request::RegisterNode { node: name.clone() };
-        command(&encode(&request, scope), address)
+        Some(command(&encode(&request, scope)?, address))
     });
     Ok(Some(SessionNode {
         name,

@@ -42,8 +42,8 @@ impl Default for Scope {
     }
 }
 
-/// Makes the HTTP request.
-pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
+/// Makes the HTTP request. None: there is no memory for it.
+pub(crate) fn encode(request: &Request, scope: &Scope) -> Option<HttpRequest> {
     let (method, mut target, body) = match request {
         Request::CreateSession { name, ttl, node } => {
             let body = session(name, *ttl, node.as_deref(), scope);
@@ -86,7 +86,7 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             if *line {
                 txn.get_tree(&line_of(key));
             }
-            txn.put()
+            txn.put()?
         }
         Request::Unlock { key, session, line } => {
             let mut txn = Txn::new(scope);
@@ -95,24 +95,24 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             if *line {
                 txn.get_tree(&line_of(key));
             }
-            txn.put()
+            txn.put()?
         }
         Request::Survey { key } => {
             let mut txn = Txn::new(scope);
             txn.check_not_exists(key);
             txn.get_tree(&line_of(key));
-            txn.put()
+            txn.put()?
         }
         Request::ReadLine { key } => {
             let mut txn = Txn::new(scope);
             txn.get_tree(&line_of(key));
-            txn.put()
+            txn.put()?
         }
         Request::Join { key, slot, session } => {
             let mut txn = Txn::new(scope);
             txn.lock(&slot.ticket_of(key), &ticket_value(), 0, session);
             txn.get_tree(&line_of(key));
-            txn.put()
+            txn.put()?
         }
         Request::Take {
             key,
@@ -131,14 +131,14 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             txn.delete(&own);
             txn.check_found(key, *found, session);
             txn.lock(key, value, scope.flags, session);
-            txn.put()
+            txn.put()?
         }
         Request::Clear { key, ahead } => {
             let mut txn = Txn::new(scope);
             for ticket in ahead {
                 txn.delete_cas(&ticket.slot.ticket_of(key), ticket.modify_index);
             }
-            txn.put()
+            txn.put()?
         }
         Request::Write {
             lock,
@@ -152,7 +152,7 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
                 Some(value) => txn.set(key, value),
                 None => txn.delete(key),
             }
-            txn.put()
+            txn.put()?
         }
         Request::Read { key, consistent } => {
             let query = if *consistent { "?consistent=" } else { "" };
@@ -199,11 +199,11 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> HttpRequest {
             percent_encode(&mut target, value, b"");
         }
     }
-    HttpRequest {
+    Some(HttpRequest {
         method,
         target,
         body: body.map(String::into_bytes),
-    }
+    })
 }
 
 /// Every setting is named: without them Consul would add its `serfHealth` check, a lock-delay of
@@ -246,6 +246,8 @@ const TXN: &str = "/v1/txn";
 struct Txn<'a> {
     body: String,
     scope: &'a Scope,
+    /// There is no memory for it.
+    starved: bool,
 }
 
 impl<'a> Txn<'a> {
@@ -253,11 +255,12 @@ impl<'a> Txn<'a> {
         Txn {
             body: String::new(),
             scope,
+            starved: false,
         }
     }
 
     fn operation(&mut self, verb: &str, key: &str) -> &mut String {
-        let Txn { body, scope } = self;
+        let Txn { body, scope, .. } = self;
         body.push(if body.is_empty() { '[' } else { ',' });
         let _ = write!(body, "{{\"KV\":{{\"Verb\":\"{verb}\",\"Key\":{}", json(key));
         let besides = [
@@ -272,19 +275,30 @@ impl<'a> Txn<'a> {
         body
     }
 
+    /// Makes room for an operation that stores a value. False: there is no memory for it.
+    fn has_room(&mut self, key: &str, value: &Value) -> bool {
+        let wanted = 160 + key.len() + value.0.len().div_ceil(3) * 4;
+        self.starved |= self.body.try_reserve(wanted).is_err();
+        !self.starved
+    }
+
     fn lock(&mut self, key: &str, value: &Value, flags: u64, session: &SessionId) {
-        self.body.reserve(160 + key.len() + value.0.len() * 4 / 3);
+        if !self.has_room(key, value) {
+            return;
+        }
         let body = self.operation("lock", key);
         body.push_str(",\"Value\":\"");
-        BASE64.encode_string(&value.0, body);
+        BASE64.encode_string(&*value.0, body);
         let _ = write!(body, "\",\"Flags\":{flags},\"Session\":\"{session}\"}}}}");
     }
 
     fn set(&mut self, key: &str, value: &Value) {
-        self.body.reserve(160 + key.len() + value.0.len() * 4 / 3);
+        if !self.has_room(key, value) {
+            return;
+        }
         let body = self.operation("set", key);
         body.push_str(",\"Value\":\"");
-        BASE64.encode_string(&value.0, body);
+        BASE64.encode_string(&*value.0, body);
         body.push_str("\"}}");
     }
 
@@ -321,9 +335,9 @@ impl<'a> Txn<'a> {
         self.operation("get-tree", prefix).push_str("}}");
     }
 
-    fn put(mut self) -> (Method, String, Option<String>) {
+    fn put(mut self) -> Option<(Method, String, Option<String>)> {
         self.body.push(']');
-        (Method::Put, TXN.to_owned(), Some(self.body))
+        (!self.starved).then(|| (Method::Put, TXN.to_owned(), Some(self.body)))
     }
 }
 
@@ -363,7 +377,7 @@ mod tests {
     use crate::core::messages::{Found, Key, Slot, Ticket};
 
     fn text(request: Request) -> String {
-        let http = encode(&request, &Scope::default());
+        let http = encode(&request, &Scope::default()).expect("memory");
         let body = String::from_utf8(http.body.unwrap_or_default()).unwrap();
         format!("{:?} {} {body}", http.method, http.target)
     }
@@ -590,7 +604,7 @@ mod tests {
             datacenter: Some("dc/2".to_owned()),
             ..Scope::default()
         };
-        let target = |request| encode(&request, &scope).target;
+        let target = |request| encode(&request, &scope).expect("memory").target;
         let read = |consistent| Request::Read {
             key: "k".into(),
             consistent,
@@ -610,7 +624,7 @@ mod tests {
             session_checks: vec!["serfHealth".to_owned(), "m\"".to_owned()],
         };
         let text = |request| {
-            let http = encode(&request, &scope);
+            let http = encode(&request, &scope).expect("memory");
             let body = String::from_utf8(http.body.unwrap_or_default()).unwrap();
             format!("{} {body}", http.target)
         };

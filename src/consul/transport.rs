@@ -6,7 +6,7 @@
 //! request), a request ends at a deadline without a helper thread, and another thread can end it
 //! by shutting down this one socket.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,8 +34,8 @@ use crate::sys;
 /// A reply is at most a value of 512 KiB in base64, and its frame.
 const LARGEST_REPLY: u64 = 2 << 20;
 
-/// The list of all sessions of a datacenter is larger.
-const LARGEST_LIST: u64 = 64 << 20;
+/// The list of all sessions of a datacenter is larger: some 90,000 of them fit.
+const LARGEST_LIST: u64 = 32 << 20;
 
 /// Enough for the head of any reply of Consul's; both grow with the body where they must.
 const INPUT_BUFFER: usize = 16 << 10;
@@ -245,10 +245,14 @@ impl Wire {
             return Err(tls.explain(error));
         }
         let why = explain(&error, interrupt);
+        let starved =
+            matches!(&error, ureq::Error::Io(e) if e.kind() == io::ErrorKind::OutOfMemory);
         let result = Err(if let ureq::Error::BodyExceedsLimit(_) = error {
             Failure::TooLarge(why)
         } else if sent.is_some() {
             Failure::Unknown(why)
+        } else if starved {
+            Failure::NoResources(why)
         } else {
             Failure::NotSent(why)
         });
@@ -317,17 +321,30 @@ fn read_reply(mut response: Response<Body>, limit: u64) -> Result<HttpReply, ure
         .get("X-Consul-Index")
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse().ok());
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(limit)
-        .read_to_vec()?;
+    let mut reader = response.body_mut().with_config().limit(limit).reader();
+    let (mut body, mut part) = (Vec::new(), [0; 4 << 10]);
+    loop {
+        let read = reader.read(&mut part)?;
+        let part = part.get(..read).unwrap_or_default();
+        if part.is_empty() {
+            break;
+        }
+        append(&mut body, part)?;
+    }
     Ok(HttpReply {
         status,
         index,
         body,
         secrets: Secrets::default(),
     })
+}
+
+/// What may be large, on a host that may have no memory for it.
+fn append(to: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
+    to.try_reserve(bytes.len())
+        .map_err(|_| io::ErrorKind::OutOfMemory)?;
+    to.extend_from_slice(bytes);
+    Ok(())
 }
 
 /// One line that says what went wrong. ureq's texts carry no header and no body.
@@ -453,8 +470,8 @@ impl Transport for LineTransport {
         let LineTransport {
             buffers, pending, ..
         } = self;
-        pending.extend_from_slice(buffers.output().get(..amount).unwrap_or_default());
-        Ok(())
+        let output = buffers.output().get(..amount).unwrap_or_default();
+        Ok(append(pending, output)?)
     }
 
     fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {

@@ -120,16 +120,9 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
         Request::DescribeAgent => agent(&json()?)
             .map(|row| Answer::Agent(Some(row)))
             .ok_or_else(unreadable),
-        Request::FindSession { name } => {
-            let sessions = json()?;
-            let sessions = sessions.as_array().ok_or_else(unreadable)?;
-            let found = sessions.iter().find(|s| member(s, "Name") == Some(name));
-            match found.map(|s| member(s, "ID")) {
-                None => Ok(Answer::Found(None)),
-                Some(Some(id)) if is_id(id) => Ok(Answer::Found(Some(SessionId(id.into())))),
-                Some(_) => Err(unreadable()),
-            }
-        }
+        Request::FindSession { name } => find_session(&reply.body, name)
+            .map(Answer::Found)
+            .ok_or_else(unreadable),
         Request::RenewSession { session } => {
             let json = json()?;
             let rows = json.as_array().map_or(&[][..], Vec::as_slice);
@@ -195,6 +188,35 @@ fn agent(json: &Json) -> Option<AgentRow> {
         node: one_line(member(config, "NodeName")?, LONGEST_NAME),
         server_among_others: is_server && peers != Some("0"),
     })
+}
+
+/// The session of that name in a list of sessions, of which it reads one after the other: the list of a large
+/// cluster has megabytes, and all of it as values a hundred times that. None: it is no such list.
+fn find_session(list: &[u8], name: &str) -> Option<Option<SessionId>> {
+    /// A session of Consul's has some hundred bytes.
+    const LONGEST: usize = 64 << 10;
+    let list = list.trim_ascii().strip_prefix(b"[")?;
+    let mut rest = list.strip_suffix(b"]")?.trim_ascii();
+    let mut found = None;
+    while !rest.is_empty() {
+        let one = rest.get(..LONGEST).unwrap_or(rest);
+        let mut sessions = serde_json::Deserializer::from_slice(one).into_iter::<Json>();
+        let session = sessions.next()?.ok()?;
+        if found.is_none() && member(&session, "Name") == Some(name) {
+            found = Some(SessionId(
+                member(&session, "ID").filter(|id| is_id(id))?.into(),
+            ));
+        }
+        rest = rest.get(sessions.byte_offset()..)?.trim_ascii();
+        if let Some(more) = rest.strip_prefix(b",") {
+            rest = more.trim_ascii();
+            // Something follows a comma.
+            rest.first()?;
+        } else if !rest.is_empty() {
+            return None;
+        }
+    }
+    Some(found)
 }
 
 fn row(request: &Request, reply: &HttpReply, row: Option<KeyRow>) -> Result<Answer, Fault> {

@@ -12,9 +12,9 @@ use crate::error::Error;
 /// The full key of a lock in Consul's KV store.
 pub type Key = Arc<str>;
 
-/// The bytes stored under a key. Never printed.
+/// The bytes stored under a key. Never printed. (A `Vec` inside: it can be made where memory may be refused.)
 #[derive(Clone, PartialEq, Eq)]
-pub struct Value(pub Arc<[u8]>);
+pub struct Value(pub Arc<Vec<u8>>);
 
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,6 +12,7 @@ use super::handle::share;
 use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
 use crate::defaults;
 use crate::error::{Error, Status};
+use crate::memory;
 use crate::options::MAX_VALUE;
 
 /// Where a value generator puts the value; valid only during its call.
@@ -132,7 +133,7 @@ pub unsafe extern "C" fn consul_lock_value_set(
                 let message = format!("value: {len} bytes are more than {MAX_VALUE}");
                 return Err(Error::new(Status::InvalidArgument, message));
             }
-            *place = Some(self::bytes(bytes, len, "bytes")?.to_vec());
+            *place = Some(memory::copy(self::bytes(bytes, len, "bytes")?)?);
             Ok(())
         })
     }

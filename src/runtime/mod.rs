@@ -625,7 +625,11 @@ impl Runtime {
             ..
         } = job;
         let performed = catch_unwind(AssertUnwindSafe(|| {
-            let http = encode(&request, &self.scope);
+            let Some(http) = encode(&request, &self.scope) else {
+                let why = "the system gives no memory for the request";
+                let error = Error::new(Status::NoResources, why);
+                return (None, Err(Fault::NotApplied(error)));
+            };
             let mut old = wire;
             loop {
                 let mut lent = old.take().or_else(|| self.wires.open(lane, by));

@@ -102,7 +102,7 @@ impl Step {
 
     /// A request of the library's own.
     fn of(request: &Request) -> Step {
-        let http = encode(request, &Scope::default());
+        let http = encode(request, &Scope::default()).expect("memory");
         let body = String::from_utf8(http.body.expect("a body")).expect("text");
         Step::put(http.target, body)
     }

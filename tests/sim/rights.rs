@@ -64,7 +64,7 @@ impl Asker {
     }
 
     fn ask(&mut self, request: &Request, token: &str) -> Result<Answer, Fault> {
-        let http = encode(request, &Scope::default());
+        let http = encode(request, &Scope::default()).expect("memory");
         let reply = self.http(http, token);
         verdict(request, Ok(reply))
     }

@@ -1137,7 +1137,7 @@ impl World {
                 target: format!("/v1/kv/{key}"),
                 body: value.as_ref().map(|value| value.0.to_vec()),
             },
-            _ => encode(&request, &self.scope),
+            _ => encode(&request, &self.scope).expect("memory"),
         };
         let gives_back = match (&request, self.defect) {
             (_, Some(Defect::ReleaseByKey)) => None,

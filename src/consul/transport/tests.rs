@@ -5,7 +5,7 @@ use crate::consul::address::{Address, Place};
 use crate::consul::connect::Endpoint;
 use crate::consul::credentials::Source;
 use crate::consul::secrets::Secret;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;

@@ -281,6 +281,37 @@ fn answers() {
 }
 
 #[test]
+fn a_list_of_sessions_is_read_one_by_one() {
+    let others = "{\"\":0}, ".repeat(200_000);
+    let name = match find() {
+        Request::FindSession { name } => name,
+        _ => unreachable!(),
+    };
+    let list = |id: &str| format!(" [ {others}{{\"ID\":\"{id}\",\"Name\":\"{name}\"}} ]\n");
+    let id = sid().to_string();
+    let found = judge(&find(), 200, &list(&id));
+    assert_eq!(found, Ok(Answer::Found(Some(sid()))));
+    let long = format!("[{{\"a\":\"{}\"}}]", "a".repeat(100_000));
+    for no_list in [
+        &list("../x"),
+        &long,
+        "",
+        "[",
+        "null",
+        "{}",
+        "[{}",
+        "[{},]",
+        "[,{}]",
+        "[{}{}]",
+        "[{}] []",
+        "[{]",
+    ] {
+        let judged = judge(&find(), 200, no_list);
+        assert!(matches!(judged, Err(Fault::Final(_))), "{judged:?}");
+    }
+}
+
+#[test]
 fn answers_about_a_line() {
     let [lock, unlock, survey, read_line, join, take, clear] = of_the_line();
     let (main, own, other) = (

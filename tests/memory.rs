@@ -1,0 +1,59 @@
+//! What a large answer costs. Alone in its process, as it looks at its memory.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing
+)] // helpers of tests
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use consul_lock::client::Client;
+use consul_lock::lock::Lock;
+use consul_lock::options::Options;
+use support::consul::until;
+use support::scripted::{Answer, Scripted};
+
+/// The most memory that this process ever had, in bytes.
+fn peak() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("proc");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib: Option<usize> = line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok());
+    kib.expect("VmHWM") * 1024
+}
+
+#[test]
+fn a_list_of_all_sessions_costs_little_more_than_its_text() {
+    const SIZE: usize = 24 << 20;
+    let list = format!("[{}{{}}]", "{\"\":0},".repeat(SIZE / 7));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let server = Scripted::start({
+        let asked = asked.clone();
+        move |request| match request.target.as_str() {
+            // Its answer is lost, so the session is looked for.
+            "/v1/session/create" => Answer::Close,
+            "/v1/session/list" => {
+                asked.fetch_add(1, Ordering::SeqCst);
+                Answer::reply(200, &list)
+            }
+            _ => Answer::indexed(404, 5, ""),
+        }
+    });
+    let mut options = Options::new();
+    options.set("address", server.address()).expect("an option");
+    let client = Client::new(Some(&options)).expect("a client");
+    let mut options = Options::new();
+    options.set("fair", "false").expect("an option");
+    options.set_client(client);
+    let lock = Lock::new("k", Some(&options)).expect("a lock");
+    let before = peak();
+    lock.acquire().expect_err("no answer");
+    // The second look comes when the first one's answer was read.
+    until("it is looked for", || asked.load(Ordering::SeqCst) >= 2);
+    // The server has some copies of the list, too.
+    let more = peak().saturating_sub(before);
+    assert!(more < 10 * SIZE, "{} MB", more >> 20);
+}
