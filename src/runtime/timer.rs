@@ -102,7 +102,11 @@ impl Runtime {
         let mut state = self.state.lock();
         loop {
             let now = Time::now();
-            self.wires.close_idle(now);
+            if self.wires.has_aged(now) {
+                drop(state);
+                self.wires.close_aged(now);
+                state = self.state.lock();
+            }
             let queued = self.workers.are_behind();
             let wake_at = match state.wake_at() {
                 Some(at) => {

@@ -61,7 +61,7 @@ impl Wires {
         Wires {
             route: Route::new(endpoint),
             most,
-            kept: (most / 16).max(1),
+            kept: (most / 16).clamp(1, 2),
             promises: promises.clone(),
             connections: Arc::default(),
             state: Mutex::new(Rank::Wires, State::default()),
@@ -169,17 +169,26 @@ impl Wires {
         !self.state.lock().idle.is_empty()
     }
 
-    /// Closes those that have waited for a while, as threads end then; but not the one that is left for what
+    /// How many have waited for a while, as threads do before they end; without the one that is left for what
     /// is promised.
-    pub(super) fn close_idle(&self, now: Time) {
-        let mut state = self.state.lock();
+    fn aged(&self, state: &State, now: Time) -> usize {
         let idle = state.idle.iter();
-        let mut aged = idle
+        let aged = idle
             .take_while(|(_, since)| now.since(*since) >= LINGER)
             .count();
-        if aged == state.idle.len() && state.keeping == 0 && self.promises.any() {
-            aged = aged.saturating_sub(1);
-        }
+        let last = aged == state.idle.len() && state.keeping == 0;
+        aged.saturating_sub(usize::from(last && self.promises.any()))
+    }
+
+    /// Some are to be closed.
+    pub(super) fn has_aged(&self, now: Time) -> bool {
+        self.aged(&self.state.lock(), now) > 0
+    }
+
+    /// Closes them.
+    pub(super) fn close_aged(&self, now: Time) {
+        let mut state = self.state.lock();
+        let aged = self.aged(&state, now);
         let closed: Vec<_> = state.idle.drain(..aged).collect();
         drop(state);
         // Closing is a system call each: not under the mutex.
