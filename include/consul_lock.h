@@ -415,7 +415,8 @@ consul_lock_status consul_lock_set_value(consul_lock *lock,
  *         CONSUL_LOCK_CANCELLED; CONSUL_LOCK_ALREADY_USED: the lock was acquired before;
  *         CONSUL_LOCK_VALUE_FAILED: the value generator has no value;
  *         CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer in time;
- *         CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: Consul refused;
+ *         CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: Consul refused, or (REJECTED) the key holds data
+ *         that is no lock, which is neither overwritten nor deleted;
  *         CONSUL_LOCK_FORKED; CONSUL_LOCK_NO_RESOURCES; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
  */
 CONSUL_LOCK_MUST_USE
@@ -475,15 +476,19 @@ consul_lock_status consul_lock_release_start(consul_lock *lock,
  * @return CONSUL_LOCK_OK: it was held until now;
  *         CONSUL_LOCK_NOT_HELD: there was nothing to give back; harmless;
  *         CONSUL_LOCK_LOST: it had been lost before, so others may have worked meanwhile;
- *         CONSUL_LOCK_UNCONFIRMED: Consul did not confirm in time, the library goes on in the
- *         background until the lease ends;
+ *         CONSUL_LOCK_UNCONFIRMED: Consul did not confirm in time (an election of its leader takes 3
+ *         to 13 seconds); the library goes on in the background while the process lives. A process
+ *         that ends calls consul_lock_shutdown(), which waits for that: otherwise the lock may stand
+ *         for up to two TTLs;
  *         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
  */
-consul_lock_status consul_lock_release(consul_lock *lock, consul_lock_error **error);
+consul_lock_status consul_lock_release(consul_lock *lock,
+                                       consul_lock_error **error);
 
 /**
  * Frees a lock. A held one is released first, waiting at most the client's option
- * "release_timeout_ms"; a pending acquire of another thread is cancelled. In a child after fork, a
+ * "release_timeout_ms". The session of a lost one is ended in the background. A pending acquire of
+ * another thread is cancelled. In a child after fork, a
  * lock of the parent only frees its memory. Any thread; a call of another thread that has begun is
  * safe, one that begins afterwards is not.
  *
@@ -1070,9 +1075,10 @@ const char *consul_lock_version(void);
 uint32_t consul_lock_abi_version(void);
 
 /**
- * For who wants an orderly end: destroys the sessions that the library keeps at hand and waits for
- * releases that are still under way. Nobody has to call it: Consul ends such sessions by itself,
- * and the library does nothing at exit. Locks and clients stay usable afterwards, but no session
+ * Waits for the releases of this process that are still under way, and ends the sessions that the
+ * library keeps at hand: the one call for an orderly exit. It is optional. Without it a release that
+ * was UNCONFIRMED ends with the process, and Consul removes that lock after up to two TTLs; the
+ * library does nothing at exit. Locks and clients stay usable afterwards, but no session
  * is kept at hand any more. Any thread.
  *
  * @param timeout_ms How long to wait at most, in milliseconds: 0 to 86,400,000.
@@ -1080,7 +1086,8 @@ uint32_t consul_lock_abi_version(void);
  * @return CONSUL_LOCK_OK; CONSUL_LOCK_UNCONFIRMED: something was still under way at the end of the
  *         time; CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range.
  */
-consul_lock_status consul_lock_shutdown(int64_t timeout_ms, consul_lock_error **error);
+consul_lock_status consul_lock_shutdown(int64_t timeout_ms,
+                                        consul_lock_error **error);
 
 /**
  * As consul_lock_shutdown(), without waiting: `done` is told the outcome. Any thread; never blocks.

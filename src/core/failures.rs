@@ -22,7 +22,8 @@ const PAUSE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Failures {
     count: u32,
-    since: Option<Time>,
+    /// When the first was.
+    since: Time,
 }
 
 impl Failures {
@@ -33,8 +34,10 @@ impl Failures {
 
     /// One more, at this instant.
     pub(super) fn add(&mut self, now: Time) {
+        if self.count == 0 {
+            self.since = now;
+        }
         self.count = self.count.saturating_add(1);
-        self.since.get_or_insert(now);
     }
 
     /// How many there were.
@@ -45,7 +48,8 @@ impl Failures {
     /// So many, as a snapshot showed.
     #[cfg(test)]
     pub(super) fn restore(count: u32) -> Failures {
-        Failures { count, since: None }
+        let since = Time(u64::MAX);
+        Failures { count, since }
     }
 }
 
@@ -55,8 +59,8 @@ impl Context<'_> {
     pub(super) fn pause_after(&mut self, failures: &mut Failures, error: &Error) -> Duration {
         let now = self.time();
         failures.add(now);
-        let lasts = |since| now.since(since) >= LASTING;
-        if failures.since.is_some_and(lasts) || error.status == Status::NoResources {
+        let lasts = now.since(failures.since) >= LASTING;
+        if lasts || error.status == Status::NoResources {
             let count = failures.count;
             self.log(Level::Warn, Often::Every("outage", PAUSE), || {
                 format!("{error}; tried {count} times, and trying again")

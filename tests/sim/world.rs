@@ -76,6 +76,9 @@ pub(super) struct Plan {
     /// Consul promises.
     pub(super) expiry: u64,
     pub(super) longest_hold: Duration,
+    pub(super) request_timeout: Duration,
+    /// Nobody gives up, but by a cancel.
+    pub(super) patient: bool,
     pub(super) hot: bool,
     pub(super) stops: bool,
     pub(super) crashes: bool,
@@ -123,6 +126,8 @@ impl Plan {
             weather: Weather::calm(),
             expiry: 2000,
             longest_hold: Duration::from_millis(2),
+            request_timeout: REQUEST_TIMEOUT,
+            patient: false,
             hot: true,
             stops: false,
             crashes: false,
@@ -165,6 +170,8 @@ impl Plan {
             weather: Weather::random(random),
             expiry: [1000, 1000, 1500, 2000][random.below(4) as usize],
             longest_hold: Duration::from_millis(holds[random.below(4) as usize]),
+            request_timeout: REQUEST_TIMEOUT,
+            patient: false,
             hot: busy || random.chance(300),
             stops: random.chance(300),
             crashes: random.chance(200),
@@ -200,6 +207,9 @@ impl Plan {
                 ..Weather::calm()
             },
             longest_hold: Duration::from_secs(20),
+            // A renewal that waits for the old leader is seldom old when that wakes.
+            request_timeout: Duration::from_secs(2),
+            patient: true,
             hot: false,
             leader_freezes: Some(Duration::from_secs(11)),
             upkeep: random.chance(300),
@@ -233,6 +243,8 @@ impl Plan {
             },
             expiry: [1000, 2000][random.below(2) as usize],
             longest_hold: Duration::from_millis(hold),
+            request_timeout: REQUEST_TIMEOUT,
+            patient: false,
             hot: random.chance(700),
             stops: disturbed && random.chance(600),
             crashes: disturbed && random.chance(600),
@@ -415,7 +427,7 @@ impl World {
                 let mut core = Core::new(Config {
                     address: "sim:8500".to_owned(),
                     identity: format!("consul_lock sim@host:{p} {seed:x}"),
-                    request_timeout: REQUEST_TIMEOUT,
+                    request_timeout: plan.request_timeout,
                     release_timeout: RELEASE_TIMEOUT,
                     lock_delay: !lock_delay.is_zero(),
                     flags: LOCK_FLAGS,
@@ -831,6 +843,10 @@ impl World {
             let request = &flight.request;
             matches!(request, Request::Watch { .. } | Request::WatchNames { .. })
         };
+        // A leader that stood still serves what is long over.
+        if self.plan.leader_freezes.is_some() {
+            return Ok(());
+        }
         let served = flights.values().filter(is_blocking).count() + hung_up.len();
         let budget = Budget::of(self.connections);
         if served > budget.watches + budget.listings {
@@ -1452,6 +1468,7 @@ impl World {
         let key: Key = format!("locks/{}", self.random.below(self.plan.keys)).into();
         let patience = match self.random.below(4) {
             _ if self.plan.plain => Patience::Once,
+            _ if self.plan.patient => Patience::Forever,
             // Somebody who gives up, too: its place is for the next.
             0 if self.plan.line.is_some() => {
                 Patience::For(self.random.duration(Duration::from_secs(1)))

@@ -1261,7 +1261,7 @@ fn a_node_of_our_choice_that_is_missing() {
     assert_eq!(judge(&register, 200, "true\n"), Ok(Answer::Registered));
     assert!(matches!(
         judge(&register, 200, "false"),
-        Err(Fault::Final(_))
+        Err(Fault::Unknown(_))
     ));
     for (request, words) in [
         (

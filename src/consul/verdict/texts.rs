@@ -54,8 +54,9 @@ const TEXTS: [(&str, Refusal); 30] = [
 ];
 
 /// What a server puts before the text of the one that it asked.
-const BEFORE: [&str; 3] = [
+const BEFORE: [&str; 4] = [
     "rpc error making call: ",
+    "raft apply failed: ",
     "[raft] apply failed: ",
     "apply failed: ",
 ];

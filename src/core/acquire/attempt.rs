@@ -23,10 +23,11 @@ impl Acquire {
             let value = stored.or_else(|| self.spec.value.clone());
             let value = value.unwrap_or_else(|| value::locked_at(ctx.now.unix_ms));
             self.stored = Some(value.clone());
-            self.attempt_request(ctx, session, value)
+            Box::new(self.attempt_request(ctx, session, value))
         });
-        self.attempt = Some(request.clone());
-        self.step = Step::Try(ctx.send(Owner::Lock(self.lock), request, self.by()));
+        let sent = (*request).clone();
+        self.attempt = Some(request);
+        self.step = Step::Try(ctx.send(Owner::Lock(self.lock), sent, self.by()));
     }
 
     pub(super) fn tried(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
@@ -45,7 +46,7 @@ impl Acquire {
             Ok(Answer::Locked { index, line }) => {
                 // A place is given up with the key taken.
                 self.place = None;
-                if matches!(attempt, Some(Request::Lock { line: true, .. })) {
+                if matches!(attempt.as_deref(), Some(Request::Lock { line: true, .. })) {
                     ctx.note_line(&self.spec.key, &line, None);
                 }
                 self.hand_out(ctx, index)

@@ -89,8 +89,9 @@ pub(super) struct Acquire {
     found: Found,
     /// The node was registered, and no session was made since.
     registered: bool,
-    /// The transaction under way: kept, so that it can be repeated byte for byte.
-    attempt: Option<Request>,
+    /// The transaction under way: kept, so that it can be repeated byte for byte. Boxed: of thousands
+    /// that wait, few try.
+    attempt: Option<Box<Request>>,
     /// What the last attempt stored: one that was applied stays as it is.
     stored: Option<Value>,
     reads: Failures,
@@ -526,7 +527,7 @@ impl Acquire {
     fn is_about_tickets(&self, step: &Step) -> bool {
         match step {
             Step::Survey(_) | Step::Join(_) | Step::ReadLine(..) | Step::Clear(_) => true,
-            Step::Try(_) => match &self.attempt {
+            Step::Try(_) => match self.attempt.as_deref() {
                 Some(Request::Lock { line, .. }) => *line,
                 Some(Request::Take { .. }) => true,
                 _ => false,

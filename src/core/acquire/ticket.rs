@@ -175,7 +175,7 @@ impl Acquire {
         if let (Step::Join(_) | Step::Try(_), Some(session)) = (step, &mut self.session) {
             session.doubtful = true;
         }
-        match (step, &mut self.attempt) {
+        match (step, self.attempt.as_deref_mut()) {
             (Step::Try(_), Some(Request::Lock { line, .. })) => {
                 *line = false;
                 self.try_lock(ctx);

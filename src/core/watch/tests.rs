@@ -329,7 +329,7 @@ fn a_change_after_a_silence_is_acted_upon_at_once() {
 #[test]
 fn a_query_that_is_not_wanted_any_more_keeps_its_place_and_is_shared() {
     let over = std::cell::Cell::new(false);
-    let mut bench = Bench::new(4, |request, _| match request {
+    let mut bench = Bench::new(5, |request, _| match request {
         Request::Watch { key, .. } if over.get() && &**key == "f/0" => Some(Ok(row("b", 11))),
         Request::Watch { .. } | Request::WatchNames { .. } => None,
         request => held_by_others(request).map(Ok),
@@ -425,7 +425,7 @@ fn a_thousand_locks_given_back_begin_no_thousand_queries() {
 #[test]
 fn a_listing_that_is_too_large_is_asked_for_once() {
     let too_large = || Error::new(Status::Rejected, "the answer is larger than that");
-    let mut bench = Bench::new(4, |request, now| match request {
+    let mut bench = Bench::new(5, |request, now| match request {
         Request::Watch { .. } if now < Time(4_000_000_000) => None,
         Request::Watch { .. } => Some(Ok(row("b", 11))),
         Request::WatchNames { .. } => Some(Err(Fault::TooLarge(too_large()))),
