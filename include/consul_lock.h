@@ -364,7 +364,8 @@ extern "C" {
  *                in Consul's KV store, which has 60,000 bytes at most as it stands in a URL, where
  *                all but letters, digits and -._~/ take three times their place. Refused are keys that
  *                Consul would change or refuse: with a leading '/', an empty, "." or ".." segment,
- *                characters that cannot be printed, spaces at either end.
+ *                characters that cannot be printed, spaces at either end, or '..' or a space behind
+ *                a percent-encoding.
  * @param options The lock's options; the defaults fill in what they leave out. NULL: all from the
  *                defaults. Not kept.
  * @param error   NULL, or receives NULL or a new error, which the caller frees.

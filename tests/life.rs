@@ -637,12 +637,16 @@ fn data_of_another_program_are_neither_overwritten_nor_deleted() {
         assert_eq!(consul().row(&full).unwrap(), before, "as it was");
         consul().request("DELETE", &format!("/v1/kv/{full}"), "");
     }
-    // What Go's client leaves behind when it gives a lock back is free.
+    // What Go's client leaves behind when it gives a lock back is free, and so is an empty key.
     let key = key();
     let full = full(&key);
-    for wait in ["0", "20000"] {
-        let flags = 0x2ddc_cbc0_58a5_0c18_u64;
-        consul().request("PUT", &format!("/v1/kv/{full}?flags={flags}"), "");
+    for (wait, flags, value) in [
+        ("0", 0x2ddc_cbc0_58a5_0c18_u64, "x"),
+        ("20000", 0x2ddc_cbc0_58a5_0c18, ""),
+        ("0", 0, ""),
+        ("20000", 0, ""),
+    ] {
+        consul().request("PUT", &format!("/v1/kv/{full}?flags={flags}"), value);
         let lock = lock(&key, &[("acquire_timeout_ms", wait)]);
         lock.acquire().unwrap();
         lock.release().unwrap();

@@ -366,7 +366,9 @@ pub const TABLE: &[Spec] = &[
         env: None,
         secret: false,
         doc: "The flags of lock keys. The default is what Consul's Go client uses, which refuses \
-              to wait for a lock whose key has others.",
+              to wait for a lock whose key has others. A key that no session holds is taken only if \
+              it has these flags, or is empty and has none: with 0 the data of another program may be \
+              taken for a lock.",
     },
     Spec {
         name: "connect_timeout_ms",

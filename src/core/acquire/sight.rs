@@ -67,15 +67,14 @@ impl Acquire {
         }
     }
 
-    /// A key that no session holds is a lock that was given back, as Go's client leaves it, or
-    /// the data of another program.
+    /// A key that no session holds is a lock that was given back, as Go's client leaves it, or the
+    /// data of another program. One that is empty and has no flags has nothing to lose.
     fn is_lock(&self, ctx: &Context<'_>, row: &KeyRow) -> bool {
         #[cfg(test)]
         if ctx.sabotaged(crate::core::sabotage::Sabotage::TakeWhatIsThere) {
             return true;
         }
-        // Most data have no flags: they tell nothing.
-        row.flags == ctx.shared.config.flags && row.flags != 0
+        row.flags == ctx.shared.config.flags || (row.flags == 0 && row.value.0.is_empty())
     }
 
     pub(super) fn found_free(&mut self, ctx: &mut Context<'_>, woken: bool) -> Turn {
