@@ -377,10 +377,7 @@ impl Drop for Lock {
             if !self.used.load(Ordering::Acquire) {
                 runtime.drop_lock(self.id);
             } else if !self.abandoned.load(Ordering::Acquire) {
-                if self.view().phase == Phase::Held {
-                    // Nobody is left to be told; what Consul does not confirm, the TTL ends.
-                    let _ = self.release();
-                }
+                // Gives it back if it is held. What Consul does not confirm, the TTL ends.
                 let _ = runtime.call(self.id, Call::Free);
             }
         }

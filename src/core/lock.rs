@@ -174,6 +174,11 @@ impl Machine {
             Call::Check => self.ask(ctx, call, Question::Check),
             Call::Write { key, value } => self.ask(ctx, call, Question::Write { key, value }),
             Call::Release => self.release(ctx, call),
+            // It was taken while its handle was being freed.
+            Call::Free if matches!(self.state, State::Held(_)) => {
+                self.abandoned = true;
+                self.release(ctx, call);
+            }
             Call::LetGo | Call::Abandon | Call::Free => {
                 if let Call::Free = what {
                     self.end_lost_session(ctx);
@@ -361,7 +366,7 @@ impl Machine {
                 };
                 let (call, upkeep) = (acquire.call, acquire.spec().upkeep);
                 let monitor = acquire.spec().monitor.then(|| Monitor::begin(ctx, token));
-                // Only a look for the holder's name can still be on its way.
+                // Only a look for the holder's name, or a renewal, can still be on its way.
                 let _ = acquire.end(ctx);
                 ctx.shared.holding.insert(session.id.clone());
                 ctx.note_taken();
@@ -463,6 +468,12 @@ impl Machine {
                 ctx.shared.holding.remove(&held.session.id);
                 self.end_asked(ctx);
                 self.state = State::Over;
+            }
+            State::Lost {
+                session: Some(session),
+                ..
+            } => {
+                ctx.shared.holding.remove(&session.id);
             }
             State::New { .. } | State::Releasing(_) | State::Lost { .. } | State::Over => {}
         }

@@ -131,7 +131,7 @@ pub enum Patience {
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Somebody calls. `Tell` for `call` follows exactly once (for [`Call::Cancel`],
-    /// [`Call::LetGo`], [`Call::Abandon`] and [`Call::Free`] at once).
+    /// [`Call::LetGo`], [`Call::Abandon`] and, of a lock that is not held, [`Call::Free`] at once).
     Call {
         /// Which lock; an id that the core does not know is a new lock for `Acquire` and over for
         /// all else.
@@ -188,7 +188,7 @@ pub enum Call {
     LetGo,
     /// The same, and forget it: nobody will ask for it any more.
     Abandon,
-    /// Forget it: its handle is gone. The session of a lost lock is ended.
+    /// Forget it: its handle is gone. A held lock is given back, and the session of a lost one is ended.
     Free,
 }
 

@@ -12,17 +12,19 @@ use crate::core::{
 };
 use crate::error::{Error, Status};
 
-const TTL: Duration = Duration::from_secs(10);
+pub(super) const TTL: Duration = Duration::from_secs(10);
 
 /// A core that is answered by hand.
 pub(super) struct Bench {
     pub(super) core: Core,
-    now: Time,
+    pub(super) now: Time,
     /// What it has asked, and nobody has answered yet.
     pub(super) asked: Vec<(RequestId, Request)>,
     /// The lock that is called, and what was last shown of any.
     lock: LockId,
-    phase: Phase,
+    pub(super) phase: Phase,
+    /// When the request that was sent last is to be answered.
+    pub(super) by: Time,
     /// What it has told its callers.
     pub(super) told: Vec<Outcome>,
     /// What it has said to people.
@@ -52,6 +54,7 @@ impl Bench {
             asked: Vec::new(),
             lock: LockId(1),
             phase: Phase::New,
+            by: Time::default(),
             told: Vec::new(),
             logged: Vec::new(),
         }
@@ -66,7 +69,12 @@ impl Bench {
         self.core.step(now, event, &mut actions);
         for action in actions {
             match action {
-                Action::Send { id, request, .. } => self.asked.push((id, request)),
+                Action::Send {
+                    id, request, by, ..
+                } => {
+                    self.asked.push((id, request));
+                    self.by = by;
+                }
                 Action::Publish { view, .. } => self.phase = view.phase,
                 Action::Log { line, .. } => self.logged.push(line),
                 Action::Abort(ended) => self.asked.retain(|(id, _)| *id != ended),
@@ -123,7 +131,7 @@ impl Bench {
     }
 
     /// Makes a session, and stands alone in line with it behind a holder, whose end is watched.
-    fn stands_in_line(&mut self, session: &SessionId) {
+    pub(super) fn stands_in_line(&mut self, session: &SessionId) {
         let (create, _) = self.take("make a session", |request| {
             matches!(request, Request::CreateSession { .. })
         });
@@ -136,7 +144,7 @@ impl Bench {
         self.finds_held();
     }
 
-    fn finds_held(&mut self) {
+    pub(super) fn finds_held(&mut self) {
         let (look, _) = self.take("look", |request| matches!(request, Request::Read { .. }));
         let row = KeyRow {
             session: Some(SessionId("another's".into())),
@@ -149,7 +157,7 @@ impl Bench {
         self.answer(look, Ok(Answer::Row { row, index: 5 }));
     }
 
-    fn renewal_of(&mut self, session: &SessionId) -> RequestId {
+    pub(super) fn renewal_of(&mut self, session: &SessionId) -> RequestId {
         let (renewal, _) = self.take(
             "renew",
             |request| matches!(request, Request::RenewSession { session: s } if s == session),
@@ -158,7 +166,7 @@ impl Bench {
     }
 }
 
-fn ticket(slot: Slot, session: &SessionId) -> Ticket {
+pub(super) fn ticket(slot: Slot, session: &SessionId) -> Ticket {
     Ticket {
         slot,
         session: session.clone(),
@@ -167,11 +175,11 @@ fn ticket(slot: Slot, session: &SessionId) -> Ticket {
     }
 }
 
-fn is_destroy(request: &Request) -> bool {
+pub(super) fn is_destroy(request: &Request) -> bool {
     matches!(request, Request::DestroySession { .. })
 }
 
-fn is_watch(request: &Request) -> bool {
+pub(super) fn is_watch(request: &Request) -> bool {
     matches!(request, Request::Watch { .. })
 }
 
@@ -364,7 +372,7 @@ fn an_answer_to_an_earlier_request_proves_nothing() {
     }
 }
 
-fn row_of(session: &SessionId, index: u64) -> KeyRow {
+pub(super) fn row_of(session: &SessionId, index: u64) -> KeyRow {
     KeyRow {
         session: Some(session.clone()),
         create_index: index,

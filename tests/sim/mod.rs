@@ -9,6 +9,7 @@ mod line;
 mod model;
 mod network;
 mod nodes;
+mod odd;
 mod properties;
 mod real;
 mod records;

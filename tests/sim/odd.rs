@@ -1,0 +1,82 @@
+//! Answers that contradict each other, come from another than Consul, or do not come.
+
+use std::time::Duration;
+
+use super::late::{Bench, TTL, is_destroy, is_watch};
+use crate::core::messages::{Answer, Fault, Request, SessionId};
+use crate::core::{Call, Done, Patience, Phase};
+use crate::error::{Error, Status};
+
+fn is_look(request: &Request) -> bool {
+    matches!(request, Request::Read { .. })
+}
+
+fn is_create(request: &Request) -> bool {
+    matches!(request, Request::CreateSession { .. })
+}
+
+fn is_renewal(request: &Request) -> bool {
+    matches!(request, Request::RenewSession { .. })
+}
+
+fn lost() -> Result<Answer, Fault> {
+    Err(Fault::Unknown(Error::new(Status::Unavailable, "cut off")))
+}
+
+fn free() -> Result<Answer, Fault> {
+    let (row, index) = (None, 3);
+    Ok(Answer::Row { row, index })
+}
+
+/// Takes a free key.
+fn held() -> (Bench, SessionId) {
+    let session = SessionId("ours".into());
+    let mut bench = Bench::new();
+    bench.acquires(Patience::Once);
+    let (look, _) = bench.take("look", is_look);
+    bench.answer(look, free());
+    let (create, _) = bench.take("make a session", is_create);
+    bench.answer(create, Ok(Answer::Created(session.clone())));
+    let (attempt, _) = bench.take("try", |_| true);
+    let (index, line) = (10, Vec::new());
+    bench.answer(attempt, Ok(Answer::Locked { index, line }));
+    assert_eq!(bench.phase, Phase::Held);
+    (bench, session)
+}
+
+/// Something on the way answers reads from what it has seen long ago: the key is free, and the
+/// The lock came while its handle was being freed: it is given back, and not left to its TTL.
+#[test]
+fn a_lock_that_is_held_when_its_handle_is_freed() {
+    let (mut bench, _) = held();
+    bench.told.clear();
+    bench.calls(2, Call::Free);
+    let (look, _) = bench.take("make sure that it is ours", is_look);
+    let row = Some(super::late::row_of(&SessionId("ours".into()), 10));
+    bench.answer(look, Ok(Answer::Row { row, index: 10 }));
+    let (destroy, _) = bench.take("end the session", is_destroy);
+    bench.answer(destroy, Ok(Answer::Destroyed));
+    assert!(
+        matches!(&bench.told[..], [Ok(Done::Ok)]),
+        "{:?}",
+        bench.told
+    );
+    assert!(bench.core.is_idle());
+}
+
+/// A lost lock that is abandoned holds nothing: there is nothing that its session stands on.
+#[test]
+fn a_lost_lock_that_is_abandoned_holds_nothing() {
+    for call in [Call::Abandon, Call::LetGo] {
+        let (mut bench, _) = held();
+        bench.calls(2, Call::Renew);
+        let (renewal, _) = bench.take("renew", is_renewal);
+        let gone = Fault::SessionGone(Error::new(Status::Unavailable, "gone"));
+        bench.answer(renewal, Err(gone));
+        assert_eq!(bench.phase, Phase::Lost);
+        bench.calls(3, call);
+        bench.after(Duration::from_secs(2));
+        assert!(bench.asked.is_empty(), "{:?}", bench.asked);
+        assert!(bench.core.is_idle());
+    }
+}
