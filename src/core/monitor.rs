@@ -14,7 +14,7 @@ use super::recorder::{self, Arg};
 use super::watch::{Need, News};
 use super::{LockId, RequestId};
 use crate::clock::Time;
-use crate::error::LostReason;
+use crate::error::{LostReason, Status};
 
 /// A lock that is held for a shorter time is not worth a connection; and so long is the pause after
 /// a watch that failed.
@@ -127,9 +127,12 @@ impl Machine {
                 };
                 monitor.check = Some(ctx.send(owner, request, by));
             }
-            News::Nothing | News::Failed(_) => monitor.at = Some(now + PAUSE),
             // No right to read the key: then not.
-            News::Refused(_) => held.end_monitor(ctx, self.id),
+            News::Refused(error) if error.status == Status::Denied => {
+                held.end_monitor(ctx, self.id);
+            }
+            // What is not Consul's (a page of a proxy) says nothing about the next answer.
+            News::Nothing | News::Failed(_) | News::Refused(_) => monitor.at = Some(now + PAUSE),
         }
         self.watch_over(ctx);
     }

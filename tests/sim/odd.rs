@@ -45,6 +45,23 @@ fn held() -> (Bench, SessionId) {
 }
 
 /// Something on the way answers reads from what it has seen long ago: the key is free, and the
+/// One page of a proxy does not end the watch of a held lock for ever; a missing right does.
+#[test]
+fn the_watch_of_a_held_lock_goes_on_after_an_answer_that_is_not_consuls() {
+    let final_with = |status| Err(Fault::Final(Error::new(status, "no")));
+    let (mut bench, _) = held();
+    bench.after(Duration::from_secs(1));
+    let (watch, _) = bench.take("watch", is_watch);
+    bench.answer(watch, final_with(Status::Rejected));
+    let watches = |bench: &Bench| bench.asked.iter().any(|(_, request)| is_watch(request));
+    assert!(!watches(&bench), "not at once");
+    bench.after(Duration::from_secs(2));
+    let (watch, _) = bench.take("watch again", is_watch);
+    bench.answer(watch, final_with(Status::Denied));
+    bench.after(Duration::from_secs(4));
+    assert!(!watches(&bench), "{:?}", bench.asked);
+}
+
 /// The lock came while its handle was being freed: it is given back, and not left to its TTL.
 #[test]
 fn a_lock_that_is_held_when_its_handle_is_freed() {
