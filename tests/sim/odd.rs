@@ -45,6 +45,42 @@ fn held() -> (Bench, SessionId) {
 }
 
 /// Something on the way answers reads from what it has seen long ago: the key is free, and the
+/// transaction says each time that it is not as it was found, or held. That is not asked at full speed.
+#[test]
+fn looks_that_an_attempt_contradicts() {
+    for contradiction in [Answer::Changed, Answer::Held] {
+        let session = SessionId("ours".into());
+        let mut bench = Bench::new();
+        bench.acquires(Patience::Forever);
+        let begun = bench.now;
+        let mut attempts = 0;
+        while bench.now.since(begun) < Duration::from_secs(8) {
+            bench.after(Duration::from_millis(1));
+            let Some((id, request)) = bench.asked.pop() else {
+                continue;
+            };
+            let answer = match request {
+                Request::Survey { .. } => Ok(Answer::Line(Vec::new())),
+                Request::CreateSession { .. } => Ok(Answer::Created(session.clone())),
+                Request::RenewSession { .. } => Ok(Answer::Renewed),
+                Request::Join { slot, .. } => {
+                    Ok(Answer::Line(vec![super::late::ticket(slot, &session)]))
+                }
+                Request::Lock { .. } | Request::Take { .. } => {
+                    attempts += 1;
+                    Ok(contradiction.clone())
+                }
+                _ => free(),
+            };
+            bench.answer(id, answer);
+        }
+        assert!(
+            (10..100).contains(&attempts),
+            "{contradiction:?}: {attempts}"
+        );
+    }
+}
+
 /// One page of a proxy does not end the watch of a held lock for ever; a missing right does.
 #[test]
 fn the_watch_of_a_held_lock_goes_on_after_an_answer_that_is_not_consuls() {

@@ -59,7 +59,7 @@ impl Acquire {
                 // In line, it is for us alone to look at once.
                 if self.queues(ctx) {
                     if self.place.is_some() {
-                        self.look(ctx);
+                        self.look_after_contradiction(ctx);
                     } else {
                         self.queue_up(ctx);
                     }
@@ -96,7 +96,7 @@ impl Acquire {
             // The key changed since it was looked at, perhaps by an attempt whose answer was lost.
             Ok(Answer::Changed) => {
                 self.stall = None;
-                self.look(ctx);
+                self.look_after_contradiction(ctx);
                 Turn::Stay
             }
             // It may have been applied, or may still be: the same transaction again tells.
@@ -113,7 +113,7 @@ impl Acquire {
             // Our ticket is gone: with an attempt whose answer was lost, or by somebody's hand.
             Ok(Answer::NoTicket) => {
                 self.place = None;
-                self.look(ctx);
+                self.look_after_contradiction(ctx);
                 Turn::Stay
             }
             Ok(Answer::Stale) => {
@@ -123,6 +123,18 @@ impl Acquire {
             }
             Err(fault) => self.stumble(ctx, Kind::Write, fault.error(), Next::Look),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
+        }
+    }
+
+    /// The key is not as the last look showed it: looks again, at once while that may be a race.
+    fn look_after_contradiction(&mut self, ctx: &mut Context<'_>) {
+        self.contradictions += 1;
+        match self.contradictions.saturating_sub(FASTER_OTHERS) {
+            0 => self.look(ctx),
+            more => {
+                let pause = ctx.shared.back_off(more).min(CONTRADICTION_PAUSE);
+                self.pause(ctx, pause, Next::Look);
+            }
         }
     }
 

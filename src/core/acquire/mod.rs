@@ -55,6 +55,14 @@ const LONGEST_WATCH: Duration = Duration::from_secs(60);
 /// often at most.
 const DELAY_PAUSE: Duration = Duration::from_millis(250);
 
+/// So many looks in a row may be contradicted by the attempt that follows: others were faster. More of
+/// them are not the truth (something on the way answers with what it has seen long ago), and there is a
+/// pause after each.
+const FASTER_OTHERS: u32 = 3;
+
+/// The longest such pause.
+const CONTRADICTION_PAUSE: Duration = Duration::from_millis(250);
+
 /// Losers of a race look again spread over this time.
 const RACE_SPREAD: Duration = Duration::from_millis(5);
 
@@ -99,6 +107,8 @@ pub(super) struct Acquire {
     writes: Failures,
     /// Refusals by lock-delay in a row.
     delays: u32,
+    /// How often in a row the key looked as if it could be taken, and the attempt was told otherwise.
+    contradictions: u32,
     /// What Consul last said, when that was "not free".
     refused: Option<Refusal>,
     /// What went wrong since Consul last gave a usable answer.
@@ -269,6 +279,7 @@ impl Acquire {
             reads: Failures::default(),
             writes: Failures::default(),
             delays: 0,
+            contradictions: 0,
             refused: None,
             fault: None,
             last_look: None,

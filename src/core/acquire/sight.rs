@@ -103,6 +103,7 @@ impl Acquire {
         let unchanged = self.refused.as_ref().and_then(|r| r.holder.as_ref()) == Some(&row);
         // That it is held is the truth now, whatever else has failed.
         self.reads.clear();
+        self.contradictions = 0;
         self.fault = None;
         let holder = row.session.clone();
         self.refuse(ctx, Some(row));
