@@ -81,6 +81,43 @@ fn looks_that_an_attempt_contradicts() {
     }
 }
 
+/// A renewal of a waiter that is never answered leaves time for another one, as that of a holder does.
+#[test]
+fn a_renewal_of_a_waiter_that_hangs() {
+    let session = SessionId("first".into());
+    let mut bench = Bench::new();
+    bench.acquires(Patience::Forever);
+    let (survey, _) = bench.take("look", |_| true);
+    bench.answer(survey, Ok(Answer::Exists));
+    bench.finds_held();
+    bench.stands_in_line(&session);
+    let confirmed = bench.now;
+    bench.after(TTL / 3);
+    bench.renewal_of(&session);
+    assert!(bench.by <= confirmed + TTL * 2 / 3, "one try a life");
+}
+
+/// A ticket is not asked for with a session whose lease is over.
+#[test]
+fn a_line_is_not_joined_with_a_session_that_is_over() {
+    let session = SessionId("first".into());
+    let is_join = |request: &Request| matches!(request, Request::Join { .. });
+    let mut bench = Bench::new();
+    bench.acquires(Patience::Forever);
+    let (survey, _) = bench.take("look", |_| true);
+    bench.answer(survey, Ok(Answer::Exists));
+    bench.finds_held();
+    let (create, _) = bench.take("make a session", is_create);
+    bench.answer(create, Ok(Answer::Created(session)));
+    let (join, _) = bench.take("join", is_join);
+    bench.after(TTL);
+    bench.answer(join, lost());
+    bench.after(Duration::from_secs(1));
+    bench.take("end the session", is_destroy);
+    bench.take("make another one", is_create);
+    assert!(!bench.asked.iter().any(|(_, request)| is_join(request)));
+}
+
 /// One page of a proxy does not end the watch of a held lock for ever; a missing right does.
 #[test]
 fn the_watch_of_a_held_lock_goes_on_after_an_answer_that_is_not_consuls() {

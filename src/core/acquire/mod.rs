@@ -367,7 +367,9 @@ impl Acquire {
             let request = Request::RenewSession {
                 session: session.clone(),
             };
-            let id = ctx.send(Owner::Lock(self.lock), request, self.by());
+            // Short enough to leave time for another if this one is not answered.
+            let by = self.by().min(now + self.spec.ttl / 6);
+            let id = ctx.send(Owner::Lock(self.lock), request, by);
             self.renewal = Some((id, session));
         }
         match self.step {

@@ -110,6 +110,7 @@ impl Acquire {
     }
 
     pub(super) fn join(&mut self, ctx: &mut Context<'_>) {
+        self.retire_what_is_over(ctx);
         let Some(session) = &self.session else {
             return self.ready_session(ctx);
         };
