@@ -73,6 +73,11 @@ pub(super) struct Sight {
 const SAME: Duration = Duration::from_secs(30);
 
 impl Sight {
+    /// It does not say so any more.
+    pub(super) fn rights_known(&mut self) {
+        self.denied = None;
+    }
+
     /// It says so now. How long has it?
     pub(super) fn denied(&mut self, now: Time) -> Duration {
         let lasting = self.denied.filter(|(_, last)| now.since(*last) < SAME);

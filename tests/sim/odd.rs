@@ -154,6 +154,40 @@ fn a_lock_that_is_held_when_its_handle_is_freed() {
     assert!(bench.core.is_idle());
 }
 
+/// A token that a server did not know for a while, and knew in between, is not unknown for a minute.
+#[test]
+fn a_token_that_is_known_in_between() {
+    let session = SessionId("ours".into());
+    let unknown = || {
+        let error = Error::new(Status::Denied, "ACL not found");
+        Err(Fault::NotApplied(error))
+    };
+    let mut bench = Bench::new();
+    bench.acquires(Patience::Forever);
+    let (survey, _) = bench.take("look", |_| true);
+    bench.answer(survey, Ok(Answer::Exists));
+    bench.finds_held();
+    bench.stands_in_line(&session);
+    let begun = bench.now;
+    while bench.now.since(begun) < Duration::from_secs(120) {
+        bench.after(Duration::from_millis(500));
+        while let Some((id, request)) = bench.asked.pop() {
+            if is_watch(&request) {
+                bench.after(Duration::from_secs(2));
+                bench.answer(id, unknown());
+            } else if is_renewal(&request) {
+                bench.answer(id, Ok(Answer::Renewed));
+            } else if is_look(&request) {
+                bench.asked.push((id, request));
+                bench.finds_held();
+            } else {
+                bench.answer(id, Ok(Answer::Described(None)));
+            }
+        }
+        assert!(bench.told.is_empty(), "{:?}", bench.told);
+    }
+}
+
 /// A lost lock that is abandoned holds nothing: there is nothing that its session stands on.
 #[test]
 fn a_lost_lock_that_is_abandoned_holds_nothing() {

@@ -594,6 +594,9 @@ impl Acquire {
             let sight = ctx.sight(&self.spec.key);
             sight.refused = Some(refusal.clone());
             sight.fault = None;
+            if self.writes.count() == 0 {
+                sight.rights_known();
+            }
         }
         self.refused = Some(refusal);
     }
