@@ -204,3 +204,27 @@ fn a_lost_lock_that_is_abandoned_holds_nothing() {
         assert!(bench.core.is_idle());
     }
 }
+
+/// A process that was stopped finds the lock that it was given, after its time: it is told when that is
+/// undone.
+#[test]
+fn a_lock_that_came_too_late_is_undone_before_that_is_told() {
+    let mut bench = Bench::new();
+    bench.acquires(Patience::Once);
+    let (look, _) = bench.take("look", is_look);
+    bench.answer(look, free());
+    let (create, _) = bench.take("make a session", is_create);
+    bench.answer(create, Ok(Answer::Created(SessionId("ours".into()))));
+    let (attempt, _) = bench.take("try", |_| true);
+    bench.now = bench.now + TTL;
+    let (index, line) = (10, Vec::new());
+    bench.answer(attempt, Ok(Answer::Locked { index, line }));
+    let (destroy, _) = bench.take("end the session", is_destroy);
+    assert!(bench.told.is_empty(), "{:?}", bench.told);
+    bench.answer(destroy, Ok(Answer::Destroyed));
+    assert!(
+        matches!(&bench.told[..], [Err(error)] if error.status == Status::Unavailable),
+        "{:?}",
+        bench.told
+    );
+}

@@ -165,8 +165,7 @@ impl Acquire {
         };
         let lease = session.lease;
         if lease.is_over(now) {
-            self.retire_session(ctx);
-            return self.stumble(ctx, Kind::Write, &too_late(), Next::Look);
+            return self.came_too_late(ctx);
         }
         #[cfg(test)]
         if ctx.sabotaged(crate::core::sabotage::Sabotage::HalfALife) {
@@ -203,10 +202,7 @@ impl Acquire {
                     _ => self.hand_out(ctx, token),
                 }
             }
-            Ok(Answer::Renewed) => {
-                self.retire_session(ctx);
-                self.stumble(ctx, Kind::Write, &too_late(), Next::Look)
-            }
+            Ok(Answer::Renewed) => self.came_too_late(ctx),
             Err(Fault::SessionGone(_)) => {
                 self.retire_session(ctx);
                 self.look(ctx);
@@ -218,6 +214,15 @@ impl Acquire {
             }
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
+    }
+
+    /// The lock is ours, and its lease is over: it is given back. A single attempt ends with that, and its
+    /// caller is told when it is done.
+    fn came_too_late(&mut self, ctx: &mut Context<'_>) -> Turn {
+        if !self.once() {
+            self.retire_session(ctx);
+        }
+        self.stumble(ctx, Kind::Write, &too_late(), Next::Look)
     }
 
     fn won(&mut self, ctx: &mut Context<'_>, token: u64) -> Turn {
