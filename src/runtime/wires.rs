@@ -207,15 +207,15 @@ impl Wires {
         state.keeping -= usize::from(lane == Lane::Keep);
         let closed = (state.idle.len() >= MOST_IDLE).then(|| state.idle.remove(0));
         state.idle.extend(wire.map(|wire| (wire, Time::now())));
-        let wanted = if state.waiting_to_keep > 0 {
-            Some(&self.freed_to_keep)
-        } else {
-            (state.waiting > 0).then_some(&self.freed)
-        };
+        // Who waits to keep a promise may have been woken before, and have what it needs.
+        let (to_keep, others) = (state.waiting_to_keep > 0, state.waiting > 0);
         drop(state);
         drop(closed);
-        if let Some(wanted) = wanted {
-            wanted.notify_one();
+        if to_keep {
+            self.freed_to_keep.notify_one();
+        }
+        if others {
+            self.freed.notify_one();
         }
     }
 }
