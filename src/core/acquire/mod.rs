@@ -367,8 +367,9 @@ impl Acquire {
             let request = Request::RenewSession {
                 session: session.clone(),
             };
-            // Short enough to leave time for another if this one is not answered.
-            let by = self.by().min(now + self.spec.ttl / 6);
+            // Short enough to leave time for another if this one is not answered, and later than that of a
+            // held lock: what ends first is asked first.
+            let by = self.by().min(now + self.spec.ttl / 4);
             let id = ctx.send(Owner::Lock(self.lock), request, by);
             self.renewal = Some((id, session));
         }
