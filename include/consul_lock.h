@@ -141,8 +141,8 @@ typedef enum {
    */
   CONSUL_LOCK_NOT_HELD = 23,
   /**
-   * Consul did not confirm a release in time: the library goes on until the lease ends; the
-   * session's TTL does the rest. Or it did not confirm a guarded write, which may have been
+   * Consul did not confirm a release in time: the library goes on while the process lives; the
+   * session's TTL does the rest. Or Consul did not confirm a guarded write, which may have been
    * applied, and may still be while the lock is held.
    */
   CONSUL_LOCK_UNCONFIRMED = 24,
@@ -155,7 +155,8 @@ typedef enum {
    */
   CONSUL_LOCK_DENIED = 60,
   /**
-   * Consul refused the request itself, or answered something that this library does not know.
+   * Consul refused the request itself, or answered something that this library does not know. Or
+   * the key of the lock holds the data of another program, which stay as they are.
    */
   CONSUL_LOCK_REJECTED = 61,
   /**
@@ -289,10 +290,11 @@ typedef struct consul_lock_value consul_lock_value;
 
 /**
  * Told how a call ended that was begun by a function named _start, such as
- * consul_lock_acquire_start(). `status` is what the call without _start would have returned. `error` is NULL for CONSUL_LOCK_OK, else a new error that
- * belongs to the callback, which frees it with consul_lock_error_free(), then or later, in any
- * thread: so a binding can pass the pointer on to the thread that waits for it. (It is the callback's
- * own, and not lent, because some languages run a callback after the library's thread has gone on.)
+ * consul_lock_acquire_start(). `status` is what the call without _start would have returned. `error`
+ * is NULL for CONSUL_LOCK_OK, else a new error that belongs to the callback, which frees it with
+ * consul_lock_error_free(), then or later, in any thread: so a binding can pass the pointer on to the
+ * thread that waits for it. (It is the callback's own, and not lent, because some languages run a
+ * callback after the library's thread has gone on.)
  *
  * It is called exactly once, by a thread of the library that does nothing else, one call after the
  * other: one that does not return delays other callbacks of the same client, and nothing else. It may
@@ -357,8 +359,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Makes a lock. Reads the options, the defaults and, for the default client, the environment;
- * sends nothing. Any thread.
+ * Makes a lock. Reads the options and the defaults; sends nothing. The first lock that uses the
+ * default client makes it, as consul_lock_client_new() does. Any thread.
  *
  * @param key     What to lock: UTF-8. It is put into the default "lock_key_pattern" to make the key
  *                in Consul's KV store, which has 60,000 bytes at most as it stands in a URL, where
@@ -372,7 +374,9 @@ extern "C" {
  * @return The caller frees it with consul_lock_free(). NULL on failure, with the code
  *         CONSUL_LOCK_INVALID_ARGUMENT: key is NULL, not UTF-8, or refused;
  *         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a client;
- *         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong.
+ *         CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the default client cannot be
+ *         made, as for consul_lock_client_new();
+ *         CONSUL_LOCK_NO_RESOURCES: the same, or there is no memory for the value.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock *consul_lock_new(const char *key,
@@ -389,7 +393,8 @@ consul_lock *consul_lock_new(const char *key,
  * @param len   How many bytes: at most CONSUL_LOCK_MAX_VALUE.
  * @param error NULL, or receives NULL or a new error, which the caller frees.
  * @return CONSUL_LOCK_OK; CONSUL_LOCK_ALREADY_USED: its acquire has begun before, and nothing was
- *         changed; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes.
+ *         changed; CONSUL_LOCK_NO_RESOURCES: there is no memory for the value; CONSUL_LOCK_FORKED;
+ *         CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes.
  */
 consul_lock_status consul_lock_set_value(consul_lock *lock,
                                          const void *value,
@@ -416,9 +421,11 @@ consul_lock_status consul_lock_set_value(consul_lock *lock,
  *         CONSUL_LOCK_CANCELLED; CONSUL_LOCK_ALREADY_USED: the lock was acquired before;
  *         CONSUL_LOCK_VALUE_FAILED: the value generator has no value;
  *         CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer in time;
- *         CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: Consul refused, or (REJECTED) the key holds data
- *         that is no lock, which is neither overwritten nor deleted;
- *         CONSUL_LOCK_FORKED; CONSUL_LOCK_NO_RESOURCES; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
+ *         CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: Consul refused;
+ *         CONSUL_LOCK_REJECTED also: the key holds the data of another program, which the library
+ *         neither overwrites nor deletes;
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, descriptor or memory, also for what
+ *         "auto_renew" promises; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_status consul_lock_acquire(consul_lock *lock,
@@ -439,7 +446,8 @@ consul_lock_status consul_lock_acquire(consul_lock *lock,
  * @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_acquire() answers comes
  *         there, CONSUL_LOCK_ALREADY_USED too, but for what follows.
  *         CONSUL_LOCK_VALUE_FAILED: the value generator, which runs inside this call, has no value;
- *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and the lock is not used up;
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread (for done, or for "auto_renew"), and
+ *         the lock is not used up;
  *         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock or done is NULL.
  */
 CONSUL_LOCK_MUST_USE
@@ -489,9 +497,8 @@ consul_lock_status consul_lock_release(consul_lock *lock,
 /**
  * Frees a lock. A held one is released first, waiting at most the client's option
  * "release_timeout_ms". The session of a lost one is ended in the background. A pending acquire of
- * another thread is cancelled. In a child after fork, a
- * lock of the parent only frees its memory. Any thread; a call of another thread that has begun is
- * safe, one that begins afterwards is not.
+ * another thread is cancelled. In a child after fork, a lock of the parent only frees its memory. Any
+ * thread; a call of another thread that has begun is safe, one that begins afterwards is not.
  *
  * @param lock The lock; not used afterwards. NULL: nothing happens.
  */
@@ -499,8 +506,9 @@ void consul_lock_free(consul_lock *lock);
 
 /**
  * Frees a lock without giving it back, without a request and without blocking: a held lock stays
- * in Consul until its TTL ends it. For finalizers, and for work that may be done only once per TTL.
- * A pending acquire of another thread is cancelled. Any thread.
+ * in Consul until its TTL ends it, and so does the session of a lost one. For finalizers, and for
+ * work that may be done only once per TTL. A pending acquire of another thread is cancelled. Any
+ * thread.
  *
  * @param lock The lock; not used afterwards. NULL: nothing happens.
  */
@@ -595,8 +603,9 @@ consul_lock_status consul_lock_check_start(const consul_lock *lock,
  *         later, as long as the lock is in Consul. While the lock is held, the same call may be made
  *         again;
  *         CONSUL_LOCK_NOT_HELD; CONSUL_LOCK_UNAVAILABLE, CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED:
- *         nothing was written; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or
- *         value that is refused.
+ *         nothing was written; CONSUL_LOCK_NO_RESOURCES: the same, for want of memory, a thread or a
+ *         descriptor; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or value that
+ *         is refused.
  */
 consul_lock_status consul_lock_put_if_held(consul_lock *lock,
                                            const char *key,
@@ -617,8 +626,8 @@ consul_lock_status consul_lock_put_if_held(consul_lock *lock,
  * @param error     NULL, or receives NULL or a new error, which the caller frees.
  * @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_put_if_held()
  *         answers comes there, but for what follows.
- *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread; CONSUL_LOCK_FORKED;
- *         CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or value that is refused.
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, or no memory for the value;
+ *         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or value that is refused.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_status consul_lock_put_if_held_start(consul_lock *lock,
@@ -785,7 +794,7 @@ consul_lock_status consul_lock_options_set_int(consul_lock_options *options,
  * @param value   The bytes, which may contain NULs. Copied. NULL only if len is 0.
  * @param len     How many bytes: at most 390,000.
  * @param error   NULL, or receives NULL or a new error, which the caller frees.
- * @return As consul_lock_options_set().
+ * @return As consul_lock_options_set(); CONSUL_LOCK_NO_RESOURCES: there is no memory for the value.
  */
 consul_lock_status consul_lock_options_set_bytes(consul_lock_options *options,
                                                  const char *name,
@@ -814,7 +823,8 @@ consul_lock_status consul_lock_options_set_client(consul_lock_options *options,
 void consul_lock_options_free(consul_lock_options *options);
 
 /**
- * Makes a client. Sends nothing: a Consul that cannot be reached shows at the first use. Any
+ * Makes a client. Sends nothing: a Consul that cannot be reached shows at the first use. Reads the
+ * files that the options or the environment name, and waits 5 seconds at most for each kind. Any
  * thread.
  *
  * @param options The client's options; the environment fills in what they leave out. NULL: all
@@ -822,7 +832,10 @@ void consul_lock_options_free(consul_lock_options *options);
  * @param error   NULL, or receives NULL or a new error, which the caller frees.
  * @return The caller frees it with consul_lock_client_free(). NULL on failure, with the code
  *         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a lock;
- *         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong.
+ *         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong. Either also for a file that it names
+ *         and that cannot be used, or was not read within 5 seconds;
+ *         CONSUL_LOCK_UNAVAILABLE: the system's CAs were not read within 5 seconds;
+ *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread to read the files.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_client *consul_lock_client_new(const consul_lock_options *options,
@@ -898,10 +911,12 @@ consul_lock_status consul_lock_set_value_generator(consul_lock_value_generator g
  * @param value The place that the generator was called with.
  * @param bytes The value: any bytes. Copied. NULL only if len is 0.
  * @param len   How many bytes: at most 390,000.
- * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes. The place then
- *         has no value.
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes;
+ *         CONSUL_LOCK_NO_RESOURCES: there is no memory for it. After an error the place has no value.
  */
-consul_lock_status consul_lock_value_set(consul_lock_value *value, const void *bytes, size_t len);
+consul_lock_status consul_lock_value_set(consul_lock_value *value,
+                                         const void *bytes,
+                                         size_t len);
 
 /**
  * The status that the failed call answered.
@@ -960,7 +975,7 @@ const char *consul_lock_status_name(int32_t status);
  * @param error  NULL, or receives NULL or a new error, which the caller frees.
  * @return CONSUL_LOCK_OK: *holder says who, or nobody; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a
  *         key that Consul would change or refuse; CONSUL_LOCK_INVALID_ENVIRONMENT;
- *         CONSUL_LOCK_UNAVAILABLE; CONSUL_LOCK_DENIED; CONSUL_LOCK_REJECTED.
+ *         CONSUL_LOCK_UNAVAILABLE; CONSUL_LOCK_DENIED; CONSUL_LOCK_REJECTED; CONSUL_LOCK_NO_RESOURCES.
  */
 consul_lock_status consul_lock_holder(const consul_lock_client *client,
                                       const char *key,
@@ -976,8 +991,9 @@ consul_lock_status consul_lock_holder(const consul_lock_client *client,
  * @param user_data Given to done. It can be freed there; if this call fails it is still the caller's.
  * @param error     NULL, or receives NULL or a new error, which the caller frees.
  * @return CONSUL_LOCK_OK: done will be called; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key that
- *         Consul would change or refuse; CONSUL_LOCK_INVALID_ENVIRONMENT; CONSUL_LOCK_NO_RESOURCES:
- *         the system gives no thread.
+ *         Consul would change or refuse; CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the
+ *         default client cannot be made; CONSUL_LOCK_NO_RESOURCES: the same, or the system gives no
+ *         thread.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_status consul_lock_holder_start(const consul_lock_client *client,
@@ -1077,18 +1093,17 @@ uint32_t consul_lock_abi_version(void);
 
 /**
  * Waits for the releases of this process that are still under way, and ends the sessions that the
- * library keeps at hand: the one call for an orderly exit. It is optional. Without it a release that
- * was UNCONFIRMED ends with the process, and Consul removes that lock after up to two TTLs; the
- * library does nothing at exit. Locks and clients stay usable afterwards, but no session
- * is kept at hand any more. Any thread.
+ * library keeps at hand: the one call for an orderly exit. The call is optional: the library does
+ * nothing at exit. Without it the library's work on a release that was UNCONFIRMED ends with the
+ * process, and Consul removes that lock after up to two TTLs. Locks and clients stay usable
+ * afterwards, but no session is kept at hand any more. Any thread.
  *
  * @param timeout_ms How long to wait at most, in milliseconds: 0 to 86,400,000.
  * @param error      NULL, or receives NULL or a new error, which the caller frees.
  * @return CONSUL_LOCK_OK; CONSUL_LOCK_UNCONFIRMED: something was still under way at the end of the
  *         time; CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range.
  */
-consul_lock_status consul_lock_shutdown(int64_t timeout_ms,
-                                        consul_lock_error **error);
+consul_lock_status consul_lock_shutdown(int64_t timeout_ms, consul_lock_error **error);
 
 /**
  * As consul_lock_shutdown(), without waiting: `done` is told the outcome. Any thread; never blocks.

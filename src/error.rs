@@ -31,15 +31,16 @@ pub enum Status {
     Lost = 22,
     /// The lock is not held: never acquired, given back, or used up.
     NotHeld = 23,
-    /// Consul did not confirm a release in time: the library goes on until the lease ends; the
-    /// session's TTL does the rest. Or it did not confirm a guarded write, which may have been
+    /// Consul did not confirm a release in time: the library goes on while the process lives; the
+    /// session's TTL does the rest. Or Consul did not confirm a guarded write, which may have been
     /// applied, and may still be while the lock is held.
     Unconfirmed = 24,
     /// Consul gave no usable answer in time.
     Unavailable = 40,
     /// Consul refused for want of rights.
     Denied = 60,
-    /// Consul refused the request itself, or answered something that this library does not know.
+    /// Consul refused the request itself, or answered something that this library does not know. Or
+    /// the key of the lock holds the data of another program, which stay as they are.
     Rejected = 61,
     /// A defect of this library. Please report it.
     Internal = 90,

@@ -447,7 +447,8 @@ mod tests {
                     line: false,
                 },
                 "Put /v1/txn [{\"KV\":{\"Verb\":\"check-not-exists\",\"Key\":\"a b/%?ü\"}},{\"KV\":\
-                 {\"Verb\":\"lock\",\"Key\":\"a b/%?ü\",\"Value\":\"aGk=\",\"Flags\":3304740253564472344,\"Session\":\"S-1\"}}]",
+                 {\"Verb\":\"lock\",\"Key\":\"a b/%?ü\",\"Value\":\"aGk=\",\"Flags\":3304740253564472344,\
+                 \"Session\":\"S-1\"}}]",
             ),
             (
                 Request::Unlock {

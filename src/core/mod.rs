@@ -271,7 +271,7 @@ pub enum Lane {
     Keep,
     /// Consul answers at once, and what it gives is new: a look, a session, a place in a line, a lock.
     Make,
-    /// A blocking query: it may take minutes.
+    /// A blocking query: Consul answers when the key changes, or seconds later.
     Long,
 }
 

@@ -248,7 +248,7 @@ impl Machine {
         );
         ctx.error(
             Status::Unconfirmed,
-            "could not surely release the lock",
+            "could not confirm the release of the lock",
             &self.key,
             &why,
         )

@@ -22,7 +22,8 @@ impl Shared for ClientHandle {
     type Inner = Client;
 }
 
-/// Makes a client. Sends nothing: a Consul that cannot be reached shows at the first use. Any
+/// Makes a client. Sends nothing: a Consul that cannot be reached shows at the first use. Reads the
+/// files that the options or the environment name, and waits 5 seconds at most for each kind. Any
 /// thread.
 ///
 /// @param options The client's options; the environment fills in what they leave out. NULL: all
@@ -30,7 +31,10 @@ impl Shared for ClientHandle {
 /// @param error   NULL, or receives NULL or a new error, which the caller frees.
 /// @return The caller frees it with consul_lock_client_free(). NULL on failure, with the code
 ///         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a lock;
-///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong.
+///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong. Either also for a file that it names
+///         and that cannot be used, or was not read within 5 seconds;
+///         CONSUL_LOCK_UNAVAILABLE: the system's CAs were not read within 5 seconds;
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread to read the files.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_client_new(

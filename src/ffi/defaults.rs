@@ -115,8 +115,8 @@ fn generate(registration: &Registration<ValueGeneratorFn>) -> Option<Vec<u8>> {
 /// @param value The place that the generator was called with.
 /// @param bytes The value: any bytes. Copied. NULL only if len is 0.
 /// @param len   How many bytes: at most 390,000.
-/// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes. The place then
-///         has no value.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes;
+///         CONSUL_LOCK_NO_RESOURCES: there is no memory for it. After an error the place has no value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_value_set(
     value: *mut ValueHandle,

@@ -34,7 +34,7 @@ impl Owned for HolderHandle {
 /// @param error  NULL, or receives NULL or a new error, which the caller frees.
 /// @return CONSUL_LOCK_OK: *holder says who, or nobody; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a
 ///         key that Consul would change or refuse; CONSUL_LOCK_INVALID_ENVIRONMENT;
-///         CONSUL_LOCK_UNAVAILABLE; CONSUL_LOCK_DENIED; CONSUL_LOCK_REJECTED.
+///         CONSUL_LOCK_UNAVAILABLE; CONSUL_LOCK_DENIED; CONSUL_LOCK_REJECTED; CONSUL_LOCK_NO_RESOURCES.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder(
     client: *const ClientHandle,
@@ -79,8 +79,9 @@ pub type HolderDoneFn = Option<
 /// @param user_data Given to done. It can be freed there; if this call fails it is still the caller's.
 /// @param error     NULL, or receives NULL or a new error, which the caller frees.
 /// @return CONSUL_LOCK_OK: done will be called; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key that
-///         Consul would change or refuse; CONSUL_LOCK_INVALID_ENVIRONMENT; CONSUL_LOCK_NO_RESOURCES:
-///         the system gives no thread.
+///         Consul would change or refuse; CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the
+///         default client cannot be made; CONSUL_LOCK_NO_RESOURCES: the same, or the system gives no
+///         thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder_start(

@@ -23,8 +23,8 @@ impl Shared for LockHandle {
     type Inner = Lock;
 }
 
-/// Makes a lock. Reads the options, the defaults and, for the default client, the environment;
-/// sends nothing. Any thread.
+/// Makes a lock. Reads the options and the defaults; sends nothing. The first lock that uses the
+/// default client makes it, as consul_lock_client_new() does. Any thread.
 ///
 /// @param key     What to lock: UTF-8. It is put into the default "lock_key_pattern" to make the key
 ///                in Consul's KV store, which has 60,000 bytes at most as it stands in a URL, where
@@ -38,7 +38,9 @@ impl Shared for LockHandle {
 /// @return The caller frees it with consul_lock_free(). NULL on failure, with the code
 ///         CONSUL_LOCK_INVALID_ARGUMENT: key is NULL, not UTF-8, or refused;
 ///         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a client;
-///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong.
+///         CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the default client cannot be
+///         made, as for consul_lock_client_new();
+///         CONSUL_LOCK_NO_RESOURCES: the same, or there is no memory for the value.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_new(
@@ -67,7 +69,8 @@ pub unsafe extern "C" fn consul_lock_new(
 /// @param len   How many bytes: at most CONSUL_LOCK_MAX_VALUE.
 /// @param error NULL, or receives NULL or a new error, which the caller frees.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_ALREADY_USED: its acquire has begun before, and nothing was
-///         changed; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes.
+///         changed; CONSUL_LOCK_NO_RESOURCES: there is no memory for the value; CONSUL_LOCK_FORKED;
+///         CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_set_value(
     lock: *mut LockHandle,
@@ -102,9 +105,11 @@ pub unsafe extern "C" fn consul_lock_set_value(
 ///         CONSUL_LOCK_CANCELLED; CONSUL_LOCK_ALREADY_USED: the lock was acquired before;
 ///         CONSUL_LOCK_VALUE_FAILED: the value generator has no value;
 ///         CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer in time;
-///         CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: Consul refused, or (REJECTED) the key holds data
-///         that is no lock, which is neither overwritten nor deleted;
-///         CONSUL_LOCK_FORKED; CONSUL_LOCK_NO_RESOURCES; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
+///         CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: Consul refused;
+///         CONSUL_LOCK_REJECTED also: the key holds the data of another program, which the library
+///         neither overwrites nor deletes;
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, descriptor or memory, also for what
+///         "auto_renew" promises; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock is NULL.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_acquire(
@@ -116,10 +121,11 @@ pub unsafe extern "C" fn consul_lock_acquire(
 }
 
 /// Told how a call ended that was begun by a function named _start, such as
-/// consul_lock_acquire_start(). `status` is what the call without _start would have returned. `error` is NULL for CONSUL_LOCK_OK, else a new error that
-/// belongs to the callback, which frees it with consul_lock_error_free(), then or later, in any
-/// thread: so a binding can pass the pointer on to the thread that waits for it. (It is the callback's
-/// own, and not lent, because some languages run a callback after the library's thread has gone on.)
+/// consul_lock_acquire_start(). `status` is what the call without _start would have returned. `error`
+/// is NULL for CONSUL_LOCK_OK, else a new error that belongs to the callback, which frees it with
+/// consul_lock_error_free(), then or later, in any thread: so a binding can pass the pointer on to the
+/// thread that waits for it. (It is the callback's own, and not lent, because some languages run a
+/// callback after the library's thread has gone on.)
 ///
 /// It is called exactly once, by a thread of the library that does nothing else, one call after the
 /// other: one that does not return delays other callbacks of the same client, and nothing else. It may
@@ -142,7 +148,8 @@ pub type DoneFn =
 /// @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_acquire() answers comes
 ///         there, CONSUL_LOCK_ALREADY_USED too, but for what follows.
 ///         CONSUL_LOCK_VALUE_FAILED: the value generator, which runs inside this call, has no value;
-///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and the lock is not used up;
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread (for done, or for "auto_renew"), and
+///         the lock is not used up;
 ///         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: lock or done is NULL.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -233,9 +240,8 @@ pub unsafe extern "C" fn consul_lock_release(
 
 /// Frees a lock. A held one is released first, waiting at most the client's option
 /// "release_timeout_ms". The session of a lost one is ended in the background. A pending acquire of
-/// another thread is cancelled. In a child after fork, a
-/// lock of the parent only frees its memory. Any thread; a call of another thread that has begun is
-/// safe, one that begins afterwards is not.
+/// another thread is cancelled. In a child after fork, a lock of the parent only frees its memory. Any
+/// thread; a call of another thread that has begun is safe, one that begins afterwards is not.
 ///
 /// @param lock The lock; not used afterwards. NULL: nothing happens.
 #[unsafe(no_mangle)]
@@ -249,8 +255,9 @@ pub unsafe extern "C" fn consul_lock_free(lock: *mut LockHandle) {
 }
 
 /// Frees a lock without giving it back, without a request and without blocking: a held lock stays
-/// in Consul until its TTL ends it. For finalizers, and for work that may be done only once per TTL.
-/// A pending acquire of another thread is cancelled. Any thread.
+/// in Consul until its TTL ends it, and so does the session of a lost one. For finalizers, and for
+/// work that may be done only once per TTL. A pending acquire of another thread is cancelled. Any
+/// thread.
 ///
 /// @param lock The lock; not used afterwards. NULL: nothing happens.
 #[unsafe(no_mangle)]
@@ -383,8 +390,9 @@ pub unsafe extern "C" fn consul_lock_check_start(
 ///         later, as long as the lock is in Consul. While the lock is held, the same call may be made
 ///         again;
 ///         CONSUL_LOCK_NOT_HELD; CONSUL_LOCK_UNAVAILABLE, CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED:
-///         nothing was written; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or
-///         value that is refused.
+///         nothing was written; CONSUL_LOCK_NO_RESOURCES: the same, for want of memory, a thread or a
+///         descriptor; CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or value that
+///         is refused.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_put_if_held(
     lock: *mut LockHandle,
@@ -415,8 +423,8 @@ pub unsafe extern "C" fn consul_lock_put_if_held(
 /// @param error     NULL, or receives NULL or a new error, which the caller frees.
 /// @return CONSUL_LOCK_OK: done will be called; everything that consul_lock_put_if_held()
 ///         answers comes there, but for what follows.
-///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread; CONSUL_LOCK_FORKED;
-///         CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or value that is refused.
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, or no memory for the value;
+///         CONSUL_LOCK_FORKED; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or a key or value that is refused.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_put_if_held_start(

@@ -39,10 +39,10 @@ pub extern "C" fn consul_lock_abi_version() -> u32 {
 }
 
 /// Waits for the releases of this process that are still under way, and ends the sessions that the
-/// library keeps at hand: the one call for an orderly exit. It is optional. Without it a release that
-/// was UNCONFIRMED ends with the process, and Consul removes that lock after up to two TTLs; the
-/// library does nothing at exit. Locks and clients stay usable afterwards, but no session
-/// is kept at hand any more. Any thread.
+/// library keeps at hand: the one call for an orderly exit. The call is optional: the library does
+/// nothing at exit. Without it the library's work on a release that was UNCONFIRMED ends with the
+/// process, and Consul removes that lock after up to two TTLs. Locks and clients stay usable
+/// afterwards, but no session is kept at hand any more. Any thread.
 ///
 /// @param timeout_ms How long to wait at most, in milliseconds: 0 to 86,400,000.
 /// @param error      NULL, or receives NULL or a new error, which the caller frees.

@@ -127,7 +127,7 @@ pub unsafe extern "C" fn consul_lock_options_set_int(
 /// @param value   The bytes, which may contain NULs. Copied. NULL only if len is 0.
 /// @param len     How many bytes: at most 390,000.
 /// @param error   NULL, or receives NULL or a new error, which the caller frees.
-/// @return As consul_lock_options_set().
+/// @return As consul_lock_options_set(); CONSUL_LOCK_NO_RESOURCES: there is no memory for the value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_options_set_bytes(
     options: *mut OptionsHandle,

@@ -52,7 +52,8 @@ pub const TABLE: &[Spec] = &[
         doc: "Whether the library renews the lock while it is held, every third of \
               `lock_timeout_seconds`, until it is released or lost. For work whose length nobody \
               knows: a process that hangs then keeps the lock as long as it lives, unless \
-              `max_lifetime_seconds` says otherwise.",
+              `max_lifetime_seconds` says otherwise. An acquire for which the system gives no thread \
+              to do so fails with NO_RESOURCES and takes nothing.",
     },
     Spec {
         name: "max_lifetime_seconds",
@@ -265,7 +266,8 @@ pub const TABLE: &[Spec] = &[
         env: None,
         secret: true,
         doc: "An HTTP proxy, as `http://host:port`, through which Consul is reached (by \
-              CONNECT); it is told no user and no password. Only this option makes use of one: HTTP_PROXY and its kind do not.",
+              CONNECT); it is told no user and no password. Only this option makes use of one: \
+              HTTP_PROXY and its kind do not.",
     },
     Spec {
         name: "datacenter",
