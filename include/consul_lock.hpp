@@ -490,7 +490,8 @@ class lock {
 
     /* Without exceptions: true if it worked; else `why` says why it did not. */
 
-    /** Takes it. NOT_ACQUIRED: somebody else had it until the deadline. */
+    /** Takes it. NOT_ACQUIRED: somebody else had it until the deadline. REJECTED: the key holds the
+     * data of another program, which stay as they are, or Consul refused the request itself. */
     [[nodiscard]] bool acquire(failure &why) noexcept {
         return detail::ask(why, consul_lock_acquire, native());
     }
@@ -1001,7 +1002,8 @@ template <class F> void on_log(consul_lock_log_level level, F &&listener) {
     consul_lock_set_log_callback(nullptr, nullptr, nullptr, level);
 }
 
-/** The orderly end, for who wants one. UNCONFIRMED: something was still under way. */
+/** Waits for the releases under way, and ends the sessions kept at hand: for an orderly exit.
+ * UNCONFIRMED: something was still under way. */
 inline bool shutdown(std::chrono::milliseconds timeout, failure &why) noexcept {
     return detail::ask(why, consul_lock_shutdown, static_cast<std::int64_t>(timeout.count()));
 }

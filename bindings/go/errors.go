@@ -42,20 +42,21 @@ const (
 	// ErrNotHeld: the lock is not held: never acquired, given back, or used up.
 	ErrNotHeld Code = C.CONSUL_LOCK_NOT_HELD
 	// ErrUnconfirmed: Consul did not confirm a release in time, and the library goes on in the background
-	// until the lease ends. Or it did not confirm a guarded write, which may have been applied, and may still
-	// be while the lock is held.
+	// while the process lives (see Shutdown). Or Consul did not confirm a guarded write, which may have been
+	// applied, and may still be while the lock is held.
 	ErrUnconfirmed Code = C.CONSUL_LOCK_UNCONFIRMED
 	// ErrUnavailable: Consul gave no usable answer in time.
 	ErrUnavailable Code = C.CONSUL_LOCK_UNAVAILABLE
 	// ErrDenied: Consul refused for want of rights, which the message names.
 	ErrDenied Code = C.CONSUL_LOCK_DENIED
-	// ErrRejected: Consul refused the request itself, or answered something that the library does not know.
+	// ErrRejected: Consul refused the request itself, or answered something that the library does not know. Or
+	// the key of the lock holds the data of another program, which stay as they are.
 	ErrRejected Code = C.CONSUL_LOCK_REJECTED
 	// ErrInternal: a defect of the library. Please report it.
 	ErrInternal Code = C.CONSUL_LOCK_INTERNAL
 	// ErrForked: the lock belongs to the parent process. Not to be met in Go, which cannot fork without exec.
 	ErrForked Code = C.CONSUL_LOCK_FORKED
-	// ErrNoResources: the system gave no thread or no memory.
+	// ErrNoResources: the system gave no thread, no descriptor or no memory.
 	ErrNoResources Code = C.CONSUL_LOCK_NO_RESOURCES
 )
 

@@ -34,9 +34,10 @@ func Version() string { return C.GoString(C.consul_lock_version()) }
 // longest is the longest time that the library takes, in milliseconds.
 const longest = 86_400_000
 
-// Shutdown is for who wants an orderly end: it ends the sessions that the library keeps at hand, and waits
-// until releases and undone acquires that are still under way are over, or ctx ends. Nobody has to call it:
-// Consul ends such sessions by itself, and the library does nothing at exit. Locks and clients stay usable.
+// Shutdown is the one call for an orderly exit: it ends the sessions that the library keeps at hand, and waits
+// until releases and undone acquires that are still under way are over, or ctx ends. It is optional: after a
+// release that was unconfirmed, Consul removes the lock by itself after up to two TTLs, and the library does
+// nothing at exit. Locks and clients stay usable.
 //
 // ErrUnconfirmed, with ctx's error: something was still under way.
 func Shutdown(ctx context.Context) error {

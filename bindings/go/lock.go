@@ -221,7 +221,8 @@ func (l *Lock) setValue(op string) error {
 //
 // nil: it was held until now. ErrNotHeld: there was nothing to give back, and nothing was done; harmless.
 // ErrLost: it had been lost before, so others may have worked meanwhile. ErrUnconfirmed: Consul did not
-// confirm in time, and the library goes on in the background until the lease ends.
+// confirm in time, and the library goes on in the background while the process lives; [Shutdown] waits for
+// that.
 func (l *Lock) Release() error {
 	ptr, ok := l.handle.enter()
 	if !ok {

@@ -161,8 +161,8 @@ export interface ClientOptions {
    */
   proxy?: string | undefined;
   /**
-   * The datacenter in which the locks live. Locks in two datacenters know nothing of each other. In another one than the
-   * agent's own, Consul makes a session only for a node of that datacenter.
+   * The datacenter in which the locks live. Locks in two datacenters know nothing of each other. Another one than
+   * the agent's own needs `sessionNode`.
    * @defaultValue the agent's own
    */
   datacenter?: string | undefined;
@@ -283,7 +283,8 @@ export class ConsulLock {
    *
    * Fulfilled with `true` if it was held until now, and `false` if there was nothing to give back.
    * Rejected with LOST, once, if it had been lost before: others may have worked meanwhile. With
-   * UNCONFIRMED if Consul did not confirm in time: the library goes on in the background.
+   * UNCONFIRMED if Consul did not confirm within `releaseTimeoutMs`: the library goes on in the background
+   * while the process lives, and `shutdown()` waits for that.
    */
   release(): Promise<boolean>;
 
@@ -551,9 +552,9 @@ export function setLogger(
 ): void;
 
 /**
- * For who wants an orderly end: destroys the sessions that the library keeps at hand and waits for releases
- * that are still under way. Nobody has to call it: Consul ends such sessions by itself. Locks and clients stay
- * usable afterwards.
+ * Waits for the releases that are still under way, and ends the sessions that the library keeps at hand: the
+ * one call for an orderly exit. It is optional: after a release that was UNCONFIRMED, Consul removes the lock
+ * by itself after up to two TTLs. Locks and clients stay usable afterwards.
  *
  * Rejected with UNCONFIRMED if something was still under way at the end of the time.
  */

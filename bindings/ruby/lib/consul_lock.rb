@@ -125,9 +125,9 @@ module ConsulLock
       @logger = logger
     end
 
-    # For who wants an orderly end: destroys the sessions that the library keeps at hand and waits for releases that
-    # are still under way. Nobody has to call it: Consul ends such sessions by itself. Locks and clients stay usable
-    # afterwards.
+    # Waits for the releases that are still under way, and ends the sessions that the library keeps at hand: the one
+    # call for an orderly exit. It is optional: after a release that was unconfirmed, Consul removes the lock by
+    # itself after up to two TTLs. Locks and clients stay usable afterwards.
     #
     # @param timeout [Numeric] how many seconds to wait at most
     # @return [nil]

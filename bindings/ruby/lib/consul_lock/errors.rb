@@ -102,7 +102,8 @@ module ConsulLock
   # Consul refused for want of rights. The message names the right.
   class DeniedError < Error; end
 
-  # Consul refused the request itself, or answered something that the library does not know.
+  # Consul refused the request itself, or answered something that the library does not know. Or the key of the lock
+  # holds the data of another program, which stay as they are.
   class RejectedError < Error; end
 
   # A defect of the library. Please report it.

@@ -82,7 +82,7 @@ module ConsulLock
     # @return [Boolean] true: it was held until now; false: there was nothing to give back
     # @raise [LostError] it had been lost before, so others may have worked meanwhile
     # @raise [UnconfirmedError] Consul did not confirm within the client's +release_timeout+; the library goes on in
-    #   the background until the lock's life ends
+    #   the background while the process lives, and {ConsulLock.shutdown} waits for that
     def release
       Trap.refuse("release")
       @over ||= @to_release
