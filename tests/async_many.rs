@@ -18,6 +18,7 @@ use consul_lock::error::Status;
 use consul_lock::lock::{Completion, Lock};
 use consul_lock::options::Options;
 use support::consul::{Consul, until};
+use support::memory;
 
 fn client(address: &str) -> Client {
     let mut options = Options::new();
@@ -31,14 +32,6 @@ fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
     set.expect("an option");
     options.set_client(client.clone());
     Lock::new(key, Some(&options)).expect("a lock")
-}
-
-/// Memory of this process, in bytes.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("proc");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kib: Option<usize> = line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok());
-    kib.expect("VmRSS") * 1024
 }
 
 #[test]
@@ -67,13 +60,13 @@ fn many_pending_acquires_cost_little() {
     let first: Vec<Lock> = (0..200).map(|_| lock(&waiting, "many", -1)).collect();
     first.iter().for_each(start);
     thread::sleep(Duration::from_secs(1));
-    let before = resident();
+    let before = memory("VmRSS");
     let locks: Vec<Lock> = (0..MANY).map(|_| lock(&waiting, "many", -1)).collect();
-    let made = resident();
+    let made = memory("VmRSS");
     locks.iter().for_each(start);
     // Everybody has looked, and waits.
     thread::sleep(Duration::from_secs(3));
-    let after = resident();
+    let after = memory("VmRSS");
     println!(
         "{} bytes a pending acquire, {} of them the lock",
         (after - before) / MANY,

@@ -15,15 +15,8 @@ use consul_lock::client::Client;
 use consul_lock::lock::Lock;
 use consul_lock::options::Options;
 use support::consul::until;
+use support::memory;
 use support::scripted::{Answer, Scripted};
-
-/// The most memory that this process ever had, in bytes.
-fn peak() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").expect("proc");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kib: Option<usize> = line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok());
-    kib.expect("VmHWM") * 1024
-}
 
 #[test]
 fn a_list_of_all_sessions_costs_little_more_than_its_text() {
@@ -49,11 +42,11 @@ fn a_list_of_all_sessions_costs_little_more_than_its_text() {
     options.set("fair", "false").expect("an option");
     options.set_client(client);
     let lock = Lock::new("k", Some(&options)).expect("a lock");
-    let before = peak();
+    let before = memory("VmHWM");
     lock.acquire().expect_err("no answer");
     // The second look comes when the first one's answer was read.
     until("it is looked for", || asked.load(Ordering::SeqCst) >= 2);
     // The server has some copies of the list, too.
-    let more = peak().saturating_sub(before);
+    let more = memory("VmHWM").saturating_sub(before);
     assert!(more < 10 * SIZE, "{} MB", more >> 20);
 }

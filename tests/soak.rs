@@ -20,6 +20,7 @@ use consul_lock::error::Status;
 use consul_lock::lock::Lock;
 use consul_lock::options::Options;
 use support::consul::{Consul, until};
+use support::memory;
 
 /// Threads that use the library at the same time.
 const THREADS: u64 = 8;
@@ -42,15 +43,10 @@ struct Usage {
 impl Usage {
     fn now() -> Usage {
         let entries = |folder| std::fs::read_dir(folder).expect("/proc").count();
-        let status = std::fs::read_to_string("/proc/self/status").expect("/proc");
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|value| value.split_whitespace().next()?.parse().ok());
         Usage {
             threads: entries("/proc/self/task"),
             descriptors: entries("/proc/self/fd"),
-            resident: resident.expect("VmRSS"),
+            resident: memory("VmRSS") as u64 / 1024,
         }
     }
 }

@@ -6,16 +6,6 @@
 
 enum { LARGE = 390000 };
 
-/* How much memory the process has mapped. */
-static rlim_t mapped(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-    CHECK(file != NULL && fscanf(file, "%lu", &pages) == 1);
-    fclose(file);
-    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
-}
-
 int main(void)
 {
     alarm(60); /* a call that never returns is a failure, not a hang */

@@ -5,16 +5,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* How much memory the process has mapped. */
-static rlim_t mapped(void)
-{
-    FILE *file = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-    CHECK(file != NULL && fscanf(file, "%lu", &pages) == 1);
-    fclose(file);
-    return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
-}
-
 static void never(consul_lock_status status, consul_lock_error *error, void *user_data)
 {
     (void)error;

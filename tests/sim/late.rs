@@ -131,6 +131,15 @@ impl Bench {
     }
 
     /// Makes a session, and stands alone in line with it behind a holder, whose end is watched.
+    /// It begins to wait for a key that another session holds.
+    pub(super) fn waits(&mut self, session: &SessionId) {
+        self.acquires(Patience::Forever);
+        let (survey, _) = self.take("look", |request| matches!(request, Request::Survey { .. }));
+        self.answer(survey, Ok(Answer::Exists));
+        self.finds_held();
+        self.stands_in_line(session);
+    }
+
     pub(super) fn stands_in_line(&mut self, session: &SessionId) {
         let (create, _) = self.take("make a session", |request| {
             matches!(request, Request::CreateSession { .. })
@@ -190,11 +199,7 @@ fn a_late_answer_about_a_session_that_was_replaced() {
     let [first, second] = ["first", "second"].map(|id| SessionId(id.into()));
     let gone = || Err(Fault::SessionGone(Error::new(Status::Lost, "gone")));
     let mut bench = Bench::new();
-    bench.acquires(Patience::Forever);
-    let (survey, _) = bench.take("look", |request| matches!(request, Request::Survey { .. }));
-    bench.answer(survey, Ok(Answer::Exists));
-    bench.finds_held();
-    bench.stands_in_line(&first);
+    bench.waits(&first);
 
     // It is renewed; before that is answered the key is free, and the session is found to be gone.
     bench.after(TTL / 2);
@@ -271,11 +276,7 @@ fn a_create_that_nobody_wants_any_more() {
 fn a_renewal_that_is_answered_after_the_end_of_the_lease() {
     let [first, second] = ["first", "second"].map(|id| SessionId(id.into()));
     let mut bench = Bench::new();
-    bench.acquires(Patience::Forever);
-    let (survey, _) = bench.take("look", |request| matches!(request, Request::Survey { .. }));
-    bench.answer(survey, Ok(Answer::Exists));
-    bench.finds_held();
-    bench.stands_in_line(&first);
+    bench.waits(&first);
 
     bench.after(TTL / 2);
     let late = bench.renewal_of(&first);

@@ -33,6 +33,14 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Memory of this process, in bytes: "VmRSS" what it has now, "VmHWM" the most that it ever had.
+pub(crate) fn memory(kind: &str) -> usize {
+    let status = fs::read_to_string("/proc/self/status").expect("proc");
+    let line = status.lines().find(|line| line.starts_with(kind));
+    let kib: Option<usize> = line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok());
+    kib.expect(kind) * 1024
+}
+
 /// A folder for the files of one test program, inside the target folder.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
