@@ -13,8 +13,8 @@ use std::time::Duration;
 pub(crate) enum Rank {
     /// Options that a host fills in.
     Options,
-    /// What keeps a fork away (`fork.rs`). So nothing else is held when it is asked for; and while it is held
-    /// no file is read, no client made and no line logged.
+    /// Keeps a fork away (`fork.rs`). So a thread that locks this holds nothing else but options; and while it
+    /// is held no file is read, no client made and no line logged.
     Fork,
     /// A client's place for the runtime of this process.
     Client,
@@ -34,7 +34,7 @@ pub(crate) enum Rank {
     Names,
     /// Work that runs aside, and who waits for it.
     Errand,
-    /// What is locked to look, or to change a value, and nothing else.
+    /// Mutexes around a single value: nothing else is locked while one of them is held.
     Leaf,
 }
 
@@ -78,14 +78,14 @@ impl<T> Mutex<T> {
 }
 
 impl<T> Guard<'_, T> {
-    /// Lets go of it until it is told to go on.
+    /// Unlocks the mutex until the condition variable is notified.
     pub(crate) fn wait(self, told: &Condvar) -> Self {
         let Guard { inner, held } = self;
         let inner = told.wait(inner).unwrap_or_else(PoisonError::into_inner);
         Guard { inner, held }
     }
 
-    /// The same, or until so much time is over: then the second is true.
+    /// The same, for so much time at most. The second is true when that time is over.
     pub(crate) fn wait_timeout(self, told: &Condvar, time: Duration) -> (Self, bool) {
         let Guard { inner, held } = self;
         let waited = told.wait_timeout(inner, time);

@@ -1,4 +1,4 @@
-//! Texts of others, made fit for a message.
+//! Makes texts that came from Consul or a proxy fit for a message.
 
 /// One line of at most `most` characters: line breaks and tabs become spaces, and what cannot be shown (control
 /// characters, marks that turn the direction of a line) becomes a question mark.

@@ -31,7 +31,7 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Endpoint {
     /// In the order in which they are tried; never empty.
     pub(crate) addresses: Vec<Address>,
-    /// For those that want it: what the files are, and what they said at first.
+    /// For addresses that want it: which files TLS is made from, and the first TLS that was made.
     pub(crate) tls: Option<(Arc<tls::Source>, Tls)>,
     pub(crate) credentials: Source,
     pub(crate) proxy: Option<Address>,

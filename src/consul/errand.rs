@@ -13,7 +13,7 @@ use crate::fork::OfProcess;
 use crate::lockorder::{Guard, Mutex, Rank};
 use crate::runtime::thread;
 
-/// As many threads of a process do such work at most, left behind or not.
+/// How many threads of a process may do such work, those that were left behind included.
 const MOST: usize = 16;
 
 /// Modules of the C library that look names up need more than our own code does.
@@ -25,14 +25,14 @@ static RUNNING: OfProcess<AtomicUsize> = OfProcess::new();
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait<'a> {
     pub(crate) by: Time,
-    /// Counted from when the work began, however long ago: what was waited for in vain is not waited for
-    /// again and again.
+    /// Counted from when the work began: a caller that comes later does not wait for work that hangs all
+    /// over again.
     pub(crate) patience: Duration,
     /// Ends the wait, and not the work.
     pub(crate) interrupt: &'a Interrupt,
 }
 
-/// How long a file is waited for, read again because of a refusal or a new connection.
+/// How long the library waits for a file that it reads again, after a refusal or for a new connection.
 const FILE: Duration = Duration::from_secs(2);
 
 impl<'a> Wait<'a> {
@@ -76,7 +76,7 @@ pub(super) struct Errand<T>(Mutex<State<T>>);
 
 #[derive(Debug)]
 struct State<T> {
-    /// Since when it is being done.
+    /// Since when the work is under way.
     since: Option<Time>,
     begun: u64,
     /// What the last run gave; nothing, if it panicked.
@@ -99,7 +99,7 @@ impl<T> Default for Errand<T> {
 }
 
 impl<T: Clone + Send + 'static> Errand<T> {
-    /// What `work` gives, or, if it is being done already, what that gives.
+    /// Runs `work`, or waits for the run that is under way, and answers with its result.
     pub(super) fn run(
         self: &Arc<Self>,
         wait: Wait<'_>,

@@ -1,5 +1,5 @@
 //! Files that the settings name. Regular ones only, also behind a symbolic link: a FIFO would have us wait
-//! for a writer, and some devices never end. Still a file server may be gone: so all this is an errand.
+//! for a writer, and some devices never end. A file server may be gone, so callers do all this on an errand.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
@@ -7,10 +7,10 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _}
 use std::path::{Path, PathBuf};
 use std::{fs, fs::FileType};
 
-/// A folder, with those in it, has at most so many entries.
+/// How many entries a folder may have, those of its subfolders included.
 const MOST: usize = 4_096;
 
-/// What a file has, if it has not too much. The text says what is wrong, with the path.
+/// The content of a regular file of `longest` bytes at most. An error names the path and what is wrong.
 pub(super) fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
     let told = |error: io::Error| format!("{}: {error}", path.display());
     let file = OpenOptions::new()
@@ -42,7 +42,7 @@ fn name(kind: FileType) -> &'static str {
     }
 }
 
-/// Everything in a folder and in those in it that is no folder itself, in the order of the names.
+/// The paths of all files in a folder and its subfolders, in the order of the names.
 pub(super) fn all_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
     let mut folders = vec![folder.to_owned()];
     let mut found = Vec::new();
@@ -65,7 +65,7 @@ pub(super) fn all_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
-/// What differs when a file was replaced or written; nothing, where there is none.
+/// Differs when a file was replaced or written. None: there is no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stamp(Option<(u64, u64, u64, [i64; 4])>);
 

@@ -14,13 +14,13 @@ use crate::clock::Time;
 use crate::fork::OfProcess;
 use crate::lockorder::{Mutex, Rank};
 
-/// An answer is used for so long without a question.
+/// How long an answer is used before the name is looked up again.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// And for so long where there is no newer one: a lock that is held must not fall with a nameserver.
+/// How long an answer is used where there is no newer one: a lock must not be lost with a nameserver.
 const USABLE: Duration = Duration::from_secs(600);
 
-/// How long a newer answer is waited for where there is an older one.
+/// How long a caller waits for a newer answer where there is an older one.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Names that are remembered, at most; those asked for longest ago go first.

@@ -17,9 +17,9 @@ pub(super) struct Replaceable<T> {
 #[derive(Debug)]
 struct Inner<T> {
     current: Mutex<Arc<T>>,
-    /// What the line of the log begins with that says that there is no other.
+    /// How the line of the log begins that says that the file cannot be used again.
     complaint: &'static str,
-    /// Why there was none the last time: said once.
+    /// The reason that the log was told last: a reason is logged once.
     told: Mutex<String>,
 }
 

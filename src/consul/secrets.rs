@@ -1,5 +1,5 @@
-//! What must not be shown of what was sent. A server or a proxy may quote what it was asked, in whatever
-//! form it met it: here, and only here, that is taken out of a text before anybody sees it.
+//! Hides secrets. A server or a proxy may quote the request that it was sent, in any form: this module alone
+//! takes the secrets of that request out of a text before the text is shown.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -28,19 +28,19 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// A shorter one is none: it would stand in every other word.
+/// A shorter secret is not hidden: ordinary words would contain it.
 const SHORTEST: usize = 4;
 
-/// So much of the beginning of one is enough where the text is cut off.
+/// How much of a secret's beginning is hidden, too, where the text is cut off.
 const TELLING: usize = 8;
 
-/// Where it is cut off, an escape may be, too: no longer one.
+/// How long an escape may be that is cut off with the text.
 const LONGEST_ESCAPE: usize = 12;
 
-/// Of a longer text the rest is not shown.
+/// The rest of a longer text is not shown.
 const LONGEST_TEXT: usize = 4 << 10;
 
-/// A quotation may be quoted itself, so many times.
+/// How many times a quotation may have been quoted itself.
 const DEEPEST: usize = 3;
 
 const HIDDEN: &[u8] = b"(hidden)";

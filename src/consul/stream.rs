@@ -60,7 +60,7 @@ impl Stream {
         &self.socket.socket
     }
 
-    /// Nothing stands in it that was not asked for, and the other side has not ended it.
+    /// The peer has sent nothing that was not asked for, and has not closed the connection.
     pub(super) fn is_quiet(&mut self) -> bool {
         let empty = self.tls.as_mut().is_none_or(|tls| {
             let state = tls.process_new_packets();

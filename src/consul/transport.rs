@@ -447,7 +447,7 @@ impl LineTransport {
         let room = self.buffers.input_append_buf();
         if room.is_empty() {
             let why = format!(
-                "the head of the answer has more than {} KB (whose is it? Consul's are short)",
+                "the head of the answer has more than {} KB (Consul's are short: is there a proxy?)",
                 INPUT_BUFFER >> 10
             );
             return Err(io::Error::other(why));

@@ -325,7 +325,7 @@ impl Machine {
                 Err(error)
             }
             Ok(_) => {
-                let why = "an answer that was not asked for";
+                let why = "unexpected reply from Consul";
                 let what = asked.what.failed();
                 Err(ctx.error(Status::Internal, &what, &self.key, why))
             }

@@ -319,7 +319,7 @@ impl Context<'_> {
                 self.end_job(id, false);
             }
             (_, Ok(_)) => {
-                self.log_given_up(id, "an answer that was not asked for");
+                self.log_given_up(id, "unexpected reply from Consul");
                 self.end_job(id, false);
             }
         }

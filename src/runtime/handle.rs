@@ -1,4 +1,4 @@
-//! Who may still ask: clients and locks hold a runtime by a [`Handle`], its own threads do not.
+//! Tells when nothing more can be asked: clients and locks hold a runtime by a [`Handle`], its threads do not.
 
 use std::ops::Deref;
 use std::sync::Arc;

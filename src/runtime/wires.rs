@@ -24,12 +24,13 @@ pub(super) struct Wires {
     route: Arc<Route>,
     /// There are never more than these, idle or not.
     most: usize,
-    /// So many are never lent for anything but keeping promises.
+    /// How many are lent only to keep promises.
     kept: usize,
     promises: Promises,
     connections: Arc<Connections>,
     state: Mutex<State>,
-    /// One came back, or was closed: for what keeps a promise, and for the rest.
+    /// Notified when a connection came back or was closed: requests that keep promises wait for the first,
+    /// all others for the second.
     freed_to_keep: Condvar,
     freed: Condvar,
 }
@@ -50,7 +51,7 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Lent<'a> {
     wire: Option<Wire>,
-    /// An old one, for the case that there cannot be a new one.
+    /// An old connection, used if no new one can be opened.
     spare: Option<Wire>,
     lane: Lane,
     wires: &'a Wires,

@@ -29,7 +29,7 @@ pub(super) struct Workers {
 #[derive(Debug)]
 struct Team {
     most: usize,
-    /// So many of its threads do not make new promises; fewer only if there is nothing to keep.
+    /// How many of its threads serve only what keeps a promise, while there is one.
     kept: usize,
     promises: Promises,
     state: Mutex<TeamState>,
@@ -85,7 +85,7 @@ impl Team {
     fn take(&self, state: &mut TeamState) -> Option<Job> {
         let job = match state.keep.pop_first() {
             Some((_, job)) => Some(job),
-            // The first promise may have been made since this was put into the line: who else would come?
+            // The first promise may have been made since this was put into the line: no other thread would come.
             None if state.making < self.may_make(state).max(1) => {
                 let job = state.make.pop_front();
                 state.making += usize::from(job.is_some());
@@ -207,7 +207,7 @@ impl Runtime {
         state.put(job);
         let full = lane != Lane::Keep && state.making >= team.may_make(&state);
         let (wait, wakes) = (full || state.queued() > state.idle, state.idle > 0);
-        // Whoever wakes must not run into the mutex.
+        // The thread that wakes must not run into the mutex.
         drop(state);
         if wakes {
             team.work.notify_one();
@@ -245,7 +245,7 @@ impl Runtime {
                 // A panic of ours ends neither the thread nor the process.
                 let jobs = catch_unwind(AssertUnwindSafe(|| self.perform(job, None)));
                 let mut jobs = jobs.unwrap_or_default();
-                // The first of what follows is ours, if it may be; the others' the rest.
+                // This thread goes on with the first job that follows, if it may; other threads get the rest.
                 let first = jobs.iter().position(|job| job.lane != Lane::Long);
                 let first = first.filter(|_| done != Lane::Long);
                 let lane = first.and_then(|at| jobs.get(at)).map(|job| job.lane);

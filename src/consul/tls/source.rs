@@ -19,10 +19,10 @@ use crate::error::{Error, Status};
 use crate::options::{ClientSettings, Setting};
 use crate::sys;
 
-/// A file of certificates or a key has at most so many bytes.
+/// How many bytes a file of certificates or of a key may have.
 const LONGEST: u64 = 4 << 20;
 
-/// And all the files of CAs together.
+/// How many bytes all files of CAs may have together.
 const LONGEST_OF_ALL: usize = 32 << 20;
 
 /// What the settings say of TLS.

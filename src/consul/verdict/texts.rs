@@ -1,5 +1,5 @@
-//! The words in which Consul refuses. What is not among them may come from anybody on the way, and
-//! then says nothing about what Consul did.
+//! The words in which Consul refuses. Any other text may come from a proxy on the way, and then says nothing
+//! about what Consul did.
 
 /// What a refusal of Consul's means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ impl Acquire {
             Status::Internal,
             WHAT,
             &self.spec.key,
-            "an answer that was not asked for",
+            "unexpected reply from Consul",
         )
     }
 

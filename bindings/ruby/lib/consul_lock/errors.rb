@@ -92,7 +92,7 @@ module ConsulLock
   # The lock is not held: never acquired, given back, or used up.
   class NotHeldError < Error; end
 
-  # Consul did not confirm a release in time: the library goes on until the lease ends. Or it did not confirm a
+  # Consul did not confirm a release in time: the library goes on while the process lives. Or it did not confirm a
   # guarded write, which may have been applied.
   class UnconfirmedError < Error; end
 
