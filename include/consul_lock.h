@@ -41,8 +41,9 @@
  * memory: it stays the parent's. Clients and the defaults work in the child, which can take locks
  * of its own. Options that another thread was changing during the fork are not for the child.
  *
- * EXIT AND UNLOAD. Nothing happens at exit. A lock that was not released ends with its TTL. After
- * dlclose() the code stays mapped.
+ * EXIT AND UNLOAD. Nothing happens at exit. A lock that was not released ends with its TTL; a release
+ * that Consul has not confirmed yet is waited for by consul_lock_shutdown(). After dlclose() the code
+ * stays mapped.
  *
  * FENCING. A lock cannot stop a holder that was paused (a long page fault, a suspended machine)
  * and wakes up after the end of its lock's life. Where that must do no harm, send
@@ -54,7 +55,7 @@
  * SESSIONS. Consul ends a session before its time when it removes the node that the session is bound
  * to: the agent's, when that agent leaves; a server's, when that server was down for some ten seconds.
  * Then another process may take the lock before its holder is told. The client option "session_node"
- * binds sessions to a node that no agent owns. docs/guarantees.md says who ends sessions, and when.
+ * binds sessions to a node that no agent owns. docs/guarantees.md says what ends sessions, and when.
  */
 
 

@@ -15,8 +15,9 @@ module ConsulLock
   # {ConsulLock.hold} does all of that. Any thread may call any method at any time. A wait of a method ends at once
   # when the thread is interrupted (Timeout, Thread#raise, Thread#kill, Ctrl-C), and leaves nothing behind.
   #
-  # In a handler of Signal.trap what asks nobody may be called: {#cancel}, {#abandon}, {#held?}, {#lost?}, {#remaining},
-  # {#fencing_token}, {#key}, {#session_id}, {#closed?}. The rest raises {TrapError} there, and does nothing.
+  # In a handler of Signal.trap a program may call the methods that ask nothing: {#cancel}, {#abandon}, {#held?},
+  # {#lost?}, {#remaining}, {#fencing_token}, {#key}, {#session_id}, {#closed?}. The rest raises {TrapError} there, and
+  # does nothing.
   #
   # After a fork a lock stays the parent's: in the child its methods raise {ForkedError}, and it is not held there.
   class Lock
