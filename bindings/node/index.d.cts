@@ -561,7 +561,7 @@ export function setLogger(
 export function shutdown(options?: {
   /**
    * How long to wait at most, in milliseconds: 0 to 86400000.
-   * @defaultValue 2000
+   * @defaultValue 30000
    */
   timeoutMs?: number | undefined;
 }): Promise<void>;

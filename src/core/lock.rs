@@ -18,9 +18,9 @@ use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 use std::time::Duration;
 
-/// How long the answer "not acquired" waits for its undoing, so that a program that ends right
-/// after it leaves no session behind. A healthy Consul needs milliseconds.
-const UNDO_GRACE: Duration = Duration::from_millis(500);
+/// How long an answer that is known ("not acquired", "lost") waits for the undoing, so that a program
+/// that ends right after it leaves no session behind. A healthy Consul needs milliseconds.
+pub(super) const UNDO_GRACE: Duration = Duration::from_millis(500);
 
 /// What happens to a lock.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use super::context::{Context, Owner};
 use super::failures::Failures;
 use super::lease::{Lease, Session};
-use super::lock::{Machine, State};
+use super::lock::{Machine, State, UNDO_GRACE};
 use super::log::Often;
 use super::messages::{Answer, Fault, Request};
 use super::{CallId, Done, Level, Outcome, RequestId};
@@ -45,7 +45,7 @@ impl Machine {
                 } else {
                     self.lost(ctx, why)
                 };
-                self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
+                self.tell_when_undone(ctx, call, UNDO_GRACE, Err(error.clone()), Err(error));
             }
             State::New { .. } | State::Releasing(_) => {
                 let error = self.not_held(ctx);

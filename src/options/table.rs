@@ -369,8 +369,7 @@ pub const TABLE: &[Spec] = &[
         secret: false,
         doc: "The flags of lock keys. The default is what Consul's Go client uses, which refuses \
               to wait for a lock whose key has others. A key that no session holds is taken only if \
-              it has these flags, or is empty and has none: with 0 the data of another program may be \
-              taken for a lock.",
+              it has these flags, or is empty and has none.",
     },
     Spec {
         name: "connect_timeout_ms",

@@ -61,7 +61,7 @@ function setLogger(callback, { level = "info" } = {}) {
   listenToLog((told, line) => queueMicrotask(() => bound(LOG_LEVELS[told - 1], line)), number);
 }
 
-async function shutdown({ timeoutMs = 2000 } = {}) {
+async function shutdown({ timeoutMs = 30000 } = {}) {
   if (!Number.isSafeInteger(timeoutMs)) {
     const message = "timeoutMs must be a whole number from 0 to 86400000";
     throw new ConsulLockError(Status.INVALID_ARGUMENT, message);

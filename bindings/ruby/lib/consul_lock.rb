@@ -133,7 +133,7 @@ module ConsulLock
     # @return [nil]
     # @raise [UnconfirmedError] something was still under way at the end of the time
     # @raise [InvalidArgumentError] +timeout+ is no number, or more than a day
-    def shutdown(timeout: 2)
+    def shutdown(timeout: 30)
       milliseconds = Options.milliseconds(:timeout, timeout)
       Runtime.current.ask do |mailbox|
         mailbox.post { |ticket, error| Native.shutdown_start(milliseconds, Native::QUEUE_DONE, ticket, error) }

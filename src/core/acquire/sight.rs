@@ -74,7 +74,10 @@ impl Acquire {
         if ctx.sabotaged(crate::core::sabotage::Sabotage::TakeWhatIsThere) {
             return true;
         }
-        row.flags == ctx.shared.config.flags || (row.flags == 0 && row.value.0.is_empty())
+        match row.flags {
+            0 => row.value.0.is_empty(),
+            flags => flags == ctx.shared.config.flags,
+        }
     }
 
     pub(super) fn found_free(&mut self, ctx: &mut Context<'_>, woken: bool) -> Turn {
