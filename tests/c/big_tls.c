@@ -1,4 +1,5 @@
-/* A host with megabytes of thread-local variables, which the C library may put on the stack of each thread. */
+/* A host with megabytes of thread-local variables, which the C library may put on the stack of each
+ * thread. */
 #include "check.h"
 
 #include <stdatomic.h>

@@ -1,5 +1,5 @@
-/* The default client is made, with something to log and with a file that does not come, while other threads fork:
- * neither waits for the other. */
+/* The default client is made, with something to log and with a file that does not come, while other
+ * threads fork: neither waits for the other. */
 #include "check.h"
 
 #include <pthread.h>
@@ -50,7 +50,8 @@ static void beside_forks(void)
     alarm(30); /* a deadlock is a failure, not a hang */
     setenv("CONSUL_HTTP_SSL", "true", 1);
     setenv("CONSUL_HTTP_SSL_VERIFY", "false", 1);
-    CHECK(consul_lock_set_log_callback(line, NULL, NULL, CONSUL_LOCK_LOG_LEVEL_WARN) == CONSUL_LOCK_OK);
+    CHECK(consul_lock_set_log_callback(line, NULL, NULL, CONSUL_LOCK_LOG_LEVEL_WARN) ==
+          CONSUL_LOCK_OK);
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, fork_on, NULL) == 0);
     while (atomic_load(&forks) < 3) {

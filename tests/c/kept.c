@@ -1,5 +1,5 @@
-/* A host at its limits, of threads and of descriptors, keeps the lock that it holds; and what it could not keep
- * is not promised. */
+/* A host at its limits, of threads and of descriptors, keeps the lock that it holds; and what it
+ * could not keep is not promised. */
 #include "check.h"
 
 #include <dlfcn.h>
@@ -35,7 +35,8 @@ static consul_lock *renewed(const char *key, const char *wait_ms)
 /* The host gives no more threads. The library's call comes here, too. */
 static atomic_bool no_threads;
 
-int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *data)
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
+                   void *data)
 {
     typedef int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     create real = NULL;
@@ -59,7 +60,8 @@ static struct rlimit no_descriptors(void)
 int main(void)
 {
     alarm(100); /* a call that never returns is a failure, not a hang */
-    CHECK(consul_lock_set_log_callback(line, NULL, NULL, CONSUL_LOCK_LOG_LEVEL_WARN) == CONSUL_LOCK_OK);
+    CHECK(consul_lock_set_log_callback(line, NULL, NULL, CONSUL_LOCK_LOG_LEVEL_WARN) ==
+          CONSUL_LOCK_OK);
 
     /* What cannot be renewed is not taken: no descriptor for a connection, ... */
     consul_lock *never = renewed("kept/never", "1500");

@@ -1,5 +1,5 @@
-/* Names that a nameserver is slow or silent about. The program brings a getaddrinfo of its own, which the
- * library finds before the C library's.
+/* Names that a nameserver is slow or silent about. The program brings a getaddrinfo of its own,
+ * which the library finds before the C library's.
  *
  *   names PORT      the port of a Consul at 127.0.0.1
  */
@@ -61,7 +61,8 @@ static void is(int so, const char *what)
 static consul_lock *lock_at(const char *addresses, const char *patience)
 {
     consul_lock_error *error = NULL;
-    consul_lock_options *of_client = consul_lock_options_new(), *of_lock = consul_lock_options_new();
+    consul_lock_options *of_client = consul_lock_options_new(),
+                        *of_lock = consul_lock_options_new();
     consul_lock_options_set(of_client, "address", addresses, NULL);
     consul_lock_options_set(of_client, "connect_timeout_ms", "500", NULL);
     consul_lock_options_set(of_client, "request_timeout_ms", "60000", NULL);
@@ -113,7 +114,8 @@ int main(int argc, char **argv)
     pthread_join(thread, NULL);
     consul_lock_free(lock);
 
-    /* Nor does it keep the next address from its turn, and it is waited for by one thread for all. */
+    /* Nor does it keep the next address from its turn, and it is waited for by one thread for all.
+     */
     snprintf(addresses, sizeof addresses, "silent.example:%s,127.0.0.1:%s", port, port);
     for (int i = 0; i < 20; i++) {
         taken_at(addresses);

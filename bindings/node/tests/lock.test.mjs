@@ -531,10 +531,14 @@ test("what a client says of its sessions and keys is in Consul", async () => {
     const answer = await fetch(`http://${AGENT}/v1/kv/${lock.key}`);
     assert.match(await answer.text(), /"Flags":\s*9223372036854775807,/);
   });
-  await hold(someKey("node"), { client: new Client({ sessionNode: "of-no-agent" }) }, async ({ lock }) => {
-    const [session] = await consul("GET", `session/info/${lock.sessionId}`);
-    assert.equal(session.Node, "of-no-agent");
-  });
+  await hold(
+    someKey("node"),
+    { client: new Client({ sessionNode: "of-no-agent" }) },
+    async ({ lock }) => {
+      const [session] = await consul("GET", `session/info/${lock.sessionId}`);
+      assert.equal(session.Node, "of-no-agent");
+    },
+  );
   const inexact = { ...code("INVALID_OPTION"), message: /"flags".*BigInt/ };
   assert.throws(() => new Client({ flags: 2 ** 60 }), inexact);
 });

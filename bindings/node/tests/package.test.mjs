@@ -63,7 +63,7 @@ describe("package", () => {
   });
 
   test("it holds what it should, and nothing else", () => {
-    const lib = 
+    const lib =
       "client environment errors events hold holder loader lock native options process queue values";
     assert.deepEqual(
       plain.files,
