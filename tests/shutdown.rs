@@ -8,12 +8,14 @@
 
 mod support;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use consul_lock::client::Client;
 use consul_lock::lock::Lock;
 use consul_lock::options::Options;
 use support::consul::Consul;
+use support::proxy::{Fault, Proxy, Seen};
 
 fn lock(client: &Client) -> Lock {
     let mut options = Options::new();
@@ -21,8 +23,40 @@ fn lock(client: &Client) -> Lock {
     Lock::new("shutdown", Some(&options)).unwrap()
 }
 
+/// A shutdown waits for every client of the process, so the tests come one after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A create that Consul refused is over: nothing waits for an answer that has come.
+#[test]
+fn a_create_that_was_refused_is_not_under_way() {
+    let _alone = alone();
+    let consul = Consul::start();
+    let answers = [
+        (403, "Permission denied"),
+        (400, "Request decode failed"),
+        (500, "Invalid Session TTL '1'"),
+        (500, "No cluster leader"),
+    ];
+    for (status, body) in answers {
+        let proxy = Proxy::start(consul.address(), move |seen: &Seen| match seen.kind() {
+            "create" => Fault::Answer(status, body),
+            _ => Fault::Pass,
+        });
+        let mut options = Options::new();
+        options.set("address", proxy.address()).unwrap();
+        let client = Client::new(Some(&options)).unwrap();
+        lock(&client).acquire().expect_err(body);
+        consul_lock::client::shutdown(Duration::from_secs(10)).expect("nothing is under way");
+    }
+    consul.has_nothing_left();
+}
+
 #[test]
 fn shutdown_ends_warm_sessions() {
+    let _alone = alone();
     let consul = Consul::start();
     let mut options = Options::new();
     options.set("address", consul.address()).unwrap();
