@@ -349,6 +349,8 @@ module ConsulLock
       Runtime.current.post do |mailbox|
         mailbox.post { |ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
       end
+    rescue ClosedError, TrapError
+      raise # of a handler of Signal.trap, which came in between: the release has still to begin
     rescue Error
       nil # as in a child after fork
     end
