@@ -300,13 +300,16 @@ fn a_node_for_the_sessions() {
         let error = lock(&without, patience).acquire().expect_err("no node");
         let words = [
             "PUT /v1/catalog/register",
-            "needs node:write on \"locks\", as with node \"locks\" { policy = \"write\" }",
             "(option session_node)",
+            "makes it, once: curl -X PUT ",
         ];
         for part in words {
             assert!(error.message.contains(part), "{error}");
         }
-        denied(Err(error), "makes it, once: curl -X PUT ");
+        denied(
+            Err(error),
+            "needs node:write on \"locks\", as with node \"locks\" { policy = \"write\" }",
+        );
     }
     let error = lock(&without, 0).acquire().expect_err("no node");
     let command = error.message.split("once: ").nth(1).expect("a command");

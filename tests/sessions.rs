@@ -196,7 +196,8 @@ fn a_check_that_is_not_known_yet_is_waited_for() {
         let reply = consul.request("PUT", "/v1/agent/check/register", &body);
         assert_eq!(reply.status, 200, "{}", reply.body);
         until("the check is known", || {
-            consul.request("GET", "/v1/health/checks/late", "").body != "[]"
+            let checks = consul.request("GET", "/v1/health/node/node", "").body;
+            checks.contains("\"late\"")
         });
         thread::sleep(Duration::from_millis(300));
         consul.request("PUT", "/v1/agent/check/pass/late", "");
