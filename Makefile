@@ -3,8 +3,15 @@
 PREFIX ?= /usr/local
 SIM_SCHEDULES ?= 1000000
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
+# Not below CARGO_TARGET_DIR, which sudo does not pass on to `make install`.
+BUILD ?= $(CURDIR)/build
 
-.PHONY: help demo test bindings check nightly sim bench docs install clean
+.PHONY: all help demo test bindings check nightly sim bench docs install clean
+
+all: ## Build the library (the default)
+	@scripts/need build
+	@cmake -S . -B "$(BUILD)" -DCMAKE_BUILD_TYPE=Release -DCONSUL_LOCK_CARGO_TARGET_DIR="$(CARGO_TARGET_DIR)"
+	@cmake --build "$(BUILD)"
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -34,11 +41,9 @@ bench: ## Measure: cycle, contention, peers; tables, plots and target/bench/resu
 docs: ## The documentation as pages
 	@scripts/docs
 
-install: ## Install into PREFIX=/usr/local
-	@scripts/need install
-	cmake -S . -B $(CARGO_TARGET_DIR)/cmake -DCMAKE_BUILD_TYPE=Release
-	cmake --build $(CARGO_TARGET_DIR)/cmake
-	cmake --install $(CARGO_TARGET_DIR)/cmake --prefix $(PREFIX)
+install: ## Install what `make` has built into PREFIX=/usr/local; needs no Rust
+	@packaging/install "$(BUILD)" "$(PREFIX)" "$(DESTDIR)"
 
 clean: ## Remove what was built
+	rm -rf "$(BUILD)"
 	cargo clean
