@@ -6,15 +6,16 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::callbacks::Completion;
 use crate::clock::Time;
 use crate::core::messages::Key;
 use crate::core::{Config, Done, Holder as CoreHolder};
 use crate::error::{Error, Status};
 use crate::fork::{self, Generation};
-use crate::lock::Completion;
 use crate::lockorder::{Mutex, Rank};
 use crate::options::Options;
-use crate::runtime::{Handle, Runtime, thread};
+use crate::runtime::{Handle, Runtime};
+use crate::threads::{HOST_STACK, thread};
 use crate::{defaults, lock, sys};
 use settings::Settings;
 
@@ -236,9 +237,7 @@ pub fn shutdown(timeout: Duration) -> Result<(), Error> {
 /// As [`shutdown`], without waiting: `done` is told, exactly once, by a thread made for that. On
 /// failure (NO_RESOURCES: the system gives no thread) nothing was done.
 pub fn shutdown_start(timeout: Duration, done: Completion<()>) -> Result<(), Error> {
-    /// The host's code may run on it: as deep as a thread of Rust's own.
-    const STACK: usize = 2 << 20;
-    thread(STACK, move || done.tell(shutdown(timeout))).map_err(|error| {
+    thread(HOST_STACK, move || done.tell(shutdown(timeout))).map_err(|error| {
         let why = format!("cannot start a thread (shutdown): {error}");
         Error::new(Status::NoResources, why)
     })

@@ -6,6 +6,7 @@
 //!
 //! Layers: `ffi → lock, client → runtime → core` and `runtime → consul → ureq`.
 
+mod callbacks;
 pub mod client;
 pub mod clock;
 mod consul;
@@ -24,6 +25,7 @@ pub mod queue;
 mod runtime;
 mod sys;
 mod text;
+mod threads;
 
 #[cfg(test)]
 #[path = "../tests/sim/mod.rs"]

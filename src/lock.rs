@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub use crate::callbacks::Completion;
 use crate::clock::Time;
 use crate::core::messages::{Key, Value};
 use crate::core::{Call, Done, LockId, Patience, Phase, Spec, Upkeep, View};
@@ -14,7 +15,6 @@ use crate::lockorder::{Guard, Mutex, Rank};
 use crate::memory;
 use crate::options::{LockSettings, MAX_VALUE, Options};
 use crate::queue::Queue;
-pub use crate::runtime::callbacks::Completion;
 pub use crate::runtime::losses::LostCallback;
 use crate::runtime::{Handle, Shown};
 

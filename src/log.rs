@@ -7,10 +7,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
+use crate::callbacks::{Callbacks, Seat};
 pub use crate::core::Level;
 use crate::fork;
 use crate::lockorder::{Mutex, Rank};
-use crate::runtime::callbacks::{Callbacks, Seat};
 use crate::text::one_line;
 
 /// Told each line. It never contains a token, a stored value or a line break.

@@ -11,7 +11,7 @@ use super::connect::Interrupt;
 use crate::clock::Time;
 use crate::fork::OfProcess;
 use crate::lockorder::{Guard, Mutex, Rank};
-use crate::runtime::thread;
+use crate::threads::thread;
 
 /// How many threads of a process may do such work, those that were left behind included.
 const MOST: usize = 16;

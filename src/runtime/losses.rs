@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Runtime;
-use super::callbacks::Seat;
+use crate::callbacks::Seat;
 use crate::core::LockId;
 use crate::error::{Error, LostReason};
 

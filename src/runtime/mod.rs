@@ -6,7 +6,6 @@
 //! third of an uncontended cycle (measured). Everything that can take long is a worker's, and the
 //! caller parks.
 
-pub(crate) mod callbacks;
 mod handle;
 pub(crate) mod losses;
 mod orphans;
@@ -23,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Weak};
 use std::time::Duration;
 
+use crate::callbacks::{Callbacks, Completion, Seat};
 use crate::clock::{Now, Time};
 use crate::consul::connect::{Endpoint, Interrupt};
 use crate::consul::encode::{Scope, encode};
@@ -39,7 +39,7 @@ use crate::fork::Generation;
 use crate::lockorder::{Guard, Mutex, Rank};
 use crate::log;
 use crate::queue::Queue;
-use callbacks::{Callbacks, Completion, Seat};
+use crate::threads::thread;
 pub(crate) use handle::Handle;
 use losses::Listener;
 use promises::{Promise, Promises};
@@ -741,18 +741,6 @@ fn tell_all(outcomes: Vec<(Completion<Done>, Outcome)>) {
         let _ = catch_unwind(AssertUnwindSafe(|| completion.tell(outcome)));
     }
 }
-
-/// A thread of the library's, which never sees the host's signals, with so much stack for what it runs.
-pub(crate) fn thread(stack: usize, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    let stack = stack.saturating_add(crate::sys::stack_overhead());
-    let builder = std::thread::Builder::new()
-        .name("consul_lock".to_owned())
-        .stack_size(stack);
-    crate::sys::without_signals(|| builder.spawn(run)).map(drop)
-}
-
-/// How long a thread waits for more to do before it ends.
-const LINGER: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,12 @@
 use std::sync::Condvar;
 use std::time::Duration;
 
-use super::{LINGER, Runtime, State};
+use super::{Runtime, State};
 use crate::clock::Time;
 use crate::core::Event;
 use crate::error::{Error, Status};
 use crate::lockorder::Guard;
+use crate::threads::LINGER;
 
 /// A Condvar counts CLOCK_MONOTONIC, which stands still while the machine sleeps, and so oversleeps
 /// a suspend: the thread looks at the real clock at least this often.

@@ -4,13 +4,13 @@
 use std::sync::{Arc, Condvar};
 use std::time::Duration;
 
-use super::LINGER;
 use super::promises::Promises;
 use crate::clock::Time;
 use crate::consul::connect::{Endpoint, Route};
 use crate::consul::transport::{Connections, Wire};
 use crate::core::Lane;
 use crate::lockorder::{Mutex, Rank};
+use crate::threads::LINGER;
 
 /// Kept idle at most; more are closed.
 const MOST_IDLE: usize = 16;

@@ -9,11 +9,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Condvar;
 
 use super::promises::Promises;
-use super::{Job, LINGER, Runtime};
+use super::{Job, Runtime};
 use crate::clock::Time;
 use crate::core::{Budget, Lane};
 use crate::error::{Error, Status};
 use crate::lockorder::{Mutex, Rank};
+use crate::threads::LINGER;
 
 /// Threads for requests that make new promises, at most. With the one that only keeps them, those for blocking
 /// queries, the timer and the two for callbacks there are never more than 32, whatever waits, unless a client

@@ -10,13 +10,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar};
 
-use super::{LINGER, thread};
 use crate::error::{Error, Status};
 use crate::fork::Generation;
 use crate::lockorder::{Mutex, Rank};
-
-/// The host's code runs on it: as deep as a thread of Rust's own.
-const STACK: usize = 2 << 20;
+use crate::threads::{HOST_STACK, LINGER, thread};
 
 type Callback = Box<dyn FnOnce() + Send>;
 
@@ -143,7 +140,7 @@ impl Callbacks {
         let mut state = self.0.state.lock();
         if !state.running {
             let inner = self.0.clone();
-            thread(STACK, move || attend(inner)).map_err(|error| {
+            thread(HOST_STACK, move || attend(inner)).map_err(|error| {
                 let why = format!("cannot start a thread (callbacks): {error}");
                 Error::new(Status::NoResources, why)
             })?;
