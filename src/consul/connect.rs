@@ -1,10 +1,10 @@
 //! Opening a connection: to the first address that can be reached, by name, through a socket in the
-//! file system, through a proxy, with or without TLS; and ending that from another thread.
+//! file system, through a proxy, with or without TLS.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Condvar};
+use std::sync::Arc;
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
@@ -13,6 +13,7 @@ use super::address::{Address, Place};
 use super::credentials::{Credentials, Source};
 use super::errand::Wait;
 use super::http::Failure;
+use super::interrupt::Interrupt;
 use super::names::{self, Names};
 use super::stream::Stream;
 use super::tls::{self, Rotating, Tls};
@@ -263,101 +264,6 @@ fn explain(error: &io::Error) -> String {
             "the connection was closed during the TLS handshake".to_owned()
         }
         _ => error.to_string(),
-    }
-}
-
-/// Ends one exchange from another thread, also before it has begun. Good for one exchange.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Interrupt(Arc<Interruptible>);
-
-#[derive(Debug)]
-struct Interruptible {
-    state: Mutex<Target>,
-    changed: Condvar,
-}
-
-impl Default for Interruptible {
-    fn default() -> Interruptible {
-        Interruptible {
-            state: Mutex::new(Rank::Leaf, Target::default()),
-            changed: Condvar::new(),
-        }
-    }
-}
-
-#[derive(Debug, Default)]
-struct Target {
-    ended: bool,
-    /// What is waited for may have come.
-    woken: bool,
-    socket: Option<Arc<TcpStream>>,
-}
-
-impl Interrupt {
-    /// Ends it: what blocks on its socket returns at once.
-    pub(crate) fn end(&self) {
-        let mut target = self.0.state.lock();
-        target.ended = true;
-        if let Some(socket) = target.socket.take() {
-            // Already closed by the peer: nothing to end.
-            let _ = socket.shutdown(Shutdown::Both);
-        }
-        self.0.changed.notify_all();
-    }
-
-    pub(crate) fn is_ended(&self) -> bool {
-        self.0.state.lock().ended
-    }
-
-    /// From now on `end` shuts this socket down. False: it is too late.
-    pub(super) fn attach(&self, socket: &Arc<TcpStream>) -> bool {
-        let mut target = self.0.state.lock();
-        if !target.ended {
-            target.socket = Some(socket.clone());
-        }
-        !target.ended
-    }
-
-    /// The exchange is over: its socket is somebody else's again.
-    pub(super) fn detach(&self) {
-        self.0.state.lock().socket = None;
-    }
-
-    /// A socket is attached.
-    #[cfg(test)]
-    pub(super) fn has_socket(&self) -> bool {
-        self.0.state.lock().socket.is_some()
-    }
-
-    /// It is the same one.
-    pub(super) fn is(&self, other: &Interrupt) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Has [`Interrupt::wait`] return.
-    pub(super) fn wake(&self) {
-        self.0.state.lock().woken = true;
-        self.0.changed.notify_all();
-    }
-
-    /// Waits until it is ended or woken, or has been since the last time, and until `by` at the latest.
-    pub(super) fn wait(&self, by: Time) {
-        let mut target = self.0.state.lock();
-        while !target.ended && !std::mem::take(&mut target.woken) {
-            let left = by.since(Time::now());
-            if left.is_zero() {
-                return;
-            }
-            (target, _) = target.wait_timeout(&self.0.changed, left);
-        }
-    }
-
-    /// Lets time pass, less if it is ended meanwhile.
-    fn pause(&self, time: Duration) {
-        let target = self.0.state.lock();
-        if !target.ended {
-            drop(target.wait_timeout(&self.0.changed, time));
-        }
     }
 }
 

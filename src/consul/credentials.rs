@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Time;
-    use crate::consul::connect::Interrupt;
+    use crate::consul::interrupt::Interrupt;
 
     #[test]
     fn user_and_password_as_gos_client_sends_them() {

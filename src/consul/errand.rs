@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::connect::Interrupt;
+use super::interrupt::Interrupt;
 use crate::clock::Time;
 use crate::fork::OfProcess;
 use crate::lockorder::{Guard, Mutex, Rank};

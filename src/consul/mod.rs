@@ -8,6 +8,7 @@ pub(crate) mod encode;
 pub(crate) mod errand;
 mod files;
 pub(crate) mod http;
+pub(crate) mod interrupt;
 mod names;
 mod replaceable;
 pub(crate) mod secrets;

@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Time;
-    use crate::consul::connect::Interrupt;
+    use crate::consul::interrupt::Interrupt;
 
     #[test]
     fn a_file_that_cannot_be_read_holds_nobody_up() {

@@ -20,10 +20,11 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Agent, Body, RequestBuilder};
 
-use super::connect::{Connected, Interrupt, Route};
+use super::connect::{Connected, Route};
 use super::credentials::Token;
 use super::errand::Wait;
 use super::http::{Exchange, Failure, HttpReply, HttpRequest, Method};
+use super::interrupt::Interrupt;
 use super::secrets::Secrets;
 use super::stream::Stream;
 use super::tls::{self, Tls};

@@ -24,9 +24,10 @@ use std::time::Duration;
 
 use crate::callbacks::{Callbacks, Completion, Seat};
 use crate::clock::{Now, Time};
-use crate::consul::connect::{Endpoint, Interrupt};
+use crate::consul::connect::Endpoint;
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{Exchange, HttpRequest};
+use crate::consul::interrupt::Interrupt;
 use crate::consul::transport::Wire;
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Answer, Fault, Key, Request};
