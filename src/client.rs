@@ -16,7 +16,7 @@ use crate::lockorder::{Mutex, Rank};
 use crate::options::Options;
 use crate::runtime::{Handle, Runtime};
 use crate::threads::{HOST_STACK, thread};
-use crate::{defaults, lock, sys};
+use crate::{defaults, key, sys};
 use settings::Settings;
 
 /// A connection setting and the runtime behind it; cheap to clone (reference counted).
@@ -116,7 +116,7 @@ impl Client {
 
 /// The full key of `key`, by the defaults of now.
 fn key_of(key: &str) -> Result<Key, Error> {
-    lock::full_key(&defaults::snapshot().lock_key_pattern, key)
+    key::full(&defaults::snapshot().lock_key_pattern, key)
 }
 
 fn holder_in(done: Done) -> Option<Holder> {

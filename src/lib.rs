@@ -16,6 +16,7 @@ mod environment;
 pub mod error;
 pub mod ffi;
 mod fork;
+pub mod key;
 pub mod lock;
 mod lockorder;
 pub mod log;

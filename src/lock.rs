@@ -7,13 +7,14 @@ use std::time::Duration;
 
 pub use crate::callbacks::Completion;
 use crate::clock::Time;
-use crate::core::messages::{Key, Value};
+use crate::core::messages::Value;
 use crate::core::{Call, Done, LockId, Patience, Phase, Spec, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, Status};
+use crate::key::{self, Key, MAX_VALUE, in_transaction};
 use crate::lockorder::{Guard, Mutex, Rank};
 use crate::memory;
-use crate::options::{LockSettings, MAX_VALUE, Options};
+use crate::options::{LockSettings, Options};
 use crate::queue::Queue;
 pub use crate::runtime::losses::LostCallback;
 use crate::runtime::{Handle, Shown};
@@ -57,7 +58,7 @@ impl Lock {
         let settings =
             options.map_or_else(|| Ok(LockSettings::default()), Options::lock_settings)?;
         let defaults = defaults::snapshot();
-        let key = full_key(&defaults.lock_key_pattern, key)?;
+        let key = key::full(&defaults.lock_key_pattern, key)?;
         let client = settings.client.map_or_else(defaults::client, Ok)?;
         let runtime = client.runtime();
         let (id, shown) = runtime.new_lock();
@@ -118,7 +119,7 @@ impl Lock {
     pub fn set_value(&self, value: &[u8]) -> Result<(), Error> {
         self.runtime()?;
         if value.len() > MAX_VALUE {
-            return Err(too_large(value.len()));
+            return Err(key::too_large(value.len()));
         }
         if self.view().phase != Phase::New {
             let message = format!(
@@ -147,8 +148,8 @@ impl Lock {
         };
         let len = value.as_ref().map_or(0, |value| value.0.len());
         // A ticket is named twice, and has a longer key.
-        if in_transaction(len, &[&self.key, &self.key, &self.key]) > MAX_TRANSACTION {
-            return Err(too_large(len));
+        if in_transaction(len, &[&self.key, &self.key, &self.key]) > key::MAX_TRANSACTION {
+            return Err(key::too_large(len));
         }
         Ok(Spec {
             key: self.key.clone(),
@@ -241,15 +242,15 @@ impl Lock {
     /// Refuses what would break this lock, and what Consul would refuse or cut off.
     fn key_to_write(&self, key: &str, value_len: usize) -> Result<Key, Error> {
         let refused = |why: String| Err(Error::new(Status::InvalidArgument, why));
-        let key = plain_key(key)?;
+        let key = key::plain(key)?;
         if key == self.key {
             return refused(format!(
                 "the key \"{key}\" cannot be written: it is the lock"
             ));
         }
         let size = in_transaction(value_len, &[&key, &self.key]);
-        if value_len > MAX_VALUE || size > MAX_TRANSACTION {
-            return Err(too_large(value_len));
+        if value_len > MAX_VALUE || size > key::MAX_TRANSACTION {
+            return Err(key::too_large(value_len));
         }
         Ok(key)
     }
@@ -384,196 +385,9 @@ impl Drop for Lock {
     }
 }
 
-/// The longest full key, in bytes as a URL has it. Consul has no limit of its own below that of a
-/// request; a URL of more than 64 KiB is more than the HTTP library makes.
-const MAX_KEY: usize = 60_000;
-
-/// How long it is in a URL.
-fn in_url(key: &str) -> usize {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~/".contains(&b);
-    key.bytes().map(|b| if plain(b) { 1 } else { 3 }).sum()
-}
-
-/// The longest body of a transaction, in bytes: beyond that Consul closes the connection.
-const MAX_TRANSACTION: usize = 512 << 10;
-
-/// What an operation of a transaction has besides its key and its value, at most.
-const FRAME: usize = 256;
-
-/// The size of a transaction with a value and an operation for each key, in bytes.
-fn in_transaction(value_len: usize, keys: &[&str]) -> usize {
-    let in_json = |key: &&str| key.len() + key.matches(['"', '\\']).count() + FRAME;
-    value_len.div_ceil(3) * 4 + keys.iter().map(in_json).sum::<usize>()
-}
-
-fn too_large(value_len: usize) -> Error {
-    let message = format!(
-        "value: {value_len} bytes are too many; it takes at most {MAX_VALUE}, less with very long \
-         keys (Consul takes 512 KiB in a transaction)"
-    );
-    Error::new(Status::InvalidArgument, message)
-}
-
-/// Puts a key into the pattern, and refuses what Consul would change or refuse: the paths of its
-/// HTTP API are cleaned (`//`, `.` and `..` segments, a leading `/` answer with a redirect), and
-/// they refuse what cannot be printed (since 1.0.3, by Go's `unicode.IsPrint`), and since 1.22
-/// outer spaces, and `..` or a space that an encoding hides. `.fifo` is the place of the line of waiters below a key.
-pub(crate) fn full_key(pattern: &str, key: &str) -> Result<Key, Error> {
-    let full = pattern.replacen("%s", key, 1);
-    match problem_of(&full, key) {
-        None => Ok(full.into()),
-        Some(problem) => Err(bad_key(&full, "locked", problem)),
-    }
-}
-
-/// A key that stands for itself, by the same rules.
-fn plain_key(key: &str) -> Result<Key, Error> {
-    match problem_of(key, key) {
-        None => Ok(key.into()),
-        Some(problem) => Err(bad_key(key, "written", problem)),
-    }
-}
-
-fn bad_key(key: &str, to_be: &str, problem: &str) -> Error {
-    let shown: String = key
-        .chars()
-        .flat_map(char::escape_default)
-        .take(80)
-        .collect();
-    let message = format!("the key \"{shown}\" cannot be {to_be}: {problem}");
-    Error::new(Status::InvalidArgument, message)
-}
-
-/// As Go's `unicode.IsPrint`: no space but the plain one, nothing invisible or unassigned. The table is
-/// that of the standard library, which escapes such characters, and others only at the beginning.
-fn is_print(c: char) -> bool {
-    ['a', c].iter().collect::<String>().escape_debug().nth(2) != Some('u')
-}
-
-/// Whether a text that is percent-encoded as a whole, so that it can be decoded once more, has `..` or a space then.
-fn hides_dots_or_space(key: &str) -> bool {
-    let mut plain = Vec::with_capacity(key.len());
-    let mut bytes = key.bytes();
-    while let Some(byte) = bytes.next() {
-        let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
-        plain.push(match byte {
-            b'%' => match (digit(), digit()) {
-                (Some(high), Some(low)) => u8::try_from(high * 16 + low).unwrap_or_default(),
-                _ => return false,
-            },
-            byte => byte,
-        });
-    }
-    plain.len() < key.len() && (plain.contains(&b' ') || plain.windows(2).any(|two| two == b".."))
-}
-
-fn problem_of(full: &str, key: &str) -> Option<&'static str> {
-    if key.is_empty() {
-        Some("it is empty")
-    } else if in_url(full) > MAX_KEY {
-        Some("it is longer than 60000 bytes (in a URL, where other characters count as three)")
-    } else if full.starts_with('/') {
-        Some("it begins with a slash")
-    } else if full.trim() != full || key.trim() != key {
-        Some("it begins or ends with a space")
-    } else if full.chars().any(char::is_control) {
-        Some("it has a control character")
-    } else if !full.chars().all(is_print) {
-        Some("it has a character that cannot be printed, or a space other than the plain one")
-    } else if full.contains("//") {
-        Some("it has an empty segment (//)")
-    } else if full
-        .split('/')
-        .any(|segment| segment == "." || segment == "..")
-    {
-        Some("it has a segment . or .., which Consul would take for a path")
-    } else if hides_dots_or_space(full) {
-        Some(
-            "it is percent-encoded, as by %2e or %20, and hides .. or a space, which Consul refuses since 1.22",
-        )
-    } else if full.split('/').any(|segment| segment == ".fifo") {
-        Some("the segment .fifo is reserved")
-    } else {
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_that_consul_keeps_as_they_are() {
-        for key in [
-            "a",
-            "a/b",
-            "a/",
-            "a b",
-            "100%",
-            "a?b&c=d#e",
-            "ü/日本",
-            "a+b",
-            "a\u{301}",
-            "👍🏽",
-            "\"\\'",
-            "...",
-            ".a",
-            "%s",
-            "a..b",
-            "a%41",
-            "%2e%2e/%",
-            "50% off",
-            "a%2Fb.%41.",
-        ] {
-            let full = full_key("locks/ephemeral/%s", key).expect(key);
-            assert_eq!(&*full, format!("locks/ephemeral/{key}"));
-        }
-        assert_eq!(&*full_key("100%/%s/%d", "k").expect("k"), "100%/k/%d");
-    }
-
-    #[test]
-    fn keys_that_it_would_change_or_refuse() {
-        let long = "x".repeat(MAX_KEY + 1);
-        for key in [
-            "",
-            "/a",
-            "a//b",
-            "a//",
-            "./a",
-            "a/./b",
-            "a/../b",
-            "..",
-            "a/.",
-            " a",
-            "a ",
-            "%2e%2E/a",
-            "a/.%2e/b",
-            "a..b%41",
-            "a%20b",
-            "a b%41",
-            "a\n",
-            "a\0b",
-            "\u{85}",
-            "a\u{a0}b",
-            "a\u{ad}b",
-            "a\u{200b}",
-            "a\u{2028}b",
-            "a\u{3000}b",
-            "\u{feff}a",
-            "a\u{e000}",
-            "a\u{378}",
-            "a/.fifo/b",
-            ".fifo",
-            long.as_str(),
-        ] {
-            for pattern in ["%s", "locks/%s"] {
-                let error = full_key(pattern, key).expect_err(key);
-                assert_eq!(error.status, Status::InvalidArgument);
-                assert!(error.message.len() < 300 && !error.message.contains('\n'));
-            }
-        }
-        assert!(full_key("/%s", "a").is_err());
-    }
 
     #[test]
     fn what_may_be_written_under_a_lock() {

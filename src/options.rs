@@ -103,10 +103,6 @@ pub struct Spec {
 /// The longest text, in bytes.
 const MAX_TEXT: usize = 4096;
 
-/// The longest stored value, in bytes: a transaction over 512 KiB, base64 and all, is not answered
-/// by Consul but cut off.
-pub const MAX_VALUE: usize = 390_000;
-
 /// A parsed value.
 #[derive(Clone)]
 enum Parsed {

@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 
 use consul_lock::client::Client;
 use consul_lock::error::{Error, LostReason, Status};
+use consul_lock::key::MAX_VALUE;
 use consul_lock::lock::Lock;
-use consul_lock::options::{MAX_VALUE, Options};
+use consul_lock::options::Options;
 use support::consul::{Consul, until};
 use support::proxy::{Fault, Proxy, Seen, UNREADABLE};
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::http::{HttpRequest, Method};
 use crate::core::messages::{Found, Request, SessionId, Value, line_of};
+use crate::key::is_unreserved;
 
 /// `api.LockFlagValue` of Consul's Go client. It refuses to wait for a lock whose key carries
 /// other flags (ErrLockConflict), so ours carry these.
@@ -358,10 +359,10 @@ fn kv_path(key: &str) -> String {
     path
 }
 
-/// Everything but RFC 3986's unreserved characters (section 2.3) and `besides`.
+/// Everything but unreserved characters and `besides`.
 fn percent_encode(out: &mut String, text: &str, besides: &[u8]) {
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || besides.contains(&byte) {
+        if is_unreserved(byte) || besides.contains(&byte) {
             out.push(char::from(byte));
         } else {
             let _ = write!(out, "%{byte:02X}");

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
-
-/// The full key of a lock in Consul's KV store.
-pub type Key = Arc<str>;
+pub use crate::key::Key;
 
 /// The bytes stored under a key. Never printed. (A `Vec` inside: it can be made where memory may be refused.)
 #[derive(Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::handle::share;
 use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
 use crate::defaults;
 use crate::error::{Error, Status};
+use crate::key::MAX_VALUE;
 use crate::memory;
-use crate::options::MAX_VALUE;
 
 /// Where a value generator puts the value; valid only during its call.
 pub struct ValueHandle {

@@ -11,8 +11,8 @@ use super::queue::consul_lock_queue_done;
 use super::text::{MAX_NAME, bytes, copy_text, text};
 use super::{answer, make, null, observe};
 use crate::error::{Error, LostReason, Status};
+use crate::key::MAX_VALUE;
 use crate::lock::{Completion, Lock, LostCallback};
-use crate::options::MAX_VALUE;
 
 /// A lock on one key. Single use: acquire it once, release it, free it.
 pub struct LockHandle {

@@ -1,7 +1,8 @@
 //! ONE table of all options: name, place, kind, default, environment, text. The parser,
 //! `docs/OPTIONS.md` and `abi/api.json` are made from it.
 
-use super::{Kind, MAX_VALUE, Place, Spec};
+use super::{Kind, Place, Spec};
+use crate::key::MAX_VALUE;
 
 /// Every option there is.
 pub const TABLE: &[Spec] = &[

@@ -1,6 +1,7 @@
 //! The table of options, and its parser.
 
 use super::*;
+use crate::key::MAX_VALUE;
 
 fn refused(result: Result<(), Error>) -> String {
     let error = result.expect_err("must be refused");

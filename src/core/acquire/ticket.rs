@@ -28,6 +28,7 @@ use crate::core::messages::{
 use crate::core::sabotage::Sabotage;
 use crate::core::watch::News;
 use crate::error::{Error, Status};
+use crate::key::{MAX_TRANSACTION, in_transaction};
 
 /// The grace of a head is that many round trips, if that is more than the option says.
 const GRACE_ROUND_TRIPS: u32 = 20;
@@ -38,10 +39,6 @@ const PER_PLACE: Duration = Duration::from_millis(20);
 
 /// Stalled tickets removed in one transaction at most. Consul allows 64 operations.
 const MOST_AHEAD: usize = 50;
-
-/// The longest body of a transaction, in bytes, and what an operation has besides its key, at most.
-const MOST_BYTES: usize = 512 << 10;
-const OPERATION: usize = 256;
 
 /// So many slots in a row that are somebody else's: the line is full, wait without a ticket.
 const MOST_COLLISIONS: u32 = 64;
@@ -388,7 +385,8 @@ impl Acquire {
         let ahead = self.place.as_ref().map_or(&[][..], |place| &place.ahead);
         let value = self.spec.value.as_ref().map_or(0, |value| value.0.len());
         // Our own ticket is named twice, and the key once.
-        let besides = value * 4 / 3 + 3 * self.operation();
+        let key = &*self.spec.key;
+        let besides = in_transaction(value, &[key, key, key]);
         if ahead.len() <= self.removable_beside(besides) {
             return self.attempt(ctx);
         }
@@ -402,13 +400,12 @@ impl Acquire {
 
     /// An operation on a ticket, in bytes.
     fn operation(&self) -> usize {
-        let key = &self.spec.key;
-        key.len() + key.matches(['"', '\\']).count() + OPERATION
+        in_transaction(0, &[&self.spec.key])
     }
 
     /// How many stalled tickets a transaction can remove that has so many bytes already.
     fn removable_beside(&self, besides: usize) -> usize {
-        let room = MOST_BYTES.saturating_sub(besides);
+        let room = MAX_TRANSACTION.saturating_sub(besides);
         (room / self.operation()).min(MOST_AHEAD)
     }
 
