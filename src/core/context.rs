@@ -170,17 +170,6 @@ impl Shared {
         z ^ (z >> 31)
     }
 
-    /// Where the pseudo-random numbers are.
-    pub(super) fn random_state(&self) -> u64 {
-        self.random
-    }
-
-    /// Puts them there.
-    #[cfg(test)]
-    pub(super) fn set_random_state(&mut self, state: u64) {
-        self.random = state;
-    }
-
     /// A random part of `most`.
     pub(super) fn spread(&mut self, most: Duration) -> Duration {
         let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);

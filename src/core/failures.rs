@@ -44,13 +44,6 @@ impl Failures {
     pub(super) fn count(&self) -> u32 {
         self.count
     }
-
-    /// So many, as a snapshot showed.
-    #[cfg(test)]
-    pub(super) fn restore(count: u32) -> Failures {
-        let since = Time(u64::MAX);
-        Failures { count, since }
-    }
 }
 
 impl Context<'_> {

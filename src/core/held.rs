@@ -7,12 +7,10 @@ use super::lock::{Machine, State};
 use super::log::Often;
 use super::messages::{Answer, Fault, Key, Request, Value};
 use super::monitor::Monitor;
-use super::recorder::{self, Arg};
 use super::upkeep::Renewals;
 use super::{Action, CallId, Done, Level, LockId, Outcome, RequestId, Upkeep};
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
-use std::time::Duration;
 
 /// A held lock.
 #[derive(Debug)]
@@ -96,53 +94,6 @@ impl Held {
         let monitor = self.monitor.as_ref().and_then(Monitor::next);
         let end = self.session.lease.end();
         again.chain(renewal).chain(monitor).fold(end, Time::min)
-    }
-
-    /// What such a snapshot showed.
-    #[cfg(test)]
-    pub(super) fn restore(
-        session: Session,
-        renewals: Option<Renewals>,
-        monitor: Option<Monitor>,
-    ) -> Held {
-        Held {
-            session,
-            asked: Vec::new(),
-            renewals,
-            monitor,
-        }
-    }
-
-    /// All that it is, for the flight recorder; None: something is under way.
-    pub(super) fn snapshot(&self, now: Time, fair: bool) -> Option<[Arg; 13]> {
-        if !self.asked.is_empty() {
-            return None;
-        }
-        let lease = &self.session.lease;
-        let nanos = |time: Duration| Arg::N(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-        let [renewed, until, early, again, faults] = match &self.renewals {
-            Some(renewals) => renewals.snapshot(now)?,
-            None => [Arg::N(0); 5],
-        };
-        let [monitored, index, at] = match &self.monitor {
-            Some(monitor) => monitor.snapshot(now)?,
-            None => [Arg::N(0); 3],
-        };
-        Some([
-            recorder::session(&self.session.id),
-            nanos(now.since(lease.confirmed())),
-            nanos(lease.ttl()),
-            Arg::N(fair.into()),
-            Arg::N(self.session.doubtful.into()),
-            renewed,
-            until,
-            early,
-            again,
-            faults,
-            monitored,
-            index,
-            at,
-        ])
     }
 
     /// Consul confirmed a renewal that was about to be sent at `sent`.

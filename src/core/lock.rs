@@ -131,10 +131,7 @@ impl Machine {
     /// Acts upon what happens, and records both. `ctx.out` holds nothing before.
     pub(super) fn take_in(&mut self, ctx: &mut Context<'_>, input: Input) {
         let now = ctx.time();
-        let hot = self.hot || ctx.shared.pool.is_hot(now);
-        let random = ctx.shared.random_state();
-        let was_held = matches!(self.state, State::Held(_));
-        self.recorder.happens(now, &input, hot);
+        self.recorder.happens(now, &input);
         match input {
             Input::Call(call, what) => self.call(ctx, call, what),
             Input::Reply {
@@ -147,16 +144,9 @@ impl Machine {
             Input::Alarm => self.alarm(ctx),
             Input::Undone(confirmed) => self.undone(ctx, confirmed),
         }
-        let drawn = (ctx.shared.random_state() != random).then_some(random);
-        self.recorder.does(now, drawn, ctx.out);
-        if (!was_held || self.recorder.wants_mark())
-            && let State::Held(held) = &self.state
-            && let Some(state) = held.snapshot(now, self.fair)
-        {
-            self.recorder.mark(now, &state);
-        }
+        self.recorder.does(now, ctx.out);
         if recorder::is_serious(ctx.out) {
-            for line in self.recorder.lines(&self.key, &ctx.shared.config) {
+            for line in self.recorder.lines(&self.key) {
                 ctx.log(Level::Info, Often::Always, || line);
             }
         }

@@ -20,9 +20,6 @@ mod pool;
 mod recorder;
 mod release;
 #[cfg(test)]
-#[path = "../../tests/sim/replay.rs"]
-pub(crate) mod replay;
-#[cfg(test)]
 pub(crate) mod sabotage;
 mod upkeep;
 mod value;

@@ -10,7 +10,6 @@ use super::context::{Context, Owner};
 use super::held::Held;
 use super::lock::{Machine, State};
 use super::messages::{Answer, Fault, Request};
-use super::recorder::{self, Arg};
 use super::watch::{Need, News};
 use super::{LockId, RequestId};
 use crate::clock::Time;
@@ -40,23 +39,6 @@ impl Monitor {
         Monitor {
             index: token,
             at: Some(ctx.time() + PAUSE),
-            check: None,
-        }
-    }
-
-    /// For the flight recorder; None: a check is under way.
-    pub(super) fn snapshot(&self, now: Time) -> Option<[Arg; 3]> {
-        let at = recorder::ahead(now, self.at);
-        let index = Arg::N(self.index);
-        self.check.is_none().then_some([Arg::N(1), index, at])
-    }
-
-    /// What such a snapshot showed.
-    #[cfg(test)]
-    pub(super) fn restore(index: u64, at: Option<Time>) -> Monitor {
-        Monitor {
-            index,
-            at,
             check: None,
         }
     }

@@ -1,9 +1,8 @@
-//! The flight recorder of a lock: the last events and actions, kept in a few bytes each, and printed
-//! when the lock is lost or an outcome is UNCONFIRMED, in a form that the simulation replays
-//! (`tests/sim/replay.rs`). docs/guide.md describes the text.
+//! The flight recorder of a lock: its last events and actions, kept in a few bytes each, and printed
+//! when the lock is lost or an outcome is UNCONFIRMED. docs/guide.md describes the text.
 //!
-//! It holds kinds, numbers and times. Never a value or a token; of a session only a hash, which is
-//! printed as a small number.
+//! An entry holds kinds, numbers and times. It never holds a value or a token; of a session it holds
+//! a hash, which is printed as a small number.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -11,34 +10,28 @@ use std::fmt::Write as _;
 use super::lock::Input;
 use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId};
 use super::watch::News;
-use super::{Action, Call, Config, Patience, Phase, Spec, Upkeep};
+use super::{Action, Call, Patience, Phase, Spec, Upkeep};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 
 /// Entries kept.
 const MOST: u8 = 64;
 
-/// Of so many entries at least one shows the whole state, where a replay can begin.
-const MARK_EVERY: u8 = 16;
-
-/// Bytes that a waiter needs which only waits.
+/// Enough for the entries of a lock that only waits, in bytes.
 const FIRST_ROOM: usize = 48;
 
 /// A line of the log is not much longer.
 const LONGEST_LINE: usize = 900;
 
-/// What the first line begins with, and each of the others.
-pub(super) const TITLE: &str = "flight recorder of \"";
-
 macro_rules! words {
     ($($name:ident $text:literal,)*) => {
         /// What an entry says.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy)]
         #[repr(u8)]
-        pub(super) enum Word { $($name,)* }
+        enum Word { $($name,)* }
 
         impl Word {
-            const ALL: &[(Word, &str)] = &[$((Word::$name, $text),)*];
+            const TEXTS: &[&str] = &[$($text,)*];
         }
     };
 }
@@ -90,7 +83,6 @@ words! {
     TooLarge "too-large",
     Final "final",
     // What was done.
-    Random "random",
     AskCreate "ask-create",
     AskRegister "ask-register",
     AskFind "ask-find",
@@ -109,125 +101,74 @@ words! {
     Tell "tell",
     View "view",
     Lost "lost",
-    // The state.
-    Held "held",
 }
 
 impl Word {
-    fn text(self) -> &'static str {
-        let found = Word::ALL.iter().find(|(word, _)| *word == self);
-        found.map_or("", |(_, text)| text)
-    }
-
-    #[cfg(test)]
-    pub(super) fn parse(text: &str) -> Option<Word> {
-        let found = Word::ALL.iter().find(|(_, known)| *known == text);
-        found.map(|(word, _)| *word)
-    }
-
-    fn from_byte(byte: u8) -> Option<Word> {
-        Word::ALL.get(usize::from(byte)).map(|(word, _)| *word)
-    }
-
-    /// It happened, and was not done.
-    #[cfg(test)]
-    pub(super) fn is_event(self) -> bool {
-        (self as u8) < Word::Random as u8
-    }
-
-    /// Something was asked: the first argument is the number of the request.
-    #[cfg(test)]
-    pub(super) fn is_question(self) -> bool {
-        (Word::AskCreate as u8..=Word::AskRead as u8).contains(&(self as u8))
+    fn from_byte(byte: u8) -> Option<&'static str> {
+        Word::TEXTS.get(usize::from(byte)).copied()
     }
 }
 
-/// An argument of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arg {
+/// A number of an entry.
+#[derive(Clone, Copy, Debug)]
+enum Arg {
     /// A number below 2^63.
     N(u64),
-    /// A session: a hash of its id.
+    /// A session: a hash of its id (FNV-1a).
     S(u32),
-}
-
-/// An entry, read back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    /// Nanoseconds since the one before.
-    pub(super) after: u64,
-    pub(super) word: Word,
-    pub(super) args: Vec<Arg>,
 }
 
 /// The last entries of one lock.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
-    /// For each: its length in two bytes, the word, the time since the one before, the arguments.
+    /// For each entry: its length, the word, the microseconds since the one before, the numbers.
     bytes: VecDeque<u8>,
     entries: u8,
-    since_mark: u8,
     /// When the last one was.
     last: Time,
 }
 
-/// A session's number in the record: FNV-1a.
-pub(super) fn number_of(session: &SessionId) -> u32 {
-    session.0.bytes().fold(0x811c_9dc5, |hash, byte| {
+fn session(session: &SessionId) -> Arg {
+    Arg::S(session.0.bytes().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
-}
-
-pub(super) fn session(session: &SessionId) -> Arg {
-    Arg::S(number_of(session))
+    }))
 }
 
 fn number(number: usize) -> Arg {
     Arg::N(u64::try_from(number).unwrap_or(u64::MAX))
 }
 
-fn nanos(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// How long until then, and one more; 0: never.
-pub(super) fn ahead(now: Time, at: Option<Time>) -> Arg {
-    Arg::N(at.map_or(0, |at| nanos(at.since(now)).saturating_add(1)))
-}
-
-/// How long ago, and one more; 0: never.
-fn ago(now: Time, at: Option<Time>) -> Arg {
-    Arg::N(at.map_or(0, |at| nanos(now.since(at)).saturating_add(1)))
+fn millis(duration: std::time::Duration) -> Arg {
+    Arg::N(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Recorder {
-    /// Takes in what happens to the lock. `hot`: whether a release would keep the session.
-    pub(super) fn happens(&mut self, now: Time, input: &Input, hot: bool) {
+    /// Takes in what happens to the lock.
+    pub(super) fn happens(&mut self, now: Time, input: &Input) {
         match input {
             Input::Call(call, what) => {
                 let id = Arg::N(call.0);
-                match what {
-                    Call::Acquire(spec) => self.acquire(now, id, spec),
-                    Call::Cancel => self.put(now, Word::Cancel, &[id]),
-                    Call::Renew => self.put(now, Word::Renew, &[id]),
-                    Call::Check => self.put(now, Word::Check, &[id]),
-                    Call::Write { value: Some(_), .. } => self.put(now, Word::Put, &[id]),
-                    Call::Write { value: None, .. } => self.put(now, Word::Delete, &[id]),
-                    Call::Release => self.put(now, Word::Release, &[id, Arg::N(hot.into())]),
-                    Call::LetGo => self.put(now, Word::LetGo, &[id]),
-                    Call::Abandon => self.put(now, Word::Abandon, &[id]),
-                    Call::Free => self.put(now, Word::Free, &[id]),
-                }
+                let word = match what {
+                    Call::Acquire(spec) => return self.acquire(now, id, spec),
+                    Call::Cancel => Word::Cancel,
+                    Call::Renew => Word::Renew,
+                    Call::Check => Word::Check,
+                    Call::Write { value: Some(_), .. } => Word::Put,
+                    Call::Write { value: None, .. } => Word::Delete,
+                    Call::Release => Word::Release,
+                    Call::LetGo => Word::LetGo,
+                    Call::Abandon => Word::Abandon,
+                    Call::Free => Word::Free,
+                };
+                self.put(now, word, &[id]);
             }
             Input::Reply {
-                request,
-                sent,
-                answer,
+                request, answer, ..
             } => {
-                let head = [Arg::N(request.0), ago(now, *sent)];
+                let id = Arg::N(request.0);
                 match answer {
-                    Ok(answer) => self.answer(now, head, answer),
-                    Err(fault) => self.fault(now, head, fault),
+                    Ok(answer) => self.answer(now, id, answer),
+                    Err(fault) => self.fault(now, id, fault),
                 }
             }
             Input::Turn => self.put(now, Word::Turn, &[]),
@@ -236,11 +177,7 @@ impl Recorder {
                 self.put(now, Word::Undone, &[Arg::N((*confirmed).into())]);
             }
             Input::News(news) => match news {
-                News::Row { row, index } => {
-                    let [there, holder, create, modify] = of_row(row.as_ref());
-                    let args = [there, holder, create, modify, Arg::N(*index)];
-                    self.put(now, Word::SawRow, &args);
-                }
+                News::Row { row, .. } => self.put(now, Word::SawRow, &of_row(row.as_ref())),
                 News::Gone => self.put(now, Word::SawGone, &[]),
                 News::Nothing => self.put(now, Word::SawNothing, &[]),
                 News::Failed(error) => self.put(now, Word::SawFailed, &[of_error(error)]),
@@ -250,67 +187,55 @@ impl Recorder {
     }
 
     fn acquire(&mut self, now: Time, call: Arg, spec: &Spec) {
+        let flag = |flag: bool| Arg::N(flag.into());
         let patience = match spec.patience {
-            Patience::Once => 0,
-            Patience::Forever => 1,
-            Patience::For(time) => nanos(time).saturating_add(2),
+            Patience::Once => Arg::N(0),
+            Patience::Forever => Arg::N(u64::MAX >> 1),
+            Patience::For(time) => millis(time),
         };
-        let upkeep = match spec.upkeep {
-            Upkeep::Off => 0,
-            Upkeep::For(None) => 1,
-            Upkeep::For(Some(time)) => nanos(time).saturating_add(2),
-        };
+        let is_kept_up = spec.upkeep != Upkeep::Off;
         let args = [
             call,
-            Arg::N(nanos(spec.ttl)),
-            Arg::N(patience),
-            Arg::N(nanos(spec.grace)),
-            Arg::N(upkeep),
-            Arg::N(spec.fair.into()),
-            Arg::N(spec.monitor.into()),
+            millis(spec.ttl),
+            patience,
+            flag(spec.fair),
+            flag(spec.monitor),
+            flag(is_kept_up),
         ];
         self.put(now, Word::Acquire, &args);
     }
 
-    fn answer(&mut self, now: Time, [id, sent]: [Arg; 2], answer: &Answer) {
-        let plain = |word| (word, None);
-        let (word, third) = match answer {
+    fn answer(&mut self, now: Time, id: Arg, answer: &Answer) {
+        let (word, detail) = match answer {
             Answer::Created(id) => (Word::Created, Some(session(id))),
-            Answer::NoNode => plain(Word::NoNode),
-            Answer::Registered => plain(Word::Registered),
+            Answer::NoNode => (Word::NoNode, None),
+            Answer::Registered => (Word::Registered, None),
             Answer::Found(id) => (Word::Found, id.as_ref().map(session)),
-            Answer::Renewed => plain(Word::Renewed),
-            Answer::Destroyed => plain(Word::Destroyed),
-            Answer::Described(_) | Answer::Node(_) | Answer::Agent(_) => plain(Word::Described),
-            Answer::Locked { index, line } => {
-                let args = [id, sent, Arg::N(*index), number(line.len())];
-                return self.put(now, Word::Locked, &args);
-            }
-            Answer::Held => plain(Word::IsHeld),
-            Answer::Delayed => plain(Word::Delayed),
-            Answer::Changed => plain(Word::Changed),
+            Answer::Renewed => (Word::Renewed, None),
+            Answer::Destroyed => (Word::Destroyed, None),
+            Answer::Described(_) | Answer::Node(_) | Answer::Agent(_) => (Word::Described, None),
+            Answer::Locked { index, .. } => (Word::Locked, Some(Arg::N(*index))),
+            Answer::Held => (Word::IsHeld, None),
+            Answer::Delayed => (Word::Delayed, None),
+            Answer::Changed => (Word::Changed, None),
             Answer::Unlocked { line } => (Word::Unlocked, Some(number(line.len()))),
             Answer::NotOurs { taken } => (Word::NotOurs, Some(Arg::N((*taken).into()))),
-            Answer::Written => plain(Word::Written),
+            Answer::Written => (Word::Written, None),
             Answer::Line(line) => (Word::Line, Some(number(line.len()))),
-            Answer::Exists => plain(Word::Exists),
-            Answer::NoTicket => plain(Word::NoTicket),
-            Answer::Stale => plain(Word::Stale),
-            Answer::Cleared => plain(Word::Cleared),
-            Answer::Row { row, index } => {
-                let [there, holder, create, modify] = of_row(row.as_ref());
-                let args = [id, sent, there, holder, create, modify, Arg::N(*index)];
-                return self.put(now, Word::Row, &args);
-            }
+            Answer::Exists => (Word::Exists, None),
+            Answer::NoTicket => (Word::NoTicket, None),
+            Answer::Stale => (Word::Stale, None),
+            Answer::Cleared => (Word::Cleared, None),
             Answer::Names { names, .. } => (Word::Names, Some(number(names.len()))),
+            Answer::Row { row, .. } => {
+                let [holder, index] = of_row(row.as_ref());
+                return self.put(now, Word::Row, &[id, holder, index]);
+            }
         };
-        match third {
-            Some(third) => self.put(now, word, &[id, sent, third]),
-            None => self.put(now, word, &[id, sent]),
-        }
+        self.put_with(now, word, id, detail);
     }
 
-    fn fault(&mut self, now: Time, [id, sent]: [Arg; 2], fault: &Fault) {
+    fn fault(&mut self, now: Time, id: Arg, fault: &Fault) {
         let word = match fault {
             Fault::NotApplied(_) => Word::NotApplied,
             Fault::Unknown(_) => Word::Unknown,
@@ -318,21 +243,14 @@ impl Recorder {
             Fault::TooLarge(_) => Word::TooLarge,
             Fault::Final(_) => Word::Final,
         };
-        self.put(now, word, &[id, sent, of_error(fault.error())]);
+        self.put(now, word, &[id, of_error(fault.error())]);
     }
 
-    /// Takes in what the lock did about it, and the state of the random numbers before, if it used
-    /// some.
-    pub(super) fn does(&mut self, now: Time, random: Option<u64>, actions: &[Action]) {
-        if let Some(state) = random {
-            let halves = [Arg::N(state >> 32), Arg::N(state & 0xffff_ffff)];
-            self.put(now, Word::Random, &halves);
-        }
+    /// Takes in what the lock did about it.
+    pub(super) fn does(&mut self, now: Time, actions: &[Action]) {
         for action in actions {
             match action {
-                Action::Send {
-                    id, request, by, ..
-                } => self.asks(now, [Arg::N(id.0), ahead(now, Some(*by))], request),
+                Action::Send { id, request, .. } => self.asks(now, Arg::N(id.0), request),
                 Action::Tell { call, outcome } => {
                     let status = outcome.as_ref().err().map_or(Arg::N(0), of_error);
                     self.put(now, Word::Tell, &[Arg::N(call.0), status]);
@@ -345,8 +263,8 @@ impl Recorder {
                         Phase::Lost => 3,
                         Phase::Over => 4,
                     };
-                    let args = [Arg::N(phase), ahead(now, view.lease_end)];
-                    self.put(now, Word::View, &args);
+                    let left = view.lease_end.map_or(Arg::N(0), |at| millis(at.since(now)));
+                    self.put(now, Word::View, &[Arg::N(phase), left]);
                 }
                 Action::Lost { why, .. } => {
                     self.put(now, Word::Lost, &[Arg::N(*why as u64)]);
@@ -356,8 +274,8 @@ impl Recorder {
         }
     }
 
-    fn asks(&mut self, now: Time, [id, by]: [Arg; 2], request: &Request) {
-        let (word, third) = match request {
+    fn asks(&mut self, now: Time, id: Arg, request: &Request) {
+        let (word, detail) = match request {
             Request::CreateSession { .. } => (Word::AskCreate, None),
             Request::RegisterNode { .. } => (Word::AskRegister, None),
             Request::FindSession { .. } => (Word::AskFind, None),
@@ -379,39 +297,33 @@ impl Recorder {
             | Request::DescribeNode { .. }
             | Request::DescribeAgent => return,
         };
-        match third {
-            Some(third) => self.put(now, word, &[id, by, third]),
-            None => self.put(now, word, &[id, by]),
+        self.put_with(now, word, id, detail);
+    }
+
+    fn put_with(&mut self, now: Time, word: Word, id: Arg, detail: Option<Arg>) {
+        match detail {
+            Some(detail) => self.put(now, word, &[id, detail]),
+            None => self.put(now, word, &[id]),
         }
-    }
-
-    /// It is time to show the whole state, if that is possible.
-    pub(super) fn wants_mark(&self) -> bool {
-        self.since_mark >= MARK_EVERY
-    }
-
-    /// The whole state of a held lock.
-    pub(super) fn mark(&mut self, now: Time, state: &[Arg]) {
-        self.put(now, Word::Held, state);
-        self.since_mark = 0;
     }
 
     fn put(&mut self, now: Time, word: Word, args: &[Arg]) {
         let after = match self.entries {
             0 => 0,
-            _ => nanos(now.since(self.last)),
+            _ => u64::try_from(now.since(self.last).as_micros()).unwrap_or(u64::MAX),
         };
         self.last = now;
         if self.entries >= MOST {
-            self.drop_oldest();
+            let length = self.bytes.front().map_or(0, |length| usize::from(*length));
+            self.bytes.drain(..length.min(self.bytes.len()));
+            self.entries -= 1;
         }
         self.entries += 1;
-        self.since_mark = self.since_mark.saturating_add(1);
         if self.bytes.is_empty() {
             self.bytes.reserve_exact(FIRST_ROOM);
         }
         let at = self.bytes.len();
-        self.bytes.extend([0, 0, word as u8]);
+        self.bytes.extend([0, word as u8]);
         self.varint(after);
         for arg in args {
             match *arg {
@@ -419,13 +331,10 @@ impl Recorder {
                 Arg::S(s) => self.varint(u64::from(s) << 1 | 1),
             }
         }
-        let length = u16::try_from(self.bytes.len() - at).unwrap_or(u16::MAX);
-        for (byte, place) in length
-            .to_le_bytes()
-            .into_iter()
-            .zip(self.bytes.range_mut(at..))
-        {
-            *place = byte;
+        let length = self.bytes.len() - at;
+        if let Some(place) = self.bytes.get_mut(at) {
+            // Two bytes and eight numbers of ten bytes at most.
+            *place = u8::try_from(length).unwrap_or(u8::MAX);
         }
     }
 
@@ -437,80 +346,63 @@ impl Recorder {
         self.bytes.push_back(number as u8);
     }
 
-    fn drop_oldest(&mut self) {
-        let mut length = self.bytes.iter().take(2);
-        let low = length.next().copied().unwrap_or_default();
-        let high = length.next().copied().unwrap_or_default();
-        let length = usize::from(u16::from_le_bytes([low, high]));
-        self.bytes.drain(..length.min(self.bytes.len()));
-        self.entries -= 1;
-    }
-
-    /// The entries, the oldest first.
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    /// The entries in words, the oldest first.
+    fn texts(&self) -> Vec<String> {
+        let mut sessions = Vec::new();
         let mut bytes = self.bytes.iter().copied();
-        let mut entries = Vec::new();
-        while let (Some(low), Some(high)) = (bytes.next(), bytes.next()) {
-            let length = usize::from(u16::from_le_bytes([low, high])).saturating_sub(2);
-            let mut entry = bytes.by_ref().take(length);
-            let word = entry.next().and_then(Word::from_byte);
-            let mut numbers = Vec::new();
+        let mut texts = Vec::new();
+        while let Some(length) = bytes.next() {
+            let mut entry = bytes.by_ref().take(usize::from(length).saturating_sub(1));
+            let word = entry.next().and_then(Word::from_byte).unwrap_or_default();
             let (mut number, mut shift) = (0, 0);
-            for byte in entry {
+            let mut numbers = entry.filter_map(|byte| {
                 number |= u64::from(byte & 0x7f) << shift;
                 shift += 7;
-                if byte < 0x80 {
-                    numbers.push(std::mem::take(&mut number));
+                (byte < 0x80).then(|| {
                     shift = 0;
-                }
-            }
-            let mut numbers = numbers.into_iter();
-            if let (Some(word), Some(after)) = (word, numbers.next()) {
-                let args = numbers.map(|n| match n & 1 {
-                    0 => Arg::N(n >> 1),
-                    _ => Arg::S(u32::try_from(n >> 1).unwrap_or_default()),
-                });
-                let args = args.collect();
-                entries.push(Entry { after, word, args });
-            }
-        }
-        entries
-    }
-
-    /// The record in words, for the log.
-    pub(super) fn lines(&self, key: &Key, config: &Config) -> Vec<String> {
-        let mut sessions = Vec::new();
-        let mut parts = vec![format!(
-            "limits {} {} {}",
-            nanos(config.request_timeout),
-            nanos(config.release_timeout),
-            u8::from(config.lock_delay)
-        )];
-        for entry in self.entries() {
-            let mut text = format!(" | +{} {}", entry.after, entry.word.text());
-            for arg in entry.args {
+                    std::mem::take(&mut number)
+                })
+            });
+            let after = numbers.next().unwrap_or_default();
+            let mut text = format!("+{}.{:03} {word}", after / 1000, after % 1000);
+            for number in numbers {
+                let arg = number >> 1;
                 // Writing to a string does not fail.
-                let _ = match arg {
-                    Arg::N(n) => write!(text, " {n}"),
-                    Arg::S(s) => {
-                        let known = sessions.iter().position(|known| *known == s);
-                        let at = known.unwrap_or_else(|| {
-                            sessions.push(s);
-                            sessions.len() - 1
-                        });
-                        write!(text, " s{}", at + 1)
-                    }
+                let _ = if number & 1 == 0 {
+                    write!(text, " {arg}")
+                } else {
+                    let known = sessions.iter().position(|known| *known == arg);
+                    let at = known.unwrap_or_else(|| {
+                        sessions.push(arg);
+                        sessions.len() - 1
+                    });
+                    write!(text, " s{}", at + 1)
                 };
             }
+            texts.push(text);
+        }
+        texts
+    }
+
+    /// The record, for the log.
+    pub(super) fn lines(&self, key: &Key) -> Vec<String> {
+        let mut parts: Vec<String> = Vec::new();
+        for text in self.texts() {
             match parts.last_mut() {
                 Some(part) if part.len() + text.len() + key.len() <= LONGEST_LINE => {
+                    part.push_str(" | ");
                     part.push_str(&text);
                 }
-                _ => parts.push(text.trim_start_matches(" | ").to_owned()),
+                _ => parts.push(text),
             }
         }
         let of = parts.len();
-        let line = |(at, part)| format!("{TITLE}{key}\" part {} of {of}: {part}", at + 1);
+        let line = |(at, part)| {
+            format!(
+                "flight recorder of \"{key}\" part {} of {of}: {part}",
+                at + 1
+            )
+        };
         parts.into_iter().enumerate().map(line).collect()
     }
 }
@@ -531,12 +423,11 @@ fn of_error(error: &Error) -> Arg {
     Arg::N(error.status as u64)
 }
 
-fn of_row(row: Option<&KeyRow>) -> [Arg; 4] {
+/// The holder and the index of the last change; 0 where there is none.
+fn of_row(row: Option<&KeyRow>) -> [Arg; 2] {
     let holder = row.and_then(|row| row.session.as_ref());
     [
-        Arg::N(row.is_some().into()),
         holder.map_or(Arg::N(0), session),
-        Arg::N(row.map_or(0, |row| row.create_index)),
         Arg::N(row.map_or(0, |row| row.modify_index)),
     ]
 }
@@ -546,28 +437,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_64_are_kept() {
+    fn the_last_64_are_kept_in_the_words_that_were_put() {
         let mut recorder = Recorder::default();
         for number in 0..1_000 {
             let at = Time(number * 1_000_000_007);
             let args = [Arg::N(number << 40), Arg::S(u32::MAX), Arg::N(0)];
             recorder.put(at, Word::Tell, &args);
         }
-        let entries = recorder.entries();
-        assert_eq!(entries.len(), usize::from(MOST));
-        for (at, entry) in (1_000 - u64::from(MOST)..).zip(entries) {
-            let args = vec![Arg::N(at << 40), Arg::S(u32::MAX), Arg::N(0)];
-            let (after, word) = (1_000_000_007, Word::Tell);
-            assert_eq!(entry, Entry { after, word, args });
+        let texts = recorder.texts();
+        assert_eq!(texts.len(), usize::from(MOST));
+        for (at, text) in (1_000 - u64::from(MOST)..).zip(texts) {
+            assert_eq!(text, format!("+1000.000 tell {} s1 0", at << 40));
         }
         assert!(recorder.bytes.capacity() < 4_096);
     }
 
     #[test]
-    fn a_word_is_the_one_that_was_put() {
-        for (at, (word, text)) in Word::ALL.iter().enumerate() {
-            assert_eq!(*word as usize, at);
-            assert_eq!(Word::parse(text), Some(*word), "no word stands twice");
+    fn long_records_have_several_lines_and_none_is_too_long() {
+        let mut recorder = Recorder::default();
+        for number in 0..64 {
+            recorder.put(Time(number), Word::AskRenew, &[Arg::N(u64::MAX), Arg::S(9)]);
         }
+        let lines = recorder.lines(&"k".into());
+        assert!(lines.len() > 1, "{lines:?}");
+        assert!(lines.iter().all(|line| line.len() < 1_000), "{lines:?}");
+        let entries: usize = lines
+            .iter()
+            .map(|line| line.matches("ask-renew").count())
+            .sum();
+        assert_eq!(entries, 64);
+    }
+
+    #[test]
+    fn a_text_stands_for_one_word() {
+        assert_eq!(Word::from_byte(Word::Acquire as u8), Some("acquire"));
+        assert_eq!(Word::from_byte(Word::Lost as u8), Some("lost"));
+        let texts: std::collections::HashSet<_> = Word::TEXTS.iter().collect();
+        assert_eq!(texts.len(), Word::TEXTS.len());
     }
 }

@@ -10,7 +10,6 @@ use super::lease::Lease;
 use super::lock::{Machine, State};
 use super::log::Often;
 use super::messages::{Answer, Fault, Request};
-use super::recorder::{self, Arg};
 use super::{Level, RequestId, Upkeep};
 use crate::clock::Time;
 use crate::error::LostReason;
@@ -43,37 +42,6 @@ impl Renewals {
             again: None,
             failures: Failures::default(),
         })
-    }
-
-    /// For the flight recorder; None: one is under way.
-    pub(super) fn snapshot(&self, now: Time) -> Option<[Arg; 5]> {
-        let early = u64::try_from(self.early.as_nanos()).unwrap_or(u64::MAX);
-        self.request.is_none().then(|| {
-            [
-                Arg::N(1),
-                recorder::ahead(now, self.until),
-                Arg::N(early),
-                recorder::ahead(now, self.again),
-                Arg::N(self.failures.count().into()),
-            ]
-        })
-    }
-
-    /// What such a snapshot showed.
-    #[cfg(test)]
-    pub(super) fn restore(
-        until: Option<Time>,
-        early: Duration,
-        again: Option<Time>,
-        faults: u32,
-    ) -> Renewals {
-        Renewals {
-            until,
-            early,
-            request: None,
-            again,
-            failures: Failures::restore(faults),
-        }
     }
 
     /// When the next one is due, or the longest life is over.

@@ -372,8 +372,6 @@ pub(super) struct World {
     foreigner: Option<(String, bool)>,
     foreign_steps: u32,
     pub(super) history: Option<String>,
-    /// What flight recorders printed.
-    pub(super) records: String,
     random: Random,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
     happenings: HashMap<u64, Happening>,
@@ -474,7 +472,6 @@ impl World {
             foreigner: None,
             foreign_steps: 0,
             history: trace.then(String::new),
-            records: String::new(),
             random,
             queue: BinaryHeap::new(),
             happenings: HashMap::new(),
@@ -1313,10 +1310,6 @@ impl World {
                         return Err(format!("lock {} is lost in good weather", lock.0));
                     }
                     self.ledger.lost(process, lock, clock, stopped)?;
-                }
-                Action::Log { line, .. } if line.starts_with("flight recorder") => {
-                    self.records.push_str(&line);
-                    self.records.push('\n');
                 }
                 Action::Forget(_) | Action::Log { .. } => {}
             }
