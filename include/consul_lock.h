@@ -85,7 +85,7 @@
  * The interface that this library speaks: changes whenever a program that was compiled against an
  * older header could not run with it.
  */
-#define CONSUL_LOCK_ABI_VERSION 1
+#define CONSUL_LOCK_ABI_VERSION 2
 
 /**
  * The longest stored value, in bytes: a transaction over 512 KiB, base64 and all, is not answered
@@ -885,9 +885,8 @@ consul_lock_status consul_lock_defaults_set(const char *name,
  *
  * @param client The client; the default holds a reference of its own. NULL: back to the one from
  *               the environment, which is made once, when it is first used.
- * @return CONSUL_LOCK_OK.
  */
-consul_lock_status consul_lock_set_default_client(const consul_lock_client *client);
+void consul_lock_set_default_client(const consul_lock_client *client);
 
 /**
  * Sets what makes the value that a lock stores under its key, for the locks that are made from now
@@ -900,11 +899,10 @@ consul_lock_status consul_lock_set_default_client(const consul_lock_client *clie
  * @param user_data_free Called exactly once with user_data, after its last use: when another
  *                       generator has taken its place and the last lock made with this one is
  *                       freed; in this very call if generator is NULL. NULL: nothing is called.
- * @return CONSUL_LOCK_OK.
  */
-consul_lock_status consul_lock_set_value_generator(consul_lock_value_generator generator,
-                                                   void *user_data,
-                                                   consul_lock_user_data_free user_data_free);
+void consul_lock_set_value_generator(consul_lock_value_generator generator,
+                                     void *user_data,
+                                     consul_lock_user_data_free user_data_free);
 
 /**
  * Says what the value is; for value generators. The last call counts.

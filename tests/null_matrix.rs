@@ -253,13 +253,13 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
             ("error", "OK"),
         ],
     ),
-    ("consul_lock_set_default_client", &[("client", "OK")]),
+    ("consul_lock_set_default_client", &[("client", "void")]),
     (
         "consul_lock_set_value_generator",
         &[
-            ("generator", "OK"),
-            ("user_data", "OK"),
-            ("user_data_free", "OK"),
+            ("generator", "void"),
+            ("user_data", "void"),
+            ("user_data_free", "void"),
         ],
     ),
     (

@@ -173,7 +173,7 @@ func TestEachFunctionIsUsed(t *testing.T) {
 }
 
 func TestTheVersionsAgree(t *testing.T) {
-	if described := api(t); described.ABIVersion != 1 || described.Version != consullock.Version() {
+	if described := api(t); described.ABIVersion != 2 || described.Version != consullock.Version() {
 		t.Errorf("api.json is of %s and ABI version %d, and the library is %s", described.Version, described.ABIVersion,
 			consullock.Version())
 	}

@@ -4,9 +4,9 @@
 
 #include <consul_lock.h>
 
-#if CONSUL_LOCK_ABI_VERSION != 1 || CONSUL_LOCK_VERSION_NUMBER < 1000
+#if CONSUL_LOCK_ABI_VERSION != 2 || CONSUL_LOCK_VERSION_NUMBER < 1000
 #error                                                                                             \
-    "this Go package needs consul_lock.h of libconsul_lock 0.1.0 or later with ABI version 1: see pkg-config --cflags consul_lock"
+    "this Go package needs consul_lock.h of libconsul_lock 0.1.0 or later with ABI version 2: see pkg-config --cflags consul_lock"
 #endif
 
 /*

@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use super::answer;
+use super::{answer, observe};
 use super::callback::{Registration, UserDataFreeFn};
 use super::client::ClientHandle;
 use super::error::ErrorHandle;
@@ -58,16 +58,13 @@ pub unsafe extern "C" fn consul_lock_defaults_set(
 ///
 /// @param client The client; the default holds a reference of its own. NULL: back to the one from
 ///               the environment, which is made once, when it is first used.
-/// @return CONSUL_LOCK_OK.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn consul_lock_set_default_client(client: *const ClientHandle) -> Status {
-    // SAFETY: NULL or live, as the header asks.
-    unsafe {
-        answer(ptr::null_mut(), || {
-            defaults::set_default_client(share(client, "client").ok().map(|c| c.as_ref().clone()));
-            Ok(())
-        })
-    }
+pub unsafe extern "C" fn consul_lock_set_default_client(client: *const ClientHandle) {
+    observe((), || {
+        // SAFETY: NULL or live, as the header asks.
+        let client = unsafe { share(client, "client") }.ok();
+        defaults::set_default_client(client.map(|client| client.as_ref().clone()));
+    });
 }
 
 /// Sets what makes the value that a lock stores under its key, for the locks that are made from now
@@ -80,23 +77,18 @@ pub unsafe extern "C" fn consul_lock_set_default_client(client: *const ClientHan
 /// @param user_data_free Called exactly once with user_data, after its last use: when another
 ///                       generator has taken its place and the last lock made with this one is
 ///                       freed; in this very call if generator is NULL. NULL: nothing is called.
-/// @return CONSUL_LOCK_OK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_set_value_generator(
     generator: ValueGeneratorFn,
     user_data: *mut c_void,
     user_data_free: UserDataFreeFn,
-) -> Status {
+) {
     let registration = Registration::new(generator, user_data, user_data_free);
-    // SAFETY: NULL is allowed.
-    unsafe {
-        answer(ptr::null_mut(), move || {
-            defaults::set_value_generator(generator.map(|_| -> defaults::ValueGenerator {
-                Arc::new(move || generate(&registration))
-            }));
-            Ok(())
-        })
-    }
+    observe((), move || {
+        defaults::set_value_generator(generator.map(|_| -> defaults::ValueGenerator {
+            Arc::new(move || generate(&registration))
+        }));
+    });
 }
 
 /// One call of the host's generator.

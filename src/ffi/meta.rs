@@ -20,7 +20,7 @@ const VERSION: &CStr =
 
 /// The interface that this library speaks: changes whenever a program that was compiled against an
 /// older header could not run with it.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// The version of the library that runs, such as "0.1.0". Compare with CONSUL_LOCK_VERSION, which
 /// is that of the header.

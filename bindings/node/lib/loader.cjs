@@ -7,7 +7,7 @@ const path = require("node:path");
 const koffi = require("koffi");
 
 /** The CONSUL_LOCK_ABI_VERSION of the header that lib/native.cjs was written for. */
-const ABI_VERSION = 1;
+const ABI_VERSION = 2;
 
 /**
  * Where to look, in this order. A path in CONSUL_LOCK_LIBRARY is an order: if it cannot be followed,

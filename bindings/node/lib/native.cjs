@@ -43,7 +43,7 @@ const DECLARATIONS = {
   consul_lock_client_free: ["void", "consul_lock_client *"],
   consul_lock_client_stats: ["size_t", "const consul_lock_client *", "char *", "size_t"],
   consul_lock_defaults_set: ["consul_lock_status", "const char *", "const char *", "consul_lock_error **"],
-  consul_lock_set_default_client: ["consul_lock_status", "const consul_lock_client *"],
+  consul_lock_set_default_client: ["void", "const consul_lock_client *"],
 
   consul_lock_error_message: ["const char *", "const consul_lock_error *"],
   consul_lock_error_code: ["consul_lock_status", "const consul_lock_error *"],

@@ -15,7 +15,7 @@ module ConsulLock
   # @api private
   module Loader
     # The binary interface that {Native} was written for: CONSUL_LOCK_ABI_VERSION of the header.
-    ABI_VERSION = 1
+    ABI_VERSION = 2
     BUNDLED = File.join(__dir__, "native")
     VERSIONED = FFI::Platform.mac? ? "libconsul_lock.0.1.dylib" : "libconsul_lock.so.0.1"
     PLAIN = FFI.map_library_name("consul_lock")

@@ -39,7 +39,7 @@ module ConsulLock
       client_stats: [%i[pointer pointer size_t], :size_t],
 
       defaults_set: [%i[string string pointer], :int],
-      set_default_client: [%i[pointer], :int],
+      set_default_client: [%i[pointer], :void],
 
       error_code: [%i[pointer], :int],
       error_message: [%i[pointer], :string],
