@@ -267,8 +267,8 @@ typedef struct consul_lock_options consul_lock_options;
  *
  *   int32_t fd;
  *   consul_lock_queue *queue = consul_lock_queue_new(&fd, &error);
- *   consul_lock_ticket *ticket = consul_lock_queue_ticket(queue, 42);
- *   consul_lock_acquire_start(lock, consul_lock_queue_done, ticket, &error);
+ *   consul_lock_sender *sender = consul_lock_sender_new(queue, 42);
+ *   consul_lock_acquire_start(lock, consul_lock_queue_done, sender, &error);
  *   ... the event loop says that fd is readable: read what is there and throw it away, then
  *   while ((event = consul_lock_queue_next(queue)) != NULL) { ... tag 42 ... }
  *
@@ -282,7 +282,7 @@ typedef struct consul_lock_queue consul_lock_queue;
  * consul_lock_queue_done(), consul_lock_queue_holder_done(), consul_lock_queue_lost() and
  * consul_lock_queue_log(), which are given to the library as callbacks.
  */
-typedef struct consul_lock_ticket consul_lock_ticket;
+typedef struct consul_lock_sender consul_lock_sender;
 
 /**
  * Where a value generator puts the value; valid only during its call.
@@ -1145,7 +1145,7 @@ consul_lock_queue *consul_lock_queue_new(int32_t *fd,
 CONSUL_LOCK_MUST_USE consul_lock_event *consul_lock_queue_next(consul_lock_queue *queue);
 
 /**
- * Frees a queue: events that wait are dropped, and so is what comes later with tickets that are
+ * Frees a queue: events that wait are dropped, and so is what comes later with senders that are
  * still out. A lock whose acquire was to be told here is not given back by that. The descriptor is
  * the caller's to close, before or after.
  *
@@ -1154,36 +1154,36 @@ CONSUL_LOCK_MUST_USE consul_lock_event *consul_lock_queue_next(consul_lock_queue
 void consul_lock_queue_free(consul_lock_queue *queue);
 
 /**
- * Makes a ticket. Any thread.
+ * Makes a sender. Any thread.
  *
- * @param queue The queue, which may be freed before the ticket. NULL: NULL is returned.
+ * @param queue The queue, which may be freed before the sender. NULL: NULL is returned.
  * @param tag   A number by which you know its events again.
  * @return A user_data for the four functions below. consul_lock_queue_done() and
  *         consul_lock_queue_holder_done() use it up; where it is given together with a
- *         user_data_free, that is consul_lock_ticket_free(); the caller frees it when the call that
+ *         user_data_free, that is consul_lock_sender_free(); the caller frees it when the call that
  *         it was given to fails.
  */
 CONSUL_LOCK_MUST_USE
-consul_lock_ticket *consul_lock_queue_ticket(const consul_lock_queue *queue,
-                                             uint64_t tag);
+consul_lock_sender *consul_lock_sender_new(const consul_lock_queue *queue,
+                                           uint64_t tag);
 
 /**
- * Frees a ticket: a consul_lock_user_data_free.
+ * Frees a sender: a consul_lock_user_data_free.
  *
- * @param ticket The ticket; not used afterwards. NULL: nothing happens.
+ * @param sender The sender; not used afterwards. NULL: nothing happens.
  */
-void consul_lock_ticket_free(void *ticket);
+void consul_lock_sender_free(void *sender);
 
 /**
- * A consul_lock_done that puts an event into the ticket's queue, and uses the ticket up. It runs on
+ * A consul_lock_done that puts an event into the sender's queue, and uses the sender up. It runs on
  * the thread that has the outcome, not on the one for callbacks, which saves a hop: it is also the
  * quickest way to hear.
  *
  * @param status The event's code.
  * @param error  Goes into the event. NULL: none.
- * @param ticket The ticket. NULL: the error is freed.
+ * @param sender The sender. NULL: the error is freed.
  */
-void consul_lock_queue_done(consul_lock_status status, consul_lock_error *error, void *ticket);
+void consul_lock_queue_done(consul_lock_status status, consul_lock_error *error, void *sender);
 
 /**
  * A consul_lock_holder_done that does the same.
@@ -1191,32 +1191,32 @@ void consul_lock_queue_done(consul_lock_status status, consul_lock_error *error,
  * @param status The event's code.
  * @param holder Goes into the event. NULL: nobody.
  * @param error  Goes into the event. NULL: none.
- * @param ticket The ticket. NULL: holder and error are freed.
+ * @param sender The sender. NULL: holder and error are freed.
  */
 void consul_lock_queue_holder_done(consul_lock_status status,
                                    consul_lock_holder_info *holder,
                                    consul_lock_error *error,
-                                   void *ticket);
+                                   void *sender);
 
 /**
- * A consul_lock_lost_callback that puts an event into the ticket's queue.
+ * A consul_lock_lost_callback that puts an event into the sender's queue.
  *
  * @param reason The event's code.
- * @param ticket The ticket, which can be used again. NULL: nothing happens.
+ * @param sender The sender, which can be used again. NULL: nothing happens.
  */
-void consul_lock_queue_lost(consul_lock_lost_reason reason, void *ticket);
+void consul_lock_queue_lost(consul_lock_lost_reason reason, void *sender);
 
 /**
- * A consul_lock_log_callback that puts an event into the ticket's queue. Of lines 1,024 wait at most:
+ * A consul_lock_log_callback that puts an event into the sender's queue. Of lines 1,024 wait at most:
  * what comes beyond them is dropped, and a line says how many.
  *
  * @param level  The event's code.
  * @param line   Copied. NULL: nothing happens.
- * @param ticket The ticket, which can be used again. NULL: nothing happens.
+ * @param sender The sender, which can be used again. NULL: nothing happens.
  */
 void consul_lock_queue_log(consul_lock_log_level level,
                            const char *line,
-                           void *ticket);
+                           void *sender);
 
 /**
  * Ties a lock to a queue, for threads that may be ended from outside without a last word, such as the
@@ -1238,7 +1238,7 @@ consul_lock_status consul_lock_bind_to_queue(consul_lock *lock,
                                              consul_lock_error **error);
 
 /**
- * The number that the ticket was made with.
+ * The number that the sender was made with.
  *
  * @param event The event. NULL: 0.
  */
@@ -1246,7 +1246,7 @@ uint64_t consul_lock_event_tag(const consul_lock_event *event);
 
 /**
  * What happened: the consul_lock_status of a call, the consul_lock_lost_reason of a lock, or the
- * consul_lock_log_level of a line. Which of them it is, the ticket says.
+ * consul_lock_log_level of a line. Which of them it is, the sender says.
  *
  * @param event The event. NULL: 0.
  */

@@ -21,7 +21,7 @@ const MOST_LINES: usize = 1024;
 /// One thing that happened.
 #[derive(Debug)]
 pub struct Event {
-    /// The number that its ticket was made with.
+    /// The number that its sender was made with.
     pub tag: u64,
     /// What it is.
     pub news: News,
@@ -59,7 +59,7 @@ struct State {
 
 /// The right to put events into a queue, under a number.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct Sender {
     queue: Arc<Queue>,
     tag: u64,
 }
@@ -115,8 +115,8 @@ impl Queue {
     }
 
     /// A right to put events into it.
-    pub fn ticket(self: &Arc<Self>, tag: u64) -> Ticket {
-        Ticket {
+    pub fn sender(self: &Arc<Self>, tag: u64) -> Sender {
+        Sender {
             queue: self.clone(),
             tag,
         }
@@ -175,7 +175,7 @@ impl State {
     }
 }
 
-impl Ticket {
+impl Sender {
     /// Puts an event into the queue. Never blocks, and calls nobody.
     pub fn put(&self, news: News) {
         let Some(mut state) = self.queue.state() else {
@@ -238,14 +238,14 @@ mod tests {
         let (queue, mut reader) = queue();
         assert!(queue.next().is_none() && bytes(&mut reader) == 0);
         for tag in 0..100 {
-            queue.ticket(tag).put(News::Done(Ok(())));
+            queue.sender(tag).put(News::Done(Ok(())));
         }
         assert_eq!(bytes(&mut reader), 1, "one byte for all that wait");
         for tag in 0..100 {
             assert_eq!(queue.next().expect("an event").tag, tag);
         }
         assert!(queue.next().is_none());
-        queue.ticket(7).put(News::Lost(LostReason::Expired));
+        queue.sender(7).put(News::Lost(LostReason::Expired));
         assert_eq!(bytes(&mut reader), 1, "and one for the next that comes");
         assert!(matches!(
             queue.next().expect("an event").news,
@@ -267,14 +267,14 @@ mod tests {
     #[test]
     fn a_host_that_does_not_read_its_log_costs_no_memory() {
         let (queue, _reader) = queue();
-        let ticket = queue.ticket(1);
+        let sender = queue.sender(1);
         for number in 0..MOST_LINES + 10 {
-            ticket.put(News::Line(Level::Info, number.to_string()));
+            sender.put(News::Line(Level::Info, number.to_string()));
         }
-        ticket.put(News::Done(Ok(())));
+        sender.put(News::Done(Ok(())));
         let events = std::iter::from_fn(|| queue.next());
         assert_eq!(events.count(), MOST_LINES + 1, "and nothing but lines");
-        ticket.put(News::Line(Level::Info, "late".to_owned()));
+        sender.put(News::Line(Level::Info, "late".to_owned()));
         let News::Line(Level::Warn, line) = queue.next().expect("an event").news else {
             panic!("it says so first");
         };
@@ -286,8 +286,8 @@ mod tests {
     fn what_a_reader_leaves_behind_is_closed() {
         let (left, reader) = queue();
         let (kept, _reader) = queue();
-        left.ticket(1).put(News::Done(Ok(())));
-        kept.ticket(1).put(News::Done(Ok(())));
+        left.sender(1).put(News::Done(Ok(())));
+        kept.sender(1).put(News::Done(Ok(())));
         drop(reader);
         let _next = queue();
         assert!(left.state().expect("ours").wake.is_none() && left.next().is_none());
@@ -298,15 +298,15 @@ mod tests {
     fn nobody_reads_and_nothing_happens() {
         let (queue, reader) = queue();
         assert!(queue.is_read());
-        queue.ticket(0).put(News::Done(Ok(())));
+        queue.sender(0).put(News::Done(Ok(())));
         assert!(queue.is_read(), "it may come back to it");
         queue.next().expect("an event");
         drop(reader);
         assert!(!queue.is_read());
-        let ticket = queue.ticket(2);
-        ticket.put(News::Done(Ok(())));
+        let sender = queue.sender(2);
+        sender.put(News::Done(Ok(())));
         queue.close();
-        ticket.put(News::Done(Ok(())));
+        sender.put(News::Done(Ok(())));
         assert!(queue.next().is_none() && !queue.is_read());
     }
 }

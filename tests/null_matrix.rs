@@ -127,20 +127,20 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     ),
     ("consul_lock_queue_next", &[("queue", "NULL OK")]),
     ("consul_lock_queue_free", &[("queue", "void")]),
-    ("consul_lock_queue_ticket", &[("queue", "NULL OK")]),
-    ("consul_lock_ticket_free", &[("ticket", "void")]),
+    ("consul_lock_sender_new", &[("queue", "NULL OK")]),
+    ("consul_lock_sender_free", &[("sender", "void")]),
     (
         "consul_lock_queue_done",
-        &[("error", "void"), ("ticket", "void")],
+        &[("error", "void"), ("sender", "void")],
     ),
     (
         "consul_lock_queue_holder_done",
-        &[("holder", "void"), ("error", "void"), ("ticket", "void")],
+        &[("holder", "void"), ("error", "void"), ("sender", "void")],
     ),
-    ("consul_lock_queue_lost", &[("ticket", "void")]),
+    ("consul_lock_queue_lost", &[("sender", "void")]),
     (
         "consul_lock_queue_log",
-        &[("line", "void"), ("ticket", "void")],
+        &[("line", "void"), ("sender", "void")],
     ),
     (
         "consul_lock_bind_to_queue",
@@ -344,10 +344,10 @@ int main(int argc, char **argv) {
     if (an_error == NULL) { return 4; }
     int32_t fd = -1;
     consul_lock_queue *a_queue = consul_lock_queue_new(&fd, NULL);
-    consul_lock_queue_lost(CONSUL_LOCK_LOST_REASON_EXPIRED, consul_lock_queue_ticket(a_queue, 1));
+    consul_lock_queue_lost(CONSUL_LOCK_LOST_REASON_EXPIRED, consul_lock_sender_new(a_queue, 1));
     consul_lock_event *an_event = consul_lock_queue_next(a_queue);
-    consul_lock_ticket *a_ticket = consul_lock_queue_ticket(a_queue, 2);
-    if (fd < 0 || an_event == NULL || a_ticket == NULL) { return 6; }
+    consul_lock_sender *a_sender = consul_lock_sender_new(a_queue, 2);
+    if (fd < 0 || an_event == NULL || a_sender == NULL) { return 6; }
     (void)holder_done;
     (void)buf; (void)told; (void)generate; (void)no_free; (void)hear; (void)lost; (void)done; (void)found; (void)a_holder;
     switch (argc > 1 ? atoi(argv[1]) : -1) {
@@ -365,7 +365,7 @@ fn valid(function: &Function, param: &Param) -> &'static str {
         ("consul_lock_holder_info *" | "const consul_lock_holder_info *", _) => "a_holder",
         ("consul_lock_queue *" | "const consul_lock_queue *", _) => "a_queue",
         ("consul_lock_event *" | "const consul_lock_event *", _) => "an_event",
-        ("void *", "ticket") => "a_ticket",
+        ("void *", "sender") => "a_sender",
         ("int32_t *", "fd") => "&fd",
         ("consul_lock_status", _) => "CONSUL_LOCK_LOST",
         ("consul_lock_lost_reason", _) => "CONSUL_LOCK_LOST_REASON_KEY_GONE",

@@ -43,8 +43,8 @@ fn bound(client: &Client, queue: &Arc<Queue>, key: &str, auto_renew: bool) -> Lo
 }
 
 fn start(lock: &Lock, queue: &Arc<Queue>) {
-    let ticket = queue.ticket(1);
-    let done = Completion::prompt(move |outcome| ticket.put(News::Done(outcome)));
+    let sender = queue.sender(1);
+    let done = Completion::prompt(move |outcome| sender.put(News::Done(outcome)));
     lock.acquire_start(done).expect("it starts");
 }
 

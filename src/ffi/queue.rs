@@ -13,7 +13,7 @@ use super::{answer, make, null, observe};
 use crate::client::Holder;
 use crate::error::{Error, LostReason, Status};
 use crate::log::Level;
-use crate::queue::{Event, News, Queue, Ticket};
+use crate::queue::{Event, News, Queue, Sender};
 
 /// A status, a reason or a level that comes from C, where any number fits into an enumeration.
 ///
@@ -62,8 +62,8 @@ impl From<LevelNumber> for Level {
 ///
 ///   int32_t fd;
 ///   consul_lock_queue *queue = consul_lock_queue_new(&fd, &error);
-///   consul_lock_ticket *ticket = consul_lock_queue_ticket(queue, 42);
-///   consul_lock_acquire_start(lock, consul_lock_queue_done, ticket, &error);
+///   consul_lock_sender *sender = consul_lock_sender_new(queue, 42);
+///   consul_lock_acquire_start(lock, consul_lock_queue_done, sender, &error);
 ///   ... the event loop says that fd is readable: read what is there and throw it away, then
 ///   while ((event = consul_lock_queue_next(queue)) != NULL) { ... tag 42 ... }
 ///
@@ -80,12 +80,12 @@ impl Shared for QueueHandle {
 /// The right to put events into a queue, under a number of yours: a user_data for the functions
 /// consul_lock_queue_done(), consul_lock_queue_holder_done(), consul_lock_queue_lost() and
 /// consul_lock_queue_log(), which are given to the library as callbacks.
-pub struct TicketHandle {
+pub struct SenderHandle {
     _opaque: [u8; 0],
 }
 
-impl Owned for TicketHandle {
-    type Inner = Ticket;
+impl Owned for SenderHandle {
+    type Inner = Sender;
 }
 
 /// One thing that happened. Belongs to who took it from the queue; used by one thread at a time.
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn consul_lock_queue_next(queue: *mut QueueHandle) -> *mut
     })
 }
 
-/// Frees a queue: events that wait are dropped, and so is what comes later with tickets that are
+/// Frees a queue: events that wait are dropped, and so is what comes later with senders that are
 /// still out. A lock whose acquire was to be told here is not given back by that. The descriptor is
 /// the caller's to close, before or after.
 ///
@@ -194,52 +194,52 @@ pub unsafe extern "C" fn consul_lock_queue_free(queue: *mut QueueHandle) {
     });
 }
 
-/// Makes a ticket. Any thread.
+/// Makes a sender. Any thread.
 ///
-/// @param queue The queue, which may be freed before the ticket. NULL: NULL is returned.
+/// @param queue The queue, which may be freed before the sender. NULL: NULL is returned.
 /// @param tag   A number by which you know its events again.
 /// @return A user_data for the four functions below. consul_lock_queue_done() and
 ///         consul_lock_queue_holder_done() use it up; where it is given together with a
-///         user_data_free, that is consul_lock_ticket_free(); the caller frees it when the call that
+///         user_data_free, that is consul_lock_sender_free(); the caller frees it when the call that
 ///         it was given to fails.
 #[must_use]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn consul_lock_queue_ticket(
+pub unsafe extern "C" fn consul_lock_sender_new(
     queue: *const QueueHandle,
     tag: u64,
-) -> *mut TicketHandle {
+) -> *mut SenderHandle {
     observe(ptr::null_mut(), || {
         // SAFETY: NULL or live, as the header asks.
         let queue = unsafe { share(queue, "queue") };
-        queue.map_or(ptr::null_mut(), |queue| give_owned(queue.ticket(tag)))
+        queue.map_or(ptr::null_mut(), |queue| give_owned(queue.sender(tag)))
     })
 }
 
-/// Frees a ticket: a consul_lock_user_data_free.
+/// Frees a sender: a consul_lock_user_data_free.
 ///
-/// @param ticket The ticket; not used afterwards. NULL: nothing happens.
+/// @param sender The sender; not used afterwards. NULL: nothing happens.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn consul_lock_ticket_free(ticket: *mut c_void) {
-    let ticket: *mut TicketHandle = ticket.cast();
+pub unsafe extern "C" fn consul_lock_sender_free(sender: *mut c_void) {
+    let sender: *mut SenderHandle = sender.cast();
     // SAFETY: NULL or live and freed once, as the header asks.
-    observe((), || drop(unsafe { take_owned(ticket) }));
+    observe((), || drop(unsafe { take_owned(sender) }));
 }
 
-/// A consul_lock_done that puts an event into the ticket's queue, and uses the ticket up. It runs on
+/// A consul_lock_done that puts an event into the sender's queue, and uses the sender up. It runs on
 /// the thread that has the outcome, not on the one for callbacks, which saves a hop: it is also the
 /// quickest way to hear.
 ///
 /// @param status The event's code.
 /// @param error  Goes into the event. NULL: none.
-/// @param ticket The ticket. NULL: the error is freed.
+/// @param sender The sender. NULL: the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_done(
     status: StatusNumber,
     error: *mut ErrorHandle,
-    ticket: *mut c_void,
+    sender: *mut c_void,
 ) {
     // SAFETY: NULL or live and used up here, as the header asks.
-    unsafe { put_last(ticket, || News::Done(outcome(status, error))) };
+    unsafe { put_last(sender, || News::Done(outcome(status, error))) };
 }
 
 /// A consul_lock_holder_done that does the same.
@@ -247,51 +247,51 @@ pub unsafe extern "C" fn consul_lock_queue_done(
 /// @param status The event's code.
 /// @param holder Goes into the event. NULL: nobody.
 /// @param error  Goes into the event. NULL: none.
-/// @param ticket The ticket. NULL: holder and error are freed.
+/// @param sender The sender. NULL: holder and error are freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_holder_done(
     status: StatusNumber,
     holder: *mut HolderHandle,
     error: *mut ErrorHandle,
-    ticket: *mut c_void,
+    sender: *mut c_void,
 ) {
     // SAFETY: NULL or live and used up here, as the header asks.
     unsafe {
-        put_last(ticket, || {
+        put_last(sender, || {
             let holder: Option<Holder> = take_owned(holder).map(|holder| *holder);
             News::Holder(outcome(status, error).map(|()| holder))
         });
     }
 }
 
-/// A consul_lock_lost_callback that puts an event into the ticket's queue.
+/// A consul_lock_lost_callback that puts an event into the sender's queue.
 ///
 /// @param reason The event's code.
-/// @param ticket The ticket, which can be used again. NULL: nothing happens.
+/// @param sender The sender, which can be used again. NULL: nothing happens.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn consul_lock_queue_lost(reason: LostReasonNumber, ticket: *mut c_void) {
+pub unsafe extern "C" fn consul_lock_queue_lost(reason: LostReasonNumber, sender: *mut c_void) {
     // SAFETY: NULL or live, as the header asks.
-    unsafe { put(ticket, || News::Lost(reason.into())) };
+    unsafe { put(sender, || News::Lost(reason.into())) };
 }
 
-/// A consul_lock_log_callback that puts an event into the ticket's queue. Of lines 1,024 wait at most:
+/// A consul_lock_log_callback that puts an event into the sender's queue. Of lines 1,024 wait at most:
 /// what comes beyond them is dropped, and a line says how many.
 ///
 /// @param level  The event's code.
 /// @param line   Copied. NULL: nothing happens.
-/// @param ticket The ticket, which can be used again. NULL: nothing happens.
+/// @param sender The sender, which can be used again. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_log(
     level: LevelNumber,
     line: *const c_char,
-    ticket: *mut c_void,
+    sender: *mut c_void,
 ) {
     if line.is_null() {
         return;
     }
-    // SAFETY: NUL-terminated, and the ticket NULL or live, as the header asks.
+    // SAFETY: NUL-terminated, and the sender NULL or live, as the header asks.
     unsafe {
-        put(ticket, || {
+        put(sender, || {
             let line = CStr::from_ptr(line).to_string_lossy().into_owned();
             News::Line(level.into(), line)
         });
@@ -321,7 +321,7 @@ pub unsafe extern "C" fn consul_lock_bind_to_queue(
     unsafe { answer(error, || share(lock, "lock")?.bind(share(queue, "queue")?)) }
 }
 
-/// The number that the ticket was made with.
+/// The number that the sender was made with.
 ///
 /// @param event The event. NULL: 0.
 #[unsafe(no_mangle)]
@@ -331,7 +331,7 @@ pub unsafe extern "C" fn consul_lock_event_tag(event: *const EventHandle) -> u64
 }
 
 /// What happened: the consul_lock_status of a call, the consul_lock_lost_reason of a lock, or the
-/// consul_lock_log_level of a line. Which of them it is, the ticket says.
+/// consul_lock_log_level of a line. Which of them it is, the sender says.
 ///
 /// @param event The event. NULL: 0.
 #[unsafe(no_mangle)]
@@ -415,25 +415,25 @@ unsafe fn outcome(status: StatusNumber, error: *mut ErrorHandle) -> Result<(), E
 }
 
 /// # Safety
-/// `ticket` is NULL or live.
-unsafe fn put(ticket: *mut c_void, news: impl FnOnce() -> News) {
+/// `sender` is NULL or live.
+unsafe fn put(sender: *mut c_void, news: impl FnOnce() -> News) {
     observe((), || {
         let news = news();
         // SAFETY: the caller's contract.
-        if let Some(ticket) = unsafe { look(ticket.cast::<TicketHandle>()) } {
-            ticket.put(news);
+        if let Some(sender) = unsafe { look(sender.cast::<SenderHandle>()) } {
+            sender.put(news);
         }
     });
 }
 
 /// # Safety
-/// `ticket` is NULL or live, and not used afterwards.
-unsafe fn put_last(ticket: *mut c_void, news: impl FnOnce() -> News) {
+/// `sender` is NULL or live, and not used afterwards.
+unsafe fn put_last(sender: *mut c_void, news: impl FnOnce() -> News) {
     observe((), || {
         let news = news();
         // SAFETY: the caller's contract.
-        if let Some(ticket) = unsafe { take_owned(ticket.cast::<TicketHandle>()) } {
-            ticket.put(news);
+        if let Some(sender) = unsafe { take_owned(sender.cast::<SenderHandle>()) } {
+            sender.put(news);
         }
     });
 }

@@ -192,25 +192,25 @@ static void queue_inside(consul_lock *lock)
 {
     int32_t fd = -1;
     consul_lock_queue *queue = consul_lock_queue_new(&fd, NULL);
-    consul_lock_ticket *tickets[6];
+    consul_lock_sender *senders[6];
     for (uint64_t i = 0; i < 6; i++) {
-        tickets[i] = consul_lock_queue_ticket(queue, i);
+        senders[i] = consul_lock_sender_new(queue, i);
     }
     const consul_lock_done done = consul_lock_queue_done;
     EXPECT(CONSUL_LOCK_ALREADY_USED, consul_lock_set_value(lock, "v", 1, &error));
     consul_lock *bound = lock_on("async-c/bound", 0, 30);
     EXPECT(CONSUL_LOCK_OK, consul_lock_bind_to_queue(bound, queue, &error));
     consul_lock_free(bound);
-    EXPECT(CONSUL_LOCK_OK, consul_lock_renew_start(lock, done, tickets[0], &error));
-    EXPECT(CONSUL_LOCK_OK, consul_lock_check_start(lock, done, tickets[1], &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_renew_start(lock, done, senders[0], &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_check_start(lock, done, senders[1], &error));
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_put_if_held_start(lock, "c/queue", "v", 1, done, tickets[2], &error));
+           consul_lock_put_if_held_start(lock, "c/queue", "v", 1, done, senders[2], &error));
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_delete_if_held_start(lock, "c/other", done, tickets[3], &error));
+           consul_lock_delete_if_held_start(lock, "c/other", done, senders[3], &error));
     EXPECT(CONSUL_LOCK_OK,
            consul_lock_holder_start(NULL, "async-c/inside", consul_lock_queue_holder_done,
-                                    tickets[4], &error));
-    EXPECT(CONSUL_LOCK_OK, consul_lock_shutdown_start(0, done, tickets[5], &error));
+                                    senders[4], &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_shutdown_start(0, done, senders[5], &error));
     for (int told = 0; told < 6;) {
         consul_lock_event *event = consul_lock_queue_next(queue);
         if (event == NULL) {
@@ -226,14 +226,14 @@ static void queue_inside(consul_lock *lock)
         told++;
     }
     EXPECT(CONSUL_LOCK_OK, consul_lock_delete_if_held(lock, "c/queue", &error));
-    consul_lock_queue_done(CONSUL_LOCK_OK, NULL, consul_lock_queue_ticket(queue, 8));
-    consul_lock_queue_holder_done(CONSUL_LOCK_OK, NULL, NULL, consul_lock_queue_ticket(queue, 9));
+    consul_lock_queue_done(CONSUL_LOCK_OK, NULL, consul_lock_sender_new(queue, 8));
+    consul_lock_queue_holder_done(CONSUL_LOCK_OK, NULL, NULL, consul_lock_sender_new(queue, 9));
     consul_lock_event_free(consul_lock_queue_next(queue));
     consul_lock_event_free(consul_lock_queue_next(queue));
-    consul_lock_ticket *ticket = consul_lock_queue_ticket(queue, 7);
-    consul_lock_queue_lost(CONSUL_LOCK_LOST_REASON_EXPIRED, ticket);
-    consul_lock_queue_log(CONSUL_LOCK_LOG_LEVEL_INFO, "a line", ticket);
-    consul_lock_ticket_free(ticket);
+    consul_lock_sender *sender = consul_lock_sender_new(queue, 7);
+    consul_lock_queue_lost(CONSUL_LOCK_LOST_REASON_EXPIRED, sender);
+    consul_lock_queue_log(CONSUL_LOCK_LOG_LEVEL_INFO, "a line", sender);
+    consul_lock_sender_free(sender);
     consul_lock_event_free(consul_lock_queue_next(queue));
     consul_lock_event *line = consul_lock_queue_next(queue);
     CHECK(consul_lock_event_line(line, NULL, 0) == 6);

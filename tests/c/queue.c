@@ -39,41 +39,41 @@ static void is_done(const char *file, int line, uint64_t tag, consul_lock_status
 }
 
 #define DONE(tag, wanted) is_done(__FILE__, __LINE__, (tag), (wanted))
-#define TICKET(tag) consul_lock_queue_ticket(queue, (tag))
+#define SENDER(tag) consul_lock_sender_new(queue, (tag))
 
 static void calls(void)
 {
     consul_lock *lock = lock_on("queue/calls", 0, 30);
     EXPECT(CONSUL_LOCK_OK, consul_lock_set_value(lock, "mine", 4, &error));
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_renew_start(lock, consul_lock_queue_done, TICKET(1), &error));
+           consul_lock_renew_start(lock, consul_lock_queue_done, SENDER(1), &error));
     DONE(1, CONSUL_LOCK_NOT_HELD);
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_acquire_start(lock, consul_lock_queue_done, TICKET(2), &error));
+           consul_lock_acquire_start(lock, consul_lock_queue_done, SENDER(2), &error));
     DONE(2, CONSUL_LOCK_OK);
     CHECK(consul_lock_is_held(lock));
     EXPECT(CONSUL_LOCK_ALREADY_USED, consul_lock_set_value(lock, "late", 4, &error));
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_renew_start(lock, consul_lock_queue_done, TICKET(3), &error));
+           consul_lock_renew_start(lock, consul_lock_queue_done, SENDER(3), &error));
     DONE(3, CONSUL_LOCK_OK);
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_check_start(lock, consul_lock_queue_done, TICKET(4), &error));
+           consul_lock_check_start(lock, consul_lock_queue_done, SENDER(4), &error));
     DONE(4, CONSUL_LOCK_OK);
     EXPECT(CONSUL_LOCK_OK, consul_lock_put_if_held_start(
-                               lock, "c/queue", "v", 1, consul_lock_queue_done, TICKET(5), &error));
+                               lock, "c/queue", "v", 1, consul_lock_queue_done, SENDER(5), &error));
     DONE(5, CONSUL_LOCK_OK);
     EXPECT(CONSUL_LOCK_OK, consul_lock_delete_if_held_start(lock, "c/queue", consul_lock_queue_done,
-                                                            TICKET(6), &error));
+                                                            SENDER(6), &error));
     DONE(6, CONSUL_LOCK_OK);
 
-    /* A call that fails at once leaves the ticket with the caller. */
-    consul_lock_ticket *ticket = TICKET(7);
+    /* A call that fails at once leaves the sender with the caller. */
+    consul_lock_sender *sender = SENDER(7);
     EXPECT(CONSUL_LOCK_INVALID_ARGUMENT,
-           consul_lock_delete_if_held_start(lock, "c//x", consul_lock_queue_done, ticket, &error));
-    consul_lock_ticket_free(ticket);
+           consul_lock_delete_if_held_start(lock, "c//x", consul_lock_queue_done, sender, &error));
+    consul_lock_sender_free(sender);
 
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_holder_start(NULL, "queue/calls", consul_lock_queue_holder_done, TICKET(8),
+           consul_lock_holder_start(NULL, "queue/calls", consul_lock_queue_holder_done, SENDER(8),
                                     &error));
     consul_lock_event *event = next();
     CHECK(consul_lock_event_tag(event) == 8 && consul_lock_event_code(event) == CONSUL_LOCK_OK);
@@ -85,10 +85,10 @@ static void calls(void)
     consul_lock_event_free(event);
 
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_release_start(lock, consul_lock_queue_done, TICKET(9), &error));
+           consul_lock_release_start(lock, consul_lock_queue_done, SENDER(9), &error));
     DONE(9, CONSUL_LOCK_OK);
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_holder_start(NULL, "queue/calls", consul_lock_queue_holder_done, TICKET(10),
+           consul_lock_holder_start(NULL, "queue/calls", consul_lock_queue_holder_done, SENDER(10),
                                     &error));
     event = next();
     CHECK(consul_lock_event_take_holder(event) == NULL && consul_lock_event_code(event) == 0);
@@ -103,7 +103,7 @@ static void many_wait_and_are_told_in_order(void)
     for (uint64_t i = 0; i < MANY; i++) {
         locks[i] = lock_on("queue/many", -1, 30);
         EXPECT(CONSUL_LOCK_OK,
-               consul_lock_acquire_start(locks[i], consul_lock_queue_done, TICKET(i), &error));
+               consul_lock_acquire_start(locks[i], consul_lock_queue_done, SENDER(i), &error));
     }
     /* The next is served when one gives back: before or after that one is told so. */
     for (uint64_t served = 0, released = 0; released < MANY;) {
@@ -114,7 +114,7 @@ static void many_wait_and_are_told_in_order(void)
         if (tag < MANY) {
             CHECK(tag == served++);
             EXPECT(CONSUL_LOCK_OK, consul_lock_release_start(locks[tag], consul_lock_queue_done,
-                                                             TICKET(MANY + tag), &error));
+                                                             SENDER(MANY + tag), &error));
         } else {
             consul_lock_free(locks[tag - MANY]);
             released++;
@@ -125,12 +125,12 @@ static void many_wait_and_are_told_in_order(void)
 static void losses_and_lines(void)
 {
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_set_log_callback(consul_lock_queue_log, TICKET(20), consul_lock_ticket_free,
+           consul_lock_set_log_callback(consul_lock_queue_log, SENDER(20), consul_lock_sender_free,
                                         CONSUL_LOCK_LOG_LEVEL_ERROR));
     consul_lock *lock = lock_on("queue/lost", 0, 30);
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(lock, &error));
-    EXPECT(CONSUL_LOCK_OK, consul_lock_set_lost_callback(lock, consul_lock_queue_lost, TICKET(21),
-                                                         consul_lock_ticket_free, &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_set_lost_callback(lock, consul_lock_queue_lost, SENDER(21),
+                                                         consul_lock_sender_free, &error));
     /* Whoever may write there can take it away: here, another lock's guarded write. */
     consul_lock *thief = lock_on("queue/thief", 0, 30);
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(thief, &error));
@@ -164,17 +164,17 @@ static void a_child(void)
 {
     consul_lock *lock = lock_on("queue/parent", 0, 30);
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_acquire_start(lock, consul_lock_queue_done, TICKET(30), &error));
+           consul_lock_acquire_start(lock, consul_lock_queue_done, SENDER(30), &error));
     struct pollfd wanted = {fd, POLLIN, 0};
     CHECK(poll(&wanted, 1, 20000) == 1);
-    consul_lock_ticket *parents = TICKET(31);
+    consul_lock_sender *parents = SENDER(31);
     pid_t child = fork();
     CHECK(child >= 0);
     if (child == 0) {
         CHECK(consul_lock_queue_next(queue) == NULL);
         consul_lock_queue_done(CONSUL_LOCK_OK, NULL, parents);
         CHECK(consul_lock_queue_next(queue) == NULL);
-        CHECK(TICKET(1) != NULL);
+        CHECK(SENDER(1) != NULL);
         consul_lock *own = lock_on("queue/own", 0, 30);
         EXPECT(CONSUL_LOCK_FORKED, consul_lock_bind_to_queue(own, queue, &error));
         consul_lock_free(own);
@@ -184,7 +184,7 @@ static void a_child(void)
         queue = consul_lock_queue_new(&fd, NULL);
         lock = lock_on("queue/child", 0, 30);
         EXPECT(CONSUL_LOCK_OK,
-               consul_lock_acquire_start(lock, consul_lock_queue_done, TICKET(32), &error));
+               consul_lock_acquire_start(lock, consul_lock_queue_done, SENDER(32), &error));
         DONE(32, CONSUL_LOCK_OK);
         EXPECT(CONSUL_LOCK_OK, consul_lock_release(lock, &error));
         EXPECT(CONSUL_LOCK_OK, consul_lock_shutdown(5000, &error));
@@ -194,7 +194,7 @@ static void a_child(void)
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     DONE(30, CONSUL_LOCK_OK);
     CHECK(consul_lock_is_held(lock));
-    consul_lock_ticket_free(parents);
+    consul_lock_sender_free(parents);
     EXPECT(CONSUL_LOCK_OK, consul_lock_release(lock, &error));
     consul_lock_free(lock);
 }
@@ -210,9 +210,9 @@ int main(void)
     losses_and_lines();
     a_child();
     EXPECT(CONSUL_LOCK_OK,
-           consul_lock_shutdown_start(5000, consul_lock_queue_done, TICKET(40), &error));
+           consul_lock_shutdown_start(5000, consul_lock_queue_done, SENDER(40), &error));
     DONE(40, CONSUL_LOCK_OK);
-    consul_lock_ticket *left = TICKET(41);
+    consul_lock_sender *left = SENDER(41);
     consul_lock_queue_free(queue);
     consul_lock_queue_done(CONSUL_LOCK_OK, NULL, left);
     close(fd);

@@ -8,18 +8,18 @@
 const { address, c, must, slot, takeError, text } = require("./native.cjs");
 const { queue } = require("./queue.cjs");
 
-/** A new ticket; its tag is now the last one of the queue. */
-const ticket = (mine) => c.consul_lock_queue_ticket(mine.pointer, ++mine.lastTag);
+/** A new sender; its tag is now the last one of the queue. */
+const sender = (mine) => c.consul_lock_sender_new(mine.pointer, ++mine.lastTag);
 
 /** Calls a function whose name ends in _start; the promise is what `read` makes of its event. */
 function begin(done, read, call, args) {
   return new Promise((resolve, reject) => {
     const mine = queue();
     const { receivers, socket } = mine;
-    const asked = ticket(mine);
+    const asked = sender(mine);
     const tag = mine.lastTag;
     if (call(...args, done, asked, slot) !== 0) {
-      c.consul_lock_ticket_free(asked);
+      c.consul_lock_sender_free(asked);
       reject(takeError(slot[0]));
       return;
     }
@@ -79,14 +79,14 @@ function startHolder(client, key, read) {
 function listenForLoss(lock, receiver) {
   const mine = queue();
   const { receivers } = mine;
-  const listening = ticket(mine);
+  const listening = sender(mine);
   const tag = mine.lastTag;
   must(
     c.consul_lock_set_lost_callback(
       lock,
       address.consul_lock_queue_lost,
       listening,
-      address.consul_lock_ticket_free,
+      address.consul_lock_sender_free,
       slot,
     ) === 0,
   );
@@ -108,7 +108,7 @@ function listenToLog(receiver, level) {
     c.consul_lock_set_log_callback(null, null, null, level);
     return;
   }
-  const listening = ticket(mine);
+  const listening = sender(mine);
   mine.logTag = mine.lastTag;
   mine.receivers.set(mine.logTag, (event) => {
     receiver(c.consul_lock_event_code(event), text(c.consul_lock_event_line, event));
@@ -116,7 +116,7 @@ function listenToLog(receiver, level) {
   c.consul_lock_set_log_callback(
     address.consul_lock_queue_log,
     listening,
-    address.consul_lock_ticket_free,
+    address.consul_lock_sender_free,
     level,
   );
 }

@@ -67,8 +67,8 @@ const DECLARATIONS = {
   consul_lock_queue_new: ["consul_lock_queue *", "int32_t *", "consul_lock_error **"],
   consul_lock_queue_next: ["consul_lock_event *", "consul_lock_queue *"],
   consul_lock_queue_free: ["void", "consul_lock_queue *"],
-  consul_lock_queue_ticket: ["consul_lock_ticket *", "const consul_lock_queue *", "uint64_t"],
-  consul_lock_ticket_free: ["void", "void *"],
+  consul_lock_sender_new: ["consul_lock_sender *", "const consul_lock_queue *", "uint64_t"],
+  consul_lock_sender_free: ["void", "void *"],
   consul_lock_bind_to_queue: ["consul_lock_status", "consul_lock *", "const consul_lock_queue *", "consul_lock_error **"],
   consul_lock_event_tag: ["uint64_t", "const consul_lock_event *"],
   consul_lock_event_code: ["int32_t", "const consul_lock_event *"],
@@ -93,7 +93,7 @@ const ADDRESSES = [
   "consul_lock_queue_holder_done",
   "consul_lock_queue_lost",
   "consul_lock_queue_log",
-  "consul_lock_ticket_free",
+  "consul_lock_sender_free",
 ];
 
 /** How koffi calls a type of C. */

@@ -50,7 +50,7 @@ function make() {
     lastTag: 0,
     /** Of the one who is given the lines of the log, 0: nobody. */
     logTag: 0,
-    /** Who is told of an event, by the tag of its ticket. */
+    /** Who is told of an event, by the tag of its sender. */
     receivers: new Map(),
     socket: /** @type {net.Socket} */ (/** @type {unknown} */ (null)),
   };

@@ -69,8 +69,8 @@ module ConsulLock
     def holder(key, client: nil)
       key = Native.utf8_key(key)
       found = Runtime.current.ask do |mailbox|
-        mailbox.post do |ticket, error|
-          Native.holder_start(client&.pointer, key, Native::QUEUE_HOLDER_DONE, ticket, error)
+        mailbox.post do |sender, error|
+          Native.holder_start(client&.pointer, key, Native::QUEUE_HOLDER_DONE, sender, error)
         end
       end
       Holder.take(found)
@@ -136,7 +136,7 @@ module ConsulLock
     def shutdown(timeout: 30)
       milliseconds = Options.milliseconds(:timeout, timeout)
       Runtime.current.ask do |mailbox|
-        mailbox.post { |ticket, error| Native.shutdown_start(milliseconds, Native::QUEUE_DONE, ticket, error) }
+        mailbox.post { |sender, error| Native.shutdown_start(milliseconds, Native::QUEUE_DONE, sender, error) }
       end
       nil
     end

@@ -27,13 +27,13 @@ module ConsulLock
     #
     # @param handle [Handle] its +lost+ is called with the number that the block was given, and the reason
     # @yieldparam tag [Integer]
-    # @yieldparam ticket [FFI::Pointer]
+    # @yieldparam sender [FFI::Pointer]
     # @yieldparam error [FFI::Pointer]
     def watch(handle)
       subscribe do |mailbox|
         tag = @last_tag += 1
         @watched[tag] = handle
-        mailbox.subscribe(tag) { |ticket, error| yield tag, ticket, error }
+        mailbox.subscribe(tag) { |sender, error| yield tag, sender, error }
       end
     end
 
@@ -44,8 +44,8 @@ module ConsulLock
 
       level = (LOUDEST - logger.level).clamp(1, LOUDEST)
       subscribe do |mailbox|
-        mailbox.subscribe(LOG) do |ticket, _error|
-          Native.set_log_callback(Native::QUEUE_LOG, ticket, Native::TICKET_FREE, level)
+        mailbox.subscribe(LOG) do |sender, _error|
+          Native.set_log_callback(Native::QUEUE_LOG, sender, Native::SENDER_FREE, level)
         end
       end
     end

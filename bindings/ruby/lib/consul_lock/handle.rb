@@ -76,10 +76,10 @@ module ConsulLock
     # Has a block told when the lock is lost.
     def on_lost(block)
       use do |pointer|
-        Runtime.current.dispatcher.watch(self) do |tag, ticket, error|
+        Runtime.current.dispatcher.watch(self) do |tag, sender, error|
           @tag = tag
           @block = block
-          Native.set_lost_callback(pointer, Native::QUEUE_LOST, ticket, Native::TICKET_FREE, error)
+          Native.set_lost_callback(pointer, Native::QUEUE_LOST, sender, Native::SENDER_FREE, error)
         end
       end
     end

@@ -88,7 +88,7 @@ module ConsulLock
       Trap.refuse("release")
       @over ||= @to_release
       ended = false
-      ask { |lock, ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
+      ask { |lock, sender, error| Native.release_start(lock, Native::QUEUE_DONE, sender, error) }
       @to_release = false
       ended = true
     rescue Error => e
@@ -120,7 +120,7 @@ module ConsulLock
     # @raise [NotHeldError]
     # @raise [UnavailableError] Consul gave no usable answer; the lock is held as long as {#remaining} says
     def renew
-      ask { |lock, ticket, error| Native.renew_start(lock, Native::QUEUE_DONE, ticket, error) }
+      ask { |lock, sender, error| Native.renew_start(lock, Native::QUEUE_DONE, sender, error) }
       self
     end
 
@@ -130,7 +130,7 @@ module ConsulLock
     # @return [self]
     # @raise (see #renew)
     def check
-      ask { |lock, ticket, error| Native.check_start(lock, Native::QUEUE_DONE, ticket, error) }
+      ask { |lock, sender, error| Native.check_start(lock, Native::QUEUE_DONE, sender, error) }
       self
     end
 
@@ -150,8 +150,8 @@ module ConsulLock
       key = Native.utf8_key(key)
       raise InvalidArgumentError, "value: #{value.class} is no String" unless value.is_a?(String)
 
-      ask do |lock, ticket, error|
-        Native.put_if_held_start(lock, key, value, value.bytesize, Native::QUEUE_DONE, ticket, error)
+      ask do |lock, sender, error|
+        Native.put_if_held_start(lock, key, value, value.bytesize, Native::QUEUE_DONE, sender, error)
       end
       self
     end
@@ -163,7 +163,7 @@ module ConsulLock
     # @raise (see #put_if_held)
     def delete_if_held(key)
       key = Native.utf8_key(key)
-      ask { |lock, ticket, error| Native.delete_if_held_start(lock, key, Native::QUEUE_DONE, ticket, error) }
+      ask { |lock, sender, error| Native.delete_if_held_start(lock, key, Native::QUEUE_DONE, sender, error) }
       self
     end
 
@@ -295,7 +295,7 @@ module ConsulLock
     # @raise [Error]
     def ask(patience = nil)
       Runtime.current.ask(patience) do |mailbox|
-        @handle.use { |lock| mailbox.post { |ticket, error| yield lock, ticket, error } }
+        @handle.use { |lock| mailbox.post { |sender, error| yield lock, sender, error } }
       end
     rescue LostError
       @lost = true
@@ -314,8 +314,8 @@ module ConsulLock
       generate_value
       mine = ended = false
       begin
-        ask do |lock, ticket, error|
-          status = Native.acquire_start(lock, Native::QUEUE_DONE, ticket, error)
+        ask do |lock, sender, error|
+          status = Native.acquire_start(lock, Native::QUEUE_DONE, sender, error)
           # The first one is the one that can win. What it has is not another's to undo.
           mine = @begun = @to_release = true if status.zero? && !@begun
           status
@@ -335,7 +335,7 @@ module ConsulLock
     # Gives back what nobody waits for any more, and what it has won meanwhile.
     def undo
       Thread.handle_interrupt(Object => :never) do
-        ask(UNDO_PATIENCE) { |lock, ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
+        ask(UNDO_PATIENCE) { |lock, sender, error| Native.release_start(lock, Native::QUEUE_DONE, sender, error) }
       end
       @to_release = false
     rescue Error
@@ -347,7 +347,7 @@ module ConsulLock
     # @return [Mailbox, nil] to which the outcome comes
     def give_back(lock)
       Runtime.current.post do |mailbox|
-        mailbox.post { |ticket, error| Native.release_start(lock, Native::QUEUE_DONE, ticket, error) }
+        mailbox.post { |sender, error| Native.release_start(lock, Native::QUEUE_DONE, sender, error) }
       end
     rescue ClosedError, TrapError
       raise # of a handler of Signal.trap, which came in between: the release has still to begin

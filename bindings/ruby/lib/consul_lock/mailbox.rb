@@ -25,24 +25,24 @@ module ConsulLock
 
     # Begins a call of the library whose outcome comes here.
     #
-    # @yieldparam ticket [FFI::Pointer] the library's from then on, unless it refuses
+    # @yieldparam sender [FFI::Pointer] the library's from then on, unless it refuses
     # @yieldparam error [FFI::Pointer]
     # @yieldreturn [Integer] the status
     # @raise [Error] the library refused, and will tell nothing
     def post
-      ticket = Native.queue_ticket(@queue, 0)
-      return if (yield ticket, @error).zero?
+      sender = Native.sender_new(@queue, 0)
+      return if (yield sender, @error).zero?
 
-      Native.ticket_free(ticket)
+      Native.sender_free(sender)
       raise Error.take(@error.read_pointer)
     end
 
     # Has the library tell again and again, under a number.
     #
-    # @yieldparam ticket [FFI::Pointer] the library's, whether it refuses or not
+    # @yieldparam sender [FFI::Pointer] the library's, whether it refuses or not
     # @yieldparam error [FFI::Pointer]
     def subscribe(tag)
-      Native.check { |error| yield Native.queue_ticket(@queue, tag), error }
+      Native.check { |error| yield Native.sender_new(@queue, tag), error }
     end
 
     # Waits until something comes, after which {#next} gives all of it, event by event. One thread at a time.

@@ -59,8 +59,8 @@ module ConsulLock
       queue_new: [%i[pointer pointer], :pointer],
       queue_next: [%i[pointer], :pointer],
       queue_free: [%i[pointer], :void],
-      queue_ticket: [%i[pointer uint64], :pointer],
-      ticket_free: [%i[pointer], :void],
+      sender_new: [%i[pointer uint64], :pointer],
+      sender_free: [%i[pointer], :void],
       event_tag: [%i[pointer], :uint64],
       event_code: [%i[pointer], :int32],
       event_take_error: [%i[pointer], :pointer],
@@ -151,6 +151,6 @@ module ConsulLock
     QUEUE_HOLDER_DONE = address(:queue_holder_done)
     QUEUE_LOST = address(:queue_lost)
     QUEUE_LOG = address(:queue_log)
-    TICKET_FREE = address(:ticket_free)
+    SENDER_FREE = address(:sender_free)
   end
 end
