@@ -133,6 +133,16 @@ impl LostReason {
         LostReason::TakenOver,
     ];
 
+    /// The name in bindings and for C, such as `KEY_GONE`.
+    pub const fn c_name(self) -> &'static CStr {
+        match self {
+            LostReason::Expired => c"EXPIRED",
+            LostReason::SessionGone => c"SESSION_GONE",
+            LostReason::KeyGone => c"KEY_GONE",
+            LostReason::TakenOver => c"TAKEN_OVER",
+        }
+    }
+
     /// The end of the sentence "lost the lock: ...".
     pub const fn text(self) -> &'static str {
         match self {
@@ -157,6 +167,8 @@ pub struct Error {
     pub http_status: Option<u16>,
     /// The same call may well work later without any change.
     pub retryable: bool,
+    /// How the lock was lost, for [`Status::Lost`].
+    pub lost: Option<LostReason>,
 }
 
 impl Error {
@@ -170,6 +182,7 @@ impl Error {
                 status,
                 Status::NotAcquired | Status::Unavailable | Status::NoResources
             ),
+            lost: None,
         }
     }
 
@@ -177,6 +190,13 @@ impl Error {
     #[must_use]
     pub fn with_http(mut self, http_status: u16) -> Error {
         self.http_status = Some(http_status);
+        self
+    }
+
+    /// The same error with the reason of a loss.
+    #[must_use]
+    pub fn with_loss(mut self, why: LostReason) -> Error {
+        self.lost = Some(why);
         self
     }
 }

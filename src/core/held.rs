@@ -144,7 +144,7 @@ impl Machine {
     }
 
     pub(super) fn lost(&self, ctx: &Context<'_>, why: LostReason) -> Error {
-        ctx.error(Status::Lost, "lost the lock", &self.key, why.text())
+        lost(ctx, &self.key, why)
     }
 
     pub(super) fn not_held(&self, ctx: &Context<'_>) -> Error {
@@ -177,7 +177,7 @@ impl Machine {
                 self.ask_again(ctx);
             }
             State::Lost { why, .. } => {
-                let error = ctx.error(Status::Lost, "lost the lock", &self.key, why.text());
+                let error = lost(ctx, &self.key, *why);
                 ctx.tell(call, Err(error));
             }
             _ => {

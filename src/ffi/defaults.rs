@@ -4,12 +4,12 @@ use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use super::{answer, observe};
 use super::callback::{Registration, UserDataFreeFn};
 use super::client::ClientHandle;
 use super::error::ErrorHandle;
 use super::handle::share;
 use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
+use super::{answer, observe};
 use crate::defaults;
 use crate::error::{Error, Status};
 use crate::key::MAX_VALUE;
@@ -85,9 +85,10 @@ pub unsafe extern "C" fn consul_lock_set_value_generator(
 ) {
     let registration = Registration::new(generator, user_data, user_data_free);
     observe((), move || {
-        defaults::set_value_generator(generator.map(|_| -> defaults::ValueGenerator {
-            Arc::new(move || generate(&registration))
-        }));
+        defaults::set_value_generator(
+            generator
+                .map(|_| -> defaults::ValueGenerator { Arc::new(move || generate(&registration)) }),
+        );
     });
 }
 
