@@ -221,6 +221,33 @@ typedef enum {
 } consul_lock_log_level;
 
 /**
+ * What an event tells.
+ */
+typedef enum {
+  /**
+   * No event: NULL was given.
+   */
+  CONSUL_LOCK_EVENT_NONE = 0,
+  /**
+   * A call has ended: consul_lock_event_code() is its consul_lock_status.
+   */
+  CONSUL_LOCK_EVENT_DONE = 1,
+  /**
+   * consul_lock_holder_start() has ended: the same, and consul_lock_event_take_holder().
+   */
+  CONSUL_LOCK_EVENT_HOLDER = 2,
+  /**
+   * A lock was lost: consul_lock_event_code() is the consul_lock_lost_reason.
+   */
+  CONSUL_LOCK_EVENT_LOST = 3,
+  /**
+   * A line of the log: consul_lock_event_code() is its consul_lock_log_level, and
+   * consul_lock_event_line() copies it.
+   */
+  CONSUL_LOCK_EVENT_LOG = 4,
+} consul_lock_event_type;
+
+/**
  * How to reach Consul, and everything that the locks which use it share. A simple program needs
  * none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR
  * and the others of docs/OPTIONS.md) on first use. Reference counted; usable from any thread at any time, and in
@@ -708,6 +735,14 @@ consul_lock_status consul_lock_set_lost_callback(consul_lock *lock,
 bool consul_lock_is_held(const consul_lock *lock);
 
 /**
+ * How the lock was lost. Asks nobody. Any thread; never blocks.
+ *
+ * @param lock The lock. NULL: 0.
+ * @return A consul_lock_lost_reason; 0: it was not lost, as far as this process knows.
+ */
+int32_t consul_lock_why_lost(const consul_lock *lock);
+
+/**
  * How much is left of the lock's life, by this process's own clock, which counts while the machine
  * sleeps. Asks nobody. Any thread; never blocks.
  *
@@ -950,6 +985,14 @@ int32_t consul_lock_error_http_status(const consul_lock_error *error);
 bool consul_lock_error_is_retryable(const consul_lock_error *error);
 
 /**
+ * How the lock was lost, for CONSUL_LOCK_LOST.
+ *
+ * @param error The error; NULL: 0.
+ * @return A consul_lock_lost_reason; 0 for any other error.
+ */
+int32_t consul_lock_error_why_lost(const consul_lock_error *error);
+
+/**
  * Frees an error.
  *
  * @param error The error; not used afterwards. NULL: nothing happens.
@@ -963,6 +1006,14 @@ void consul_lock_error_free(consul_lock_error *error);
  * @return Never NULL. Lives as long as the process.
  */
 const char *consul_lock_status_name(int32_t status);
+
+/**
+ * The name of a consul_lock_lost_reason, such as "KEY_GONE".
+ *
+ * @param reason Any number: one that is not a reason has the name "UNKNOWN".
+ * @return Never NULL. Lives as long as the process.
+ */
+const char *consul_lock_lost_reason_name(int32_t reason);
 
 /**
  * Asks Consul who holds the lock on a key. Blocks for one or two requests. Any thread.
@@ -1245,8 +1296,15 @@ consul_lock_status consul_lock_bind_to_queue(consul_lock *lock,
 uint64_t consul_lock_event_tag(const consul_lock_event *event);
 
 /**
+ * What the event tells.
+ *
+ * @param event The event. NULL: CONSUL_LOCK_EVENT_NONE.
+ */
+consul_lock_event_type consul_lock_event_kind(const consul_lock_event *event);
+
+/**
  * What happened: the consul_lock_status of a call, the consul_lock_lost_reason of a lock, or the
- * consul_lock_log_level of a line. Which of them it is, the sender says.
+ * consul_lock_log_level of a line, as consul_lock_event_kind() says.
  *
  * @param event The event. NULL: 0.
  */

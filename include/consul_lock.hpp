@@ -78,6 +78,12 @@ inline std::exception_ptr &thrown_by_generator() noexcept {
     return thrown;
 }
 
+/* A reason of C's, whose 0 is none. */
+inline std::optional<consul_lock_lost_reason> reason(std::int32_t number) noexcept {
+    return number == 0 ? std::nullopt
+                       : std::optional(static_cast<consul_lock_lost_reason>(number));
+}
+
 } // namespace detail
 
 /** Why a call failed, or that it did not. */
@@ -98,6 +104,11 @@ class failure {
     bool retryable() const noexcept { return consul_lock_error_is_retryable(error_.get()); }
     /** For VALUE_FAILED: what the value generator threw, if it did. */
     std::exception_ptr cause() const noexcept { return cause_; }
+
+    /** For LOST: how the lock was lost; its name() is such as "KEY_GONE". */
+    std::optional<consul_lock_lost_reason> lost_reason() const noexcept {
+        return detail::reason(consul_lock_error_why_lost(error_.get()));
+    }
 
     /** Takes in the outcome of a C function, and owns the error; answers whether it worked. */
     bool take(consul_lock_status code, consul_lock_error *error) noexcept {
@@ -130,7 +141,7 @@ class error : public std::runtime_error {
     /** From the form without exceptions, for who wants to throw after all. */
     explicit error(const failure &why)
         : std::runtime_error(why.message()), code_(why.code()), http_status_(why.http_status()),
-          retryable_(why.retryable()), cause_(why.cause()) {}
+          retryable_(why.retryable()), lost_reason_(why.lost_reason()), cause_(why.cause()) {}
     /** Never OK. */
     consul_lock_status code() const noexcept { return code_; }
     /** 0 when the failure did not come with an HTTP status. */
@@ -139,11 +150,14 @@ class error : public std::runtime_error {
     bool retryable() const noexcept { return retryable_; }
     /** For VALUE_FAILED: what the value generator threw, if it did. */
     std::exception_ptr cause() const noexcept { return cause_; }
+    /** For LOST: how the lock was lost; its name() is such as "KEY_GONE". */
+    std::optional<consul_lock_lost_reason> lost_reason() const noexcept { return lost_reason_; }
 
   private:
     consul_lock_status code_;
     int http_status_;
     bool retryable_;
+    std::optional<consul_lock_lost_reason> lost_reason_;
     std::exception_ptr cause_;
 };
 
@@ -154,17 +168,7 @@ inline const char *name(consul_lock_status status) noexcept {
 
 /** The name of a lost reason, such as "KEY_GONE". */
 inline const char *name(consul_lock_lost_reason reason) noexcept {
-    switch (reason) {
-    case CONSUL_LOCK_LOST_REASON_EXPIRED:
-        return "EXPIRED";
-    case CONSUL_LOCK_LOST_REASON_SESSION_GONE:
-        return "SESSION_GONE";
-    case CONSUL_LOCK_LOST_REASON_KEY_GONE:
-        return "KEY_GONE";
-    case CONSUL_LOCK_LOST_REASON_TAKEN_OVER:
-        return "TAKEN_OVER";
-    }
-    return "UNKNOWN";
+    return consul_lock_lost_reason_name(static_cast<std::int32_t>(reason));
 }
 
 /** The name of a level of the log, such as "WARN". */
@@ -697,6 +701,10 @@ class lock {
     void abandon() noexcept { consul_lock_abandon(lock_.release()); }
     /** Asks only the clock. */
     bool is_held() const noexcept { return consul_lock_is_held(native()); }
+    /** How it was lost; empty: it was not, as far as this process knows. */
+    std::optional<consul_lock_lost_reason> lost_reason() const noexcept {
+        return detail::reason(consul_lock_why_lost(native()));
+    }
     /** How much is left of its life; asks only the clock. Zero when it is not held. */
     std::chrono::milliseconds remaining() const noexcept {
         return std::chrono::milliseconds(consul_lock_remaining_ms(native()));

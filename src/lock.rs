@@ -10,7 +10,7 @@ use crate::clock::Time;
 use crate::core::messages::Value;
 use crate::core::{Call, Done, LockId, Patience, Phase, Spec, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
-use crate::error::{Error, Status};
+use crate::error::{Error, LostReason, Status};
 use crate::key::{self, Key, MAX_VALUE, in_transaction};
 use crate::lockorder::{Guard, Mutex, Rank};
 use crate::memory;
@@ -290,6 +290,15 @@ impl Lock {
         }
         let end = self.view().lease_end;
         end.map_or(Duration::ZERO, |end| end.since(Time::now()))
+    }
+
+    /// How the lock was lost; None: it was not, as far as this process knows.
+    pub fn why_lost(&self) -> Option<LostReason> {
+        self.runtime().ok()?;
+        let view = self.view();
+        // The core notices the end of a lease a moment later.
+        let expired = view.lease_end.is_some_and(|end| Time::now() >= end);
+        view.lost.or(expired.then_some(LostReason::Expired))
     }
 
     /// The fencing token; None before the lock was acquired. It stays readable after the end.

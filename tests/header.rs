@@ -53,6 +53,7 @@ fn generated() -> String {
     bindings.write(&mut text);
     let text = String::from_utf8(text).expect("UTF-8");
     text.replace("CONSUL_LOCK_STATUS_", "CONSUL_LOCK_")
+        .replace("CONSUL_LOCK_EVENT_TYPE_", "CONSUL_LOCK_EVENT_")
 }
 
 #[test]

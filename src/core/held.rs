@@ -337,6 +337,12 @@ impl Machine {
     }
 }
 
+/// The error of a call for a lock that is lost.
+fn lost(ctx: &Context<'_>, key: &Key, why: LostReason) -> Error {
+    let error = ctx.error(Status::Lost, "lost the lock", key, why.text());
+    error.with_loss(why)
+}
+
 impl Context<'_> {
     /// Tells that a lock that was held is lost.
     pub(super) fn say_lost(&mut self, lock: LockId, why: LostReason, error: &Error) {

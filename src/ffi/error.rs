@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char};
 
 use super::handle::{Owned, give_owned, look, take_owned};
 use super::observe;
-use crate::error::{Error, Status};
+use crate::error::{Error, LostReason, Status};
 
 /// Why a call failed: a status and one line for people. Belongs to who received it, who frees it
 /// with consul_lock_error_free(). Never changes, so any number of threads may read it.
@@ -87,6 +87,20 @@ pub unsafe extern "C" fn consul_lock_error_is_retryable(error: *const ErrorHandl
     })
 }
 
+/// How the lock was lost, for CONSUL_LOCK_LOST.
+///
+/// @param error The error; NULL: 0.
+/// @return A consul_lock_lost_reason; 0 for any other error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_error_why_lost(error: *const ErrorHandle) -> i32 {
+    observe(0, || {
+        // SAFETY: NULL or live, as the header asks.
+        let told = unsafe { look(error) };
+        told.and_then(|told| told.error.lost)
+            .map_or(0, |why| why as i32)
+    })
+}
+
 /// Frees an error.
 ///
 /// @param error The error; not used afterwards. NULL: nothing happens.
@@ -106,4 +120,16 @@ pub extern "C" fn consul_lock_status_name(status: i32) -> *const c_char {
         .into_iter()
         .find(|known| *known as i32 == status);
     known.map_or(c"UNKNOWN", Status::c_name).as_ptr()
+}
+
+/// The name of a consul_lock_lost_reason, such as "KEY_GONE".
+///
+/// @param reason Any number: one that is not a reason has the name "UNKNOWN".
+/// @return Never NULL. Lives as long as the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn consul_lock_lost_reason_name(reason: i32) -> *const c_char {
+    let known = LostReason::ALL
+        .into_iter()
+        .find(|known| *known as i32 == reason);
+    known.map_or(c"UNKNOWN", LostReason::c_name).as_ptr()
 }

@@ -588,6 +588,20 @@ pub unsafe extern "C" fn consul_lock_is_held(lock: *const LockHandle) -> bool {
     })
 }
 
+/// How the lock was lost. Asks nobody. Any thread; never blocks.
+///
+/// @param lock The lock. NULL: 0.
+/// @return A consul_lock_lost_reason; 0: it was not lost, as far as this process knows.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_why_lost(lock: *const LockHandle) -> i32 {
+    observe(0, || {
+        // SAFETY: NULL or live, as the header asks.
+        let lock = unsafe { share(lock, "lock") }.ok();
+        lock.and_then(|lock| lock.why_lost())
+            .map_or(0, |why| why as i32)
+    })
+}
+
 /// How much is left of the lock's life, by this process's own clock, which counts while the machine
 /// sleeps. Asks nobody. Any thread; never blocks.
 ///

@@ -56,6 +56,23 @@ impl From<LevelNumber> for Level {
     }
 }
 
+/// What an event tells.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// No event: NULL was given.
+    None = 0,
+    /// A call has ended: consul_lock_event_code() is its consul_lock_status.
+    Done = 1,
+    /// consul_lock_holder_start() has ended: the same, and consul_lock_event_take_holder().
+    Holder = 2,
+    /// A lock was lost: consul_lock_event_code() is the consul_lock_lost_reason.
+    Lost = 3,
+    /// A line of the log: consul_lock_event_code() is its consul_lock_log_level, and
+    /// consul_lock_event_line() copies it.
+    Log = 4,
+}
+
 /// A queue of events, for programs with an event loop and for languages whose interpreter must not be
 /// entered by threads of others: instead of calling the program, the library puts an event here, and
 /// makes a descriptor readable.
@@ -100,6 +117,7 @@ impl Owned for EventHandle {
 /// What is behind an [`EventHandle`]: what C asks for, piece by piece.
 pub(super) struct Told {
     tag: u64,
+    kind: EventType,
     code: i32,
     error: Option<Error>,
     holder: Option<Holder>,
@@ -108,8 +126,15 @@ pub(super) struct Told {
 
 impl From<Event> for Told {
     fn from(Event { tag, news }: Event) -> Told {
+        let kind = match &news {
+            News::Done(_) => EventType::Done,
+            News::Holder(_) => EventType::Holder,
+            News::Lost(_) => EventType::Lost,
+            News::Line(..) => EventType::Log,
+        };
         let mut told = Told {
             tag,
+            kind,
             code: Status::Ok as i32,
             error: None,
             holder: None,
@@ -330,8 +355,19 @@ pub unsafe extern "C" fn consul_lock_event_tag(event: *const EventHandle) -> u64
     observe(0, || unsafe { look(event) }.map_or(0, |event| event.tag))
 }
 
+/// What the event tells.
+///
+/// @param event The event. NULL: CONSUL_LOCK_EVENT_NONE.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_event_kind(event: *const EventHandle) -> EventType {
+    observe(EventType::None, || {
+        // SAFETY: NULL or live, as the header asks.
+        unsafe { look(event) }.map_or(EventType::None, |event| event.kind)
+    })
+}
+
 /// What happened: the consul_lock_status of a call, the consul_lock_lost_reason of a lock, or the
-/// consul_lock_log_level of a line. Which of them it is, the sender says.
+/// consul_lock_log_level of a line, as consul_lock_event_kind() says.
 ///
 /// @param event The event. NULL: 0.
 #[unsafe(no_mangle)]

@@ -132,6 +132,7 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     EXPECT(CONSUL_LOCK_OK, consul_lock_delete_if_held(lock, "c/inside", &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_set_lost_callback(lock, NULL, NULL, NULL, &error));
     CHECK(consul_lock_is_held(lock) && consul_lock_remaining_ms(lock) > 0);
+    CHECK(consul_lock_why_lost(lock) == 0);
     CHECK(consul_lock_fencing_token(lock) > 0);
     CHECK(consul_lock_key(lock, buf, sizeof buf) > 0);
     CHECK(consul_lock_session_id(lock, buf, sizeof buf) == 36);
@@ -160,7 +161,7 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(consul_lock_release(other, &error) == CONSUL_LOCK_NOT_HELD);
     CHECK(consul_lock_error_code(error) == CONSUL_LOCK_NOT_HELD);
     CHECK(*consul_lock_error_message(error) != '\0' && consul_lock_error_http_status(error) == 0);
-    CHECK(!consul_lock_error_is_retryable(error));
+    CHECK(!consul_lock_error_is_retryable(error) && consul_lock_error_why_lost(error) == 0);
     consul_lock_error_free(error);
     consul_lock_abandon(other);
 
@@ -173,6 +174,7 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     EXPECT(CONSUL_LOCK_OK, consul_lock_defaults_set("acquire_timeout_ms", "0", &error));
     CHECK(consul_lock_client_stats(client, buf, sizeof buf) > sizeof buf && buf[0] == '{');
     CHECK(consul_lock_version() != NULL && consul_lock_status_name(0) != NULL);
+    CHECK(consul_lock_lost_reason_name(0) != NULL);
     CHECK(consul_lock_abi_version() == CONSUL_LOCK_ABI_VERSION);
 
     /* What begins here is told after this has returned. */
@@ -219,6 +221,8 @@ static void queue_inside(consul_lock *lock)
         }
         uint64_t tag = consul_lock_event_tag(event);
         int32_t code = consul_lock_event_code(event);
+        CHECK(consul_lock_event_kind(event) ==
+              (tag == 4 ? CONSUL_LOCK_EVENT_HOLDER : CONSUL_LOCK_EVENT_DONE));
         CHECK(code == CONSUL_LOCK_OK || (tag == 5 && code == CONSUL_LOCK_UNCONFIRMED));
         consul_lock_holder_free(consul_lock_event_take_holder(event));
         consul_lock_error_free(consul_lock_event_take_error(event));

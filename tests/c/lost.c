@@ -80,7 +80,14 @@ static void losing(void)
     /* Who may write a key may take a lock away: here it is ourselves. */
     EXPECT(CONSUL_LOCK_OK,
            consul_lock_delete_if_held(first, "locks/ephemeral/lost/second", &error));
-    EXPECT(CONSUL_LOCK_LOST, consul_lock_put_if_held(second, "c/data", "v", 1, &error));
+    CHECK(consul_lock_why_lost(second) == 0);
+    consul_lock_error *error = NULL;
+    CHECK(consul_lock_put_if_held(second, "c/data", "v", 1, &error) == CONSUL_LOCK_LOST);
+    CHECK(consul_lock_error_why_lost(error) == CONSUL_LOCK_LOST_REASON_KEY_GONE);
+    consul_lock_error_free(error);
+    CHECK(consul_lock_why_lost(second) == CONSUL_LOCK_LOST_REASON_KEY_GONE);
+    CHECK(!strcmp(consul_lock_lost_reason_name(consul_lock_why_lost(second)), "KEY_GONE"));
+    CHECK(!strcmp(consul_lock_lost_reason_name(0), "UNKNOWN"));
     wait_until_freed(&told);
     CHECK(told.calls == 1 && told.frees == 1 && told.elsewhere && !told.held);
     CHECK(told.reason == CONSUL_LOCK_LOST_REASON_KEY_GONE);
@@ -96,6 +103,7 @@ static void losing(void)
     struct told never = {.caller = pthread_self(), .lock = first};
     EXPECT(CONSUL_LOCK_OK, consul_lock_set_lost_callback(first, lost, &never, freed, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_release(first, &error));
+    CHECK(consul_lock_why_lost(first) == 0);
     consul_lock_free(first);
     wait_until_freed(&never);
     CHECK(never.calls == 0 && never.frees == 1);

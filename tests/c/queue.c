@@ -29,6 +29,7 @@ static void is_done(const char *file, int line, uint64_t tag, consul_lock_status
 {
     consul_lock_event *event = next();
     CHECK(consul_lock_event_tag(event) == tag);
+    CHECK(consul_lock_event_kind(event) == CONSUL_LOCK_EVENT_DONE);
     consul_lock_error *error = consul_lock_event_take_error(event);
     consul_lock_status code = (consul_lock_status)consul_lock_event_code(event);
     expect(file, line, "event", wanted, code, error);
@@ -76,6 +77,7 @@ static void calls(void)
            consul_lock_holder_start(NULL, "queue/calls", consul_lock_queue_holder_done, SENDER(8),
                                     &error));
     consul_lock_event *event = next();
+    CHECK(consul_lock_event_kind(event) == CONSUL_LOCK_EVENT_HOLDER);
     CHECK(consul_lock_event_tag(event) == 8 && consul_lock_event_code(event) == CONSUL_LOCK_OK);
     consul_lock_holder_info *holder = consul_lock_event_take_holder(event);
     char value[8] = "";
@@ -140,10 +142,12 @@ static void losses_and_lines(void)
     while (!told || !logged) {
         consul_lock_event *event = next();
         char line[512];
-        if (consul_lock_event_tag(event) == 21) {
-            CHECK(!told && consul_lock_event_code(event) == CONSUL_LOCK_LOST_REASON_KEY_GONE);
+        if (consul_lock_event_kind(event) == CONSUL_LOCK_EVENT_LOST) {
+            CHECK(!told && consul_lock_event_tag(event) == 21);
+            CHECK( consul_lock_event_code(event) == CONSUL_LOCK_LOST_REASON_KEY_GONE);
             told = true;
         } else {
+            CHECK(consul_lock_event_kind(event) == CONSUL_LOCK_EVENT_LOG);
             CHECK(consul_lock_event_tag(event) == 20);
             CHECK(consul_lock_event_line(event, line, sizeof line) > 0);
             CHECK(consul_lock_event_code(event) == CONSUL_LOCK_LOG_LEVEL_ERROR);

@@ -30,6 +30,10 @@ const WITHOUT = {
   consul_lock_set_value_generator: "calls back: generators are JavaScript's own",
   consul_lock_value_set: "belongs to that",
   consul_lock_status_name: "codes are JavaScript's own",
+  consul_lock_lost_reason_name: "the same for reasons",
+  consul_lock_why_lost: "a lock is told of its loss",
+  consul_lock_error_why_lost: "the same",
+  consul_lock_event_kind: "a tag has one kind of event",
 };
 
 test("every declared function has the signature of the library", () => {
