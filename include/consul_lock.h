@@ -1096,11 +1096,29 @@ size_t consul_lock_holder_node(const consul_lock_holder_info *holder, char *buf,
 size_t consul_lock_holder_value(const consul_lock_holder_info *holder, void *buf, size_t cap);
 
 /**
- * The Raft index at which the key came into being: it grows from holder to holder.
+ * The holder's fencing token, as consul_lock_fencing_token() answers there: the ModifyIndex of the
+ * key. A program that writes the key without taking the lock makes it larger.
  *
  * @param holder The holder. NULL: 0.
  */
-uint64_t consul_lock_holder_created_index(const consul_lock_holder_info *holder);
+uint64_t consul_lock_holder_fencing_token(const consul_lock_holder_info *holder);
+
+/**
+ * When the holder took the lock, by its own clock: the "locked_at" of the value that a lock stores by
+ * default.
+ *
+ * @param holder The holder. NULL: 0.
+ * @return Milliseconds since 1970-01-01 UTC; 0: unknown, as the stored value is another one.
+ */
+int64_t consul_lock_holder_since_ms(const consul_lock_holder_info *holder);
+
+/**
+ * The TTL of the session that holds the lock: its "lock_timeout_seconds", for a lock of this library.
+ *
+ * @param holder The holder. NULL: 0.
+ * @return Milliseconds; 0: the session has no TTL, or Consul would not say.
+ */
+int64_t consul_lock_holder_ttl_ms(const consul_lock_holder_info *holder);
 
 /**
  * Frees what consul_lock_holder() gave.

@@ -853,7 +853,10 @@ struct holder_info {
     std::string name;                ///< of the session; empty: Consul would not say
     std::string node;                ///< through which it was made; empty: Consul would not say
     std::string value;               ///< what is stored under the key: data of somebody else
-    std::uint64_t created_index = 0; ///< grows from holder to holder
+    std::uint64_t fencing_token = 0; ///< the holder's: it grows from holder to holder
+    /// When the lock was taken, by the holder's clock; empty: the stored value does not say it.
+    std::optional<std::chrono::system_clock::time_point> since;
+    std::chrono::milliseconds ttl{0}; ///< of the session; zero: none, or Consul would not say
 };
 
 namespace detail {
@@ -869,7 +872,11 @@ inline std::optional<holder_info> take(consul_lock_holder_info *raw) {
     out.node = text<consul_lock_holder_info>(raw, consul_lock_holder_node);
     out.value.resize(consul_lock_holder_value(raw, nullptr, 0));
     consul_lock_holder_value(raw, out.value.data(), out.value.size());
-    out.created_index = consul_lock_holder_created_index(raw);
+    out.fencing_token = consul_lock_holder_fencing_token(raw);
+    if (const std::int64_t since = consul_lock_holder_since_ms(raw)) {
+        out.since.emplace(std::chrono::milliseconds(since));
+    }
+    out.ttl = std::chrono::milliseconds(consul_lock_holder_ttl_ms(raw));
     return out;
 }
 

@@ -179,8 +179,13 @@ pub struct Holder {
     /// The node that the session is bound to: `session_node`, or that of the agent that the session was
     /// made through. None: Consul would not say.
     pub node: Option<String>,
-    /// The Raft index at which the key came into being.
-    pub create_index: u64,
+    /// The TTL of its session; None: Consul would not say, or there is none.
+    pub ttl: Option<Duration>,
+    /// The holder's fencing token: the ModifyIndex of the key, unless a program wrote the key since.
+    pub fencing_token: u64,
+    /// When it took the lock by its own clock, as the stored value says, in milliseconds since
+    /// 1970-01-01 UTC; None: the value does not say it.
+    pub since: Option<i64>,
     /// What is stored under the key.
     pub value: Vec<u8>,
 }
@@ -192,7 +197,7 @@ impl fmt::Debug for Holder {
             .field("session", &self.session)
             .field("name", &self.name)
             .field("node", &self.node)
-            .field("create_index", &self.create_index)
+            .field("fencing_token", &self.fencing_token)
             .finish_non_exhaustive()
     }
 }
@@ -203,7 +208,9 @@ impl From<CoreHolder> for Holder {
             session: h.session.to_string(),
             name: h.name,
             node: h.node,
-            create_index: h.create_index,
+            ttl: h.ttl,
+            fencing_token: h.fencing_token,
+            since: h.since,
             value: h.value.0.to_vec(),
         }
     }

@@ -249,6 +249,11 @@ fn a_wait_ends_at_its_deadline_and_leaves_nothing() {
     until("no session of a waiter stays", || sessions() < 20);
 }
 
+fn unix_ms() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(now.unwrap().as_millis()).unwrap()
+}
+
 #[test]
 fn fixed_values_and_the_default_value() {
     let key = key();
@@ -268,7 +273,10 @@ fn fixed_values_and_the_default_value() {
         "{value}"
     );
     assert_eq!(Some(holder.session), plain.session_id());
-    assert_eq!(Some(holder.create_index), plain.fencing_token());
+    assert_eq!(Some(holder.fencing_token), plain.fencing_token());
+    assert_eq!(holder.ttl, Some(Duration::from_secs(180)));
+    let age = unix_ms() - holder.since.unwrap();
+    assert!((-1_000..60_000).contains(&age), "{age}");
     assert!(holder.name.unwrap().starts_with("consul_lock life-"));
     assert_eq!(holder.node.as_deref(), Some("node"));
     plain.release().unwrap();

@@ -29,7 +29,8 @@ func TestWhoHolds(t *testing.T) {
 	for _, ask := range []ask{consullock.WhoHolds, client.WhoHolds} {
 		holder, found, err := ask(ctx, key)
 		if err != nil || !found || holder.Session != lock.SessionID() || !strings.HasPrefix(holder.Name, "consul_lock ") ||
-			holder.Node != "node" || string(holder.Value) != "a\x00b" || holder.CreatedIndex == 0 {
+			holder.Node != "node" || string(holder.Value) != "a\x00b" || holder.FencingToken != lock.FencingToken() ||
+			!holder.Since.IsZero() || holder.TTL <= 0 {
 			t.Fatal(holder, found, err)
 		}
 	}

@@ -5,7 +5,10 @@ package consullock
 // #include "bridge.h"
 import "C"
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // A Holder is who held a lock at the moment when Consul was asked.
 type Holder struct {
@@ -18,8 +21,12 @@ type Holder struct {
 	Node string
 	// Value is what is stored under the key: data of somebody else, in which nothing is to be trusted.
 	Value []byte
-	// CreatedIndex grows from holder to holder.
-	CreatedIndex uint64
+	// FencingToken is that of the holder's lock: it grows from holder to holder.
+	FencingToken uint64
+	// Since is when the lock was taken, by the holder's clock. Zero: the stored value does not say it.
+	Since time.Time
+	// TTL is that of the session: the lock's timeout, for a lock of this library. Zero: Consul would not say.
+	TTL time.Duration
 }
 
 // WhoHolds asks Consul, with the default client, who holds the lock on a key, as it is given to [New]. false:
@@ -83,6 +90,10 @@ func takenHolder(info *C.consul_lock_holder_info) *Holder {
 	value := make([]byte, C.consul_lock_holder_value(info, nil, 0))
 	buf, n := cBytes(value)
 	C.consul_lock_holder_value(info, buf, n)
+	var since time.Time
+	if ms := int64(C.consul_lock_holder_since_ms(info)); ms != 0 {
+		since = time.UnixMilli(ms)
+	}
 	return &Holder{
 		Session: text(func(buf *C.char, n C.size_t) C.size_t {
 			return C.consul_lock_holder_session(info, buf, n)
@@ -94,6 +105,8 @@ func takenHolder(info *C.consul_lock_holder_info) *Holder {
 			return C.consul_lock_holder_node(info, buf, n)
 		}),
 		Value:        value,
-		CreatedIndex: uint64(C.consul_lock_holder_created_index(info)),
+		FencingToken: uint64(C.consul_lock_holder_fencing_token(info)),
+		Since:        since,
+		TTL:          time.Duration(C.consul_lock_holder_ttl_ms(info)) * time.Millisecond,
 	}
 }

@@ -444,8 +444,12 @@ export interface Holder {
   node: string;
   /** What is stored under the key. Data of somebody else: trust nothing in it. */
   value: Buffer;
-  /** The Raft index at which the key came into being: it grows from holder to holder. */
-  createdIndex: bigint;
+  /** The fencing token of the holder's lock: it grows from holder to holder. */
+  fencingToken: bigint;
+  /** When the lock was taken, by the holder's clock; `null`: the stored value does not say it. */
+  since: Date | null;
+  /** The TTL of the session in milliseconds; 0: it has none, or Consul would not say. */
+  ttlMs: number;
 }
 
 /**

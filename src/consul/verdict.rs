@@ -8,6 +8,7 @@
 //! stands between us and Consul may have said it after Consul did what was asked. So a request that
 //! changes something is refused by a text of Consul's own, or its fate is unknown.
 
+mod duration;
 mod rows;
 mod texts;
 
@@ -143,7 +144,8 @@ fn success(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
             Ok(Answer::Described(row.and_then(|row| {
                 let name = one_line(member(row, "Name")?, LONGEST_NAME);
                 let node = one_line(member(row, "Node")?, LONGEST_NAME);
-                Some(SessionRow { name, node })
+                let ttl = member(row, "TTL").and_then(duration::parse);
+                Some(SessionRow { name, node, ttl })
             })))
         }
         Request::Lock { .. } | Request::Take { .. } => {

@@ -2,7 +2,8 @@
 
 use super::context::{Context, Owner};
 use super::failures::Failures;
-use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId};
+use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, SessionRow};
+use super::value;
 use super::{CallId, Done, Holder, RequestId};
 use crate::clock::Time;
 
@@ -77,13 +78,10 @@ impl Inquiry {
                     self.ask(ctx);
                     return false;
                 }
-                Ok(Done::Holder(self.holder(None, None)))
+                Ok(Done::Holder(self.holder(None)))
             }
             Ok(Answer::Row { .. }) => Ok(Done::Holder(None)),
-            Ok(Answer::Described(described)) => {
-                let (name, node) = described.map(|row| (row.name, row.node)).unzip();
-                Ok(Done::Holder(self.holder(name, node)))
-            }
+            Ok(Answer::Described(described)) => Ok(Done::Holder(self.holder(described))),
             Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
                 let error = ctx.error_from(&cause, WHAT, &self.key);
                 let at = ctx.time() + ctx.pause_after(&mut self.failures, &error);
@@ -94,29 +92,28 @@ impl Inquiry {
                 Err(error)
             }
             // The name is an extra: without it there is still the row.
-            Err(_) if self.found.is_some() => Ok(Done::Holder(self.holder(None, None))),
+            Err(_) if self.found.is_some() => Ok(Done::Holder(self.holder(None))),
             Err(fault) => Err(ctx.error_from(fault.error(), WHAT, &self.key)),
-            Ok(_) => Ok(Done::Holder(self.holder(None, None))),
+            Ok(_) => Ok(Done::Holder(self.holder(None))),
         };
         ctx.tell(self.call, outcome);
         true
     }
 
-    fn holder(&mut self, name: Option<String>, node: Option<String>) -> Option<Holder> {
-        let KeyRow {
-            session,
-            create_index,
-            modify_index,
-            value,
-            flags: _,
-        } = self.found.take()?;
+    fn holder(&mut self, described: Option<SessionRow>) -> Option<Holder> {
+        let row = self.found.take()?;
+        let ttl = described.as_ref().and_then(|session| session.ttl);
+        let (name, node) = described
+            .map(|session| (session.name, session.node))
+            .unzip();
         Some(Holder {
-            session: session?,
+            session: row.session?,
             name,
             node,
-            create_index,
-            modify_index,
-            value,
+            ttl,
+            fencing_token: row.modify_index,
+            since: value::claimed_at(&row.value),
+            value: row.value,
         })
     }
 }

@@ -287,6 +287,8 @@ pub struct SessionRow {
     pub name: String,
     /// The node that it is bound to.
     pub node: String,
+    /// Its TTL; None: it has none, or one that cannot be read.
+    pub ttl: Option<Duration>,
 }
 
 /// A node as the catalog shows it.

@@ -293,10 +293,13 @@ pub struct Holder {
     pub name: Option<String>,
     /// The node that the session is bound to; None: Consul would not say.
     pub node: Option<String>,
-    /// The Raft index at which the key came into being.
-    pub create_index: u64,
-    /// The Raft index of its last change: the holder's fencing token, while nobody else wrote.
-    pub modify_index: u64,
+    /// The TTL of the session; None: Consul would not say, or there is none.
+    pub ttl: Option<Duration>,
+    /// The ModifyIndex of the key: the holder's fencing token, unless a program wrote the key since.
+    pub fencing_token: u64,
+    /// When the holder took the lock by its own clock, as the stored value says, in milliseconds since
+    /// 1970-01-01 UTC; None: the value does not say it.
+    pub since: Option<i64>,
     /// What is stored under the key.
     pub value: Value,
 }

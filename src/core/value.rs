@@ -15,13 +15,14 @@ pub(super) fn locked_at(unix_ms: i64) -> Value {
 /// reader's clock. Only a well-formed time is passed on, so nothing else of a stored value can
 /// reach a message.
 pub(super) fn claimed(value: &Value, unix_ms: i64) -> Option<(String, i64)> {
+    let then = claimed_at(value)?;
+    Some((rfc3339(then), unix_ms.saturating_sub(then).div_euclid(1000)))
+}
+
+/// The same as milliseconds since 1970-01-01 UTC.
+pub(super) fn claimed_at(value: &Value) -> Option<i64> {
     let json: serde_json::Value = serde_json::from_slice(&value.0).ok()?;
-    let text = json.get("locked_at")?.as_str()?;
-    let then = parse_rfc3339(text)?;
-    Some((
-        text.to_owned(),
-        unix_ms.saturating_sub(then).div_euclid(1000),
-    ))
+    parse_rfc3339(json.get("locked_at")?.as_str()?)
 }
 
 /// RFC 3339, UTC, milliseconds.

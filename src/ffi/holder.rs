@@ -218,13 +218,40 @@ pub unsafe extern "C" fn consul_lock_holder_value(
     })
 }
 
-/// The Raft index at which the key came into being: it grows from holder to holder.
+/// The holder's fencing token, as consul_lock_fencing_token() answers there: the ModifyIndex of the
+/// key. A program that writes the key without taking the lock makes it larger.
 ///
 /// @param holder The holder. NULL: 0.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn consul_lock_holder_created_index(holder: *const HolderHandle) -> u64 {
+pub unsafe extern "C" fn consul_lock_holder_fencing_token(holder: *const HolderHandle) -> u64 {
     // SAFETY: NULL or live, as the header asks.
-    observe(0, || unsafe { look(holder) }.map_or(0, |h| h.create_index))
+    observe(0, || unsafe { look(holder) }.map_or(0, |h| h.fencing_token))
+}
+
+/// When the holder took the lock, by its own clock: the "locked_at" of the value that a lock stores by
+/// default.
+///
+/// @param holder The holder. NULL: 0.
+/// @return Milliseconds since 1970-01-01 UTC; 0: unknown, as the stored value is another one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_holder_since_ms(holder: *const HolderHandle) -> i64 {
+    // SAFETY: NULL or live, as the header asks.
+    observe(0, || {
+        unsafe { look(holder) }.and_then(|h| h.since).unwrap_or(0)
+    })
+}
+
+/// The TTL of the session that holds the lock: its "lock_timeout_seconds", for a lock of this library.
+///
+/// @param holder The holder. NULL: 0.
+/// @return Milliseconds; 0: the session has no TTL, or Consul would not say.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_holder_ttl_ms(holder: *const HolderHandle) -> i64 {
+    observe(0, || {
+        // SAFETY: NULL or live, as the header asks.
+        let ttl = unsafe { look(holder) }.and_then(|h| h.ttl);
+        ttl.map_or(0, |ttl| i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
+    })
 }
 
 /// Frees what consul_lock_holder() gave.

@@ -153,7 +153,9 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(consul_lock_holder_name(holder, buf, sizeof buf) > 0);
     CHECK(consul_lock_holder_node(holder, buf, sizeof buf) > 0);
     CHECK(consul_lock_holder_value(holder, buf, sizeof buf) == 1);
-    CHECK(consul_lock_holder_created_index(holder) > 0);
+    CHECK(consul_lock_holder_fencing_token(holder) == consul_lock_fencing_token(other));
+    CHECK(consul_lock_holder_since_ms(holder) == 0); /* the value is another one */
+    CHECK(consul_lock_holder_ttl_ms(holder) == 30000);
     consul_lock_holder_free(holder);
     EXPECT(CONSUL_LOCK_OK, consul_lock_release(other, &error));
 

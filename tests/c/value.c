@@ -33,7 +33,7 @@ static size_t stored(const char *key, char *buf, size_t cap)
 {
     consul_lock_holder_info *holder = NULL;
     EXPECT(CONSUL_LOCK_OK, consul_lock_holder(NULL, key, &holder, &error));
-    CHECK(holder != NULL && consul_lock_holder_created_index(holder) > 0);
+    CHECK(holder != NULL && consul_lock_holder_fencing_token(holder) > 0);
     char text[256];
     CHECK(consul_lock_holder_session(holder, NULL, 0) == 36);
     CHECK(consul_lock_holder_session(holder, text, 5) == 36 && strlen(text) == 4);

@@ -36,7 +36,9 @@ static void a_life() {
     CHECK(lock.session_id().size() == 36);
     auto holder = consul_locks::holder("cpp/life");
     CHECK(holder && holder->session == lock.session_id() && holder->value == "by C++");
-    CHECK(!holder->name.empty() && !holder->node.empty() && holder->created_index > 0);
+    CHECK(!holder->name.empty() && !holder->node.empty());
+    CHECK(holder->fencing_token == lock.fencing_token() && holder->ttl == 1min);
+    CHECK(!holder->since); // the value is another one
     lock.renew();
     lock.check();
 
@@ -49,6 +51,12 @@ static void a_life() {
     CHECK(moved.is_held());
     CHECK(moved.release() && !moved.release());
     CHECK(!consul_locks::holder("cpp/life"));
+    {
+        consul_locks::lock plain("cpp/life");
+        plain.acquire();
+        const auto age = std::chrono::system_clock::now() - *consul_locks::holder("cpp/life")->since;
+        CHECK(age > -1s && age < 1min);
+    }
     consul_locks::lock("cpp/life").acquire(); // the destructor gives it back
     CHECK(!consul_locks::holder("cpp/life"));
 }

@@ -74,6 +74,7 @@ fn session_on(bench: &mut Bench, node: &str) {
     let row = SessionRow {
         name: "consul_lock".to_owned(),
         node: node.to_owned(),
+        ttl: None,
     };
     bench.answer(describe, Ok(Answer::Described(Some(row))));
 }

@@ -218,7 +218,7 @@ class scene {
                : field == "name"          ? found->name
                : field == "node"          ? found->node
                : field == "value"         ? found->value
-               : field == "created_index" ? std::to_string(found->created_index)
+               : field == "fencing_token" ? std::to_string(found->fencing_token)
                                           : throw std::runtime_error("no such field");
     }
 

@@ -226,8 +226,8 @@ func (r *run) holder(words []string) (string, error) {
 		return holder.Node, nil
 	case "value":
 		return string(holder.Value), nil
-	case "created_index":
-		return strconv.FormatUint(holder.CreatedIndex, 10), nil
+	case "fencing_token":
+		return strconv.FormatUint(holder.FencingToken, 10), nil
 	}
 	return "", fmt.Errorf("no field %s", words[1])
 }

@@ -7,12 +7,15 @@ const { plainKey } = require("./options.cjs");
 
 /** Copies what the library found out about a holder, and frees it. */
 function read(pointer) {
+  const sinceMs = Number(c.consul_lock_holder_since_ms(pointer));
   const holder = {
     session: text(c.consul_lock_holder_session, pointer),
     name: text(c.consul_lock_holder_name, pointer),
     node: text(c.consul_lock_holder_node, pointer),
     value: Buffer.from(bytes(c.consul_lock_holder_value, pointer)),
-    createdIndex: BigInt(c.consul_lock_holder_created_index(pointer)),
+    fencingToken: BigInt(c.consul_lock_holder_fencing_token(pointer)),
+    since: sinceMs === 0 ? null : new Date(sinceMs),
+    ttlMs: Number(c.consul_lock_holder_ttl_ms(pointer)),
   };
   c.consul_lock_holder_free(pointer);
   return holder;

@@ -56,7 +56,9 @@ const DECLARATIONS = {
   consul_lock_holder_name: ["size_t", "const consul_lock_holder_info *", "char *", "size_t"],
   consul_lock_holder_node: ["size_t", "const consul_lock_holder_info *", "char *", "size_t"],
   consul_lock_holder_value: ["size_t", "const consul_lock_holder_info *", "void *", "size_t"],
-  consul_lock_holder_created_index: ["uint64_t", "const consul_lock_holder_info *"],
+  consul_lock_holder_fencing_token: ["uint64_t", "const consul_lock_holder_info *"],
+  consul_lock_holder_since_ms: ["int64_t", "const consul_lock_holder_info *"],
+  consul_lock_holder_ttl_ms: ["int64_t", "const consul_lock_holder_info *"],
   consul_lock_holder_free: ["void", "consul_lock_holder_info *"],
 
   consul_lock_set_log_callback: ["consul_lock_status", "consul_lock_log_callback", "void *", "consul_lock_user_data_free", "int32_t"],

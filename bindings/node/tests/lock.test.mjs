@@ -494,7 +494,9 @@ test("the holder is told, with a value of any bytes", async () => {
     assert.match(found.name, new RegExp(`:${process.pid} `));
     assert.equal(found.node, "node");
     assert.ok(found.value.equals(value));
-    assert.equal(typeof found.createdIndex, "bigint");
+    assert.equal(found.fencingToken, lock.fencingToken);
+    assert.equal(found.since, null);
+    assert.equal(found.ttlMs, 180_000);
   }
   await lock.release();
   await assert.rejects(holder("a//b"), code("INVALID_ARGUMENT"));

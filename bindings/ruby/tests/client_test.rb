@@ -20,7 +20,8 @@ class ClientTest < Test
     holding(value: "mine") do |lock|
       holder = ConsulLock.holder(key.to_sym)
       assert_equal [lock.session_id, "node", "mine".b, lock.fencing_token],
-                   [holder.session, holder.node, holder.value, holder.created_index]
+                   [holder.session, holder.node, holder.value, holder.fencing_token]
+      assert_equal [nil, 180.0], [holder.since, holder.ttl]
       assert_includes holder.name, ":#{Process.pid} "
       assert_predicate holder, :frozen?
       assert_equal "mine".b, holder.to_h[:value]

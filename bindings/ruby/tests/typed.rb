@@ -18,7 +18,7 @@ ConsulLock.hold(key, lock_timeout: 60, auto_renew: true) do |lock|
   [lock.held?, lock.lost?, lock.remaining, lock.fencing_token, lock.key, lock.session_id, lock.closed?, lock.inspect]
   lock.renew.check.put_if_held("#{key}-data", "").delete_if_held(:"#{key}-data")
   lock.cancel
-  ConsulLock.holder(key).then { |it| [it.session, it.name, it.node, it.value, it.created_index, it.to_h] }
+  ConsulLock.holder(key).then { |it| [it.session, it.name, it.node, it.value, it.fencing_token, it.to_h] }
   client.hold(key, fail_hard: false) { |other| other }
   client.lock(key, fail_hard: false).acquire
   begin

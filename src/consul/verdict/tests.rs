@@ -264,10 +264,11 @@ fn answers() {
         judge(&describe(), 200, &others),
         Ok(Answer::Described(None))
     );
-    let info = format!(r#"[{{"ID":"{SID}","Name":"ours","Node":"n1"}}]"#);
+    let info = format!(r#"[{{"ID":"{SID}","Name":"ours","Node":"n1","TTL":"30s"}}]"#);
     let row = SessionRow {
         name: "ours".to_owned(),
         node: "n1".to_owned(),
+        ttl: Some(Duration::from_secs(30)),
     };
     assert_eq!(
         judge(&describe(), 200, &info),

@@ -310,7 +310,7 @@ const GENERATORS = {
   none: () => null,
 };
 
-const FIELDS = { created_index: "createdIndex" };
+const FIELDS = { fencing_token: "fencingToken" };
 
 /** A verb: how many words it takes, and what it does. `this` is the run. (`raise` is in `step`.) */
 const verb = (least, most, act) => Object.assign(act, { words: [least, most] });

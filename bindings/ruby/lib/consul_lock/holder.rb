@@ -11,8 +11,12 @@ module ConsulLock
     attr_reader :node
     # @return [String] what is stored under the key, in binary: data of somebody else
     attr_reader :value
-    # @return [Integer] the Raft index at which the key came into being: it grows from holder to holder
-    attr_reader :created_index
+    # @return [Integer] the fencing token of the holder's lock: it grows from holder to holder
+    attr_reader :fencing_token
+    # @return [Time, nil] when the lock was taken, by the holder's clock; nil: the stored value does not say it
+    attr_reader :since
+    # @return [Float, nil] the TTL of the session in seconds; nil: it has none, or Consul would not say
+    attr_reader :ttl
 
     # @api private
     def self.take(pointer)
@@ -27,13 +31,18 @@ module ConsulLock
       @name = known(Native.text(:holder_name, pointer))
       @node = known(Native.text(:holder_node, pointer))
       @value = Native.bytes(:holder_value, pointer).freeze
-      @created_index = Native.holder_created_index(pointer)
+      @fencing_token = Native.holder_fencing_token(pointer)
+      since = Native.holder_since_ms(pointer)
+      @since = Time.at(0, since, :millisecond).freeze unless since.zero?
+      ttl = Native.holder_ttl_ms(pointer)
+      @ttl = ttl / 1000.0 unless ttl.zero?
     end
     private_class_method :new
 
     # @return [Hash{Symbol => Object}]
     def to_h
-      { session: session, name: name, node: node, value: value, created_index: created_index }
+      { session: session, name: name, node: node, value: value, fencing_token: fencing_token, since: since,
+        ttl: ttl }
     end
 
     private

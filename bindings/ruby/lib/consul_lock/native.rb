@@ -53,7 +53,9 @@ module ConsulLock
       holder_name: [%i[pointer pointer size_t], :size_t],
       holder_node: [%i[pointer pointer size_t], :size_t],
       holder_value: [%i[pointer pointer size_t], :size_t],
-      holder_created_index: [%i[pointer], :uint64],
+      holder_fencing_token: [%i[pointer], :uint64],
+      holder_since_ms: [%i[pointer], :int64],
+      holder_ttl_ms: [%i[pointer], :int64],
       holder_free: [%i[pointer], :void],
 
       queue_new: [%i[pointer pointer], :pointer],
