@@ -1,5 +1,6 @@
 //! The client: how to reach Consul, and everything that its locks share.
 
+mod environment;
 mod settings;
 
 use std::fmt;
@@ -8,12 +9,13 @@ use std::time::Duration;
 
 use crate::callbacks::Completion;
 use crate::clock::Time;
+pub use crate::core::Holder;
 use crate::core::messages::Key;
-use crate::core::{Config, Done, Holder as CoreHolder};
+use crate::core::{Config, Done};
 use crate::error::{Error, Status};
 use crate::fork::{self, Generation};
 use crate::lockorder::{Mutex, Rank};
-use crate::options::Options;
+use crate::options::{ClientSettings, Options};
 use crate::runtime::{Handle, Runtime};
 use crate::threads::{HOST_STACK, thread};
 use crate::{defaults, key, sys};
@@ -48,8 +50,9 @@ impl Client {
     /// INVALID_OPTION or INVALID_ENVIRONMENT when something is wrong: the message names the option or
     /// the variable.
     pub fn new(options: Option<&Options>) -> Result<Client, Error> {
-        let none = Options::default();
-        let settings = options.unwrap_or(&none).client_settings()?;
+        let mut settings =
+            options.map_or_else(|| Ok(ClientSettings::default()), Options::client_settings)?;
+        environment::complete(&mut settings)?;
         Ok(Client(Arc::new(Inner {
             settings: Settings::new(&settings)?,
             runtime: Mutex::new(Rank::Client, None),
@@ -114,6 +117,52 @@ impl Client {
     }
 }
 
+/// The client of locks that are given none.
+struct DefaultClient {
+    /// What the host has set.
+    set: Option<Client>,
+    /// The one made from the environment. A failure is not kept: the next lock tries again.
+    from_environment: Option<Client>,
+}
+
+fn with_default<T>(change: impl FnOnce(&mut DefaultClient) -> T) -> T {
+    /// Only touched inside [`fork::shared`].
+    static DEFAULT: Mutex<DefaultClient> = Mutex::new(
+        Rank::Process,
+        DefaultClient {
+            set: None,
+            from_environment: None,
+        },
+    );
+    let _inside = fork::shared();
+    change(&mut DEFAULT.lock())
+}
+
+/// Sets the client of locks that are given none; None returns to the environment.
+pub fn set_default_client(client: Option<Client>) {
+    let before = with_default(|default| std::mem::replace(&mut default.set, client));
+    drop(before);
+}
+
+/// The client of locks that are given none: the one that was set, else one made from the
+/// environment on first use.
+pub fn default_client() -> Result<Client, Error> {
+    let known = with_default(|default| {
+        let client = default.set.as_ref();
+        client.or(default.from_environment.as_ref()).cloned()
+    });
+    if let Some(client) = known {
+        return Ok(client);
+    }
+    // Made outside: it reads files, which may take their time, and a fork must not wait for them.
+    let made = Client::new(None)?;
+    // Another thread may have been faster.
+    Ok(with_default(|default| {
+        let first = default.from_environment.get_or_insert_with(|| made.clone());
+        default.set.as_ref().unwrap_or(first).clone()
+    }))
+}
+
 /// The full key of `key`, by the defaults of now.
 fn key_of(key: &str) -> Result<Key, Error> {
     key::full(&defaults::snapshot().lock_key_pattern, key)
@@ -121,7 +170,7 @@ fn key_of(key: &str) -> Result<Key, Error> {
 
 fn holder_in(done: Done) -> Option<Holder> {
     match done {
-        Done::Holder(holder) => holder.map(Holder::from),
+        Done::Holder(holder) => holder,
         Done::Ok => None,
     }
 }
@@ -167,53 +216,6 @@ fn register(runtime: &Arc<Runtime>) {
     // A parent's must not be upgraded here: it might be dropped here.
     runtimes.retain(|(made_in, weak)| made_in.is_current() && weak.strong_count() > 0);
     runtimes.push((runtime.generation, Arc::downgrade(runtime)));
-}
-
-/// Who holds a lock.
-#[derive(Clone)]
-pub struct Holder {
-    /// The session's id.
-    pub session: String,
-    /// The session's name, such as `consul_lock PROGRAM@HOST:PID NONCE`; None: Consul would not say.
-    pub name: Option<String>,
-    /// The node that the session is bound to: `session_node`, or that of the agent that the session was
-    /// made through. None: Consul would not say.
-    pub node: Option<String>,
-    /// The TTL of its session; None: Consul would not say, or there is none.
-    pub ttl: Option<Duration>,
-    /// The holder's fencing token: the ModifyIndex of the key, unless a program wrote the key since.
-    pub fencing_token: u64,
-    /// When it took the lock by its own clock, as the stored value says, in milliseconds since
-    /// 1970-01-01 UTC; None: the value does not say it.
-    pub since: Option<i64>,
-    /// What is stored under the key.
-    pub value: Vec<u8>,
-}
-
-impl fmt::Debug for Holder {
-    /// Without the value: it is the holder's, and only data.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Holder")
-            .field("session", &self.session)
-            .field("name", &self.name)
-            .field("node", &self.node)
-            .field("fencing_token", &self.fencing_token)
-            .finish_non_exhaustive()
-    }
-}
-
-impl From<CoreHolder> for Holder {
-    fn from(h: CoreHolder) -> Holder {
-        Holder {
-            session: h.session.to_string(),
-            name: h.name,
-            node: h.node,
-            ttl: h.ttl,
-            fencing_token: h.fencing_token,
-            since: h.since,
-            value: h.value.0.to_vec(),
-        }
-    }
 }
 
 /// For who wants an orderly end: destroys the warm sessions of every client of this process and

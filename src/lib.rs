@@ -12,7 +12,6 @@ pub mod clock;
 mod consul;
 mod core;
 pub mod defaults;
-mod environment;
 pub mod error;
 pub mod ffi;
 mod fork;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use crate::callbacks::Completion;
+use crate::client::{self, Client};
 use crate::clock::Time;
 use crate::core::messages::Value;
 use crate::core::{Call, Done, LockId, Patience, Phase, Spec, Upkeep, View};
@@ -52,14 +53,18 @@ impl fmt::Debug for Lock {
 }
 
 impl Lock {
-    /// Makes a lock on `key` (put into `lock_key_pattern`). Reads options, defaults and, for the
-    /// default client, the environment; sends nothing.
-    pub fn new(key: &str, options: Option<&Options>) -> Result<Lock, Error> {
+    /// Makes a lock on `key` (put into `lock_key_pattern`); without a client, with the default one.
+    /// Reads options, defaults and, for the default client, the environment; sends nothing.
+    pub fn new(
+        key: &str,
+        options: Option<&Options>,
+        client: Option<&Client>,
+    ) -> Result<Lock, Error> {
         let settings =
             options.map_or_else(|| Ok(LockSettings::default()), Options::lock_settings)?;
         let defaults = defaults::snapshot();
         let key = key::full(&defaults.lock_key_pattern, key)?;
-        let client = settings.client.map_or_else(defaults::client, Ok)?;
+        let client = client.map_or_else(client::default_client, |client| Ok(client.clone()))?;
         let runtime = client.runtime();
         let (id, shown) = runtime.new_lock();
         let seconds = settings
@@ -400,7 +405,7 @@ mod tests {
 
     #[test]
     fn what_may_be_written_under_a_lock() {
-        let lock = Lock::new("k", None).expect("a lock");
+        let lock = Lock::new("k", None, None).expect("a lock");
         for key in [
             "",
             "/a",

@@ -4,8 +4,6 @@ mod table;
 
 use std::fmt;
 
-use crate::client::Client;
-use crate::environment;
 use crate::error::{Error, Status};
 use crate::memory;
 pub use table::TABLE;
@@ -231,8 +229,6 @@ pub struct LockSettings {
     pub auto_renew: Option<bool>,
     /// `max_lifetime_seconds`; 0: none.
     pub max_lifetime_seconds: Option<u64>,
-    /// The client to use.
-    pub client: Option<Client>,
 }
 
 impl fmt::Debug for LockSettings {
@@ -246,7 +242,6 @@ impl fmt::Debug for LockSettings {
             .field("value", &self.value.as_ref().map(|_| Hidden))
             .field("auto_renew", &self.auto_renew)
             .field("max_lifetime_seconds", &self.max_lifetime_seconds)
-            .field("client", &self.client.is_some())
             .finish()
     }
 }
@@ -283,7 +278,6 @@ impl fmt::Debug for Hidden {
 #[derive(Clone, Default)]
 pub struct Options {
     set: Vec<(&'static Spec, Parsed)>,
-    client: Option<Client>,
     refusal: Option<Error>,
 }
 
@@ -330,11 +324,6 @@ impl Options {
         self.store(parsed)
     }
 
-    /// Sets the client that a lock with these options uses. Answers the one before.
-    pub fn set_client(&mut self, client: Client) -> Option<Client> {
-        self.client.replace(client)
-    }
-
     /// Remembers a refusal, unless there is one already.
     pub fn refuse(&mut self, error: &Error) {
         self.refusal.get_or_insert_with(|| error.clone());
@@ -345,18 +334,16 @@ impl Options {
         self.refusal.clone()
     }
 
-    /// What a client is made from, the environment included; the first refusal, if there was one; a
-    /// refusal of what belongs elsewhere.
+    /// The options of a client that were set; the first refusal, if there was one; a refusal of what
+    /// belongs elsewhere.
     pub fn client_settings(&self) -> Result<ClientSettings, Error> {
         self.all_belong_to(Place::Client)?;
         let options = self.set.iter();
-        let mut settings = ClientSettings {
+        Ok(ClientSettings {
             set: options
                 .map(|(spec, value)| (*spec, Source::Option(spec.name), value.clone()))
                 .collect(),
-        };
-        environment::complete(&mut settings)?;
-        Ok(settings)
+        })
     }
 
     /// What a lock is made from; the first refusal, if there was one; a refusal of what belongs
@@ -372,7 +359,6 @@ impl Options {
             value: self.bytes("value"),
             auto_renew: self.bool("auto_renew"),
             max_lifetime_seconds: self.unsigned("max_lifetime_seconds"),
-            client: self.client.clone(),
         })
     }
 
@@ -394,19 +380,11 @@ impl Options {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
-        if let Some((stray, _)) = self
-            .set
-            .iter()
-            .find(|(spec, _)| !spec.places.contains(&place))
-        {
-            return Err(misplaced(stray));
+        let mut set = self.set.iter();
+        match set.find(|(spec, _)| !spec.places.contains(&place)) {
+            Some((stray, _)) => Err(misplaced(stray)),
+            None => Ok(()),
         }
-        if self.client.is_some() && place == Place::Client {
-            return Err(invalid(
-                "a client cannot be given a client: that belongs to a lock",
-            ));
-        }
-        Ok(())
     }
 
     fn get(&self, name: &str) -> Option<&Parsed> {

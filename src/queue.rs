@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Weak};
 
-use crate::client::Holder;
+use crate::core::Holder;
 use crate::error::{Error, LostReason, Status};
 use crate::fork::{self, Generation};
 use crate::lockorder::{Guard, Mutex, Rank};

@@ -75,11 +75,10 @@ fn client_with(consul: &Consul, rules: &str) -> Client {
 
 fn lock(client: &Client, acquire_timeout_ms: i64) -> Lock {
     let mut options = Options::new();
-    options.set_client(client.clone());
     options
         .set_int("acquire_timeout_ms", acquire_timeout_ms)
         .unwrap();
-    Lock::new(KEY, Some(&options)).unwrap()
+    Lock::new(KEY, Some(&options), Some(client)).unwrap()
 }
 
 /// A newer Consul names itself what the token lacks, so that of what it needs only the rule is told.
@@ -170,7 +169,7 @@ fn the_smallest_policies() {
     // Who only looks sees who has it, and can do nothing.
     let looks = client_with(&consul, &look);
     let seen = looks.holder(KEY).unwrap().expect("a holder");
-    assert_eq!(Some(seen.session), holder.session_id());
+    assert_eq!(Some(seen.session.to_string()), holder.session_id());
     assert!(seen.name.unwrap().starts_with("consul_lock ") && seen.node.is_some());
     holder.release().unwrap();
     denied(

@@ -41,8 +41,7 @@ fn lock_for(client: &Client, key: &str, wait_ms: i64, seconds: i64) -> Lock {
     set.expect("an option");
     let set = options.set_int("lock_timeout_seconds", seconds);
     set.expect("an option");
-    options.set_client(client.clone());
-    Lock::new(key, Some(&options)).expect("a lock")
+    Lock::new(key, Some(&options), Some(client)).expect("a lock")
 }
 
 /// One call's outcome, heard once.

@@ -30,8 +30,7 @@ fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
     let mut options = Options::new();
     let set = options.set_int("acquire_timeout_ms", wait_ms);
     set.expect("an option");
-    options.set_client(client.clone());
-    Lock::new(key, Some(&options)).expect("a lock")
+    Lock::new(key, Some(&options), Some(client)).expect("a lock")
 }
 
 #[test]

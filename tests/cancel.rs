@@ -28,9 +28,7 @@ fn client(consul: &Consul) -> Client {
 }
 
 fn lock(client: &Client, key: &str) -> Lock {
-    let mut options = Options::new();
-    options.set_client(client.clone());
-    Lock::new(key, Some(&options)).expect("a lock")
+    Lock::new(key, None, Some(client)).expect("a lock")
 }
 
 /// Microseconds are too short to sleep.

@@ -46,11 +46,10 @@ fn client(options: &[(&str, &str)]) -> Client {
 
 fn lock(client: &Client, key: &str, acquire_timeout_ms: i64) -> Lock {
     let mut options = Options::new();
-    options.set_client(client.clone());
     options
         .set_int("acquire_timeout_ms", acquire_timeout_ms)
         .unwrap();
-    Lock::new(key, Some(&options)).unwrap()
+    Lock::new(key, Some(&options), Some(client)).unwrap()
 }
 
 fn cycle(client: &Client, key: &str) -> Result<(), Error> {

@@ -82,9 +82,8 @@ fn crash(worker: &Path, consul: &Consul, number: u64) -> Remains {
 /// The next one gets the lock, however the last one died.
 fn take_over(client: &Client, remains: &Remains) {
     let mut options = Options::new();
-    options.set_client(client.clone());
     options.set("acquire_timeout_ms", "60000").unwrap();
-    let lock = Lock::new(&remains.key, Some(&options)).unwrap();
+    let lock = Lock::new(&remains.key, Some(&options), Some(client)).unwrap();
     let begun = Instant::now();
     lock.acquire().unwrap();
     assert!(begun.elapsed() < FREE_WITHIN, "{:?}", begun.elapsed());

@@ -34,12 +34,16 @@ fn lock_at(address: &str, key: &str, options: &[(&str, &str)]) -> Lock {
     connection.set("token", "").unwrap();
     connection.set("request_timeout_ms", "3000").unwrap();
     let mut all = Options::new();
-    all.set_client(Client::new(Some(&connection)).unwrap());
     all.set("lock_timeout_seconds", "10").unwrap();
     for (name, value) in options {
         all.set(name, value).unwrap();
     }
-    Lock::new(key, Some(&all)).unwrap()
+    Lock::new(
+        key,
+        Some(&all),
+        Some(&Client::new(Some(&connection)).unwrap()),
+    )
+    .unwrap()
 }
 
 /// A lock that is held.
@@ -245,14 +249,11 @@ fn the_holder_and_the_waiters_of_a_process_share_one_watch() {
     let mut connection = Options::new();
     connection.set("address", proxy.address()).unwrap();
     let client = Client::new(Some(&connection)).unwrap();
-    let mut options = Options::new();
-    options.set_client(client.clone());
-    let lock = Lock::new("shared-watch", Some(&options)).unwrap();
+    let lock = Lock::new("shared-watch", None, Some(&client)).unwrap();
     lock.acquire().unwrap();
     let mut options = Options::new();
-    options.set_client(client);
     options.set("acquire_timeout_ms", "20000").unwrap();
-    let next = Lock::new("shared-watch", Some(&options)).unwrap();
+    let next = Lock::new("shared-watch", Some(&options), Some(&client)).unwrap();
     thread::scope(|scope| {
         let begun = Instant::now();
         let waiter = scope.spawn(|| next.acquire());
@@ -564,9 +565,8 @@ fn a_token_without_the_right_to_write() {
     connection
         .set("token", json["SecretID"].as_str().expect("a token"))
         .unwrap();
-    let mut options = Options::new();
-    options.set_client(Client::new(Some(&connection)).unwrap());
-    let lock = Lock::new("k", Some(&options)).unwrap();
+    let client = Client::new(Some(&connection)).unwrap();
+    let lock = Lock::new("k", None, Some(&client)).unwrap();
     lock.acquire().unwrap();
     lock.put_if_held("data/mine", b"v").unwrap();
     for refused in [

@@ -26,9 +26,7 @@ fn client(address: &str) -> Client {
 }
 
 fn lock(client: &Client, key: &str) -> Lock {
-    let mut options = Options::new();
-    options.set_client(client.clone());
-    Lock::new(key, Some(&options)).expect("a lock")
+    Lock::new(key, None, Some(client)).expect("a lock")
 }
 
 /// Threads of the library, by their name.

@@ -41,11 +41,10 @@ fn client() -> &'static Client {
 
 fn lock_of(client: &Client, key: &str, options: &[(&str, &str)]) -> Lock {
     let mut all = Options::new();
-    all.set_client(client.clone());
     for (name, value) in options {
         all.set(name, value).unwrap();
     }
-    Lock::new(key, Some(&all)).unwrap()
+    Lock::new(key, Some(&all), Some(client)).unwrap()
 }
 
 fn lock(key: &str, options: &[(&str, &str)]) -> Lock {
@@ -258,21 +257,20 @@ fn unix_ms() -> i64 {
 fn fixed_values_and_the_default_value() {
     let key = key();
     let mut options = Options::new();
-    options.set_client(client().clone());
     options.set_bytes("value", b"a\0\xff").unwrap();
-    let fixed = Lock::new(&key, Some(&options)).unwrap();
+    let fixed = Lock::new(&key, Some(&options), Some(client())).unwrap();
     fixed.acquire().unwrap();
-    assert_eq!(client().holder(&key).unwrap().unwrap().value, b"a\0\xff");
+    assert_eq!(*client().holder(&key).unwrap().unwrap().value.0, b"a\0\xff");
     fixed.release().unwrap();
     let plain = lock(&key, &[]);
     plain.acquire().unwrap();
     let holder = client().holder(&key).unwrap().unwrap();
-    let value: serde_json::Value = serde_json::from_slice(&holder.value).unwrap();
+    let value: serde_json::Value = serde_json::from_slice(&holder.value.0).unwrap();
     assert!(
         value["locked_at"].as_str().unwrap().starts_with("20"),
         "{value}"
     );
-    assert_eq!(Some(holder.session), plain.session_id());
+    assert_eq!(Some(holder.session.to_string()), plain.session_id());
     assert_eq!(Some(holder.fencing_token), plain.fencing_token());
     assert_eq!(holder.ttl, Some(Duration::from_secs(180)));
     let age = unix_ms() - holder.since.unwrap();
@@ -287,18 +285,19 @@ fn fixed_values_and_the_default_value() {
 fn the_largest_value_fits_and_a_larger_one_is_refused_by_us() {
     let key = key();
     let mut options = Options::new();
-    options.set_client(client().clone());
     options.set_bytes("value", &vec![7; 390_000]).unwrap();
     assert_eq!(
         status(options.set_bytes("value", &vec![7; 390_001])),
         Status::InvalidOption
     );
     let mut options = Options::new();
-    options.set_client(client().clone());
     options.set_bytes("value", &vec![7; 390_000]).unwrap();
-    let lock = Lock::new(&key, Some(&options)).unwrap();
+    let lock = Lock::new(&key, Some(&options), Some(client())).unwrap();
     lock.acquire().unwrap();
-    assert_eq!(client().holder(&key).unwrap().unwrap().value.len(), 390_000);
+    assert_eq!(
+        client().holder(&key).unwrap().unwrap().value.0.len(),
+        390_000
+    );
     lock.release().unwrap();
 }
 
@@ -336,7 +335,10 @@ fn keys_are_stored_as_they_are_given() {
         assert_eq!(status(other.acquire()), Status::NotAcquired, "{key}");
         lock.check().unwrap();
         assert_eq!(
-            client().holder(&key).unwrap().map(|h| h.session),
+            client()
+                .holder(&key)
+                .unwrap()
+                .map(|h| h.session.to_string()),
             lock.session_id(),
             "{key}"
         );
@@ -360,7 +362,7 @@ fn keys_that_consul_does_not_take_everywhere_are_refused() {
     ] {
         let reply = consul().request("GET", &format!("/v1/kv/{in_url}"), "");
         assert_eq!(reply.status, 400, "{in_url}");
-        let error = Lock::new(name, None).expect_err(in_url);
+        let error = Lock::new(name, None, None).expect_err(in_url);
         assert_eq!(error.status, Status::InvalidArgument, "{error}");
         assert!(error.message.contains("cannot be printed"), "{error}");
     }

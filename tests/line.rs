@@ -38,12 +38,11 @@ fn client(address: &str, settings: &[(&str, &str)]) -> Client {
 
 fn lock(client: &Client, key: &str, settings: &[(&str, &str)]) -> Lock {
     let mut options = Options::new();
-    options.set_client(client.clone());
     options.set("acquire_timeout_ms", "60000").unwrap();
     for (name, value) in settings {
         options.set(name, value).unwrap();
     }
-    Lock::new(key, Some(&options)).unwrap()
+    Lock::new(key, Some(&options), Some(client)).unwrap()
 }
 
 /// How many of a client's locks wait.

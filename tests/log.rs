@@ -35,8 +35,7 @@ fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
     set.expect("an option");
     let set = options.set_bytes("value", VALUE.as_bytes());
     set.expect("an option");
-    options.set_client(client.clone());
-    Lock::new(key, Some(&options)).expect("a lock")
+    Lock::new(key, Some(&options), Some(client)).expect("a lock")
 }
 
 /// Everything that the log of this process said.

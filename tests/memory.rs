@@ -40,8 +40,7 @@ fn a_list_of_all_sessions_costs_little_more_than_its_text() {
     let client = Client::new(Some(&options)).expect("a client");
     let mut options = Options::new();
     options.set("fair", "false").expect("an option");
-    options.set_client(client);
-    let lock = Lock::new("k", Some(&options)).expect("a lock");
+    let lock = Lock::new("k", Some(&options), Some(&client)).expect("a lock");
     let before = memory("VmHWM");
     lock.acquire().expect_err("no answer");
     // The second look comes when the first one's answer was read.

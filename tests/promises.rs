@@ -29,11 +29,10 @@ fn client(address: &str) -> Client {
 
 fn lock(client: &Client, key: &str, more: &[(&str, &str)]) -> Lock {
     let mut options = Options::new();
-    options.set_client(client.clone());
     for (name, value) in more {
         options.set(name, value).expect("an option");
     }
-    Lock::new(key, Some(&options)).expect("a lock")
+    Lock::new(key, Some(&options), Some(client)).expect("a lock")
 }
 
 /// Each request takes 50 ms, and what fifteen hundred acquires ask takes far longer than the life of a lock.

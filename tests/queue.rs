@@ -36,8 +36,7 @@ fn bound(client: &Client, queue: &Arc<Queue>, key: &str, auto_renew: bool) -> Lo
     set.expect("an option");
     let set = options.set_int("auto_renew", i64::from(auto_renew));
     set.expect("an option");
-    options.set_client(client.clone());
-    let lock = Lock::new(key, Some(&options)).expect("a lock");
+    let lock = Lock::new(key, Some(&options), Some(client)).expect("a lock");
     lock.bind(queue.clone()).expect("this process's");
     lock
 }

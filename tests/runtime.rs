@@ -37,8 +37,7 @@ fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
     options
         .set_int("lock_timeout_seconds", 60)
         .expect("an option");
-    options.set_client(client.clone());
-    Lock::new(key, Some(&options)).expect("a lock")
+    Lock::new(key, Some(&options), Some(client)).expect("a lock")
 }
 
 /// Cancels an acquire that has run for `after`; answers its outcome, and how long that took.

@@ -47,10 +47,8 @@ fn a_hot_cycle_is_two_writes_and_wakes_nobody() {
     let mut options = Options::new();
     options.set("address", consul.address()).expect("an option");
     let client = Client::new(Some(&options)).expect("a client");
-    let mut options = Options::new();
-    options.set_client(client);
     let cycle = || {
-        let lock = Lock::new("hot", Some(&options)).expect("a lock");
+        let lock = Lock::new("hot", None, Some(&client)).expect("a lock");
         lock.acquire().expect("free");
         lock.release().expect("held");
     };

@@ -37,8 +37,7 @@ fn client(address: &str, token: &str) -> Client {
 fn lock(client: &Client, key: &str) -> Lock {
     let mut options = Options::new();
     options.set_int("acquire_timeout_ms", -1).unwrap();
-    options.set_client(client.clone());
-    Lock::new(key, Some(&options)).unwrap()
+    Lock::new(key, Some(&options), Some(client)).unwrap()
 }
 
 /// Threads of the library, by their name.

@@ -298,9 +298,13 @@ fn a_quotation_hides_them_in_every_form() {
             settings.set(name, value).unwrap();
         }
         let mut options = Options::new();
-        options.set_client(Client::new(Some(&settings)).unwrap());
         options.set("value", VALUE).unwrap();
-        let lock = Lock::new("k", Some(&options)).unwrap();
+        let lock = Lock::new(
+            "k",
+            Some(&options),
+            Some(&Client::new(Some(&settings)).unwrap()),
+        )
+        .unwrap();
         let told = lock.acquire().expect_err("refused").message;
         let rest = told.replace("(hidden)", "");
         for part in ["s3cr3t", "hunter", "v4lue", "secret"] {
@@ -379,8 +383,7 @@ fn no_debug_text_shows_a_secret() {
     let client = Client::new(Some(&of_client)).unwrap();
     let mut of_lock = Options::new();
     of_lock.set("value", VALUE).unwrap();
-    of_lock.set_client(client.clone());
-    let lock = Lock::new("k", Some(&of_lock)).unwrap();
+    let lock = Lock::new("k", Some(&of_lock), Some(&client)).unwrap();
     let error = lock.acquire().expect_err("nobody listens");
     let of_lock_settings = of_lock.lock_settings().unwrap();
     let shown = format!(

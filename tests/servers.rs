@@ -25,9 +25,8 @@ fn lock_at(address: &str, token: &str, key: &str, wait_ms: &str) -> Lock {
     options.set("token", token).unwrap();
     let client = Client::new(Some(&options)).unwrap();
     let mut options = Options::new();
-    options.set_client(client);
     options.set("acquire_timeout_ms", wait_ms).unwrap();
-    Lock::new(key, Some(&options)).unwrap()
+    Lock::new(key, Some(&options), Some(&client)).unwrap()
 }
 
 #[test]
@@ -180,9 +179,7 @@ fn another_datacenter() {
         options.set(name, value).unwrap();
     }
     let client = Client::new(Some(&options)).unwrap();
-    let mut options = Options::new();
-    options.set_client(client);
-    let lock = Lock::new("k", Some(&options)).unwrap();
+    let lock = Lock::new("k", None, Some(&client)).unwrap();
     lock.acquire().unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(there.holder("locks/ephemeral/k"), lock.session_id());
     assert_eq!(there.sessions()[0]["Node"], "locks");

@@ -36,11 +36,10 @@ fn client(address: &str, options: &[(&str, &str)]) -> Client {
 
 fn lock(client: &Client, key: &str, acquire_timeout_ms: i64) -> Lock {
     let mut options = Options::new();
-    options.set_client(client.clone());
     options
         .set_int("acquire_timeout_ms", acquire_timeout_ms)
         .unwrap();
-    Lock::new(key, Some(&options)).unwrap()
+    Lock::new(key, Some(&options), Some(client)).unwrap()
 }
 
 fn row_of(consul: &Consul, session: &Lock) -> Json {
@@ -456,7 +455,7 @@ fn keys_up_to_their_longest() {
             let waiting = scope.spawn(|| waits.acquire());
             thread::sleep(Duration::from_millis(300));
             let seen = other.holder(&key).unwrap().expect("a holder");
-            assert_eq!(Some(seen.session), held.session_id());
+            assert_eq!(Some(seen.session.to_string()), held.session_id());
             taken(held.release());
             taken(waiting.join().unwrap());
         });
@@ -464,12 +463,11 @@ fn keys_up_to_their_longest() {
     }
     // With so long a key there is less room for a value.
     let mut options = Options::new();
-    options.set_client(client.clone());
     options.set_bytes("value", &[0; 390_000]).unwrap();
-    let large = Lock::new("large", Some(&options)).unwrap();
+    let large = Lock::new("large", Some(&options), Some(&client)).unwrap();
     large.acquire().unwrap();
     large.release().unwrap();
-    let long = Lock::new(&"k".repeat(room), Some(&options)).unwrap();
+    let long = Lock::new(&"k".repeat(room), Some(&options), Some(&client)).unwrap();
     let error = long.acquire().expect_err("too large");
     assert_eq!(error.status, Status::InvalidArgument, "{error}");
     assert!(error.message.contains("512 KiB"), "{error}");

@@ -59,12 +59,11 @@ fn client(servers: &[&Consul], options: &[(&str, &str)]) -> Client {
 
 fn take(client: &Client, key: &str, options: &[(&str, &str)]) -> Lock {
     let mut all = Options::new();
-    all.set_client(client.clone());
     all.set("acquire_timeout_ms", "60000").unwrap();
     for (name, value) in options {
         all.set(name, value).unwrap();
     }
-    let lock = Lock::new(key, Some(&all)).unwrap();
+    let lock = Lock::new(key, Some(&all), Some(client)).unwrap();
     lock.acquire().unwrap_or_else(|error| panic!("{error}"));
     lock
 }

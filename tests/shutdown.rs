@@ -18,9 +18,7 @@ use support::consul::Consul;
 use support::proxy::{Fault, Proxy, Seen};
 
 fn lock(client: &Client) -> Lock {
-    let mut options = Options::new();
-    options.set_client(client.clone());
-    Lock::new("shutdown", Some(&options)).unwrap()
+    Lock::new("shutdown", None, Some(client)).unwrap()
 }
 
 /// A shutdown waits for every client of the process, so the tests come one after the other.

@@ -51,20 +51,14 @@ impl Usage {
     }
 }
 
-fn options(client: &Client) -> Options {
-    let mut options = Options::new();
-    options.set_client(client.clone());
-    options
-}
-
 fn new(client: &Client, key: &str) -> Lock {
-    Lock::new(key, Some(&options(client))).unwrap()
+    Lock::new(key, None, Some(client)).unwrap()
 }
 
 fn patient(client: &Client, key: &str, timeout_ms: &str) -> Lock {
-    let mut options = options(client);
+    let mut options = Options::new();
     options.set("acquire_timeout_ms", timeout_ms).unwrap();
-    Lock::new(key, Some(&options)).unwrap()
+    Lock::new(key, Some(&options), Some(client)).unwrap()
 }
 
 /// The life number `turn` of a thread, whose keys begin with `own`.

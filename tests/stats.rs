@@ -30,8 +30,7 @@ fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
     set.expect("an option");
     let set = options.set_int("lock_timeout_seconds", 60);
     set.expect("an option");
-    options.set_client(client.clone());
-    Lock::new(key, Some(&options)).expect("a lock")
+    Lock::new(key, Some(&options), Some(client)).expect("a lock")
 }
 
 fn stats(client: &Client) -> Json {

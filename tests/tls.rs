@@ -581,9 +581,8 @@ fn certificates_that_are_replaced_are_found() {
     let client = Client::new(Some(&settings)).unwrap();
     let lock = |key: &str| {
         let mut options = Options::new();
-        options.set_client(client.clone());
         options.set("monitor", "false").unwrap();
-        Lock::new(key, Some(&options)).unwrap()
+        Lock::new(key, Some(&options), Some(&client)).unwrap()
     };
     let held = lock("held");
     held.acquire().unwrap();

@@ -41,7 +41,7 @@ fn times(servers: &Servers) -> Vec<f64> {
         .set_int("acquire_timeout_ms", 60_000)
         .expect("in range");
     let cancel = |number: u64| {
-        let lock = Arc::new(Lock::new("cancel", Some(&options)).expect("a lock"));
+        let lock = Arc::new(Lock::new("cancel", Some(&options), None).expect("a lock"));
         let waiter = Arc::clone(&lock);
         let waiter = std::thread::spawn(move || {
             let outcome = waiter.acquire();

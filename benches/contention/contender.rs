@@ -7,7 +7,7 @@ use std::process::exit;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use consul_lock::client::Client;
+use consul_lock::client::{Client, set_default_client};
 use consul_lock::lock::Lock;
 use consul_lock::options::Options;
 
@@ -39,7 +39,7 @@ pub(crate) fn options(address: &str, more: &[String]) -> Options {
     of_client.set("address", address).expect("an address");
     let client = Client::new(Some(&of_client)).expect("a client");
     let mut options = Options::new();
-    options.set_client(client);
+    set_default_client(Some(client));
     for option in more {
         let (name, value) = option.split_once('=').expect("NAME=VALUE");
         options.set(name, value).expect("an option");
@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &[String]) {
 fn obey(name: usize, key: &str, options: &Options, orders: &Receiver<Order>) {
     for Order { count, hold } in orders {
         for _ in 0..count {
-            let lock = Lock::new(key, Some(options)).expect("a lock");
+            let lock = Lock::new(key, Some(options), None).expect("a lock");
             let begun = clock();
             if let Err(error) = lock.acquire() {
                 println!("failed {name} {}", error.message);

@@ -180,7 +180,7 @@ pub(crate) fn run_many_starts(arguments: &[String]) {
     let before = memory_now();
     let (tell, outcomes) = channel();
     for _ in 0..count {
-        let lock = Arc::new(Lock::new("many/0", Some(&options)).expect("a lock"));
+        let lock = Arc::new(Lock::new("many/0", Some(&options), None).expect("a lock"));
         let (tell, held) = (tell.clone(), Arc::clone(&lock));
         let done = move |outcome: Result<(), Error>| {
             let outcome = outcome.and_then(|()| {
@@ -210,7 +210,7 @@ pub(crate) fn run_many_keys(arguments: &[String]) {
         let options = options.clone();
         let work = move || -> Result<(), String> {
             let key = format!("many/{number}");
-            let lock = Lock::new(&key, Some(&options)).map_err(|error| error.message)?;
+            let lock = Lock::new(&key, Some(&options), None).map_err(|error| error.message)?;
             lock.acquire().map_err(|error| error.message)?;
             lock.release().map_err(|error| error.message)
         };

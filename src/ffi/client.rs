@@ -4,11 +4,10 @@ use std::ffi::c_char;
 
 use super::error::ErrorHandle;
 use super::handle::{Shared, give, share, take};
-use super::options::{OptionsHandle, snapshot};
+use super::options::{OptionsHandle, of_client};
 use super::text::copy_text;
 use super::{make, observe};
-use crate::client::Client;
-use crate::defaults;
+use crate::client::{self, Client};
 
 /// How to reach Consul, and everything that the locks which use it share. A simple program needs
 /// none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR
@@ -42,7 +41,11 @@ pub unsafe extern "C" fn consul_lock_client_new(
     error: *mut *mut ErrorHandle,
 ) -> *mut ClientHandle {
     // SAFETY: pointers NULL or as the header asks.
-    unsafe { make(error, || Client::new(snapshot(options).as_ref()).map(give)) }
+    unsafe {
+        make(error, || {
+            Client::new(of_client(options)?.as_ref()).map(give)
+        })
+    }
 }
 
 /// Gives up the caller's reference to a client. Options, locks and the default that use it hold
@@ -76,7 +79,9 @@ pub unsafe extern "C" fn consul_lock_client_stats(
         // SAFETY: NULL or live, as the header asks.
         let stats = match unsafe { share(client, "client") } {
             Ok(client) => client.stats(),
-            Err(_) => defaults::client().map_or_else(|_| String::new(), |client| client.stats()),
+            Err(_) => {
+                client::default_client().map_or_else(|_| String::new(), |client| client.stats())
+            }
         };
         // SAFETY: NULL or with room for `cap` bytes, as the header asks.
         unsafe { copy_text(&stats, buf, cap) }

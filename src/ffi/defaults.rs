@@ -10,6 +10,7 @@ use super::error::ErrorHandle;
 use super::handle::share;
 use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
 use super::{answer, observe};
+use crate::client::set_default_client;
 use crate::defaults;
 use crate::error::{Error, Status};
 use crate::key::MAX_VALUE;
@@ -63,7 +64,7 @@ pub unsafe extern "C" fn consul_lock_set_default_client(client: *const ClientHan
     observe((), || {
         // SAFETY: NULL or live, as the header asks.
         let client = unsafe { share(client, "client") }.ok();
-        defaults::set_default_client(client.map(|client| client.as_ref().clone()));
+        set_default_client(client.map(|client| client.as_ref().clone()));
     });
 }
 

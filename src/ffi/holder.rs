@@ -10,8 +10,7 @@ use super::handle::{Owned, give_owned, look, share, take_owned};
 use super::queue::consul_lock_queue_holder_done;
 use super::text::{MAX_NAME, copy_bytes, copy_text, text};
 use super::{answer, null, observe};
-use crate::client::{Client, Holder};
-use crate::defaults;
+use crate::client::{self, Client, Holder};
 use crate::error::{Error, Status};
 use crate::lock::Completion;
 
@@ -107,7 +106,7 @@ unsafe fn client_or_default(client: *const ClientHandle) -> Result<Client, Error
     // SAFETY: the caller's contract.
     match unsafe { share(client, "client") } {
         Ok(client) => Ok(client.as_ref().clone()),
-        Err(_) => defaults::client(),
+        Err(_) => client::default_client(),
     }
 }
 
@@ -149,7 +148,7 @@ pub unsafe extern "C" fn consul_lock_holder_session(
 ) -> usize {
     // SAFETY: pointers NULL or as the header asks.
     observe(0, || unsafe {
-        copy_text(look(holder).map_or("", |h| &h.session), buf, cap)
+        copy_text(look(holder).map_or("", |h| &h.session.0), buf, cap)
     })
 }
 
@@ -214,7 +213,7 @@ pub unsafe extern "C" fn consul_lock_holder_value(
 ) -> usize {
     // SAFETY: pointers NULL or as the header asks.
     observe(0, || unsafe {
-        copy_bytes(look(holder).map_or(&[], |h| &h.value), buf, cap)
+        copy_bytes(look(holder).map_or(&[], |h| &h.value.0), buf, cap)
     })
 }
 

@@ -55,7 +55,8 @@ pub unsafe extern "C" fn consul_lock_new(
             if key.is_empty() {
                 return Err(Error::new(Status::InvalidArgument, "key is empty"));
             }
-            Lock::new(key, snapshot(options).as_ref()).map(give)
+            let of_lock = snapshot(options).unwrap_or_default();
+            Lock::new(key, Some(&of_lock.options), of_lock.client.as_ref()).map(give)
         })
     }
 }

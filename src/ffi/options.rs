@@ -8,6 +8,7 @@ use super::error::ErrorHandle;
 use super::handle::{Shared, give, share, take};
 use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
 use super::{answer, make, observe};
+use crate::client::Client;
 use crate::error::{Error, Status};
 use crate::lockorder::{Mutex, Rank};
 use crate::options::Options;
@@ -23,14 +24,39 @@ pub struct OptionsHandle {
 }
 
 impl Shared for OptionsHandle {
-    type Inner = Mutex<Options>;
+    type Inner = Mutex<OfLock>;
+}
+
+/// The options of a lock, with the client that it is to use.
+#[derive(Clone, Default)]
+pub(super) struct OfLock {
+    pub(super) options: Options,
+    pub(super) client: Option<Client>,
+}
+
+/// The options of a client; None for NULL.
+///
+/// # Safety
+/// `options` is NULL or a live handle.
+pub(super) unsafe fn of_client(options: *const OptionsHandle) -> Result<Option<Options>, Error> {
+    // SAFETY: the caller's contract.
+    let Some(OfLock { options, client }) = (unsafe { snapshot(options) }) else {
+        return Ok(None);
+    };
+    if client.is_some() {
+        // What is wrong besides is told first.
+        options.client_settings()?;
+        let why = "a client cannot be given a client: that belongs to a lock";
+        return Err(Error::new(Status::InvalidOption, why));
+    }
+    Ok(Some(options))
 }
 
 /// A copy of what was set so far; None for NULL.
 ///
 /// # Safety
 /// `options` is NULL or a live handle.
-pub(super) unsafe fn snapshot(options: *const OptionsHandle) -> Option<Options> {
+pub(super) unsafe fn snapshot(options: *const OptionsHandle) -> Option<OfLock> {
     // SAFETY: the caller's contract.
     let options = unsafe { share(options, "options") }.ok()?;
     let copy = options.lock().clone();
@@ -44,14 +70,14 @@ pub(super) unsafe fn snapshot(options: *const OptionsHandle) -> Option<Options> 
 unsafe fn set(
     options: *mut OptionsHandle,
     error: *mut *mut ErrorHandle,
-    setter: impl FnOnce(&mut Options) -> Result<(), Error>,
+    setter: impl FnOnce(&mut OfLock) -> Result<(), Error>,
 ) -> Status {
     // SAFETY: the caller's contract.
     unsafe {
         answer(error, || {
             let options = share(options, "options")?;
             let mut options = options.lock();
-            setter(&mut options).inspect_err(|refusal| options.refuse(refusal))
+            setter(&mut options).inspect_err(|refusal| options.options.refuse(refusal))
         })
     }
 }
@@ -65,7 +91,7 @@ pub extern "C" fn consul_lock_options_new() -> *mut OptionsHandle {
     // SAFETY: NULL is allowed.
     unsafe {
         make(ptr::null_mut(), || {
-            Ok(give(Mutex::new(Rank::Options, Options::new())))
+            Ok(give(Mutex::new(Rank::Options, OfLock::default())))
         })
     }
 }
@@ -90,7 +116,7 @@ pub unsafe extern "C" fn consul_lock_options_set(
     // SAFETY: pointers NULL or as the header asks.
     unsafe {
         set(options, error, |options| {
-            options.set(
+            options.options.set(
                 text(name, "name", MAX_NAME)?,
                 text(value, "value", MAX_OPTION)?,
             )
@@ -115,7 +141,9 @@ pub unsafe extern "C" fn consul_lock_options_set_int(
     // SAFETY: pointers NULL or as the header asks.
     unsafe {
         set(options, error, |options| {
-            options.set_int(text(name, "name", MAX_NAME)?, value)
+            options
+                .options
+                .set_int(text(name, "name", MAX_NAME)?, value)
         })
     }
 }
@@ -139,7 +167,9 @@ pub unsafe extern "C" fn consul_lock_options_set_bytes(
     // SAFETY: pointers NULL or as the header asks.
     unsafe {
         set(options, error, |options| {
-            options.set_bytes(text(name, "name", MAX_NAME)?, bytes(value, len, "value")?)
+            options
+                .options
+                .set_bytes(text(name, "name", MAX_NAME)?, bytes(value, len, "value")?)
         })
     }
 }
@@ -161,7 +191,8 @@ pub unsafe extern "C" fn consul_lock_options_set_client(
     unsafe {
         let mut before = None;
         let status = set(options, error, |options| {
-            before = options.set_client(share(client, "client")?.as_ref().clone());
+            let client = share(client, "client")?.as_ref().clone();
+            before = options.client.replace(client);
             Ok(())
         });
         // Not before the options are unlocked: a client that is dropped ends what is under way.
