@@ -4,7 +4,8 @@
 //! pure, says what to ask Consul next; the runtime asks; the answer goes back into the core, until
 //! there is an outcome to tell.
 //!
-//! Layers: `ffi → lock, client → runtime → core` and `runtime → consul → ureq`.
+//! Every arrow between modules points down, which `tests/layers.rs` checks:
+//! `ffi → lock → client → runtime → consul, queue → log → core → key, clock, error and the like`.
 
 mod callbacks;
 pub mod client;
