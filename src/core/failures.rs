@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::Level;
-use super::context::Context;
+use super::interface::Level;
 use super::log::Often;
+use super::outbox::Outbox;
 use crate::clock::Time;
 use crate::error::{Error, Status};
 
@@ -44,21 +44,19 @@ impl Failures {
     pub(super) fn count(&self) -> u32 {
         self.count
     }
-}
 
-impl Context<'_> {
     /// Takes in one more failure, and answers how long to wait before the next try. An outage that
     /// lasts is logged; at once where it is this host that fails, which does not pass by itself.
-    pub(super) fn pause_after(&mut self, failures: &mut Failures, error: &Error) -> Duration {
-        let now = self.time();
-        failures.add(now);
-        let lasts = now.since(failures.since) >= LASTING;
+    pub(super) fn pause_after(&mut self, out: &mut Outbox, error: &Error) -> Duration {
+        let now = out.time();
+        self.add(now);
+        let lasts = now.since(self.since) >= LASTING;
         if lasts || error.status == Status::NoResources {
-            let count = failures.count;
-            self.log(Level::Warn, Often::Every("outage", PAUSE), || {
+            let count = self.count;
+            out.log(Level::Warn, Often::Every("outage", PAUSE), || {
                 format!("{error}; tried {count} times, and trying again")
             });
         }
-        self.shared.back_off(failures.count)
+        out.back_off(self.count)
     }
 }

@@ -1,14 +1,17 @@
 //! While a lock is held: what is asked of it, what is written under it, and how it is lost.
 
-use super::context::{Context, Owner};
+use super::alarms::Owner;
+use super::context::Context;
 use super::failures::Failures;
+use super::interface::{CallId, Done, Outcome, RequestId, Upkeep};
 use super::lease::Session;
 use super::lock::{Machine, State};
-use super::log::Often;
 use super::messages::{Answer, Fault, Key, Request, Value};
 use super::monitor::Monitor;
+use super::outbox::Outbox;
+#[cfg(test)]
+use super::sabotage::Sabotage;
 use super::upkeep::Renewals;
-use super::{Action, CallId, Done, Level, LockId, Outcome, RequestId, Upkeep};
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 
@@ -70,7 +73,7 @@ impl Asked {
 
 impl Held {
     pub(super) fn new(
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         session: Session,
         upkeep: Upkeep,
         monitor: Option<Monitor>,
@@ -97,22 +100,22 @@ impl Held {
     }
 
     /// Consul confirmed a renewal that was about to be sent at `sent`.
-    pub(super) fn renewed(&mut self, ctx: &Context<'_>, sent: Option<Time>) {
+    pub(super) fn renewed(&mut self, ctx: &Context, sent: Option<Time>) {
         // Too late: the end of the lease is noticed in the same step.
-        let _ = ctx.confirm(&mut self.session, sent);
+        let _ = self.session.confirm(&ctx.out, sent);
     }
 }
 
 impl Machine {
     /// The lease has ended: the lock is lost, whatever Consul may still say.
-    pub(super) fn expire(&mut self, ctx: &mut Context<'_>) {
-        if matches!(&self.state, State::Held(held) if held.session.lease.is_over(ctx.time())) {
+    pub(super) fn expire(&mut self, ctx: &mut Context) {
+        if matches!(&self.state, State::Held(held) if held.session.lease.is_over(ctx.out.time())) {
             self.lose(ctx, LostReason::Expired);
         }
     }
 
     /// Whoever asked for something is told, and so is who wanted to know of the loss.
-    pub(super) fn lose(&mut self, ctx: &mut Context<'_>, why: LostReason) {
+    pub(super) fn lose(&mut self, ctx: &mut Context, why: LostReason) {
         let lost = State::Lost {
             why,
             told: false,
@@ -122,7 +125,7 @@ impl Machine {
             return;
         };
         let error = self.lost(ctx, why);
-        ctx.say_lost(self.id, why, &error);
+        ctx.out.say_lost(self.id, why, &error);
         for asked in held.asked.drain(..) {
             self.tell_unanswered(ctx, asked, &error);
         }
@@ -136,23 +139,23 @@ impl Machine {
             LostReason::TakenOver | LostReason::KeyGone => false,
         };
         #[cfg(test)]
-        let protects = protects && !ctx.sabotaged(super::sabotage::Sabotage::HurriedEnd);
+        let protects = protects && !ctx.out.sabotaged(Sabotage::HurriedEnd);
         match &mut self.state {
             State::Lost { session, .. } if protects => *session = Some(held.session),
             _ => self.retire(ctx, held.session),
         }
     }
 
-    pub(super) fn lost(&self, ctx: &Context<'_>, why: LostReason) -> Error {
-        lost(ctx, &self.key, why)
+    pub(super) fn lost(&self, ctx: &Context, why: LostReason) -> Error {
+        lost(&ctx.out, &self.key, why)
     }
 
-    pub(super) fn not_held(&self, ctx: &Context<'_>) -> Error {
+    pub(super) fn not_held(&self, ctx: &Context) -> Error {
         let why = match self.state {
             State::New { .. } | State::Acquiring(_) => "it has not been acquired",
             _ => "it was given back, or never acquired",
         };
-        ctx.error(
+        ctx.out.error(
             Status::NotHeld,
             "this process does not hold the lock",
             &self.key,
@@ -160,11 +163,11 @@ impl Machine {
         )
     }
 
-    pub(super) fn ask(&mut self, ctx: &mut Context<'_>, call: CallId, what: Question) {
+    pub(super) fn ask(&mut self, ctx: &mut Context, call: CallId, what: Question) {
         match &mut self.state {
             State::Held(held) => {
-                let by = ctx.time() + ctx.shared.config.request_timeout;
-                let again = Some(ctx.time());
+                let by = ctx.out.time() + ctx.out.config.request_timeout;
+                let again = Some(ctx.out.time());
                 held.asked.push(Asked {
                     call,
                     what,
@@ -177,22 +180,22 @@ impl Machine {
                 self.ask_again(ctx);
             }
             State::Lost { why, .. } => {
-                let error = lost(ctx, &self.key, *why);
-                ctx.tell(call, Err(error));
+                let error = lost(&ctx.out, &self.key, *why);
+                ctx.out.tell(call, Err(error));
             }
             _ => {
                 let error = self.not_held(ctx);
-                ctx.tell(call, Err(error));
+                ctx.out.tell(call, Err(error));
             }
         }
     }
 
     /// Sends the questions that are due.
-    pub(super) fn ask_again(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn ask_again(&mut self, ctx: &mut Context) {
         let State::Held(held) = &mut self.state else {
             return;
         };
-        let now = ctx.time();
+        let now = ctx.out.time();
         for asked in &mut held.asked {
             if asked.again.is_some_and(|at| now >= at) {
                 asked.again = None;
@@ -211,14 +214,14 @@ impl Machine {
                     },
                 };
                 let by = asked.by.min(held.session.lease.end());
-                asked.request = Some(ctx.send(Owner::Lock(self.id), request, by));
+                asked.request = Some(ctx.out.send(Owner::Lock(self.id), request, by));
             }
         }
     }
 
     pub(super) fn held_replied(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         request: RequestId,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
@@ -236,7 +239,7 @@ impl Machine {
         asked.request = None;
         let outcome: Outcome = match answer {
             // The transaction itself says that the lock was ours, whatever the time is now.
-            Ok(Answer::Written) => return ctx.tell(asked.call, Ok(Done::Ok)),
+            Ok(Answer::Written) => return ctx.out.tell(asked.call, Ok(Done::Ok)),
             Ok(Answer::Renewed) => {
                 held.renewed(ctx, sent);
                 Ok(Done::Ok)
@@ -256,18 +259,20 @@ impl Machine {
                 return self.lose_in(ctx, asked, LostReason::SessionGone);
             }
             Err(Fault::Final(cause) | Fault::TooLarge(cause)) => {
-                Err(ctx.error_from(&cause, &asked.what.failed(), &self.key))
+                Err(ctx.out.error_from(&cause, &asked.what.failed(), &self.key))
             }
             Err(fault @ (Fault::NotApplied(_) | Fault::Unknown(_))) => {
                 asked.in_doubt |= matches!(fault, Fault::Unknown(_));
                 // A session with a request that may still be on its way is not used again.
                 held.session.doubtful = true;
                 #[cfg(test)]
-                if ctx.sabotaged(super::sabotage::Sabotage::PoolAfterWriteInDoubt) {
+                if ctx.out.sabotaged(Sabotage::PoolAfterWriteInDoubt) {
                     held.session.doubtful = false;
                 }
-                let error = ctx.error_from(fault.error(), &asked.what.failed(), &self.key);
-                let at = ctx.time() + ctx.pause_after(&mut asked.failures, &error);
+                let error = ctx
+                    .out
+                    .error_from(fault.error(), &asked.what.failed(), &self.key);
+                let at = ctx.out.time() + asked.failures.pause_after(&mut ctx.out, &error);
                 if at < asked.by.min(held.session.lease.end()) {
                     asked.again = Some(at);
                     held.asked.push(asked);
@@ -278,27 +283,27 @@ impl Machine {
             Ok(_) => {
                 let why = "unexpected reply from Consul";
                 let what = asked.what.failed();
-                Err(ctx.error(Status::Internal, &what, &self.key, why))
+                Err(ctx.out.error(Status::Internal, &what, &self.key, why))
             }
         };
         // The lease may have ended while Consul answered.
-        if held.session.lease.is_over(ctx.time()) {
+        if held.session.lease.is_over(ctx.out.time()) {
             return self.lose_in(ctx, asked, LostReason::Expired);
         }
         match outcome {
             Err(error) => self.tell_unanswered(ctx, asked, &error),
-            outcome => ctx.tell(asked.call, outcome),
+            outcome => ctx.out.tell(asked.call, outcome),
         }
     }
 
-    fn lose_in(&mut self, ctx: &mut Context<'_>, asked: Asked, why: LostReason) {
+    fn lose_in(&mut self, ctx: &mut Context, asked: Asked, why: LostReason) {
         let error = self.lost(ctx, why);
         self.tell_unanswered(ctx, asked, &error);
         self.lose(ctx, why);
     }
 
     /// Ends what is asked, and the renewals: the lock is not theirs any more.
-    pub(super) fn end_asked(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn end_asked(&mut self, ctx: &mut Context) {
         let error = self.not_held(ctx);
         let State::Held(held) = &mut self.state else {
             return;
@@ -316,12 +321,10 @@ impl Machine {
 
     /// Ends a question without an answer to it. `error` is the whole truth but for a write whose
     /// answer was lost.
-    fn tell_unanswered(&self, ctx: &mut Context<'_>, asked: Asked, error: &Error) {
+    fn tell_unanswered(&self, ctx: &mut Context, asked: Asked, error: &Error) {
         let in_doubt = asked.may_be_written();
-        #[cfg(test)]
-        let in_doubt = in_doubt && !ctx.sabotaged(super::sabotage::Sabotage::DoubtIsNoWrite);
         if let Some(request) = asked.request {
-            ctx.abort(request);
+            ctx.out.abort(request);
         }
         let error = if in_doubt {
             let what = asked.what.failed();
@@ -329,28 +332,16 @@ impl Machine {
                 "Consul's answer was lost, so it may have been done, or may still be, as long as \
                  the lock is in Consul ({error})"
             );
-            ctx.error(Status::Unconfirmed, &what, &self.key, &why)
+            ctx.out.error(Status::Unconfirmed, &what, &self.key, &why)
         } else {
             error.clone()
         };
-        ctx.tell_late(asked.call, Err(error));
+        ctx.out.tell_late(asked.call, Err(error));
     }
 }
 
 /// The error of a call for a lock that is lost.
-fn lost(ctx: &Context<'_>, key: &Key, why: LostReason) -> Error {
-    let error = ctx.error(Status::Lost, "lost the lock", key, why.text());
+fn lost(out: &Outbox, key: &Key, why: LostReason) -> Error {
+    let error = out.error(Status::Lost, "lost the lock", key, why.text());
     error.with_loss(why)
-}
-
-impl Context<'_> {
-    /// Tells that a lock that was held is lost.
-    pub(super) fn say_lost(&mut self, lock: LockId, why: LostReason, error: &Error) {
-        self.log(Level::Error, Often::Always, || error.message.clone());
-        #[cfg(test)]
-        if why == LostReason::Expired && self.sabotaged(super::sabotage::Sabotage::SilentLoss) {
-            return;
-        }
-        self.out.push(Action::Lost { lock, why });
-    }
 }

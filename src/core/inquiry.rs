@@ -1,10 +1,11 @@
 //! Who holds a key: one read, and one for the session's name.
 
-use super::context::{Context, Owner};
+use super::alarms::Owner;
 use super::failures::Failures;
+use super::interface::{CallId, Done, Holder, RequestId};
 use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, SessionRow};
+use super::outbox::Outbox;
 use super::value;
-use super::{CallId, Done, Holder, RequestId};
 use crate::clock::Time;
 
 const WHAT: &str = "could not look who holds the lock";
@@ -22,8 +23,8 @@ pub(super) struct Inquiry {
 }
 
 impl Inquiry {
-    pub(super) fn begin(ctx: &mut Context<'_>, call: CallId, key: Key) -> Inquiry {
-        let by = ctx.time() + ctx.shared.config.request_timeout;
+    pub(super) fn begin(out: &mut Outbox, call: CallId, key: Key) -> Inquiry {
+        let by = out.time() + out.config.request_timeout;
         let mut inquiry = Inquiry {
             call,
             key,
@@ -33,7 +34,7 @@ impl Inquiry {
             failures: Failures::default(),
             again: None,
         };
-        inquiry.ask(ctx);
+        inquiry.ask(out);
         inquiry
     }
 
@@ -41,14 +42,14 @@ impl Inquiry {
         self.again
     }
 
-    pub(super) fn alarm(&mut self, ctx: &mut Context<'_>) {
-        if self.again.is_some_and(|at| ctx.time() >= at) {
+    pub(super) fn alarm(&mut self, out: &mut Outbox) {
+        if self.again.is_some_and(|at| out.time() >= at) {
             self.again = None;
-            self.ask(ctx);
+            self.ask(out);
         }
     }
 
-    fn ask(&mut self, ctx: &mut Context<'_>) {
+    fn ask(&mut self, out: &mut Outbox) {
         let session = self.found.as_ref().and_then(|row| row.session.clone());
         let request = match session {
             Some(session) => Request::DescribeSession { session },
@@ -57,13 +58,13 @@ impl Inquiry {
                 consistent: false,
             },
         };
-        self.request = Some(ctx.send(Owner::Inquiry(self.call), request, self.by));
+        self.request = Some(out.send(Owner::Inquiry(self.call), request, self.by));
     }
 
     /// True: it is over.
     pub(super) fn replied(
         &mut self,
-        ctx: &mut Context<'_>,
+        out: &mut Outbox,
         request: RequestId,
         answer: Result<Answer, Fault>,
     ) -> bool {
@@ -75,7 +76,7 @@ impl Inquiry {
                 let known = row.session.as_ref().is_some_and(SessionId::is_readable);
                 self.found = Some(row);
                 if known {
-                    self.ask(ctx);
+                    self.ask(out);
                     return false;
                 }
                 Ok(Done::Holder(self.holder(None)))
@@ -83,8 +84,8 @@ impl Inquiry {
             Ok(Answer::Row { .. }) => Ok(Done::Holder(None)),
             Ok(Answer::Described(described)) => Ok(Done::Holder(self.holder(described))),
             Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
-                let error = ctx.error_from(&cause, WHAT, &self.key);
-                let at = ctx.time() + ctx.pause_after(&mut self.failures, &error);
+                let error = out.error_from(&cause, WHAT, &self.key);
+                let at = out.time() + self.failures.pause_after(out, &error);
                 if at < self.by {
                     self.again = Some(at);
                     return false;
@@ -93,10 +94,10 @@ impl Inquiry {
             }
             // The name is an extra: without it there is still the row.
             Err(_) if self.found.is_some() => Ok(Done::Holder(self.holder(None))),
-            Err(fault) => Err(ctx.error_from(fault.error(), WHAT, &self.key)),
+            Err(fault) => Err(out.error_from(fault.error(), WHAT, &self.key)),
             Ok(_) => Ok(Done::Holder(self.holder(None))),
         };
-        ctx.tell(self.call, outcome);
+        out.tell(self.call, outcome);
         true
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::context::Context;
 use super::messages::SessionId;
+use super::outbox::Outbox;
 #[cfg(test)]
 use super::sabotage::Sabotage;
 use crate::clock::Time;
@@ -86,43 +86,27 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// One that Consul has just made.
-    pub(super) fn new(id: SessionId, lease: Lease) -> Session {
+    /// One that Consul has just made, asked at `sent`. Without that instant it has no life.
+    pub(super) fn new(id: SessionId, sent: Option<Time>, ttl: Duration) -> Session {
         Session {
             id,
-            lease,
+            lease: Lease::new(sent.unwrap_or_default(), ttl),
             doubtful: false,
             last_token: 0,
         }
     }
-}
 
-impl Context<'_> {
-    /// The lease that the answer to a request of `sent` confirms. Without the instant of sending
-    /// there is none.
-    pub(super) fn lease(&self, sent: Option<Time>, ttl: Duration) -> Lease {
-        #[cfg(test)]
-        if self.sabotaged(Sabotage::LeaseFromReply) {
-            return Lease::new(self.time(), ttl);
-        }
-        Lease::new(sent.unwrap_or_default(), ttl)
-    }
-
-    /// Consul confirmed a renewal that was about to be sent at `sent`. False: that is too late, and
-    /// the session is as good as gone.
+    /// Consul confirmed a renewal that was about to be sent at `sent`. False: that is too late, and the
+    /// session is as good as gone.
     #[must_use]
-    pub(super) fn confirm(&self, session: &mut Session, sent: Option<Time>) -> bool {
-        let now = self.time();
-        let confirmed = self.lease(sent, session.lease.ttl()).confirmed();
+    pub(super) fn confirm(&mut self, out: &Outbox, sent: Option<Time>) -> bool {
+        let confirmed = sent.unwrap_or_default();
         #[cfg(test)]
-        if self.sabotaged(Sabotage::ReviveTheDead) {
-            session.lease = Lease::new(
-                confirmed.max(session.lease.confirmed()),
-                session.lease.ttl(),
-            );
+        if out.sabotaged(Sabotage::ReviveTheDead) {
+            self.lease = Lease::new(confirmed.max(self.lease.confirmed), self.lease.ttl);
             return true;
         }
-        session.lease.extend(now, confirmed)
+        self.lease.extend(out.time(), confirmed)
     }
 }
 

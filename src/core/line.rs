@@ -8,8 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::LockId;
-use super::context::Context;
+use super::interface::LockId;
 use super::lease::Session;
 use super::messages::{Key, KeyRow, SessionId, SessionRow, Slot, Ticket};
 use crate::clock::Time;
@@ -136,127 +135,122 @@ impl Sight {
     }
 }
 
-impl Context<'_> {
+impl Lines {
     /// Stands at the end of this process's queue. The number is needed to leave it; true: it is the
     /// only one, and its turn.
     pub(super) fn enqueue(&mut self, key: &Key, lock: LockId, ttl: Duration) -> (u64, bool) {
-        let lines = &mut self.shared.lines;
-        lines.arrivals += 1;
-        let arrival = lines.arrivals;
-        let queue = &mut lines.line(key).queue;
+        self.arrivals += 1;
+        let arrival = self.arrivals;
+        let queue = &mut self.line(key).queue;
         queue.insert(arrival, (lock, ttl));
         (arrival, queue.len() == 1)
     }
 
-    /// Leaves this process's queue. If it was its turn, it is the next one's.
-    pub(super) fn dequeue(&mut self, key: &Key, arrival: u64) {
-        let lines = &mut self.shared.lines;
-        let Some(line) = lines.by_key.get_mut(key) else {
-            return;
-        };
+    /// Leaves this process's queue. If it was its turn, it is the next one's. Answers the session of a
+    /// place that nobody can inherit any more.
+    #[must_use]
+    pub(super) fn dequeue(&mut self, key: &Key, arrival: u64) -> Option<Session> {
+        let line = self.by_key.get_mut(key)?;
         let was_first = line.queue.first_key_value().map(|(n, _)| *n) == Some(arrival);
         line.queue.remove(&arrival);
         match line.queue.first_key_value() {
             Some((_, (next, _))) => {
                 if was_first {
-                    lines.turns.push(*next);
+                    self.turns.push(*next);
                 }
             }
             // The description of a holder is not worth remembering.
             None => line.sight = Sight::default(),
         }
         let left = line.left.take_if(|_| line.queue.is_empty());
-        if let Some((session, _)) = left {
-            self.retire(session, None);
-        }
+        left.map(|(session, _)| session)
     }
 
     /// The next of this process's queue could use the place in the line of the first, and its
     /// session.
     pub(super) fn can_inherit(&self, key: &Key, arrival: u64, ttl: Duration) -> bool {
-        let line = self.shared.lines.by_key.get(key);
+        let line = self.by_key.get(key);
         let next = line.and_then(|line| line.queue.range(arrival + 1..).next());
         next.is_some_and(|(_, (_, its))| *its == ttl)
     }
 
-    /// Leaves the place to the next.
-    pub(super) fn leave_place(&mut self, key: &Key, session: Session, place: Place) {
-        let before = self.shared.lines.line(key).left.replace((session, place));
-        if let Some((session, _)) = before {
-            self.retire(session, None);
-        }
+    /// Leaves the place to the next. Answers the session of one that was left before.
+    #[must_use]
+    pub(super) fn leave_place(
+        &mut self,
+        key: &Key,
+        session: Session,
+        place: Place,
+    ) -> Option<Session> {
+        let before = self.line(key).left.replace((session, place));
+        before.map(|(session, _)| session)
     }
 
     /// The place that the one before left, if it did.
     pub(super) fn inherit(&mut self, key: &Key) -> Option<(Session, Place)> {
-        self.shared.lines.by_key.get_mut(key)?.left.take()
+        self.by_key.get_mut(key)?.left.take()
     }
 
     /// Others stood in line when we last looked.
     pub(super) fn hint(&self, key: &Key) -> bool {
-        let line = self.shared.lines.by_key.get(key);
+        let line = self.by_key.get(key);
         line.is_some_and(|line| line.hint)
     }
 
     /// Takes in a line that Consul showed: is anybody in it but us?
     pub(super) fn note_line(&mut self, key: &Key, line: &[Ticket], own: Option<&SessionId>) {
         let others = line.iter().any(|ticket| Some(&ticket.session) != own);
-        #[cfg(test)]
-        let others = others && !self.sabotaged(super::sabotage::Sabotage::ForgetTheLine);
-        if others || self.shared.lines.by_key.contains_key(key) {
-            self.shared.lines.line(key).hint = others;
+        if others || self.by_key.contains_key(key) {
+            self.line(key).hint = others;
         }
     }
 
     /// There may be tickets, as far as we know.
     pub(super) fn may_queue(&self, key: &Key) -> bool {
-        let line = self.shared.lines.by_key.get(key);
+        let line = self.by_key.get(key);
         // Below a key that ends in a slash there would be an empty segment.
         !key.ends_with('/') && line.is_none_or(|line| !line.no_tickets)
     }
 
     /// There may not.
     pub(super) fn note_no_tickets(&mut self, key: &Key) {
-        self.shared.lines.line(key).no_tickets = true;
+        self.line(key).no_tickets = true;
     }
 
     /// The number of this process's ticket for the key: the same for each wait, unless it turned
     /// out to be somebody else's.
-    pub(super) fn slot(&mut self, key: &Key) -> Slot {
-        let collisions = self.shared.lines.line(key).collisions;
-        Slot::new(mix(self.shared.config.seed, key, collisions))
+    pub(super) fn slot(&mut self, key: &Key, seed: u64) -> Slot {
+        let collisions = self.line(key).collisions;
+        Slot::new(mix(seed, key, collisions))
     }
 
     /// The slot is somebody else's: the next one is another.
     pub(super) fn note_collision(&mut self, key: &Key) {
-        let collisions = &mut self.shared.lines.line(key).collisions;
+        let collisions = &mut self.line(key).collisions;
         *collisions = collisions.wrapping_add(1);
     }
 
     /// This process gave the key back: if it wants it again soon, it is likely to be free.
-    pub(super) fn note_given_back(&mut self, key: &Key) {
-        let now = self.time();
-        self.shared.lines.line(key).given_back = Some(now);
+    pub(super) fn note_given_back(&mut self, key: &Key, now: Time) {
+        self.line(key).given_back = Some(now);
     }
 
     /// The key was given back by this process a moment ago. Answers once: an attempt that is
     /// refused is not repeated without a look.
-    pub(super) fn was_just_given_back(&mut self, key: &Key) -> bool {
-        let now = self.time();
-        let line = self.shared.lines.by_key.get_mut(key);
+    pub(super) fn was_just_given_back(&mut self, key: &Key, now: Time) -> bool {
+        let line = self.by_key.get_mut(key);
         line.and_then(|line| line.given_back.take())
             .is_some_and(|at| now.since(at) < OPTIMISM)
     }
 
     /// What Consul last said of the key.
     pub(super) fn sight(&mut self, key: &Key) -> &mut Sight {
-        &mut self.shared.lines.line(key).sight
+        &mut self.line(key).sight
     }
 
     /// Whether to ask Consul on behalf of everybody who waits for the key, or, when somebody has
     /// just done so, when to look for the answer.
-    pub(super) fn may_ask_for_all(&mut self, key: &Key) -> Result<(), Time> {
-        let now = self.time();
+    pub(super) fn may_ask_for_all(&mut self, key: &Key, now: Time) -> Result<(), Time> {
         let asked = &mut self.sight(key).asked;
         match *asked {
             Some(at) if now.since(at) < LOOK_SERVES => Err(at + LOOK_SERVES),

@@ -2,8 +2,12 @@
 //! in `held.rs`, giving it back in `release.rs`.
 
 use super::acquire::{Acquire, Leftover, Turn};
-use super::context::{Alarm, Context};
+use super::alarms::Alarm;
+use super::context::Context;
 use super::held::{Held, Question};
+use super::interface::{
+    Action, Call, CallId, Done, Level, LockId, Outcome, Patience, Phase, RequestId, Spec, View,
+};
 use super::lease::Session;
 use super::log::Often;
 use super::messages::{Answer, Fault, Key};
@@ -11,9 +15,6 @@ use super::monitor::Monitor;
 use super::recorder::{self, Recorder};
 use super::release::Releasing;
 use super::watch::News;
-use super::{
-    Action, Call, CallId, Done, Level, LockId, Outcome, Patience, Phase, RequestId, Spec, View,
-};
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 use std::time::Duration;
@@ -129,8 +130,8 @@ impl Machine {
     }
 
     /// Acts upon what happens, and records both. `ctx.out` holds nothing before.
-    pub(super) fn take_in(&mut self, ctx: &mut Context<'_>, input: Input) {
-        let now = ctx.time();
+    pub(super) fn take_in(&mut self, ctx: &mut Context, input: Input) {
+        let now = ctx.out.time();
         self.recorder.happens(now, &input);
         match input {
             Input::Call(call, what) => self.call(ctx, call, what),
@@ -144,21 +145,21 @@ impl Machine {
             Input::Alarm => self.alarm(ctx),
             Input::Undone(confirmed) => self.undone(ctx, confirmed),
         }
-        self.recorder.does(now, ctx.out);
-        if recorder::is_serious(ctx.out) {
+        self.recorder.does(now, &ctx.out.actions);
+        if recorder::is_serious(&ctx.out.actions) {
             for line in self.recorder.lines(&self.key) {
-                ctx.log(Level::Info, Often::Always, || line);
+                ctx.out.log(Level::Info, Often::Always, || line);
             }
         }
     }
 
-    fn call(&mut self, ctx: &mut Context<'_>, call: CallId, what: Call) {
+    fn call(&mut self, ctx: &mut Context, call: CallId, what: Call) {
         self.expire(ctx);
         match what {
             Call::Acquire(spec) => self.acquire(ctx, call, spec),
             Call::Cancel => {
                 self.cancel(ctx);
-                ctx.tell(call, Ok(Done::Ok));
+                ctx.out.tell(call, Ok(Done::Ok));
             }
             Call::Renew => self.ask(ctx, call, Question::Renew),
             Call::Check => self.ask(ctx, call, Question::Check),
@@ -175,7 +176,7 @@ impl Machine {
                 }
                 self.abandoned |= !matches!(what, Call::LetGo);
                 self.let_go(ctx);
-                ctx.tell(call, Ok(Done::Ok));
+                ctx.out.tell(call, Ok(Done::Ok));
             }
         }
         self.settle(ctx);
@@ -183,7 +184,7 @@ impl Machine {
 
     fn replied(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         request: RequestId,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
@@ -201,7 +202,7 @@ impl Machine {
         self.settle(ctx);
     }
 
-    fn your_turn(&mut self, ctx: &mut Context<'_>) {
+    fn your_turn(&mut self, ctx: &mut Context) {
         if let State::Acquiring(acquire) = &mut self.state {
             let turn = acquire.your_turn(ctx);
             self.turned(ctx, turn);
@@ -209,7 +210,7 @@ impl Machine {
         self.settle(ctx);
     }
 
-    fn news(&mut self, ctx: &mut Context<'_>, news: News) {
+    fn news(&mut self, ctx: &mut Context, news: News) {
         if let State::Acquiring(acquire) = &mut self.state {
             let turn = acquire.news(ctx, news);
             self.turned(ctx, turn);
@@ -219,9 +220,9 @@ impl Machine {
         self.settle(ctx);
     }
 
-    fn alarm(&mut self, ctx: &mut Context<'_>) {
+    fn alarm(&mut self, ctx: &mut Context) {
         self.expire(ctx);
-        let now = ctx.time();
+        let now = ctx.out.time();
         match &mut self.state {
             State::Acquiring(acquire) => {
                 let turn = acquire.alarm(ctx);
@@ -247,12 +248,12 @@ impl Machine {
             call, when_late, ..
         } in late
         {
-            tell_late(ctx, call, when_late);
+            ctx.out.tell_late(call, when_late);
         }
         self.settle(ctx);
     }
 
-    fn undone(&mut self, ctx: &mut Context<'_>, confirmed: bool) {
+    fn undone(&mut self, ctx: &mut Context, confirmed: bool) {
         self.undoing = false;
         for Waiting {
             call,
@@ -262,16 +263,16 @@ impl Machine {
         } in std::mem::take(&mut self.waiting)
         {
             if confirmed {
-                ctx.tell(call, when_undone);
+                ctx.out.tell(call, when_undone);
             } else {
-                tell_late(ctx, call, when_late);
+                ctx.out.tell_late(call, when_late);
             }
         }
         self.settle(ctx);
     }
 
     /// Sets the alarm, and shows observers what changed.
-    pub(super) fn settle(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn settle(&mut self, ctx: &mut Context) {
         let own = match &self.state {
             State::Acquiring(acquire) => acquire.wake_at(),
             State::Held(held) => Some(held.wake_at()),
@@ -279,7 +280,7 @@ impl Machine {
             State::New { .. } | State::Lost { .. } | State::Over => None,
         };
         let waiting = self.waiting.iter().map(|w| w.by).min();
-        ctx.shared
+        ctx.out
             .alarms
             .set(Alarm::Lock(self.id), own.into_iter().chain(waiting).min());
 
@@ -305,24 +306,27 @@ impl Machine {
             // Observers must see a state before anybody is told of it.
             let at = ctx
                 .out
+                .actions
                 .iter()
                 .position(|a| matches!(a, Action::Tell { .. } | Action::Lost { .. }));
             let publish = Action::Publish {
                 lock: self.id,
                 view,
             };
-            ctx.out.insert(at.unwrap_or(ctx.out.len()), publish);
+            ctx.out
+                .actions
+                .insert(at.unwrap_or(ctx.out.actions.len()), publish);
         }
     }
 
     // Acquiring.
 
-    fn acquire(&mut self, ctx: &mut Context<'_>, call: CallId, spec: Spec) {
+    fn acquire(&mut self, ctx: &mut Context, call: CallId, spec: Spec) {
         match self.state {
             State::New { cancelled: false } => {
                 self.key = spec.key.clone();
                 self.fair = spec.fair && spec.patience != Patience::Once;
-                self.hot = ctx.shared.pool.is_hot(ctx.time());
+                self.hot = ctx.pool.is_hot(ctx.out.time());
                 let (acquire, turn) = Acquire::begin(ctx, self.id, call, spec);
                 self.state = State::Acquiring(Box::new(acquire));
                 self.turned(ctx, turn);
@@ -331,22 +335,22 @@ impl Machine {
                 self.key = spec.key;
                 self.state = State::Over;
                 let error = self.cancelled(ctx);
-                ctx.tell(call, Err(error));
+                ctx.out.tell(call, Err(error));
             }
             _ => {
                 let why = "a lock is single use, and this one was used before; make a new one";
-                let error = ctx.error(
+                let error = ctx.out.error(
                     Status::AlreadyUsed,
                     "cannot acquire the lock",
                     &spec.key,
                     why,
                 );
-                ctx.tell(call, Err(error));
+                ctx.out.tell(call, Err(error));
             }
         }
     }
 
-    fn turned(&mut self, ctx: &mut Context<'_>, turn: Turn) {
+    fn turned(&mut self, ctx: &mut Context, turn: Turn) {
         match turn {
             Turn::Stay => {}
             Turn::Won { session, token } => {
@@ -358,12 +362,12 @@ impl Machine {
                 let monitor = acquire.spec().monitor.then(|| Monitor::begin(ctx, token));
                 // Only a look for the holder's name, or a renewal, can still be on its way.
                 let _ = acquire.end(ctx);
-                ctx.shared.holding.insert(session.id.clone());
-                ctx.note_taken();
+                ctx.holding.insert(session.id.clone());
+                ctx.footing.note_taken(&mut ctx.out);
                 self.view.token = Some(token);
                 self.view.session = Some(session.id.clone());
                 self.state = State::Held(Held::new(ctx, session, upkeep, monitor));
-                ctx.tell(call, Ok(Done::Ok));
+                ctx.out.tell(call, Ok(Done::Ok));
             }
             Turn::Failed(error) => {
                 let Some(call) = self.end_acquire(ctx) else {
@@ -375,7 +379,7 @@ impl Machine {
     }
 
     /// Ends the acquire under way and undoes what it did. The caller is told by who calls this.
-    fn end_acquire(&mut self, ctx: &mut Context<'_>) -> Option<CallId> {
+    fn end_acquire(&mut self, ctx: &mut Context) -> Option<CallId> {
         let State::Acquiring(acquire) = std::mem::replace(&mut self.state, State::Over) else {
             return None;
         };
@@ -386,28 +390,29 @@ impl Machine {
             Leftover::Session(session) => self.retire(ctx, session),
             Leftover::Create(request, name) => {
                 self.undoing = true;
-                ctx.adopt(request, name, ttl, Some(self.id));
+                ctx.pool
+                    .adopt(&mut ctx.out, request, name, ttl, Some(self.id));
             }
         }
         Some(call)
     }
 
-    pub(super) fn retire(&mut self, ctx: &mut Context<'_>, session: Session) {
+    pub(super) fn retire(&mut self, ctx: &mut Context, session: Session) {
         self.undoing = true;
-        ctx.shared.holding.remove(&session.id);
-        ctx.retire(session, Some(self.id));
+        ctx.holding.remove(&session.id);
+        ctx.pool.retire(&mut ctx.out, session, Some(self.id));
     }
 
     pub(super) fn tell_when_undone(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         call: CallId,
         within: Duration,
         when_undone: Outcome,
         when_late: Outcome,
     ) {
         if self.undoing {
-            let by = ctx.time() + within;
+            let by = ctx.out.time() + within;
             self.waiting.push(Waiting {
                 call,
                 by,
@@ -415,26 +420,26 @@ impl Machine {
                 when_late,
             });
         } else {
-            ctx.tell(call, when_undone);
+            ctx.out.tell(call, when_undone);
         }
     }
 
-    pub(super) fn cancel(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn cancel(&mut self, ctx: &mut Context) {
         match &mut self.state {
             State::New { cancelled } => *cancelled = true,
             State::Acquiring(_) => {
                 if let Some(call) = self.end_acquire(ctx) {
                     let error = self.cancelled(ctx);
-                    ctx.tell(call, Err(error));
+                    ctx.out.tell(call, Err(error));
                 }
             }
             State::Held(_) | State::Releasing(_) | State::Lost { .. } | State::Over => {}
         }
     }
 
-    fn cancelled(&self, ctx: &Context<'_>) -> Error {
+    fn cancelled(&self, ctx: &Context) -> Error {
         let why = "the acquire was cancelled";
-        ctx.error(
+        ctx.out.error(
             Status::Cancelled,
             "did not acquire the lock",
             &self.key,
@@ -443,7 +448,7 @@ impl Machine {
     }
 
     /// Ends what Consul may still know of a lost lock.
-    pub(super) fn end_lost_session(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn end_lost_session(&mut self, ctx: &mut Context) {
         if let State::Lost { session, .. } = &mut self.state
             && let Some(session) = session.take()
         {
@@ -451,11 +456,11 @@ impl Machine {
         }
     }
 
-    fn let_go(&mut self, ctx: &mut Context<'_>) {
+    fn let_go(&mut self, ctx: &mut Context) {
         match &mut self.state {
             State::Acquiring(_) => self.cancel(ctx),
             State::Held(held) => {
-                ctx.shared.holding.remove(&held.session.id);
+                ctx.holding.remove(&held.session.id);
                 self.end_asked(ctx);
                 self.state = State::Over;
             }
@@ -463,19 +468,9 @@ impl Machine {
                 session: Some(session),
                 ..
             } => {
-                ctx.shared.holding.remove(&session.id);
+                ctx.holding.remove(&session.id);
             }
             State::New { .. } | State::Releasing(_) | State::Lost { .. } | State::Over => {}
         }
     }
-}
-
-/// Tells a caller whose undoing was not confirmed in time.
-fn tell_late(ctx: &mut Context<'_>, call: CallId, outcome: Outcome) {
-    if let Err(error) = &outcome
-        && error.status == Status::Unconfirmed
-    {
-        ctx.log(Level::Warn, Often::Always, || error.message.clone());
-    }
-    ctx.tell(call, outcome);
 }

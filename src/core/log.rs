@@ -1,11 +1,9 @@
-//! What the core has to say to people.
+//! What was said to people already, and how often it may be said.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::context::Context;
 use super::messages::Key;
-use super::{Action, Level};
 use crate::clock::Time;
 
 /// Keys that something was said about at most; beyond them all are forgotten, and it may be said
@@ -31,7 +29,7 @@ pub(super) enum Often<'a> {
 }
 
 impl Said {
-    fn is_due(&mut self, often: Often<'_>, now: Time) -> bool {
+    pub(super) fn is_due(&mut self, often: Often<'_>, now: Time) -> bool {
         match often {
             Often::Always => true,
             Often::OncePerKey(what, key) => {
@@ -50,17 +48,6 @@ impl Said {
                 }
                 due
             }
-        }
-    }
-}
-
-impl Context<'_> {
-    /// Says one line to the log. It must not contain a token or a stored value.
-    pub(super) fn log(&mut self, level: Level, often: Often<'_>, line: impl FnOnce() -> String) {
-        let now = self.time();
-        if self.shared.said.is_due(often, now) {
-            let line = line();
-            self.out.push(Action::Log { level, line });
         }
     }
 }

@@ -5,17 +5,20 @@
 //! and then performs the actions.
 
 mod acquire;
+mod alarms;
 mod context;
 mod failures;
 mod footing;
 mod held;
 mod inquiry;
+mod interface;
 mod lease;
 mod line;
 mod lock;
 mod log;
 pub mod messages;
 mod monitor;
+mod outbox;
 mod pool;
 mod recorder;
 mod release;
@@ -26,319 +29,20 @@ mod value;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
 
 use crate::clock::{Now, Time};
-use crate::error::{Error, LostReason};
-use context::{Alarm, Context, Owner, Shared};
+use alarms::{Alarm, Owner};
+use context::Context;
 use inquiry::Inquiry;
+pub use interface::*;
 use lock::{Input, Machine};
-use messages::{Answer, Fault, Key, Request, SessionId, Value};
+use messages::{Answer, Fault};
 pub(crate) use watch::Budget;
-
-/// A lock, made by whoever calls the core; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LockId(pub u64);
-
-/// A call that somebody waits for; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CallId(pub u64);
-
-/// A request on its way; made by the core; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(pub u64);
-
-/// What one core is told at birth: the client's settings.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where Consul is, for messages.
-    pub address: String,
-    /// What session names begin with: `consul_lock PROGRAM@HOST:PID NONCE`, the same for all
-    /// clients of a process and unique to it. A session of this process is recognised by it.
-    pub identity: String,
-    /// How long one request may take. Also the budget of a single attempt.
-    pub request_timeout: Duration,
-    /// How long a release waits for its confirmation.
-    pub release_timeout: Duration,
-    /// Sessions have a lock-delay: the end of one that still holds a key blocks the key for a while.
-    pub lock_delay: bool,
-    /// What the keys of locks carry as their Flags.
-    pub flags: u64,
-    /// The node of the catalog that sessions are bound to; None: that of the agent that makes them.
-    pub session_node: Option<SessionNode>,
-    /// How many connections there may be.
-    pub connections: usize,
-    /// Random and unique to this core: part of its session names, and the seed of the small
-    /// random spreads.
-    pub seed: u64,
-}
-
-/// A node of the catalog that no agent owns.
-#[derive(Clone, Debug)]
-pub struct SessionNode {
-    /// Its name.
-    pub name: Arc<str>,
-    /// The command that registers it, for people.
-    pub registration: String,
-}
-
-/// Everything about a lock that is fixed before it is acquired.
-#[derive(Clone, Debug)]
-pub struct Spec {
-    /// The full key.
-    pub key: Key,
-    /// What to store; None: a JSON object with `locked_at`, made anew for each attempt.
-    pub value: Option<Value>,
-    /// `lock_timeout_seconds`: the session's TTL.
-    pub ttl: Duration,
-    /// How long to wait.
-    pub patience: Patience,
-    /// Whether to wait in line, or to try with everybody else when the key is free.
-    pub fair: bool,
-    /// Whether the key is watched while it is held, so that a loss is told early.
-    pub monitor: bool,
-    /// How long whoever is first in line may leave the key free before it is passed.
-    pub grace: Duration,
-    /// Whether it is renewed while it is held, without anybody asking.
-    pub upkeep: Upkeep,
-}
-
-/// Whether a held lock is renewed without anybody asking.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upkeep {
-    /// It is not.
-    Off,
-    /// Until that long after it was taken; None: until it is given back or lost.
-    For(Option<Duration>),
-}
-
-/// How long an acquire waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
-    /// Exactly one attempt, bounded by the request limit.
-    Once,
-    /// Until that long after the call.
-    For(Duration),
-    /// Until cancelled.
-    Forever,
-}
-
-/// What happens to a core.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// Somebody calls. `Tell` for `call` follows exactly once (for [`Call::Cancel`],
-    /// [`Call::LetGo`], [`Call::Abandon`] and, of a lock that is not held, [`Call::Free`] at once).
-    Call {
-        /// Which lock; an id that the core does not know is a new lock for `Acquire` and over for
-        /// all else.
-        lock: LockId,
-        /// Who waits for the outcome.
-        call: CallId,
-        /// What they want.
-        what: Call,
-    },
-    /// Somebody wants to know who holds a key.
-    Who {
-        /// Who waits for the outcome.
-        call: CallId,
-        /// The full key.
-        key: Key,
-    },
-    /// The one answer to a `Send`; also after `Abort`.
-    Reply {
-        /// Which request.
-        request: RequestId,
-        /// The instant before its first byte was sent; None: nothing was sent.
-        sent: Option<Time>,
-        /// What `consul/verdict.rs` made of it.
-        answer: Result<Answer, Fault>,
-    },
-    /// The client ends: no session is kept warm from now on.
-    Drain,
-    /// Time went by: at the latest at [`Core::wake_at`].
-    Tick,
-}
-
-/// What can be asked of a lock.
-#[derive(Clone, Debug)]
-pub enum Call {
-    /// Take it.
-    Acquire(Spec),
-    /// End a pending acquire; sticky: an acquire that comes later answers CANCELLED.
-    Cancel,
-    /// Extend the lease by the full TTL.
-    Renew,
-    /// Ask Consul whether it is still ours.
-    Check,
-    /// Write a key of the KV store (None: delete it) in one transaction with a check that the lock
-    /// is ours.
-    Write {
-        /// Which key, as Consul knows it.
-        key: Key,
-        /// What to store.
-        value: Option<Value>,
-    },
-    /// Give it back, or cancel a pending acquire and wait until that is undone.
-    Release,
-    /// Hold it no more, without a request: the TTL ends it. Cancels a pending acquire.
-    LetGo,
-    /// The same, and forget it: nobody will ask for it any more.
-    Abandon,
-    /// Forget it: its handle is gone. A held lock is given back, and the session of a lost one is ended.
-    Free,
-}
-
-/// What the runtime must do, in order.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// Ask Consul, and answer with `Reply` once, at the latest soon after `by`.
-    Send {
-        /// To be named in the `Reply`.
-        id: RequestId,
-        /// What to ask.
-        request: Request,
-        /// When to give up; the answer is a fault then.
-        by: Time,
-        /// Before and behind which others.
-        lane: Lane,
-        /// The lock whose caller may perform it on its own thread; None: nobody waits for it.
-        lock: Option<LockId>,
-    },
-    /// Nobody waits for this request any more: end it now. Its `Reply` still comes.
-    Abort(RequestId),
-    /// The outcome of a call.
-    Tell {
-        /// Whose.
-        call: CallId,
-        /// What.
-        outcome: Outcome,
-    },
-    /// What observers of the lock see from now on.
-    Publish {
-        /// Which lock.
-        lock: LockId,
-        /// What they see.
-        view: View,
-    },
-    /// A lock that was held is lost: told once for each that is.
-    Lost {
-        /// Which lock.
-        lock: LockId,
-        /// How.
-        why: LostReason,
-    },
-    /// The core knows nothing of this lock any more.
-    Forget(LockId),
-    /// Something that an operator wants to know. Never a token or a stored value.
-    Log {
-        /// How much.
-        level: Level,
-        /// One line.
-        line: String,
-    },
-}
-
-/// How important a line of the log is. The numbers are part of the ABI.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// Somebody must look: a lock was lost, or something was left behind in Consul.
-    Error = 1,
-    /// It may become worse: Consul cannot be reached, or does not confirm.
-    Warn = 2,
-    /// Worth knowing once: something works otherwise than was asked for.
-    Info = 3,
-    /// For the search for faults.
-    Debug = 4,
-}
-
-impl Level {
-    /// Every level, the most important first.
-    ///
-    /// cbindgen:ignore
-    pub const ALL: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
-}
-
-/// How a request is performed. What keeps a promise is never behind what makes a new one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
-    /// Consul answers at once, and a promise depends on it: a renewal, a release, a question about a held
-    /// lock or a write under it, an undoing.
-    Keep,
-    /// Consul answers at once, and what it gives is new: a look, a session, a place in a line, a lock.
-    Make,
-    /// A blocking query: Consul answers when the key changes, or seconds later.
-    Long,
-}
-
-/// How a call ended.
-pub type Outcome = Result<Done, Error>;
-
-/// What a call that worked gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Done {
-    /// Acquire, renew, check, write, release, cancel, let go, abandon.
-    Ok,
-    /// [`Event::Who`]: nobody, or who.
-    Holder(Option<Holder>),
-}
-
-/// Who holds a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// The session that holds it.
-    pub session: SessionId,
-    /// The session's name; None: Consul would not say.
-    pub name: Option<String>,
-    /// The node that the session is bound to; None: Consul would not say.
-    pub node: Option<String>,
-    /// The TTL of the session; None: Consul would not say, or there is none.
-    pub ttl: Option<Duration>,
-    /// The ModifyIndex of the key: the holder's fencing token, unless a program wrote the key since.
-    pub fencing_token: u64,
-    /// When the holder took the lock by its own clock, as the stored value says, in milliseconds since
-    /// 1970-01-01 UTC; None: the value does not say it.
-    pub since: Option<i64>,
-    /// What is stored under the key.
-    pub value: Value,
-}
-
-/// A lock as its observers see it.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct View {
-    /// Where in its life it is.
-    pub phase: Phase,
-    /// Until when it is held, for [`Phase::Held`]. Observers compare it with the clock themselves.
-    pub lease_end: Option<Time>,
-    /// The fencing token, once acquired.
-    pub token: Option<u64>,
-    /// The session, once acquired.
-    pub session: Option<SessionId>,
-    /// How it was lost, for [`Phase::Lost`].
-    pub lost: Option<LostReason>,
-}
-
-/// Where in its life a lock is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Phase {
-    /// Not acquired yet.
-    #[default]
-    New,
-    /// An acquire is under way.
-    Acquiring,
-    /// Held until the lease ends.
-    Held,
-    /// Was held, and is not any more, though nobody gave it back.
-    Lost,
-    /// Released, abandoned, or an acquire ended without it.
-    Over,
-}
 
 /// All locks and warm sessions of one client.
 #[derive(Debug)]
 pub struct Core {
-    shared: Shared,
+    ctx: Context,
     locks: BTreeMap<LockId, Machine>,
     inquiries: BTreeMap<CallId, Inquiry>,
     /// What one lock does at a time.
@@ -349,7 +53,7 @@ impl Core {
     /// A core with nothing in it.
     pub fn new(config: Config) -> Core {
         Core {
-            shared: Shared::new(config),
+            ctx: Context::new(config),
             locks: BTreeMap::new(),
             inquiries: BTreeMap::new(),
             scratch: Vec::new(),
@@ -359,83 +63,58 @@ impl Core {
     /// Breaks it.
     #[cfg(test)]
     pub(crate) fn sabotage(&mut self, sabotage: sabotage::Sabotage) {
-        self.shared.sabotage = Some(sabotage);
+        self.ctx.out.sabotage = Some(sabotage);
     }
 
     /// Takes in one event and says what to do.
-    pub fn step(&mut self, now: Now, event: Event, out: &mut Vec<Action>) {
+    pub fn step(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+        self.ctx.out.now = now;
         match event {
-            Event::Call { lock, call, what } => {
-                self.with_lock(now, out, lock, Input::Call(call, what));
-            }
+            Event::Call { lock, call, what } => self.with_lock(lock, Input::Call(call, what)),
             Event::Who { call, key } => {
-                let mut ctx = Context {
-                    now,
-                    shared: &mut self.shared,
-                    out,
-                };
-                let inquiry = Inquiry::begin(&mut ctx, call, key);
+                let inquiry = Inquiry::begin(&mut self.ctx.out, call, key);
                 self.inquiries.insert(call, inquiry);
             }
             Event::Reply {
                 request,
                 sent,
                 answer,
-            } => self.replied(now, out, request, sent, answer),
-            Event::Drain => Context {
-                now,
-                shared: &mut self.shared,
-                out,
-            }
-            .drain(),
+            } => self.replied(request, sent, answer),
+            Event::Drain => self.ctx.drain(),
             Event::Tick => {}
         }
-        self.sound_alarms(now, out);
+        self.sound_alarms();
+        actions.append(&mut self.ctx.out.actions);
     }
 
     /// When to feed [`Event::Tick`], at the latest.
     pub fn wake_at(&self) -> Option<Time> {
-        self.shared.alarms.next()
+        self.ctx.out.alarms.next()
     }
 
     /// How often something was tried again after a pause: Consul gave no usable answer, or a
     /// lock-delay ran.
     pub fn retries(&self) -> u64 {
-        self.shared.retries
+        self.ctx.out.retries
     }
 
     /// Owes nothing to callers or to Consul, and keeps no session warm.
     pub fn is_idle(&self) -> bool {
-        self.shared.pool.is_idle()
+        self.ctx.pool.is_idle()
             && self.inquiries.is_empty()
             && !self.locks.values().any(Machine::is_busy)
     }
 
-    fn replied(
-        &mut self,
-        now: Now,
-        out: &mut Vec<Action>,
-        request: RequestId,
-        sent: Option<Time>,
-        answer: Result<Answer, Fault>,
-    ) {
+    fn replied(&mut self, request: RequestId, sent: Option<Time>, answer: Result<Answer, Fault>) {
+        let out = &mut self.ctx.out;
+        let owner = out.owners.remove(&request);
         if let (Some(sent), Ok(_)) = (sent, &answer)
-            && !matches!(
-                self.shared.owners.get(&request),
-                Some(Owner::Watch | Owner::Footing)
-            )
+            && !matches!(owner, Some(Owner::Watch | Owner::Footing))
         {
-            self.shared.note_round_trip(now.time.since(sent));
+            out.note_round_trip(out.time().since(sent));
         }
         // An aborted request has no owner any more.
-        let Some(owner) = self.shared.owners.remove(&request) else {
-            return;
-        };
-        let mut ctx = Context {
-            now,
-            shared: &mut self.shared,
-            out,
-        };
+        let Some(owner) = owner else { return };
         match owner {
             Owner::Lock(lock) | Owner::Upkeep(lock) => {
                 let input = Input::Reply {
@@ -443,64 +122,58 @@ impl Core {
                     sent,
                     answer,
                 };
-                self.with_lock(now, out, lock, input);
+                self.with_lock(lock, input);
             }
-            Owner::Job(job) => ctx.job_replied(job, answer),
-            Owner::Warm => ctx.warm_replied(request, sent, &answer),
-            Owner::Watch => ctx.watch_replied(request, answer),
-            Owner::Footing => ctx.footing_replied(answer),
+            Owner::Job(job) => self.ctx.pool.job_replied(out, job, answer),
+            Owner::Warm => self.ctx.pool.warm_replied(out, request, sent, &answer),
+            Owner::Watch => self.ctx.watches.replied(out, request, answer),
+            Owner::Footing => self.ctx.footing.replied(out, &self.ctx.holding, answer),
             Owner::Inquiry(call) => {
                 let Some(inquiry) = self.inquiries.get_mut(&call) else {
                     return;
                 };
-                let over = inquiry.replied(&mut ctx, request, answer);
-                let again = inquiry.wake_at();
+                let over = inquiry.replied(out, request, answer);
+                let again = inquiry.wake_at().filter(|_| !over);
+                out.alarms.set(Alarm::Inquiry(call), again);
                 if over {
                     self.inquiries.remove(&call);
                 }
-                self.shared
-                    .alarms
-                    .set(Alarm::Inquiry(call), again.filter(|_| !over));
             }
         }
     }
 
     /// Everything that is due, and what follows from it.
-    fn sound_alarms(&mut self, now: Now, out: &mut Vec<Action>) {
+    fn sound_alarms(&mut self) {
         loop {
-            for (lock, confirmed) in self.shared.pool.take_undone() {
+            for (lock, confirmed) in self.ctx.pool.take_undone() {
                 if self.locks.contains_key(&lock) {
-                    self.with_lock(now, out, lock, Input::Undone(confirmed));
+                    self.with_lock(lock, Input::Undone(confirmed));
                 }
             }
-            let turns = self.shared.lines.take_turns();
-            let news = self.shared.watches.take_news();
+            let turns = self.ctx.lines.take_turns();
+            let news = self.ctx.watches.take_news();
             if !turns.is_empty() || !news.is_empty() {
                 for lock in turns {
-                    self.with_lock(now, out, lock, Input::Turn);
+                    self.with_lock(lock, Input::Turn);
                 }
                 for (lock, news) in news {
-                    self.with_lock(now, out, lock, Input::News(news));
+                    self.with_lock(lock, Input::News(news));
                 }
                 continue;
             }
-            let Some(alarm) = self.shared.alarms.take_due(now.time) else {
+            let out = &mut self.ctx.out;
+            let Some(alarm) = out.alarms.take_due(out.now.time) else {
                 return;
             };
-            let mut ctx = Context {
-                now,
-                shared: &mut self.shared,
-                out,
-            };
             match alarm {
-                Alarm::Lock(lock) => self.with_lock(now, out, lock, Input::Alarm),
-                Alarm::Job(job) => ctx.run_job(job),
-                Alarm::Warm => ctx.tend_warm(),
-                Alarm::Watches => ctx.tend_watches(),
-                Alarm::Footing => ctx.look_at_footing(),
+                Alarm::Lock(lock) => self.with_lock(lock, Input::Alarm),
+                Alarm::Job(job) => self.ctx.pool.run_job(out, job),
+                Alarm::Warm => self.ctx.pool.tend_warm(out),
+                Alarm::Watches => self.ctx.watches.tend(out),
+                Alarm::Footing => self.ctx.footing.look(out, &self.ctx.holding),
                 Alarm::Inquiry(call) => {
                     if let Some(inquiry) = self.inquiries.get_mut(&call) {
-                        inquiry.alarm(&mut ctx);
+                        inquiry.alarm(out);
                     }
                 }
             }
@@ -508,21 +181,18 @@ impl Core {
     }
 
     /// Lets one lock act, keeps the record of it, and forgets the lock when it is done.
-    fn with_lock(&mut self, now: Now, out: &mut Vec<Action>, lock: LockId, input: Input) {
+    fn with_lock(&mut self, lock: LockId, input: Input) {
         let machine = self.locks.entry(lock).or_insert_with(|| Machine::new(lock));
-        let mut own = std::mem::take(&mut self.scratch);
-        let mut ctx = Context {
-            now,
-            shared: &mut self.shared,
-            out: &mut own,
-        };
-        machine.take_in(&mut ctx, input);
-        out.append(&mut own);
-        self.scratch = own;
+        let before =
+            std::mem::replace(&mut self.ctx.out.actions, std::mem::take(&mut self.scratch));
+        machine.take_in(&mut self.ctx, input);
+        let out = &mut self.ctx.out;
+        self.scratch = std::mem::replace(&mut out.actions, before);
+        out.actions.append(&mut self.scratch);
         if machine.is_forgotten() {
             self.locks.remove(&lock);
-            self.shared.alarms.set(Alarm::Lock(lock), None);
-            out.push(Action::Forget(lock));
+            out.alarms.set(Alarm::Lock(lock), None);
+            out.actions.push(Action::Forget(lock));
         } else if machine.is_untouched() {
             self.locks.remove(&lock);
         }

@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use super::context::{Context, Owner};
+use super::alarms::Owner;
+use super::context::Context;
 use super::held::Held;
+use super::interface::{LockId, RequestId};
 use super::lock::{Machine, State};
 use super::messages::{Answer, Fault, Request};
 use super::watch::{Need, News};
-use super::{LockId, RequestId};
 use crate::clock::Time;
 use crate::error::{LostReason, Status};
 
@@ -35,10 +36,10 @@ pub(super) struct Monitor {
 
 impl Monitor {
     /// `token`: the key was last changed then, by us.
-    pub(super) fn begin(ctx: &Context<'_>, token: u64) -> Monitor {
+    pub(super) fn begin(ctx: &Context, token: u64) -> Monitor {
         Monitor {
             index: token,
-            at: Some(ctx.time() + PAUSE),
+            at: Some(ctx.out.time() + PAUSE),
             check: None,
         }
     }
@@ -51,11 +52,11 @@ impl Monitor {
 
 impl Held {
     /// Nobody wants to know any more.
-    pub(super) fn end_monitor(&mut self, ctx: &mut Context<'_>, lock: LockId) {
+    pub(super) fn end_monitor(&mut self, ctx: &mut Context, lock: LockId) {
         if let Some(monitor) = self.monitor.take() {
-            ctx.unwatch(lock);
+            ctx.watches.unwatch(&mut ctx.out, lock);
             if let Some(check) = monitor.check {
-                ctx.abort(check);
+                ctx.out.abort(check);
             }
         }
     }
@@ -70,8 +71,8 @@ impl Machine {
     }
 
     /// Begins to watch when it is time.
-    pub(super) fn watch_over(&mut self, ctx: &mut Context<'_>) {
-        let now = ctx.time();
+    pub(super) fn watch_over(&mut self, ctx: &mut Context) {
+        let now = ctx.out.time();
         let key = self.key.clone();
         let lock = self.id;
         if let Some(monitor) = self.monitor()
@@ -79,15 +80,22 @@ impl Machine {
         {
             monitor.at = None;
             let until = now + LONGEST_WATCH;
-            ctx.watch(lock, key, monitor.index, until, Need::Courtesy);
+            ctx.watches.watch(
+                &mut ctx.out,
+                lock,
+                key,
+                monitor.index,
+                until,
+                Need::Courtesy,
+            );
         }
     }
 
     /// The watch of the key found something, or nothing.
-    pub(super) fn saw_key(&mut self, ctx: &mut Context<'_>, news: News) {
-        let now = ctx.time();
+    pub(super) fn saw_key(&mut self, ctx: &mut Context, news: News) {
+        let now = ctx.out.time();
         let owner = Owner::Upkeep(self.id);
-        let (key, by) = (self.key.clone(), now + ctx.shared.config.request_timeout);
+        let (key, by) = (self.key.clone(), now + ctx.out.config.request_timeout);
         let State::Held(held) = &mut self.state else {
             return;
         };
@@ -107,7 +115,7 @@ impl Machine {
                     key,
                     consistent: true,
                 };
-                monitor.check = Some(ctx.send(owner, request, by));
+                monitor.check = Some(ctx.out.send(owner, request, by));
             }
             // No right to read the key: then not.
             News::Refused(error) if error.status == Status::Denied => {
@@ -122,11 +130,11 @@ impl Machine {
     /// The leader's own word on what the watch saw. True: it was asked for this.
     pub(super) fn key_checked(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         request: RequestId,
         answer: &Result<Answer, Fault>,
     ) -> bool {
-        let now = ctx.time();
+        let now = ctx.out.time();
         let State::Held(held) = &mut self.state else {
             return false;
         };

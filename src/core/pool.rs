@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Alarm, Context, Owner};
+use super::alarms::{Alarm, JobId, Owner};
 use super::failures::Failures;
+use super::interface::{Action, Level, LockId, RequestId};
 use super::lease::Session;
 use super::log::Often;
 use super::messages::{Answer, Fault, Request, SessionId};
-use super::{Action, Level, LockId, RequestId};
+use super::outbox::Outbox;
 use crate::clock::Time;
 use crate::error::Error;
 
@@ -34,10 +35,6 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Sessions kept warm at most, for locks that are taken side by side.
 const MOST_WARM: usize = 16;
-
-/// The undoing of something in Consul.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct JobId(u64);
 
 /// The sessions of a core that no lock uses.
 #[derive(Debug, Default)]
@@ -163,70 +160,81 @@ impl Warm {
     }
 }
 
-impl Context<'_> {
+impl Pool {
     /// Keeps a session for the next lock. Its last lock was given back, confirmed, and every
     /// request ever sent with it has been answered.
-    pub(super) fn keep_warm(&mut self, session: Session) {
-        if self.shared.pool.draining || self.shared.pool.warm.len() >= MOST_WARM {
-            return self.retire(session, None);
+    pub(super) fn keep_warm(&mut self, out: &mut Outbox, session: Session) {
+        if self.draining || self.warm.len() >= MOST_WARM {
+            return self.retire(out, session, None);
         }
-        let since = self.time();
-        self.shared.pool.warm.push(Warm {
+        let since = out.time();
+        self.warm.push(Warm {
             session,
             since,
             renewal: None,
         });
-        self.set_warm_alarm();
+        self.set_warm_alarm(out);
     }
 
     /// Destroys a session, whatever may be held with it or still arrive for it.
-    pub(super) fn retire(&mut self, session: Session, waiter: Option<LockId>) {
+    pub(super) fn retire(&mut self, out: &mut Outbox, session: Session, waiter: Option<LockId>) {
         let Session { id, lease, .. } = session;
-        self.undo(Step::Destroy(id), lease.ttl(), waiter);
+        self.undo(out, Step::Destroy(id), lease.ttl(), waiter);
     }
 
     /// Finds out whether a create whose answer was lost made a session, and destroys it.
-    pub(super) fn retire_by_name(&mut self, name: Arc<str>, ttl: Duration, waiter: Option<LockId>) {
-        self.undo(Step::Find(name, Look::First), ttl, waiter);
+    pub(super) fn retire_by_name(
+        &mut self,
+        out: &mut Outbox,
+        name: Arc<str>,
+        ttl: Duration,
+        waiter: Option<LockId>,
+    ) {
+        self.undo(out, Step::Find(name, Look::First), ttl, waiter);
     }
 
     /// Takes over a create on its way that nobody wants any more.
     pub(super) fn adopt(
         &mut self,
+        out: &mut Outbox,
         request: RequestId,
         name: Arc<str>,
         ttl: Duration,
         waiter: Option<LockId>,
     ) {
-        let id = self.new_job(Step::Adopt(name), ttl, waiter);
-        if let Some(job) = self.shared.pool.jobs.get_mut(&id) {
+        let id = self.new_job(out, Step::Adopt(name), ttl, waiter);
+        if let Some(job) = self.jobs.get_mut(&id) {
             job.request = Some(request);
         }
-        self.shared.owners.insert(request, Owner::Job(id));
-        let at = self.time() + LATE_CREATE;
-        self.shared.alarms.set(Alarm::Job(id), Some(at));
+        out.owners.insert(request, Owner::Job(id));
+        let at = out.time() + LATE_CREATE;
+        out.alarms.set(Alarm::Job(id), Some(at));
     }
 
-    /// No session is kept warm from now on, and nothing goes on that nobody waits for.
-    pub(super) fn drain(&mut self) {
-        self.shared.pool.draining = true;
-        self.end_footing();
-        for warm in std::mem::take(&mut self.shared.pool.warm) {
-            self.give_up(warm);
+    /// No session is kept warm from now on.
+    pub(super) fn drain(&mut self, out: &mut Outbox) {
+        self.draining = true;
+        for warm in std::mem::take(&mut self.warm) {
+            self.give_up(out, warm);
         }
-        self.set_warm_alarm();
-        self.hang_up();
+        self.set_warm_alarm(out);
     }
 
-    fn new_job(&mut self, step: Step, ttl: Duration, waiter: Option<LockId>) -> JobId {
+    fn new_job(
+        &mut self,
+        out: &mut Outbox,
+        step: Step,
+        ttl: Duration,
+        waiter: Option<LockId>,
+    ) -> JobId {
         // A renewal whose answer was lost may have been applied a moment ago, and Consul ends a
         // session at twice its TTL after the last one, counted anew after a change of leader: from
         // then on there is nothing to undo.
-        let until = self.time() + ttl * 4;
-        let pool = &mut self.shared.pool;
-        pool.last_job += 1;
-        let id = JobId(pool.last_job);
-        pool.jobs.insert(
+        let until = out.time() + ttl * 4;
+
+        self.last_job += 1;
+        let id = JobId(self.last_job);
+        self.jobs.insert(
             id,
             Job {
                 step,
@@ -239,151 +247,152 @@ impl Context<'_> {
         id
     }
 
-    fn undo(&mut self, step: Step, ttl: Duration, waiter: Option<LockId>) {
-        let id = self.new_job(step, ttl, waiter);
-        self.run_job(id);
+    fn undo(&mut self, out: &mut Outbox, step: Step, ttl: Duration, waiter: Option<LockId>) {
+        let id = self.new_job(out, step, ttl, waiter);
+        self.run_job(out, id);
     }
 
     /// Sends the job's request, or ends the one that takes too long.
-    pub(super) fn run_job(&mut self, id: JobId) {
-        let Some(job) = self.shared.pool.jobs.get(&id) else {
+    pub(super) fn run_job(&mut self, out: &mut Outbox, id: JobId) {
+        let Some(job) = self.jobs.get(&id) else {
             return;
         };
         let request = match &job.step {
             // Its answer, which still comes, goes on with it.
-            Step::Adopt(_) => return self.out.extend(job.request.map(Action::Abort)),
+            Step::Adopt(_) => return out.actions.extend(job.request.map(Action::Abort)),
             Step::Find(name, _) => Request::FindSession { name: name.clone() },
             Step::Destroy(session) => Request::DestroySession {
                 session: session.clone(),
             },
         };
         let until = job.until;
-        if self.time() >= until {
-            self.log_given_up(id, "Consul could not be asked until its TTL ended it");
-            return self.end_job(id, false);
+        if out.time() >= until {
+            self.log_given_up(out, id, "Consul could not be asked until its TTL ended it");
+            return self.end_job(out, id, false);
         }
-        let request = self.send(Owner::Job(id), request, until);
-        if let Some(job) = self.shared.pool.jobs.get_mut(&id) {
+        let request = out.send(Owner::Job(id), request, until);
+        if let Some(job) = self.jobs.get_mut(&id) {
             job.request = Some(request);
         }
     }
 
     /// Takes in the answer to a job's request.
-    pub(super) fn job_replied(&mut self, id: JobId, answer: Result<Answer, Fault>) {
-        let Some(job) = self.shared.pool.jobs.get_mut(&id) else {
+    pub(super) fn job_replied(
+        &mut self,
+        out: &mut Outbox,
+        id: JobId,
+        answer: Result<Answer, Fault>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&id) else {
             return;
         };
         job.request = None;
-        self.shared.alarms.set(Alarm::Job(id), None);
+        out.alarms.set(Alarm::Job(id), None);
         match (&job.step, answer) {
             (_, Ok(Answer::Created(session) | Answer::Found(Some(session)))) => {
                 job.step = Step::Destroy(session);
                 job.failures.clear();
-                self.run_job(id);
+                self.run_job(out, id);
             }
             (Step::Adopt(name), Err(Fault::Unknown(_))) => {
                 job.step = Step::Find(name.clone(), Look::First);
-                self.run_job(id);
+                self.run_job(out, id);
             }
             (Step::Find(name, Look::First), Ok(Answer::Found(None))) => {
                 job.step = Step::Find(name.clone(), Look::Last);
-                #[cfg(test)]
-                if self.sabotaged(super::sabotage::Sabotage::LookOnce) {
-                    return self.end_job(id, true);
-                }
-                let at = self.time() + SECOND_LOOK;
-                self.shared.alarms.set(Alarm::Job(id), Some(at));
+                let at = out.time() + SECOND_LOOK;
+                out.alarms.set(Alarm::Job(id), Some(at));
             }
             // A create that was refused, or was not applied, made nothing.
-            (Step::Adopt(_), _) => self.end_job(id, true),
+            (Step::Adopt(_), _) => self.end_job(out, id, true),
             (_, Ok(Answer::Destroyed | Answer::Found(None)) | Err(Fault::SessionGone(_))) => {
-                self.end_job(id, true);
+                self.end_job(out, id, true);
             }
             (step, Err(Fault::NotApplied(cause) | Fault::Unknown(cause))) => {
                 let what = step.not_undone();
                 let mut failures = job.failures;
-                let address = &self.shared.config.address;
+                let address = &out.config.address;
                 let message = format!("{what} at {address}: {}", cause.message);
-                let pause = self.pause_after(&mut failures, &Error::new(cause.status, message));
+                let pause = failures.pause_after(out, &Error::new(cause.status, message));
                 // A long outage is not hammered by everything that it left undone.
                 let slower = if failures.count() > 10 { 10 } else { 1 };
-                let at = self.time() + pause * slower;
-                self.shared.alarms.set(Alarm::Job(id), Some(at));
-                if let Some(job) = self.shared.pool.jobs.get_mut(&id) {
+                let at = out.time() + pause * slower;
+                out.alarms.set(Alarm::Job(id), Some(at));
+                if let Some(job) = self.jobs.get_mut(&id) {
                     job.failures = failures;
                 }
             }
             // No right to do it, or an answer that we do not know: the TTL does it.
             (_, Err(Fault::Final(cause) | Fault::TooLarge(cause))) => {
-                self.log_given_up(id, &cause.message);
-                self.end_job(id, false);
+                self.log_given_up(out, id, &cause.message);
+                self.end_job(out, id, false);
             }
             (_, Ok(_)) => {
-                self.log_given_up(id, "unexpected reply from Consul");
-                self.end_job(id, false);
+                self.log_given_up(out, id, "unexpected reply from Consul");
+                self.end_job(out, id, false);
             }
         }
     }
 
     /// Something stays in Consul until its TTL.
-    fn log_given_up(&mut self, id: JobId, why: &str) {
-        let Some(job) = self.shared.pool.jobs.get(&id) else {
+    fn log_given_up(&mut self, out: &mut Outbox, id: JobId, why: &str) {
+        let Some(job) = self.jobs.get(&id) else {
             return;
         };
         let what = job.step.not_undone();
-        let address = self.shared.config.address.clone();
-        self.log(Level::Warn, Often::Always, || {
+        let address = out.config.address.clone();
+        out.log(Level::Warn, Often::Always, || {
             format!("{what} at {address}: {why}; its TTL ends it, and the lock that it may hold")
         });
     }
 
-    fn end_job(&mut self, id: JobId, confirmed: bool) {
-        self.shared.alarms.set(Alarm::Job(id), None);
+    fn end_job(&mut self, out: &mut Outbox, id: JobId, confirmed: bool) {
+        out.alarms.set(Alarm::Job(id), None);
         if let Some(Job {
             waiter: Some(lock), ..
-        }) = self.shared.pool.jobs.remove(&id)
+        }) = self.jobs.remove(&id)
         {
-            self.shared.pool.undone.push((lock, confirmed));
+            self.undone.push((lock, confirmed));
         }
     }
 
     /// Renews and ends warm sessions that are due.
-    pub(super) fn tend_warm(&mut self) {
-        let now = self.time();
+    pub(super) fn tend_warm(&mut self, out: &mut Outbox) {
+        let now = out.time();
         let mut kept = Vec::new();
-        for mut warm in std::mem::take(&mut self.shared.pool.warm) {
+        for mut warm in std::mem::take(&mut self.warm) {
             if now >= warm.since + KEEP_WARM {
-                self.give_up(warm);
+                self.give_up(out, warm);
                 continue;
             }
             if warm.renewal.is_none() && now >= warm.next_change() {
                 let request = Request::RenewSession {
                     session: warm.session.id.clone(),
                 };
-                warm.renewal = Some(self.send(Owner::Warm, request, warm.since + KEEP_WARM));
+                warm.renewal = Some(out.send(Owner::Warm, request, warm.since + KEEP_WARM));
             }
             kept.push(warm);
         }
-        self.shared.pool.warm = kept;
-        self.set_warm_alarm();
+        self.warm = kept;
+        self.set_warm_alarm(out);
     }
 
     /// Takes in the answer to the renewal of a warm session.
     pub(super) fn warm_replied(
         &mut self,
+        out: &mut Outbox,
         request: RequestId,
         sent: Option<Time>,
         answer: &Result<Answer, Fault>,
     ) {
-        let pool = &mut self.shared.pool;
-        let Some(index) = pool.warm.iter().position(|w| w.renewal == Some(request)) else {
+        let Some(index) = self.warm.iter().position(|w| w.renewal == Some(request)) else {
             return;
         };
-        let mut warm = pool.warm.swap_remove(index);
+        let mut warm = self.warm.swap_remove(index);
         warm.renewal = None;
         match answer {
-            Ok(Answer::Renewed) if self.confirm(&mut warm.session, sent) => {
-                self.shared.pool.warm.push(warm);
+            Ok(Answer::Renewed) if warm.session.confirm(out, sent) => {
+                self.warm.push(warm);
             }
             Err(fault) => {
                 let line = format!(
@@ -391,30 +400,30 @@ impl Context<'_> {
                     warm.session.id,
                     fault.error().message
                 );
-                self.log(Level::Info, Often::Always, || line);
-                self.give_up(warm);
+                out.log(Level::Info, Often::Always, || line);
+                self.give_up(out, warm);
             }
-            _ => self.give_up(warm),
+            _ => self.give_up(out, warm),
         }
-        self.set_warm_alarm();
+        self.set_warm_alarm(out);
     }
 
-    fn give_up(&mut self, warm: Warm) {
+    fn give_up(&mut self, out: &mut Outbox, warm: Warm) {
         if let Some(renewal) = warm.renewal {
-            self.abort(renewal);
+            out.abort(renewal);
         }
-        self.retire(warm.session, None);
+        self.retire(out, warm.session, None);
     }
 
-    pub(super) fn set_warm_alarm(&mut self) {
-        let at = self.shared.pool.warm_alarm();
-        self.shared.alarms.set(Alarm::Warm, at);
+    pub(super) fn set_warm_alarm(&mut self, out: &mut Outbox) {
+        let at = self.warm_alarm();
+        out.alarms.set(Alarm::Warm, at);
     }
 
     /// A warm session for a lock of that TTL.
-    pub(super) fn take_warm(&mut self, ttl: Duration) -> Option<Session> {
-        let session = self.shared.pool.take(self.time(), ttl)?;
-        self.set_warm_alarm();
+    pub(super) fn take_warm(&mut self, out: &mut Outbox, ttl: Duration) -> Option<Session> {
+        let session = self.take(out.time(), ttl)?;
+        self.set_warm_alarm(out);
         Some(session)
     }
 }

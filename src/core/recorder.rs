@@ -7,10 +7,10 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
+use super::interface::{Action, Call, Patience, Phase, Spec, Upkeep};
 use super::lock::Input;
 use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId};
 use super::watch::News;
-use super::{Action, Call, Patience, Phase, Spec, Upkeep};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 

@@ -1,12 +1,12 @@
 //! Giving a lock back.
 
-use super::context::{Context, Owner};
+use super::alarms::Owner;
+use super::context::Context;
 use super::failures::Failures;
+use super::interface::{CallId, Done, RequestId};
 use super::lease::{Lease, Session};
 use super::lock::{Machine, State, UNDO_GRACE};
-use super::log::Often;
 use super::messages::{Answer, Fault, Request};
-use super::{CallId, Done, Level, Outcome, RequestId};
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 use std::time::Duration;
@@ -28,8 +28,8 @@ pub(super) struct Releasing {
 }
 
 impl Machine {
-    pub(super) fn release(&mut self, ctx: &mut Context<'_>, call: CallId) {
-        let within = ctx.shared.config.release_timeout;
+    pub(super) fn release(&mut self, ctx: &mut Context, call: CallId) {
+        let within = ctx.out.config.release_timeout;
         match &mut self.state {
             State::Acquiring(_) => {
                 self.cancel(ctx);
@@ -49,7 +49,7 @@ impl Machine {
             }
             State::New { .. } | State::Releasing(_) => {
                 let error = self.not_held(ctx);
-                ctx.tell(call, Err(error));
+                ctx.out.tell(call, Err(error));
             }
             State::Over => {
                 let error = self.not_held(ctx);
@@ -63,15 +63,15 @@ impl Machine {
     /// Any other is destroyed, which removes its key (1 Raft write, nothing stays); whether it
     /// still held the key is read before, for nothing. But the end of a session with a lock-delay
     /// would block the key that it still holds: there the transaction comes first.
-    pub(super) fn begin_release(&mut self, ctx: &mut Context<'_>, call: CallId, within: Duration) {
+    pub(super) fn begin_release(&mut self, ctx: &mut Context, call: CallId, within: Duration) {
         self.end_asked(ctx);
-        let now = ctx.time();
-        let hot = self.hot || ctx.shared.pool.is_hot(now);
+        let now = ctx.out.time();
+        let hot = self.hot || ctx.pool.is_hot(now);
         let State::Held(held) = std::mem::replace(&mut self.state, State::Over) else {
             return;
         };
         let session = held.session;
-        ctx.shared.holding.remove(&session.id);
+        ctx.holding.remove(&session.id);
         let keep = hot && !session.doubtful;
         self.state = State::Releasing(Releasing {
             call,
@@ -81,20 +81,20 @@ impl Machine {
             request: None,
             again: None,
             keep,
-            by_transaction: keep || ctx.shared.config.lock_delay,
+            by_transaction: keep || ctx.out.config.lock_delay,
             doubt: false,
         });
         self.unlock(ctx);
     }
 
-    pub(super) fn unlock(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn unlock(&mut self, ctx: &mut Context) {
         let State::Releasing(releasing) = &mut self.state else {
             return;
         };
         releasing.again = None;
         let request = if releasing.by_transaction {
             // Whoever has not seen a line looks for one: it costs nothing here.
-            let line = self.fair && !ctx.hint(&self.key) && ctx.may_queue(&self.key);
+            let line = self.fair && !ctx.lines.hint(&self.key) && ctx.lines.may_queue(&self.key);
             Request::Unlock {
                 key: self.key.clone(),
                 session: releasing.session.id.clone(),
@@ -106,12 +106,12 @@ impl Machine {
                 consistent: true,
             }
         };
-        releasing.request = Some(ctx.send(Owner::Lock(self.id), request, releasing.by));
+        releasing.request = Some(ctx.out.send(Owner::Lock(self.id), request, releasing.by));
     }
 
     pub(super) fn release_replied(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         request: RequestId,
         answer: Result<Answer, Fault>,
     ) {
@@ -125,7 +125,7 @@ impl Machine {
         match answer {
             Ok(Answer::Unlocked { line }) => {
                 if !line.is_empty() {
-                    ctx.note_line(&self.key, &line, None);
+                    ctx.lines.note_line(&self.key, &line, None);
                 }
                 self.given_back(ctx);
             }
@@ -141,27 +141,19 @@ impl Machine {
             Err(Fault::NotApplied(cause)) if releasing.by_transaction => {
                 self.unlock_later(ctx, &cause);
             }
-            #[cfg(test)]
-            Err(Fault::Unknown(_))
-                if ctx.sabotaged(super::sabotage::Sabotage::PoolAfterDoubt) && releasing.keep =>
-            {
-                self.given_back(ctx);
-            }
             // It may have been done: the session's end makes sure, without a look at the line.
             Err(Fault::TooLarge(cause)) => {
-                ctx.note_no_tickets(&self.key);
+                ctx.lines.note_no_tickets(&self.key);
                 releasing.keep = false;
                 releasing.doubt = true;
-                if releasing.by_transaction && ctx.shared.config.lock_delay {
+                if releasing.by_transaction && ctx.out.config.lock_delay {
                     self.unlock_later(ctx, &cause);
                 } else {
                     self.destroy(ctx, None);
                 }
             }
             // No lock comes after this one with the session: a late copy does no harm.
-            Err(Fault::Unknown(cause))
-                if releasing.by_transaction && ctx.shared.config.lock_delay =>
-            {
+            Err(Fault::Unknown(cause)) if releasing.by_transaction && ctx.out.config.lock_delay => {
                 releasing.keep = false;
                 releasing.doubt = true;
                 self.unlock_later(ctx, &cause);
@@ -172,33 +164,36 @@ impl Machine {
         }
     }
 
-    fn unlock_later(&mut self, ctx: &mut Context<'_>, cause: &Error) {
-        let error = ctx.error_from(cause, "could not release the lock", &self.key);
+    fn unlock_later(&mut self, ctx: &mut Context, cause: &Error) {
+        let error = ctx
+            .out
+            .error_from(cause, "could not release the lock", &self.key);
         if let State::Releasing(releasing) = &mut self.state {
-            releasing.again = Some(ctx.time() + ctx.pause_after(&mut releasing.failures, &error));
+            releasing.again =
+                Some(ctx.out.time() + releasing.failures.pause_after(&mut ctx.out, &error));
         }
     }
 
     /// Confirmed: the session is free for another lock, or for its end.
-    pub(super) fn given_back(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn given_back(&mut self, ctx: &mut Context) {
         if matches!(&self.state, State::Releasing(releasing) if !releasing.keep) {
             return self.destroy(ctx, None);
         }
         let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
             return;
         };
-        ctx.note_given_back(&self.key);
-        ctx.note_use();
-        ctx.keep_warm(releasing.session);
-        ctx.tell(releasing.call, Ok(Done::Ok));
+        ctx.lines.note_given_back(&self.key, ctx.out.time());
+        ctx.pool.note_use(ctx.out.time());
+        ctx.pool.keep_warm(&mut ctx.out, releasing.session);
+        ctx.out.tell(releasing.call, Ok(Done::Ok));
     }
 
-    pub(super) fn found_lost(&mut self, ctx: &mut Context<'_>, why: LostReason) {
+    pub(super) fn found_lost(&mut self, ctx: &mut Context, why: LostReason) {
         self.destroy(ctx, Some(why));
     }
 
     /// Ends the session, and with it whatever it holds; `lost`: it did not hold the key any more.
-    pub(super) fn destroy(&mut self, ctx: &mut Context<'_>, lost: Option<LostReason>) {
+    pub(super) fn destroy(&mut self, ctx: &mut Context, lost: Option<LostReason>) {
         let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
             return;
         };
@@ -207,7 +202,7 @@ impl Machine {
         } = releasing;
         let lease = session.lease;
         self.retire(ctx, session);
-        ctx.note_use();
+        ctx.pool.note_use(ctx.out.time());
         let (when_undone, when_late) = match lost {
             Some(why) => {
                 self.state = State::Lost {
@@ -216,58 +211,41 @@ impl Machine {
                     session: None,
                 };
                 let error = self.lost(ctx, why);
-                ctx.say_lost(self.id, why, &error);
+                ctx.out.say_lost(self.id, why, &error);
                 (Err(error.clone()), Err(error))
             }
             None => {
-                ctx.note_given_back(&self.key);
+                ctx.lines.note_given_back(&self.key, ctx.out.time());
                 (Ok(Done::Ok), Err(self.unconfirmed(ctx, lease)))
             }
         };
-        let within = by.since(ctx.time());
+        let within = by.since(ctx.out.time());
         self.tell_when_undone(ctx, call, within, when_undone, when_late);
     }
 
-    pub(super) fn release_unconfirmed(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn release_unconfirmed(&mut self, ctx: &mut Context) {
         let State::Releasing(releasing) = &mut self.state else {
             return;
         };
         if let Some(request) = releasing.request.take() {
-            ctx.abort(request);
+            ctx.out.abort(request);
         }
         // From here on the undoing goes on without the caller.
         self.destroy(ctx, None);
     }
 
-    pub(super) fn unconfirmed(&self, ctx: &Context<'_>, lease: Lease) -> Error {
-        let left = lease.end().since(ctx.time()).as_secs();
+    pub(super) fn unconfirmed(&self, ctx: &Context, lease: Lease) -> Error {
+        let left = lease.end().since(ctx.out.time()).as_secs();
         let why = format!(
             "Consul did not confirm the release in time; this library goes on trying, and the \
              session's TTL ends it otherwise ({left} s are left of it, Consul may take up to twice \
              the TTL); before the process ends, consul_lock_shutdown() waits for it"
         );
-        ctx.error(
+        ctx.out.error(
             Status::Unconfirmed,
             "could not confirm the release of the lock",
             &self.key,
             &why,
         )
-    }
-}
-
-impl Context<'_> {
-    /// Tells a caller of what was not confirmed in time.
-    pub(super) fn tell_late(&mut self, call: CallId, outcome: Outcome) {
-        if let Err(error) = &outcome
-            && error.status == Status::Unconfirmed
-        {
-            self.log(Level::Warn, Often::Always, || error.message.clone());
-        }
-        self.tell(call, outcome);
-    }
-
-    fn note_use(&mut self) {
-        let now = self.time();
-        self.shared.pool.note_use(now);
     }
 }

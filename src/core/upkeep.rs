@@ -3,14 +3,15 @@
 
 use std::time::Duration;
 
-use super::context::{Context, Owner};
+use super::alarms::Owner;
+use super::context::Context;
 use super::failures::Failures;
 use super::held::Held;
+use super::interface::{Level, RequestId, Upkeep};
 use super::lease::Lease;
 use super::lock::{Machine, State};
 use super::log::Often;
 use super::messages::{Answer, Fault, Request};
-use super::{Level, RequestId, Upkeep};
 use crate::clock::Time;
 use crate::error::LostReason;
 
@@ -31,13 +32,13 @@ pub(super) struct Renewals {
 }
 
 impl Renewals {
-    pub(super) fn begin(ctx: &mut Context<'_>, upkeep: Upkeep, ttl: Duration) -> Option<Renewals> {
+    pub(super) fn begin(ctx: &mut Context, upkeep: Upkeep, ttl: Duration) -> Option<Renewals> {
         let Upkeep::For(longest) = upkeep else {
             return None;
         };
         Some(Renewals {
-            until: longest.map(|longest| ctx.time() + longest),
-            early: ctx.shared.spread(ttl / 30),
+            until: longest.map(|longest| ctx.out.time() + longest),
+            early: ctx.out.spread(ttl / 30),
             request: None,
             again: None,
             failures: Failures::default(),
@@ -57,21 +58,21 @@ impl Renewals {
 
 impl Held {
     /// It is not renewed any more.
-    pub(super) fn end_renewals(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn end_renewals(&mut self, ctx: &mut Context) {
         if let Some(request) = self.renewals.take().and_then(|renewals| renewals.request) {
             self.session.doubtful = true;
-            ctx.abort(request);
+            ctx.out.abort(request);
         }
     }
 }
 
 impl Machine {
     /// Sends the renewal that is due.
-    pub(super) fn keep_up(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn keep_up(&mut self, ctx: &mut Context) {
         let State::Held(held) = &mut self.state else {
             return;
         };
-        let (lease, now) = (held.session.lease, ctx.time());
+        let (lease, now) = (held.session.lease, ctx.out.time());
         let Some(renewals) = &mut held.renewals else {
             return;
         };
@@ -79,7 +80,7 @@ impl Machine {
             held.end_renewals(ctx);
             let left = lease.end().since(now).as_secs();
             let key = &self.key;
-            ctx.log(Level::Info, Often::Always, || {
+            ctx.out.log(Level::Info, Often::Always, || {
                 format!(
                     "the lock \"{key}\" is not renewed any more: its max_lifetime_seconds are over; \
                      it ends in {left} s"
@@ -91,13 +92,13 @@ impl Machine {
             // Short enough to leave time for another if this one is not answered.
             let by = lease.end().min(now + lease.ttl() / 6);
             let request = Request::RenewSession { session };
-            renewals.request = Some(ctx.send(Owner::Upkeep(self.id), request, by));
+            renewals.request = Some(ctx.out.send(Owner::Upkeep(self.id), request, by));
         }
     }
 
     pub(super) fn upkeep_replied(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         request: RequestId,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
@@ -116,22 +117,24 @@ impl Machine {
         match answer {
             Ok(Answer::Renewed) => {
                 renewals.failures.clear();
-                renewals.early = ctx.shared.spread(ttl / 30);
+                renewals.early = ctx.out.spread(ttl / 30);
                 held.renewed(ctx, sent);
             }
             Err(Fault::SessionGone(_)) => self.lose(ctx, LostReason::SessionGone),
             Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
-                let error = ctx.error_from(&cause, WHAT, &self.key);
-                renewals.again = Some(ctx.time() + ctx.pause_after(&mut renewals.failures, &error));
+                let error = ctx.out.error_from(&cause, WHAT, &self.key);
+                renewals.again =
+                    Some(ctx.out.time() + renewals.failures.pause_after(&mut ctx.out, &error));
                 held.session.doubtful = true;
             }
             // A refusal does not go away within a second.
             Err(Fault::Final(cause) | Fault::TooLarge(cause)) => {
-                renewals.again = Some(ctx.time() + ttl / 12);
-                let error = ctx.error_from(&cause, WHAT, &self.key);
-                ctx.log(Level::Warn, Often::Every("renewals", ttl), || error.message);
+                renewals.again = Some(ctx.out.time() + ttl / 12);
+                let error = ctx.out.error_from(&cause, WHAT, &self.key);
+                ctx.out
+                    .log(Level::Warn, Often::Every("renewals", ttl), || error.message);
             }
-            Ok(_) => renewals.again = Some(ctx.time() + ttl / 12),
+            Ok(_) => renewals.again = Some(ctx.out.time() + ttl / 12),
         }
     }
 }

@@ -19,11 +19,12 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::context::{Alarm, Context, Owner};
+use super::alarms::{Alarm, Owner};
+use super::interface::{LockId, RequestId};
 use super::messages::{Answer, Fault, Key, KeyRow, Request};
+use super::outbox::Outbox;
 #[cfg(test)]
 use super::sabotage::Sabotage;
-use super::{LockId, RequestId};
 use crate::clock::Time;
 use crate::error::Error;
 use listing::Listing;
@@ -283,29 +284,36 @@ impl Watches {
     }
 }
 
-impl Context<'_> {
+impl Watches {
     /// Wants to know when `key` is not any more as it was at `index`, or that nothing is known at
     /// `until`. A lock wants one thing at a time; the answer is [`News`], and then it wants no more.
-    /// [`Context::unwatch`] tells that it will want nothing again.
-    pub(super) fn watch(&mut self, lock: LockId, key: Key, index: u64, until: Time, need: Need) {
-        self.drop_want(lock);
-        let now = self.time();
-        let watches = &mut self.shared.watches;
-        let from = watches.pace(lock).next(now);
+    /// [`Watches::unwatch`] tells that it will want nothing again.
+    pub(super) fn watch(
+        &mut self,
+        out: &mut Outbox,
+        lock: LockId,
+        key: Key,
+        index: u64,
+        until: Time,
+        need: Need,
+    ) {
+        self.give_up_want(out, lock);
+        let now = out.time();
+        let from = self.pace(lock).next(now);
         let want = Want {
             key: key.clone(),
             until,
         };
-        watches.wants.insert(lock, want);
-        let rested = watches.step_out(&key);
-        match watches.keys.get_mut(&key) {
+        self.wants.insert(lock, want);
+        let rested = self.step_out(&key);
+        match self.keys.get_mut(&key) {
             Some(watch) => {
                 watch.wanted_by.insert(lock);
                 watch.need = watch.need.min(need);
                 if watch.request.is_some() {
-                    watches.untils.insert((until, lock));
+                    self.untils.insert((until, lock));
                 } else {
-                    watches.line_up(&key, rested.map_or(from, |at| at.min(from)), now);
+                    self.line_up(&key, rested.map_or(from, |at| at.min(from)), now);
                 }
             }
             None => {
@@ -315,92 +323,89 @@ impl Context<'_> {
                     need,
                     index,
                     request: None,
-                    turn: watches.turns,
+                    turn: self.turns,
                     rests_until: None,
                 };
-                watches.turns += 1;
-                watches.keys.insert(key.clone(), watch);
-                watches.line_up(&key, from, now);
+                self.turns += 1;
+                self.keys.insert(key.clone(), watch);
+                self.line_up(&key, from, now);
             }
         }
-        self.arrange();
+        self.arrange(out);
     }
 
     /// Wants to know nothing any more.
-    pub(super) fn unwatch(&mut self, lock: LockId) {
-        self.shared.watches.paces.remove(&lock);
-        if self.shared.watches.wants.contains_key(&lock) {
-            self.drop_want(lock);
-            self.arrange();
+    pub(super) fn unwatch(&mut self, out: &mut Outbox, lock: LockId) {
+        self.paces.remove(&lock);
+        if self.wants.contains_key(&lock) {
+            self.give_up_want(out, lock);
+            self.arrange(out);
         }
     }
 
-    fn drop_want(&mut self, lock: LockId) {
-        let now = self.time();
-        let watches = &mut self.shared.watches;
-        let Some(key) = watches.drop_want(lock) else {
+    fn give_up_want(&mut self, out: &mut Outbox, lock: LockId) {
+        let now = out.time();
+        let Some(key) = self.drop_want(lock) else {
             return;
         };
-        let Some(watch) = watches.keys.get_mut(&key) else {
+        let Some(watch) = self.keys.get_mut(&key) else {
             return;
         };
         if watch.need == Need::Courtesy {
-            watches.calm_at = now + CALM;
+            self.calm_at = now + CALM;
         }
         // Whoever shares it from now on says how much it wants to know.
         watch.need = Need::Courtesy;
         #[cfg(test)]
-        if self.sabotaged(Sabotage::HangUp) {
-            self.hang_up();
+        if out.sabotaged(Sabotage::HangUp) {
+            self.hang_up(out);
         }
     }
 
     /// Aborts the queries that nobody wants any more: so that no thread waits for them.
-    pub(super) fn hang_up(&mut self) {
-        let watches = &mut self.shared.watches;
+    pub(super) fn hang_up(&mut self, out: &mut Outbox) {
         let mut unwanted = Vec::new();
-        watches.keys.retain(|_, watch| {
+        self.keys.retain(|_, watch| {
             let is_wanted = !watch.wanted_by.is_empty();
             unwanted.extend(watch.request.filter(|_| !is_wanted));
             is_wanted
         });
-        watches.running -= unwanted.len();
-        watches.listings.retain(|_, listing| {
+        self.running -= unwanted.len();
+        self.listings.retain(|_, listing| {
             let is_wanted = listing.crowd > 0;
             unwanted.extend(listing.request.filter(|_| !is_wanted));
             is_wanted
         });
         for request in unwanted {
-            self.abort(request);
+            out.abort(request);
         }
-        self.arrange();
+        self.arrange(out);
     }
 
-    fn budget(&self) -> Budget {
-        Budget::of(self.shared.config.connections)
+    fn budget(&self, out: &Outbox) -> Budget {
+        Budget::of(out.config.connections)
     }
 
     /// Gives those of the crowd a query who can have one, and the others a listing.
-    fn arrange(&mut self) {
-        let (now, budget) = (self.time(), self.budget());
-        while let Some(key) = self.shared.watches.next_of_crowd(budget, now) {
-            self.query(key);
+    fn arrange(&mut self, out: &mut Outbox) {
+        let (now, budget) = (out.time(), self.budget(out));
+        while let Some(key) = self.next_of_crowd(budget, now) {
+            self.query(out, key);
         }
-        self.arrange_listings();
-        let at = self.shared.watches.wake_at(now);
-        self.shared.alarms.set(Alarm::Watches, at);
+        self.arrange_listings(out);
+        let at = self.wake_at(now);
+        out.alarms.set(Alarm::Watches, at);
     }
 
     /// Begins a query for one key.
-    fn query(&mut self, key: Key) {
-        let now = self.time();
-        let watches = &mut self.shared.watches;
-        watches.step_out(&key);
-        let takes_turns = watches.takes_turns();
-        watches.running += 1;
-        watches.turns += 1;
-        let turn = watches.turns;
-        let Some(watch) = watches.keys.get_mut(&key) else {
+    fn query(&mut self, out: &mut Outbox, key: Key) {
+        let now = out.time();
+        self.step_out(&key);
+        let takes_turns = self.takes_turns();
+        self.running += 1;
+        self.turns += 1;
+        let turn = self.turns;
+        let Some(watch) = self.keys.get_mut(&key) else {
             return;
         };
         watch.turn = turn;
@@ -408,7 +413,7 @@ impl Context<'_> {
         let until = watch
             .wanted_by
             .iter()
-            .filter_map(|lock| watches.wants.get(lock));
+            .filter_map(|lock| self.wants.get(lock));
         let until = until.map(|want| want.until).min().unwrap_or(now);
         let longest = if takes_turns { TURN } else { LONGEST_QUERY };
         let wait = until.since(now).min(longest).max(Duration::from_millis(1));
@@ -418,77 +423,67 @@ impl Context<'_> {
             wait,
         };
         let by = now + wait + wait / 16 + WATCH_SLACK;
-        let request = self.send_long(Owner::Watch, request, by);
-        if let Some(watch) = self.shared.watches.keys.get_mut(&key) {
+        let request = out.send_long(Owner::Watch, request, by);
+        if let Some(watch) = self.keys.get_mut(&key) {
             watch.request = Some(request);
         }
     }
 
     /// Something is due.
-    pub(super) fn tend_watches(&mut self) {
-        let now = self.time();
-        while let Some((_, lock)) = self
-            .shared
-            .watches
-            .untils
-            .first()
-            .filter(|(at, _)| *at <= now)
-        {
+    pub(super) fn tend(&mut self, out: &mut Outbox) {
+        let now = out.time();
+        while let Some((_, lock)) = self.untils.first().filter(|(at, _)| *at <= now) {
             let lock = *lock;
-            self.drop_want(lock);
-            self.shared.watches.news.push((lock, News::Nothing));
+            self.give_up_want(out, lock);
+            self.news.push((lock, News::Nothing));
         }
-        let watches = &mut self.shared.watches;
-        while let Some((_, key)) = watches.resting.first().filter(|(at, _)| *at <= now) {
+        while let Some((_, key)) = self.resting.first().filter(|(at, _)| *at <= now) {
             let key = key.clone();
-            watches.step_out(&key);
-            watches.line_up(&key, now, now);
+            self.step_out(&key);
+            self.line_up(&key, now, now);
         }
-        let due = watches.listings.iter();
+        let due = self.listings.iter();
         let due = due.filter(|(_, l)| l.again.is_some_and(|at| at <= now));
         for folder in due.map(|(folder, _)| folder.clone()).collect::<Vec<_>>() {
-            self.list(folder);
+            self.list(out, folder);
         }
-        self.arrange();
+        self.arrange(out);
     }
 
     /// Takes in the answer to a query.
-    pub(super) fn watch_replied(&mut self, request: RequestId, answer: Result<Answer, Fault>) {
-        let watches = &self.shared.watches;
-        let single = watches
-            .keys
-            .iter()
-            .find(|(_, w)| w.request == Some(request));
-        let listing = || {
-            watches
-                .listings
-                .iter()
-                .find(|(_, l)| l.request == Some(request))
-        };
+    pub(super) fn replied(
+        &mut self,
+        out: &mut Outbox,
+        request: RequestId,
+        answer: Result<Answer, Fault>,
+    ) {
+        let is_it = |of: Option<RequestId>| of == Some(request);
+        let single = self.keys.iter().find(|(_, w)| is_it(w.request));
+        let mut listings = self.listings.iter();
         if let Some(key) = single.map(|(key, _)| key.clone()) {
-            self.watched(&key, answer);
-        } else if let Some(folder) = listing().map(|(folder, _)| folder.clone()) {
-            self.listed(&folder, answer);
+            self.watched(out, &key, answer);
+        } else if let Some((folder, _)) = listings.find(|(_, l)| is_it(l.request)) {
+            let folder = folder.clone();
+            self.listed(out, &folder, answer);
         }
-        self.arrange();
+        self.arrange(out);
     }
 
-    fn watched(&mut self, key: &Key, answer: Result<Answer, Fault>) {
-        let now = self.time();
-        let watches = &mut self.shared.watches;
-        let Some(watch) = watches.keys.get_mut(key) else {
+    fn watched(&mut self, out: &mut Outbox, key: &Key, answer: Result<Answer, Fault>) {
+        let now = out.time();
+        let Some(watch) = self.keys.get_mut(key) else {
             return;
         };
         watch.request = None;
-        watches.running -= 1;
+        self.running -= 1;
         if watch.wanted_by.is_empty() {
-            watches.keys.remove(key);
+            self.keys.remove(key);
             return;
         }
         let news = match answer {
             Ok(Answer::Row { row, index }) => {
                 let is_held = row.as_ref().is_some_and(|row| row.session.is_some());
-                if is_held && index == watch.index && watches.goes_on(key, now) {
+                if is_held && index == watch.index && self.goes_on(key, now) {
                     return;
                 }
                 News::Row { row, index }
@@ -497,7 +492,7 @@ impl Context<'_> {
             Err(fault) => News::Failed(fault.error().clone()),
             Ok(_) => News::Nothing,
         };
-        watches.tell(key, &news);
+        self.tell(key, &news);
     }
 }
 

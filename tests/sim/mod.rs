@@ -3,6 +3,7 @@
 //!
 //! `make sim` runs a million; `SIM_SEED=N make sim` replays one and tells its history in words.
 
+mod defects;
 mod differential;
 mod late;
 mod line;

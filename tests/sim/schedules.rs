@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::world::{Defect, Plan, Random, World, leftovers};
+use super::defects::Defect;
+use super::world::{Plan, Random, World, leftovers};
 use crate::core::sabotage::Sabotage;
 
 /// Longest schedule in virtual time before it counts as hanging.
@@ -92,12 +93,11 @@ impl Theme {
 
     /// Where a defect shows: a line has good weather, and an old leader is rare elsewhere.
     fn that_shows(defect: Defect) -> Theme {
-        let Defect::Core(sabotage) = defect else {
-            return Theme::Anything;
-        };
-        match sabotage {
-            Sabotage::ForgetTheLine | Sabotage::NeverPass | Sabotage::AnyoneTakes => Theme::Line,
-            Sabotage::ReviveTheDead => Theme::OldLeader,
+        match defect {
+            Defect::ForgetTheLine | Defect::Core(Sabotage::NeverPass | Sabotage::AnyoneTakes) => {
+                Theme::Line
+            }
+            Defect::Core(Sabotage::ReviveTheDead) => Theme::OldLeader,
             _ => Theme::Anything,
         }
     }
@@ -196,7 +196,7 @@ fn catches(defect: Defect) {
 
 #[test]
 fn a_lease_counted_from_the_reply_is_caught() {
-    catches(Defect::Core(Sabotage::LeaseFromReply));
+    catches(Defect::LeaseFromReply);
 }
 
 #[test]
@@ -216,12 +216,12 @@ fn an_end_under_an_unaware_holder_is_caught() {
 
 #[test]
 fn data_that_are_taken_for_a_lock_are_caught() {
-    catches(Defect::Core(Sabotage::TakeWhatIsThere));
+    catches(Defect::TakeWhatIsThere);
 }
 
 #[test]
 fn a_line_that_is_forgotten_is_caught() {
-    catches(Defect::Core(Sabotage::ForgetTheLine));
+    catches(Defect::ForgetTheLine);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn doubt_taken_for_failure_is_caught() {
 
 #[test]
 fn a_session_pooled_after_an_ambiguous_release_is_caught() {
-    catches(Defect::Core(Sabotage::PoolAfterDoubt));
+    catches(Defect::PoolAfterDoubt);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_write_without_a_check_is_caught() {
 
 #[test]
 fn a_write_in_doubt_that_is_told_as_not_done_is_caught() {
-    catches(Defect::Core(Sabotage::DoubtIsNoWrite));
+    catches(Defect::DoubtIsNoWrite);
 }
 
 #[test]
@@ -271,12 +271,12 @@ fn a_session_pooled_with_a_write_in_doubt_is_caught() {
 
 #[test]
 fn a_loss_that_nobody_is_told_is_caught() {
-    catches(Defect::Core(Sabotage::SilentLoss));
+    catches(Defect::SilentLoss);
 }
 
 #[test]
 fn a_create_that_is_looked_for_once_is_caught() {
-    catches(Defect::Core(Sabotage::LookOnce));
+    catches(Defect::LookOnce);
 }
 
 #[test]
@@ -286,12 +286,12 @@ fn a_blocking_query_that_is_aborted_is_caught() {
 
 #[test]
 fn sessions_on_the_agents_node_are_caught() {
-    catches(Defect::Core(Sabotage::AgentsNode));
+    catches(Defect::AgentsNode);
 }
 
 #[test]
 fn a_late_lock_that_is_kept_is_caught() {
-    catches(Defect::Core(Sabotage::KeepLateLock));
+    catches(Defect::KeepLateLock);
 }
 
 /// Runs a calm world of `rounds` locks to its end, and counts the Raft writes.

@@ -1,10 +1,12 @@
 //! One schedule: processes with a core each, their users, the network and the model of Consul.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::defects::Defect;
 use super::line::{LineBook, Standing};
 use super::model::{Edition, Model, NODE, Served, WatchId};
 use super::network::{Fate, Weather};
@@ -15,24 +17,11 @@ use crate::consul::http::{Failure, HttpReply, HttpRequest, Method};
 use crate::consul::secrets::Secrets;
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Key, Request, Value};
-use crate::core::sabotage::Sabotage;
 use crate::core::{
     Action, Budget, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, Phase,
     RequestId, SessionNode, Spec, Upkeep,
 };
-use crate::error::Status;
-
-/// The defects that a schedule may be run with: those of the core, and those around it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Defect {
-    Core(Sabotage),
-    /// A release deletes the key by its name.
-    ReleaseByKey,
-    /// A write under a lock does not check that the lock is held.
-    WriteUnchecked,
-    /// The clock stops while the machine sleeps.
-    ClockStopsInSuspend,
-}
+use crate::error::{LostReason, Status};
 
 /// A small seeded source of chance (xorshift64*).
 #[derive(Clone, Debug)]
@@ -386,6 +375,8 @@ pub(super) struct World {
     squatted: Option<String>,
     parked: HashMap<WatchId, (usize, RequestId)>,
     defect: Option<Defect>,
+    /// The names of sessions that were looked for once.
+    looked_for: HashSet<Arc<str>>,
     scope: Scope,
     /// How many each process may have.
     connections: usize,
@@ -484,6 +475,7 @@ impl World {
             squatted: None,
             parked: HashMap::new(),
             defect,
+            looked_for: HashSet::new(),
             scope: Scope {
                 lock_delay,
                 ..Scope::default()
@@ -1120,6 +1112,14 @@ impl World {
         };
         let gave_up = matches!(result, Err(Failure::Unknown(_)));
         let answer = verdict(&flight.request, result);
+        let answer = match self.defect {
+            Some(defect) => defect.falsify(&flight.request, answer),
+            None => answer,
+        };
+        let sent = match self.defect {
+            Some(Defect::LeaseFromReply) => sent.map(|_| self.clock_at(process, self.now)),
+            _ => sent,
+        };
         if gave_up && matches!(flight.fate, Fate::Answered { .. }) {
             self.processes[process].given_up.insert(request, flight);
         }
@@ -1132,6 +1132,44 @@ impl World {
                 answer,
             },
         )
+    }
+
+    /// A core asks something. A defect may alter it, or have it answered without being asked.
+    fn ask(&mut self, process: usize, id: RequestId, mut request: Request, by: Time) {
+        let invented = match (self.defect, &mut request) {
+            (Some(Defect::AgentsNode), Request::CreateSession { node, .. }) => {
+                *node = None;
+                None
+            }
+            (Some(Defect::KeepLateLock), Request::DestroySession { session }) => self
+                .ledger
+                .last_lock_of(session)
+                .is_none()
+                .then_some("true"),
+            (Some(Defect::LookOnce), Request::FindSession { name }) => {
+                (!self.looked_for.insert(name.clone())).then_some("[]")
+            }
+            _ => None,
+        };
+        let Some(text) = invented else {
+            return self.send(process, id, request, by);
+        };
+        let http = encode(&request, &self.scope).expect("memory");
+        let flight = Flight {
+            request,
+            http,
+            sent: None,
+            fate: Fate::Refused,
+            parked: None,
+            gives_back: None,
+        };
+        self.processes[process].flights.insert(id, flight);
+        let answer = Happening::Answer {
+            process,
+            request: id,
+            result: Ok(text_reply(200, text)),
+        };
+        self.after(Duration::from_millis(1), answer);
     }
 
     fn send(&mut self, process: usize, id: RequestId, request: Request, by: Time) {
@@ -1263,7 +1301,7 @@ impl World {
             match action {
                 Action::Send {
                     id, request, by, ..
-                } => self.send(process, id, request, by),
+                } => self.ask(process, id, request, by),
                 Action::Abort(request) => {
                     self.note(|| format!("p{process}: ends request {}", request.0));
                     let result = Err(Failure::Unknown("interrupted".to_owned()));
@@ -1277,7 +1315,13 @@ impl World {
                         },
                     );
                 }
-                Action::Tell { call, outcome } => self.told(process, call, outcome)?,
+                Action::Tell { call, outcome } => {
+                    let outcome = match self.defect {
+                        Some(defect) => defect.mistell(outcome),
+                        None => outcome,
+                    };
+                    self.told(process, call, outcome)?;
+                }
                 Action::Publish { lock, view } => {
                     self.note(|| format!("p{process}: lock {} is {view:?}", lock.0));
                     let (now, clock) = (self.now, self.clock_at(process, self.now));
@@ -1300,6 +1344,10 @@ impl World {
                         }
                     }
                 }
+                Action::Lost {
+                    why: LostReason::Expired,
+                    ..
+                } if self.defect == Some(Defect::SilentLoss) => {}
                 Action::Lost { lock, why } => {
                     self.note(|| {
                         format!("p{process}: is told that lock {} is lost: {why:?}", lock.0)

@@ -3,16 +3,18 @@
 use super::session::too_late;
 use super::*;
 use crate::core::lease::Lease;
+#[cfg(test)]
+use crate::core::sabotage::Sabotage;
 
 impl Acquire {
     /// The key is free, and it is for us to take it.
-    pub(super) fn attempt(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn attempt(&mut self, ctx: &mut Context) {
         self.aim = Aim::Lock;
         self.ready_session(ctx);
     }
 
     /// One attempt, or the same one again: the value is made once per attempt.
-    pub(super) fn try_lock(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn try_lock(&mut self, ctx: &mut Context) {
         self.retire_what_is_over(ctx);
         let Some(session) = &self.session else {
             return self.look(ctx);
@@ -21,16 +23,16 @@ impl Acquire {
         let request = self.attempt.take().unwrap_or_else(|| {
             let stored = self.stored.take().filter(|_| self.found == Found::Ours);
             let value = stored.or_else(|| self.spec.value.clone());
-            let value = value.unwrap_or_else(|| value::locked_at(ctx.now.unix_ms));
+            let value = value.unwrap_or_else(|| value::locked_at(ctx.out.now.unix_ms));
             self.stored = Some(value.clone());
             Box::new(self.attempt_request(ctx, session, value))
         });
         let sent = (*request).clone();
         self.attempt = Some(request);
-        self.step = Step::Try(ctx.send(Owner::Lock(self.lock), sent, self.by()));
+        self.step = Step::Try(ctx.out.send(Owner::Lock(self.lock), sent, self.by()));
     }
 
-    pub(super) fn tried(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn tried(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
         let answer = self.provable(answer);
         let attempt = match answer {
             Err(Fault::Unknown(_)) => None,
@@ -47,7 +49,7 @@ impl Acquire {
                 // A place is given up with the key taken.
                 self.place = None;
                 if matches!(attempt.as_deref(), Some(Request::Lock { line: true, .. })) {
-                    ctx.note_line(&self.spec.key, &line, None);
+                    ctx.lines.note_line(&self.spec.key, &line, None);
                 }
                 self.hand_out(ctx, index)
             }
@@ -65,7 +67,7 @@ impl Acquire {
                     }
                     return Turn::Stay;
                 }
-                let spread = ctx.shared.spread(RACE_SPREAD);
+                let spread = ctx.out.spread(RACE_SPREAD);
                 // One attempt is over; who won is found by a look.
                 self.pause(
                     ctx,
@@ -88,8 +90,8 @@ impl Acquire {
                 }
                 let error = self.not_acquired(ctx);
                 let often = Often::OncePerKey("lock-delay", &self.spec.key);
-                ctx.log(Level::Info, often, || error.message);
-                let pause = ctx.shared.back_off(self.delays).min(DELAY_PAUSE);
+                ctx.out.log(Level::Info, often, || error.message);
+                let pause = ctx.out.back_off(self.delays).min(DELAY_PAUSE);
                 self.pause(ctx, pause, Next::Look);
                 Turn::Stay
             }
@@ -102,7 +104,7 @@ impl Acquire {
             // It may have been applied, or may still be: the same transaction again tells.
             Err(Fault::Unknown(cause)) => {
                 #[cfg(test)]
-                if ctx.sabotaged(crate::core::sabotage::Sabotage::DoubtIsFailure) {
+                if ctx.out.sabotaged(Sabotage::DoubtIsFailure) {
                     self.session = None;
                     return Turn::Failed(cause);
                 }
@@ -127,12 +129,12 @@ impl Acquire {
     }
 
     /// The key is not as the last look showed it: looks again, at once while that may be a race.
-    fn look_after_contradiction(&mut self, ctx: &mut Context<'_>) {
+    fn look_after_contradiction(&mut self, ctx: &mut Context) {
         self.contradictions += 1;
         match self.contradictions.saturating_sub(FASTER_OTHERS) {
             0 => self.look(ctx),
             more => {
-                let pause = ctx.shared.back_off(more).min(CONTRADICTION_PAUSE);
+                let pause = ctx.out.back_off(more).min(CONTRADICTION_PAUSE);
                 self.pause(ctx, pause, Next::Look);
             }
         }
@@ -156,8 +158,8 @@ impl Acquire {
 
     /// The lock is ours. Hands it out if its whole life is ahead, and renews it first if that is not
     /// so: from here on it is the caller's, or is given back.
-    pub(super) fn hand_out(&mut self, ctx: &mut Context<'_>, token: u64) -> Turn {
-        let now = ctx.time();
+    pub(super) fn hand_out(&mut self, ctx: &mut Context, token: u64) -> Turn {
+        let now = ctx.out.time();
         let Some(session) = &self.session else {
             // It ended in between, and the lock with it.
             self.look(ctx);
@@ -168,7 +170,7 @@ impl Acquire {
             return self.came_too_late(ctx);
         }
         #[cfg(test)]
-        if ctx.sabotaged(crate::core::sabotage::Sabotage::HalfALife) {
+        if ctx.out.sabotaged(Sabotage::HalfALife) {
             return self.won(ctx, token);
         }
         if lease.age(now) <= FRESH {
@@ -181,13 +183,13 @@ impl Acquire {
             .by()
             .min(lease.end())
             .min(now + longest_closing(&lease));
-        self.step = Step::Refresh(ctx.send(Owner::Lock(self.lock), request, by), token);
+        self.step = Step::Refresh(ctx.out.send(Owner::Lock(self.lock), request, by), token);
         Turn::Stay
     }
 
     pub(super) fn refreshed(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         token: u64,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
@@ -196,7 +198,7 @@ impl Acquire {
             Ok(Answer::Renewed) if self.confirm(ctx, sent) => {
                 let lease = self.session.as_ref().map(|session| session.lease);
                 match lease {
-                    Some(lease) if lease.age(ctx.time()) <= longest_closing(&lease) => {
+                    Some(lease) if lease.age(ctx.out.time()) <= longest_closing(&lease) => {
                         self.won(ctx, token)
                     }
                     _ => self.hand_out(ctx, token),
@@ -218,14 +220,14 @@ impl Acquire {
 
     /// The lock is ours, and its lease is over: it is given back. A single attempt ends with that, and its
     /// caller is told when it is done.
-    fn came_too_late(&mut self, ctx: &mut Context<'_>) -> Turn {
+    fn came_too_late(&mut self, ctx: &mut Context) -> Turn {
         if !self.once() {
             self.retire_session(ctx);
         }
         self.stumble(ctx, Kind::Write, &too_late(), Next::Look)
     }
 
-    fn won(&mut self, ctx: &mut Context<'_>, token: u64) -> Turn {
+    fn won(&mut self, ctx: &mut Context, token: u64) -> Turn {
         let Some(mut session) = self.session.take() else {
             return Turn::Failed(self.unexpected(ctx));
         };

@@ -21,8 +21,10 @@ mod words;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{Context, Owner};
+use super::alarms::Owner;
+use super::context::Context;
 use super::failures::Failures;
+use super::interface::{CallId, Level, LockId, Patience, RequestId, Spec};
 use super::lease::Session;
 use super::line::{Place, Refusal};
 use super::log::Often;
@@ -31,7 +33,6 @@ use super::messages::{
 };
 use super::value;
 use super::watch::{Need, News};
-use super::{CallId, Level, LockId, Patience, RequestId, Spec};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 use ticket::Stall;
@@ -227,10 +228,10 @@ pub(super) enum Leftover {
 
 /// Consul 1.21.5, and what it was taken over into, refuses keys outside of
 /// `^[a-zA-Z0-9,_./\-?&=]+$` and with `..`; before and after that it takes them.
-fn warn_of_key(ctx: &mut Context<'_>, key: &Key) {
+fn warn_of_key(ctx: &mut Context, key: &Key) {
     let strict = |b: u8| b.is_ascii_alphanumeric() || b",_./-?&=".contains(&b);
     if !key.bytes().all(strict) || key.contains("..") {
-        ctx.log(Level::Warn, Often::OncePerKey("strict key", key), || {
+        ctx.out.log(Level::Warn, Often::OncePerKey("strict key", key), || {
             format!(
                 "the key \"{key}\" has more than letters, digits and ,_./-?&= (or two dots in a \
                  row): some versions of Consul (1.21.5 and its kin) refuse it"
@@ -241,15 +242,15 @@ fn warn_of_key(ctx: &mut Context<'_>, key: &Key) {
 
 impl Acquire {
     pub(super) fn begin(
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         lock: LockId,
         call: CallId,
         spec: Spec,
     ) -> (Acquire, Turn) {
-        let now = ctx.time();
+        let now = ctx.out.time();
         warn_of_key(ctx, &spec.key);
         let budget = match spec.patience {
-            Patience::Once => Some(ctx.shared.config.request_timeout),
+            Patience::Once => Some(ctx.out.config.request_timeout),
             Patience::For(budget) => Some(budget),
             Patience::Forever => None,
         };
@@ -293,7 +294,7 @@ impl Acquire {
             acquire.start(ctx);
         } else {
             let ttl = acquire.spec.ttl;
-            let (arrival, first) = ctx.enqueue(&acquire.spec.key, lock, ttl);
+            let (arrival, first) = ctx.lines.enqueue(&acquire.spec.key, lock, ttl);
             acquire.arrival = Some(arrival);
             if first {
                 acquire.start(ctx);
@@ -305,12 +306,14 @@ impl Acquire {
     /// The first step towards Consul. A refused attempt costs a Raft write, a look costs none: only
     /// a process that has a session at hand and gave this very key back a moment ago tries without
     /// looking; and not past a line that it has seen.
-    fn start(&mut self, ctx: &mut Context<'_>) {
+    fn start(&mut self, ctx: &mut Context) {
         let queues = self.queues(ctx);
-        if queues && ctx.hint(&self.spec.key) {
+        if queues && ctx.lines.hint(&self.spec.key) {
             self.queue_up(ctx);
-        } else if ctx.shared.pool.has(ctx.time(), self.spec.ttl)
-            && ctx.was_just_given_back(&self.spec.key)
+        } else if ctx.pool.has(ctx.out.time(), self.spec.ttl)
+            && ctx
+                .lines
+                .was_just_given_back(&self.spec.key, ctx.out.time())
         {
             self.attempt(ctx);
         } else if queues {
@@ -321,14 +324,14 @@ impl Acquire {
     }
 
     /// Those of this process that came before are gone: they have the lock, or gave up.
-    pub(super) fn your_turn(&mut self, ctx: &mut Context<'_>) -> Turn {
+    pub(super) fn your_turn(&mut self, ctx: &mut Context) -> Turn {
         if !self.is_parked() {
             return Turn::Stay;
         }
         if let Some(look) = self.last_look.take() {
-            ctx.abort(look);
+            ctx.out.abort(look);
         }
-        if let Some((session, place)) = ctx.inherit(&self.spec.key) {
+        if let Some((session, place)) = ctx.lines.inherit(&self.spec.key) {
             self.session = Some(session);
             self.place = Some(place);
             self.look(ctx);
@@ -355,8 +358,8 @@ impl Acquire {
     }
 
     /// Time went by.
-    pub(super) fn alarm(&mut self, ctx: &mut Context<'_>) -> Turn {
-        let now = ctx.time();
+    pub(super) fn alarm(&mut self, ctx: &mut Context) -> Turn {
+        let now = ctx.out.time();
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return self.time_is_up(ctx);
         }
@@ -370,7 +373,7 @@ impl Acquire {
             // Short enough to leave time for another if this one is not answered, and later than that of a
             // held lock: what ends first is asked first.
             let by = self.by().min(now + self.spec.ttl / 4);
-            let id = ctx.send(Owner::Lock(self.lock), request, by);
+            let id = ctx.out.send(Owner::Lock(self.lock), request, by);
             self.renewal = Some((id, session));
         }
         match self.step {
@@ -391,15 +394,15 @@ impl Acquire {
     }
 
     /// Ends it: nothing of it is waited for any more.
-    pub(super) fn end(mut self, ctx: &mut Context<'_>) -> Leftover {
-        ctx.unwatch(self.lock);
+    pub(super) fn end(mut self, ctx: &mut Context) -> Leftover {
+        ctx.watches.unwatch(&mut ctx.out, self.lock);
         for request in self
             .last_look
             .into_iter()
             .chain(self.name_request.take().map(|(id, _)| id))
             .chain(self.renewal.take().map(|(id, _)| id))
         {
-            ctx.abort(request);
+            ctx.out.abort(request);
         }
         let mut leftover = Leftover::Nothing;
         let mut writing = false;
@@ -412,12 +415,12 @@ impl Acquire {
             | Step::Survey(request)
             | Step::Look(request)
             | Step::Renew(request)
-            | Step::ReadLine(request, _) => ctx.abort(request),
+            | Step::ReadLine(request, _) => ctx.out.abort(request),
             Step::Join(request)
             | Step::Clear(request)
             | Step::Try(request)
             | Step::Refresh(request, _) => {
-                ctx.abort(request);
+                ctx.out.abort(request);
                 writing = true;
             }
             Step::Watch { .. } | Step::Pause(..) | Step::Name | Step::Parked | Step::Answered => {}
@@ -428,15 +431,19 @@ impl Acquire {
             match (self.place, self.arrival) {
                 // The next one here need not go to the end of the line.
                 (Some(place), Some(arrival))
-                    if settled && ctx.can_inherit(key, arrival, self.spec.ttl) =>
+                    if settled && ctx.lines.can_inherit(key, arrival, self.spec.ttl) =>
                 {
-                    ctx.leave_place(key, session, place);
+                    if let Some(session) = ctx.lines.leave_place(key, session, place) {
+                        ctx.pool.retire(&mut ctx.out, session, None);
+                    }
                 }
                 _ => leftover = Leftover::Session(session),
             }
         }
-        if let Some(arrival) = self.arrival {
-            ctx.dequeue(key, arrival);
+        if let Some(arrival) = self.arrival
+            && let Some(session) = ctx.lines.dequeue(key, arrival)
+        {
+            ctx.pool.retire(&mut ctx.out, session, None);
         }
         leftover
     }
@@ -448,7 +455,7 @@ impl Acquire {
     /// Takes in an answer.
     pub(super) fn replied(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         request: RequestId,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
@@ -507,7 +514,7 @@ impl Acquire {
     }
 
     /// Takes in what the watch of the key, or of the ticket before ours, found.
-    pub(super) fn news(&mut self, ctx: &mut Context<'_>, news: News) -> Turn {
+    pub(super) fn news(&mut self, ctx: &mut Context, news: News) -> Turn {
         let Step::Watch { subject, .. } = &self.step else {
             return Turn::Stay;
         };
@@ -529,9 +536,9 @@ impl Acquire {
         }
     }
 
-    fn refused_for_good(&self, ctx: &Context<'_>, step: &Step, cause: &Error) -> Turn {
-        let mut error = ctx.error_from(cause, WHAT, &self.spec.key);
-        if let (Step::Register(_), Some(node)) = (step, &ctx.shared.config.session_node) {
+    fn refused_for_good(&self, ctx: &Context, step: &Step, cause: &Error) -> Turn {
+        let mut error = ctx.out.error_from(cause, WHAT, &self.spec.key);
+        if let (Step::Register(_), Some(node)) = (step, &ctx.out.config.session_node) {
             error.message.push_str(&how_to_register(node));
         }
         Turn::Failed(error)
@@ -586,13 +593,13 @@ impl Acquire {
     }
 
     /// Consul said that the key is not free. Whoever of this process waits behind us may say so, too.
-    fn refuse(&mut self, ctx: &mut Context<'_>, holder: Option<KeyRow>) {
+    fn refuse(&mut self, ctx: &mut Context, holder: Option<KeyRow>) {
         let refusal = Refusal {
-            at: ctx.time(),
+            at: ctx.out.time(),
             holder,
         };
         if self.arrival.is_some() {
-            let sight = ctx.sight(&self.spec.key);
+            let sight = ctx.lines.sight(&self.spec.key);
             sight.refused = Some(refusal.clone());
             sight.fault = None;
             if self.writes.count() == 0 {
@@ -602,13 +609,13 @@ impl Acquire {
         self.refused = Some(refusal);
     }
 
-    fn pause(&mut self, ctx: &Context<'_>, pause: Duration, next: Next) {
-        self.step = Step::Pause(ctx.time() + pause, next);
+    fn pause(&mut self, ctx: &Context, pause: Duration, next: Next) {
+        self.step = Step::Pause(ctx.out.time() + pause, next);
     }
 
     /// Something failed that may work a moment later.
-    fn stumble(&mut self, ctx: &mut Context<'_>, kind: Kind, cause: &Error, next: Next) -> Turn {
-        let error = ctx.error_from(cause, WHAT, &self.spec.key);
+    fn stumble(&mut self, ctx: &mut Context, kind: Kind, cause: &Error, next: Next) -> Turn {
+        let error = ctx.out.error_from(cause, WHAT, &self.spec.key);
         // What may be ours already is not left to chance, also by a single attempt.
         let repeating = match next {
             Next::Try => self.attempt.is_some(),
@@ -622,10 +629,10 @@ impl Acquire {
             Kind::Read => &mut self.reads,
             Kind::Write => &mut self.writes,
         };
-        let pause = ctx.pause_after(failures, &error);
+        let pause = failures.pause_after(&mut ctx.out, &error);
         if self.arrival.is_some() {
-            let now = ctx.time();
-            let sight = ctx.sight(&self.spec.key);
+            let now = ctx.out.time();
+            let sight = ctx.lines.sight(&self.spec.key);
             sight.fault = Some(error.clone());
             // All who wait here have the same token.
             if error.status == Status::Denied && sight.denied(now) >= TOKEN_SETTLES {
@@ -638,16 +645,12 @@ impl Acquire {
     }
 
     /// The deadline. NOT_ACQUIRED only if Consul said so lately; silence is UNAVAILABLE.
-    fn time_is_up(&mut self, ctx: &mut Context<'_>) -> Turn {
+    fn time_is_up(&mut self, ctx: &mut Context) -> Turn {
         if let Step::Refresh(..) | Step::Pause(_, Next::HandOut(_)) = self.step {
             return Turn::Failed(self.not_whole(ctx));
         }
-        #[cfg(test)]
-        if ctx.sabotaged(crate::core::sabotage::Sabotage::KeepLateLock) {
-            self.session = None;
-        }
         if self.is_parked() {
-            let sight = ctx.sight(&self.spec.key).clone();
+            let sight = ctx.lines.sight(&self.spec.key).clone();
             self.refused = sight.refused;
             self.fault = sight.fault;
             self.holder_name = sight.name;
@@ -662,7 +665,8 @@ impl Acquire {
         }
         let error = self.fault.take().unwrap_or_else(|| {
             let why = "Consul did not answer in time; is it running, and can it reach its leader?";
-            ctx.error(Status::Unavailable, WHAT, &self.spec.key, why)
+            ctx.out
+                .error(Status::Unavailable, WHAT, &self.spec.key, why)
         });
         Turn::Failed(error)
     }

@@ -16,7 +16,7 @@ impl Acquire {
 
     pub(super) fn kept(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         sent: Option<Time>,
         answer: &Result<Answer, Fault>,
     ) -> Turn {
@@ -25,7 +25,7 @@ impl Acquire {
             // The answer came too late, or the session is gone, and its ticket with it.
             Ok(Answer::Renewed) | Err(Fault::SessionGone(_)) => {
                 match self.step {
-                    Step::Watch { .. } => ctx.unwatch(self.lock),
+                    Step::Watch { .. } => ctx.watches.unwatch(&mut ctx.out, self.lock),
                     Step::Pause(..) => {}
                     // The answer to what is under way with the session tells.
                     _ => return Turn::Stay,
@@ -40,8 +40,8 @@ impl Acquire {
                 }
             }
             Err(_) | Ok(_) => {
-                let pause = ctx.shared.back_off(6);
-                self.renew_at = Some(ctx.time() + pause);
+                let pause = ctx.out.back_off(6);
+                self.renew_at = Some(ctx.out.time() + pause);
             }
         }
         Turn::Stay
@@ -49,43 +49,46 @@ impl Acquire {
 
     /// Gives the session up, and the ticket that goes with it. Consul may know the session, whatever an
     /// answer said: a server that lags behind, or a leader of old, says what was.
-    pub(super) fn retire_session(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn retire_session(&mut self, ctx: &mut Context) {
         self.attempt = None;
         if self.place.take().is_some() {
             self.aim = Aim::Ticket;
         }
         if let Some(session) = self.session.take() {
-            ctx.retire(session, None);
+            ctx.pool.retire(&mut ctx.out, session, None);
         }
     }
 
     /// A session whose lease is over may end at any moment: nothing new is begun with it.
-    pub(super) fn retire_what_is_over(&mut self, ctx: &mut Context<'_>) {
-        let now = ctx.time();
+    pub(super) fn retire_what_is_over(&mut self, ctx: &mut Context) {
+        let now = ctx.out.time();
         if self.session.as_ref().is_some_and(|s| s.lease.is_over(now)) {
             self.retire_session(ctx);
         }
     }
 
     /// Goes on with a session that has its whole life ahead.
-    pub(super) fn ready_session(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn ready_session(&mut self, ctx: &mut Context) {
         self.retire_what_is_over(ctx);
-        let session = self.session.take().or_else(|| ctx.take_warm(self.spec.ttl));
+        let session = self
+            .session
+            .take()
+            .or_else(|| ctx.pool.take_warm(&mut ctx.out, self.spec.ttl));
         let Some(session) = session else {
             return self.open(ctx);
         };
-        let old = session.lease.age(ctx.time()) > FRESH;
+        let old = session.lease.age(ctx.out.time()) > FRESH;
         let id = session.id.clone();
         self.session = Some(session);
         if old {
             let request = Request::RenewSession { session: id };
-            self.step = Step::Renew(ctx.send(Owner::Lock(self.lock), request, self.by()));
+            self.step = Step::Renew(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
         } else {
             self.session_is_ready(ctx);
         }
     }
 
-    pub(super) fn session_is_ready(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn session_is_ready(&mut self, ctx: &mut Context) {
         match self.aim {
             Aim::Lock => self.try_lock(ctx),
             Aim::Ticket => self.join(ctx),
@@ -94,41 +97,38 @@ impl Acquire {
 
     /// The session is gone, and with it the ticket: a new one will do. A session that was kept warm
     /// may have been ended by somebody, also before a single attempt; twice in a row is more.
-    pub(super) fn start_over(&mut self, ctx: &mut Context<'_>, cause: &Error) -> Turn {
+    pub(super) fn start_over(&mut self, ctx: &mut Context, cause: &Error) -> Turn {
         self.retire_session(ctx);
         if self.writes.count() > 1 || (self.once() && self.writes.count() > 0) {
             return self.stumble(ctx, Kind::Write, cause, Next::Look);
         }
-        self.writes.add(ctx.time());
+        self.writes.add(ctx.out.time());
         self.open(ctx);
         Turn::Stay
     }
 
-    pub(super) fn open(&mut self, ctx: &mut Context<'_>) {
-        let name = ctx.session_name();
-        let node = ctx.shared.config.session_node.as_ref();
-        #[cfg(test)]
-        let node = node.filter(|_| !ctx.sabotaged(crate::core::sabotage::Sabotage::AgentsNode));
+    pub(super) fn open(&mut self, ctx: &mut Context) {
+        let name = ctx.out.session_name();
+        let node = ctx.out.config.session_node.as_ref();
         let request = Request::CreateSession {
             name: name.clone(),
             ttl: self.spec.ttl,
             node: node.map(|node| node.name.clone()),
         };
-        let id = ctx.send(Owner::Lock(self.lock), request, self.by());
+        let id = ctx.out.send(Owner::Lock(self.lock), request, self.by());
         self.step = Step::Open(id, name);
     }
 
     pub(super) fn opened(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         name: Arc<str>,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
     ) -> Turn {
         match answer {
             Ok(Answer::Created(id)) => {
-                let lease = ctx.lease(sent, self.spec.ttl);
-                self.session = Some(Session::new(id, lease));
+                self.session = Some(Session::new(id, sent, self.spec.ttl));
                 self.registered = false;
                 self.session_is_ready(ctx);
                 Turn::Stay
@@ -136,7 +136,8 @@ impl Acquire {
             Ok(Answer::NoNode) => self.find_no_node(ctx),
             Err(fault) => {
                 if let Fault::Unknown(_) = fault {
-                    ctx.retire_by_name(name, self.spec.ttl, None);
+                    ctx.pool
+                        .retire_by_name(&mut ctx.out, name, self.spec.ttl, None);
                 }
                 self.stumble(ctx, Kind::Write, fault.error(), Next::Look)
             }
@@ -146,8 +147,8 @@ impl Acquire {
 
     /// The catalog does not have the node that the session is to be bound to: not yet, or an operator has
     /// removed it.
-    fn find_no_node(&mut self, ctx: &mut Context<'_>) -> Turn {
-        let node = ctx.shared.config.session_node.as_ref();
+    fn find_no_node(&mut self, ctx: &mut Context) -> Turn {
+        let node = ctx.out.config.session_node.as_ref();
         let node = node.map(|node| node.name.clone()).unwrap_or_default();
         if std::mem::take(&mut self.registered) {
             let why =
@@ -160,15 +161,11 @@ impl Acquire {
             );
         }
         let request = Request::RegisterNode { node };
-        self.step = Step::Register(ctx.send(Owner::Lock(self.lock), request, self.by()));
+        self.step = Step::Register(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
         Turn::Stay
     }
 
-    pub(super) fn registered(
-        &mut self,
-        ctx: &mut Context<'_>,
-        answer: Result<Answer, Fault>,
-    ) -> Turn {
+    pub(super) fn registered(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Registered) => {
                 self.registered = true;
@@ -182,7 +179,7 @@ impl Acquire {
 
     pub(super) fn renewed(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
     ) -> Turn {
@@ -203,9 +200,9 @@ impl Acquire {
     }
 
     /// True: the session lives, at least as long as it did.
-    pub(super) fn confirm(&mut self, ctx: &Context<'_>, sent: Option<Time>) -> bool {
+    pub(super) fn confirm(&mut self, ctx: &Context, sent: Option<Time>) -> bool {
         let session = self.session.as_mut();
-        session.is_some_and(|session| ctx.confirm(session, sent))
+        session.is_some_and(|session| session.confirm(&ctx.out, sent))
     }
 
     pub(super) fn note_doubt(&mut self, fault: &Fault) {
@@ -215,7 +212,7 @@ impl Acquire {
     }
 
     /// A session with a request of unknown fate is not used for another attempt.
-    pub(super) fn drop_doubtful(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn drop_doubtful(&mut self, ctx: &mut Context) {
         if self.session.as_ref().is_some_and(|s| s.doubtful) {
             self.retire_session(ctx);
         }

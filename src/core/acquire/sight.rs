@@ -15,32 +15,35 @@ impl Acquire {
         }
     }
 
-    pub(super) fn look(&mut self, ctx: &mut Context<'_>) {
-        let request = ctx.send(Owner::Lock(self.lock), self.read_request(), self.by());
+    pub(super) fn look(&mut self, ctx: &mut Context) {
+        let request = ctx
+            .out
+            .send(Owner::Lock(self.lock), self.read_request(), self.by());
         self.step = Step::Look(request);
     }
 
-    pub(super) fn watch_key(&mut self, ctx: &mut Context<'_>, index: u64) {
+    pub(super) fn watch_key(&mut self, ctx: &mut Context, index: u64) {
         // The deadline comes first, but nothing is asked that would go on for long after it.
         let until = self.by() + AFTERWARDS;
-        let until = until.min(ctx.time() + LONGEST_WATCH);
+        let until = until.min(ctx.out.time() + LONGEST_WATCH);
         let key = self.spec.key.clone();
         self.watch(ctx, Subject::Key, key, index, until);
     }
 
     pub(super) fn watch(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         subject: Subject,
         key: Key,
         index: u64,
         until: Time,
     ) {
         self.step = Step::Watch { subject, index };
-        ctx.watch(self.lock, key, index, until, Need::Waiting);
+        ctx.watches
+            .watch(&mut ctx.out, self.lock, key, index, until, Need::Waiting);
     }
 
-    pub(super) fn looked(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn looked(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Row { row, index }) => self.saw(ctx, row, index, false),
             Err(fault) => self.stumble(ctx, Kind::Read, fault.error(), Next::Look),
@@ -51,7 +54,7 @@ impl Acquire {
     /// The key as it is now. `woken`: it was held before.
     pub(super) fn saw(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         row: Option<KeyRow>,
         index: u64,
         woken: bool,
@@ -69,32 +72,28 @@ impl Acquire {
 
     /// A key that no session holds is a lock that was given back, as Go's client leaves it, or the
     /// data of another program. One that is empty and has no flags has nothing to lose.
-    fn is_lock(&self, ctx: &Context<'_>, row: &KeyRow) -> bool {
-        #[cfg(test)]
-        if ctx.sabotaged(crate::core::sabotage::Sabotage::TakeWhatIsThere) {
-            return true;
-        }
+    fn is_lock(&self, ctx: &Context, row: &KeyRow) -> bool {
         match row.flags {
             0 => row.value.0.is_empty(),
-            flags => flags == ctx.shared.config.flags,
+            flags => flags == ctx.out.config.flags,
         }
     }
 
-    pub(super) fn found_free(&mut self, ctx: &mut Context<'_>, woken: bool) -> Turn {
+    pub(super) fn found_free(&mut self, ctx: &mut Context, woken: bool) -> Turn {
         // Its one attempt was refused; that the key is free again is too late.
         if self.once() && self.refused.is_some() {
             return Turn::Failed(self.not_acquired(ctx));
         }
         match &self.place {
             Some(place) if !place.ahead.is_empty() => self.free_behind(ctx, woken),
-            None if self.queues(ctx) && ctx.hint(&self.spec.key) => self.queue_up(ctx),
+            None if self.queues(ctx) && ctx.lines.hint(&self.spec.key) => self.queue_up(ctx),
             _ => self.attempt(ctx),
         }
         Turn::Stay
     }
 
-    pub(super) fn found_held(&mut self, ctx: &mut Context<'_>, row: KeyRow, index: u64) -> Turn {
-        let now = ctx.time();
+    pub(super) fn found_held(&mut self, ctx: &mut Context, row: KeyRow, index: u64) -> Turn {
+        let now = ctx.out.time();
         if self.session.as_ref().map(|s| &s.id) == row.session.as_ref() {
             // Our own: an attempt whose answer was lost was applied. The next one says so.
             self.answered();
@@ -147,29 +146,25 @@ impl Acquire {
     }
 
     /// Makes sure of the answer in the last part of the time.
-    pub(super) fn look_last(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn look_last(&mut self, ctx: &mut Context) {
         if self.is_parked() {
             let from = self.last_part.unwrap_or_default();
-            if ctx.sight(&self.spec.key).is_refused_since(from) {
+            if ctx.lines.sight(&self.spec.key).is_refused_since(from) {
                 self.last_look_at = None;
                 return;
             }
-            if let Err(again) = ctx.may_ask_for_all(&self.spec.key) {
+            if let Err(again) = ctx.lines.may_ask_for_all(&self.spec.key, ctx.out.time()) {
                 self.last_look_at = Some(again);
                 return;
             }
         }
         self.last_look_at = None;
         let request = self.read_request();
-        self.last_look = Some(ctx.send(Owner::Lock(self.lock), request, self.by()));
+        self.last_look = Some(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
     }
 
     /// The look in the last part of a wait: it only makes sure.
-    pub(super) fn last_looked(
-        &mut self,
-        ctx: &mut Context<'_>,
-        answer: Result<Answer, Fault>,
-    ) -> Turn {
+    pub(super) fn last_looked(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Row { row: Some(row), .. }) if row.session.is_some() => {
                 let holder = row.session.clone();
@@ -186,13 +181,13 @@ impl Acquire {
                     self.refuse(ctx, None);
                 } else if let Step::Watch { .. } = self.step {
                     // The watch says so, too, or will never say anything.
-                    ctx.unwatch(self.lock);
+                    ctx.watches.unwatch(&mut ctx.out, self.lock);
                     return self.saw(ctx, row, index, true);
                 }
                 Turn::Stay
             }
             Err(fault) => {
-                self.fault = Some(ctx.error_from(fault.error(), WHAT, &self.spec.key));
+                self.fault = Some(ctx.out.error_from(fault.error(), WHAT, &self.spec.key));
                 Turn::Stay
             }
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
@@ -200,7 +195,7 @@ impl Acquire {
     }
 
     /// Asks for the name of the holder, for the message. One attempt ends with the answer.
-    pub(super) fn ask_name(&mut self, ctx: &mut Context<'_>, holder: Option<SessionId>) -> Turn {
+    pub(super) fn ask_name(&mut self, ctx: &mut Context, holder: Option<SessionId>) -> Turn {
         let known = self.holder_name.as_ref().map(|(id, _)| id);
         match holder {
             Some(session)
@@ -211,8 +206,8 @@ impl Acquire {
                 let request = Request::DescribeSession {
                     session: session.clone(),
                 };
-                let by = self.by().min(ctx.time() + NAME_LIMIT);
-                let id = ctx.send(Owner::Lock(self.lock), request, by);
+                let by = self.by().min(ctx.out.time() + NAME_LIMIT);
+                let id = ctx.out.send(Owner::Lock(self.lock), request, by);
                 self.name_request = Some((id, session));
                 if self.once() {
                     self.step = Step::Name;
@@ -226,13 +221,13 @@ impl Acquire {
 
     pub(super) fn named(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         session: SessionId,
         answer: Result<Answer, Fault>,
     ) -> Turn {
         if let Ok(Answer::Described(row)) = answer {
             if self.arrival.is_some() {
-                ctx.sight(&self.spec.key).name = Some((session.clone(), row.clone()));
+                ctx.lines.sight(&self.spec.key).name = Some((session.clone(), row.clone()));
             }
             self.holder_name = Some((session, row));
         }

@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use super::{Acquire, Aim, Kind, Next, Step, Subject, Turn};
 use crate::clock::Time;
-use crate::core::Level;
-use crate::core::context::{Context, Owner};
+use crate::core::alarms::Owner;
+use crate::core::context::Context;
+use crate::core::interface::Level;
 use crate::core::line::Place;
 use crate::core::log::Often;
 use crate::core::messages::{
@@ -64,27 +65,26 @@ fn identity(ticket: &Ticket) -> Identity {
 
 impl Acquire {
     /// Waits in line, not only for the key.
-    pub(super) fn queues(&self, ctx: &Context<'_>) -> bool {
-        self.arrival.is_some() && self.spec.fair && !self.plain && ctx.may_queue(&self.spec.key)
+    pub(super) fn queues(&self, ctx: &Context) -> bool {
+        self.arrival.is_some()
+            && self.spec.fair
+            && !self.plain
+            && ctx.lines.may_queue(&self.spec.key)
     }
 
     /// Is the key free, and does anybody wait for it?
-    pub(super) fn survey(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn survey(&mut self, ctx: &mut Context) {
         let request = Request::Survey {
             key: self.spec.key.clone(),
         };
-        self.step = Step::Survey(ctx.send(Owner::Lock(self.lock), request, self.by()));
+        self.step = Step::Survey(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
     }
 
-    pub(super) fn surveyed(
-        &mut self,
-        ctx: &mut Context<'_>,
-        answer: Result<Answer, Fault>,
-    ) -> Turn {
+    pub(super) fn surveyed(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Line(line)) => {
                 self.answered();
-                ctx.note_line(&self.spec.key, &line, None);
+                ctx.lines.note_line(&self.spec.key, &line, None);
                 self.found = Found::Absent;
                 self.found_free(ctx, false)
             }
@@ -99,27 +99,27 @@ impl Acquire {
     }
 
     /// Gets a ticket, with a session that lives.
-    pub(super) fn queue_up(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn queue_up(&mut self, ctx: &mut Context) {
         self.aim = Aim::Ticket;
         self.place = None;
         self.stall = None;
         self.ready_session(ctx);
     }
 
-    pub(super) fn join(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn join(&mut self, ctx: &mut Context) {
         self.retire_what_is_over(ctx);
         let Some(session) = &self.session else {
             return self.ready_session(ctx);
         };
         let request = Request::Join {
             key: self.spec.key.clone(),
-            slot: ctx.slot(&self.spec.key),
+            slot: ctx.lines.slot(&self.spec.key, ctx.out.config.seed),
             session: session.id.clone(),
         };
-        self.step = Step::Join(ctx.send(Owner::Lock(self.lock), request, self.by()));
+        self.step = Step::Join(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
     }
 
-    pub(super) fn joined(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn joined(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Line(line)) => {
                 self.wrote();
@@ -129,7 +129,7 @@ impl Acquire {
             Ok(Answer::Held) => {
                 self.wrote();
                 self.collisions += 1;
-                ctx.note_collision(&self.spec.key);
+                ctx.lines.note_collision(&self.spec.key);
                 if self.collisions > MOST_COLLISIONS {
                     self.plain = true;
                     self.look(ctx);
@@ -148,7 +148,7 @@ impl Acquire {
     }
 
     /// Our token may not see or write tickets.
-    pub(super) fn without_rights(&mut self, ctx: &mut Context<'_>) {
+    pub(super) fn without_rights(&mut self, ctx: &mut Context) {
         let key = self.spec.key.clone();
         self.without_tickets(ctx, || {
             format!(
@@ -160,7 +160,7 @@ impl Acquire {
     }
 
     /// So much stands in the line that it cannot be read: our tickets are small and few.
-    pub(super) fn without_line(&mut self, ctx: &mut Context<'_>, step: &Step, cause: &Error) {
+    pub(super) fn without_line(&mut self, ctx: &mut Context, step: &Step, cause: &Error) {
         let line = line_of(&self.spec.key);
         self.without_tickets(ctx, || {
             format!(
@@ -186,31 +186,32 @@ impl Acquire {
     }
 
     /// Waits without a ticket, from now on.
-    fn without_tickets(&mut self, ctx: &mut Context<'_>, why: impl FnOnce() -> String) {
+    fn without_tickets(&mut self, ctx: &mut Context, why: impl FnOnce() -> String) {
         let key = &self.spec.key;
-        ctx.note_no_tickets(key);
-        let address = ctx.shared.config.address.clone();
-        ctx.log(Level::Warn, Often::OncePerKey("no tickets", key), || {
-            let why = why();
-            format!("waiting for \"{key}\" at {address} in no particular order: {why}")
-        });
+        ctx.lines.note_no_tickets(key);
+        let address = ctx.out.config.address.clone();
+        ctx.out
+            .log(Level::Warn, Often::OncePerKey("no tickets", key), || {
+                let why = why();
+                format!("waiting for \"{key}\" at {address} in no particular order: {why}")
+            });
         // A ticket that we leave behind goes with the session.
         if let (Some(_), Some(session)) = (self.place.take(), &mut self.session) {
             session.doubtful = true;
         }
     }
 
-    pub(super) fn read_line(&mut self, ctx: &mut Context<'_>, free: bool) {
+    pub(super) fn read_line(&mut self, ctx: &mut Context, free: bool) {
         let request = Request::ReadLine {
             key: self.spec.key.clone(),
         };
-        let id = ctx.send(Owner::Lock(self.lock), request, self.by());
+        let id = ctx.out.send(Owner::Lock(self.lock), request, self.by());
         self.step = Step::ReadLine(id, free);
     }
 
     pub(super) fn line_read(
         &mut self,
-        ctx: &mut Context<'_>,
+        ctx: &mut Context,
         answer: Result<Answer, Fault>,
         free: bool,
     ) -> Turn {
@@ -225,11 +226,11 @@ impl Acquire {
     }
 
     /// Finds our place in the line, and acts upon it. `free`: the key was free a moment ago.
-    fn stand(&mut self, ctx: &mut Context<'_>, mut line: Vec<Ticket>, free: bool) -> Turn {
+    fn stand(&mut self, ctx: &mut Context, mut line: Vec<Ticket>, free: bool) -> Turn {
         let own = self.session.as_ref().map(|session| session.id.clone());
-        ctx.note_line(&self.spec.key, &line, own.as_ref());
+        ctx.lines.note_line(&self.spec.key, &line, own.as_ref());
         line.sort_by_key(identity);
-        let slot = ctx.slot(&self.spec.key);
+        let slot = ctx.lines.slot(&self.spec.key, ctx.out.config.seed);
         let ours = |ticket: &Ticket| ticket.slot == slot && Some(&ticket.session) == own.as_ref();
         let Some(position) = line.iter().position(ours) else {
             // An operator, the end of the session, or somebody who took us for dead.
@@ -248,12 +249,12 @@ impl Acquire {
             return Turn::Stay;
         };
         let head = identity(head);
-        let now = ctx.time();
+        let now = ctx.out.time();
         let patience = self.patience_with_head(ctx);
         match &mut self.stall {
             Some(stall) if stall.head == head => {
                 #[cfg(test)]
-                let free = free && !ctx.sabotaged(Sabotage::NeverPass);
+                let free = free && !ctx.out.sabotaged(Sabotage::NeverPass);
                 if free && now >= stall.again {
                     if stall.sure {
                         self.pass(ctx);
@@ -270,8 +271,8 @@ impl Acquire {
         Turn::Stay
     }
 
-    fn note_stall(&mut self, ctx: &Context<'_>, head: Identity) {
-        let again = ctx.time() + self.patience_with_head(ctx) * 3 / 4;
+    fn note_stall(&mut self, ctx: &Context, head: Identity) {
+        let again = ctx.out.time() + self.patience_with_head(ctx) * 3 / 4;
         self.stall = Some(Stall {
             head,
             again,
@@ -280,20 +281,20 @@ impl Acquire {
     }
 
     /// How long the key may be free before we pass those before us.
-    fn patience_with_head(&self, ctx: &Context<'_>) -> Duration {
+    fn patience_with_head(&self, ctx: &Context) -> Duration {
         let places = self.place.as_ref().map_or(0, |place| place.ahead.len());
         self.grace(ctx) + PER_PLACE * u32::try_from(places).unwrap_or(u32::MAX)
     }
 
-    fn grace(&self, ctx: &Context<'_>) -> Duration {
+    fn grace(&self, ctx: &Context) -> Duration {
         self.spec
             .grace
-            .max(ctx.shared.round_trip() * GRACE_ROUND_TRIPS)
+            .max(ctx.out.round_trip() * GRACE_ROUND_TRIPS)
     }
 
     /// Waits for the one before us to go, and not for ever.
-    pub(super) fn follow(&mut self, ctx: &mut Context<'_>) {
-        let now = ctx.time();
+    pub(super) fn follow(&mut self, ctx: &mut Context) {
+        let now = ctx.out.time();
         let Some(before) = self
             .place
             .as_ref()
@@ -314,7 +315,7 @@ impl Acquire {
     }
 
     /// News of the one before us.
-    pub(super) fn followed(&mut self, ctx: &mut Context<'_>, before: &Ticket, news: News) -> Turn {
+    pub(super) fn followed(&mut self, ctx: &mut Context, before: &Ticket, news: News) -> Turn {
         let still_there = |row: &KeyRow| {
             row.create_index == before.create_index && row.session.as_ref() == Some(&before.session)
         };
@@ -353,16 +354,16 @@ impl Acquire {
     }
 
     /// The key is held, and others stand before us: its release is what can move anything.
-    pub(super) fn wait_behind(&mut self, ctx: &mut Context<'_>, index: u64) {
+    pub(super) fn wait_behind(&mut self, ctx: &mut Context, index: u64) {
         self.stall = None;
         self.watch_key(ctx, index);
     }
 
     /// The key is free, and others stand before us: it is for the head to take it. For how long has
     /// it not?
-    pub(super) fn free_behind(&mut self, ctx: &mut Context<'_>, woken: bool) {
+    pub(super) fn free_behind(&mut self, ctx: &mut Context, woken: bool) {
         #[cfg(test)]
-        if ctx.sabotaged(Sabotage::AnyoneTakes) {
+        if ctx.out.sabotaged(Sabotage::AnyoneTakes) {
             if let Some(place) = &mut self.place {
                 place.ahead.clear();
             }
@@ -381,7 +382,7 @@ impl Acquire {
 
     /// Takes the key past a head that does not, and removes everybody who stands in front of us:
     /// all of them let it be.
-    fn pass(&mut self, ctx: &mut Context<'_>) {
+    fn pass(&mut self, ctx: &mut Context) {
         let ahead = self.place.as_ref().map_or(&[][..], |place| &place.ahead);
         let value = self.spec.value.as_ref().map_or(0, |value| value.0.len());
         // Our own ticket is named twice, and the key once.
@@ -395,7 +396,7 @@ impl Acquire {
             key: self.spec.key.clone(),
             ahead: ahead.cloned().collect(),
         };
-        self.step = Step::Clear(ctx.send(Owner::Lock(self.lock), request, self.by()));
+        self.step = Step::Clear(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
     }
 
     /// An operation on a ticket, in bytes.
@@ -409,7 +410,7 @@ impl Acquire {
         (room / self.operation()).min(MOST_AHEAD)
     }
 
-    pub(super) fn cleared(&mut self, ctx: &mut Context<'_>, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn cleared(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Cleared) => {
                 self.wrote();
@@ -439,7 +440,7 @@ impl Acquire {
     /// The transaction that takes the key, out of the line if we stand in it.
     pub(super) fn attempt_request(
         &self,
-        ctx: &Context<'_>,
+        ctx: &Context,
         session: SessionId,
         value: Value,
     ) -> Request {

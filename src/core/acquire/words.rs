@@ -1,8 +1,8 @@
 //! What an acquire that ended without the lock says.
 
 use super::{Acquire, WHAT};
-use crate::core::SessionNode;
 use crate::core::context::Context;
+use crate::core::interface::SessionNode;
 use crate::core::messages::KeyRow;
 use crate::core::value;
 use crate::error::{Error, Status};
@@ -12,8 +12,8 @@ use crate::text::one_line;
 const LONGEST_NAME: usize = 200;
 
 impl Acquire {
-    pub(super) fn unexpected(&self, ctx: &Context<'_>) -> Error {
-        ctx.error(
+    pub(super) fn unexpected(&self, ctx: &Context) -> Error {
+        ctx.out.error(
             Status::Internal,
             WHAT,
             &self.spec.key,
@@ -22,7 +22,7 @@ impl Acquire {
     }
 
     /// The lock is ours, but Consul does not confirm its lease: it is given back.
-    pub(super) fn not_whole(&self, ctx: &Context<'_>) -> Error {
+    pub(super) fn not_whole(&self, ctx: &Context) -> Error {
         let last = self
             .fault
             .as_ref()
@@ -31,11 +31,12 @@ impl Acquire {
             "Consul gave the lock, but did not confirm in time that its whole life is ahead, so the \
              library gives it back ({last})"
         );
-        ctx.error(Status::Unavailable, WHAT, &self.spec.key, &why)
+        ctx.out
+            .error(Status::Unavailable, WHAT, &self.spec.key, &why)
     }
 
     /// The key holds what is no lock: it is not ours to overwrite, and a release would delete it.
-    pub(super) fn occupied(&self, ctx: &Context<'_>, row: &KeyRow) -> Error {
+    pub(super) fn occupied(&self, ctx: &Context, row: &KeyRow) -> Error {
         let what = match row.flags {
             SEMAPHORE_FLAGS => "a semaphore of Consul's Go client (consul lock -n)".to_owned(),
             flags => format!("flags {flags}"),
@@ -46,13 +47,13 @@ impl Acquire {
             row.value.0.len(),
             row.modify_index
         );
-        let mut error = ctx.error(Status::Rejected, WHAT, &self.spec.key, &why);
+        let mut error = ctx.out.error(Status::Rejected, WHAT, &self.spec.key, &why);
         error.retryable = false;
         error
     }
 
     /// The lock is not free, and who has it, as far as Consul says.
-    pub(super) fn not_acquired(&self, ctx: &Context<'_>) -> Error {
+    pub(super) fn not_acquired(&self, ctx: &Context) -> Error {
         let refusal = self.refused.as_ref();
         let why = match refusal.and_then(|r| r.holder.as_ref()) {
             Some(row) => self.describe_holder(ctx, row),
@@ -63,18 +64,19 @@ impl Acquire {
                 n => format!("{n} waited before this process"),
             },
         };
-        ctx.error(Status::NotAcquired, WHAT, &self.spec.key, &why)
+        ctx.out
+            .error(Status::NotAcquired, WHAT, &self.spec.key, &why)
     }
 
-    fn describe_holder(&self, ctx: &Context<'_>, row: &KeyRow) -> String {
+    fn describe_holder(&self, ctx: &Context, row: &KeyRow) -> String {
         let Some(session) = &row.session else {
             return "somebody else was faster".to_owned();
         };
         let named = self.holder_name.as_ref().filter(|(id, _)| id == session);
         let described = named.and_then(|(_, row)| row.as_ref());
         // Another client of this process may give its sessions another name; the nonce is the same.
-        let nonce = ctx.shared.config.identity.rsplit(' ').next();
-        let ours = ctx.shared.holding.contains(session)
+        let nonce = ctx.out.config.identity.rsplit(' ').next();
+        let ours = ctx.holding.contains(session)
             || described.is_some_and(|row| nonce.is_some_and(|nonce| row.name.contains(nonce)));
         let mut text = if ours {
             "this very process holds it (a lock is not re-entrant): ".to_owned()
@@ -91,7 +93,7 @@ impl Acquire {
             }
             None => text.push_str(&format!("session {session}")),
         }
-        if let Some((since, age)) = value::claimed(&row.value, ctx.now.unix_ms) {
+        if let Some((since, age)) = value::claimed(&row.value, ctx.out.now.unix_ms) {
             text.push_str(&format!(", since {since} by its own clock ({age} s ago)"));
         }
         text

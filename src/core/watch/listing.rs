@@ -4,12 +4,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::pace::Pace;
-use super::{LONGEST_QUERY, News, WATCH_SLACK};
+use super::{LONGEST_QUERY, News, WATCH_SLACK, Watches};
 use crate::clock::Time;
-use crate::core::context::{Context, Owner};
+use crate::core::alarms::Owner;
+use crate::core::interface::{Level, RequestId};
 use crate::core::log::Often;
 use crate::core::messages::{Answer, Fault, Key, Request};
-use crate::core::{Level, RequestId};
+use crate::core::outbox::Outbox;
 
 /// Between two listings of a folder: costs 20 ms of notice, and a fifth of the traffic (measured).
 const LISTING_PAUSE: Duration = Duration::from_millis(20);
@@ -29,30 +30,30 @@ pub(super) struct Listing {
     faults: u32,
 }
 
-impl Context<'_> {
+impl Watches {
     /// Gives the folders of the crowd a listing, the fullest first, and ends those that nobody needs
     /// any more. A query on its way is not aborted (see [`super`]): it takes its place until its answer
     /// comes.
-    pub(super) fn arrange_listings(&mut self) {
-        let most = self.budget().listings;
-        let listings = &mut self.shared.watches.listings;
+    pub(super) fn arrange_listings(&mut self, out: &mut Outbox) {
+        let most = self.budget(out).listings;
+        let listings = &mut self.listings;
         listings.retain(|_, listing| listing.crowd > 0 || listing.request.is_some());
         let is_running = |l: &&Listing| l.request.is_some() || l.again.is_some();
         let mut running = listings.values().filter(is_running).count();
         while running < most {
-            let waiting = self.shared.watches.listings.iter();
+            let waiting = self.listings.iter();
             let fullest = waiting
                 .filter(|(_, l)| l.request.is_none() && l.again.is_none())
                 .max_by_key(|(_, l)| l.crowd)
                 .map(|(folder, _)| folder.clone());
             let Some(folder) = fullest else { break };
-            self.list(folder);
+            self.list(out, folder);
             running += 1;
         }
     }
 
-    pub(super) fn list(&mut self, folder: Key) {
-        let Some(listing) = self.shared.watches.listings.get_mut(&folder) else {
+    pub(super) fn list(&mut self, out: &mut Outbox, folder: Key) {
+        let Some(listing) = self.listings.get_mut(&folder) else {
             return;
         };
         listing.again = None;
@@ -62,16 +63,16 @@ impl Context<'_> {
             index: listing.index,
             wait,
         };
-        let by = self.time() + wait + wait / 16 + WATCH_SLACK;
-        let request = self.send_long(Owner::Watch, request, by);
-        if let Some(listing) = self.shared.watches.listings.get_mut(&folder) {
+        let by = out.time() + wait + wait / 16 + WATCH_SLACK;
+        let request = out.send_long(Owner::Watch, request, by);
+        if let Some(listing) = self.listings.get_mut(&folder) {
             listing.request = Some(request);
         }
     }
 
-    pub(super) fn listed(&mut self, folder: &Key, answer: Result<Answer, Fault>) {
-        let now = self.time();
-        let Some(listing) = self.shared.watches.listings.get_mut(folder) else {
+    pub(super) fn listed(&mut self, out: &mut Outbox, folder: &Key, answer: Result<Answer, Fault>) {
+        let now = out.time();
+        let Some(listing) = self.listings.get_mut(folder) else {
             return;
         };
         listing.request = None;
@@ -83,7 +84,7 @@ impl Context<'_> {
                 listing.names = names.into_iter().collect();
                 listing.again = Some(listing.pace.next(now).max(now + LISTING_PAUSE));
                 let is_of_use = self.tell_of_missing(folder);
-                if let Some(listing) = self.shared.watches.listings.get_mut(folder)
+                if let Some(listing) = self.listings.get_mut(folder)
                     && is_of_use
                 {
                     // Those who were told keep a pace of their own.
@@ -93,10 +94,9 @@ impl Context<'_> {
             }
             // What is too large today is so a moment later, too.
             Err(Fault::Final(error) | Fault::TooLarge(error)) => {
-                let watches = &mut self.shared.watches;
-                watches.listings.remove(folder);
-                watches.unlisted.insert(folder.clone());
-                self.log(Level::Warn, Often::OncePerKey("no listing", folder), || {
+                self.listings.remove(folder);
+                self.unlisted.insert(folder.clone());
+                out.log(Level::Warn, Often::OncePerKey("no listing", folder), || {
                     format!(
                         "more keys wait in \"{folder}\" than there are connections for, and they \
                          cannot be listed ({error}): they take turns, and may be noticed late"
@@ -106,8 +106,8 @@ impl Context<'_> {
             Err(_) | Ok(_) => {
                 listing.faults += 1;
                 let faults = listing.faults;
-                let at = now + self.shared.back_off(faults);
-                if let Some(listing) = self.shared.watches.listings.get_mut(folder) {
+                let at = now + out.back_off(faults);
+                if let Some(listing) = self.listings.get_mut(folder) {
                     listing.again = Some(at);
                 }
             }
@@ -116,17 +116,16 @@ impl Context<'_> {
 
     /// Tells those of the crowd whose key the listing does not show. Answers whether there are any.
     fn tell_of_missing(&mut self, folder: &Key) -> bool {
-        let watches = &mut self.shared.watches;
-        let Some(listing) = watches.listings.get(folder) else {
+        let Some(listing) = self.listings.get(folder) else {
             return false;
         };
-        let gone = watches.crowd.iter().map(|(_, _, key)| key).filter(|key| {
-            let here = watches.keys.get(*key).is_some_and(|w| w.folder == *folder);
+        let gone = self.crowd.iter().map(|(_, _, key)| key).filter(|key| {
+            let here = self.keys.get(*key).is_some_and(|w| w.folder == *folder);
             here && !listing.names.contains(&***key)
         });
         let gone = gone.cloned().collect::<Vec<_>>();
         for key in &gone {
-            watches.tell(key, &News::Gone);
+            self.tell(key, &News::Gone);
         }
         !gone.is_empty()
     }
