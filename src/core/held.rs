@@ -3,25 +3,29 @@
 use super::alarms::Owner;
 use super::context::Context;
 use super::failures::Failures;
-use super::interface::{CallId, Done, Outcome, RequestId, Upkeep};
+use super::interface::{CallId, Done, Level, LockId, Outcome, RequestId, Upkeep};
 use super::lease::Session;
-use super::lock::{Machine, State};
+use super::life::Fate;
+use super::log::Often;
 use super::messages::{Answer, Fault, Key, Request, Value};
 use super::monitor::Monitor;
 use super::outbox::Outbox;
 #[cfg(test)]
 use super::sabotage::Sabotage;
 use super::upkeep::Renewals;
+use super::watch::News;
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 
 /// A held lock.
 #[derive(Debug)]
 pub(super) struct Held {
+    lock: LockId,
+    key: Key,
     pub(super) session: Session,
     asked: Vec<Asked>,
-    pub(super) renewals: Option<Renewals>,
-    pub(super) monitor: Option<Monitor>,
+    renewals: Option<Renewals>,
+    monitor: Option<Monitor>,
 }
 
 /// Something asked by a call: repeated, the same each time, until Consul answers or its time is up.
@@ -73,13 +77,16 @@ impl Asked {
 
 impl Held {
     pub(super) fn new(
-        ctx: &mut Context,
+        out: &mut Outbox,
+        (lock, key): (LockId, Key),
         session: Session,
         upkeep: Upkeep,
         monitor: Option<Monitor>,
     ) -> Held {
-        let renewals = Renewals::begin(ctx, upkeep, session.lease.ttl());
+        let renewals = Renewals::begin(out, upkeep, session.lease.ttl());
         Held {
+            lock,
+            key,
             session,
             asked: Vec::new(),
             renewals,
@@ -87,7 +94,7 @@ impl Held {
         }
     }
 
-    /// When to call [`Machine::alarm`], at the latest.
+    /// When to call [`Held::alarm`], at the latest.
     pub(super) fn wake_at(&self) -> Time {
         let again = self.asked.iter().filter_map(|asked| asked.again);
         let renewal = self
@@ -99,107 +106,66 @@ impl Held {
         again.chain(renewal).chain(monitor).fold(end, Time::min)
     }
 
-    /// Consul confirmed a renewal that was about to be sent at `sent`.
-    pub(super) fn renewed(&mut self, ctx: &Context, sent: Option<Time>) {
-        // Too late: the end of the lease is noticed in the same step.
-        let _ = self.session.confirm(&ctx.out, sent);
-    }
-}
-
-impl Machine {
-    /// The lease has ended: the lock is lost, whatever Consul may still say.
-    pub(super) fn expire(&mut self, ctx: &mut Context) {
-        if matches!(&self.state, State::Held(held) if held.session.lease.is_over(ctx.out.time())) {
-            self.lose(ctx, LostReason::Expired);
+    /// Time went by: sends what is due.
+    pub(super) fn alarm(&mut self, ctx: &mut Context) {
+        self.ask_again(&mut ctx.out);
+        self.keep_up(&mut ctx.out);
+        if let Some(monitor) = &mut self.monitor {
+            monitor.tend(ctx, self.lock, &self.key);
         }
     }
 
-    /// Whoever asked for something is told, and so is who wanted to know of the loss.
-    pub(super) fn lose(&mut self, ctx: &mut Context, why: LostReason) {
-        let lost = State::Lost {
-            why,
-            told: false,
-            session: None,
-        };
-        let State::Held(mut held) = std::mem::replace(&mut self.state, lost) else {
+    fn keep_up(&mut self, out: &mut Outbox) {
+        let now = out.time();
+        if let Some(renewals) = self.renewals.take_if(|renewals| renewals.are_over(now)) {
+            renewals.end(out, &mut self.session);
+            let left = self.session.lease.end().since(now).as_secs();
+            let key = &self.key;
+            out.log(Level::Info, Often::Always, || {
+                format!(
+                    "the lock \"{key}\" is not renewed any more: its max_lifetime_seconds are over; \
+                     it ends in {left} s"
+                )
+            });
+        } else if let Some(renewals) = &mut self.renewals {
+            renewals.tend(out, self.lock, &self.session);
+        }
+    }
+
+    /// The watch of the key found something, or nothing.
+    pub(super) fn saw_key(&mut self, ctx: &mut Context, news: News) {
+        let Some(mut monitor) = self.monitor.take() else {
             return;
         };
-        let error = self.lost(ctx, why);
-        ctx.out.say_lost(self.id, why, &error);
-        for asked in held.asked.drain(..) {
-            self.tell_unanswered(ctx, asked, &error);
-        }
-        held.end_renewals(ctx);
-        held.end_monitor(ctx, self.id);
-        let protects = match why {
-            // Consul may keep the key for up to a TTL more. A leader of old may have said that the
-            // session is gone.
-            LostReason::Expired | LostReason::SessionGone => true,
-            // The key is not the session's any more.
-            LostReason::TakenOver | LostReason::KeyGone => false,
-        };
-        #[cfg(test)]
-        let protects = protects && !ctx.out.sabotaged(Sabotage::HurriedEnd);
-        match &mut self.state {
-            State::Lost { session, .. } if protects => *session = Some(held.session),
-            _ => self.retire(ctx, held.session),
+        let (lock, session) = (self.lock, &self.session.id);
+        if monitor.saw(&mut ctx.out, lock, &self.key, session, news) {
+            monitor.tend(ctx, lock, &self.key);
+            self.monitor = Some(monitor);
+        } else {
+            monitor.end(ctx, lock);
         }
     }
 
-    pub(super) fn lost(&self, ctx: &Context, why: LostReason) -> Error {
-        lost(&ctx.out, &self.key, why)
-    }
-
-    pub(super) fn not_held(&self, ctx: &Context) -> Error {
-        let why = match self.state {
-            State::New { .. } | State::Acquiring(_) => "it has not been acquired",
-            _ => "it was given back, or never acquired",
-        };
-        ctx.out.error(
-            Status::NotHeld,
-            "this process does not hold the lock",
-            &self.key,
-            why,
-        )
-    }
-
-    pub(super) fn ask(&mut self, ctx: &mut Context, call: CallId, what: Question) {
-        match &mut self.state {
-            State::Held(held) => {
-                let by = ctx.out.time() + ctx.out.config.request_timeout;
-                let again = Some(ctx.out.time());
-                held.asked.push(Asked {
-                    call,
-                    what,
-                    by,
-                    failures: Failures::default(),
-                    request: None,
-                    again,
-                    in_doubt: false,
-                });
-                self.ask_again(ctx);
-            }
-            State::Lost { why, .. } => {
-                let error = lost(&ctx.out, &self.key, *why);
-                ctx.out.tell(call, Err(error));
-            }
-            _ => {
-                let error = self.not_held(ctx);
-                ctx.out.tell(call, Err(error));
-            }
-        }
+    /// A call asks something.
+    pub(super) fn ask(&mut self, out: &mut Outbox, call: CallId, what: Question) {
+        self.asked.push(Asked {
+            call,
+            what,
+            by: out.time() + out.config.request_timeout,
+            failures: Failures::default(),
+            request: None,
+            again: Some(out.time()),
+            in_doubt: false,
+        });
+        self.ask_again(out);
     }
 
     /// Sends the questions that are due.
-    pub(super) fn ask_again(&mut self, ctx: &mut Context) {
-        let State::Held(held) = &mut self.state else {
-            return;
-        };
-        let now = ctx.out.time();
-        for asked in &mut held.asked {
-            if asked.again.is_some_and(|at| now >= at) {
-                asked.again = None;
-                let session = held.session.id.clone();
+    fn ask_again(&mut self, out: &mut Outbox) {
+        let now = out.time();
+        for asked in &mut self.asked {
+            if asked.again.take_if(|at| now >= *at).is_some() {
+                let session = self.session.id.clone();
                 let request = match &asked.what {
                     Question::Renew => Request::RenewSession { session },
                     Question::Check => Request::Read {
@@ -213,118 +179,131 @@ impl Machine {
                         value: value.clone(),
                     },
                 };
-                let by = asked.by.min(held.session.lease.end());
-                asked.request = Some(ctx.out.send(Owner::Lock(self.id), request, by));
+                let by = asked.by.min(self.session.lease.end());
+                asked.request = Some(out.send(Owner::Lock(self.lock), request, by));
             }
         }
     }
 
-    pub(super) fn held_replied(
+    /// Takes in an answer. Whoever asked for it is told.
+    pub(super) fn replied(
         &mut self,
-        ctx: &mut Context,
+        out: &mut Outbox,
         request: RequestId,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
-    ) {
-        let State::Held(held) = &mut self.state else {
-            return;
+    ) -> Fate {
+        let Some(at) = self.asked.iter().position(|a| a.request == Some(request)) else {
+            return self.not_asked_by_a_call(out, request, sent, answer);
         };
-        let Some(at) = held.asked.iter().position(|a| a.request == Some(request)) else {
-            if !self.key_checked(ctx, request, &answer) {
-                self.upkeep_replied(ctx, request, sent, answer);
-            }
-            return;
-        };
-        let mut asked = held.asked.swap_remove(at);
+        let mut asked = self.asked.swap_remove(at);
         asked.request = None;
         let outcome: Outcome = match answer {
             // The transaction itself says that the lock was ours, whatever the time is now.
-            Ok(Answer::Written) => return ctx.out.tell(asked.call, Ok(Done::Ok)),
+            Ok(Answer::Written) => {
+                out.tell(asked.call, Ok(Done::Ok));
+                return Fate::Stays;
+            }
             Ok(Answer::Renewed) => {
-                held.renewed(ctx, sent);
+                // Too late: that is found out below.
+                let _ = self.session.confirm(out, sent);
                 Ok(Done::Ok)
             }
-            Ok(Answer::Row { row, .. }) => match row.map(|row| row.session) {
-                Some(Some(holder)) if holder == held.session.id => Ok(Done::Ok),
-                Some(Some(_)) => return self.lose_in(ctx, asked, LostReason::TakenOver),
-                Some(None) | None => return self.lose_in(ctx, asked, LostReason::KeyGone),
+            Ok(Answer::Row { row, .. }) => match Fate::of_row(row.as_ref(), &self.session.id) {
+                Fate::Stays => Ok(Done::Ok),
+                Fate::Lost(why) => return self.lost(out, asked, why),
             },
-            Ok(Answer::NotOurs { taken: true }) => {
-                return self.lose_in(ctx, asked, LostReason::TakenOver);
-            }
-            Ok(Answer::NotOurs { taken: false }) => {
-                return self.lose_in(ctx, asked, LostReason::KeyGone);
-            }
-            Err(Fault::SessionGone(_)) => {
-                return self.lose_in(ctx, asked, LostReason::SessionGone);
-            }
+            Ok(Answer::NotOurs { taken }) => return self.lost(out, asked, Fate::not_ours(taken)),
+            Err(Fault::SessionGone(_)) => return self.lost(out, asked, LostReason::SessionGone),
             Err(Fault::Final(cause) | Fault::TooLarge(cause)) => {
-                Err(ctx.out.error_from(&cause, &asked.what.failed(), &self.key))
+                Err(out.error_from(&cause, &asked.what.failed(), &self.key))
             }
             Err(fault @ (Fault::NotApplied(_) | Fault::Unknown(_))) => {
                 asked.in_doubt |= matches!(fault, Fault::Unknown(_));
                 // A session with a request that may still be on its way is not used again.
-                held.session.doubtful = true;
+                self.session.doubtful = true;
                 #[cfg(test)]
-                if ctx.out.sabotaged(Sabotage::PoolAfterWriteInDoubt) {
-                    held.session.doubtful = false;
+                if out.sabotaged(Sabotage::PoolAfterWriteInDoubt) {
+                    self.session.doubtful = false;
                 }
-                let error = ctx
-                    .out
-                    .error_from(fault.error(), &asked.what.failed(), &self.key);
-                let at = ctx.out.time() + asked.failures.pause_after(&mut ctx.out, &error);
-                if at < asked.by.min(held.session.lease.end()) {
+                let error = out.error_from(fault.error(), &asked.what.failed(), &self.key);
+                let at = out.time() + asked.failures.pause_after(out, &error);
+                if at < asked.by.min(self.session.lease.end()) {
                     asked.again = Some(at);
-                    held.asked.push(asked);
-                    return;
+                    self.asked.push(asked);
+                    return Fate::Stays;
                 }
                 Err(error)
             }
             Ok(_) => {
                 let why = "unexpected reply from Consul";
-                let what = asked.what.failed();
-                Err(ctx.out.error(Status::Internal, &what, &self.key, why))
+                Err(out.error(Status::Internal, &asked.what.failed(), &self.key, why))
             }
         };
         // The lease may have ended while Consul answered.
-        if held.session.lease.is_over(ctx.out.time()) {
-            return self.lose_in(ctx, asked, LostReason::Expired);
+        if self.session.lease.is_over(out.time()) {
+            return self.lost(out, asked, LostReason::Expired);
         }
         match outcome {
-            Err(error) => self.tell_unanswered(ctx, asked, &error),
-            outcome => ctx.out.tell(asked.call, outcome),
+            Err(error) => self.tell_unanswered(out, asked, &error),
+            outcome => out.tell(asked.call, outcome),
+        }
+        Fate::Stays
+    }
+
+    /// An answer to the check of what the watch saw, or to a renewal of the library's own.
+    fn not_asked_by_a_call(
+        &mut self,
+        out: &mut Outbox,
+        request: RequestId,
+        sent: Option<Time>,
+        answer: Result<Answer, Fault>,
+    ) -> Fate {
+        let (now, session) = (out.time(), &mut self.session);
+        let monitor = self.monitor.as_mut();
+        let checked = monitor.and_then(|m| m.checked(now, &session.id, request, &answer));
+        match (checked, &mut self.renewals) {
+            (Some(fate), _) => fate,
+            (None, Some(renewals)) => {
+                renewals.replied(out, &self.key, session, (request, sent), answer)
+            }
+            (None, None) => Fate::Stays,
         }
     }
 
-    fn lose_in(&mut self, ctx: &mut Context, asked: Asked, why: LostReason) {
-        let error = self.lost(ctx, why);
-        self.tell_unanswered(ctx, asked, &error);
-        self.lose(ctx, why);
+    fn lost(&self, out: &mut Outbox, asked: Asked, why: LostReason) -> Fate {
+        let error = out.lost(&self.key, why);
+        self.tell_unanswered(out, asked, &error);
+        Fate::Lost(why)
     }
 
-    /// Ends what is asked, and the renewals: the lock is not theirs any more.
-    pub(super) fn end_asked(&mut self, ctx: &mut Context) {
-        let error = self.not_held(ctx);
-        let State::Held(held) = &mut self.state else {
-            return;
-        };
-        held.end_renewals(ctx);
-        held.end_monitor(ctx, self.id);
-        let asked = std::mem::take(&mut held.asked);
+    /// Ends the renewals and the watch.
+    pub(super) fn end_upkeep(&mut self, ctx: &mut Context) {
+        if let Some(renewals) = self.renewals.take() {
+            renewals.end(&mut ctx.out, &mut self.session);
+        }
+        if let Some(monitor) = self.monitor.take() {
+            monitor.end(ctx, self.lock);
+        }
+    }
+
+    /// Ends what calls have asked.
+    pub(super) fn end_asked(&mut self, out: &mut Outbox, error: &Error) {
+        let asked = std::mem::take(&mut self.asked);
         if asked.iter().any(|asked| asked.request.is_some()) {
-            held.session.doubtful = true;
+            self.session.doubtful = true;
         }
         for asked in asked {
-            self.tell_unanswered(ctx, asked, &error);
+            self.tell_unanswered(out, asked, error);
         }
     }
 
     /// Ends a question without an answer to it. `error` is the whole truth but for a write whose
     /// answer was lost.
-    fn tell_unanswered(&self, ctx: &mut Context, asked: Asked, error: &Error) {
+    fn tell_unanswered(&self, out: &mut Outbox, asked: Asked, error: &Error) {
         let in_doubt = asked.may_be_written();
         if let Some(request) = asked.request {
-            ctx.out.abort(request);
+            out.abort(request);
         }
         let error = if in_doubt {
             let what = asked.what.failed();
@@ -332,16 +311,10 @@ impl Machine {
                 "Consul's answer was lost, so it may have been done, or may still be, as long as \
                  the lock is in Consul ({error})"
             );
-            ctx.out.error(Status::Unconfirmed, &what, &self.key, &why)
+            out.error(Status::Unconfirmed, &what, &self.key, &why)
         } else {
             error.clone()
         };
-        ctx.out.tell_late(asked.call, Err(error));
+        out.tell_late(asked.call, Err(error));
     }
-}
-
-/// The error of a call for a lock that is lost.
-fn lost(out: &Outbox, key: &Key, why: LostReason) -> Error {
-    let error = out.error(Status::Lost, "lost the lock", key, why.text());
-    error.with_loss(why)
 }

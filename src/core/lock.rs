@@ -1,6 +1,8 @@
 //! One lock's life: new, acquiring, held, released or lost, over. What happens while it is held is
 //! in `held.rs`, giving it back in `release.rs`.
 
+use std::time::Duration;
+
 use super::acquire::{Acquire, Leftover, Turn};
 use super::alarms::Alarm;
 use super::context::Context;
@@ -9,52 +11,31 @@ use super::interface::{
     Action, Call, CallId, Done, Level, LockId, Outcome, Patience, Phase, RequestId, Spec, View,
 };
 use super::lease::Session;
+use super::life::{Fate, Input};
 use super::log::Often;
 use super::messages::{Answer, Fault, Key};
 use super::monitor::Monitor;
 use super::recorder::{self, Recorder};
-use super::release::Releasing;
+use super::release::{Ending, Releasing, unconfirmed};
 use super::watch::News;
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
-use std::time::Duration;
 
 /// How long an answer that is known ("not acquired", "lost") waits for the undoing, so that a program
 /// that ends right after it leaves no session behind. A healthy Consul needs milliseconds.
-pub(super) const UNDO_GRACE: Duration = Duration::from_millis(500);
-
-/// What happens to a lock.
-#[derive(Debug)]
-pub(super) enum Input {
-    /// Somebody calls.
-    Call(CallId, Call),
-    /// The answer to a request.
-    Reply {
-        request: RequestId,
-        sent: Option<Time>,
-        answer: Result<Answer, Fault>,
-    },
-    /// It is the first of its key's waiters here.
-    Turn,
-    /// What it watches has news.
-    News(News),
-    /// Time went by.
-    Alarm,
-    /// The undoing is over; confirmed by Consul, or given up.
-    Undone(bool),
-}
+const UNDO_GRACE: Duration = Duration::from_millis(500);
 
 /// A lock.
 #[derive(Debug)]
 pub(super) struct Machine {
-    pub(super) id: LockId,
-    pub(super) key: Key,
+    id: LockId,
+    key: Key,
     /// It asks who stands in line: it waited, or would have.
-    pub(super) fair: bool,
+    fair: bool,
     /// It was wanted right after another one was given back: its session is worth keeping, however
     /// long it waited and was held.
-    pub(super) hot: bool,
-    pub(super) state: State,
+    hot: bool,
+    state: State,
     view: View,
     /// What it left in Consul is being removed.
     undoing: bool,
@@ -62,11 +43,11 @@ pub(super) struct Machine {
     waiting: Vec<Waiting>,
     /// Nobody has a handle on it any more.
     abandoned: bool,
-    pub(super) recorder: Recorder,
+    recorder: Recorder,
 }
 
 #[derive(Debug)]
-pub(super) enum State {
+enum State {
     New {
         cancelled: bool,
     },
@@ -194,8 +175,16 @@ impl Machine {
                 let turn = acquire.replied(ctx, request, sent, answer);
                 self.turned(ctx, turn);
             }
-            State::Held(_) => self.held_replied(ctx, request, sent, answer),
-            State::Releasing(_) => self.release_replied(ctx, request, answer),
+            State::Held(held) => {
+                let fate = held.replied(&mut ctx.out, request, sent, answer);
+                if let Fate::Lost(why) = fate {
+                    self.lose(ctx, why);
+                }
+            }
+            State::Releasing(releasing) => {
+                let ending = releasing.replied(ctx, request, answer);
+                self.end_release(ctx, ending);
+            }
             State::New { .. } | State::Lost { .. } | State::Over => {}
         }
         self.expire(ctx);
@@ -211,11 +200,13 @@ impl Machine {
     }
 
     fn news(&mut self, ctx: &mut Context, news: News) {
-        if let State::Acquiring(acquire) = &mut self.state {
-            let turn = acquire.news(ctx, news);
-            self.turned(ctx, turn);
-        } else {
-            self.saw_key(ctx, news);
+        match &mut self.state {
+            State::Acquiring(acquire) => {
+                let turn = acquire.news(ctx, news);
+                self.turned(ctx, turn);
+            }
+            State::Held(held) => held.saw_key(ctx, news),
+            State::New { .. } | State::Releasing(_) | State::Lost { .. } | State::Over => {}
         }
         self.settle(ctx);
     }
@@ -228,17 +219,10 @@ impl Machine {
                 let turn = acquire.alarm(ctx);
                 self.turned(ctx, turn);
             }
-            State::Held(_) => {
-                self.ask_again(ctx);
-                self.keep_up(ctx);
-                self.watch_over(ctx);
-            }
+            State::Held(held) => held.alarm(ctx),
             State::Releasing(releasing) => {
-                if now >= releasing.by {
-                    self.release_unconfirmed(ctx);
-                } else if releasing.again.is_some_and(|at| now >= at) {
-                    self.unlock(ctx);
-                }
+                let ending = releasing.alarm(ctx);
+                self.end_release(ctx, ending);
             }
             State::New { .. } | State::Lost { .. } | State::Over => {}
         }
@@ -272,11 +256,11 @@ impl Machine {
     }
 
     /// Sets the alarm, and shows observers what changed.
-    pub(super) fn settle(&mut self, ctx: &mut Context) {
+    fn settle(&mut self, ctx: &mut Context) {
         let own = match &self.state {
             State::Acquiring(acquire) => acquire.wake_at(),
             State::Held(held) => Some(held.wake_at()),
-            State::Releasing(releasing) => releasing.again.into_iter().chain([releasing.by]).min(),
+            State::Releasing(releasing) => Some(releasing.wake_at()),
             State::New { .. } | State::Lost { .. } | State::Over => None,
         };
         let waiting = self.waiting.iter().map(|w| w.by).min();
@@ -359,14 +343,18 @@ impl Machine {
                     return;
                 };
                 let (call, upkeep) = (acquire.call, acquire.spec().upkeep);
-                let monitor = acquire.spec().monitor.then(|| Monitor::begin(ctx, token));
+                let monitor = acquire
+                    .spec()
+                    .monitor
+                    .then(|| Monitor::begin(ctx.out.time(), token));
                 // Only a look for the holder's name, or a renewal, can still be on its way.
                 let _ = acquire.end(ctx);
                 ctx.holding.insert(session.id.clone());
                 ctx.footing.note_taken(&mut ctx.out);
+                let of = (self.id, self.key.clone());
                 self.view.token = Some(token);
                 self.view.session = Some(session.id.clone());
-                self.state = State::Held(Held::new(ctx, session, upkeep, monitor));
+                self.state = State::Held(Held::new(&mut ctx.out, of, session, upkeep, monitor));
                 ctx.out.tell(call, Ok(Done::Ok));
             }
             Turn::Failed(error) => {
@@ -397,13 +385,13 @@ impl Machine {
         Some(call)
     }
 
-    pub(super) fn retire(&mut self, ctx: &mut Context, session: Session) {
+    fn retire(&mut self, ctx: &mut Context, session: Session) {
         self.undoing = true;
         ctx.holding.remove(&session.id);
         ctx.pool.retire(&mut ctx.out, session, Some(self.id));
     }
 
-    pub(super) fn tell_when_undone(
+    fn tell_when_undone(
         &mut self,
         ctx: &mut Context,
         call: CallId,
@@ -424,7 +412,7 @@ impl Machine {
         }
     }
 
-    pub(super) fn cancel(&mut self, ctx: &mut Context) {
+    fn cancel(&mut self, ctx: &mut Context) {
         match &mut self.state {
             State::New { cancelled } => *cancelled = true,
             State::Acquiring(_) => {
@@ -448,7 +436,7 @@ impl Machine {
     }
 
     /// Ends what Consul may still know of a lost lock.
-    pub(super) fn end_lost_session(&mut self, ctx: &mut Context) {
+    fn end_lost_session(&mut self, ctx: &mut Context) {
         if let State::Lost { session, .. } = &mut self.state
             && let Some(session) = session.take()
         {
@@ -459,10 +447,10 @@ impl Machine {
     fn let_go(&mut self, ctx: &mut Context) {
         match &mut self.state {
             State::Acquiring(_) => self.cancel(ctx),
-            State::Held(held) => {
-                ctx.holding.remove(&held.session.id);
-                self.end_asked(ctx);
-                self.state = State::Over;
+            State::Held(_) => {
+                if let Some(session) = self.end_held(ctx) {
+                    ctx.holding.remove(&session.id);
+                }
             }
             State::Lost {
                 session: Some(session),
@@ -472,5 +460,155 @@ impl Machine {
             }
             State::New { .. } | State::Releasing(_) | State::Lost { .. } | State::Over => {}
         }
+    }
+
+    // Held.
+
+    /// The lease has ended: the lock is lost, whatever Consul may still say.
+    fn expire(&mut self, ctx: &mut Context) {
+        if matches!(&self.state, State::Held(held) if held.session.lease.is_over(ctx.out.time())) {
+            self.lose(ctx, LostReason::Expired);
+        }
+    }
+
+    /// Each caller that asked for something is told, and so is each that wanted to know of the loss.
+    fn lose(&mut self, ctx: &mut Context, why: LostReason) {
+        let lost = State::Lost {
+            why,
+            told: false,
+            session: None,
+        };
+        let State::Held(mut held) = std::mem::replace(&mut self.state, lost) else {
+            return;
+        };
+        let error = ctx.out.lost(&self.key, why);
+        ctx.out.say_lost(self.id, why, &error);
+        held.end_asked(&mut ctx.out, &error);
+        held.end_upkeep(ctx);
+        let protects = match why {
+            // Consul may keep the key for up to a TTL more. A leader of old may have said that the
+            // session is gone.
+            LostReason::Expired | LostReason::SessionGone => true,
+            // The key is not the session's any more.
+            LostReason::TakenOver | LostReason::KeyGone => false,
+        };
+        #[cfg(test)]
+        let protects = protects && !ctx.out.sabotaged(super::sabotage::Sabotage::HurriedEnd);
+        match &mut self.state {
+            State::Lost { session, .. } if protects => *session = Some(held.session),
+            _ => self.retire(ctx, held.session),
+        }
+    }
+
+    fn ask(&mut self, ctx: &mut Context, call: CallId, what: Question) {
+        let error = match &mut self.state {
+            State::Held(held) => return held.ask(&mut ctx.out, call, what),
+            State::Lost { why, .. } => ctx.out.lost(&self.key, *why),
+            _ => self.not_held(ctx),
+        };
+        ctx.out.tell(call, Err(error));
+    }
+
+    fn not_held(&self, ctx: &Context) -> Error {
+        let why = match self.state {
+            State::New { .. } | State::Acquiring(_) => "it has not been acquired",
+            _ => "it was given back, or never acquired",
+        };
+        let what = "this process does not hold the lock";
+        ctx.out.error(Status::NotHeld, what, &self.key, why)
+    }
+
+    /// Ends what is asked, and the renewals: the lock is not the caller's any more.
+    fn end_held(&mut self, ctx: &mut Context) -> Option<Session> {
+        let error = self.not_held(ctx);
+        let State::Held(mut held) = std::mem::replace(&mut self.state, State::Over) else {
+            return None;
+        };
+        held.end_upkeep(ctx);
+        held.end_asked(&mut ctx.out, &error);
+        Some(held.session)
+    }
+
+    // Releasing.
+
+    fn release(&mut self, ctx: &mut Context, call: CallId) {
+        let within = ctx.out.config.release_timeout;
+        match &mut self.state {
+            State::Acquiring(_) => {
+                self.cancel(ctx);
+                let error = self.not_held(ctx);
+                self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
+            }
+            State::Held(_) => self.begin_release(ctx, call),
+            State::Lost { why, told, .. } => {
+                let (why, told) = (*why, std::mem::replace(told, true));
+                self.end_lost_session(ctx);
+                let error = if told {
+                    self.not_held(ctx)
+                } else {
+                    ctx.out.lost(&self.key, why)
+                };
+                self.tell_when_undone(ctx, call, UNDO_GRACE, Err(error.clone()), Err(error));
+            }
+            State::New { .. } | State::Releasing(_) => {
+                let error = self.not_held(ctx);
+                ctx.out.tell(call, Err(error));
+            }
+            State::Over => {
+                let error = self.not_held(ctx);
+                self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
+            }
+        }
+    }
+
+    fn begin_release(&mut self, ctx: &mut Context, call: CallId) {
+        let hot = self.hot || ctx.pool.is_hot(ctx.out.time());
+        let Some(session) = self.end_held(ctx) else {
+            return;
+        };
+        ctx.holding.remove(&session.id);
+        let keep = hot && !session.doubtful;
+        let of = (self.id, self.key.clone());
+        let releasing = Releasing::begin(ctx, of, self.fair, keep, call, session);
+        self.state = State::Releasing(releasing);
+    }
+
+    fn end_release(&mut self, ctx: &mut Context, ending: Ending) {
+        let lost = match ending {
+            Ending::Stays => return,
+            Ending::GivenBack => None,
+            Ending::Destroy(lost) => lost,
+        };
+        let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
+            return;
+        };
+        let Releasing {
+            call, session, by, ..
+        } = releasing;
+        let now = ctx.out.time();
+        ctx.pool.note_use(now);
+        if lost.is_none() {
+            ctx.lines.note_given_back(&self.key, now);
+        }
+        if let Ending::GivenBack = ending {
+            ctx.pool.keep_warm(&mut ctx.out, session);
+            return ctx.out.tell(call, Ok(Done::Ok));
+        }
+        let lease = session.lease;
+        self.retire(ctx, session);
+        let (when_undone, when_late) = match lost {
+            Some(why) => {
+                self.state = State::Lost {
+                    why,
+                    told: true,
+                    session: None,
+                };
+                let error = ctx.out.lost(&self.key, why);
+                ctx.out.say_lost(self.id, why, &error);
+                (Err(error.clone()), Err(error))
+            }
+            None => (Ok(Done::Ok), Err(unconfirmed(&ctx.out, &self.key, lease))),
+        };
+        self.tell_when_undone(ctx, call, by.since(now), when_undone, when_late);
     }
 }

@@ -13,6 +13,7 @@ mod held;
 mod inquiry;
 mod interface;
 mod lease;
+mod life;
 mod line;
 mod lock;
 mod log;
@@ -35,7 +36,8 @@ use alarms::{Alarm, Owner};
 use context::Context;
 use inquiry::Inquiry;
 pub use interface::*;
-use lock::{Input, Machine};
+use life::Input;
+use lock::Machine;
 use messages::{Answer, Fault};
 pub(crate) use watch::Budget;
 

@@ -148,6 +148,12 @@ impl Outbox {
         self.tell(call, outcome);
     }
 
+    /// What a call on a lost lock is told.
+    pub(super) fn lost(&self, key: &Key, why: LostReason) -> Error {
+        self.error(Status::Lost, "lost the lock", key, why.text())
+            .with_loss(why)
+    }
+
     /// Tells that a lock that was held is lost.
     pub(super) fn say_lost(&mut self, lock: LockId, why: LostReason, error: &Error) {
         self.log(Level::Error, Often::Always, || error.message.clone());

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use super::interface::{Action, Call, Patience, Phase, Spec, Upkeep};
-use super::lock::Input;
+use super::life::Input;
 use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId};
 use super::watch::News;
 use crate::clock::Time;

@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use super::alarms::Owner;
-use super::context::Context;
 use super::failures::Failures;
-use super::held::Held;
-use super::interface::{Level, RequestId, Upkeep};
-use super::lease::Lease;
-use super::lock::{Machine, State};
+use super::interface::{Level, LockId, RequestId, Upkeep};
+use super::lease::{Lease, Session};
+use super::life::Fate;
 use super::log::Often;
-use super::messages::{Answer, Fault, Request};
+use super::messages::{Answer, Fault, Key, Request};
+use super::outbox::Outbox;
 use crate::clock::Time;
 use crate::error::LostReason;
 
@@ -32,13 +31,13 @@ pub(super) struct Renewals {
 }
 
 impl Renewals {
-    pub(super) fn begin(ctx: &mut Context, upkeep: Upkeep, ttl: Duration) -> Option<Renewals> {
+    pub(super) fn begin(out: &mut Outbox, upkeep: Upkeep, ttl: Duration) -> Option<Renewals> {
         let Upkeep::For(longest) = upkeep else {
             return None;
         };
         Some(Renewals {
-            until: longest.map(|longest| ctx.out.time() + longest),
-            early: ctx.out.spread(ttl / 30),
+            until: longest.map(|longest| out.time() + longest),
+            early: out.spread(ttl / 30),
             request: None,
             again: None,
             failures: Failures::default(),
@@ -54,87 +53,68 @@ impl Renewals {
         let at = self.again.unwrap_or(regular);
         Some(self.until.map_or(at, |until| at.min(until)))
     }
-}
 
-impl Held {
-    /// It is not renewed any more.
-    pub(super) fn end_renewals(&mut self, ctx: &mut Context) {
-        if let Some(request) = self.renewals.take().and_then(|renewals| renewals.request) {
-            self.session.doubtful = true;
-            ctx.out.abort(request);
+    /// Ends them. The session of one that is on its way is not used again.
+    pub(super) fn end(self, out: &mut Outbox, session: &mut Session) {
+        if let Some(request) = self.request {
+            session.doubtful = true;
+            out.abort(request);
         }
     }
-}
 
-impl Machine {
+    /// The longest life is over.
+    pub(super) fn are_over(&self, now: Time) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+
     /// Sends the renewal that is due.
-    pub(super) fn keep_up(&mut self, ctx: &mut Context) {
-        let State::Held(held) = &mut self.state else {
-            return;
-        };
-        let (lease, now) = (held.session.lease, ctx.out.time());
-        let Some(renewals) = &mut held.renewals else {
-            return;
-        };
-        if renewals.until.is_some_and(|until| now >= until) {
-            held.end_renewals(ctx);
-            let left = lease.end().since(now).as_secs();
-            let key = &self.key;
-            ctx.out.log(Level::Info, Often::Always, || {
-                format!(
-                    "the lock \"{key}\" is not renewed any more: its max_lifetime_seconds are over; \
-                     it ends in {left} s"
-                )
-            });
-        } else if renewals.next(&lease).is_some_and(|at| now >= at) {
-            renewals.again = None;
-            let session = held.session.id.clone();
+    pub(super) fn tend(&mut self, out: &mut Outbox, lock: LockId, session: &Session) {
+        let (lease, now) = (session.lease, out.time());
+        if self.next(&lease).is_some_and(|at| now >= at) {
+            self.again = None;
+            let session = session.id.clone();
             // Short enough to leave time for another if this one is not answered.
             let by = lease.end().min(now + lease.ttl() / 6);
             let request = Request::RenewSession { session };
-            renewals.request = Some(ctx.out.send(Owner::Upkeep(self.id), request, by));
+            self.request = Some(out.send(Owner::Upkeep(lock), request, by));
         }
     }
 
-    pub(super) fn upkeep_replied(
+    /// Takes in an answer, if it is one to a renewal.
+    pub(super) fn replied(
         &mut self,
-        ctx: &mut Context,
-        request: RequestId,
-        sent: Option<Time>,
+        out: &mut Outbox,
+        key: &Key,
+        session: &mut Session,
+        (request, sent): (RequestId, Option<Time>),
         answer: Result<Answer, Fault>,
-    ) {
-        let State::Held(held) = &mut self.state else {
-            return;
-        };
-        let ttl = held.session.lease.ttl();
-        let Some(renewals) = &mut held.renewals else {
-            return;
-        };
-        if renewals.request != Some(request) {
-            return;
+    ) -> Fate {
+        if self.request != Some(request) {
+            return Fate::Stays;
         }
-        renewals.request = None;
+        self.request = None;
+        let ttl = session.lease.ttl();
         match answer {
             Ok(Answer::Renewed) => {
-                renewals.failures.clear();
-                renewals.early = ctx.out.spread(ttl / 30);
-                held.renewed(ctx, sent);
+                self.failures.clear();
+                self.early = out.spread(ttl / 30);
+                // Too late: the end of the lease is noticed in the same step.
+                let _ = session.confirm(out, sent);
             }
-            Err(Fault::SessionGone(_)) => self.lose(ctx, LostReason::SessionGone),
+            Err(Fault::SessionGone(_)) => return Fate::Lost(LostReason::SessionGone),
             Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
-                let error = ctx.out.error_from(&cause, WHAT, &self.key);
-                renewals.again =
-                    Some(ctx.out.time() + renewals.failures.pause_after(&mut ctx.out, &error));
-                held.session.doubtful = true;
+                let error = out.error_from(&cause, WHAT, key);
+                self.again = Some(out.time() + self.failures.pause_after(out, &error));
+                session.doubtful = true;
             }
             // A refusal does not go away within a second.
             Err(Fault::Final(cause) | Fault::TooLarge(cause)) => {
-                renewals.again = Some(ctx.out.time() + ttl / 12);
-                let error = ctx.out.error_from(&cause, WHAT, &self.key);
-                ctx.out
-                    .log(Level::Warn, Often::Every("renewals", ttl), || error.message);
+                self.again = Some(out.time() + ttl / 12);
+                let error = out.error_from(&cause, WHAT, key);
+                out.log(Level::Warn, Often::Every("renewals", ttl), || error.message);
             }
-            Ok(_) => renewals.again = Some(ctx.out.time() + ttl / 12),
+            Ok(_) => self.again = Some(out.time() + ttl / 12),
         }
+        Fate::Stays
     }
 }

@@ -60,6 +60,9 @@ impl Budget {
 /// a cancelled wait keeps its place here.
 const LONGEST_QUERY: Duration = Duration::from_secs(5);
 
+/// While nothing happens, a lock looks again after this time, however many queries that takes.
+pub(super) const LONGEST_WATCH: Duration = Duration::from_secs(60);
+
 /// While keys take turns, a turn is this long.
 const TURN: Duration = Duration::from_millis(500);
 

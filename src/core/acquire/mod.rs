@@ -32,7 +32,7 @@ use super::messages::{
     Answer, Fault, Found, Key, KeyRow, Request, SessionId, SessionRow, Ticket, Value,
 };
 use super::value;
-use super::watch::{Need, News};
+use super::watch::{LONGEST_WATCH, Need, News};
 use crate::clock::Time;
 use crate::error::{Error, Status};
 use ticket::Stall;
@@ -48,9 +48,6 @@ const LAST_PART: Duration = Duration::from_millis(500);
 
 /// How long the name of a holder may take. The answer does not depend on it.
 const NAME_LIMIT: Duration = Duration::from_secs(1);
-
-/// While nothing happens, look again after this time.
-const LONGEST_WATCH: Duration = Duration::from_secs(60);
 
 /// While a lock-delay runs an attempt costs no Raft write, and its end wakes nobody: try this
 /// often at most.
