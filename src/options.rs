@@ -465,18 +465,10 @@ fn parse(spec: &Spec, value: &str) -> Result<Parsed, String> {
     let wrong = || not_in_range(spec, value);
     let plain = |value: &str| value.len() <= MAX_TEXT && !value.chars().any(char::is_control);
     match spec.kind {
-        Kind::Int { min, max } => {
-            let digits = value.strip_prefix('-').unwrap_or(value);
-            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(wrong());
-            }
-            let number: i64 = value.parse().map_err(|_| wrong())?;
-            if (min..=max).contains(&number) {
-                Ok(Parsed::Int(number))
-            } else {
-                Err(wrong())
-            }
-        }
+        Kind::Int { min, max } => match whole_number(value) {
+            Some(number) if (min..=max).contains(&number) => Ok(Parsed::Int(number)),
+            _ => Err(wrong()),
+        },
         Kind::Bool => match value {
             "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(Parsed::Bool(true)),
             "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(Parsed::Bool(false)),
@@ -494,6 +486,13 @@ fn parse(spec: &Spec, value: &str) -> Result<Parsed, String> {
     }
 }
 
+/// Decimal digits with an optional minus: neither a plus nor a space, which Rust or a caller's language may allow.
+fn whole_number(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    plain.then(|| text.parse().ok())?
+}
+
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(Status::InvalidOption, message)
 }
@@ -508,6 +507,12 @@ fn wrong(source: Source, why: &str) -> Error {
 
 fn not_in_range(spec: &Spec, value: &str) -> String {
     let range = spec.kind.range();
+    if let (Kind::Int { min, max }, false) = (spec.kind, spec.secret) {
+        return match whole_number(value) {
+            Some(number) => format!("must be {min} to {max}, is {number}"),
+            None => format!("must be {range}, is {}", quoted(value)),
+        };
+    }
     if spec.secret {
         format!("the given value is not {range}")
     } else {
@@ -540,13 +545,13 @@ fn misplaced(spec: &Spec) -> Error {
         .places
         .iter()
         .map(|place| match place {
-            Place::Lock => "a lock (its options)",
-            Place::Client => "a client (the options that it is made from)",
+            Place::Lock => "a lock",
+            Place::Client => "a client",
             Place::Default => "the process (consul_lock_defaults_set)",
         })
         .collect();
     invalid(format!(
-        "option {} is not for this place: it belongs to {}",
+        "option {} cannot be set here: it is an option of {}",
         spec.name,
         homes.join(" or ")
     ))

@@ -18,13 +18,17 @@ fn numbers_are_decimal_digits_with_an_optional_minus() {
         let settings = options.lock_settings().expect("settings");
         assert_eq!(settings.acquire_timeout_ms, Some(number), "{text}");
     }
-    for text in [
-        "", "-", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "-2", "86400001", "١",
-    ] {
+    for text in ["", "-", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "١"] {
         let message = refused(Options::new().set("acquire_timeout_ms", text));
-        assert!(message.contains("acquire_timeout_ms"), "{message}");
-        assert!(message.contains(&format!("\"{text}\"")), "{message}");
-        assert!(message.contains("from -1 to 86400000"), "{message}");
+        let expected = format!(
+            "option acquire_timeout_ms: must be a whole number from -1 to 86400000, is \"{text}\""
+        );
+        assert_eq!(message, expected);
+    }
+    for text in ["-2", "86400001"] {
+        let message = refused(Options::new().set("acquire_timeout_ms", text));
+        let expected = format!("option acquire_timeout_ms: must be -1 to 86400000, is {text}");
+        assert_eq!(message, expected);
     }
     let huge = "9".repeat(40);
     assert!(refused(Options::new().set("acquire_timeout_ms", &huge)).contains(&huge));
