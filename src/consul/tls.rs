@@ -158,34 +158,33 @@ impl Tls {
         if is_about_our_certificate(&TlsError::AlertReceived(alert))
             && let Some(why) = self.own.as_ref().and_then(not_valid_now)
         {
-            return format!("Consul refused our client certificate: {why} (its alert: {name})");
+            return format!("Consul refused our client certificate: {why} (alert {name})");
         }
         match alert {
             A::HandshakeFailure => {
-                let certificate = match self.own {
-                    None => {
-                        "it wants a client certificate and we sent none (client_cert and client_key, \
-                             CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY), or "
-                    }
-                    Some(_) => "",
+                let nothing_shared = "both sides share no protocol version or algorithm (a P-521 key is not \
+                                      supported)";
+                let why = match self.own {
+                    None => format!(
+                        "either it requires a client certificate (set client_cert and client_key, \
+                         CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY), or {nothing_shared}"
+                    ),
+                    Some(_) => nothing_shared.to_owned(),
                 };
-                format!(
-                    "Consul ended the TLS handshake (its alert: {name}): {certificate}it has no protocol \
-                     or algorithm that we have, too (its key is of the curve P-521, perhaps)"
-                )
+                format!("Consul rejected the TLS handshake (alert {name}): {why}")
             }
             A::CertificateRequired | A::BadCertificate if self.own.is_none() => {
                 format!(
-                    "Consul wants a client certificate and we sent none (its alert: {name}); set \
+                    "Consul wants a client certificate and we sent none (alert {name}); set \
                      client_cert and client_key (CONSUL_CLIENT_CERT, CONSUL_CLIENT_KEY)"
                 )
             }
             A::CertificateExpired => {
-                format!("Consul refused our client certificate: it has expired (its alert: {name})")
+                format!("Consul refused our client certificate: it has expired (alert {name})")
             }
             A::UnknownCA => format!(
                 "Consul refused our client certificate: it is of a CA that Consul does not trust \
-                 (its alert: {name})"
+                 (alert {name})"
             ),
             A::BadCertificate
             | A::CertificateUnknown
@@ -195,12 +194,12 @@ impl Tls {
             | A::DecryptError
             | A::AccessDenied => format!(
                 "Consul refused our client certificate: it is of a CA that Consul does not trust, or \
-                 not for clients (its alert: {name})"
+                 not for clients (alert {name})"
             ),
             A::UnrecognisedName => format!(
-                "Consul has no certificate for that name (its alert: {name}); set tls_server_name"
+                "Consul has no certificate for that name (alert {name}); set tls_server_name"
             ),
-            _ => format!("Consul refused the TLS handshake (its alert: {name})"),
+            _ => format!("Consul refused the TLS handshake (alert {name})"),
         }
     }
 }
