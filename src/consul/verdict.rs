@@ -469,6 +469,9 @@ fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Err
     let hint = match code {
         300..400 => " (a redirect is never followed)",
         _ if refusal(&text) == Some(Refusal::Settling) => texts::settles(&text),
+        _ if texts::is_short_of_ttl(&text) => {
+            " (lock_timeout_seconds is below session_ttl_min of this agent)"
+        }
         // Its path filter says no more. It knows the characters of its own version of Unicode.
         400 if name == READ_KEY && text.trim().is_empty() => {
             " (this Consul does not take every character of the key)"

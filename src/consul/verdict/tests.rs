@@ -917,7 +917,7 @@ fn final_refusals() {
         (405, "method POST not allowed"),
         (
             500,
-            "Invalid Session TTL '9000000000', must be between [10s=24h0m0s]",
+            "Invalid Session TTL '10000000000', must be between [1m0s=24h0m0s]",
         ),
         (
             500,
@@ -935,6 +935,10 @@ fn final_refusals() {
             "{text}"
         );
     }
+    let short = "Invalid Session TTL '10000000000', must be between [1m0s=24h0m0s]";
+    let error = judge(&create(), 500, short).expect_err("refused");
+    let remedy = "(lock_timeout_seconds is below session_ttl_min of this agent)";
+    assert!(error.error().message.contains(remedy), "{error:?}");
     // An unknown text in a transaction is an error, never "held"; nor is a mixture.
     for whats in [
         &["something new"][..],

@@ -89,6 +89,11 @@ pub(super) fn settles(text: &str) -> &'static str {
     }
 }
 
+/// A server wants a longer TTL: no TTL of this library is too long for any server.
+pub(super) fn is_short_of_ttl(text: &str) -> bool {
+    text.contains("Invalid Session TTL") && text.contains("must be between")
+}
+
 /// What a server says to plain HTTP where it speaks TLS: Go's, and nginx.
 pub(super) fn speaks_tls(text: &str) -> bool {
     text.contains("Client sent an HTTP request to an HTTPS server")
