@@ -97,7 +97,11 @@ fn defect(payload: &(dyn Any + Send)) -> Error {
 
 /// The refusal of a NULL where an object is needed.
 fn null(what: &str) -> Error {
-    Error::new(Status::InvalidArgument, format!("{what} is NULL"))
+    let why = match what {
+        "lock" => ": consul_lock_new() failed (its error says why), or the lock was moved away",
+        _ => "",
+    };
+    Error::new(Status::InvalidArgument, format!("{what} is NULL{why}"))
 }
 
 #[cfg(test)]
