@@ -53,9 +53,17 @@ impl<T: 'static> Completion<T> {
         self,
         into: impl FnOnce(U) -> T + Send + 'static,
     ) -> Completion<U> {
+        self.through_outcome(|outcome| outcome.map(into))
+    }
+
+    /// As [`Completion::through`], for failures, too.
+    pub(crate) fn through_outcome<U: 'static>(
+        self,
+        into: impl FnOnce(Result<U, Error>) -> Result<T, Error> + Send + 'static,
+    ) -> Completion<U> {
         Completion {
             prompt: self.prompt,
-            tell: Box::new(move |outcome: Result<U, Error>| (self.tell)(outcome.map(into))),
+            tell: Box::new(move |outcome| (self.tell)(into(outcome))),
         }
     }
 

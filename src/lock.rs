@@ -9,7 +9,7 @@ pub use crate::callbacks::Completion;
 use crate::client::{self, Client};
 use crate::clock::Time;
 use crate::core::messages::Value;
-use crate::core::{Call, Done, LockId, Patience, Phase, Spec, Upkeep, View};
+use crate::core::{Call, LockId, Patience, Phase, Spec, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, LostReason, Status};
 use crate::key::{self, Key, MAX_VALUE, in_transaction};
@@ -345,11 +345,14 @@ impl Lock {
     }
 
     fn call(&self, what: Call) -> Result<(), Error> {
-        self.used_from_now_on(&what)?.call(self.id, what).map(drop)
+        let outcome = self.used_from_now_on(&what)?.call(self.id, what);
+        outcome.map(drop).map_err(|error| named(error, &self.key))
     }
 
     fn start(&self, what: Call, done: Completion<()>) -> Result<(), Error> {
-        let done = done.through(|_: Done| ());
+        let key = self.key.clone();
+        let done = done
+            .through_outcome(move |outcome| outcome.map(drop).map_err(|error| named(error, &key)));
         self.used_from_now_on(&what)?.start(self.id, what, done)
     }
 
@@ -397,6 +400,16 @@ impl Drop for Lock {
             }
         }
     }
+}
+
+/// The core learns the key of a lock with its acquire. An error about a lock before that gets the key here.
+fn named(mut error: Error, key: &Key) -> Error {
+    if error.status == Status::NotHeld && !error.message.contains(&**key) {
+        error.message = error
+            .message
+            .replacen("the lock", &format!("the lock \"{key}\""), 1);
+    }
+    error
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub(super) struct Machine {
     waiting: Vec<Waiting>,
     /// Nobody has a handle on it any more.
     abandoned: bool,
+    /// It was held, and is left to its TTL.
+    left: bool,
     recorder: Recorder,
 }
 
@@ -86,6 +88,7 @@ impl Machine {
             undoing: false,
             waiting: Vec::new(),
             abandoned: false,
+            left: false,
             recorder: Recorder::default(),
         }
     }
@@ -103,6 +106,11 @@ impl Machine {
     /// As good as not made: it was only asked about.
     pub(super) fn is_untouched(&self) -> bool {
         matches!(self.state, State::New { cancelled: false })
+    }
+
+    /// An acquire succeeded.
+    pub(super) fn was_held(&self) -> bool {
+        self.view.token.is_some()
     }
 
     /// Somebody waits for it.
@@ -318,7 +326,7 @@ impl Machine {
             State::New { cancelled: true } => {
                 self.key = spec.key;
                 self.state = State::Over;
-                let error = self.cancelled(ctx);
+                let error = self.cancelled(ctx, None);
                 ctx.out.tell(call, Err(error));
             }
             _ => {
@@ -415,9 +423,10 @@ impl Machine {
     fn cancel(&mut self, ctx: &mut Context) {
         match &mut self.state {
             State::New { cancelled } => *cancelled = true,
-            State::Acquiring(_) => {
+            State::Acquiring(acquire) => {
+                let holder = acquire.last_holder(ctx);
                 if let Some(call) = self.end_acquire(ctx) {
-                    let error = self.cancelled(ctx);
+                    let error = self.cancelled(ctx, holder);
                     ctx.out.tell(call, Err(error));
                 }
             }
@@ -425,13 +434,18 @@ impl Machine {
         }
     }
 
-    fn cancelled(&self, ctx: &Context) -> Error {
-        let why = "the acquire was cancelled";
+    /// `holder`: what a waiter knew last.
+    fn cancelled(&self, ctx: &Context, holder: Option<String>) -> Error {
+        let last = holder.map(|holder| format!("; seen last: {holder}"));
+        let why = format!(
+            "the acquire was cancelled{}",
+            last.as_deref().unwrap_or_default()
+        );
         ctx.out.error(
             Status::Cancelled,
             "did not acquire the lock",
             &self.key,
-            why,
+            &why,
         )
     }
 
@@ -448,6 +462,7 @@ impl Machine {
         match &mut self.state {
             State::Acquiring(_) => self.cancel(ctx),
             State::Held(_) => {
+                self.left = true;
                 if let Some(session) = self.end_held(ctx) {
                     ctx.holding.remove(&session.id);
                 }
@@ -511,11 +526,18 @@ impl Machine {
 
     fn not_held(&self, ctx: &Context) -> Error {
         let why = match self.state {
-            State::New { .. } | State::Acquiring(_) => "it has not been acquired",
-            _ => "it was given back, or never acquired",
+            State::New { .. } => "it has not been acquired".to_owned(),
+            State::Acquiring(_) => "its acquire is still under way".to_owned(),
+            _ if self.left => {
+                "it was abandoned, or the reader of its queue is gone: its TTL ends it".to_owned()
+            }
+            State::Held(_) | State::Releasing(_) => "it is being released".to_owned(),
+            State::Lost { why, .. } => format!("it was lost before: {}", why.text()),
+            State::Over if self.was_held() => "it was released before".to_owned(),
+            State::Over => "its acquire ended without it".to_owned(),
         };
         let what = "this process does not hold the lock";
-        ctx.out.error(Status::NotHeld, what, &self.key, why)
+        ctx.out.error(Status::NotHeld, what, &self.key, &why)
     }
 
     /// Ends what is asked, and the renewals: the lock is not the caller's any more.

@@ -3,7 +3,8 @@
 use super::{Acquire, WHAT};
 use crate::core::context::Context;
 use crate::core::interface::SessionNode;
-use crate::core::messages::KeyRow;
+use crate::core::line::Sight;
+use crate::core::messages::{KeyRow, SessionId, SessionRow};
 use crate::core::value;
 use crate::error::{Error, Status};
 use crate::text::one_line;
@@ -68,36 +69,55 @@ impl Acquire {
             .error(Status::NotAcquired, WHAT, &self.spec.key, &why)
     }
 
-    fn describe_holder(&self, ctx: &Context, row: &KeyRow) -> String {
-        let Some(session) = &row.session else {
-            return "somebody else was faster".to_owned();
+    /// The holder that this waiter, or the one of this process that watches for it, saw last.
+    pub(in crate::core) fn last_holder(&self, ctx: &mut Context) -> Option<String> {
+        let sight = match self.arrival {
+            Some(_) => ctx.lines.sight(&self.spec.key).clone(),
+            None => Sight::default(),
         };
-        let named = self.holder_name.as_ref().filter(|(id, _)| id == session);
-        let described = named.and_then(|(_, row)| row.as_ref());
-        // Another client of this process may give its sessions another name; the nonce is the same.
-        let nonce = ctx.out.config.identity.rsplit(' ').next();
-        let ours = ctx.holding.contains(session)
-            || described.is_some_and(|row| nonce.is_some_and(|nonce| row.name.contains(nonce)));
-        let mut text = if ours {
-            "this very process holds it (a lock is not re-entrant): ".to_owned()
-        } else {
-            "held by ".to_owned()
-        };
-        match described {
-            Some(row) => {
-                text.push_str(&format!(
-                    "session {session} \"{}\" on node {}",
-                    one_line(&row.name, LONGEST_NAME),
-                    one_line(&row.node, LONGEST_NAME)
-                ));
-            }
-            None => text.push_str(&format!("session {session}")),
-        }
-        if let Some((since, age)) = value::claimed(&row.value, ctx.out.now.unix_ms) {
-            text.push_str(&format!(", since {since} by its own clock ({age} s ago)"));
-        }
-        text
+        let refusal = self.refused.as_ref().or(sight.refused.as_ref())?;
+        let row = refusal.holder.as_ref()?;
+        row.session.as_ref()?;
+        let name = self.holder_name.as_ref().or(sight.name.as_ref());
+        Some(describe(ctx, name, row))
     }
+
+    fn describe_holder(&self, ctx: &Context, row: &KeyRow) -> String {
+        describe(ctx, self.holder_name.as_ref(), row)
+    }
+}
+
+/// Says which session holds the key of `row`; `name` is what Consul said of the session `name.0`.
+fn describe(ctx: &Context, name: Option<&(SessionId, Option<SessionRow>)>, row: &KeyRow) -> String {
+    let Some(session) = &row.session else {
+        return "somebody else was faster".to_owned();
+    };
+    let named = name.filter(|(id, _)| id == session);
+    let described = named.and_then(|(_, row)| row.as_ref());
+    // Another client of this process may give its sessions another name; the nonce is the same.
+    let nonce = ctx.out.config.identity.rsplit(' ').next();
+    let ours = ctx.holding.contains(session)
+        || described.is_some_and(|row| nonce.is_some_and(|nonce| row.name.contains(nonce)));
+    let mut text = if ours {
+        "this very process holds it, in another lock object (another thread, or a nested acquire): "
+            .to_owned()
+    } else {
+        "held by ".to_owned()
+    };
+    match described {
+        Some(row) => {
+            text.push_str(&format!(
+                "session {session} \"{}\" on node {}",
+                one_line(&row.name, LONGEST_NAME),
+                one_line(&row.node, LONGEST_NAME)
+            ));
+        }
+        None => text.push_str(&format!("session {session}")),
+    }
+    if let Some((since, age)) = value::claimed(&row.value, ctx.out.now.unix_ms) {
+        text.push_str(&format!(", since {since} by its own clock ({age} s ago)"));
+    }
+    text
 }
 
 /// `api.SemaphoreFlagValue` of Consul's Go client.
