@@ -502,7 +502,34 @@ fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error {
         )
     };
     error.message.push_str(&format!("; {hint} (docs/acl.md)"));
+    if let Some(all) = needed_in_all(request).filter(|_| !text.contains("ACL not found")) {
+        error
+            .message
+            .push_str(&format!("; an acquire needs in all {all}"));
+    }
     error
+}
+
+/// The rules that give all that an acquire needs, for a request that is part of one: a policy is not to grow by trial.
+fn needed_in_all(request: &Request) -> Option<String> {
+    let (key, sessions) = match request {
+        Request::CreateSession { node, .. } => ("KEY", node.as_deref()),
+        Request::Lock { key, .. }
+        | Request::Survey { key }
+        | Request::Join { key, .. }
+        | Request::Take { key, .. }
+        | Request::Read { key, .. }
+        | Request::Watch { key, .. } => (&**key, None),
+        _ => return None,
+    };
+    let key = one_line(key, 80);
+    let sessions = match sessions {
+        Some(node) => format!("session \"{node}\""),
+        None => "session_prefix \"\"".to_owned(),
+    };
+    Some(format!(
+        "key_prefix \"{key}\" {{ policy = \"write\" }} {sessions} {{ policy = \"write\" }}"
+    ))
 }
 
 /// The permission that a request needs, and a rule that gives it.

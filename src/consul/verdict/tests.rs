@@ -827,6 +827,8 @@ fn rights() {
     let Err(Fault::Final(error)) = judge(&lock(), 403, "Permission denied") else {
         panic!()
     };
+    let all = "; an acquire needs in all key_prefix \"k\" { policy = \"write\" } session_prefix \"\" { policy = \"write\" }";
+    assert!(error.message.ends_with(all), "{error}");
     let rule = "key:write on \"k\", as with key \"k\" { policy = \"write\" } (docs/acl.md)";
     assert!(error.message.ends_with(rule), "{error}");
     for newer in [
