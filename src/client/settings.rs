@@ -62,6 +62,7 @@ impl Settings {
             session_node: session_node(settings, &addresses, &scope)?,
             endpoint: Endpoint {
                 addresses,
+                origin: origin(settings),
                 tls: tls.map(|tls| (files, tls)),
                 credentials: credentials(settings)?,
                 proxy: proxy(settings)?,
@@ -128,6 +129,14 @@ fn addresses(settings: &ClientSettings) -> Result<Vec<Address>, Error> {
         }
     }
     Ok(addresses)
+}
+
+/// Where the addresses come from.
+fn origin(settings: &ClientSettings) -> String {
+    match settings.text("address") {
+        Some(setting) => format!("from {}", setting.source),
+        None => "the default; set CONSUL_HTTP_ADDR or the option address".to_owned(),
+    }
 }
 
 /// An option for the token wins over a file, and a file over the environment.

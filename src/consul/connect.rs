@@ -32,6 +32,8 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct Endpoint {
     /// In the order in which they are tried; never empty.
     pub(crate) addresses: Vec<Address>,
+    /// Where they come from, in words: what to change when no agent is there.
+    pub(crate) origin: String,
     /// For addresses that want it: which files TLS is made from, and the first TLS that was made.
     pub(crate) tls: Option<(Arc<tls::Source>, Tls)>,
     pub(crate) credentials: Source,
@@ -128,6 +130,7 @@ impl Route {
         let mut whys = Vec::new();
         let mut refused = true;
         let mut starved = false;
+        let mut nobody_there = false;
         let order = first.into_iter().chain(aside);
         for ((at, address), untried) in order.zip((1..=self.bases.len()).rev()) {
             // One that swallows packets leaves the others their share of the time.
@@ -150,6 +153,10 @@ impl Route {
                 }
                 Err(error) => {
                     starved |= sys::is_starved(&error);
+                    nobody_there |= matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+                    );
                     self.note_failure(at);
                     let told = tls.zip(tls::error_in(&error));
                     refused &= told.as_ref().is_some_and(|(_, error)| tls::is_final(error));
@@ -162,7 +169,17 @@ impl Route {
                 }
             }
         }
-        let why = whys.join("; ");
+        let mut why = whys.join("; ");
+        if nobody_there {
+            let (agent, origin) = match &self.endpoint.proxy {
+                Some(proxy) => (format!("the proxy running at {proxy}"), "option proxy"),
+                None => (
+                    "a Consul agent running there".to_owned(),
+                    &*self.endpoint.origin,
+                ),
+            };
+            why.push_str(&format!("; is {agent}? (the address is {origin})"));
+        }
         Err(if refused {
             Failure::Refused(why)
         } else if starved {
@@ -362,6 +379,7 @@ mod tests {
     fn route(addresses: &str) -> Arc<Route> {
         Route::new(Endpoint {
             addresses: Address::parse_list(addresses).expect("addresses"),
+            origin: "a test".to_owned(),
             tls: None,
             credentials: Source::default(),
             proxy: None,
@@ -469,6 +487,18 @@ mod tests {
             matches!(&why, Failure::NotSent(why) if why.contains("the name name was not resolved")),
             "{why:?}"
         );
+    }
+
+    #[test]
+    fn an_address_where_nobody_listens_is_told_with_its_origin() {
+        let (listener, at) = a_listener();
+        drop(listener);
+        let why = route(&at.to_string())
+            .connect(in_ms(60_000), &Interrupt::default())
+            .expect_err("nobody listens");
+        let expected = "Connection refused (os error 111); is a Consul agent running there? (the \
+                        address is a test)";
+        assert_eq!(why, Failure::NotSent(expected.to_owned()));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::core::{Patience, Phase, Spec};
 fn runtime() -> Arc<Runtime> {
     let endpoint = Endpoint {
         addresses: vec![Address::parse("127.0.0.1:1").expect("an address")],
+        origin: "a test".to_owned(),
         tls: None,
         credentials: Source::default(),
         proxy: None,

@@ -14,6 +14,7 @@ use std::time::Instant;
 fn endpoint(port: u16) -> Endpoint {
     Endpoint {
         addresses: vec![Address::parse(&format!("127.0.0.1:{port}")).unwrap()],
+        origin: "a test".to_owned(),
         tls: None,
         credentials: Source {
             token: Some(Secret("hunter2".to_owned())),
