@@ -1,6 +1,7 @@
 //! The client: how to reach Consul, and everything that its locks share.
 
 mod environment;
+mod program;
 mod settings;
 
 use std::fmt;
@@ -191,18 +192,13 @@ fn identity(name: Option<&str>) -> String {
     if let Some(name) = name {
         return format!("{name} {number:016x}");
     }
-    let program = std::env::current_exe().ok();
-    let program = program
-        .as_deref()
-        .and_then(|path| path.file_name())
-        .unwrap_or_default();
     let plain = |text: &str| -> String {
         let printable = |c: char| if c.is_ascii_graphic() { c } else { '_' };
         text.chars().map(printable).take(64).collect()
     };
     format!(
         "consul_lock {}@{}:{} {number:016x}",
-        plain(&program.to_string_lossy()),
+        plain(&program::name()),
         plain(&sys::host_name()),
         std::process::id()
     )

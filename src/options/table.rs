@@ -314,7 +314,8 @@ pub const TABLE: &[Spec] = &[
         env: None,
         secret: false,
         doc: "What the names of sessions begin with. Others are told it when they ask who holds \
-              a lock. A unique ending is added.",
+              a lock. A unique ending is added. PROGRAM is the script where Python, Ruby, Node, Perl, \
+              PHP, Lua or Bun runs one, else the executable.",
     },
     Spec {
         name: "session_node",

@@ -1,0 +1,145 @@
+//! The name of the program, for session names: that of the script where an interpreter runs one.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// Programs whose first argument is the program that people know. A version may follow.
+const INTERPRETERS: [&str; 9] = [
+    "python", "pypy", "ruby", "node", "nodejs", "perl", "php", "lua", "bun",
+];
+
+/// Options of interpreters that are followed by a value.
+const WITH_VALUE: [&str; 9] = [
+    "-r",
+    "-I",
+    "-W",
+    "-X",
+    "-C",
+    "--require",
+    "--import",
+    "--loader",
+    "--env-file",
+];
+
+/// How much of the command line is read.
+const LONGEST: u64 = 64 << 10;
+
+/// `report.py` for `python3 report.py`, else the name of the executable.
+pub(super) fn name() -> String {
+    let executable = std::env::current_exe().ok();
+    let executable = executable.as_deref().map(base_name).unwrap_or_default();
+    if !is_interpreter(&executable) {
+        return executable;
+    }
+    let mut line = Vec::new();
+    let read =
+        File::open("/proc/self/cmdline").and_then(|file| file.take(LONGEST).read_to_end(&mut line));
+    let script = read.ok().and_then(|_| script(&line));
+    // Only the name of a file: an argument may be a secret.
+    let script = script.map(|script| Path::new(OsStr::from_bytes(script)));
+    let script = script.filter(|script| script.is_file());
+    script.map_or(executable, base_name)
+}
+
+fn base_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+fn is_interpreter(executable: &str) -> bool {
+    let version = |c: char| c.is_ascii_digit() || c == '.' || c == '-';
+    INTERPRETERS.contains(&executable.trim_end_matches(version))
+}
+
+/// The first argument that is not an option; None: there is none, or the program is in an option (`-e CODE`).
+fn script(command_line: &[u8]) -> Option<&[u8]> {
+    let mut arguments = command_line.split(|byte| *byte == 0).skip(1);
+    while let Some(argument) = arguments.next() {
+        let text = std::str::from_utf8(argument).unwrap_or_default();
+        match text {
+            "--" => return arguments.next(),
+            "-" => return None,
+            _ if WITH_VALUE.contains(&text) => {
+                arguments.next();
+            }
+            _ if has_code(text) => return None,
+            _ if argument.starts_with(b"-") => {}
+            _ => return Some(argument).filter(|argument| !argument.is_empty()),
+        }
+    }
+    None
+}
+
+/// `-e`, `-c`, `-p`, `-m`, also behind other letters (`-ne`), and the long forms of Node.
+fn has_code(option: &str) -> bool {
+    if let Some(long) = option.strip_prefix("--") {
+        return long.starts_with("eval") || long.starts_with("print");
+    }
+    let letters = option.strip_prefix('-').unwrap_or_default();
+    let attached = WITH_VALUE.iter().any(|with| option.starts_with(with));
+    !attached && letters.contains(['c', 'e', 'm', 'p'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_is_the_first_argument_that_is_no_option() {
+        for (line, expected) in [
+            ("python3 report.py", Some("report.py")),
+            (
+                "python3 -u -W ignore /opt/report.py --token hunter2",
+                Some("/opt/report.py"),
+            ),
+            ("ruby -rset -r json worker.rb hunter2", Some("worker.rb")),
+            (
+                "node --require ./before.js --enable-source-maps job.mjs",
+                Some("job.mjs"),
+            ),
+            ("node -- job.mjs", Some("job.mjs")),
+            ("node", None),
+            ("python3 -", None),
+            ("python3 -c hunter2 x", None),
+            ("python3 -Bc hunter2", None),
+            ("python3 -m module x", None),
+            ("ruby -ne hunter2 x", None),
+            ("node --eval hunter2 x", None),
+            ("node --eval=hunter2 x", None),
+            ("node -p hunter2", None),
+        ] {
+            let bytes: Vec<u8> = line
+                .bytes()
+                .map(|b| if b == b' ' { 0 } else { b })
+                .collect();
+            assert_eq!(script(&bytes), expected.map(str::as_bytes), "{line}");
+        }
+    }
+
+    #[test]
+    fn interpreters_are_known_with_and_without_a_version() {
+        for known in [
+            "python3.11",
+            "ruby",
+            "ruby3.1",
+            "node",
+            "nodejs",
+            "php-8.2",
+            "lua5.4",
+        ] {
+            assert!(is_interpreter(known), "{known}");
+        }
+        for other in ["consul", "nodemon", "give_up", "3", ""] {
+            assert!(!is_interpreter(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_program_has_the_name_of_its_executable() {
+        let this = std::env::current_exe().expect("a path");
+        assert_eq!(name(), base_name(&this));
+    }
+}
