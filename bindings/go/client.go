@@ -35,7 +35,7 @@ func NewClient(opts ...ClientOption) (*Client, error) {
 	var raw *C.consul_lock_error
 	made := C.consul_lock_client_new(options, &raw)
 	if made == nil {
-		return nil, taken(raw).of(op, "")
+		return nil, s.spoken(taken(raw)).of(op, "")
 	}
 	client := &Client{}
 	client.handle.ptr = made

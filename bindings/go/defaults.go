@@ -15,7 +15,7 @@ func SetDefault(name, value string) error {
 		return incompatible
 	}
 	const op = "set default"
-	cName, cValue, refused := setting{name, value}.toC()
+	cName, cValue, refused := setting{name: name, value: value}.toC()
 	if refused != nil {
 		return refused.of(op, "")
 	}

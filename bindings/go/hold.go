@@ -19,6 +19,9 @@ import (
 // what went wrong with the release: ErrLost when the lock was lost while f ran, though f ended well. An error
 // of f that only hands on that its context was ended by the loss is in the chain of an ErrLost.
 func Hold(ctx context.Context, key string, f func(ctx context.Context) error, opts ...Option) error {
+	if f == nil {
+		return noFunction(key)
+	}
 	l, err := New(key, opts...)
 	if err != nil {
 		return err
@@ -29,6 +32,9 @@ func Hold(ctx context.Context, key string, f func(ctx context.Context) error, op
 
 // Hold is the function of this name for a lock that was made before. Like Acquire, it uses the lock up.
 func (l *Lock) Hold(ctx context.Context, f func(ctx context.Context) error) (err error) {
+	if f == nil {
+		return noFunction(l.name)
+	}
 	if err := l.Acquire(ctx); err != nil {
 		return err
 	}
@@ -50,8 +56,15 @@ func (l *Lock) Hold(ctx context.Context, f func(ctx context.Context) error) (err
 }
 
 func (l *Lock) lostWhile(err error) error {
-	return &Error{Op: "hold", Key: l.name, Code: ErrLost, Reason: l.LostReason(), Err: err,
-		Message: fmt.Sprintf("the lock %q was lost: %v", l.name, l.LostReason())}
+	lost := l.LostReason().of(l.name)
+	lost.Err = err
+	return lost
+}
+
+// noFunction refuses before anything is taken.
+func noFunction(key string) error {
+	return &Error{Op: "hold", Key: key, Code: ErrInvalidArgument,
+		Message: fmt.Sprintf("cannot hold the lock %q: the function is nil", key)}
 }
 
 type heldLock struct{}

@@ -56,7 +56,7 @@ func New(key string, opts ...Option) (*Lock, error) {
 	var raw *C.consul_lock_error
 	made := C.consul_lock_new(name, options, &raw)
 	if made == nil {
-		return nil, taken(raw).of(op, key)
+		return nil, s.spoken(taken(raw)).of(op, key)
 	}
 
 	l := &Lock{name: key}

@@ -43,6 +43,27 @@ func (r LostReason) String() string {
 	return "UNKNOWN"
 }
 
+// words are those of the library's log.
+func (r LostReason) words() string {
+	switch r {
+	case Expired:
+		return "its time ran out before it was released or renewed"
+	case SessionGone:
+		return "Consul ended its session (it expired, an operator ended it, or its node left or was removed)"
+	case KeyGone:
+		return "its key is gone (deleted, or removed with its session)"
+	case TakenOver:
+		return "another session holds its key"
+	}
+	return "the library does not say how"
+}
+
+// of is the loss of the lock on a key.
+func (r LostReason) of(key string) *Error {
+	return &Error{Op: "hold", Key: key, Code: ErrLost, Reason: r,
+		Message: fmt.Sprintf("lost the lock %q: %s", key, r.words())}
+}
+
 // Lost is closed when the lock is lost: at the end of its life at the latest, also when no Consul can be
 // reached, and with the monitor (the default) a round trip after Consul ended it. It is never closed for a
 // lock that was given back.
@@ -86,8 +107,7 @@ func (l *Lock) watch() *loss {
 }
 
 func (t *loss) happened(reason LostReason) {
-	t.cancel(&Error{Op: "hold", Key: t.key, Code: ErrLost, Reason: reason,
-		Message: fmt.Sprintf("the lock %q was lost: %v", t.key, reason)})
+	t.cancel(reason.of(t.key))
 }
 
 func (t *loss) reason() LostReason {

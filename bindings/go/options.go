@@ -8,6 +8,7 @@ import "C"
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strconv"
 	"time"
 )
@@ -27,10 +28,16 @@ type settings struct {
 	refused  *Error // the first refusal of this package's own
 }
 
-type setting struct{ name, value string }
+// function is the one that set the option, for messages; empty: it was set by its name. unit is that of a time.
+type setting struct {
+	name, value, function string
+	unit                  time.Duration
+}
 
-func (s *settings) set(name, value string) {
-	s.texts = append(s.texts, setting{name, value})
+func (s *settings) set(name, value string) { s.setBy("", name, value, 0) }
+
+func (s *settings) setBy(function, name, value string, unit time.Duration) {
+	s.texts = append(s.texts, setting{name, value, function, unit})
 	if name == "value" {
 		s.hasBytes, s.hasValue = false, true
 	}
@@ -55,8 +62,41 @@ func (s *settings) setTime(function, name string, d, unit time.Duration) {
 		if d%unit != 0 {
 			whole++
 		}
-		s.set(name, strconv.FormatInt(int64(whole), 10))
+		s.setBy(function, name, strconv.FormatInt(int64(whole), 10), unit)
 	}
+}
+
+// ofAnOption is a refusal of the library's: of which option, then the rest. ofANumber is the rest for a number.
+var (
+	ofAnOption = regexp.MustCompile(`^option (\w+)(.*)$`)
+	ofANumber  = regexp.MustCompile(`^: must be (-?\d+) to (\d+), is (-?\d+)$`)
+)
+
+// spoken has a refusal of the library's name the function that the caller wrote, and times as Go writes them.
+func (s *settings) spoken(err *Error) *Error {
+	if err == nil {
+		return nil
+	}
+	found := ofAnOption.FindStringSubmatch(err.Message)
+	for _, one := range s.texts {
+		if found != nil && one.name == found[1] && one.function != "" {
+			err.Message = one.function + one.inUnits(found[2])
+		}
+	}
+	return err
+}
+
+func (s setting) inUnits(why string) string {
+	found := ofANumber.FindStringSubmatch(why)
+	if found == nil || s.unit == 0 {
+		return why
+	}
+	in := func(text string) time.Duration {
+		// A negative time is refused before: the library's -1 has a function of its own.
+		number, _ := strconv.ParseInt(text, 10, 64)
+		return time.Duration(max(number, 0)) * s.unit
+	}
+	return fmt.Sprintf(": must be %v to %v, is %v", in(found[1]), in(found[2]), in(found[3]))
 }
 
 // WithOption sets any option by its name, such as "queue_grace_ms". Numbers are decimal digits; yes and no
@@ -80,7 +120,7 @@ func WithAcquireTimeout(d time.Duration) Option {
 
 // WithWait makes an acquire wait until its context ends.
 func WithWait() Option {
-	return func(s *settings) { s.set("acquire_timeout_ms", "-1") }
+	return func(s *settings) { s.setBy("WithWait", "acquire_timeout_ms", "-1", 0) }
 }
 
 // WithValue sets the bytes that are stored under the key while the lock is held, at most 390,000, instead of
@@ -94,7 +134,7 @@ func WithValue(value []byte) Option {
 // whose length nobody knows: a process that hangs then keeps the lock as long as it lives; see
 // [WithMaxLifetime].
 func WithAutoRenew() Option {
-	return func(s *settings) { s.set("auto_renew", "true") }
+	return func(s *settings) { s.setBy("WithAutoRenew", "auto_renew", "true", 0) }
 }
 
 // WithMaxLifetime bounds [WithAutoRenew]: so long after the acquire the lock is renewed no more, and ends
@@ -107,13 +147,13 @@ func WithMaxLifetime(d time.Duration) Option {
 // a round trip and not at the end of its life. The default is true; it takes a connection while the lock is
 // held.
 func WithMonitor(yes bool) Option {
-	return func(s *settings) { s.set("monitor", strconv.FormatBool(yes)) }
+	return func(s *settings) { s.setBy("WithMonitor", "monitor", strconv.FormatBool(yes), 0) }
 }
 
 // WithFair sets whether a waiting acquire stands in line with the other processes, first come first served.
 // The default is true; false lets luck decide.
 func WithFair(yes bool) Option {
-	return func(s *settings) { s.set("fair", strconv.FormatBool(yes)) }
+	return func(s *settings) { s.setBy("WithFair", "fair", strconv.FormatBool(yes), 0) }
 }
 
 // WithQueueGrace sets how long whoever is first in line may leave the lock free before the next one passes

@@ -55,6 +55,17 @@ func (t *Times) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// MarshalJSON writes what [Times.UnmarshalJSON] reads: the library's object of microseconds.
+func (t Times) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Count uint64 `json:"count"`
+		P50   int64  `json:"p50"`
+		P90   int64  `json:"p90"`
+		P99   int64  `json:"p99"`
+		Max   int64  `json:"max"`
+	}{t.Count, t.P50.Microseconds(), t.P90.Microseconds(), t.P99.Microseconds(), t.Max.Microseconds()})
+}
+
 // DefaultStats gives the numbers of the default client. It asks nobody.
 func DefaultStats() (Stats, error) {
 	if incompatible != nil {
