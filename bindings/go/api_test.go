@@ -145,7 +145,6 @@ var leftOut = map[string]string{
 	"consul_lock_set_value_generator": "the generator is called in Go",
 	"consul_lock_value_set":           "the same",
 	"consul_lock_why_lost":            "a lock is told of its loss",
-	"consul_lock_error_why_lost":      "the same",
 	"consul_lock_lost_reason_name":    "LostReason has its own names",
 	"consul_lock_shutdown":            "consul_lock_shutdown_start ends with a context",
 }

@@ -61,7 +61,9 @@ func WithClientCert(certFile, keyFile string) ClientOption {
 
 // WithTLSServerName sets the name that Consul's certificate must be for, such as "server.dc1.consul". Else
 // CONSUL_TLS_SERVER_NAME says it, else it is the host of the address.
-func WithTLSServerName(name string) ClientOption { return withText("WithTLSServerName", "tls_server_name", name) }
+func WithTLSServerName(name string) ClientOption {
+	return withText("WithTLSServerName", "tls_server_name", name)
+}
 
 // WithToken sets the ACL token, which is never logged; empty: none is sent. It wins over [WithTokenFile]. Else
 // it is CONSUL_HTTP_TOKEN.
@@ -100,13 +102,17 @@ func WithPartition(name string) ClientOption { return withText("WithPartition", 
 
 // WithSessionName sets what the names of sessions begin with, which others are told when they ask who has a
 // lock; a unique ending is added. The default is "consul_lock PROGRAM@HOST:PID".
-func WithSessionName(name string) ClientOption { return withText("WithSessionName", "session_name", name) }
+func WithSessionName(name string) ClientOption {
+	return withText("WithSessionName", "session_name", name)
+}
 
 // WithSessionNode binds sessions to a node of Consul's catalog that no agent owns, such as "locks": they then outlive
 // every agent. Consul ends the sessions of a node that it removes, as it does with a server that was down for some
 // ten seconds or an agent that leaves; the default is the agent's own. The library makes the node when it is missing
 // and the token may (node:write). It does not go together with WithSessionChecks.
-func WithSessionNode(name string) ClientOption { return withText("WithSessionNode", "session_node", name) }
+func WithSessionNode(name string) ClientOption {
+	return withText("WithSessionNode", "session_node", name)
+}
 
 // WithSessionChecks sets checks of the agent's node by their ids, such as "serfHealth": when one of them is
 // critical, the lock is lost. The default is none, so a check that flaps takes no lock away.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,22 @@ func TestStats(t *testing.T) {
 	}
 	if len(fields) > 0 {
 		t.Errorf("Stats has no field for %v", fields)
+	}
+}
+
+func TestStatsSurviveJSON(t *testing.T) {
+	times := consullock.Times{Count: 2, P50: 1827 * time.Microsecond, P90: 2 * time.Millisecond, P99: 3 * time.Second,
+		Max: time.Hour}
+	stats := consullock.Stats{Requests: map[string]uint64{"lock": 2}, Held: 1, Acquire: times, Hold: times}
+	text, err := json.Marshal(stats)
+	must(t, err)
+	if !strings.Contains(string(text), `"acquire_us":{"count":2,"p50":1827,"p90":2000,"p99":3000000,"max":3600000000}`) {
+		t.Errorf("%s", text)
+	}
+	var again consullock.Stats
+	must(t, json.Unmarshal(text, &again))
+	if !reflect.DeepEqual(stats, again) {
+		t.Errorf("%+v became %+v", stats, again)
 	}
 }
 

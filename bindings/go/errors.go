@@ -87,7 +87,7 @@ type Error struct {
 	// Retryable says that the same thing may well work later without any change: somebody had the lock, or
 	// Consul could not be reached. A lock is single use: try again with a new one.
 	Retryable bool
-	// Reason says how the lock was lost, where Code is ErrLost and the library has noticed how; else 0.
+	// Reason says how the lock was lost, where Code is ErrLost; else 0.
 	Reason LostReason
 	// Err is what Go adds: the end of the context and its cause, the error of a value generator, ErrClosed;
 	// else nil.
@@ -121,6 +121,7 @@ func taken(raw *C.consul_lock_error) *Error {
 		Message:    C.GoString(C.consul_lock_error_message(raw)),
 		HTTPStatus: int(C.consul_lock_error_http_status(raw)),
 		Retryable:  bool(C.consul_lock_error_is_retryable(raw)),
+		Reason:     LostReason(C.consul_lock_error_why_lost(raw)),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,4 +168,44 @@ func TestAFunctionMayGiveTheLockBack(t *testing.T) {
 	must(t, consullock.Hold(context.Background(), key, func(ctx context.Context) error {
 		return consullock.FromContext(ctx).Release()
 	}))
+}
+
+// Nothing is taken for a function that is not there.
+func TestHoldRefusesNil(t *testing.T) {
+	ctx, key := context.Background(), newKey(t)
+	lock := newLock(t, key)
+	for name, hold := range map[string]func() error{
+		"by its key": func() error { return consullock.Hold(ctx, key, nil) },
+		"of a lock":  func() error { return lock.Hold(ctx, nil) },
+	} {
+		if err := hold(); !errors.Is(err, consullock.ErrInvalidArgument) || !strings.Contains(err.Error(), "function is nil") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, held, err := consullock.WhoHolds(ctx, key); held || err != nil {
+		t.Fatal(held, err)
+	}
+	must(t, lock.Acquire(ctx)) // it was not used up
+	must(t, lock.Release())
+}
+
+// A loss is told in the words that the library has for it.
+func TestALossHasTheWordsOfTheLibrary(t *testing.T) {
+	ctx, key := context.Background(), newKey(t)
+	err := consullock.Hold(ctx, key, func(ctx context.Context) error {
+		lock := consullock.FromContext(ctx)
+		takeAway(lock)
+		var told *consullock.Error
+		if !errors.As(lock.Check(context.Background()), &told) || told.Reason != consullock.KeyGone {
+			t.Error(told)
+		}
+		_, words, _ := strings.Cut(told.Message, ": ") // behind the address
+		<-lock.Lost()
+		<-ctx.Done()
+		if cause := context.Cause(ctx).Error(); !strings.HasSuffix(cause, `": `+words) {
+			t.Errorf("%s, and the library: %s", cause, words)
+		}
+		return nil
+	})
+	wants(t, err, consullock.ErrLost)
 }

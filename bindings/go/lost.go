@@ -118,9 +118,9 @@ func (t *loss) reason() LostReason {
 	return 0
 }
 
-// explained adds the reason to the error of a lost lock, where somebody was told of it.
+// explained adds the reason to the error of a lost lock that has none, where somebody was told of it.
 func (l *Lock) explained(err *Error, op string) error {
-	if err != nil && err.Code == ErrLost {
+	if err != nil && err.Code == ErrLost && err.Reason == 0 {
 		if told := l.loss.Load(); told != nil {
 			err.Reason = told.reason()
 		}

@@ -19,8 +19,13 @@ func TestBadOptionsAreRefused(t *testing.T) {
 		code   error
 		says   string
 	}{
-		"unknown":            {consullock.WithOption("nonsense", "1"), consullock.ErrInvalidOption, "nonsense"},
-		"out of range":       {consullock.WithTTL(9 * time.Second), consullock.ErrInvalidOption, "10 to 86400"},
+		"unknown": {consullock.WithOption("nonsense", "1"), consullock.ErrInvalidOption, "nonsense"},
+		"out of range": {consullock.WithTTL(9 * time.Second), consullock.ErrInvalidOption,
+			"consullock: WithTTL: must be 10s to 24h0m0s, is 9s"},
+		"far out of range": {consullock.WithAcquireTimeout(25 * time.Hour), consullock.ErrInvalidOption,
+			"consullock: WithAcquireTimeout: must be 0s to 24h0m0s, is 25h0m0s"},
+		"out of range by name": {consullock.WithOption("lock_timeout_seconds", "9"), consullock.ErrInvalidOption,
+			"consullock: option lock_timeout_seconds: must be 10 to 86400, is 9"},
 		"half a second":      {consullock.WithTTL(21 * time.Second / 2), consullock.ErrInvalidOption, "WithTTL: 10.5s"},
 		"of a client":        {consullock.WithOption("address", "x"), consullock.ErrInvalidOption, "address"},
 		"NUL in a value":     {consullock.WithOption("acquire_timeout_ms", "1\x000"), consullock.ErrInvalidOption, "NUL"},

@@ -200,6 +200,15 @@ func TestTheModuleIsInstalledAndRuns(t *testing.T) {
 			t.Error(err, said)
 		}
 	})
+	t.Run("on another system", func(t *testing.T) {
+		for _, other := range []string{"darwin", "windows"} {
+			said, err := c.run([]string{"CGO_ENABLED=0", "GOOS=" + other}, "go", "vet", ".")
+			if err == nil || !strings.Contains(said, "consullock_runs_on_linux_only") ||
+				strings.Contains(said, "CGO_ENABLED") {
+				t.Error(other, err, said)
+			}
+		}
+	})
 	t.Run("without cgo", func(t *testing.T) {
 		if said, err := c.run([]string{"CGO_ENABLED=0"}, "go", "build", "-o", "none", "."); err == nil ||
 			!strings.Contains(said, "consullock_needs_cgo") {

@@ -18,7 +18,7 @@ Gem::Specification.new do |spec|
 
   # lib/consul_lock/native is where a copy of libconsul_lock goes that the gem is to bring along.
   spec.files = Dir.chdir(__dir__) do
-    Dir["lib/**/*.rb", "lib/consul_lock/native/*", "sig/*.rbs", "LICENSE-*", "README.md"]
+    Dir["lib/**/*.rb", "lib/consul_lock/native/*", "sig/*.rbs", "LICENSE-*", "README.md", ".yardopts"]
   end
   spec.metadata = { "rubygems_mfa_required" => "true" }
 end

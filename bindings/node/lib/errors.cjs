@@ -28,9 +28,15 @@ const Status = Object.fromEntries([
 
 /** How a lock was lost, by number, with the words for the message. */
 const LOST_REASONS = new Map([
-  [1, ["EXPIRED", "its life ended"]],
-  [2, ["SESSION_GONE", "Consul ended its session"]],
-  [3, ["KEY_GONE", "its key is gone"]],
+  [1, ["EXPIRED", "its time ran out before it was released or renewed"]],
+  [
+    2,
+    [
+      "SESSION_GONE",
+      "Consul ended its session (it expired, an operator ended it, or its node left or was removed)",
+    ],
+  ],
+  [3, ["KEY_GONE", "its key is gone (deleted, or removed with its session)"]],
   [4, ["TAKEN_OVER", "another session holds its key"]],
 ]);
 
@@ -58,7 +64,7 @@ Object.defineProperty(ConsulLockError.prototype, "name", {
 /** What a lock says that was lost. */
 function lossError(key, reason) {
   const [lostReason, why] = LOST_REASONS.get(reason) ?? ["UNKNOWN", `reason ${reason}`];
-  return new ConsulLockError(Status.LOST, `the lock "${key}" is lost: ${why}`, { lostReason });
+  return new ConsulLockError(Status.LOST, `lost the lock "${key}": ${why}`, { lostReason });
 }
 
 /** Throws an error that was made in the event loop with the stack of who waited for it. */

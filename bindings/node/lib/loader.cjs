@@ -40,8 +40,28 @@ function load() {
       tried.push(`${candidate}: ${error.message}`);
     }
   }
-  const message = `cannot load libconsul_lock; tried ${tried.join("; ")}. Install it, or set CONSUL_LOCK_LIBRARY`;
-  throw unusable(message);
+  throw unusable(
+    `cannot load libconsul_lock; tried ${tried.join("; ")}. ${strangeness() ?? ""}Install it (in its sources: ` +
+      "make && sudo make install; the README of this package says more), or set CONSUL_LOCK_LIBRARY to the path of " +
+      "libconsul_lock.so",
+  );
+}
+
+/** What keeps every library from being loaded here, as a sentence with a space behind it. */
+function strangeness() {
+  const { platform, arch } = process;
+  if (platform !== "linux") {
+    return `consul-lock runs on Linux only, and this is ${platform}. `;
+  }
+  if (!["x64", "arm64"].includes(arch)) {
+    return `consul-lock is tested on x64 and arm64, and this is ${arch}. `;
+  }
+  /** @type {any} */
+  const report = process.report?.getReport();
+  if (!report?.header?.glibcVersionRuntime) {
+    return "This Node runs with another C library than glibc (musl, on Alpine): libconsul_lock must be built for it. ";
+  }
+  return undefined;
 }
 
 function open(file) {

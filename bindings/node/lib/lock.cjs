@@ -2,6 +2,7 @@
 
 const { AsyncResource } = require("node:async_hooks");
 const { setMaxListeners } = require("node:events");
+const { inspect } = require("node:util");
 const { c, must, slot, text } = require("./native.cjs");
 const { heedDefaultClient } = require("./environment.cjs");
 const { ConsulLockError, Status, lossError, raise } = require("./errors.cjs");
@@ -91,6 +92,9 @@ class ConsulLock {
     if (error === null && signal?.aborted) {
       // It was won before the signal could end it. What Consul does not confirm, the TTL ends.
       await this.release().catch(() => {});
+    }
+    if (signal?.aborted && error?.status === Status.CANCELLED) {
+      explain(signal.reason, error);
     }
     signal?.throwIfAborted();
     if (error === null && this.#isGivenUp && !this.isHeld) {
@@ -254,6 +258,25 @@ class ConsulLock {
     c.consul_lock_abandon(pointer);
   }
 
+  /** For console.log. Never a token of Consul's, nor the stored value. */
+  [inspect.custom](depth, options, inspectWith = inspect) {
+    const shown = { key: this.#key, state: this.#state(), fencingToken: this.fencingToken };
+    return depth < 0 ? "[ConsulLock]" : `ConsulLock ${inspectWith(shown, options)}`;
+  }
+
+  #state() {
+    if (this.isHeld) {
+      return "held";
+    }
+    if (this.#loss?.signal.aborted || (this.#pointer !== null && this.fencingToken !== 0n)) {
+      return "lost";
+    }
+    if (this.#pointer === null) {
+      return "over";
+    }
+    return this.#isUsed ? "acquiring" : "new";
+  }
+
   #over(status, why) {
     return new ConsulLockError(status, `the lock "${this.#key}" ${why}`);
   }
@@ -276,6 +299,14 @@ const forgotten = new FinalizationRegistry(({ pointer, key }) => {
 let hasWarned = false;
 
 /** The signal in the options of an acquire. What else stands there would be ignored, and so is refused. */
+/** The reason of an aborted signal is what the caller gets; that the library knew who has the lock is its cause. */
+function explain(reason, error) {
+  if (reason instanceof Error && !("cause" in reason) && Object.isExtensible(reason)) {
+    const cause = { value: error, configurable: true, enumerable: false, writable: true };
+    Object.defineProperty(reason, "cause", cause);
+  }
+}
+
 function signalIn(options) {
   const { signal, ...others } = options ?? {};
   if (isSignal(options) || Object.keys(others).length > 0) {

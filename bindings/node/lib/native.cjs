@@ -10,7 +10,7 @@
  * none of the four threads of Node's pool is ever taken.
  */
 
-const { ConsulLockError } = require("./errors.cjs");
+const { ConsulLockError, LOST_REASONS } = require("./errors.cjs");
 const { load, unusable } = require("./loader.cjs");
 
 // What each function returns, and what it takes.
@@ -47,6 +47,7 @@ const DECLARATIONS = {
 
   consul_lock_error_message: ["const char *", "const consul_lock_error *"],
   consul_lock_error_code: ["consul_lock_status", "const consul_lock_error *"],
+  consul_lock_error_why_lost: ["int32_t", "const consul_lock_error *"],
   consul_lock_error_http_status: ["int32_t", "const consul_lock_error *"],
   consul_lock_error_is_retryable: ["bool", "const consul_lock_error *"],
   consul_lock_error_free: ["void", "consul_lock_error *"],
@@ -136,6 +137,7 @@ function takeError(pointer) {
     {
       httpStatus: c.consul_lock_error_http_status(pointer),
       retryable: c.consul_lock_error_is_retryable(pointer),
+      lostReason: LOST_REASONS.get(c.consul_lock_error_why_lost(pointer))?.[0],
     },
   );
   c.consul_lock_error_free(pointer);

@@ -115,9 +115,22 @@ function withOptions(given, make) {
       }
     }
     return make(set);
+  } catch (error) {
+    throw asWritten(error, Object.keys(options));
   } finally {
     c.consul_lock_options_free(set);
   }
+}
+
+/** A refusal names the option as the caller wrote it. */
+function asWritten(error, names) {
+  const refused = /^option "?([a-z_]+)"?(.*)$/s.exec(error instanceof ConsulLockError ? error.message : "");
+  const written = refused && names.find((name) => snakeCase(name) === refused[1]);
+  if (!refused || !written) {
+    return error;
+  }
+  const message = `option ${written}${refused[2]}`;
+  return new ConsulLockError(error.status, message, { retryable: error.retryable });
 }
 
 function setOption(set, name, value) {

@@ -32,7 +32,6 @@ const WITHOUT = {
   consul_lock_status_name: "codes are JavaScript's own",
   consul_lock_lost_reason_name: "the same for reasons",
   consul_lock_why_lost: "a lock is told of its loss",
-  consul_lock_error_why_lost: "the same",
   consul_lock_event_kind: "a tag has one kind of event",
 };
 

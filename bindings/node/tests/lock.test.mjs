@@ -7,6 +7,7 @@ import { getEventListeners } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { inspect } from "node:util";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Client, ConsulLock, ConsulLockError, hold, holder, setLogger, stats } from "consul-lock";
@@ -29,6 +30,47 @@ test("a life", async () => {
   assert.deepEqual([lock.isHeld, lock.remainingMs], [false, 0]);
   assert.deepEqual([lock.fencingToken, lock.sessionId], [fencingToken, sessionId], "they stay");
   assert.equal(await row(lock), null);
+});
+
+test("a lock shows itself without a secret", async () => {
+  const lock = new ConsulLock(someKey("shown"), { value: "s3cret" });
+  const shown = (state, token) =>
+    `ConsulLock { key: '${lock.key}', state: '${state}', fencingToken: ${token}n }`;
+  const seen = () => inspect(lock, { breakLength: Infinity });
+  assert.equal(seen(), shown("new", 0));
+  await lock.acquire();
+  assert.equal(seen(), shown("held", lock.fencingToken));
+  assert.equal(inspect({ a: { b: { lock } } }, { depth: 1 }), "{ a: { b: [Object] } }");
+  await lock.release();
+  assert.equal(seen(), shown("over", lock.fencingToken));
+});
+
+test("an aborted wait says who had the lock, as the cause of the reason", async () => {
+  const key = someKey("abort-cause");
+  const held = new ConsulLock(key);
+  await held.acquire();
+  const ending = new AbortController();
+  const waits = new ConsulLock(key, forever).acquire({ signal: ending.signal });
+  await inLine(key);
+  const reason = new Error("enough");
+  ending.abort(reason);
+  await assert.rejects(waits, (error) => error === reason);
+  assert.equal(reason.cause.code, "ERR_CONSUL_LOCK_CANCELLED");
+  assert.match(reason.cause.message, /the acquire was cancelled; seen last: this very process holds it/);
+  await held.release();
+});
+
+test("a refused option is named as it was written", async () => {
+  const refused = (options) => {
+    try {
+      return new ConsulLock("k", options) && null;
+    } catch (error) {
+      return error.message;
+    }
+  };
+  const range = "must be 10 to 86400, is 5";
+  assert.equal(refused({ lockTimeoutSeconds: 5 }), `option lockTimeoutSeconds: ${range}`);
+  assert.equal(refused({ lock_timeout_seconds: 5 }), `option lock_timeout_seconds: ${range}`);
 });
 
 test("tryAcquire makes false of NOT_ACQUIRED, and of nothing else", async () => {

@@ -67,6 +67,7 @@ module ConsulLock
     # @return [Holder, nil] nil: nobody
     # @raise [InvalidArgumentError, InvalidEnvironmentError, UnavailableError, DeniedError, RejectedError]
     def holder(key, client: nil)
+      Options.check_client(client)
       key = Native.utf8_key(key)
       found = Runtime.current.ask do |mailbox|
         mailbox.post do |sender, error|
@@ -88,6 +89,7 @@ module ConsulLock
     #
     # @param client [Client, nil] nil: the next lock makes one from the environment again
     def default_client=(client)
+      Options.check_client(client)
       Native.set_default_client(client&.pointer)
       @default_client = client
     end
@@ -121,6 +123,11 @@ module ConsulLock
     # @raise [TrapError] in a trap handler
     def logger=(logger)
       Trap.refuse("logger=")
+      missing = logger.nil? ? [] : %i[level add warn].reject { |name| logger.respond_to?(name) }
+      unless missing.empty?
+        raise TypeError, "logger must be a Logger, or have its methods: #{logger.class} has no #{missing.join(", ")}"
+      end
+
       Runtime.current.dispatcher.log_to(logger)
       @logger = logger
     end

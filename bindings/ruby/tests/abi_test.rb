@@ -15,7 +15,7 @@ class AbiTest < Test
     "consul_lock_options_set_int" => "numbers go as text",
     "consul_lock_set_value_generator" => "generators are Ruby's", "consul_lock_value_set" => "the same",
     "consul_lock_bind_to_queue" => "Ruby's threads do not end without a last word",
-    "consul_lock_why_lost" => "a lock is told of its loss", "consul_lock_error_why_lost" => "the same",
+    "consul_lock_why_lost" => "a lock is told of its loss",
     "consul_lock_lost_reason_name" => "reasons are Ruby's", "consul_lock_event_kind" => "a tag has one kind of event",
     "consul_lock_abi_version" => "the loader calls it",
     "consul_lock_queue_done" => "only its address is used", "consul_lock_queue_holder_done" => "the same",

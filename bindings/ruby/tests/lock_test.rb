@@ -173,7 +173,7 @@ class LockTest < Test
       { acquire_timeout: Time.now } => "acquire_timeout",
       { acquire_timeout_ms: 2**70 } => "acquire_timeout_ms", { acquire_timeout_ms: 0.5 } => "acquire_timeout_ms",
       { auto_renew: {} } => "auto_renew", { fair: [{}] } => "fair",
-      { value: 7 } => "value", { value: "a" * 400_000 } => "value",
+      { value: "a" * 400_000 } => "value",
       { address: "127.0.0.1:8500" } => "address", { fair: "a\0b" } => "fair", { "a\x00b": 1 } => "NUL",
       { fair: "\xff".dup.force_encoding(Encoding::EUC_JP) } => "fair"
     }.each do |options, words|
@@ -181,9 +181,42 @@ class LockTest < Test
       assert_includes error.message, words
     end
     assert_raises(ConsulLock::InvalidOptionError) { ConsulLock::Client.new(lock_timeout: 60) }
+    { { lock_timeout: 5 } => "lock_timeout: must be 10 to 86400, is 5",
+      { lock_timeout_seconds: 5 } => "option lock_timeout_seconds: must be 10 to 86400, is 5",
+      { queue_grace: 100 } => "queue_grace: must be 0.01 to 60, is 100",
+      { acquire_timeout: 100_000 } => "acquire_timeout: must be 0 to 86400, is 100000" }.each do |options, message|
+      error = assert_raises(ConsulLock::InvalidOptionError) { ConsulLock::Lock.new(key, **options) }
+      assert_equal message, error.message
+      assert_equal 2, error.code
+    end
     assert_raises(ConsulLock::InvalidOptionError) { ConsulLock.defaults[:acquire_timeout] = nil }
     error = assert_raises(ConsulLock::InvalidOptionError) { ConsulLock::Client.new(token: :s3cret) }
     refute_includes error.message, "s3cret"
+  end
+
+  def test_what_is_of_the_wrong_class
+    { -> { ConsulLock::Lock.new(key, client: "x") } => "client must be a ConsulLock::Client, not String",
+      -> { ConsulLock.holder(key, client: "x") } => "client must be a ConsulLock::Client, not String",
+      -> { ConsulLock.default_client = "x" } => "client must be a ConsulLock::Client, not String",
+      -> { ConsulLock::Lock.new(key, value: 5) } => "value must be a String, not Integer",
+      -> { ConsulLock.logger = 5 } => "logger must be a Logger, or have its methods: Integer has no level, add, warn" }
+      .each { |call, message| assert_equal message, assert_raises(TypeError, &call).message }
+  end
+
+  def test_defaults_can_be_read
+    assert_equal ["locks/ephemeral/%s", 180, 180, 0, 0.0],
+                 %i[lock_key_pattern lock_timeout lock_timeout_seconds acquire_timeout_ms acquire_timeout]
+                   .map { |name| ConsulLock.defaults[name] }
+    ConsulLock.defaults.set(acquire_timeout: 1.5, lock_timeout: 60)
+    assert_equal [1.5, 1500, 60], %i[acquire_timeout acquire_timeout_ms lock_timeout].map { |it| ConsulLock.defaults[it] }
+    ConsulLock.defaults[:acquire_timeout] = Float::INFINITY
+    assert_equal Float::INFINITY, ConsulLock.defaults["acquire_timeout"]
+    assert_includes assert_raises(ConsulLock::InvalidOptionError) { ConsulLock.defaults[:fair] }.message, "no default fair"
+    error = assert_raises(ConsulLock::InvalidOptionError) { ConsulLock.defaults[:lock_timeout] = 5 }
+    assert_equal "lock_timeout: must be 10 to 86400, is 5", error.message
+    assert_equal 60, ConsulLock.defaults[:lock_timeout]
+  ensure
+    ConsulLock.defaults.set(acquire_timeout: 0, lock_timeout: 180)
   end
 
   def test_guarded_writes

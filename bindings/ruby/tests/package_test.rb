@@ -6,7 +6,7 @@ require "rubygems/package"
 # The gem: built from its gemspec, installed into an empty folder without a network, and used from there.
 class PackageTest < Test
   FILES = %w[
-    LICENSE-APACHE LICENSE-MIT README.md
+    .yardopts LICENSE-APACHE LICENSE-MIT README.md
     lib/consul_lock.rb lib/consul_lock/client.rb lib/consul_lock/defaults.rb lib/consul_lock/dispatcher.rb
     lib/consul_lock/errors.rb lib/consul_lock/handle.rb lib/consul_lock/holder.rb lib/consul_lock/loader.rb
     lib/consul_lock/lock.rb lib/consul_lock/mailbox.rb lib/consul_lock/native.rb lib/consul_lock/options.rb

@@ -7,6 +7,7 @@ module ConsulLock
   # It keeps no lock alive: a lock that is told of its loss keeps its block itself.
   #
   # @api private
+  # @private
   class Dispatcher
     LOST_REASONS = { 1 => :expired, 2 => :session_gone, 3 => :key_gone, 4 => :taken_over }.freeze
 

@@ -51,12 +51,14 @@ module ConsulLock
     def self.take(error)
       code = Native.error_code(error)
       http_status = Native.error_http_status(error)
-      CODES.fetch(code, Error).new(
+      made = CODES.fetch(code, Error).new(
         Native.error_message(error).force_encoding(Encoding::UTF_8),
         code: code,
         http_status: http_status.zero? ? nil : http_status,
         retryable: Native.error_is_retryable(error)
       )
+      made.reason = Dispatcher::LOST_REASONS[Native.error_why_lost(error)] if made.is_a?(LostError)
+      made
     ensure
       Native.error_free(error)
     end
@@ -87,7 +89,13 @@ module ConsulLock
 
   # The lock was held once and is not any more: it expired, or Consul or an operator ended it. Others may have
   # worked at the same time.
-  class LostError < Error; end
+  class LostError < Error
+    # @return [Symbol, nil] how it was lost: +:expired+, +:session_gone+, +:key_gone+ or +:taken_over+
+    attr_reader :reason
+
+    # @api private
+    attr_writer :reason
+  end
 
   # The lock is not held: never acquired, given back, or used up.
   class NotHeldError < Error; end

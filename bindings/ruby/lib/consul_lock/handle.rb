@@ -5,6 +5,7 @@ module ConsulLock
   # pulls it away from under a call of another thread.
   #
   # @api private
+  # @private
   class Handle
     # Leaves a lock that nobody released to its TTL, and says so.
     class Finalizer < Releaser

@@ -13,11 +13,14 @@ module ConsulLock
   # plain name; the first that speaks this gem's interface.
   #
   # @api private
+  # @private
   module Loader
     # The binary interface that {Native} was written for: CONSUL_LOCK_ABI_VERSION of the header.
     ABI_VERSION = 2
     BUNDLED = File.join(__dir__, "native")
     VERSIONED = FFI::Platform.mac? ? "libconsul_lock.0.1.dylib" : "libconsul_lock.so.0.1"
+    REMEDY = "Install it (in its sources: make && sudo make install), or set CONSUL_LOCK_LIBRARY to the path of " \
+             "libconsul_lock.so."
     PLAIN = FFI.map_library_name("consul_lock")
 
     class << self
@@ -29,7 +32,8 @@ module ConsulLock
 
           "  #{name}: #{problem}"
         end
-        raise LibraryError, "cannot load libconsul_lock; tried#{hint}:\n#{tried.join("\n")}"
+        # Without a cause: RubyGems has just failed to find the gem's file in another way, which explains nothing.
+        raise LibraryError, "cannot load libconsul_lock. #{REMEDY} Tried#{hint}:\n#{tried.join("\n")}", cause: nil
       end
 
       private
@@ -44,7 +48,7 @@ module ConsulLock
       end
 
       def hint
-        named ? " what CONSUL_LOCK_LIBRARY names" : " (set CONSUL_LOCK_LIBRARY to its path to name another)"
+        named ? " what CONSUL_LOCK_LIBRARY names" : ""
       end
 
       # The library, or nil and why not.

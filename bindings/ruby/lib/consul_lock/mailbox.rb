@@ -8,6 +8,7 @@ module ConsulLock
   # the wait at once; and no thread of the library ever enters Ruby.
   #
   # @api private
+  # @private
   class Mailbox
     # More than ever wait: the library sends one byte when the first event comes.
     BYTES = 8

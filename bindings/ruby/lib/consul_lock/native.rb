@@ -8,6 +8,7 @@ module ConsulLock
   # what has to be waited for is told to a {Mailbox}.
   #
   # @api private
+  # @private
   module Native
     # By the C name without its prefix: the types of the parameters, and of what is returned.
     FUNCTIONS = {
@@ -44,6 +45,7 @@ module ConsulLock
       error_code: [%i[pointer], :int],
       error_message: [%i[pointer], :string],
       error_http_status: [%i[pointer], :int32],
+      error_why_lost: [%i[pointer], :int32],
       error_is_retryable: [%i[pointer], :bool],
       error_free: [%i[pointer], :void],
       status_name: [%i[int32], :string],

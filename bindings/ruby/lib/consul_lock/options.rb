@@ -5,6 +5,7 @@ module ConsulLock
   # list as an Array; the library knows which there are. Those that are a time also go without their unit, in seconds.
   #
   # @api private
+  # @private
   module Options
     # The name without a unit: the option, and how many of its unit a second has.
     TIMES = {
@@ -30,6 +31,7 @@ module ConsulLock
       #
       # @yieldparam native [FFI::Pointer, nil]
       def lend(options, client = nil)
+        check_client(client)
         return yield nil if options.empty? && client.nil?
 
         native = Native.options_new
@@ -38,10 +40,32 @@ module ConsulLock
         begin
           Native.check { |error| Native.options_set_client(native, client.pointer, error) } if client
           options.each { |name, value| set(native, name, value) }
-          yield native
+          as_written(options.keys) { yield native }
         ensure
           Native.options_free(native)
         end
+      end
+
+      # @raise [TypeError] it is no client
+      def check_client(client)
+        return if client.nil? || client.is_a?(Client)
+
+        raise TypeError, "client must be a ConsulLock::Client, not #{client.class}"
+      end
+
+      # Has a refusal of the library's name the option as the caller wrote it, and a range in the caller's unit.
+      #
+      # @param names [Array<Symbol>]
+      # @raise [InvalidOptionError]
+      def as_written(names)
+        yield
+      rescue InvalidOptionError => e
+        option = e.message[/\Aoption (\w+)/, 1]
+        name = names.find { |it| TIMES.key?(it) && TIMES[it].first == option } or raise
+        message = e.message.sub(/\Aoption \w+/, name.to_s).sub(/(?<=: must be )-?\d+ to \d+, is -?\d+\z/) do |range|
+          range.gsub(/-?\d+/) { |number| seconds(number, TIMES[name].last) }
+        end
+        raise InvalidOptionError.new(message, code: e.code), cause: nil
       end
 
       # The library's name of an option, and its value as text.
@@ -68,7 +92,9 @@ module ConsulLock
         return if value.nil? # as if it were not there
         return Native.options_set(native, *text(name, value), nil) unless name == :value
 
-        bytes = string(name, value)
+        raise TypeError, "value must be a String, not #{value.class}" unless value.is_a?(String)
+
+        bytes = value
         Native.options_set_bytes(native, "value", bytes, bytes.bytesize, nil)
       rescue ArgumentError
         raise InvalidOptionError, "#{name}: contains a NUL"
@@ -86,6 +112,12 @@ module ConsulLock
         end
 
         time.ceil.to_s
+      end
+
+      # A number of the library's in seconds. (Its -1, without an end, is no number here: no time is negative.)
+      def seconds(number, per_second)
+        number = [Integer(number, 10), 0].max
+        (number % per_second).zero? ? number / per_second : number.fdiv(per_second)
       end
 
       def number(name, value)
@@ -107,7 +139,7 @@ module ConsulLock
       def string(name, value)
         return value if value.is_a?(String)
 
-        raise InvalidOptionError, "#{name}: #{value.class} is neither text nor a number nor true nor false"
+        raise InvalidOptionError, "#{name} must be a String, an Integer, true or false, not #{value.class}"
       end
     end
   end

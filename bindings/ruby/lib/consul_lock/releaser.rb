@@ -4,6 +4,7 @@ module ConsulLock
   # Frees what the library gave, once: when it is told to, or as the finalizer of the object that owns it.
   #
   # @api private
+  # @private
   class Releaser
     def initialize(pointer, function)
       @pointer = pointer

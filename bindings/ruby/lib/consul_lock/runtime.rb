@@ -5,6 +5,7 @@ module ConsulLock
   # out of its parent's.
   #
   # @api private
+  # @private
   class Runtime
     # Mailboxes kept at hand. Beyond them a thread that waits makes one, and closes it.
     IDLE = 8

@@ -5,6 +5,7 @@ module ConsulLock
   # as the thread that it interrupted may have it; and while it runs, nothing else interrupts that thread.
   #
   # @api private
+  # @private
   module Trap
     REMEDY = "start a thread there, as in trap(\"TERM\") { Thread.new { lock.release } }, or raise, as exit does"
     private_constant :REMEDY
