@@ -33,6 +33,8 @@ fn links_lead_somewhere() {
         "README.md".into(),
         "CONTRIBUTING.md".into(),
         "CHANGELOG.md".into(),
+        "RELEASING.md".into(),
+        "SECURITY.md".into(),
     ];
     for entry in fs::read_dir(root().join("docs")).expect("docs") {
         let name = entry
