@@ -37,7 +37,7 @@ sim: ## The simulation: SIM_SCHEDULES=1000000, or SIM_SEED=n to replay one in wo
 bench: ## Measure: cycle, contention, peers; tables, plots and target/bench/results.json
 	@scripts/bench
 
-docs: ## The documentation as pages
+docs: ## The documentation as a site: target/site/html/index.html
 	@scripts/docs
 
 install: ## Install what `make` has built into PREFIX=/usr/local; needs no Rust

@@ -68,8 +68,11 @@
 
 /** The version of this header; that of the library is consul_lock_version(). */
 #define CONSUL_LOCK_VERSION "0.1.0"
+/** The first number of CONSUL_LOCK_VERSION. */
 #define CONSUL_LOCK_VERSION_MAJOR 0
+/** The second number of CONSUL_LOCK_VERSION. */
 #define CONSUL_LOCK_VERSION_MINOR 1
+/** The third number of CONSUL_LOCK_VERSION. */
 #define CONSUL_LOCK_VERSION_PATCH 0
 /** For comparisons: major * 1000000 + minor * 1000 + patch. */
 #define CONSUL_LOCK_VERSION_NUMBER 1000

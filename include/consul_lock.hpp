@@ -840,6 +840,7 @@ template <class F> decltype(auto) hold(const std::string &key, const options &fr
         return kept;
     }
 }
+/** The same with the default options. */
 template <class F> decltype(auto) hold(const std::string &key, F &&block) {
     return hold(key, options(), std::forward<F>(block));
 }

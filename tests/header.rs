@@ -25,8 +25,11 @@ fn preamble() -> String {
     format!(
         "\n/** The version of this header; that of the library is consul_lock_version(). */
 #define CONSUL_LOCK_VERSION \"{major}.{minor}.{patch}\"
+/** The first number of CONSUL_LOCK_VERSION. */
 #define CONSUL_LOCK_VERSION_MAJOR {major}
+/** The second number of CONSUL_LOCK_VERSION. */
 #define CONSUL_LOCK_VERSION_MINOR {minor}
+/** The third number of CONSUL_LOCK_VERSION. */
 #define CONSUL_LOCK_VERSION_PATCH {patch}
 /** For comparisons: major * 1000000 + minor * 1000 + patch. */
 #define CONSUL_LOCK_VERSION_NUMBER {number}
