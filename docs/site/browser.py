@@ -104,7 +104,7 @@ class Browser:
         more = {"captureBeyondViewport": True} if whole else {}
         if whole:
             size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-            more["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 6000), "scale": 1}
+            more["clip"] = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 2200), "scale": 1}
         with open(file, "wb") as out:
             out.write(base64.b64decode(self.call("Page.captureScreenshot", format="png", **more)["data"]))
 

@@ -41,7 +41,7 @@ def escaped(text):
 def inline(text, names):
     """A comment's text as reStructuredText. `names` says what each name of the interface is."""
     out, at = [], 0
-    pattern = r"`([^`\n]+)`|\"([a-z]+(?:_[a-z]+)+|value|address|token)\"|docs/([\w/-]+)\.md|\b(consul_locks?\w*|CONSUL_LOCK\w+)\b(\(\))?"
+    pattern = r"`([^`\n]+)`|\"([a-z]+(?:_[a-z]+)+|value|address|token)\"|docs/([\w/-]+)\.md|\b(consul_locks?\w*(?:\.h(?:pp)?\b|(?:::\w+)+)?|CONSUL_LOCK\w+)\b(\(\))?"
     for found in re.finditer(pattern, text):
         out.append(escaped(text[at:found.start()]))
         at = found.end()
@@ -347,9 +347,11 @@ def code_line(node):
 
 
 def documented(member):
-    text = [flat(para) for part in ("briefdescription", "detaileddescription")
-            for para in member.find(part).iter("para") if para in list(member.find(part))]
-    return "\n\n".join(part.strip(" ") for part in text).strip()
+    brief, *more = [[flat(para).strip(" ") for para in member.find(part).findall("para")]
+                    for part in ("briefdescription", "detaileddescription")]
+    # Doxygen ends the brief text after the first sentence, which is none of a paragraph's ends.
+    first = " ".join(brief + more[0][:1])
+    return "\n\n".join([first] + more[0][1:]).strip()
 
 
 def signature(member):

@@ -105,8 +105,8 @@ class Stage:
         for at in range(0, len(parts), 2):
             parts[at] = re.sub(r"\]\(([^)\s]+)\)", lambda it: f"]({self.link(path, name, it[1])})", parts[at])
         text = "".join(parts)
-        # Links whose text is code, as [`consul_lock.hpp`](include/consul_lock.hpp), were cut in two.
-        return text
+        # A page is called by its title, not by its file.
+        return re.sub(r"\[(?:\.\./)*[\w./-]+\.md\](?=\([^)#]+\))", "[]", text)
 
     def sidebar(self):
         out = []
@@ -117,7 +117,8 @@ class Stage:
                     found += self.interfaces
                 elif name in self.pages.values() or name in ("docs/adr/index", "genindex"):
                     found.append(name)
-            titles = {"genindex": "Index", "bindings/conformance": "Conformance", "docs/peers": "Other clients"}
+            titles = {"genindex": "Index", "bindings/conformance": "Conformance", "docs/peers": "Other clients",
+                      "bindings/cpp": "C++", "bindings/go": "Go", "bindings/ruby": "Ruby", "bindings/node": "Node"}
             rows = [f"{titles[it]} <{it}>" if it in titles else it for it in found]
             out.append("```{toctree}\n:hidden:\n:caption: " + caption + "\n\n" + "\n".join(rows) + "\n```\n")
         return "\n".join(out)
