@@ -22,7 +22,6 @@ mod library;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::plot::{self, Bar};
 use common::report::{Cell, Report, Table};
 use common::servers::Servers;
 use common::{median, percentile};
@@ -37,7 +36,6 @@ const PER_ROUND: usize = 25;
 struct Tables {
     cycles: Table,
     figures: Table,
-    bars: Vec<Bar>,
 }
 
 impl Tables {
@@ -70,7 +68,6 @@ fn main() {
             &["what", "figure"],
             &[("value", ""), ("reach", "")],
         ),
-        bars: Vec::new(),
     };
 
     let dev = Servers::dev();
@@ -90,12 +87,6 @@ fn main() {
     let mut report = Report::new("cycle");
     report.table(tables.cycles);
     report.table(tables.figures);
-    let picture = plot::bars(
-        "One uncontended cycle (take and give back a lock), × the 2-write floor of raw sockets",
-        &tables.bars,
-        "thin line: 10th to 90th percentile of the rounds; blue: what is to be reached; dashed: the floor",
-    );
-    report.plot("cycle.svg", picture);
     report.write(&support::root(), &version);
 }
 
@@ -161,13 +152,6 @@ fn cycles(tables: &mut Tables, servers: &Servers, rounds: usize, reach: f64) {
                 Cell::new(writes[variant], 2),
             ],
         );
-        tables.bars.push(Bar {
-            name: format!("{name}: {of}"),
-            value: median(&ratios),
-            spread: Some(spread),
-            reach,
-            is_ours: reach.is_some(),
-        });
     }
     drop(variants);
     two.end();

@@ -22,7 +22,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::measures::{self, Cycles};
-use common::plot::{self, Dots};
 use common::program::Program;
 use common::report::{self, Cell, Report, Table};
 use common::servers::Servers;
@@ -100,23 +99,5 @@ fn main() {
         );
     }
     report.table(table);
-    let dots = [
-        dots("cycle, dev agent", &medians),
-        dots("cycle, three servers", &on_three.medians()),
-        dots("handoff, 2 processes", &handoffs),
-        dots("start to first lock", &times),
-        dots("peak memory", &memory),
-    ];
-    let names: Vec<&str> = programs.iter().map(|program| &*program.name).collect();
-    let note = "logarithmic; to the right: slower, or larger, than from C";
-    let title = "The library from each language, × what C takes in the same run";
-    report.plot("languages.svg", plot::dots(title, &names, &dots, note));
     report.write(&support::root(), &version);
-}
-
-fn dots(name: &str, values: &[f64]) -> Dots {
-    Dots {
-        name: name.to_owned(),
-        values: values.iter().map(|value| value / values[0]).collect(),
-    }
 }

@@ -24,7 +24,6 @@ mod once;
 #[path = "peers/programs.rs"]
 mod programs;
 
-use common::plot::{self, Dots};
 use common::report::Report;
 use common::servers::Servers;
 
@@ -32,32 +31,21 @@ fn main() {
     let programs = programs::all();
     let mut report = Report::new("peers");
     let (mut cycles, mut handoffs) = (cycles::table(), handoffs::table());
-    let mut dots = Vec::new();
 
     let dev = Servers::dev();
     let version = dev.version();
-    dots.push(cycles::measure(&mut cycles, &dev, &programs, 40));
-    dots.extend(handoffs::measure(&mut handoffs, &dev, &programs));
-    let once = once::measure(&dev, &programs, &mut dots);
+    cycles::measure(&mut cycles, &dev, &programs, 40);
+    handoffs::measure(&mut handoffs, &dev, &programs);
+    let once = once::measure(&dev, &programs);
     drop(dev);
 
     let three = Servers::three();
-    dots.push(cycles::measure(&mut cycles, &three, &programs, 12));
-    dots.extend(handoffs::measure(&mut handoffs, &three, &programs));
+    cycles::measure(&mut cycles, &three, &programs, 12);
+    handoffs::measure(&mut handoffs, &three, &programs);
     drop(three);
 
     report.table(cycles);
     report.table(handoffs);
     report.table(once);
-    let names: Vec<&str> = programs.iter().map(|program| &*program.name).collect();
-    let note = "logarithmic; to the right: slower, or larger, than ours";
-    let title = "Other clients, × what ours takes in the same run";
-    report.plot("peers.svg", plot::dots(title, &names, &dots, note));
     report.write(&support::root(), &version);
-}
-
-/// What each takes in terms of the first, which is ours.
-fn dots(name: String, values: &[f64]) -> Dots {
-    let values = values.iter().map(|value| value / values[0]).collect();
-    Dots { name, values }
 }

@@ -1,9 +1,8 @@
-//! What the benches share: the report, the plots, programs that contend for a key, the servers.
+//! What the benches share: the report, programs that contend for a key, the servers.
 #![allow(dead_code)] // each bench uses a part of it
 
 pub(crate) mod contest;
 pub(crate) mod measures;
-pub(crate) mod plot;
 pub(crate) mod program;
 pub(crate) mod report;
 pub(crate) mod servers;

@@ -132,7 +132,6 @@ impl Table {
 pub(crate) struct Report {
     bench: &'static str,
     tables: Vec<Table>,
-    plots: Vec<(&'static str, String)>,
 }
 
 impl Report {
@@ -140,7 +139,6 @@ impl Report {
         Report {
             bench,
             tables: Vec::new(),
-            plots: Vec::new(),
         }
     }
 
@@ -150,13 +148,8 @@ impl Report {
         self.tables.push(table);
     }
 
-    /// A picture as SVG, by the name of its file.
-    pub(crate) fn plot(&mut self, name: &'static str, svg: String) {
-        self.plots.push((name, svg));
-    }
-
-    /// Writes the tables and pictures to target/bench, and the figures into its results.json; with
-    /// UPDATE_DOCS=1 the tables and pictures go to docs, too.
+    /// Writes the tables to target/bench, and the figures into its results.json; with UPDATE_DOCS=1 the
+    /// tables go to docs, too. `scripts/plots` draws what the tables say.
     pub(crate) fn write(&self, root: &Path, consul: &str) {
         let folder = folder(root);
         let mut text = format!("{}:\n", conditions(consul));
@@ -164,17 +157,10 @@ impl Report {
             let _ = write!(text, "\n{}", table.markdown());
         }
         fs::write(folder.join(format!("{}.md", self.bench)), &text).expect("written");
-        for (name, svg) in &self.plots {
-            fs::write(folder.join(name), svg).expect("written");
-        }
         self.merge(&folder.join("results.json"));
         println!("also: {}", folder.display());
         if std::env::var_os("UPDATE_DOCS").is_some_and(|it| it == "1") {
-            let docs = root.join("docs");
-            self.update(&docs.join("benchmarks.md"), &text);
-            for (name, svg) in &self.plots {
-                fs::write(docs.join(name), svg).expect("written");
-            }
+            self.update(&root.join("docs/benchmarks.md"), &text);
         }
     }
 

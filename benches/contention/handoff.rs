@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::common::contest::{Handoffs, handoffs};
-use crate::common::plot::{self, Line};
 use crate::common::program::Crowd;
 use crate::common::report::{Cell, Report, Table};
 use crate::common::servers::Servers;
@@ -47,8 +46,6 @@ pub(crate) fn knows_fair() -> bool {
 /// What was measured so far.
 pub(crate) struct Measured {
     table: Table,
-    times: Vec<Line>,
-    writes: Vec<Line>,
 }
 
 impl Measured {
@@ -68,11 +65,7 @@ impl Measured {
                 ("failed acquires", ""),
             ],
         );
-        Measured {
-            table,
-            times: Vec::new(),
-            writes: Vec::new(),
-        }
+        Measured { table }
     }
 
     pub(crate) fn measure(&mut self, servers: &Servers) {
@@ -100,30 +93,11 @@ impl Measured {
                     ],
                 );
             }
-            let line = |value: fn(&Handoffs) -> f64| Line {
-                name: format!("{}: {}", servers.name(), way.name),
-                values: figures.iter().map(value).collect(),
-                is_ours: is_three && way.name == PROCESSES.name,
-            };
-            self.times.push(line(|figure| figure.median));
-            self.writes.push(line(|figure| figure.writes));
         }
     }
 
     pub(crate) fn tell(self, report: &mut Report) {
         report.table(self.table);
-        let steps = CONTENDERS.map(|count| count.to_string());
-        let note = "steps: contenders for one key, each holding it for 5 ms; logarithmic";
-        let title = "From release to the next holder, median ms";
-        report.plot(
-            "handoff.svg",
-            plot::lines(title, &steps, "ms", &self.times, note),
-        );
-        let title = "Raft writes per handoff";
-        report.plot(
-            "writes.svg",
-            plot::lines(title, &steps, "writes", &self.writes, note),
-        );
     }
 }
 

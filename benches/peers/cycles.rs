@@ -2,12 +2,9 @@
 
 use crate::common::measures::Cycles;
 use crate::common::percentile;
-use crate::common::plot::Dots;
 use crate::common::program::{Crowd, Program};
 use crate::common::report::{Cell, Table};
 use crate::common::servers::Servers;
-
-use super::dots;
 
 pub(crate) fn table() -> Table {
     Table::new(
@@ -23,12 +20,7 @@ pub(crate) fn table() -> Table {
 }
 
 /// Ours first among the programs.
-pub(crate) fn measure(
-    table: &mut Table,
-    servers: &Servers,
-    programs: &[Program],
-    rounds: usize,
-) -> Dots {
+pub(crate) fn measure(table: &mut Table, servers: &Servers, programs: &[Program], rounds: usize) {
     let writes: Vec<f64> = programs
         .iter()
         .map(|program| writes(servers, program))
@@ -47,7 +39,6 @@ pub(crate) fn measure(
             ],
         );
     }
-    dots(format!("cycle, {}", servers.name()), &medians)
 }
 
 /// The program is alone, and what it leaves behind is removed.

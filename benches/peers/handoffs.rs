@@ -4,12 +4,9 @@ use std::time::Duration;
 
 use crate::common::contest::Handoffs;
 use crate::common::measures;
-use crate::common::plot::Dots;
 use crate::common::program::Program;
 use crate::common::report::{Cell, Table};
 use crate::common::servers::Servers;
-
-use super::dots;
 
 const CONTENDERS: [usize; 2] = [2, 50];
 
@@ -33,8 +30,8 @@ pub(crate) fn table() -> Table {
 }
 
 /// Ours first among the programs.
-pub(crate) fn measure(table: &mut Table, servers: &Servers, programs: &[Program]) -> Vec<Dots> {
-    let measured = CONTENDERS.map(|count| {
+pub(crate) fn measure(table: &mut Table, servers: &Servers, programs: &[Program]) {
+    for count in CONTENDERS {
         let figures: Vec<Handoffs> = programs
             .iter()
             .map(|it| measures::handoffs(servers, it, count, TIME))
@@ -53,11 +50,5 @@ pub(crate) fn measure(table: &mut Table, servers: &Servers, programs: &[Program]
                 ],
             );
         }
-        let medians: Vec<f64> = figures.iter().map(|figure| figure.median).collect();
-        dots(
-            format!("handoff, {count} processes, {}", servers.name()),
-            &medians,
-        )
-    });
-    measured.into()
+    }
 }

@@ -1,15 +1,12 @@
 //! Each program from its start to its first lock, and the most memory that it has had by then.
 
 use crate::common::measures;
-use crate::common::plot::Dots;
 use crate::common::program::Program;
 use crate::common::report::{Cell, Table};
 use crate::common::servers::Servers;
 
-use super::dots;
-
 /// Ours first among the programs.
-pub(crate) fn measure(servers: &Servers, programs: &[Program], lines: &mut Vec<Dots>) -> Table {
+pub(crate) fn measure(servers: &Servers, programs: &[Program]) -> Table {
     let mut table = Table::new(
         "peers: a program that takes one lock (dev agent)",
         &["program"],
@@ -32,7 +29,5 @@ pub(crate) fn measure(servers: &Servers, programs: &[Program], lines: &mut Vec<D
             ],
         );
     }
-    lines.push(dots("start to first lock".to_owned(), &times));
-    lines.push(dots("peak memory".to_owned(), &memory));
     table
 }
