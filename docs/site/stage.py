@@ -26,9 +26,9 @@ ELSEWHERE = {
     "SECURITY.md": "security",
     "RELEASING.md": "releasing",
 }
-# The sidebar. A page of docs/ that is missing here is an error of Sphinx.
+# The sidebar. A page of docs/ that is missing here comes last in the first part.
 SIDEBAR = [
-    ("Use it", ["docs/guide", "docs/languages", "docs/options", "docs/acl", "docs/threading"]),
+    ("Use it", ["docs/guide", "docs/languages", "docs/options", "docs/acl", "docs/operating", "docs/threading", "..."]),
     ("Languages", ["interface/*", "bindings/cpp", "bindings/go", "bindings/ruby", "bindings/node"]),
     ("How it works", ["docs/guarantees", "docs/protocol", "docs/correctness", "docs/benchmarks"]),
     ("The project", ["changelog", "docs/abi-policy", "contributing", "releasing", "security",
@@ -110,10 +110,13 @@ class Stage:
 
     def sidebar(self):
         out = []
+        listed = {name for _, names in SIDEBAR for name in names}
         for caption, names in SIDEBAR:
             found = []
             for name in names:
-                if name.endswith("*"):
+                if name == "...":
+                    found += [it for it in self.pages.values() if it.count("/") == 1 and it.startswith("docs/") and it not in listed]
+                elif name.endswith("*"):
                     found += self.interfaces
                 elif name in self.pages.values() or name in ("docs/adr/index", "genindex"):
                     found.append(name)
