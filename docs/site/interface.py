@@ -153,8 +153,9 @@ class Header:
     def __init__(self, path):
         self.name = path.name
         text = path.read_text()
-        begin = text.index("/*")
-        end = text.index("*/", begin)
+        # A line that says what the file was made from is no preface.
+        found = next(it for it in re.finditer(r"(?s)/\*(.*?)\*/", text) if "\n" in it[1])
+        begin, end = found.start(), found.end() - 2
         self.preface = described(comment_text(text[begin + 2:end]), path.name)[0]
         self.items, self.banners = [], []
         # What the preprocessor and C++ need says nothing here.
@@ -212,21 +213,21 @@ class Header:
         self.items.append(item)
 
     def sections(self):
-        """The functions in groups: under their banners, else by name."""
+        """What is declared, under the banners; without banners, functions by their names, and the rest by kind."""
+        if self.banners:
+            under = {}
+            for item in self.items:
+                above = [banner for banner in self.banners if banner[0] < item["at"]]
+                under.setdefault(above[-1] if above else (0, "More", ""), []).append(item)
+            return [(head[1], head[2], items) for head, items in under.items()]
         functions = [it for it in self.items if it["kind"] == "function"]
-        under = {}
-        for item in functions:
-            above = [banner for banner in self.banners if banner[0] < item["at"]]
-            under.setdefault(above[-1] if above else None, []).append(item)
-        if set(under) != {None}:
-            return [(head[1], head[2], items) if head else ("Functions", "", items)
-                    for head, items in under.items()]
         groups = {name: [] for name, _ in GROUPS}
         for item in functions:
             short = item["name"].removeprefix("consul_lock_")
             groups[next(name for name, pattern in GROUPS if re.match(pattern, short))].append(item)
         order = ["A lock", *(name for name, _ in GROUPS[:-1])]
-        return [(name, "", groups[name]) for name in order if groups[name]]
+        kinds = [(name, [it for it in self.items if it["kind"] == kind]) for kind, name in KINDS.items()]
+        return [(name, "", items) for name, items in [*((name, groups[name]) for name in order), *kinds] if items]
 
 
 ROLES = {"constant": "c:macro", "enum": "c:enum", "type": "c:type", "callback": "c:type",
@@ -272,7 +273,8 @@ def entry(item, names):
 
 
 def preface(text, names):
-    """Paragraphs that begin in capitals begin a section."""
+    """Paragraphs that begin in capitals begin a section. A list of contents is the page's own."""
+    text = re.sub(r"(?m)^CONTENTS\.?\n+(?:[ \t]+\S.*\n|\n)+(?=\S)", "", text)
     out = []
     for block in re.split(r"\n\s*\n", text):
         found = re.match(r"([A-Z][A-Z ]{3,40})\. ", block)
@@ -293,10 +295,6 @@ def c_page(header, names, heading, note):
     for name, text, items in header.sections():
         out += ["", title(name, "-"), prose(text, names, "c") if text else "", ""]
         out += [entry(item, names) for item in items]
-    for kind, name in KINDS.items():
-        items = [item for item in header.items if item["kind"] == kind]
-        if items:
-            out += ["", title(name, "-")] + [entry(item, names) for item in items]
     return "\n".join(out) + "\n"
 
 
