@@ -840,10 +840,7 @@ fn rights() {
             panic!()
         };
         let hint = "; give it that, as with key \"k\" { policy = \"write\" } (docs/acl.md)";
-        assert!(
-            error.message.contains(&format!("{newer}{hint}")),
-            "{error}"
-        );
+        assert!(error.message.contains(&format!("{newer}{hint}")), "{error}");
     }
 }
 
