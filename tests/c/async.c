@@ -115,7 +115,7 @@ typedef struct {
     told *second;
 } everything;
 
-/* Every function of the library (tests/c_api.rs looks that none is missing). */
+/* Every function of the library (tests/all/c_api.rs looks that none is missing). */
 static void queue_inside(consul_lock *lock);
 
 static void inside(consul_lock_status status, consul_lock_error *none, void *user_data)

@@ -12,11 +12,13 @@
 )]
 
 pub(crate) mod agent;
+pub(crate) mod alone;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod consul;
 pub(crate) mod header;
 pub(crate) mod http;
+pub(crate) mod log;
 pub(crate) mod ports;
 pub(crate) mod program;
 pub(crate) mod proxy;
@@ -27,6 +29,7 @@ pub(crate) mod server;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -89,6 +92,10 @@ pub(crate) fn compile(source: &Path, name: &str, flags: &[&str]) -> PathBuf {
         .extension()
         .is_some_and(|extension| extension == "cpp");
     let program = scratch("programs").join(name);
+    // Another process may compile or run the same: it is made aside, and put in place in one step.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let aside = program.with_extension(format!("{}-{number}", std::process::id()));
     let folder = library().parent().expect("a folder").to_path_buf();
     let output = Command::new(if cpp { "g++" } else { "gcc" })
         .args(["-g", "-Wall", "-Wextra", "-Werror"])
@@ -97,7 +104,7 @@ pub(crate) fn compile(source: &Path, name: &str, flags: &[&str]) -> PathBuf {
         .arg(root().join("include"))
         .arg(source)
         .arg("-o")
-        .arg(&program)
+        .arg(&aside)
         .arg("-L")
         .arg(&folder)
         .args(["-lconsul_lock", "-pthread", "-ldl"])
@@ -107,6 +114,7 @@ pub(crate) fn compile(source: &Path, name: &str, flags: &[&str]) -> PathBuf {
         .expect("a compiler");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}:\n{said}", source.display());
+    fs::rename(&aside, &program).expect("the program");
     program
 }
 
@@ -121,7 +129,9 @@ fn soname_folder() -> PathBuf {
     let link = folder.join(name);
     if fs::read_link(&link).ok().as_deref() != Some(library().as_path()) {
         // Test programs run at the same time: make it aside, then put it in place in one step.
-        let aside = folder.join(format!("{}.new", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let aside = folder.join(format!("{}-{number}.new", std::process::id()));
         let _ = fs::remove_file(&aside);
         if std::os::unix::fs::symlink(library(), &aside).is_ok() {
             let _ = fs::rename(&aside, &link);

@@ -12,7 +12,7 @@ use super::{compile, root};
 fn program() -> PathBuf {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
-        let name = concat!("connect-", env!("CARGO_CRATE_NAME"));
+        let name = "connect";
         compile(&root().join("tests/c/connect.c"), name, &["-std=gnu11"])
     };
     PROGRAM.get_or_init(build).clone()

@@ -1,0 +1,225 @@
+//! C and C++ programs against the shared library and a real Consul.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::thread;
+
+use crate::support::consul::Consul;
+use crate::support::header::functions;
+use crate::support::{compile, library, root};
+
+/// The C programs use POSIX threads, time and dlopen.
+const C: &[&str] = &["-std=c11", "-D_GNU_SOURCE"];
+
+fn source(name: &str) -> PathBuf {
+    root().join("tests").join(name)
+}
+
+fn run(mut command: Command, consul: &Consul) -> Output {
+    command
+        .env("CONSUL_HTTP_ADDR", consul.address())
+        .env_remove("CONSUL_HTTP_TOKEN")
+        .output()
+        .expect("the program runs")
+}
+
+fn succeeds(name: &str, output: &Output) {
+    assert!(
+        output.status.success(),
+        "{name}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Runs programs at the same time; none may fail or leave anything in Consul.
+fn all_succeed(programs: &[(&str, Vec<String>)]) {
+    let consul = Consul::start();
+    thread::scope(|scope| {
+        for (name, line) in programs {
+            let consul = &consul;
+            scope.spawn(move || {
+                let mut command = Command::new(&line[0]);
+                command.args(&line[1..]);
+                succeeds(name, &run(command, consul));
+            });
+        }
+    });
+    consul.has_nothing_left();
+}
+
+fn line(program: PathBuf) -> Vec<String> {
+    vec![program.into_os_string().into_string().expect("UTF-8")]
+}
+
+/// Compiles tests/c/NAME.c as VARIANT.
+fn built(name: &str, variant: &str, flags: &[&str]) -> PathBuf {
+    let flags: Vec<&str> = C.iter().chain(flags).copied().collect();
+    compile(
+        &source(&format!("c/{name}.c")),
+        &format!("{name}-{variant}"),
+        &flags,
+    )
+}
+
+#[test]
+fn the_c_programs() {
+    let mut programs = Vec::new();
+    for name in [
+        "contract",
+        "refusals",
+        "abandon",
+        "value",
+        "lost",
+        "cancelled_thread",
+        "fork",
+        "fork_new",
+        "host",
+        "no_threads",
+        "no_memory",
+        "kept",
+        "big_tls",
+        "async",
+        "async_fork",
+        "queue",
+    ] {
+        programs.push((name, line(built(name, "plain", &[]))));
+    }
+    let mut reload = line(built("reload", "plain", &["-Wl,--as-needed"]));
+    reload.push(library().into_os_string().into_string().expect("UTF-8"));
+    programs.push(("reload", reload));
+    all_succeed(&programs);
+}
+
+#[test]
+fn every_function_is_called_inside_a_callback() {
+    let program = std::fs::read_to_string(source("c/async.c")).expect("the program");
+    let inside = program.split_once("static void inside(").expect("inside").1;
+    let missing: Vec<String> = functions()
+        .into_iter()
+        .map(|function| function.name)
+        .filter(|name| !inside.contains(&format!("{name}(")) && !name.ends_with("value_set"))
+        .collect();
+    assert_eq!(missing, Vec::<String>::new(), "not in tests/c/async.c");
+}
+
+#[test]
+fn the_c_programs_under_sanitizers() {
+    let flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+    let mut programs = Vec::new();
+    for name in [
+        "contract", "refusals", "value", "lost", "host", "async", "queue",
+    ] {
+        let program = built(name, "sanitized", &flags);
+        let symbols = Command::new("nm")
+            .arg(&program)
+            .output()
+            .expect("nm (binutils)");
+        let symbols = String::from_utf8_lossy(&symbols.stdout).into_owned();
+        assert!(
+            symbols.contains("__asan_init"),
+            "{name} is not instrumented"
+        );
+        assert!(
+            symbols.contains("__ubsan_handle"),
+            "{name} is not instrumented"
+        );
+        programs.push((name, line(program)));
+    }
+    all_succeed(&programs);
+}
+
+#[test]
+fn a_handful_under_valgrind() {
+    let mut programs = Vec::new();
+    let mut names = vec!["refusals", "value", "async"];
+    if std::env::var_os("VALGRIND_ALL").is_some() {
+        names.extend([
+            "contract",
+            "abandon",
+            "lost",
+            "cancelled_thread",
+            "host",
+            "fork",
+            "no_threads",
+            "async_fork",
+            "queue",
+        ]);
+    }
+    for name in names {
+        let mut command: Vec<String> = [
+            "valgrind",
+            "--quiet",
+            "--error-exitcode=9",
+            "--leak-check=full",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        // What the parent's threads had in their hands nobody frees in a child, where they are not.
+        let leaks = match name {
+            "fork" | "async_fork" | "queue" => "none",
+            _ => "definite",
+        };
+        command.push(format!("--errors-for-leak-kinds={leaks}"));
+        command.extend(line(built(name, "valgrind", &[])));
+        programs.push((name, command));
+    }
+    all_succeed(&programs);
+}
+
+#[test]
+fn the_cpp_programs() {
+    let lock = source("cpp/lock.cpp");
+    let plain = source("cpp/plain.cpp");
+    let mut programs = Vec::new();
+    for standard in ["-std=c++17", "-std=c++20"] {
+        let name = standard.trim_start_matches("-std=");
+        programs.push((compile(&lock, &format!("lock-{name}"), &[standard]), name));
+        let flags = [standard, "-fno-exceptions", "-fno-rtti"];
+        programs.push((compile(&plain, &format!("plain-{name}"), &flags), name));
+    }
+    // One after the other: they use the same keys.
+    for (program, name) in programs {
+        all_succeed(&[(name, line(program))]);
+    }
+}
+
+#[test]
+fn the_examples() {
+    let consul = Consul::start();
+    let first = compile(
+        &root().join("examples/first.c"),
+        "first",
+        &["-std=c99", "-pedantic"],
+    );
+    let output = run(Command::new(first), &consul);
+    succeeds("first.c", &output);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "making the report\n"
+    );
+
+    let wait = compile(
+        &root().join("examples/wait.c"),
+        "wait",
+        &["-std=c99", "-pedantic"],
+    );
+    let output = run(Command::new(wait), &consul);
+    succeeds("wait.c", &output);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.starts_with("locks/ephemeral/wait-example is ours for "),
+        "{said}"
+    );
+
+    let hold = compile(
+        &root().join("examples/hold.cpp"),
+        "hold",
+        &["-std=c++17", "-pedantic"],
+    );
+    let output = run(Command::new(hold), &consul);
+    succeeds("hold.cpp", &output);
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("wrote 42 lines\n"));
+    consul.has_nothing_left();
+}

@@ -1,0 +1,128 @@
+//! The log says what an operator wants to know, and no secret.
+
+use std::sync::{Arc, Mutex};
+
+use crate::support::alone::ran_alone;
+use crate::support::consul::{Consul, until};
+use crate::support::proxy::{Fault, Proxy};
+use consul_lock::client::Client;
+use consul_lock::error::Status;
+use consul_lock::lock::Lock;
+use consul_lock::log::{Level, set_callback};
+use consul_lock::options::Options;
+use serde_json::Value as Json;
+
+const TOKEN: &str = "a-token-that-nobody-may-see";
+const VALUE: &str = "a-value-that-nobody-may-see";
+
+fn client(address: &str) -> Client {
+    let mut options = Options::new();
+    options.set("address", address).expect("an option");
+    options.set("token", TOKEN).expect("an option");
+    Client::new(Some(&options)).expect("a client")
+}
+
+fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
+    let mut options = Options::new();
+    let set = options.set_int("acquire_timeout_ms", wait_ms);
+    set.expect("an option");
+    let set = options.set_bytes("value", VALUE.as_bytes());
+    set.expect("an option");
+    Lock::new(key, Some(&options), Some(client)).expect("a lock")
+}
+
+/// Everything that the log of this process said.
+fn listen() -> Arc<Mutex<Vec<(Level, String)>>> {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let heard = lines.clone();
+    let callback = move |level, line: &str| {
+        heard.lock().unwrap().push((level, line.to_owned()));
+    };
+    set_callback(Some(Box::new(callback)), Level::Debug);
+    lines
+}
+
+#[test]
+fn the_log_says_what_goes_wrong_and_no_secret() {
+    if ran_alone(the_log_says_what_goes_wrong_and_no_secret) {
+        return;
+    }
+    let consul = Consul::start();
+    let proxy = Proxy::start(consul.address(), |_| Fault::Pass);
+    let lines = listen();
+    let said = |level, words: &[&str]| {
+        until(&format!("the log says {words:?}"), || {
+            let lines = lines.lock().unwrap();
+            lines
+                .iter()
+                .any(|(l, line)| *l == level && words.iter().all(|word| line.contains(word)))
+        });
+    };
+    let client = client(proxy.address());
+    let lost = lock(&client, "log/lost", 0);
+    lost.acquire().expect("free");
+    let session = lost.session_id().expect("held");
+    consul.request("PUT", &format!("/v1/session/destroy/{session}"), "");
+    lost.check().expect_err("gone");
+    said(
+        Level::Error,
+        &["lost the lock", "log/lost", proxy.address(), "deleted"],
+    );
+
+    said(
+        Level::Info,
+        &["flight recorder of", "log/lost", "row ", "lost 3"],
+    );
+
+    // A lock-delay that somebody else's session left, long enough to be met.
+    let body = r#"{"TTL": "10s", "LockDelay": "5s", "Behavior": "delete"}"#;
+    let other = consul.request("PUT", "/v1/session/create", body);
+    let other: Json = serde_json::from_str(&other.body).expect("JSON");
+    let other = other["ID"].as_str().expect("an id");
+    let path = format!("/v1/kv/locks/ephemeral/log/delayed?acquire={other}");
+    consul.request("PUT", &path, "theirs");
+    consul.request("PUT", &format!("/v1/session/destroy/{other}"), "");
+    let delayed = lock(&client, "log/delayed", 30_000);
+    delayed.acquire().expect("after the delay");
+    said(Level::Info, &["log/delayed", "lock-delay"]);
+    let lines_of = |word: &str| {
+        let lines = lines.lock().unwrap();
+        lines.iter().filter(|(_, line)| line.contains(word)).count()
+    };
+    assert_eq!(lines_of("lock-delay"), 1, "once per key");
+
+    proxy.set(|_| Fault::CloseBefore);
+    let error = delayed.release().expect_err("nobody is there");
+    assert_eq!(error.status, Status::Unconfirmed);
+    said(Level::Warn, &["log/delayed", "did not confirm"]);
+    said(
+        Level::Info,
+        &["flight recorder of", "log/delayed", "tell ", " 24"],
+    );
+    // Tried again and again, and not said every time.
+    let failed = lock(&client, "log/outage", 4_000).acquire();
+    failed.expect_err("nobody is there");
+    said(Level::Warn, &["trying again", proxy.address()]);
+    let outages = lines_of("trying again");
+    assert!(outages <= 3, "{outages} lines");
+
+    // Somebody who may take a lock, but not end its session.
+    proxy.set(|seen| match seen.kind() {
+        "destroy" => Fault::Answer(403, "Permission denied"),
+        _ => Fault::Pass,
+    });
+    let held = lock(&client, "log/forbidden", 10_000);
+    held.acquire().expect("free");
+    let error = held.release().expect_err("forbidden");
+    assert_eq!(error.status, Status::Unconfirmed);
+    said(
+        Level::Warn,
+        &["could not destroy the session", "TTL ends it"],
+    );
+
+    set_callback(None, Level::Debug);
+    for (_, line) in lines.lock().unwrap().iter() {
+        assert!(!line.contains(TOKEN) && !line.contains(VALUE), "{line}");
+        assert!(!line.contains('\n'), "{line}");
+    }
+}

@@ -1,0 +1,208 @@
+//! A thousand waiters on a thousand keys in one process: with few connections and threads, all of
+//! them are served. Alone in its process, as it counts its threads.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::agent::version;
+use crate::support::alone::ran_alone;
+use crate::support::consul::{Consul, until};
+use consul_lock::client::Client;
+use consul_lock::error::Error;
+use consul_lock::lock::{Completion, Lock};
+use consul_lock::options::Options;
+
+const MANY: usize = 1_000;
+
+fn client(address: &str, token: &str) -> Client {
+    let mut options = Options::new();
+    options.set("address", address).unwrap();
+    options.set("token", token).unwrap();
+    // A thousand at once take their time.
+    options.set("release_timeout_ms", "60000").unwrap();
+    Client::new(Some(&options)).unwrap()
+}
+
+fn lock(client: &Client, key: &str) -> Lock {
+    let mut options = Options::new();
+    options.set_int("acquire_timeout_ms", -1).unwrap();
+    Lock::new(key, Some(&options), Some(client)).unwrap()
+}
+
+/// Threads of the library, by their name.
+fn threads() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    names.filter(|name| name.starts_with("consul_lock")).count()
+}
+
+fn connections(client: &Client) -> u64 {
+    let stats: serde_json::Value = serde_json::from_str(&client.stats()).unwrap();
+    stats["connections_peak"].as_u64().unwrap()
+}
+
+/// Holds all keys with sessions of somebody else's, in transactions of 50.
+fn hold_all(consul: &Consul, folder: &str) -> Vec<String> {
+    let mut sessions = Vec::new();
+    for first in (0..MANY).step_by(50) {
+        let body = r#"{"TTL":"300s","Behavior":"delete","LockDelay":"0s","NodeChecks":[]}"#;
+        let reply = consul.request("PUT", "/v1/session/create", body);
+        let session: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        let session = session["ID"].as_str().unwrap().to_owned();
+        let lock = |number| {
+            let key = format!("locks/ephemeral/{folder}/{number}");
+            serde_json::json!({"KV": {"Verb": "lock", "Key": key, "Value": "", "Session": session}})
+        };
+        let body = serde_json::Value::from_iter((first..first + 50).map(lock)).to_string();
+        assert_eq!(consul.request("PUT", "/v1/txn", &body).status, 200);
+        sessions.push(session);
+    }
+    sessions
+}
+
+/// Everybody waits, and is served when the sessions of the holders end, one after the other.
+fn all_are_served(consul: &Consul, token: &str, folder: &str) {
+    let sessions = hold_all(consul, folder);
+    let client = client(consul.address(), token);
+    let served = Arc::new(AtomicUsize::new(0));
+    let (told, heard) = channel();
+    let locks: Vec<Arc<Lock>> = (0..MANY)
+        .map(|number| Arc::new(lock(&client, &format!("{folder}/{number}"))))
+        .collect();
+    for lock in &locks {
+        let (served, mine, told) = (served.clone(), lock.clone(), told.clone());
+        lock.acquire_start(Completion::new(move |outcome| {
+            outcome.expect("served");
+            served.fetch_add(1, Ordering::SeqCst);
+            // A panic in here would stay in here.
+            let tell = move |outcome: Result<(), Error>| told.send(outcome).unwrap();
+            mine.release_start(Completion::new(tell)).unwrap();
+        }))
+        .unwrap();
+    }
+    thread::sleep(Duration::from_secs(5));
+    let most = threads();
+    assert_eq!(served.load(Ordering::SeqCst), 0);
+    let begun = Instant::now();
+    for (number, session) in sessions.iter().enumerate() {
+        consul.destroy(session);
+        if number < 4 {
+            until("these are served", || {
+                served.load(Ordering::SeqCst) >= (number + 1) * 50
+            });
+        }
+    }
+    until("all are served", || served.load(Ordering::SeqCst) == MANY);
+    for _ in 0..MANY {
+        let released = heard.recv_timeout(Duration::from_secs(60));
+        released.expect("it is told").expect("released");
+    }
+    println!(
+        "{folder}: all served {:?} after the first end; {most} threads, {} connections at most",
+        begun.elapsed(),
+        connections(&client)
+    );
+    assert!(most.max(threads()) <= 32);
+    assert!(connections(&client) <= 32);
+}
+
+/// Connections that Consul keeps on its side, whether or not there is a client at the other end.
+fn kept_by(consul: &Consul) -> usize {
+    /// Established, and closed by the client only.
+    const KEPT: [&str; 2] = ["01", "08"];
+    let port = consul.address().rsplit(':').next().unwrap();
+    let port = format!(":{:04X}", port.parse::<u16>().unwrap());
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().skip(1).filter(|row| {
+        let mut columns = row.split_whitespace().skip(1);
+        let (local, _, state) = (columns.next(), columns.next(), columns.next());
+        local.is_some_and(|local| local.ends_with(&port))
+            && state.is_some_and(|state| KEPT.contains(&state))
+    });
+    rows.count()
+}
+
+/// Consul keeps the connection of a blocking query that was aborted, and closes the 201st of an
+/// address: so locks that are watched are given back without using them up.
+#[test]
+fn two_thousand_held_locks_are_given_back_and_others_are_served() {
+    if ran_alone(two_thousand_held_locks_are_given_back_and_others_are_served) {
+        return;
+    }
+    const LOCKS: usize = 2_000;
+    let consul = Consul::start();
+    let here = client(consul.address(), "");
+    let elsewhere = client(consul.address(), "");
+    let (told, heard) = channel();
+    let locks: Vec<Arc<Lock>> = (0..LOCKS)
+        .map(|number| Arc::new(lock(&here, &format!("held/{number}"))))
+        .collect();
+    for lock in &locks {
+        let told = told.clone();
+        let tell = move |outcome: Result<(), Error>| told.send(outcome).unwrap();
+        lock.acquire_start(Completion::new(tell)).unwrap();
+    }
+    for _ in 0..LOCKS {
+        let taken = heard.recv_timeout(Duration::from_secs(120));
+        taken.expect("it is told").expect("acquired");
+    }
+    // Held for long enough to be watched.
+    thread::sleep(Duration::from_millis(2_500));
+    for lock in &locks {
+        let told = told.clone();
+        let tell = move |outcome: Result<(), Error>| told.send(outcome).unwrap();
+        lock.release_start(Completion::new(tell)).unwrap();
+    }
+    let (mut released, mut most) = (0, 0);
+    while released < LOCKS {
+        // Another program.
+        let other = lock(&elsewhere, "held/other");
+        other.acquire().expect("Consul serves others");
+        other.release().expect("Consul serves others");
+        most = most.max(kept_by(&consul));
+        let next = heard.recv_timeout(Duration::from_secs(120));
+        for outcome in next.into_iter().chain(heard.try_iter()) {
+            outcome.expect("released");
+            released += 1;
+        }
+    }
+    println!("{most} connections to Consul at most");
+    // Those of two clients, and a few of this test's own.
+    assert!(most <= 40, "{most}");
+    drop((locks, here, elsewhere));
+    consul.has_nothing_left();
+    until("its threads are gone", || threads() == 0);
+}
+
+#[test]
+fn a_thousand_waiters_on_a_thousand_keys() {
+    if ran_alone(a_thousand_waiters_on_a_thousand_keys) {
+        return;
+    }
+    // By default Consul closes the 201st connection of an address.
+    let master = if version() >= (1, 11) {
+        "initial_management"
+    } else {
+        "master"
+    };
+    let consul = Consul::start_with(&format!(
+        "acl {{ enabled = true\n default_policy = \"deny\"\n enable_key_list_policy = true\n \
+         tokens {{ {master} = \"root\" }} }}"
+    ));
+    all_are_served(&consul, "root", "listed");
+    consul.has_nothing_left();
+
+    // Without the right to list keys they take turns.
+    let rules = "session_prefix \"\" { policy = \"write\" } key_prefix \"locks/ephemeral/turns/\" { policy = \"write\" } key_prefix \"locks/ephemeral/\" { policy = \"read\" }";
+    let policy = serde_json::json!({"Name": "no-list", "Rules": rules}).to_string();
+    assert_eq!(consul.request("PUT", "/v1/acl/policy", &policy).status, 200);
+    let token = serde_json::json!({"Policies": [{"Name": "no-list"}]}).to_string();
+    let reply = consul.request("PUT", "/v1/acl/token", &token);
+    let token: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    all_are_served(&consul, token["SecretID"].as_str().unwrap(), "turns");
+    consul.has_nothing_left();
+}
