@@ -1,4 +1,4 @@
-// What failed, with its reason, and at the end how many did not and did.
+// What failed, with its reason, and at the end the same in short and how many did not and did.
 
 import { inspect } from "node:util";
 
@@ -16,8 +16,8 @@ export default async function* reporter(events) {
       const { error } = data.details;
       // A suite fails with its tests, which have been told, or by itself.
       if (!IS_NO_TEST.has(data.details.type) || error.failureType !== "subtestsFailed") {
-        failed.push(data.name);
         const why = error.cause ?? error;
+        failed.push(`${data.name}: ${why?.message ?? inspect(why)}`);
         yield `FAILED  ${data.file}: ${data.name}\n${why?.stack ?? inspect(why)}\n\n`;
       }
     }

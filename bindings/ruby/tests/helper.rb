@@ -124,6 +124,12 @@ class Test < Minitest::Test
     @key ||= "ruby-tests/#{name}-#{SecureRandom.hex(4)}"
   end
 
+  # A test that failed under stress does not leave it to the next one.
+  def teardown
+    GC.stress = false
+    super
+  end
+
   # Where it lives.
   def full_key
     "locks/ephemeral/#{key}"
