@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use super::model::{Edition, Flaw, Model, Served};
+use super::plan::Random;
 use super::real::{Agent, Connection, start_agent};
-use super::world::Random;
 use crate::clock::Time;
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};

@@ -11,6 +11,7 @@ mod model;
 mod network;
 mod nodes;
 mod odd;
+mod plan;
 mod properties;
 mod real;
 mod records;

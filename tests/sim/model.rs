@@ -18,7 +18,7 @@ use serde_json::Value as Json;
 
 use self::store::{Behavior, Content, Draft, Row, Session, Store};
 use self::wire::{Target, reply};
-use super::world::Random;
+use super::plan::Random;
 use crate::clock::Time;
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 

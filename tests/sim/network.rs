@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::Random;
+use super::plan::Random;
 
 /// How unkind one schedule is.
 #[derive(Clone, Debug)]

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::defects::Defect;
-use super::world::{Plan, Random, World, leftovers};
+use super::plan::{Plan, Random};
+use super::world::{World, leftovers};
 use crate::core::sabotage::Sabotage;
 
 /// Longest schedule in virtual time before it counts as hanging.

@@ -1,0 +1,237 @@
+//! What a schedule is made of, by chance from a seed.
+
+use std::time::Duration;
+
+use super::network::Weather;
+
+/// How long one request may take.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A small seeded source of chance (xorshift64*).
+#[derive(Clone, Debug)]
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64) -> Random {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        for _ in 0..4 {
+            random.next();
+        }
+        random
+    }
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+    pub(super) fn below(&mut self, n: u64) -> u64 {
+        (self.next() >> 16) % n.max(1)
+    }
+    /// In `per_mille` of 1,000 cases.
+    pub(super) fn chance(&mut self, per_mille: u64) -> bool {
+        self.below(1000) < per_mille
+    }
+    pub(super) fn duration(&mut self, most: Duration) -> Duration {
+        Duration::from_nanos(self.below(most.as_nanos() as u64))
+    }
+}
+
+/// What a schedule is made of.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) processes: usize,
+    pub(super) users: usize,
+    pub(super) keys: u64,
+    pub(super) rounds: u32,
+    pub(super) weather: Weather,
+    /// Sessions end at this many thousandths of their TTL: 2,000 as measured; 1,000 is all that
+    /// Consul promises.
+    pub(super) expiry: u64,
+    pub(super) longest_hold: Duration,
+    pub(super) request_timeout: Duration,
+    /// Nobody gives up, but by a cancel.
+    pub(super) patient: bool,
+    pub(super) hot: bool,
+    pub(super) stops: bool,
+    pub(super) crashes: bool,
+    pub(super) leader_changes: bool,
+    /// The leader stands still for so long at least, while another one is elected, and then answers the
+    /// renewals that waited for it.
+    pub(super) leader_freezes: Option<Duration>,
+    pub(super) operator: bool,
+    /// Another program keeps its data under the keys of locks.
+    pub(super) squatter: bool,
+    /// Consul removes the node of the agent, and so ends its sessions.
+    pub(super) removals: bool,
+    /// Sessions are bound to a node that no agent owns.
+    pub(super) session_node: bool,
+    /// Some locks are renewed without anybody asking.
+    pub(super) upkeep: bool,
+    /// Keys are written under locks.
+    pub(super) writes: bool,
+    /// Only acquire and release.
+    pub(super) plain: bool,
+    /// Waiters stand in line.
+    pub(super) fair: bool,
+    /// Everybody waits for one key, and the line is looked at.
+    pub(super) line: Option<Line>,
+}
+
+/// What happens to a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Nothing: nobody may be overtaken more than once by anybody.
+    Undisturbed,
+    /// Processes stop, are killed; a client that knows nothing of lines barges in; an operator
+    /// removes tickets.
+    Disturbed { foreign: bool, sweeps: bool },
+}
+
+impl Plan {
+    /// One process, one user, good weather.
+    pub(super) fn calm(rounds: u32) -> Plan {
+        Plan {
+            processes: 1,
+            users: 1,
+            keys: 1,
+            rounds,
+            weather: Weather::calm(),
+            expiry: 2000,
+            longest_hold: Duration::from_millis(2),
+            request_timeout: REQUEST_TIMEOUT,
+            patient: false,
+            hot: true,
+            stops: false,
+            crashes: false,
+            leader_changes: false,
+            leader_freezes: None,
+            operator: false,
+            squatter: false,
+            removals: false,
+            session_node: false,
+            upkeep: false,
+            writes: false,
+            plain: true,
+            fair: true,
+            line: None,
+        }
+    }
+
+    /// Nothing goes wrong, so a lock that is renewed is not lost.
+    pub(super) fn is_kind(&self) -> bool {
+        let quick = self.weather.delay <= Duration::from_millis(50);
+        let leader = self.leader_changes || self.leader_freezes.is_some();
+        let removed = self.removals && !self.session_node;
+        let strange = self.stops || leader || self.operator || removed;
+        self.weather.faults == 0 && quick && !strange
+    }
+
+    pub(super) fn random(random: &mut Random) -> Plan {
+        // One lock after the other, with warm sessions.
+        let busy = random.chance(350);
+        let holds = if busy {
+            [1, 5, 20, 50]
+        } else {
+            [5, 500, 5_000, 25_000]
+        };
+        let mut plan = Plan {
+            processes: 1 + random.below(4) as usize,
+            users: 1 + random.below(2) as usize,
+            keys: 1 + random.below(2),
+            rounds: if busy { 6 } else { 2 } + random.below(4) as u32,
+            weather: Weather::random(random),
+            expiry: [1000, 1000, 1500, 2000][random.below(4) as usize],
+            longest_hold: Duration::from_millis(holds[random.below(4) as usize]),
+            request_timeout: REQUEST_TIMEOUT,
+            patient: false,
+            hot: busy || random.chance(300),
+            stops: random.chance(300),
+            crashes: random.chance(200),
+            leader_changes: random.chance(250),
+            leader_freezes: None,
+            operator: random.chance(100),
+            squatter: false,
+            upkeep: random.chance(400),
+            writes: random.chance(400),
+            plain: false,
+            fair: random.chance(800),
+            line: None,
+            removals: false,
+            session_node: false,
+        };
+        let freezes = plan.expiry == 2000 && random.chance(400);
+        plan.leader_freezes = freezes.then_some(Duration::from_secs(1));
+        plan.squatter = random.chance(150);
+        plan.removals = random.chance(150);
+        plan.session_node = random.chance(300);
+        plan
+    }
+
+    /// A leader stands still for longer than a TTL, while one process holds a lock that others want.
+    /// What the old leader confirms, the new one does not know: here a session lives of what Consul
+    /// adds to a TTL.
+    pub(super) fn old_leader(random: &mut Random) -> Plan {
+        Plan {
+            processes: 3 + random.below(2) as usize,
+            rounds: 3,
+            weather: Weather {
+                delay: Duration::from_millis(2),
+                ..Weather::calm()
+            },
+            longest_hold: Duration::from_secs(20),
+            // A renewal that waits for the old leader is seldom old when that wakes.
+            request_timeout: Duration::from_secs(2),
+            patient: true,
+            hot: false,
+            leader_freezes: Some(Duration::from_secs(11)),
+            upkeep: random.chance(300),
+            plain: false,
+            fair: random.chance(500),
+            ..Plan::calm(3)
+        }
+    }
+
+    /// Several processes that want one key again and again.
+    pub(super) fn contended(random: &mut Random) -> Plan {
+        let disturbed = random.chance(600);
+        let delay = Duration::from_micros([200, 1_000, 4_000][random.below(3) as usize]);
+        let hold = [1, 5, 300, 2_000][random.below(4) as usize];
+        let line = if disturbed {
+            Line::Disturbed {
+                foreign: random.chance(300),
+                sweeps: random.chance(200),
+            }
+        } else {
+            Line::Undisturbed
+        };
+        Plan {
+            processes: 2 + random.below(5) as usize,
+            users: 1 + random.below(2) as usize,
+            keys: 1,
+            rounds: 3 + random.below(4) as u32,
+            weather: Weather {
+                delay,
+                ..Weather::calm()
+            },
+            expiry: [1000, 2000][random.below(2) as usize],
+            longest_hold: Duration::from_millis(hold),
+            request_timeout: REQUEST_TIMEOUT,
+            patient: false,
+            hot: random.chance(700),
+            stops: disturbed && random.chance(600),
+            crashes: disturbed && random.chance(600),
+            leader_changes: false,
+            leader_freezes: None,
+            operator: false,
+            squatter: false,
+            removals: false,
+            session_node: random.chance(200),
+            upkeep: disturbed && random.chance(300),
+            writes: disturbed && random.chance(300),
+            plain: false,
+            fair: true,
+            line: Some(line),
+        }
+    }
+}

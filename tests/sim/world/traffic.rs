@@ -1,0 +1,476 @@
+//! Requests on their way to the model of Consul, and answers on their way back.
+
+use super::*;
+
+impl World {
+    /// Has the model serve a request, and notes what was written under a lock or given back.
+    pub(super) fn serve(
+        &mut self,
+        http: &HttpRequest,
+        gives_back: Option<(usize, LockId)>,
+    ) -> Result<Served, String> {
+        let written = written_key(http);
+        let held = written.is_some().then(|| self.model.held_keys());
+        let served = self.model.handle(self.now, http);
+        if let Some(session) = http.target.strip_prefix("/v1/session/destroy/") {
+            self.ledger.ended(session)?;
+        }
+        if let Served::Reply(HttpReply { status: 200, .. }) = &served {
+            if let Some(name) = created_name(http) {
+                self.ledger.made(&name, self.now);
+            }
+            if let (Some(key), Some(held)) = (written, held) {
+                self.ledger.applied(&key, &held)?;
+            }
+            if let Some((process, lock)) = gives_back {
+                self.ledger.is_last_lock_of_its_session(process, lock)?;
+            }
+        }
+        Ok(served)
+    }
+
+    /// A request arrives whose answer nobody hears.
+    pub(super) fn late(
+        &mut self,
+        http: &HttpRequest,
+        gives_back: Option<(usize, LockId)>,
+    ) -> Result<Option<WatchId>, String> {
+        self.note(|| format!("consul: a late copy arrives: {}", words(http)));
+        if self.leaderless {
+            return Ok(None);
+        }
+        Ok(match self.serve(http, gives_back)? {
+            Served::Parked(watch) => Some(watch),
+            Served::Reply(_) => None,
+        })
+    }
+
+    /// What Consul serves at a time for one process, wanted or not, is what the process may have.
+    pub(super) fn within_budget(&self, process: usize) -> Result<(), String> {
+        let Process {
+            flights, hung_up, ..
+        } = &self.processes[process];
+        let is_blocking = |flight: &&Flight| {
+            let request = &flight.request;
+            matches!(request, Request::Watch { .. } | Request::WatchNames { .. })
+        };
+        // A leader that stood still serves what is long over.
+        if self.plan.leader_freezes.is_some() {
+            return Ok(());
+        }
+        let served = flights.values().filter(is_blocking).count() + hung_up.len();
+        let budget = Budget::of(self.connections);
+        if served > budget.watches + budget.listings {
+            return Err(format!(
+                "Consul serves {served} blocking queries for p{process}, which may have {budget:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn deliver(&mut self, process: usize, request: RequestId) -> Result<(), String> {
+        let Some(flight) = self.processes[process].flights.get(&request) else {
+            let Some(flight) = self.processes[process].given_up.remove(&request) else {
+                return Ok(());
+            };
+            let watch = self.late(&flight.http, flight.gives_back)?;
+            self.processes[process].hung_up.extend(watch);
+            return Ok(());
+        };
+        let (http, fate) = (flight.http.clone(), flight.fate.clone());
+        let gives_back = flight.gives_back;
+        let asked = flight.request.clone();
+        if let Some(wakes) = self.frozen.filter(|wakes| self.now < *wakes)
+            && self.processes[process].asks_old_leader
+        {
+            let happening = match &asked {
+                Request::RenewSession { session } => Happening::Answer {
+                    process,
+                    request,
+                    result: Ok(self.model.renew_at_old_leader(&session.0)),
+                },
+                // It finds that it leads no more before it does anything else.
+                _ => Happening::Deliver { process, request },
+            };
+            self.at(wakes, happening);
+            return Ok(());
+        }
+        if self.leaderless {
+            let reply = text_reply(500, "No cluster leader");
+            let held = self.random.duration(Duration::from_secs(7));
+            self.after(
+                held,
+                Happening::Answer {
+                    process,
+                    request,
+                    result: Ok(reply),
+                },
+            );
+            return Ok(());
+        }
+        let standing = match asked {
+            Request::Lock { .. } | Request::Take { .. } => self.standing(),
+            _ => Vec::new(),
+        };
+        match self.serve(&http, gives_back)? {
+            Served::Reply(reply) => {
+                if reply.status == 200 {
+                    self.granted(process, &asked, &standing)?;
+                    if let Request::FindSession { name } = &asked {
+                        self.ledger.looked_for(name, self.now);
+                    }
+                }
+                self.note(|| {
+                    format!(
+                        "consul: {} -> {} {}",
+                        words(&http),
+                        reply.status,
+                        body(&reply)
+                    )
+                });
+                if let Fate::Answered { applied, answered } = fate {
+                    let result = Ok(reply);
+                    self.after(
+                        answered - applied,
+                        Happening::Answer {
+                            process,
+                            request,
+                            result,
+                        },
+                    );
+                }
+            }
+            Served::Parked(watch) => {
+                self.parked.insert(watch, (process, request));
+                if let Some(flight) = self.processes[process].flights.get_mut(&request) {
+                    flight.parked = Some(watch);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Who stands in line, of our processes.
+    pub(super) fn standing(&self) -> Vec<Standing> {
+        if self.plan.line.is_none() {
+            return Vec::new();
+        }
+        let ours = |(index, name, session): (u64, String, String)| {
+            let process = session.strip_prefix("consul_lock sim@host:")?;
+            let process = process.split(' ').next()?.parse().ok()?;
+            Some((index, name, process))
+        };
+        self.model
+            .tickets(KEY)
+            .into_iter()
+            .filter_map(ours)
+            .collect()
+    }
+
+    /// Consul gave a process the key: was it its turn?
+    pub(super) fn granted(
+        &mut self,
+        process: usize,
+        request: &Request,
+        standing: &[Standing],
+    ) -> Result<(), String> {
+        if self.plan.line != Some(Line::Undisturbed) {
+            return Ok(());
+        }
+        match request {
+            Request::Lock { .. } => self.line.passed(process, standing),
+            // Nobody who lives lets the key be.
+            Request::Take { ahead, .. } if ahead.is_empty() => self.line.served(process, standing),
+            // The end of a lock-delay wakes nobody: who looks first has it.
+            Request::Take { .. } if self.model.was_delayed(self.now, KEY) => Ok(()),
+            Request::Take { .. }
+                if self
+                    .processes
+                    .iter()
+                    .all(|p| p.stopped_for.is_zero() && !p.crashed) =>
+            {
+                Err(format!("p{process} took the key past others who live"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn answer(
+        &mut self,
+        process: usize,
+        request: RequestId,
+        result: Result<HttpReply, Failure>,
+    ) -> Result<(), String> {
+        let Some(flight) = self.processes[process].flights.remove(&request) else {
+            return Ok(());
+        };
+        if let Some(watch) = flight.parked
+            && self.parked.remove(&watch).is_some()
+        {
+            self.processes[process].hung_up.insert(watch);
+        }
+        let sent = if matches!(result, Err(Failure::NotSent(_))) {
+            None
+        } else {
+            flight.sent
+        };
+        let result = match (self.defect, &flight.request, result) {
+            // The broken release asked to delete the key by its name; "true" is its success.
+            (Some(Defect::ReleaseByKey), Request::Unlock { .. }, Ok(reply))
+                if reply.status == 200 =>
+            {
+                Ok(HttpReply {
+                    body: br#"{"Results":[],"Errors":null}"#.to_vec(),
+                    ..reply
+                })
+            }
+            // The plain write's "true" is its success.
+            (Some(Defect::WriteUnchecked), Request::Write { .. }, Ok(reply))
+                if reply.status == 200 =>
+            {
+                Ok(HttpReply {
+                    body: said_written(&flight.request),
+                    ..reply
+                })
+            }
+            (_, _, result) => result,
+        };
+        let result = match result {
+            Ok(reply)
+                if reply.status == 200
+                    && shows_line(&flight.request)
+                    && self.junk_from.is_some_and(|from| self.now >= from) =>
+            {
+                Err(Failure::TooLarge("junk in the line".to_owned()))
+            }
+            result => result,
+        };
+        let gave_up = matches!(result, Err(Failure::Unknown(_)));
+        let answer = verdict(&flight.request, result);
+        let answer = match self.defect {
+            Some(defect) => defect.falsify(&flight.request, answer),
+            None => answer,
+        };
+        let sent = match self.defect {
+            Some(Defect::LeaseFromReply) => sent.map(|_| self.clock_at(process, self.now)),
+            _ => sent,
+        };
+        if gave_up && matches!(flight.fate, Fate::Answered { .. }) {
+            self.processes[process].given_up.insert(request, flight);
+        }
+        self.note(|| format!("p{process}: answer to {}: {answer:?}", request.0));
+        self.step(
+            process,
+            Event::Reply {
+                request,
+                sent,
+                answer,
+            },
+        )
+    }
+
+    /// A core asks something. A defect may alter it, or have it answered without being asked.
+    pub(super) fn ask(&mut self, process: usize, id: RequestId, mut request: Request, by: Time) {
+        let invented = match (self.defect, &mut request) {
+            (Some(Defect::AgentsNode), Request::CreateSession { node, .. }) => {
+                *node = None;
+                None
+            }
+            (Some(Defect::KeepLateLock), Request::DestroySession { session }) => self
+                .ledger
+                .last_lock_of(session)
+                .is_none()
+                .then_some("true"),
+            (Some(Defect::LookOnce), Request::FindSession { name }) => {
+                (!self.looked_for.insert(name.clone())).then_some("[]")
+            }
+            _ => None,
+        };
+        let Some(text) = invented else {
+            return self.send(process, id, request, by);
+        };
+        let http = encode(&request, &self.scope).expect("memory");
+        let flight = Flight {
+            request,
+            http,
+            sent: None,
+            fate: Fate::Refused,
+            parked: None,
+            gives_back: None,
+        };
+        self.processes[process].flights.insert(id, flight);
+        let answer = Happening::Answer {
+            process,
+            request: id,
+            result: Ok(text_reply(200, text)),
+        };
+        self.after(Duration::from_millis(1), answer);
+    }
+
+    pub(super) fn send(&mut self, process: usize, id: RequestId, request: Request, by: Time) {
+        let http = match (self.defect, &request) {
+            (Some(Defect::ReleaseByKey), Request::Unlock { key, .. }) => HttpRequest {
+                method: Method::Delete,
+                target: format!("/v1/kv/{key}"),
+                body: None,
+            },
+            (Some(Defect::WriteUnchecked), Request::Write { key, value, .. }) => HttpRequest {
+                method: if value.is_some() {
+                    Method::Put
+                } else {
+                    Method::Delete
+                },
+                target: format!("/v1/kv/{key}"),
+                body: value.as_ref().map(|value| value.0.to_vec()),
+            },
+            _ => encode(&request, &self.scope).expect("memory"),
+        };
+        let gives_back = match (&request, self.defect) {
+            (_, Some(Defect::ReleaseByKey)) => None,
+            (Request::Unlock { session, .. }, _) => self.ledger.last_lock_of(session),
+            _ => None,
+        };
+        let waited = self.random.duration(Duration::from_micros(300));
+        let sent_at = self.now + waited;
+        let sent = Some(self.clock_at(process, sent_at));
+        let fate = match request {
+            // A blocking query that is lost is only a time-out.
+            Request::Watch { .. } if !self.random.chance(self.plan.weather.faults) => {
+                let applied = self.random.duration(self.plan.weather.delay * 2);
+                let answered = applied + self.random.duration(self.plan.weather.delay * 2);
+                Fate::Answered { applied, answered }
+            }
+            _ => Fate::random(&mut self.random, &self.plan.weather),
+        };
+        self.note(|| format!("p{process}: asks {} {request:?} [{fate:?}]", id.0));
+        let answer = |result| Happening::Answer {
+            process,
+            request: id,
+            result,
+        };
+        match &fate {
+            Fate::Refused => {
+                let refused = Failure::NotSent("connection refused".to_owned());
+                self.at(sent_at, answer(Err(refused)));
+            }
+            Fate::Declined {
+                answered,
+                status,
+                text,
+            } => {
+                self.at(sent_at + *answered, answer(Ok(text_reply(*status, text))));
+            }
+            Fate::Answered { applied, .. } => {
+                self.at(
+                    sent_at + *applied,
+                    Happening::Deliver {
+                        process,
+                        request: id,
+                    },
+                );
+            }
+            Fate::Lost {
+                noticed,
+                status,
+                applied,
+            } => {
+                for applied in applied {
+                    self.at(
+                        sent_at + *applied,
+                        Happening::Late(http.clone(), gives_back),
+                    );
+                }
+                if let Some(noticed) = noticed {
+                    let result = match status {
+                        Some((status, text)) => Ok(text_reply(*status, text)),
+                        None => Err(Failure::Unknown("connection reset".to_owned())),
+                    };
+                    self.at(sent_at + *noticed, answer(result));
+                }
+            }
+        }
+        let timeout = Failure::Unknown("no answer in time".to_owned());
+        let by = self.global(process, by).max(self.now);
+        let late = self.random.duration(Duration::from_millis(2));
+        self.at(by + late, answer(Err(timeout)));
+        self.processes[process].flights.insert(
+            id,
+            Flight {
+                request,
+                http,
+                sent,
+                fate,
+                parked: None,
+                gives_back,
+            },
+        );
+    }
+}
+
+/// The name of the session that a request makes.
+fn created_name(http: &HttpRequest) -> Option<String> {
+    http.target.strip_prefix("/v1/session/create")?;
+    let json: serde_json::Value = serde_json::from_slice(http.body.as_deref()?).ok()?;
+    json["Name"].as_str().map(str::to_owned)
+}
+
+/// The key that a request writes under a lock.
+fn written_key(http: &HttpRequest) -> Option<String> {
+    if let Some(key) = http.target.strip_prefix("/v1/kv/") {
+        let written = http.method != Method::Get && key.starts_with(WRITTEN);
+        return written.then(|| key.to_owned());
+    }
+    let body = http.body.as_deref()?;
+    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let key = json.get(1)?["KV"]["Key"].as_str()?;
+    key.starts_with(WRITTEN).then(|| key.to_owned())
+}
+
+/// What Consul would have answered.
+fn said_written(request: &Request) -> Vec<u8> {
+    let Request::Write {
+        lock, session, key, ..
+    } = request
+    else {
+        return Vec::new();
+    };
+    let row = serde_json::json!({"KV": {"Key": &**lock, "Session": &*session.0, "ModifyIndex": 1}});
+    let written = serde_json::json!({"KV": {"Key": &**key}});
+    serde_json::json!({"Results": [row, written], "Errors": null})
+        .to_string()
+        .into_bytes()
+}
+
+pub(super) fn text_reply(status: u16, text: &str) -> HttpReply {
+    HttpReply {
+        status,
+        index: None,
+        body: text.as_bytes().to_vec(),
+        secrets: Secrets::default(),
+    }
+}
+
+fn words(http: &HttpRequest) -> String {
+    let body = http
+        .body
+        .as_deref()
+        .map(String::from_utf8_lossy)
+        .unwrap_or_default();
+    format!("{:?} {} {body}", http.method, http.target)
+}
+
+fn body(reply: &HttpReply) -> String {
+    String::from_utf8_lossy(&reply.body)
+        .chars()
+        .take(200)
+        .collect()
+}
+
+/// The answer shows who stands in line.
+fn shows_line(request: &Request) -> bool {
+    match request {
+        Request::Survey { .. } | Request::ReadLine { .. } | Request::Join { .. } => true,
+        Request::Lock { line, .. } | Request::Unlock { line, .. } => *line,
+        _ => false,
+    }
+}
