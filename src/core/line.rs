@@ -40,7 +40,7 @@ struct Line {
     /// Who waits here, in the order of the calls, with the TTL of each.
     queue: BTreeMap<u64, (LockId, Duration)>,
     /// Others stood in line when Consul last showed it.
-    hint: bool,
+    others_waited: bool,
     /// It is waited for without tickets: our token may not write them here, or the line cannot be
     /// read.
     no_tickets: bool,
@@ -115,7 +115,7 @@ impl Lines {
             return;
         }
         self.by_key
-            .retain(|_, line| !line.queue.is_empty() || line.hint);
+            .retain(|_, line| !line.queue.is_empty() || line.others_waited);
         let idle = |line: &&Line| line.queue.is_empty();
         if self.by_key.values().filter(idle).count() >= REMEMBERED {
             self.by_key.retain(|_, line| !line.queue.is_empty());
@@ -192,16 +192,16 @@ impl Lines {
     }
 
     /// Others stood in line when we last looked.
-    pub(super) fn hint(&self, key: &Key) -> bool {
+    pub(super) fn others_waited(&self, key: &Key) -> bool {
         let line = self.by_key.get(key);
-        line.is_some_and(|line| line.hint)
+        line.is_some_and(|line| line.others_waited)
     }
 
     /// Takes in a line that Consul showed: is anybody in it but us?
     pub(super) fn note_line(&mut self, key: &Key, line: &[Ticket], own: Option<&SessionId>) {
         let others = line.iter().any(|ticket| Some(&ticket.session) != own);
         if others || self.by_key.contains_key(key) {
-            self.line(key).hint = others;
+            self.line(key).others_waited = others;
         }
     }
 

@@ -102,7 +102,7 @@ impl Releasing {
         let key = self.key.clone();
         let request = if self.by_transaction {
             // Whoever has not seen a line looks for one: it costs nothing here.
-            let line = self.fair && !ctx.lines.hint(&key) && ctx.lines.may_queue(&key);
+            let line = self.fair && !ctx.lines.others_waited(&key) && ctx.lines.may_queue(&key);
             let session = self.session.id.clone();
             Request::Unlock { key, session, line }
         } else {

@@ -109,7 +109,7 @@ impl Acquire {
                     return Turn::Failed(cause);
                 }
                 self.note_doubt(&Fault::Unknown(cause.clone()));
-                self.stumble(ctx, Kind::Write, &cause, Next::Try)
+                self.retry_later(ctx, Kind::Write, &cause, Next::Try)
             }
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
             // Our ticket is gone: with an attempt whose answer was lost, or by somebody's hand.
@@ -123,7 +123,7 @@ impl Acquire {
                 self.read_line(ctx, false);
                 Turn::Stay
             }
-            Err(fault) => self.stumble(ctx, Kind::Write, fault.error(), Next::Look),
+            Err(fault) => self.retry_later(ctx, Kind::Write, fault.error(), Next::Look),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
@@ -212,7 +212,7 @@ impl Acquire {
             }
             Err(fault) => {
                 self.note_doubt(&fault);
-                self.stumble(ctx, Kind::Write, fault.error(), Next::HandOut(token))
+                self.retry_later(ctx, Kind::Write, fault.error(), Next::HandOut(token))
             }
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
@@ -224,7 +224,7 @@ impl Acquire {
         if !self.once() {
             self.retire_session(ctx);
         }
-        self.stumble(ctx, Kind::Write, &too_late(), Next::Look)
+        self.retry_later(ctx, Kind::Write, &too_late(), Next::Look)
     }
 
     fn won(&mut self, ctx: &mut Context, token: u64) -> Turn {

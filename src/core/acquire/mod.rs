@@ -88,7 +88,7 @@ pub(super) struct Acquire {
     stall: Option<Stall>,
     collisions: u32,
     /// It waits without a ticket although it should have one.
-    plain: bool,
+    without_ticket: bool,
     step: Step,
     aim: Aim,
     /// What the key was when we last looked: it is taken only if it still is.
@@ -267,7 +267,7 @@ impl Acquire {
             place: None,
             stall: None,
             collisions: 0,
-            plain: false,
+            without_ticket: false,
             step: Step::Parked,
             aim: Aim::Lock,
             found: Found::Absent,
@@ -305,7 +305,7 @@ impl Acquire {
     /// looking; and not past a line that it has seen.
     fn start(&mut self, ctx: &mut Context) {
         let queues = self.queues(ctx);
-        if queues && ctx.lines.hint(&self.spec.key) {
+        if queues && ctx.lines.others_waited(&self.spec.key) {
             self.queue_up(ctx);
         } else if ctx.pool.has(ctx.out.time(), self.spec.ttl)
             && ctx
@@ -527,7 +527,7 @@ impl Acquire {
                 Turn::Stay
             }
             (Subject::Key, News::Failed(error)) => {
-                self.stumble(ctx, Kind::Read, &error, Next::Look)
+                self.retry_later(ctx, Kind::Read, &error, Next::Look)
             }
             (Subject::Key, News::Refused(error)) => self.refused_for_good(ctx, &self.step, &error),
         }
@@ -611,7 +611,7 @@ impl Acquire {
     }
 
     /// Something failed that may work a moment later.
-    fn stumble(&mut self, ctx: &mut Context, kind: Kind, cause: &Error, next: Next) -> Turn {
+    fn retry_later(&mut self, ctx: &mut Context, kind: Kind, cause: &Error, next: Next) -> Turn {
         let error = ctx.out.error_from(cause, WHAT, &self.spec.key);
         // What may be ours already is not left to chance, also by a single attempt.
         let repeating = match next {

@@ -100,7 +100,7 @@ impl Acquire {
     pub(super) fn start_over(&mut self, ctx: &mut Context, cause: &Error) -> Turn {
         self.retire_session(ctx);
         if self.writes.count() > 1 || (self.once() && self.writes.count() > 0) {
-            return self.stumble(ctx, Kind::Write, cause, Next::Look);
+            return self.retry_later(ctx, Kind::Write, cause, Next::Look);
         }
         self.writes.add(ctx.out.time());
         self.open(ctx);
@@ -139,7 +139,7 @@ impl Acquire {
                     ctx.pool
                         .retire_by_name(&mut ctx.out, name, self.spec.ttl, None);
                 }
-                self.stumble(ctx, Kind::Write, fault.error(), Next::Look)
+                self.retry_later(ctx, Kind::Write, fault.error(), Next::Look)
             }
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
@@ -153,7 +153,7 @@ impl Acquire {
         if std::mem::take(&mut self.registered) {
             let why =
                 format!("the node \"{node}\" was registered, and the catalog does not have it");
-            return self.stumble(
+            return self.retry_later(
                 ctx,
                 Kind::Write,
                 &Error::new(Status::Unavailable, why),
@@ -172,7 +172,7 @@ impl Acquire {
                 self.open(ctx);
                 Turn::Stay
             }
-            Err(fault) => self.stumble(ctx, Kind::Write, fault.error(), Next::Look),
+            Err(fault) => self.retry_later(ctx, Kind::Write, fault.error(), Next::Look),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
@@ -193,7 +193,7 @@ impl Acquire {
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
             Err(fault) => {
                 self.note_doubt(&fault);
-                self.stumble(ctx, Kind::Write, fault.error(), Next::Look)
+                self.retry_later(ctx, Kind::Write, fault.error(), Next::Look)
             }
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }

@@ -46,7 +46,7 @@ impl Acquire {
     pub(super) fn looked(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
         match answer {
             Ok(Answer::Row { row, index }) => self.saw(ctx, row, index, false),
-            Err(fault) => self.stumble(ctx, Kind::Read, fault.error(), Next::Look),
+            Err(fault) => self.retry_later(ctx, Kind::Read, fault.error(), Next::Look),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
@@ -86,7 +86,9 @@ impl Acquire {
         }
         match &self.place {
             Some(place) if !place.ahead.is_empty() => self.free_behind(ctx, woken),
-            None if self.queues(ctx) && ctx.lines.hint(&self.spec.key) => self.queue_up(ctx),
+            None if self.queues(ctx) && ctx.lines.others_waited(&self.spec.key) => {
+                self.queue_up(ctx)
+            }
             _ => self.attempt(ctx),
         }
         Turn::Stay

@@ -68,7 +68,7 @@ impl Acquire {
     pub(super) fn queues(&self, ctx: &Context) -> bool {
         self.arrival.is_some()
             && self.spec.fair
-            && !self.plain
+            && !self.without_ticket
             && ctx.lines.may_queue(&self.spec.key)
     }
 
@@ -93,7 +93,7 @@ impl Acquire {
                 self.look(ctx);
                 Turn::Stay
             }
-            Err(fault) => self.stumble(ctx, Kind::Read, fault.error(), Next::Survey),
+            Err(fault) => self.retry_later(ctx, Kind::Read, fault.error(), Next::Survey),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
@@ -131,7 +131,7 @@ impl Acquire {
                 self.collisions += 1;
                 ctx.lines.note_collision(&self.spec.key);
                 if self.collisions > MOST_COLLISIONS {
-                    self.plain = true;
+                    self.without_ticket = true;
                     self.look(ctx);
                 } else {
                     self.join(ctx);
@@ -141,7 +141,7 @@ impl Acquire {
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
             Err(fault) => {
                 self.note_doubt(&fault);
-                self.stumble(ctx, Kind::Write, fault.error(), Next::Join)
+                self.retry_later(ctx, Kind::Write, fault.error(), Next::Join)
             }
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
@@ -220,7 +220,7 @@ impl Acquire {
                 self.answered();
                 self.stand(ctx, line, free)
             }
-            Err(fault) => self.stumble(ctx, Kind::Read, fault.error(), Next::ReadLine),
+            Err(fault) => self.retry_later(ctx, Kind::Read, fault.error(), Next::ReadLine),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
@@ -344,7 +344,7 @@ impl Acquire {
                 self.look(ctx);
                 Turn::Stay
             }
-            News::Failed(error) => self.stumble(ctx, Kind::Read, &error, Next::Look),
+            News::Failed(error) => self.retry_later(ctx, Kind::Read, &error, Next::Look),
             News::Refused(error) if error.status == Status::Denied => {
                 self.without_rights(ctx);
                 Turn::Stay
@@ -423,7 +423,7 @@ impl Acquire {
                 self.read_line(ctx, false);
                 Turn::Stay
             }
-            Err(fault) => self.stumble(ctx, Kind::Write, fault.error(), Next::ReadLine),
+            Err(fault) => self.retry_later(ctx, Kind::Write, fault.error(), Next::ReadLine),
             Ok(_) => Turn::Failed(self.unexpected(ctx)),
         }
     }
