@@ -219,7 +219,7 @@ class Header:
             for item in self.items:
                 above = [banner for banner in self.banners if banner[0] < item["at"]]
                 under.setdefault(above[-1] if above else (0, "More", ""), []).append(item)
-            return [(head[1], head[2], items) for head, items in under.items()]
+            return [(head[1], head[2], items) for head, items in sorted(under.items(), key=lambda it: it[0][0] or 1 << 30)]
         functions = [it for it in self.items if it["kind"] == "function"]
         groups = {name: [] for name, _ in GROUPS}
         for item in functions:
