@@ -48,7 +48,7 @@
 #include <stop_token>
 #endif
 
-#include "consul_lock.h"
+#include "consul_lock_async.h"
 
 #if defined(__cpp_exceptions) || defined(__EXCEPTIONS) || defined(_CPPUNWIND)
 #define CONSUL_LOCKS_EXCEPTIONS 1

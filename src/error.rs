@@ -3,9 +3,9 @@
 use std::ffi::CStr;
 use std::fmt;
 
-/// The outcome of a call. The numbers are part of the ABI: they never change and a retired number
-/// is never used again. 1 to 19: misuse; 20 to 39: outcomes; 40 to 59: Consul could not be
-/// reached; 60 to 79: Consul refused; 90 to 99: internal.
+/// The outcome of a call. The numbers are part of the ABI: they never change, and a retired number
+/// is never used again. 1 to 19: misuse; 20 to 39: outcomes; 40 to 59: Consul could not be reached;
+/// 60 to 79: Consul refused; 90 to 99: internal.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
@@ -18,36 +18,37 @@ pub enum Status {
     InvalidOption = 2,
     /// A setting in the environment is wrong; the message names the variable. Nothing was sent.
     InvalidEnvironment = 3,
-    /// The lock is single use and was used before.
+    /// The lock is single use, and was used before.
     AlreadyUsed = 4,
-    /// The value generator said that it has no value. Nothing was sent and the lock is not used up.
+    /// The value generator has no value. Nothing was sent, and the lock is not used up.
     ValueFailed = 5,
-    /// Consul said until the deadline that the lock is not free: somebody has it, or its
+    /// Consul said until the deadline that the lock is not free: another session holds it, or its
     /// lock-delay runs.
     NotAcquired = 20,
-    /// The call was ended by a cancel.
+    /// consul_lock_cancel() ended the call, or the lock was freed or released meanwhile.
     Cancelled = 21,
-    /// The lock was held once and is not any more: it expired, or Consul or an operator ended it.
+    /// The lock was held and is lost: it expired, or Consul or an operator ended it.
     Lost = 22,
     /// The lock is not held: never acquired, given back, or used up.
     NotHeld = 23,
-    /// Consul did not confirm a release in time: the library goes on while the process lives; the
-    /// session's TTL does the rest. Or Consul did not confirm a guarded write, which may have been
-    /// applied, and may still be while the lock is held.
+    /// Consul did not confirm a release in time: the library goes on while the process lives, and
+    /// the session's TTL does the rest. Or Consul did not confirm a guarded write, which may have
+    /// been applied, or may be later while the lock is held.
     Unconfirmed = 24,
     /// Consul gave no usable answer in time.
     Unavailable = 40,
     /// Consul refused for want of rights.
     Denied = 60,
-    /// Consul refused the request itself, or answered something that this library does not know. Or
-    /// the key of the lock holds the data of another program, which stay as they are.
+    /// Consul refused the request itself, or its answer is unknown to this library. Or the key of
+    /// the lock holds the data of another program, which stay as they are.
     Rejected = 61,
     /// A defect of this library. Please report it.
     Internal = 90,
     /// The object belongs to the parent process.
     Forked = 91,
-    /// The system gave no thread, no descriptor, or no memory for a value, a request or a reply. (Where it
-    /// has none even for a few bytes the process is aborted, as with every program in Rust.)
+    /// The system gave no thread, no descriptor, or no memory for a value, a request or a reply.
+    /// (If there is no memory even for a few bytes, the process is aborted, as every program in
+    /// Rust is.)
     NoResources = 92,
 }
 
@@ -107,7 +108,7 @@ impl Status {
     }
 }
 
-/// How a lock was lost. The numbers are part of the ABI, as those of the statuses.
+/// How a lock was lost. The numbers are part of the ABI, as those of the statuses are.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LostReason {

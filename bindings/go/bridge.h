@@ -2,7 +2,7 @@
 #ifndef CONSULLOCK_GO_BRIDGE_H
 #define CONSULLOCK_GO_BRIDGE_H
 
-#include <consul_lock.h>
+#include <consul_lock_async.h>
 
 #if CONSUL_LOCK_ABI_VERSION != 2 || CONSUL_LOCK_VERSION_NUMBER < 1000
 #error                                                                                             \

@@ -245,7 +245,10 @@ func otherHeader(t *testing.T) string {
 	const ours = "#define CONSUL_LOCK_ABI_VERSION "
 	other := strings.Replace(string(header), ours+"2", ours+"999", 1)
 	pc := "Name: consul_lock\nDescription: of a test\nVersion: 9\nCflags: -I" + folder + "\n"
+	async, err := os.ReadFile(filepath.Join(pkgConfig(t, "includedir"), "consul_lock_async.h"))
+	must(t, err)
 	must(t, os.WriteFile(filepath.Join(folder, "consul_lock.h"), []byte(other), 0o644))
+	must(t, os.WriteFile(filepath.Join(folder, "consul_lock_async.h"), async, 0o644))
 	must(t, os.WriteFile(filepath.Join(folder, "consul_lock.pc"), []byte(pc), 0o644))
 	return folder
 }

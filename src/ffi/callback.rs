@@ -2,13 +2,13 @@
 
 use std::ffi::c_void;
 
-/// Frees a user_data. Called exactly once, after the last use of it, by any thread.
+/// Frees a user_data. Called exactly once, after the last use of the user_data, by any thread.
 pub type UserDataFreeFn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// A function of the host's with its data, which is freed when the last user of both is done.
 ///
-/// In a child after a fork, one that belongs to an object of the parent's is leaked with it; one that
-/// is configuration (the value generator, the log) works there, too.
+/// In a child after a fork, one that belongs to an object of the parent's is leaked with it; one
+/// that is configuration (the value generator, the log) works there, too.
 pub(super) struct Registration<F> {
     /// What to call.
     pub(super) function: F,

@@ -2,36 +2,36 @@
 
 use std::ffi::c_char;
 
-use super::error::ErrorHandle;
-use super::handle::{Shared, give, share, take};
-use super::options::{OptionsHandle, of_client};
+use super::handle::{give, share, take};
+use super::objects::{ClientHandle, ErrorHandle, OptionsHandle};
+use super::options::of_client;
 use super::text::copy_text;
 use super::{make, observe};
 use crate::client::{self, Client};
+use crate::error::Error;
 
-/// How to reach Consul, and everything that the locks which use it share. A simple program needs
-/// none: its locks use the default client, made from the environment (CONSUL_HTTP_ADDR
-/// and the others of docs/OPTIONS.md) on first use. Reference counted; usable from any thread at any time, and in
-/// a child after fork.
-pub struct ClientHandle {
-    _opaque: [u8; 0],
-}
-
-impl Shared for ClientHandle {
-    type Inner = Client;
+/// The client that a NULL stands for, or the one that C gave.
+///
+/// # Safety
+/// `client` is NULL or live.
+pub(super) unsafe fn client_or_default(client: *const ClientHandle) -> Result<Client, Error> {
+    // SAFETY: the caller's contract.
+    match unsafe { share(client, "client") } {
+        Ok(client) => Ok(client.as_ref().clone()),
+        Err(_) => client::default_client(),
+    }
 }
 
 /// Makes a client. Sends nothing: a Consul that cannot be reached shows at the first use. Reads the
-/// files that the options or the environment name, and waits 5 seconds at most for each kind. Any
-/// thread.
+/// files that the options or the environment name, and waits at most 5 seconds for each kind.
 ///
-/// @param options The client's options; the environment fills in what they leave out. NULL: all
-///                from the environment. Not kept.
-/// @param error   NULL, or receives NULL or a new error, which the caller frees.
-/// @return The caller frees it with consul_lock_client_free(). NULL on failure, with the code
+/// @param options The client's options. The environment fills in the rest. NULL: all from the
+///                environment.
+/// @param error   See ERRORS.
+/// @return Free it with consul_lock_client_free(). NULL on failure, with the code
 ///         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a lock;
-///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong. Either also for a file that it names
-///         and that cannot be used, or was not read within 5 seconds;
+///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong. Either code also stands for a file
+///         that cannot be used, or was not read within 5 seconds;
 ///         CONSUL_LOCK_UNAVAILABLE: the system's CAs were not read within 5 seconds;
 ///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread to read the files.
 #[must_use]
@@ -48,8 +48,8 @@ pub unsafe extern "C" fn consul_lock_client_new(
     }
 }
 
-/// Gives up the caller's reference to a client. Options, locks and the default that use it hold
-/// their own: it ends with the last of them.
+/// Gives up the caller's reference to a client. The options, the locks and the default that use the
+/// client hold references of their own: the client ends with the last of them.
 ///
 /// @param client The client; not used afterwards. NULL: nothing happens.
 #[unsafe(no_mangle)]
@@ -58,17 +58,15 @@ pub unsafe extern "C" fn consul_lock_client_free(client: *mut ClientHandle) {
     observe((), || drop(unsafe { take(client) }));
 }
 
-/// Copies what this process did with a client until now, as one JSON object: requests by kind, Raft
-/// writes, retries, locks that wait or are held, connections, threads, percentiles of how long acquires
-/// and holds took. The fields are described in docs/guide.md; later versions may add some. Asks nobody.
-/// Any thread; never blocks.
+/// Copies the statistics of a client as one JSON object: requests by kind, Raft writes, retries,
+/// locks that wait or are held, connections, threads, percentiles of how long acquires and holds
+/// took. docs/guide.md describes the fields; later versions may add some. Sends nothing.
 ///
-/// @param client The client. NULL: the default client; where that cannot be made, the empty text.
-/// @param buf    Receives at most cap bytes, the NUL included; 2,048 are enough. NULL: nothing is
-///               copied.
+/// @param client The client. NULL: the default client; if that cannot be made, the empty text.
+/// @param buf    Receives the text, see TEXT. 2,048 bytes are enough.
 /// @param cap    The size of buf in bytes.
-/// @return The length of the whole text in bytes, without the NUL. The numbers may be longer in the
-///         next call.
+/// @return The length of the whole text in bytes, without the NUL. The text of the next call may be
+///         longer.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_client_stats(
     client: *const ClientHandle,
@@ -77,12 +75,8 @@ pub unsafe extern "C" fn consul_lock_client_stats(
 ) -> usize {
     observe(0, || {
         // SAFETY: NULL or live, as the header asks.
-        let stats = match unsafe { share(client, "client") } {
-            Ok(client) => client.stats(),
-            Err(_) => {
-                client::default_client().map_or_else(|_| String::new(), |client| client.stats())
-            }
-        };
+        let client = unsafe { client_or_default(client) };
+        let stats = client.map_or_else(|_| String::new(), |client| client.stats());
         // SAFETY: NULL or with room for `cap` bytes, as the header asks.
         unsafe { copy_text(&stats, buf, cap) }
     })

@@ -5,38 +5,31 @@ use std::ptr;
 use std::sync::Arc;
 
 use super::callback::{Registration, UserDataFreeFn};
-use super::client::ClientHandle;
-use super::error::ErrorHandle;
 use super::handle::share;
-use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
+use super::objects::{ClientHandle, ErrorHandle, ValueHandle};
+use super::text::{MAX_NAME, MAX_OPTION, text, value_bytes};
 use super::{answer, observe};
 use crate::client::set_default_client;
 use crate::defaults;
-use crate::error::{Error, Status};
-use crate::key::MAX_VALUE;
+use crate::error::Status;
 use crate::memory;
 
-/// Where a value generator puts the value; valid only during its call.
-pub struct ValueHandle {
-    _opaque: [u8; 0],
-}
-
 /// Makes the value that a lock stores under its key: calls consul_lock_value_set() once and returns
-/// 0. Anything but 0 means that it has no value: the acquire then answers
+/// 0. Any other number says that there is no value: the acquire then answers
 /// CONSUL_LOCK_VALUE_FAILED, and the lock can be used again.
 ///
-/// It is called in consul_lock_acquire(), by the thread that called that, before anything is sent;
-/// by several threads at once when several acquire. It may call any function of the library. It
-/// must return: no longjmp and no C++ exception may leave it.
+/// consul_lock_acquire() calls it, in the caller's thread, before anything is sent; several threads
+/// may do so at the same time. It may call any function of the library. It must return: no longjmp
+/// and no C++ exception may leave it.
 pub type ValueGeneratorFn =
     Option<unsafe extern "C" fn(value: *mut ValueHandle, user_data: *mut c_void) -> c_int>;
 
 /// Sets a process-wide default: "acquire_timeout_ms", "lock_timeout_seconds" or "lock_key_pattern".
-/// Locks read it when they are made: a later change never touches a lock that exists. Any thread.
+/// Locks read it when they are made: a later change never touches a lock that exists.
 ///
 /// @param name  The name of the option.
-/// @param value Its value, as text (see consul_lock_options_set()). Copied.
-/// @param error NULL, or receives NULL or a new error, which the caller frees.
+/// @param value Its value, as text (see consul_lock_options_set()).
+/// @param error See ERRORS.
 /// @return As consul_lock_options_set().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_defaults_set(
@@ -55,10 +48,10 @@ pub unsafe extern "C" fn consul_lock_defaults_set(
     }
 }
 
-/// Sets the client of the locks that are given none. Locks that exist keep theirs. Any thread.
+/// Sets the client of the locks that are made without one. Locks that exist keep theirs.
 ///
-/// @param client The client; the default holds a reference of its own. NULL: back to the one from
-///               the environment, which is made once, when it is first used.
+/// @param client The client; the default holds a reference of its own. NULL: back to the client
+///               that is made from the environment, once, when it is first used.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_set_default_client(client: *const ClientHandle) {
     observe((), || {
@@ -68,16 +61,15 @@ pub unsafe extern "C" fn consul_lock_set_default_client(client: *const ClientHan
     });
 }
 
-/// Sets what makes the value that a lock stores under its key, for the locks that are made from now
-/// on and have no option "value". Without one, the value is a JSON object with "locked_at", the
-/// time of the attempt that took the lock. Any thread.
+/// Sets the function that makes the value of the locks that are made from now on without the option
+/// "value". Without a generator, the value is a JSON object with "locked_at", the time of the
+/// attempt that took the lock.
 ///
 /// @param generator      The function. NULL: back to "locked_at".
-/// @param user_data      Given to the function at each call. Any thread may use it, and several at
-///                       once.
-/// @param user_data_free Called exactly once with user_data, after its last use: when another
-///                       generator has taken its place and the last lock made with this one is
-///                       freed; in this very call if generator is NULL. NULL: nothing is called.
+/// @param user_data      Given to the function at each call.
+/// @param user_data_free Called exactly once with user_data: when another generator has taken its
+///                       place and the last lock made with this one is freed; within this call if
+///                       generator is NULL. NULL: nothing is called.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_set_value_generator(
     generator: ValueGeneratorFn,
@@ -104,13 +96,14 @@ fn generate(registration: &Registration<ValueGeneratorFn>) -> Option<Vec<u8>> {
     value.filter(|_| verdict == 0)
 }
 
-/// Says what the value is; for value generators. The last call counts.
+/// Says what the value is. For value generators. The last call counts.
 ///
 /// @param value The place that the generator was called with.
-/// @param bytes The value: any bytes. Copied. NULL only if len is 0.
-/// @param len   How many bytes: at most 390,000.
+/// @param bytes Any bytes. NULL only if len is 0.
+/// @param len   How many bytes: at most CONSUL_LOCK_MAX_VALUE.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes;
-///         CONSUL_LOCK_NO_RESOURCES: there is no memory for it. After an error the place has no value.
+///         CONSUL_LOCK_NO_RESOURCES: there is no memory for it. After an error the place has no
+///         value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_value_set(
     value: *mut ValueHandle,
@@ -123,11 +116,7 @@ pub unsafe extern "C" fn consul_lock_value_set(
         answer(ptr::null_mut(), || {
             let place = place.as_mut().ok_or_else(|| super::null("value"))?;
             *place = None;
-            if len > MAX_VALUE {
-                let message = format!("value: {len} bytes are more than {MAX_VALUE}");
-                return Err(Error::new(Status::InvalidArgument, message));
-            }
-            *place = Some(memory::copy(self::bytes(bytes, len, "bytes")?)?);
+            *place = Some(memory::copy(value_bytes(bytes, len)?)?);
             Ok(())
         })
     }
@@ -136,6 +125,7 @@ pub unsafe extern "C" fn consul_lock_value_set(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::MAX_VALUE;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     unsafe extern "C" fn count(user_data: *mut c_void) {

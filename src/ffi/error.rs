@@ -2,30 +2,15 @@
 
 use std::ffi::{CString, c_char};
 
-use super::handle::{Owned, give_owned, look, take_owned};
+use super::handle::{give_owned, look, take_owned};
+use super::objects::{ErrorHandle, Failure};
 use super::observe;
 use crate::error::{Error, LostReason, Status};
-
-/// Why a call failed: a status and one line for people. Belongs to who received it, who frees it
-/// with consul_lock_error_free(). Never changes, so any number of threads may read it.
-pub struct ErrorHandle {
-    _opaque: [u8; 0],
-}
-
-impl Owned for ErrorHandle {
-    type Inner = Told;
-}
-
-/// What is behind an [`ErrorHandle`].
-pub(super) struct Told {
-    error: Error,
-    message: CString,
-}
 
 /// Makes the object that C receives.
 pub(super) fn object(error: Error) -> *mut ErrorHandle {
     let message = CString::new(error.message.replace('\0', " ")).unwrap_or_default();
-    give_owned(Told { error, message })
+    give_owned(Failure { error, message })
 }
 
 /// Takes back what [`object`] made; None for NULL.
@@ -48,11 +33,11 @@ pub unsafe extern "C" fn consul_lock_error_code(error: *const ErrorHandle) -> St
     })
 }
 
-/// What went wrong, on which key and address, what Consul said and what to do: one line of UTF-8.
-/// It never contains a token or a stored value.
+/// One line for people: what failed, on which key and address, what Consul said, what to do. It
+/// never contains a token or a stored value.
 ///
 /// @param error The error; NULL: no error, the empty text.
-/// @return Never NULL. Belongs to the error, and lives as long as it.
+/// @return Never NULL. Lives as long as the error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_error_message(error: *const ErrorHandle) -> *const c_char {
     observe(c"".as_ptr(), || {
@@ -75,7 +60,7 @@ pub unsafe extern "C" fn consul_lock_error_http_status(error: *const ErrorHandle
     })
 }
 
-/// Whether the same thing may well work later without any change: somebody had the lock, or
+/// Whether the same call may well work later without any change: another process held the lock, or
 /// Consul could not be reached. A lock is single use: try again with a new one.
 ///
 /// @param error The error; NULL: false.

@@ -8,27 +8,27 @@ use super::callback::{Registration, UserDataFreeFn};
 use crate::error::{Error, Status};
 use crate::log::{Level, LogCallback, set_callback};
 
-/// Told a line of the log: UTF-8, without a line break, valid only during the call. Never contains a
-/// token or a stored value.
+/// Is told a line of the log: UTF-8, without a line break, valid only during the call. A line never
+/// contains a token or a stored value.
 ///
-/// It is called by a thread of the library, in the order of the lines, never twice at once. It may
-/// call any function of the library, and may block: that delays only later lines, of which 256 wait;
-/// beyond them lines are dropped, and a line says how many. It must return: no longjmp and no C++
-/// exception may leave it.
+/// See CALLBACKS, with these differences: one thread calls it for the whole process, in the order
+/// of the lines. It may block, which delays only later lines, of which at most 256 wait: the rest
+/// is dropped, and a line says how many.
 pub type LogCallbackFn =
     Option<unsafe extern "C" fn(level: Level, line: *const c_char, user_data: *mut c_void)>;
 
-/// Sets who is told what the library has to say: locks that were lost, releases that Consul did not
-/// confirm, outages that last. One for the whole process, also for a child after fork. Any thread;
-/// never blocks, also not for a call of the one before that has not returned yet.
+/// Sets the function that is told the lines of the log: locks that were lost, releases that Consul
+/// did not confirm, outages that last. There is one for the whole process, also for a child after
+/// fork. Does not wait for a call of the function before that has not returned yet.
 ///
 /// @param callback       The function. NULL: the log is off, as at the beginning.
 /// @param user_data      Given to the function at each call.
-/// @param user_data_free Called exactly once with user_data, after its last use: when another callback
-///                       has taken its place and the last call has returned; in this very call if
-///                       callback is NULL or the level is refused. NULL: nothing is called.
+/// @param user_data_free Called exactly once with user_data: when another function has taken its
+///                       place and the last call has returned; within this call if callback is NULL
+///                       or the level is refused. NULL: nothing is called.
 /// @param level          The least important consul_lock_log_level that is told: 1 to 4.
-/// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: no such level; nothing was changed.
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: there is no such level, and nothing was
+///         changed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_set_log_callback(
     callback: LogCallbackFn,

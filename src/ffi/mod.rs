@@ -7,17 +7,19 @@
 // The comment of a function in the header is its safety contract.
 #![allow(clippy::missing_safety_doc)]
 
-pub mod lock;
-pub mod options;
+pub mod objects;
 
 pub mod callback;
 pub mod client;
 pub mod defaults;
 pub mod error;
 pub mod holder;
+pub mod lock;
 pub mod log;
 pub mod meta;
+pub mod options;
 pub mod queue;
+pub mod start;
 
 mod handle;
 mod host;
@@ -28,7 +30,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use crate::error::{Error, Status};
-use error::ErrorHandle;
+use objects::ErrorHandle;
 
 /// Runs a call whose answer is a status.
 ///
@@ -95,13 +97,21 @@ fn defect(payload: &(dyn Any + Send)) -> Error {
     )
 }
 
-/// The refusal of a NULL where an object is needed.
+/// The refusal of a NULL where an object is needed. What makes an object has said why there is
+/// none.
 fn null(what: &str) -> Error {
-    let why = match what {
-        "lock" => ": consul_lock_new() failed (its error says why), or the lock was moved away",
+    let maker = match what {
+        "lock" => "consul_lock_new()",
+        "client" => "consul_lock_client_new()",
+        "queue" => "consul_lock_queue_new()",
         _ => "",
     };
-    Error::new(Status::InvalidArgument, format!("{what} is NULL{why}"))
+    let message = if maker.is_empty() {
+        format!("{what} is NULL")
+    } else {
+        format!("{what} is NULL: {maker} failed, look at its error")
+    };
+    Error::new(Status::InvalidArgument, message)
 }
 
 #[cfg(test)]

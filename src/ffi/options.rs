@@ -3,36 +3,13 @@
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
-use super::client::ClientHandle;
-use super::error::ErrorHandle;
-use super::handle::{Shared, give, share, take};
+use super::handle::{give, share, take};
+use super::objects::{ClientHandle, ErrorHandle, OfLock, OptionsHandle};
 use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
 use super::{answer, make, observe};
-use crate::client::Client;
 use crate::error::{Error, Status};
 use crate::lockorder::{Mutex, Rank};
 use crate::options::Options;
-
-/// A set of options, by name: docs/OPTIONS.md lists them all. It is read when a lock or a client is
-/// made from it, which neither keeps nor changes it: it can serve many, and be freed at once.
-///
-/// It remembers the first refusal of a setter, and consul_lock_new() and consul_lock_client_new()
-/// answer with it. So the status of the setters may be ignored: nothing ever runs with a default
-/// that was not asked for.
-pub struct OptionsHandle {
-    _opaque: [u8; 0],
-}
-
-impl Shared for OptionsHandle {
-    type Inner = Mutex<OfLock>;
-}
-
-/// The options of a lock, with the client that it is to use.
-#[derive(Clone, Default)]
-pub(super) struct OfLock {
-    pub(super) options: Options,
-    pub(super) client: Option<Client>,
-}
 
 /// The options of a client; None for NULL.
 ///
@@ -82,9 +59,9 @@ unsafe fn set(
     }
 }
 
-/// Makes an empty set of options. Any thread.
+/// Makes an empty set of options.
 ///
-/// @return The caller frees it with consul_lock_options_free(). NULL: out of resources.
+/// @return Free it with consul_lock_options_free().
 #[must_use]
 #[unsafe(no_mangle)]
 pub extern "C" fn consul_lock_options_new() -> *mut OptionsHandle {
@@ -96,16 +73,15 @@ pub extern "C" fn consul_lock_options_new() -> *mut OptionsHandle {
     }
 }
 
-/// Sets an option from text. The last setting of an option counts. Any thread.
+/// Sets an option from text. The last setting of an option counts.
 ///
 /// @param options The options.
 /// @param name    The name of the option, such as "acquire_timeout_ms".
-/// @param value   Its value: UTF-8. Numbers are decimal digits with an optional minus; yes and
-///                no are "true" and "false". Copied.
-/// @param error   NULL, or receives NULL or a new error, which the caller frees.
+/// @param value   Its value. Numbers are decimal digits with an optional minus; yes and no are
+///                "true" and "false".
+/// @param error   See ERRORS.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_OPTION: there is no such option, it cannot be set
-///         here, or the value is out of its range; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or not
-///         UTF-8.
+///         here, or the value is out of its range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_options_set(
     options: *mut OptionsHandle,
@@ -124,12 +100,12 @@ pub unsafe extern "C" fn consul_lock_options_set(
     }
 }
 
-/// Sets an option that is a number, or yes (1) or no (0). Any thread.
+/// Sets an option that is a number, or yes (1) and no (0).
 ///
 /// @param options The options.
 /// @param name    The name of the option, such as "acquire_timeout_ms".
 /// @param value   Its value, in the unit that the name ends in.
-/// @param error   NULL, or receives NULL or a new error, which the caller frees.
+/// @param error   See ERRORS.
 /// @return As consul_lock_options_set().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_options_set_int(
@@ -148,14 +124,15 @@ pub unsafe extern "C" fn consul_lock_options_set_int(
     }
 }
 
-/// Sets an option that is bytes: the value to store under the key. Any thread.
+/// Sets an option that is bytes: the value to store under the key.
 ///
 /// @param options The options.
 /// @param name    The name of the option: "value".
-/// @param value   The bytes, which may contain NULs. Copied. NULL only if len is 0.
-/// @param len     How many bytes: at most 390,000.
-/// @param error   NULL, or receives NULL or a new error, which the caller frees.
-/// @return As consul_lock_options_set(); CONSUL_LOCK_NO_RESOURCES: there is no memory for the value.
+/// @param value   Any bytes. NULL only if len is 0.
+/// @param len     How many bytes: at most CONSUL_LOCK_MAX_VALUE.
+/// @param error   See ERRORS.
+/// @return As consul_lock_options_set(); CONSUL_LOCK_NO_RESOURCES: there is no memory for the
+///         value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_options_set_bytes(
     options: *mut OptionsHandle,
@@ -174,13 +151,13 @@ pub unsafe extern "C" fn consul_lock_options_set_bytes(
     }
 }
 
-/// Sets the client that a lock uses, instead of the default client. Any thread.
+/// Sets the client that a lock uses, instead of the default client.
 ///
 /// @param options The options of a lock.
-/// @param client  The client. The options, and every lock made from them, hold a reference of their
-///                own: the caller may free its own at once.
-/// @param error   NULL, or receives NULL or a new error, which the caller frees.
-/// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL.
+/// @param client  The client. The options, and every lock made from them, hold references of their
+///                own.
+/// @param error   See ERRORS.
+/// @return CONSUL_LOCK_OK, or CONSUL_LOCK_INVALID_ARGUMENT for a NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_options_set_client(
     options: *mut OptionsHandle,

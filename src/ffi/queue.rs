@@ -4,16 +4,17 @@ use std::ffi::{CStr, c_char, c_void};
 use std::os::fd::IntoRawFd as _;
 use std::ptr;
 
-use super::error::{self, ErrorHandle};
-use super::handle::{Owned, Shared, give, give_owned, look, share, take, take_owned};
-use super::holder::HolderHandle;
-use super::lock::LockHandle;
+use super::error;
+use super::handle::{give, give_owned, look, share, take, take_owned};
+use super::objects::{
+    ErrorHandle, EventHandle, EventType, HolderHandle, LockHandle, QueueHandle, SenderHandle, Told,
+};
 use super::text::copy_text;
 use super::{answer, make, null, observe};
 use crate::client::Holder;
 use crate::error::{Error, LostReason, Status};
 use crate::log::Level;
-use crate::queue::{Event, News, Queue, Sender};
+use crate::queue::{Event, News, Queue};
 
 /// A status, a reason or a level that comes from C, where any number fits into an enumeration.
 ///
@@ -56,74 +57,6 @@ impl From<LevelNumber> for Level {
     }
 }
 
-/// What an event tells.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventType {
-    /// No event: NULL was given.
-    None = 0,
-    /// A call has ended: consul_lock_event_code() is its consul_lock_status.
-    Done = 1,
-    /// consul_lock_holder_start() has ended: the same, and consul_lock_event_take_holder().
-    Holder = 2,
-    /// A lock was lost: consul_lock_event_code() is the consul_lock_lost_reason.
-    Lost = 3,
-    /// A line of the log: consul_lock_event_code() is its consul_lock_log_level, and
-    /// consul_lock_event_line() copies it.
-    Log = 4,
-}
-
-/// A queue of events, for programs with an event loop and for languages whose interpreter must not be
-/// entered by threads of others: instead of calling the program, the library puts an event here, and
-/// makes a descriptor readable.
-///
-///   int32_t fd;
-///   consul_lock_queue *queue = consul_lock_queue_new(&fd, &error);
-///   consul_lock_sender *sender = consul_lock_sender_new(queue, 42);
-///   consul_lock_acquire_start(lock, consul_lock_queue_done, sender, &error);
-///   ... the event loop says that fd is readable: read what is there and throw it away, then
-///   while ((event = consul_lock_queue_next(queue)) != NULL) { ... tag 42 ... }
-///
-/// Any thread may use it at any time. It belongs to the process that made it: in a child after fork
-/// nothing goes into it and nothing comes out.
-pub struct QueueHandle {
-    _opaque: [u8; 0],
-}
-
-impl Shared for QueueHandle {
-    type Inner = Queue;
-}
-
-/// The right to put events into a queue, under a number of yours: a user_data for the functions
-/// consul_lock_queue_done(), consul_lock_queue_holder_done(), consul_lock_queue_lost() and
-/// consul_lock_queue_log(), which are given to the library as callbacks.
-pub struct SenderHandle {
-    _opaque: [u8; 0],
-}
-
-impl Owned for SenderHandle {
-    type Inner = Sender;
-}
-
-/// One thing that happened. Belongs to who took it from the queue; used by one thread at a time.
-pub struct EventHandle {
-    _opaque: [u8; 0],
-}
-
-impl Owned for EventHandle {
-    type Inner = Told;
-}
-
-/// What is behind an [`EventHandle`]: what C asks for, piece by piece.
-pub(super) struct Told {
-    tag: u64,
-    kind: EventType,
-    code: i32,
-    error: Option<Error>,
-    holder: Option<Holder>,
-    line: Option<String>,
-}
-
 impl From<Event> for Told {
     fn from(Event { tag, news }: Event) -> Told {
         let kind = match &news {
@@ -157,16 +90,15 @@ impl From<Event> for Told {
     }
 }
 
-/// Makes a queue. Any thread.
+/// Makes a queue.
 ///
-/// @param fd    Receives the descriptor to watch, which belongs to the caller, who closes it: the
-///              reading end of a socket pair, non-blocking and closed on exec. It is readable when
-///              events wait. Read the bytes away first, then take events until there is none. Not
-///              NULL; -1 on failure.
-/// @param error NULL, or receives NULL or a new error, which the caller frees.
-/// @return The caller frees it with consul_lock_queue_free(). NULL on failure:
-///         CONSUL_LOCK_NO_RESOURCES: the system gives no sockets; CONSUL_LOCK_INVALID_ARGUMENT: fd is
-///         NULL.
+/// @param fd    Receives the descriptor to watch: the reading end of a socket pair, non-blocking
+///              and closed on exec. The caller closes it. It is readable when events wait: read the
+///              bytes away first, then take events until there is none. Not NULL; receives -1 on
+///              failure.
+/// @param error See ERRORS.
+/// @return Free it with consul_lock_queue_free(). NULL on failure, with the code
+///         CONSUL_LOCK_NO_RESOURCES: the system gives no sockets.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_new(
@@ -189,10 +121,10 @@ pub unsafe extern "C" fn consul_lock_queue_new(
     }
 }
 
-/// Takes the event that waits longest. Any thread; never blocks.
+/// Takes the event that has waited longest.
 ///
-/// @param queue The queue. NULL, or one of the parent process: NULL is returned.
-/// @return The caller frees it with consul_lock_event_free(). NULL: none waits.
+/// @param queue The queue. NULL, or a queue of the parent process: NULL is returned.
+/// @return Free it with consul_lock_event_free(). NULL: no event waits.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_next(queue: *mut QueueHandle) -> *mut EventHandle {
@@ -204,9 +136,9 @@ pub unsafe extern "C" fn consul_lock_queue_next(queue: *mut QueueHandle) -> *mut
     })
 }
 
-/// Frees a queue: events that wait are dropped, and so is what comes later with senders that are
-/// still out. A lock whose acquire was to be told here is not given back by that. The descriptor is
-/// the caller's to close, before or after.
+/// Frees a queue: events that wait are dropped, as are those that senders put later. A lock whose
+/// acquire was to be told here is not given back by that. The descriptor is the caller's to close,
+/// before or after.
 ///
 /// @param queue The queue; not used afterwards. NULL: nothing happens.
 #[unsafe(no_mangle)]
@@ -219,14 +151,13 @@ pub unsafe extern "C" fn consul_lock_queue_free(queue: *mut QueueHandle) {
     });
 }
 
-/// Makes a sender. Any thread.
+/// Makes a sender, which is the user_data of the callbacks below. The two callbacks for outcomes
+/// free it. consul_lock_queue_lost() and consul_lock_queue_log() do not: give them together with
+/// consul_lock_sender_free(). If the call that takes the sender fails, the caller frees it.
 ///
 /// @param queue The queue, which may be freed before the sender. NULL: NULL is returned.
-/// @param tag   A number by which you know its events again.
-/// @return A user_data for the four functions below. consul_lock_queue_done() and
-///         consul_lock_queue_holder_done() use it up; where it is given together with a
-///         user_data_free, that is consul_lock_sender_free(); the caller frees it when the call that
-///         it was given to fails.
+/// @param tag   The number that consul_lock_event_tag() will answer for its events.
+/// @return Free it with consul_lock_sender_free(), unless a callback has done so.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_sender_new(
@@ -240,7 +171,7 @@ pub unsafe extern "C" fn consul_lock_sender_new(
     })
 }
 
-/// Frees a sender: a consul_lock_user_data_free.
+/// Frees a sender. It is a consul_lock_user_data_free.
 ///
 /// @param sender The sender; not used afterwards. NULL: nothing happens.
 #[unsafe(no_mangle)]
@@ -250,9 +181,9 @@ pub unsafe extern "C" fn consul_lock_sender_free(sender: *mut c_void) {
     observe((), || drop(unsafe { take_owned(sender) }));
 }
 
-/// A consul_lock_done that puts an event into the sender's queue, and uses the sender up. It runs on
-/// the thread that has the outcome, not on the one for callbacks, which saves a hop: it is also the
-/// quickest way to hear.
+/// A consul_lock_done that puts an event into the sender's queue and frees the sender. It runs on
+/// the thread that has the outcome, not on the thread for callbacks: it is also the quickest way to
+/// hear of an outcome.
 ///
 /// @param status The event's code.
 /// @param error  Goes into the event. NULL: none.
@@ -270,7 +201,7 @@ pub unsafe extern "C" fn consul_lock_queue_done(
 /// A consul_lock_holder_done that does the same.
 ///
 /// @param status The event's code.
-/// @param holder Goes into the event. NULL: nobody.
+/// @param holder Goes into the event. NULL: the lock is free.
 /// @param error  Goes into the event. NULL: none.
 /// @param sender The sender. NULL: holder and error are freed.
 #[unsafe(no_mangle)]
@@ -299,11 +230,11 @@ pub unsafe extern "C" fn consul_lock_queue_lost(reason: LostReasonNumber, sender
     unsafe { put(sender, || News::Lost(reason.into())) };
 }
 
-/// A consul_lock_log_callback that puts an event into the sender's queue. Of lines 1,024 wait at most:
-/// what comes beyond them is dropped, and a line says how many.
+/// A consul_lock_log_callback that puts an event into the sender's queue. At most 1,024 lines wait:
+/// the rest is dropped, and a line says how many.
 ///
 /// @param level  The event's code.
-/// @param line   Copied. NULL: nothing happens.
+/// @param line   Goes into the event. NULL: nothing happens.
 /// @param sender The sender, which can be used again. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_log(
@@ -323,19 +254,20 @@ pub unsafe extern "C" fn consul_lock_queue_log(
     }
 }
 
-/// Ties a lock to a queue, for threads that may be ended from outside without a last word, such as the
-/// workers of Node: when the queue is freed, or its reading end closed (as the system does with the
-/// event loop that watched it), a pending acquire of the lock is cancelled, or given back if it had been
-/// won, and a held lock is renewed no more, so that its TTL ends it: from then on it answers
-/// CONSUL_LOCK_NOT_HELD, and no loss is told. The library looks when it asks Consul something for a lock
-/// that is being acquired, when it has taken it, and when it has renewed it. A copy of the reading end in a
-/// child process keeps it open. Any thread; never blocks.
+/// Ties a lock to a queue, for threads that may end without a last word, such as the workers of
+/// Node. When the queue is freed, or its reading end is closed (as the system does when the event
+/// loop that watched it ends), the lock has no user any more: a pending acquire is cancelled, a
+/// lock that was just won is given back, and a held lock is renewed no more, so that its TTL ends
+/// it. From then on the lock answers CONSUL_LOCK_NOT_HELD, and no loss is told.
+///
+/// The library checks for a reader whenever it sends a request for a pending acquire, when an
+/// acquire succeeds, and after each renewal. A copy of the reading end in a child process counts as
+/// a reader.
 ///
 /// @param lock  The lock. The last call counts.
 /// @param queue The queue.
-/// @param error NULL, or receives NULL or a new error, which the caller frees.
-/// @return CONSUL_LOCK_OK; CONSUL_LOCK_FORKED: the lock or the queue is the parent process's;
-///         CONSUL_LOCK_INVALID_ARGUMENT: a NULL.
+/// @param error See ERRORS.
+/// @return CONSUL_LOCK_OK, or CONSUL_LOCK_INVALID_ARGUMENT for a NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_bind_to_queue(
     lock: *mut LockHandle,
@@ -346,7 +278,7 @@ pub unsafe extern "C" fn consul_lock_bind_to_queue(
     unsafe { answer(error, || share(lock, "lock")?.bind(share(queue, "queue")?)) }
 }
 
-/// The number that the sender was made with.
+/// The tag of the sender that put the event into the queue.
 ///
 /// @param event The event. NULL: 0.
 #[unsafe(no_mangle)]
@@ -355,7 +287,7 @@ pub unsafe extern "C" fn consul_lock_event_tag(event: *const EventHandle) -> u64
     observe(0, || unsafe { look(event) }.map_or(0, |event| event.tag))
 }
 
-/// What the event tells.
+/// What the event tells: how to read its code, and what else it has.
 ///
 /// @param event The event. NULL: CONSUL_LOCK_EVENT_NONE.
 #[unsafe(no_mangle)]
@@ -366,8 +298,7 @@ pub unsafe extern "C" fn consul_lock_event_kind(event: *const EventHandle) -> Ev
     })
 }
 
-/// What happened: the consul_lock_status of a call, the consul_lock_lost_reason of a lock, or the
-/// consul_lock_log_level of a line, as consul_lock_event_kind() says.
+/// How a call ended, how a lock was lost, or how important a line is: see consul_lock_event_type.
 ///
 /// @param event The event. NULL: 0.
 #[unsafe(no_mangle)]
@@ -379,7 +310,7 @@ pub unsafe extern "C" fn consul_lock_event_code(event: *const EventHandle) -> i3
 /// Takes the error of a call that failed out of its event.
 ///
 /// @param event The event. NULL: NULL is returned.
-/// @return The caller frees it with consul_lock_error_free(). NULL: there is none, or it was taken.
+/// @return Free it with consul_lock_error_free(). NULL: there is none, or it was taken.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_event_take_error(event: *mut EventHandle) -> *mut ErrorHandle {
@@ -393,8 +324,8 @@ pub unsafe extern "C" fn consul_lock_event_take_error(event: *mut EventHandle) -
 /// Takes the answer of consul_lock_holder_start() out of its event.
 ///
 /// @param event The event. NULL: NULL is returned.
-/// @return The caller frees it with consul_lock_holder_free(). NULL: nobody holds the lock, the
-///         question failed, or it was taken.
+/// @return Free it with consul_lock_holder_free(). NULL: the lock is free, the question failed, or
+///         the answer was taken.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_event_take_holder(
@@ -410,7 +341,7 @@ pub unsafe extern "C" fn consul_lock_event_take_holder(
 /// Copies a line of the log.
 ///
 /// @param event The event. NULL, or not one of the log: the empty text.
-/// @param buf   Receives at most cap bytes, the NUL included. NULL: nothing is copied.
+/// @param buf   Receives the text, see TEXT.
 /// @param cap   The size of buf in bytes.
 /// @return The length of the whole line in bytes, without the NUL.
 #[unsafe(no_mangle)]

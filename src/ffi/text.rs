@@ -6,6 +6,7 @@ use std::slice;
 
 use super::null;
 use crate::error::{Error, Status};
+use crate::key::MAX_VALUE;
 
 /// The longest name or key that is taken in, in bytes.
 pub(super) const MAX_NAME: usize = 64 * 1024;
@@ -62,6 +63,33 @@ pub(super) unsafe fn bytes<'a>(
     }
     // SAFETY: not NULL and `len` bytes long by the caller's contract; no longer than isize::MAX.
     Ok(unsafe { slice::from_raw_parts(bytes.cast::<u8>(), len) })
+}
+
+/// A value that is not too long to be stored.
+///
+/// # Safety
+/// As for [`bytes`].
+pub(super) unsafe fn value_bytes<'a>(value: *const c_void, len: usize) -> Result<&'a [u8], Error> {
+    if len > MAX_VALUE {
+        return Err(refused(format!(
+            "value: {len} bytes are more than {MAX_VALUE}"
+        )));
+    }
+    // SAFETY: the caller's contract.
+    unsafe { bytes(value, len, "value") }
+}
+
+/// A key of the KV store and the value for it.
+///
+/// # Safety
+/// As for [`text`] and [`bytes`].
+pub(super) unsafe fn key_and_value<'a>(
+    key: *const c_char,
+    value: *const c_void,
+    len: usize,
+) -> Result<(&'a str, &'a [u8]), Error> {
+    // SAFETY: the caller's contract.
+    unsafe { Ok((text(key, "key", MAX_NAME)?, value_bytes(value, len)?)) }
 }
 
 /// Copies a text to C: at most `cap` bytes with the NUL, cut where a character ends. Returns how

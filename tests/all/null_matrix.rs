@@ -303,7 +303,7 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
 ];
 
 /// What a generated case begins with: valid objects of every kind.
-const OBJECTS: &str = r#"#include <consul_lock.h>
+const OBJECTS: &str = r#"#include <consul_lock_async.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

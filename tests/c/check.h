@@ -2,7 +2,7 @@
 #ifndef CHECK_H
 #define CHECK_H
 
-#include <consul_lock.h>
+#include <consul_lock_async.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

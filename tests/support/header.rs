@@ -1,4 +1,4 @@
-//! Reads `include/consul_lock.h`: its functions and callbacks, as cbindgen writes them.
+//! Reads the headers of C: their functions and callbacks, as cbindgen writes them.
 
 use std::fs;
 
@@ -18,15 +18,18 @@ impl Param {
     }
 }
 
-/// The types of the header that are pointers to functions of the host.
+/// The types of the headers that are pointers to functions of the host.
 pub(crate) const CALLBACKS: [&str; 6] = [
-    "consul_lock_done",
     "consul_lock_lost_callback",
     "consul_lock_user_data_free",
     "consul_lock_value_generator",
-    "consul_lock_holder_done",
     "consul_lock_log_callback",
+    "consul_lock_done",
+    "consul_lock_holder_done",
 ];
+
+/// For code that calls and waits, and for event loops.
+pub(crate) const HEADERS: [&str; 2] = ["consul_lock.h", "consul_lock_async.h"];
 
 /// A function, or the type of one.
 #[derive(Debug)]
@@ -36,9 +39,13 @@ pub(crate) struct Function {
     pub(crate) params: Vec<Param>,
 }
 
-/// The declarations of the header, each on one line, without comments and preprocessor lines.
+/// The declarations of the headers, each on one line, without comments and preprocessor lines.
 fn declarations() -> Vec<String> {
-    let text = fs::read_to_string(root().join("include/consul_lock.h")).expect("the header");
+    HEADERS.into_iter().flat_map(declarations_of).collect()
+}
+
+fn declarations_of(header: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join("include").join(header)).expect("the header");
     let mut code = String::new();
     let mut rest = text.as_str();
     while let Some((before, comment)) = rest.split_once("/*") {
@@ -68,7 +75,7 @@ fn params(text: &str) -> Vec<Param> {
     split.map(|(kind, name)| Param { name, kind }).collect()
 }
 
-/// Every function of the header, in its order.
+/// Every function of the headers, in their order.
 pub(crate) fn functions() -> Vec<Function> {
     let mut all = Vec::new();
     for text in declarations() {
@@ -89,13 +96,13 @@ pub(crate) fn functions() -> Vec<Function> {
     }
     assert!(
         all.len() > 30,
-        "only {} functions found in the header",
+        "only {} functions found in the headers",
         all.len()
     );
     all
 }
 
-/// Every callback type of the header.
+/// Every callback type of the headers.
 pub(crate) fn callbacks() -> Vec<Function> {
     let mut all = Vec::new();
     for text in declarations() {

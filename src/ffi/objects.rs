@@ -1,0 +1,147 @@
+//! The objects of the header, and how each is owned: [`Shared`] between calls, or [`Owned`] by C alone.
+
+use std::ffi::CString;
+
+use super::handle::{Owned, Shared};
+use crate::client::{Client, Holder};
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::lockorder::Mutex;
+use crate::options::Options;
+use crate::queue::{Queue, Sender};
+
+/// A lock on one key. Single use: acquire it once, release it, free it.
+pub struct LockHandle {
+    _opaque: [u8; 0],
+}
+
+impl Shared for LockHandle {
+    type Inner = Lock;
+}
+
+/// A set of options, by name. docs/OPTIONS.md lists them all. consul_lock_new() and
+/// consul_lock_client_new() read it and do not keep it: one set can serve many calls, and may be
+/// freed at once.
+///
+/// It remembers the first refusal of a setter, and consul_lock_new() and consul_lock_client_new()
+/// fail with it. So the status of the setters may be ignored: a wrong option never becomes a
+/// default.
+pub struct OptionsHandle {
+    _opaque: [u8; 0],
+}
+
+impl Shared for OptionsHandle {
+    type Inner = Mutex<OfLock>;
+}
+
+/// The options of a lock, with the client that it is to use.
+#[derive(Clone, Default)]
+pub(super) struct OfLock {
+    pub(super) options: Options,
+    pub(super) client: Option<Client>,
+}
+
+/// How to reach Consul, and what the locks that use it share: connections, sessions kept for reuse,
+/// one place in the line of each key. A simple program needs none: its locks use the default
+/// client, which is made from the environment (CONSUL_HTTP_ADDR and the other variables of
+/// docs/OPTIONS.md) on first use. Reference-counted; also usable in a child after fork.
+pub struct ClientHandle {
+    _opaque: [u8; 0],
+}
+
+impl Shared for ClientHandle {
+    type Inner = Client;
+}
+
+/// Why a call failed: a status and one line for people. It belongs to the code that received it,
+/// which frees it with consul_lock_error_free(). It never changes, so any number of threads may
+/// read it.
+pub struct ErrorHandle {
+    _opaque: [u8; 0],
+}
+
+impl Owned for ErrorHandle {
+    type Inner = Failure;
+}
+
+/// What is behind an [`ErrorHandle`].
+pub(super) struct Failure {
+    pub(super) error: Error,
+    pub(super) message: CString,
+}
+
+/// The holder of a lock at the moment when Consul was asked. It never changes, so any number of
+/// threads may read it.
+pub struct HolderHandle {
+    _opaque: [u8; 0],
+}
+
+impl Owned for HolderHandle {
+    type Inner = Holder;
+}
+
+/// The place where a value generator puts the value. Valid only during the call of the generator.
+pub struct ValueHandle {
+    _opaque: [u8; 0],
+}
+
+/// A queue of events: instead of calling the program, the library puts an event here and makes a
+/// descriptor readable.
+///
+/// It belongs to the process that made it: in a child after fork no event goes in and none comes
+/// out.
+pub struct QueueHandle {
+    _opaque: [u8; 0],
+}
+
+impl Shared for QueueHandle {
+    type Inner = Queue;
+}
+
+/// The right to put events into a queue, under a number of the caller's choice (its tag). It is the
+/// user_data of the four callbacks that this library has for queues.
+pub struct SenderHandle {
+    _opaque: [u8; 0],
+}
+
+impl Owned for SenderHandle {
+    type Inner = Sender;
+}
+
+/// One thing that happened. It belongs to the code that took it from the queue. Only one thread at
+/// a time may use it.
+pub struct EventHandle {
+    _opaque: [u8; 0],
+}
+
+impl Owned for EventHandle {
+    type Inner = Told;
+}
+
+/// What is behind an [`EventHandle`]: what C asks for, piece by piece.
+pub(super) struct Told {
+    pub(super) tag: u64,
+    pub(super) kind: EventType,
+    pub(super) code: i32,
+    pub(super) error: Option<Error>,
+    pub(super) holder: Option<Holder>,
+    pub(super) line: Option<String>,
+}
+
+/// What an event tells.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// There is no event: NULL was given.
+    None = 0,
+    /// A call ended. The event's code is the consul_lock_status.
+    Done = 1,
+    /// consul_lock_holder_start() ended. The code is the consul_lock_status, and
+    /// consul_lock_event_take_holder() has the answer.
+    Holder = 2,
+    /// A lock was lost. The code is the consul_lock_lost_reason.
+    Lost = 3,
+    /// A line of the log. The code is the consul_lock_log_level, and consul_lock_event_line() has
+    /// the line.
+    Log = 4,
+}
