@@ -5,15 +5,14 @@
 int main(void)
 {
     consul_lock_error *error = NULL;
-    consul_lock *lock = consul_lock_new("nightly-report", NULL, NULL);
-    consul_lock_status status = consul_lock_acquire(lock, &error);
-    if (status == CONSUL_LOCK_OK) {
+    consul_lock *lock = consul_lock_new("nightly-report", NULL, &error);
+    if (lock != NULL && consul_lock_acquire(lock, &error) == CONSUL_LOCK_OK) {
         puts("making the report");
-        consul_lock_release(lock, NULL);
-    } else {
-        printf("no report: %s\n", consul_lock_error_message(error));
+        consul_lock_release(lock, &error);
     }
-    consul_lock_free(lock);
+    int failed = error != NULL;
+    if (failed) printf("no report: %s\n", consul_lock_error_message(error));
     consul_lock_error_free(error);
-    return status == CONSUL_LOCK_OK ? 0 : 1;
+    consul_lock_free(lock);
+    return failed;
 }

@@ -1,5 +1,6 @@
 #include <consul_lock.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Stands for UPDATE account SET balance = ?, token = ? WHERE id = 7 AND token <= ? */
 static struct {
@@ -21,9 +22,13 @@ static void write_balance(int balance, uint64_t token)
 /* Takes the lock once; returns the token of this turn. */
 static uint64_t turn(void)
 {
-    consul_lock *lock = consul_lock_new("account/7", NULL, NULL);
-    consul_lock_status status = consul_lock_acquire(lock, NULL);
-    uint64_t token = status == CONSUL_LOCK_OK ? consul_lock_fencing_token(lock) : 0;
+    consul_lock_error *error = NULL;
+    consul_lock *lock = consul_lock_new("account/7", NULL, &error);
+    if (lock == NULL || consul_lock_acquire(lock, &error) != CONSUL_LOCK_OK) {
+        fprintf(stderr, "%s\n", consul_lock_error_message(error));
+        exit(1);
+    }
+    uint64_t token = consul_lock_fencing_token(lock);
     consul_lock_free(lock); /* gives it back */
     return token;
 }

@@ -4,15 +4,16 @@
 int main(void)
 {
     consul_lock_error *error = NULL;
-    consul_lock *lock = consul_lock_new("nightly-report", NULL, NULL);
-    consul_lock_status status = consul_lock_acquire(lock, &error);
-    if (status == CONSUL_LOCK_OK) {
+    consul_lock *lock = consul_lock_new("nightly-report", NULL, &error);
+    if (lock != NULL && consul_lock_acquire(lock, &error) == CONSUL_LOCK_OK) {
         puts("making the report");
-        consul_lock_release(lock, NULL);
-    } else {
-        fprintf(stderr, "no report: %s\n", consul_lock_error_message(error));
-        consul_lock_error_free(error);
+        consul_lock_release(lock, &error);
     }
+    int failed = error != NULL;
+    if (failed) {
+        fprintf(stderr, "no report: %s\n", consul_lock_error_message(error));
+    }
+    consul_lock_error_free(error);
     consul_lock_free(lock);
-    return status == CONSUL_LOCK_OK ? 0 : 1;
+    return failed;
 }

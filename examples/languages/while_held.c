@@ -7,10 +7,10 @@ int main(void)
     consul_lock_error *error = NULL;
     consul_lock_options *options = consul_lock_options_new();
     consul_lock_options_set(options, "auto_renew", "true", NULL);
-    consul_lock *lock = consul_lock_new("long-work", options, NULL);
+    consul_lock *lock = consul_lock_new("long-work", options, &error);
     consul_lock_options_free(options);
 
-    if (consul_lock_acquire(lock, &error) == CONSUL_LOCK_OK) {
+    if (lock != NULL && consul_lock_acquire(lock, &error) == CONSUL_LOCK_OK) {
         for (int step = 1; step <= 100 && consul_lock_is_held(lock); step++) {
             printf("step %d\n", step);
             nanosleep(&(struct timespec){0, 100000000}, NULL);
@@ -19,7 +19,11 @@ int main(void)
             puts("lost: stopped");
         }
     }
+    int failed = error != NULL;
+    if (failed) {
+        fprintf(stderr, "%s\n", consul_lock_error_message(error));
+    }
     consul_lock_error_free(error);
     consul_lock_free(lock);
-    return 0;
+    return failed;
 }

@@ -223,3 +223,25 @@ fn the_examples() {
     assert!(String::from_utf8_lossy(&output.stdout).ends_with("wrote 42 lines\n"));
     consul.has_nothing_left();
 }
+
+/// Every example in C says what is wrong with the environment, and does not end as if all were well.
+#[test]
+fn the_examples_report_an_environment_that_cannot_be_read() {
+    let mut examples = vec![source("../examples/first.c"), source("../examples/wait.c")];
+    let folder = std::fs::read_dir(root().join("examples/languages")).expect("a folder");
+    examples.extend(folder.map(|entry| entry.expect("an entry").path()));
+    examples.retain(|path| path.extension().is_some_and(|extension| extension == "c"));
+    assert!(examples.len() > 6, "{examples:?}");
+    for example in examples {
+        let name = example.file_stem().expect("a name").to_string_lossy();
+        let program = compile(&example, &format!("wrong-{name}"), C);
+        let output = Command::new(program)
+            .env("CONSUL_HTTP_SSL", "maybe")
+            .output()
+            .expect("the program runs");
+        assert!(!output.status.success(), "{name}");
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains("CONSUL_HTTP_SSL: \"maybe\""), "{name}: {said}");
+    }
+}
