@@ -18,7 +18,8 @@
  * and are moved or copied in; the library owns them until their last call. One that throws ends the
  * program, as a std::thread does: no exception can cross C. A value generator may throw.
  *
- * OBJECTS are move-only and own what they wrap. One that was moved from answers INVALID_ARGUMENT.
+ * OBJECTS are move-only and own what they wrap. One that was moved from answers INVALID_ARGUMENT,
+ * and says so.
  * Any number of threads may use one object, as long as none moves, assigns or destroys it, or
  * changes options.
  *
@@ -325,7 +326,7 @@ class options {
 
     /** Any option by its name (docs/OPTIONS.md lists them), from a text, a whole number or a bool.
      */
-    template <class T> options &set(const std::string &option, const T &value) {
+    template <class T> options &set(const std::string &option, const T &value) & {
         if constexpr (std::is_integral_v<T>) {
             has_nul_ = has_nul_ || detail::has_nul(option);
             consul_lock_options_set_int(native(), option.c_str(), number(value), nullptr);
@@ -337,94 +338,146 @@ class options {
         return *this;
     }
 
+    template <class T> options set(const std::string &option, const T &value) && {
+        return std::move(set(option, value));
+    }
+
+    /* Each setter of a temporary hands the options on:
+     * `auto patient = consul_locks::options().acquire_timeout(1s);` */
+
     /** Of a lock: how long an acquire waits. 0 (the default): exactly one attempt. */
-    options &acquire_timeout(std::chrono::milliseconds wait) {
+    options &acquire_timeout(std::chrono::milliseconds wait) & {
         return set("acquire_timeout_ms", wait.count());
     }
+    options acquire_timeout(std::chrono::milliseconds wait) && {
+        return std::move(acquire_timeout(wait));
+    }
     /** Of a lock: its life if it is never released. */
-    options &lock_timeout(std::chrono::seconds life) {
+    options &lock_timeout(std::chrono::seconds life) & {
         return set("lock_timeout_seconds", life.count());
     }
+    options lock_timeout(std::chrono::seconds life) && { return std::move(lock_timeout(life)); }
     /** Of a lock: renewed by the library while it is held, so that it lives as long as the work. */
-    options &auto_renew(bool yes = true) { return set("auto_renew", yes); }
+    options &auto_renew(bool yes = true) & { return set("auto_renew", yes); }
+    options auto_renew(bool yes = true) && { return std::move(auto_renew(yes)); }
     /** Of a lock, with auto_renew: for how long. Zero: for ever. */
-    options &max_lifetime(std::chrono::seconds longest) {
+    options &max_lifetime(std::chrono::seconds longest) & {
         return set("max_lifetime_seconds", longest.count());
     }
+    options max_lifetime(std::chrono::seconds longest) && {
+        return std::move(max_lifetime(longest));
+    }
     /** Of a lock: watched while it is held, so that a loss is told at once. */
-    options &monitor(bool yes = true) { return set("monitor", yes); }
+    options &monitor(bool yes = true) & { return set("monitor", yes); }
+    options monitor(bool yes = true) && { return std::move(monitor(yes)); }
     /** Of a lock: a waiting acquire stands in line with other processes. */
-    options &fair(bool yes = true) { return set("fair", yes); }
+    options &fair(bool yes = true) & { return set("fair", yes); }
+    options fair(bool yes = true) && { return std::move(fair(yes)); }
     /** Of a lock: how long the first in line may leave the lock free before the next passes it. */
-    options &queue_grace(std::chrono::milliseconds grace) {
+    options &queue_grace(std::chrono::milliseconds grace) & {
         return set("queue_grace_ms", grace.count());
     }
+    options queue_grace(std::chrono::milliseconds grace) && {
+        return std::move(queue_grace(grace));
+    }
     /** Of a lock: what is stored under its key; any bytes. */
-    options &value(std::string_view bytes) {
+    options &value(std::string_view bytes) & {
         consul_lock_options_set_bytes(native(), "value", bytes.data(), bytes.size(), nullptr);
         return *this;
     }
+    options value(std::string_view bytes) && { return std::move(value(bytes)); }
     /** Of a lock: its client, instead of the default one. */
-    options &use(const client &with) {
+    options &use(const client &with) & {
         consul_lock_options_set_client(native(), with.native(), nullptr);
         return *this;
     }
+    options use(const client &with) && { return std::move(use(with)); }
 
     /** Of a client: where Consul's HTTP API is; several with commas between them. */
-    options &address(const std::string &where) { return set("address", where); }
+    options &address(const std::string &where) & { return set("address", where); }
+    options address(const std::string &where) && { return std::move(address(where)); }
     /** Of a client: TLS to every address, also one without `https://`. */
-    options &ssl(bool yes = true) { return set("ssl", yes); }
+    options &ssl(bool yes = true) & { return set("ssl", yes); }
+    options ssl(bool yes = true) && { return std::move(ssl(yes)); }
     /** Of a client: false for experiments; whoever stands in between can then read the token. */
-    options &ssl_verify(bool yes) { return set("ssl_verify", yes); }
+    options &ssl_verify(bool yes) & { return set("ssl_verify", yes); }
+    options ssl_verify(bool yes) && { return std::move(ssl_verify(yes)); }
     /** Of a client: a PEM file of the CAs to trust, instead of the system's. */
-    options &ca_file(const std::string &path) { return set("ca_file", path); }
+    options &ca_file(const std::string &path) & { return set("ca_file", path); }
+    options ca_file(const std::string &path) && { return std::move(ca_file(path)); }
     /** Of a client: a folder of such files. */
-    options &ca_path(const std::string &path) { return set("ca_path", path); }
+    options &ca_path(const std::string &path) & { return set("ca_path", path); }
+    options ca_path(const std::string &path) && { return std::move(ca_path(path)); }
     /** Of a client: a PEM file with its certificate; needs client_key. */
-    options &client_cert(const std::string &path) { return set("client_cert", path); }
+    options &client_cert(const std::string &path) & { return set("client_cert", path); }
+    options client_cert(const std::string &path) && { return std::move(client_cert(path)); }
     /** Of a client: a PEM file with the private key of client_cert. */
-    options &client_key(const std::string &path) { return set("client_key", path); }
+    options &client_key(const std::string &path) & { return set("client_key", path); }
+    options client_key(const std::string &path) && { return std::move(client_key(path)); }
     /** Of a client: the name that Consul's certificate must be for. */
-    options &tls_server_name(const std::string &name) { return set("tls_server_name", name); }
+    options &tls_server_name(const std::string &name) & { return set("tls_server_name", name); }
+    options tls_server_name(const std::string &name) && { return std::move(tls_server_name(name)); }
     /** Of a client: the ACL token. */
-    options &token(const std::string &secret) { return set("token", secret); }
+    options &token(const std::string &secret) & { return set("token", secret); }
+    options token(const std::string &secret) && { return std::move(token(secret)); }
     /** Of a client: a file with the ACL token, read again when Consul refuses the token. */
-    options &token_file(const std::string &path) { return set("token_file", path); }
+    options &token_file(const std::string &path) & { return set("token_file", path); }
+    options token_file(const std::string &path) && { return std::move(token_file(path)); }
     /** Of a client: `user:password`, for a proxy in front of Consul. */
-    options &http_auth(const std::string &secret) { return set("http_auth", secret); }
+    options &http_auth(const std::string &secret) & { return set("http_auth", secret); }
+    options http_auth(const std::string &secret) && { return std::move(http_auth(secret)); }
     /** Of a client: an HTTP proxy, as `http://host:port`. */
-    options &proxy(const std::string &where) { return set("proxy", where); }
+    options &proxy(const std::string &where) & { return set("proxy", where); }
+    options proxy(const std::string &where) && { return std::move(proxy(where)); }
     /** Of a client: the datacenter in which the locks live. */
-    options &datacenter(const std::string &where) { return set("datacenter", where); }
+    options &datacenter(const std::string &where) & { return set("datacenter", where); }
+    options datacenter(const std::string &where) && { return std::move(datacenter(where)); }
     /** Of a client: the namespace in which the locks live (Consul Enterprise). */
-    options &namespace_(const std::string &name) { return set("namespace", name); }
+    options &namespace_(const std::string &name) & { return set("namespace", name); }
+    options namespace_(const std::string &name) && { return std::move(namespace_(name)); }
     /** Of a client: the admin partition in which the locks live (Consul Enterprise). */
-    options &partition(const std::string &name) { return set("partition", name); }
+    options &partition(const std::string &name) & { return set("partition", name); }
+    options partition(const std::string &name) && { return std::move(partition(name)); }
     /** Of a client: what the names of its sessions begin with. */
-    options &session_name(const std::string &name) { return set("session_name", name); }
+    options &session_name(const std::string &name) & { return set("session_name", name); }
+    options session_name(const std::string &name) && { return std::move(session_name(name)); }
     /** Of a client: a node that no agent owns, to which its sessions are bound. */
-    options &session_node(const std::string &name) { return set("session_node", name); }
+    options &session_node(const std::string &name) & { return set("session_node", name); }
+    options session_node(const std::string &name) && { return std::move(session_node(name)); }
     /** Of a client: checks whose failure ends its sessions, with commas between their ids. */
-    options &session_checks(const std::string &ids) { return set("session_checks", ids); }
+    options &session_checks(const std::string &ids) & { return set("session_checks", ids); }
+    options session_checks(const std::string &ids) && { return std::move(session_checks(ids)); }
     /** Of a client: for how long nobody can take a lock that was lost. */
-    options &lock_delay(std::chrono::milliseconds pause) {
+    options &lock_delay(std::chrono::milliseconds pause) & {
         return set("lock_delay_ms", pause.count());
     }
+    options lock_delay(std::chrono::milliseconds pause) && { return std::move(lock_delay(pause)); }
     /** Of a client: the flags of lock keys. */
-    options &flags(std::uint64_t value) { return set("flags", value); }
+    options &flags(std::uint64_t value) & { return set("flags", value); }
+    options flags(std::uint64_t value) && { return std::move(flags(value)); }
     /** Of a client: connections to Consul at most. */
-    options &max_connections(std::int64_t most) { return set("max_connections", most); }
+    options &max_connections(std::int64_t most) & { return set("max_connections", most); }
+    options max_connections(std::int64_t most) && { return std::move(max_connections(most)); }
     /** Of a client: how long to try to connect. */
-    options &connect_timeout(std::chrono::milliseconds wait) {
+    options &connect_timeout(std::chrono::milliseconds wait) & {
         return set("connect_timeout_ms", wait.count());
     }
+    options connect_timeout(std::chrono::milliseconds wait) && {
+        return std::move(connect_timeout(wait));
+    }
     /** Of a client: how long one request may take. */
-    options &request_timeout(std::chrono::milliseconds wait) {
+    options &request_timeout(std::chrono::milliseconds wait) & {
         return set("request_timeout_ms", wait.count());
     }
+    options request_timeout(std::chrono::milliseconds wait) && {
+        return std::move(request_timeout(wait));
+    }
     /** Of a client: how long a release waits for Consul's confirmation. */
-    options &release_timeout(std::chrono::milliseconds wait) {
+    options &release_timeout(std::chrono::milliseconds wait) & {
         return set("release_timeout_ms", wait.count());
+    }
+    options release_timeout(std::chrono::milliseconds wait) && {
+        return std::move(release_timeout(wait));
     }
 
     /** For calls of C; belongs to this object. */
@@ -497,29 +550,29 @@ class lock {
     /** Takes it. NOT_ACQUIRED: somebody else had it until the deadline. REJECTED: the key holds the
      * data of another program, which stay as they are, or Consul refused the request itself. */
     [[nodiscard]] bool acquire(failure &why) noexcept {
-        return detail::ask(why, consul_lock_acquire, native());
+        return call(why, consul_lock_acquire, native());
     }
     /** Gives it back. NOT_HELD: there was nothing to give back. LOST: it had been lost before. */
-    bool release(failure &why) noexcept { return detail::ask(why, consul_lock_release, native()); }
+    bool release(failure &why) noexcept { return call(why, consul_lock_release, native()); }
     /** Starts its life anew. */
-    bool renew(failure &why) noexcept { return detail::ask(why, consul_lock_renew, native()); }
+    bool renew(failure &why) noexcept { return call(why, consul_lock_renew, native()); }
     /** Asks Consul whether it is still held. */
     bool check(failure &why) const noexcept {
-        return detail::ask(why, consul_lock_check, native());
+        return call(why, consul_lock_check, native());
     }
     /** Writes a key of the KV store, if and only if the lock is held. */
     bool put_if_held(const std::string &key, std::string_view value, failure &why) noexcept {
-        return detail::is_key(key, why) && detail::ask(why, consul_lock_put_if_held, native(),
+        return detail::is_key(key, why) && call(why, consul_lock_put_if_held, native(),
                                                        key.c_str(), value.data(), value.size());
     }
     /** Deletes a key of the KV store, if and only if the lock is held. */
     bool delete_if_held(const std::string &key, failure &why) noexcept {
         return detail::is_key(key, why) &&
-               detail::ask(why, consul_lock_delete_if_held, native(), key.c_str());
+               call(why, consul_lock_delete_if_held, native(), key.c_str());
     }
     /** What it will store, instead of option and generator; before its acquire. */
     bool set_value(std::string_view bytes, failure &why) noexcept {
-        return detail::ask(why, consul_lock_set_value, native(), bytes.data(), bytes.size());
+        return call(why, consul_lock_set_value, native(), bytes.data(), bytes.size());
     }
     /**
      * Has a callable called, once, when the lock is lost: with the consul_lock_lost_reason, or with
@@ -725,7 +778,21 @@ class lock {
 
     bool set_lost_callback(consul_lock_lost_callback callback, void *data,
                            consul_lock_user_data_free free, failure &why) noexcept {
-        return detail::ask(why, consul_lock_set_lost_callback, native(), callback, data, free);
+        // C frees the data, also of a lock that was moved from.
+        if (detail::ask(why, consul_lock_set_lost_callback, native(), callback, data, free)) {
+            return true;
+        }
+        is_here(native(), why);
+        return false;
+    }
+    /* Calls a function of C with this lock, if there is one. */
+    template <class F, class L, class... A>
+    static bool call(failure &why, F function, L *native, A... arguments) noexcept {
+        return is_here(native, why) && detail::ask(why, function, native, arguments...);
+    }
+    static bool is_here(const consul_lock *native, failure &why) noexcept {
+        return native != nullptr ||
+               why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "the lock was moved from, or abandoned");
     }
     template <class F> static void tell_lost(consul_lock_lost_reason reason, void *data) noexcept {
         F &told = *static_cast<F *>(data);
@@ -735,10 +802,11 @@ class lock {
             told();
         }
     }
-    template <class F, class C, class... A>
-    static bool begin(failure &why, F &&done, C function, A... arguments) {
-        return detail::begin(why, std::forward<F>(done),
-                             consul_lock_done{detail::completed<std::decay_t<F>>}, function,
+    template <class F, class C, class L, class... A>
+    static bool begin(failure &why, F &&done, C function, L *native, A... arguments) {
+        return is_here(native, why) &&
+               detail::begin(why, std::forward<F>(done),
+                             consul_lock_done{detail::completed<std::decay_t<F>>}, function, native,
                              arguments...);
     }
 
@@ -814,14 +882,15 @@ template <class F> bool hold(const std::string &key, const options &from, F &&bl
 }
 
 #if CONSUL_LOCKS_EXCEPTIONS
-/** The same, throwing, and returning what the block returns. An exception of the block wins. */
-template <class F> decltype(auto) hold(const std::string &key, const options &from, F &&block) {
-    lock held(key, from);
+namespace detail {
+
+/* Runs the block of a scoped form, after `acquire` has taken the lock. */
+template <class A, class F> decltype(auto) hold(lock &held, A acquire, F &&block) {
     detail::scope scope;
     failure why;
     scope.template prepare<F>(held, why);
     detail::raise(why);
-    held.acquire();
+    acquire();
     using result = decltype(scope.run(std::forward<F>(block), held));
     const auto give_back = [&] {
         detail::give_back(held, why);
@@ -840,10 +909,26 @@ template <class F> decltype(auto) hold(const std::string &key, const options &fr
         return kept;
     }
 }
+
+} // namespace detail
+
+/** The same, throwing, and returning what the block returns. An exception of the block wins. */
+template <class F> decltype(auto) hold(const std::string &key, const options &from, F &&block) {
+    lock held(key, from);
+    return detail::hold(held, [&] { held.acquire(); }, std::forward<F>(block));
+}
 /** The same with the default options. */
 template <class F> decltype(auto) hold(const std::string &key, F &&block) {
     return hold(key, options(), std::forward<F>(block));
 }
+#if defined(__cpp_lib_jthread)
+/** The same; a stop that is requested while it waits ends the wait: CANCELLED. */
+template <class F>
+decltype(auto) hold(const std::string &key, const options &from, std::stop_token stop, F &&block) {
+    lock held(key, from);
+    return detail::hold(held, [&] { held.acquire(stop); }, std::forward<F>(block));
+}
+#endif
 #endif
 
 /* ---- Who has it ---- */

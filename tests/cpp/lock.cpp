@@ -1,6 +1,7 @@
 // consul_lock.hpp with exceptions, on a real Consul.
 #include "check.hpp"
 
+#include <cstring>
 #include <stdexcept>
 #include <type_traits>
 
@@ -61,11 +62,63 @@ static void a_life() {
     CHECK(!consul_locks::holder("cpp/life"));
 }
 
+// Setters of a temporary chain, and nothing dangles.
+static void chained() {
+    auto patient = consul_locks::options().acquire_timeout(20s).set("monitor", false).value("mine");
+    consul_locks::lock lock("cpp/chained", patient);
+    lock.acquire();
+    CHECK(consul_locks::holder("cpp/chained")->value == "mine");
+    consul_locks::lock other("cpp/chained", consul_locks::options().lock_timeout(30s));
+    CHECK(!other.try_acquire());
+}
+
+// A loss is thrown with its reason.
+static void lost_and_thrown() {
+    consul_locks::lock lock("cpp/lost-and-thrown");
+    consul_locks::lock thief("cpp/thief");
+    lock.acquire();
+    thief.acquire();
+    CHECK(!lock.lost_reason());
+    thief.delete_if_held("locks/ephemeral/cpp/lost-and-thrown");
+    try {
+        lock.check();
+        CHECK(false);
+    } catch (const consul_locks::error &error) {
+        CHECK(error.lost_reason() == CONSUL_LOCK_LOST_REASON_KEY_GONE);
+        CHECK(consul_locks::name(*error.lost_reason()) == "KEY_GONE"s);
+    }
+    CHECK(lock.lost_reason() == CONSUL_LOCK_LOST_REASON_KEY_GONE && !thief.lost_reason());
+}
+
+#if defined(__cpp_lib_jthread)
+// A stop ends the wait of the scoped form.
+static void stopped_hold() {
+    consul_locks::lock first("cpp/stopped-hold");
+    first.acquire();
+    std::stop_source source;
+    std::jthread stopper([&] {
+        std::this_thread::sleep_for(100ms);
+        source.request_stop();
+    });
+    const auto forever = consul_locks::options().acquire_timeout(consul_locks::options::forever);
+    CHECK(thrown([&] {
+              consul_locks::hold("cpp/stopped-hold", forever, source.get_token(),
+                                 [] { CHECK(false); });
+          }) == CONSUL_LOCK_CANCELLED);
+    first.release();
+    CHECK(consul_locks::hold("cpp/stopped-hold", forever, std::stop_token(), [] { return 7; }) == 7);
+}
+#endif
+
 // What was moved from is empty, and says so.
 static void moved_from() {
     consul_locks::lock lock("cpp/moved");
     consul_locks::lock there = std::move(lock);
     CHECK(thrown([&] { lock.acquire(); }) == CONSUL_LOCK_INVALID_ARGUMENT); // NOLINT
+    consul_locks::failure why;
+    CHECK(!lock.renew(why) && std::strstr(why.message(), "the lock was moved from") != nullptr);
+    CHECK(!lock.on_lost([] {}, why) && std::strstr(why.message(), "was moved from") != nullptr);
+    CHECK(!lock.check_start([](const consul_locks::failure &) {}, why));
     CHECK(!lock.is_held() && lock.key().empty() && lock.remaining() == 0ms);
     there.acquire();
     there = consul_locks::lock("cpp/other"); // gives back what it was
@@ -383,6 +436,11 @@ static void the_end() {
 int main() {
     a_life();
     moved_from();
+    chained();
+    lost_and_thrown();
+#if defined(__cpp_lib_jthread)
+    stopped_hold();
+#endif
     writes_and_losses();
     scopes();
     refusals();
