@@ -42,6 +42,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <unistd.h>
+
 #if __has_include(<version>)
 #include <version>
 #endif
@@ -69,6 +71,9 @@ struct deleter {
     void operator()(consul_lock_options *p) const noexcept { consul_lock_options_free(p); }
     void operator()(consul_lock_error *p) const noexcept { consul_lock_error_free(p); }
     void operator()(consul_lock_holder_info *p) const noexcept { consul_lock_holder_free(p); }
+    void operator()(consul_lock_queue *p) const noexcept { consul_lock_queue_free(p); }
+    void operator()(consul_lock_event *p) const noexcept { consul_lock_event_free(p); }
+    void operator()(consul_lock_sender *p) const noexcept { consul_lock_sender_free(p); }
 };
 
 template <class T> using owned = std::unique_ptr<T, deleter>;
@@ -1006,6 +1011,160 @@ bool holder_start(const std::string &key, const client *with, F &&done, failure 
                          consul_lock_holder_done{detail::found<std::decay_t<F>>},
                          consul_lock_holder_start, detail::of(with), key.c_str());
 }
+
+/* ---- Queues, for event loops ---- */
+
+/** One thing that happened. */
+class event {
+  public:
+    /** What it tells. */
+    consul_lock_event_type kind() const noexcept { return consul_lock_event_kind(event_.get()); }
+    /** The tag that the call was begun with. */
+    std::uint64_t tag() const noexcept { return consul_lock_event_tag(event_.get()); }
+    /** The level of a line of the log. */
+    consul_lock_log_level level() const noexcept {
+        return static_cast<consul_lock_log_level>(consul_lock_event_code(event_.get()));
+    }
+    /** How the lock was lost, for CONSUL_LOCK_EVENT_LOST. */
+    std::optional<consul_lock_lost_reason> lost_reason() const noexcept {
+        const bool lost = kind() == CONSUL_LOCK_EVENT_LOST;
+        return detail::reason(lost ? consul_lock_event_code(event_.get()) : 0);
+    }
+    /** How a call ended. To be asked for once: the event gives its error away. */
+    failure outcome() noexcept {
+        failure why;
+        const consul_lock_event_type type = kind();
+        if (type == CONSUL_LOCK_EVENT_DONE || type == CONSUL_LOCK_EVENT_HOLDER) {
+            why.take(static_cast<consul_lock_status>(consul_lock_event_code(event_.get())),
+                     consul_lock_event_take_error(event_.get()));
+        }
+        return why;
+    }
+    /** The answer to queue::holder(). To be asked for once. */
+    std::optional<holder_info> holder() {
+        return detail::take(consul_lock_event_take_holder(event_.get()));
+    }
+    /** The line of the log. */
+    std::string line() const {
+        return detail::text<consul_lock_event>(event_.get(), consul_lock_event_line);
+    }
+
+  private:
+    friend class queue;
+    explicit event(consul_lock_event *taken) : event_(taken) {}
+    detail::owned<consul_lock_event> event_;
+};
+
+/**
+ * A queue of events, and the descriptor for poll() that is readable when events wait: then call
+ * next() until it is empty. Each call answers whether it was begun; its outcome is an event with its tag.
+ */
+class queue {
+  public:
+    /** Makes one; empty on failure. */
+    static std::optional<queue> make(failure &why) {
+        std::int32_t fd = -1;
+        consul_lock_queue *made = detail::make(why, consul_lock_queue_new, &fd);
+        return made != nullptr ? std::optional<queue>(queue(made, fd)) : std::nullopt;
+    }
+#if CONSUL_LOCKS_EXCEPTIONS
+    queue() {
+        failure why;
+        queue_.reset(detail::make(why, consul_lock_queue_new, &fd_.number));
+        detail::raise(why);
+    }
+#endif
+    /** For poll(); belongs to this object. */
+    int fd() const noexcept { return fd_.number; }
+    /** Takes the event that has waited longest; empty: none waits, and fd() is not readable. */
+    std::optional<event> next() noexcept {
+        consul_lock_event *taken = consul_lock_queue_next(queue_.get());
+        if (taken == nullptr) {
+            char bytes[64];
+            while (::read(fd_.number, bytes, sizeof bytes) > 0) {
+            }
+            taken = consul_lock_queue_next(queue_.get()); // one that came meanwhile
+        }
+        return taken != nullptr ? std::optional<event>(event(taken)) : std::nullopt;
+    }
+
+    /** As lock::acquire(). */
+    bool acquire(lock &of, std::uint64_t tag, failure &why) noexcept {
+        return begin(tag, why, consul_lock_queue_done, consul_lock_acquire_start, of.native());
+    }
+    /** As lock::release(). */
+    bool release(lock &of, std::uint64_t tag, failure &why) noexcept {
+        return begin(tag, why, consul_lock_queue_done, consul_lock_release_start, of.native());
+    }
+    /** As lock::renew(). */
+    bool renew(lock &of, std::uint64_t tag, failure &why) noexcept {
+        return begin(tag, why, consul_lock_queue_done, consul_lock_renew_start, of.native());
+    }
+    /** As lock::check(). */
+    bool check(const lock &of, std::uint64_t tag, failure &why) noexcept {
+        return begin(tag, why, consul_lock_queue_done, consul_lock_check_start, of.native());
+    }
+    /** As holder(). */
+    bool holder(const std::string &key, const client *with, std::uint64_t tag,
+                failure &why) noexcept {
+        return detail::is_key(key, why) && detail::is_client(with, why) &&
+               begin(tag, why, consul_lock_queue_holder_done, consul_lock_holder_start,
+                     detail::of(with), key.c_str());
+    }
+    /** As lock::on_lost(). */
+    bool on_lost(lock &of, std::uint64_t tag, failure &why) noexcept {
+        return detail::ask(why, consul_lock_set_lost_callback, of.native(), consul_lock_queue_lost,
+                           static_cast<void *>(consul_lock_sender_new(queue_.get(), tag)),
+                           consul_lock_sender_free);
+    }
+    /** As on_log(). */
+    void on_log(consul_lock_log_level level, std::uint64_t tag) noexcept {
+        consul_lock_set_log_callback(consul_lock_queue_log,
+                                     consul_lock_sender_new(queue_.get(), tag),
+                                     consul_lock_sender_free, level);
+    }
+    /** Gives the lock up when this queue ends: consul_lock_bind_to_queue(). */
+    bool bind(lock &of, failure &why) noexcept {
+        return detail::ask(why, consul_lock_bind_to_queue, of.native(), native());
+    }
+    /** For calls of C; belongs to this object. */
+    const consul_lock_queue *native() const noexcept { return queue_.get(); }
+
+  private:
+    struct descriptor {
+        std::int32_t number = -1;
+        descriptor() = default;
+        explicit descriptor(std::int32_t fd) : number(fd) {}
+        descriptor(descriptor &&from) noexcept : number(std::exchange(from.number, -1)) {}
+        descriptor &operator=(descriptor &&from) noexcept {
+            std::swap(number, from.number);
+            return *this;
+        }
+        ~descriptor() {
+            if (number >= 0) {
+                ::close(number);
+            }
+        }
+    };
+
+    queue(consul_lock_queue *made, std::int32_t fd) : fd_(fd), queue_(made) {}
+
+    template <class C, class F, class... A>
+    bool begin(std::uint64_t tag, failure &why, C done, F function, A... arguments) noexcept {
+        detail::owned<consul_lock_sender> sender(consul_lock_sender_new(queue_.get(), tag));
+        if (!sender) {
+            return why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "the queue was moved from");
+        }
+        if (!detail::ask(why, function, arguments..., done, static_cast<void *>(sender.get()))) {
+            return false;
+        }
+        sender.release(); // the library's from now on; it may have been freed already
+        return true;
+    }
+
+    descriptor fd_;
+    detail::owned<consul_lock_queue> queue_;
+};
 
 /* ---- Of the whole process ---- */
 

@@ -2,6 +2,7 @@
 #include "check.hpp"
 
 #include <cstring>
+#include <poll.h>
 #include <stdexcept>
 #include <type_traits>
 
@@ -109,6 +110,47 @@ static void stopped_hold() {
     CHECK(consul_locks::hold("cpp/stopped-hold", forever, std::stop_token(), [] { return 7; }) == 7);
 }
 #endif
+
+// The next event, as an event loop takes it.
+static consul_locks::event next(consul_locks::queue &queue) {
+    for (;;) {
+        if (auto event = queue.next()) {
+            return std::move(*event);
+        }
+        pollfd wanted = {queue.fd(), POLLIN, 0};
+        CHECK(poll(&wanted, 1, 20000) == 1);
+    }
+}
+
+static void queues() {
+    consul_locks::failure why;
+    consul_locks::queue queue;
+    consul_locks::lock lock("cpp/queue"), thief("cpp/queue-thief");
+    CHECK(queue.on_lost(lock, 9, why) && queue.acquire(lock, 1, why));
+    consul_locks::event event = next(queue);
+    CHECK(event.kind() == CONSUL_LOCK_EVENT_DONE && event.tag() == 1 && !event.outcome());
+    CHECK(lock.is_held() && queue.holder("cpp/queue", nullptr, 2, why));
+    event = next(queue);
+    CHECK(event.kind() == CONSUL_LOCK_EVENT_HOLDER && event.tag() == 2);
+    CHECK(event.holder()->fencing_token == lock.fencing_token());
+    thief.acquire();
+    thief.delete_if_held("locks/ephemeral/cpp/queue");
+    CHECK(queue.check(lock, 3, why));
+    for (int left = 2; left > 0; left--) {
+        event = next(queue);
+        if (event.kind() == CONSUL_LOCK_EVENT_LOST) {
+            CHECK(event.tag() == 9);
+            CHECK(event.lost_reason() == CONSUL_LOCK_LOST_REASON_KEY_GONE);
+        } else {
+            CHECK(event.tag() == 3 && event.outcome().code() == CONSUL_LOCK_LOST);
+        }
+    }
+    CHECK(!queue.next());
+    consul_locks::queue moved = std::move(queue);
+    CHECK(!queue.renew(thief, 4, why) && queue.fd() == -1); // NOLINT
+    CHECK(moved.bind(thief, why) && moved.renew(thief, 5, why) && !next(moved).outcome());
+    CHECK(moved.release(thief, 6, why) && !next(moved).outcome());
+}
 
 // What was moved from is empty, and says so.
 static void moved_from() {
@@ -437,6 +479,7 @@ int main() {
     a_life();
     moved_from();
     chained();
+    queues();
     lost_and_thrown();
 #if defined(__cpp_lib_jthread)
     stopped_hold();
