@@ -11,7 +11,8 @@ int main(void)
         consul_lock_release(lock, &error);
     }
     int failed = error != NULL;
-    if (failed) printf("no report: %s\n", consul_lock_error_message(error));
+    if (failed)
+        printf("no report: %s\n", consul_lock_error_message(error));
     consul_lock_error_free(error);
     consul_lock_free(lock);
     return failed;

@@ -86,8 +86,7 @@ inline std::exception_ptr &thrown_by_generator() noexcept {
 
 /* A reason of C's, whose 0 is none. */
 inline std::optional<consul_lock_lost_reason> reason(std::int32_t number) noexcept {
-    return number == 0 ? std::nullopt
-                       : std::optional(static_cast<consul_lock_lost_reason>(number));
+    return number == 0 ? std::nullopt : std::optional(static_cast<consul_lock_lost_reason>(number));
 }
 
 } // namespace detail
@@ -562,13 +561,11 @@ class lock {
     /** Starts its life anew. */
     bool renew(failure &why) noexcept { return call(why, consul_lock_renew, native()); }
     /** Asks Consul whether it is still held. */
-    bool check(failure &why) const noexcept {
-        return call(why, consul_lock_check, native());
-    }
+    bool check(failure &why) const noexcept { return call(why, consul_lock_check, native()); }
     /** Writes a key of the KV store, if and only if the lock is held. */
     bool put_if_held(const std::string &key, std::string_view value, failure &why) noexcept {
-        return detail::is_key(key, why) && call(why, consul_lock_put_if_held, native(),
-                                                       key.c_str(), value.data(), value.size());
+        return detail::is_key(key, why) && call(why, consul_lock_put_if_held, native(), key.c_str(),
+                                                value.data(), value.size());
     }
     /** Deletes a key of the KV store, if and only if the lock is held. */
     bool delete_if_held(const std::string &key, failure &why) noexcept {
@@ -920,7 +917,8 @@ template <class A, class F> decltype(auto) hold(lock &held, A acquire, F &&block
 /** The same, throwing, and returning what the block returns. An exception of the block wins. */
 template <class F> decltype(auto) hold(const std::string &key, const options &from, F &&block) {
     lock held(key, from);
-    return detail::hold(held, [&] { held.acquire(); }, std::forward<F>(block));
+    return detail::hold(
+        held, [&] { held.acquire(); }, std::forward<F>(block));
 }
 /** The same with the default options. */
 template <class F> decltype(auto) hold(const std::string &key, F &&block) {
@@ -931,7 +929,8 @@ template <class F> decltype(auto) hold(const std::string &key, F &&block) {
 template <class F>
 decltype(auto) hold(const std::string &key, const options &from, std::stop_token stop, F &&block) {
     lock held(key, from);
-    return detail::hold(held, [&] { held.acquire(stop); }, std::forward<F>(block));
+    return detail::hold(
+        held, [&] { held.acquire(stop); }, std::forward<F>(block));
 }
 #endif
 #endif
@@ -1057,7 +1056,8 @@ class event {
 
 /**
  * A queue of events, and the descriptor for poll() that is readable when events wait: then call
- * next() until it is empty. Each call answers whether it was begun; its outcome is an event with its tag.
+ * next() until it is empty. Each call answers whether it was begun; its outcome is an event with
+ * its tag.
  */
 class queue {
   public:

@@ -144,7 +144,7 @@ static void losses_and_lines(void)
         char line[512];
         if (consul_lock_event_kind(event) == CONSUL_LOCK_EVENT_LOST) {
             CHECK(!told && consul_lock_event_tag(event) == 21);
-            CHECK( consul_lock_event_code(event) == CONSUL_LOCK_LOST_REASON_KEY_GONE);
+            CHECK(consul_lock_event_code(event) == CONSUL_LOCK_LOST_REASON_KEY_GONE);
             told = true;
         } else {
             CHECK(consul_lock_event_kind(event) == CONSUL_LOCK_EVENT_LOG);

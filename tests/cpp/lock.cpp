@@ -56,7 +56,8 @@ static void a_life() {
     {
         consul_locks::lock plain("cpp/life");
         plain.acquire();
-        const auto age = std::chrono::system_clock::now() - *consul_locks::holder("cpp/life")->since;
+        const auto age =
+            std::chrono::system_clock::now() - *consul_locks::holder("cpp/life")->since;
         CHECK(age > -1s && age < 1min);
     }
     consul_locks::lock("cpp/life").acquire(); // the destructor gives it back
@@ -107,7 +108,8 @@ static void stopped_hold() {
                                  [] { CHECK(false); });
           }) == CONSUL_LOCK_CANCELLED);
     first.release();
-    CHECK(consul_locks::hold("cpp/stopped-hold", forever, std::stop_token(), [] { return 7; }) == 7);
+    CHECK(consul_locks::hold("cpp/stopped-hold", forever, std::stop_token(), [] { return 7; }) ==
+          7);
 }
 #endif
 
