@@ -145,8 +145,8 @@ pub unsafe extern "C" fn consul_lock_holder_fencing_token(holder: *const HolderH
 /// @return Milliseconds since 1970-01-01 UTC; 0: unknown, as another value is stored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder_since_ms(holder: *const HolderHandle) -> i64 {
-    // SAFETY: NULL or live, as the header asks.
     observe(0, || {
+        // SAFETY: NULL or live, as the header asks.
         unsafe { look(holder) }.and_then(|h| h.since).unwrap_or(0)
     })
 }

@@ -242,6 +242,9 @@ fn the_examples_report_an_environment_that_cannot_be_read() {
         assert!(!output.status.success(), "{name}");
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
-        assert!(said.contains("CONSUL_HTTP_SSL: \"maybe\""), "{name}: {said}");
+        assert!(
+            said.contains("CONSUL_HTTP_SSL: \"maybe\""),
+            "{name}: {said}"
+        );
     }
 }
