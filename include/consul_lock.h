@@ -742,8 +742,8 @@ void consul_lock_set_default_client(const consul_lock_client *client);
 /* ---- The stored value ---- */
 
 /**
- * The longest stored value, in bytes. (Consul cuts off a transaction of more than 512 KiB, base64 and
- * all, instead of answering it.)
+ * The longest stored value, in bytes. (Consul cuts off a transaction of more than 512 KiB, base64
+ * and all, instead of answering it.)
  */
 #define CONSUL_LOCK_MAX_VALUE 390000
 
