@@ -1,24 +1,16 @@
 //! The rights that locks need, as docs/acl.md has them, on a real agent with default-deny.
 
+use crate::support::prelude::{self, *};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::support::agent::temporary_folder;
-use crate::support::consul::{Consul, until};
 use crate::support::http::exchange;
 use crate::support::program::says;
 use crate::support::root;
 use crate::support::scripted::{Answer, Scripted};
-use consul_lock::client::Client;
-use consul_lock::error::{Error, Status};
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
-use serde_json::{Value as Json, json};
 
 const KEY: &str = "nightly-report";
 const FULL: &str = "locks/ephemeral/nightly-report";
@@ -55,10 +47,7 @@ fn token(consul: &Consul, rules: &str) -> (String, String) {
 }
 
 fn client(consul: &Consul, name: &str, value: &str) -> Client {
-    let mut options = Options::new();
-    options.set("address", consul.address()).unwrap();
-    options.set(name, value).unwrap();
-    Client::new(Some(&options)).unwrap()
+    prelude::client(consul.address(), &[(name, value)])
 }
 
 fn client_with(consul: &Consul, rules: &str) -> Client {
@@ -66,11 +55,7 @@ fn client_with(consul: &Consul, rules: &str) -> Client {
 }
 
 fn lock(client: &Client, acquire_timeout_ms: i64) -> Lock {
-    let mut options = Options::new();
-    options
-        .set_int("acquire_timeout_ms", acquire_timeout_ms)
-        .unwrap();
-    Lock::new(KEY, Some(&options), Some(client)).unwrap()
+    lock_within(client, KEY, acquire_timeout_ms)
 }
 
 /// A newer Consul names itself what the token lacks, so that of what it needs only the rule is told.

@@ -1,30 +1,9 @@
 //! What a pending acquire costs: alone in its process, as it looks at its memory.
 
-use std::sync::Arc;
+use crate::support::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::Duration;
 
-use crate::support::alone::ran_alone;
-use crate::support::consul::{Consul, until};
 use crate::support::memory;
-use consul_lock::client::Client;
-use consul_lock::error::Status;
-use consul_lock::lock::{Completion, Lock};
-use consul_lock::options::Options;
-
-fn client(address: &str) -> Client {
-    let mut options = Options::new();
-    options.set("address", address).expect("an option");
-    Client::new(Some(&options)).expect("a client")
-}
-
-fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
-    let mut options = Options::new();
-    let set = options.set_int("acquire_timeout_ms", wait_ms);
-    set.expect("an option");
-    Lock::new(key, Some(&options), Some(client)).expect("a lock")
-}
 
 #[test]
 fn many_pending_acquires_cost_little() {
@@ -33,11 +12,11 @@ fn many_pending_acquires_cost_little() {
     }
     const MANY: usize = 10_000;
     let consul = Consul::start();
-    let holding = client(consul.address());
-    let held = lock(&holding, "many", 0);
+    let holding = client(consul.address(), &[]);
+    let held = lock_within(&holding, "many", 0);
     held.acquire().expect("free");
 
-    let waiting = client(consul.address());
+    let waiting = client(consul.address(), &[]);
     // Threads and connections are there before the first look at the memory.
     let told = Arc::new(AtomicUsize::new(0));
     let start = |lock: &Lock| {
@@ -52,11 +31,15 @@ fn many_pending_acquires_cost_little() {
         }));
         started.expect("it starts");
     };
-    let first: Vec<Lock> = (0..200).map(|_| lock(&waiting, "many", -1)).collect();
+    let first: Vec<Lock> = (0..200)
+        .map(|_| lock_within(&waiting, "many", -1))
+        .collect();
     first.iter().for_each(start);
     thread::sleep(Duration::from_secs(1));
     let before = memory("VmRSS");
-    let locks: Vec<Lock> = (0..MANY).map(|_| lock(&waiting, "many", -1)).collect();
+    let locks: Vec<Lock> = (0..MANY)
+        .map(|_| lock_within(&waiting, "many", -1))
+        .collect();
     let made = memory("VmRSS");
     locks.iter().for_each(start);
     // Everybody has looked, and waits.

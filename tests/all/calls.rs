@@ -1,39 +1,29 @@
 //! Calls that do not wait: their callbacks come once, from a thread of the library's, whatever happens
 //! to the lock, the client and the Consul meanwhile, and delay nothing but each other.
 
+use crate::support::prelude::{self, *};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Barrier};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::support::consul::Consul;
-use consul_lock::client::Client;
-use consul_lock::error::{Error, Status};
-use consul_lock::lock::{Completion, Lock};
-use consul_lock::options::Options;
 
 /// What must happen happens within this time.
 const SOON: Duration = Duration::from_secs(20);
-
-fn client(address: &str) -> Client {
-    let mut options = Options::new();
-    options.set("address", address).expect("an option");
-    Client::new(Some(&options)).expect("a client")
-}
 
 fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
     lock_for(client, key, wait_ms, 60)
 }
 
 fn lock_for(client: &Client, key: &str, wait_ms: i64, seconds: i64) -> Lock {
-    let mut options = Options::new();
-    let set = options.set_int("acquire_timeout_ms", wait_ms);
-    set.expect("an option");
-    let set = options.set_int("lock_timeout_seconds", seconds);
-    set.expect("an option");
-    Lock::new(key, Some(&options), Some(client)).expect("a lock")
+    let (wait, life) = (wait_ms.to_string(), seconds.to_string());
+    prelude::lock(
+        client,
+        key,
+        &[
+            ("acquire_timeout_ms", &wait),
+            ("lock_timeout_seconds", &life),
+        ],
+    )
 }
 
 /// One call's outcome, heard once.
@@ -84,7 +74,7 @@ fn release(lock: &Lock) -> Told {
 #[test]
 fn each_outcome_is_told_once() {
     let consul = Consul::start();
-    let client = client(consul.address());
+    let client = client(consul.address(), &[]);
     let held = lock(&client, "async", 0);
     acquire(&held).outcome().expect("free");
     assert!(held.is_held() && held.fencing_token().is_some());
@@ -134,11 +124,11 @@ fn each_outcome_is_told_once() {
 #[test]
 fn what_is_pending_ends_when_lock_and_client_are_gone() {
     let consul = Consul::start();
-    let holding = client(consul.address());
+    let holding = client(consul.address(), &[]);
     let held = lock(&holding, "gone", 0);
     held.acquire().expect("free");
 
-    let waiting = client(consul.address());
+    let waiting = client(consul.address(), &[]);
     let pending = lock(&waiting, "gone", -1);
     let told = acquire(&pending);
     drop(waiting);
@@ -147,7 +137,7 @@ fn what_is_pending_ends_when_lock_and_client_are_gone() {
     drop(pending);
     told.is(Status::Cancelled);
 
-    let waiting = client(consul.address());
+    let waiting = client(consul.address(), &[]);
     let pending = lock(&waiting, "gone", -1);
     let told = acquire(&pending);
     drop(waiting);
@@ -159,13 +149,13 @@ fn what_is_pending_ends_when_lock_and_client_are_gone() {
 
 #[test]
 fn a_consul_that_does_not_answer_is_told_as_such() {
-    let nobody = client("127.0.0.1:1");
+    let nobody = client("127.0.0.1:1", &[]);
     let refused = lock(&nobody, "nobody", 0);
     acquire(&refused).is(Status::Unavailable);
 
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = silent.local_addr().expect("an address").to_string();
-    let silent = client(&address);
+    let silent = client(&address, &[]);
     let late = lock(&silent, "silent", 700);
     let begun = Instant::now();
     acquire(&late).is(Status::Unavailable);
@@ -187,7 +177,7 @@ fn a_consul_that_does_not_answer_is_told_as_such() {
 #[test]
 fn a_release_that_consul_does_not_confirm_is_told_as_such() {
     let consul = Consul::start();
-    let client = client(consul.address());
+    let client = client(consul.address(), &[]);
     let held = lock(&client, "unconfirmed", 0);
     acquire(&held).outcome().expect("free");
     consul.kill();
@@ -199,7 +189,7 @@ fn a_release_that_consul_does_not_confirm_is_told_as_such() {
 #[test]
 fn a_cancel_of_a_pending_acquire_takes_milliseconds() {
     let consul = Consul::start();
-    let client = client(consul.address());
+    let client = client(consul.address(), &[]);
     let held = lock(&client, "cancel", 0);
     held.acquire().expect("free");
     let mut took: Vec<Duration> = (0..50_u64)
@@ -226,7 +216,7 @@ fn a_cancel_of_a_pending_acquire_takes_milliseconds() {
 
 #[test]
 fn a_prompt_callback_that_panics_does_not_reach_who_cancels() {
-    let lock = lock(&client("127.0.0.1:1"), "async/prompt", -1);
+    let lock = lock(&client("127.0.0.1:1", &[]), "async/prompt", -1);
     let started = lock.acquire_start(Completion::prompt(|_| panic!("on purpose")));
     started.expect("it starts");
     lock.cancel();
@@ -239,7 +229,7 @@ fn a_prompt_callback_that_panics_does_not_reach_who_cancels() {
 #[test]
 fn a_callback_that_blocks_delays_nothing_but_callbacks() {
     let consul = Consul::start();
-    let client = client(consul.address());
+    let client = client(consul.address(), &[]);
     let held = lock(&client, "blocked/held", 0);
     held.acquire().expect("free");
     let renewed = lock_for(&client, "blocked/renewed", 0, 10);
@@ -298,7 +288,7 @@ fn a_callback_that_blocks_delays_nothing_but_callbacks() {
 #[test]
 fn a_callback_may_use_locks() {
     let consul = Consul::start();
-    let client = client(consul.address());
+    let client = client(consul.address(), &[]);
     let first = Arc::new(lock(&client, "inside/first", 0));
     let (said, heard) = channel();
     let inside = (first.clone(), client.clone());

@@ -1,28 +1,10 @@
 //! A cancel at any moment of an acquire leaves nothing in Consul: no key, and no session.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::support::alone::ran_alone;
-use crate::support::consul::Consul;
-use consul_lock::client::{Client, shutdown};
-use consul_lock::error::Status;
-use consul_lock::lock::{Completion, Lock};
-use consul_lock::options::Options;
+use crate::support::prelude::*;
+use consul_lock::client::shutdown;
 
 /// An acquire on a free key takes about a millisecond here.
 const MOMENTS: u64 = 400;
-
-fn client(consul: &Consul) -> Client {
-    let mut options = Options::new();
-    let set = options.set("address", consul.address());
-    set.expect("an option");
-    Client::new(Some(&options)).expect("a client")
-}
-
-fn lock(client: &Client, key: &str) -> Lock {
-    Lock::new(key, None, Some(client)).expect("a lock")
-}
 
 /// Microseconds are too short to sleep.
 fn spin(time: Duration) {
@@ -38,10 +20,10 @@ fn at_any_moment_it_leaves_nothing_behind() {
         return;
     }
     let consul = Consul::start();
-    let client = client(&consul);
+    let client = client(consul.address(), &[]);
     let mut won = 0;
     for moment in 0..MOMENTS {
-        let lock = lock(&client, &format!("cancel/{moment}"));
+        let lock = lock(&client, &format!("cancel/{moment}"), &[]);
         thread::scope(|scope| {
             let acquired = scope.spawn(|| lock.acquire());
             spin(Duration::from_micros(moment * 5));
@@ -66,9 +48,9 @@ fn at_any_moment_of_one_that_nobody_waits_for() {
         return;
     }
     let consul = Consul::start();
-    let client = client(&consul);
+    let client = client(consul.address(), &[]);
     for moment in 0..MOMENTS {
-        let lock = lock(&client, &format!("cancel/{moment}"));
+        let lock = lock(&client, &format!("cancel/{moment}"), &[]);
         lock.acquire_start(Completion::new(|_| ()))
             .expect("it starts");
         spin(Duration::from_micros(moment * 5));

@@ -1,27 +1,19 @@
 //! Ways to Consul: sockets in the file system, paths, proxies, several addresses, and what happens
 //! on them when nothing answers.
 
+use crate::support::prelude::*;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::support::agent::temporary_folder;
 use crate::support::certificates::{Ca, Valid};
 use crate::support::cluster::Cluster;
-use crate::support::consul::{Consul, until};
 use crate::support::program::says;
 use crate::support::scripted::{Answer, Scripted};
 use crate::support::secure::Secure;
 use crate::support::{compile, root};
-use consul_lock::client::Client;
-use consul_lock::error::{Error, Status};
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
-use serde_json::Value as Json;
 
 const TAKEN: &str = "made\ntaken\nreleased";
 
@@ -36,16 +28,8 @@ fn client(options: &[(&str, &str)]) -> Client {
     Client::new(Some(&all)).unwrap()
 }
 
-fn lock(client: &Client, key: &str, acquire_timeout_ms: i64) -> Lock {
-    let mut options = Options::new();
-    options
-        .set_int("acquire_timeout_ms", acquire_timeout_ms)
-        .unwrap();
-    Lock::new(key, Some(&options), Some(client)).unwrap()
-}
-
 fn cycle(client: &Client, key: &str) -> Result<(), Error> {
-    let lock = lock(client, key, 20_000);
+    let lock = lock_within(client, key, 20_000);
     lock.acquire()?;
     lock.release()
 }
@@ -76,10 +60,10 @@ fn limits_and_cancel_are_those_of_tcp_on_a_unix_socket_and_through_tls() {
     let session = consul.consul.other_holds("locks/ephemeral/held");
     for client in &patient {
         cycle(client, "free").unwrap();
-        let held = lock(client, "held", 0).acquire().expect_err("held");
+        let held = lock_within(client, "held", 0).acquire().expect_err("held");
         assert!(held.message.contains("somebody else"), "{held}");
         // Cancelled while it waits for a blocking query.
-        let waits = lock(client, "held", -1);
+        let waits = lock_within(client, "held", -1);
         let begun = Instant::now();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| waits.acquire());
@@ -100,14 +84,16 @@ fn limits_and_cancel_are_those_of_tcp_on_a_unix_socket_and_through_tls() {
     consul.consul.pause();
     for client in &hasty {
         let begun = Instant::now();
-        let error = lock(client, "free", 0).acquire().expect_err("no answer");
+        let error = lock_within(client, "free", 0)
+            .acquire()
+            .expect_err("no answer");
         assert_eq!(error.status, Status::Unavailable, "{error}");
         let took = begun.elapsed();
         assert!(
             took >= Duration::from_millis(600) && took < Duration::from_secs(20),
             "{took:?}"
         );
-        let cancelled = lock(client, "free", -1);
+        let cancelled = lock_within(client, "free", -1);
         let begun = Instant::now();
         thread::scope(|scope| {
             let waiting = scope.spawn(|| cancelled.acquire());
@@ -156,14 +142,16 @@ fn a_unix_socket_whose_queue_is_full() {
     let patient = client(&[("address", &address), ("connect_timeout_ms", "60000")]);
     let hasty = client(&[("address", &address), ("connect_timeout_ms", "300")]);
     let begun = Instant::now();
-    let error = lock(&hasty, "k", 0).acquire().expect_err("no connection");
+    let error = lock_within(&hasty, "k", 0)
+        .acquire()
+        .expect_err("no connection");
     assert!(error.message.contains("no connection in time"), "{error}");
     let took = begun.elapsed();
     assert!(
         took >= Duration::from_millis(290) && took < Duration::from_secs(10),
         "{took:?}"
     );
-    let cancelled = lock(&patient, "k", -1);
+    let cancelled = lock_within(&patient, "k", -1);
     let begun = Instant::now();
     thread::scope(|scope| {
         let waiting = scope.spawn(|| cancelled.acquire());
@@ -428,7 +416,7 @@ fn several_addresses_are_tried_in_order() {
     let list = |addresses: &[&str]| addresses.join(",");
     // In order: the second is not asked while the first one serves.
     let both = client(&[("address", &list(&[first.address(), second.address()]))]);
-    let held = lock(&both, "k", 0);
+    let held = lock_within(&both, "k", 0);
     held.acquire().unwrap();
     assert!(first.holder("locks/ephemeral/k").is_some());
     assert!(second.keys().is_empty());
@@ -451,15 +439,15 @@ fn several_addresses_are_tried_in_order() {
     ] {
         let server = Scripted::start(move |_| Answer::reply(status, why));
         let spare = client(&[("address", &list(&[server.address(), second.address()]))]);
-        let lock = lock(&spare, "k", 0);
+        let lock = lock_within(&spare, "k", 0);
         lock.acquire().expect(why);
         assert!(second.holder("locks/ephemeral/k").is_some());
         lock.release().unwrap();
         // Alone, or among others of its kind, it is what the attempt ends with.
-        let error = self::lock(&client(&[("address", server.address())]), "k", 0).acquire();
+        let error = self::lock_within(&client(&[("address", server.address())]), "k", 0).acquire();
         assert_eq!(error.expect_err(why).status, Status::Unavailable);
         let twice = list(&[server.address(), server.address(), server.address()]);
-        let error = self::lock(&client(&[("address", &twice)]), "k", 0).acquire();
+        let error = self::lock_within(&client(&[("address", &twice)]), "k", 0).acquire();
         assert_eq!(error.expect_err(why).status, Status::Unavailable);
     }
     // One that accepts and never answers is passed by, too.
@@ -485,9 +473,9 @@ fn a_lock_is_kept_and_given_back_through_another_server() {
         ("request_timeout_ms", "3000"),
         ("release_timeout_ms", "20000"),
     ]);
-    let held = lock(&client, "k", 20_000);
+    let held = lock_within(&client, "k", 20_000);
     held.acquire().unwrap();
-    let waits = lock(&client, "k", -1);
+    let waits = lock_within(&client, "k", -1);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| waits.acquire());
         thread::sleep(Duration::from_millis(500));
@@ -510,11 +498,11 @@ fn through_a_client_agent_with_three_servers() {
     let through = |address| client(&[("address", address), ("release_timeout_ms", "20000")]);
     let client = through(agent.address());
     let other = through(cluster.servers[cluster.follower()].address());
-    let held = lock(&client, "k", 20_000);
+    let held = lock_within(&client, "k", 20_000);
     held.acquire().unwrap();
-    let error = lock(&other, "k", 0).acquire().expect_err("held");
+    let error = lock_within(&other, "k", 0).acquire().expect_err("held");
     assert!(error.message.contains("on node client"), "{error}");
-    let waits = lock(&other, "k", 60_000);
+    let waits = lock_within(&other, "k", 60_000);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| waits.acquire());
         thread::sleep(Duration::from_millis(300));

@@ -1,32 +1,21 @@
 //! What networks and servers do to single requests, done by a proxy before a real Consul.
 
-use std::time::{Duration, Instant};
-
-use crate::support::consul::{Consul, until};
 use crate::support::log::Log;
+use crate::support::prelude::*;
 use crate::support::proxy::{Fault, Proxy, Seen, UNREADABLE};
 use crate::support::scripted::{Answer, Scripted};
-use consul_lock::client::Client;
-use consul_lock::error::{Error, Status};
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
 
 fn client_at(address: &str, options: &[(&str, &str)]) -> Client {
-    let mut all = Options::new();
-    all.set("address", address).unwrap();
-    all.set("token", "hunter2").unwrap();
-    for (name, value) in options {
-        all.set(name, value).unwrap();
-    }
-    Client::new(Some(&all)).unwrap()
+    client(address, &[&[("token", "hunter2")], options].concat())
 }
 
 fn lock_at(client: &Client, key: &str, wait_ms: &str) -> Lock {
-    let mut options = Options::new();
-    options.set("acquire_timeout_ms", wait_ms).unwrap();
-    options.set("lock_timeout_seconds", "30").unwrap();
-    options.set("value", "hunter2").unwrap();
-    Lock::new(key, Some(&options), Some(client)).unwrap()
+    let life = ("lock_timeout_seconds", "30");
+    lock(
+        client,
+        key,
+        &[("acquire_timeout_ms", wait_ms), life, ("value", "hunter2")],
+    )
 }
 
 /// Does something to the first request of a kind; the others pass.

@@ -1,18 +1,12 @@
 //! What happens while a lock is held, on a real Consul: it is renewed, what is written under it, and
 //! who is told when it is lost.
 
-use std::sync::OnceLock;
+use crate::support::prelude::*;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::support::consul::{Consul, until};
 use crate::support::proxy::{Fault, Proxy, Seen, UNREADABLE};
-use consul_lock::client::Client;
-use consul_lock::error::{Error, LostReason, Status};
+use consul_lock::error::LostReason;
 use consul_lock::key::MAX_VALUE;
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
 
 /// One agent for all tests here. Each uses keys of its own.
 fn consul() -> &'static Consul {
@@ -21,21 +15,12 @@ fn consul() -> &'static Consul {
 }
 
 fn lock_at(address: &str, key: &str, options: &[(&str, &str)]) -> Lock {
-    let mut connection = Options::new();
-    connection.set("address", address).unwrap();
-    connection.set("token", "").unwrap();
-    connection.set("request_timeout_ms", "3000").unwrap();
-    let mut all = Options::new();
-    all.set("lock_timeout_seconds", "10").unwrap();
-    for (name, value) in options {
-        all.set(name, value).unwrap();
-    }
-    Lock::new(
+    let client = client(address, &[("token", ""), ("request_timeout_ms", "3000")]);
+    lock(
+        &client,
         key,
-        Some(&all),
-        Some(&Client::new(Some(&connection)).unwrap()),
+        &[&[("lock_timeout_seconds", "10")], options].concat(),
     )
-    .unwrap()
 }
 
 /// A lock that is held.
@@ -53,17 +38,9 @@ fn losses(lock: &Lock) -> Receiver<LostReason> {
     heard
 }
 
-fn full(key: &str) -> String {
-    format!("locks/ephemeral/{key}")
-}
-
 fn delete(key: &str) {
     let reply = consul().request("DELETE", &format!("/v1/kv/{}", full(key)), "");
     assert_eq!(reply.body.trim(), "true");
-}
-
-fn status(outcome: Result<(), Error>) -> Status {
-    outcome.expect_err("a failure").status
 }
 
 fn stored(key: &str) -> Option<String> {

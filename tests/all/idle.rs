@@ -1,37 +1,11 @@
 //! What a client leaves when it does nothing: no thread and no connection. Alone in its process, as it counts
 //! threads.
 
+use crate::support::prelude::*;
 use std::fs;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::support::alone::ran_alone;
-use crate::support::consul::{Consul, until};
-use consul_lock::client::Client;
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
-use serde_json::Value as Json;
-
-fn client(address: &str) -> Client {
-    let mut options = Options::new();
-    options.set("address", address).expect("an option");
-    Client::new(Some(&options)).expect("a client")
-}
-
-fn lock(client: &Client, key: &str) -> Lock {
-    Lock::new(key, None, Some(client)).expect("a lock")
-}
-
-/// Threads of the library, by their name.
-fn threads() -> usize {
-    let tasks = fs::read_dir("/proc/self/task").expect("Linux");
-    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    names.filter(|name| name.starts_with("consul_lock")).count()
-}
 
 fn connections(client: &Client) -> u64 {
-    let stats: Json = serde_json::from_str(&client.stats()).expect("JSON");
-    stats["connections"].as_u64().expect("a number")
+    number(client, "connections")
 }
 
 /// The sockets of this process that lead to Consul.
@@ -57,12 +31,12 @@ fn nothing_is_left_where_nothing_is_done() {
         return;
     }
     let consul = Consul::start();
-    let client = client(consul.address());
+    let client = client(consul.address(), &[]);
 
     // A burst of one client, which stays.
     thread::scope(|scope| {
         for number in 0..20 {
-            let lock = lock(&client, &format!("burst/{number}"));
+            let lock = lock(&client, &format!("burst/{number}"), &[]);
             scope.spawn(move || {
                 lock.acquire().expect("free");
                 thread::sleep(Duration::from_millis(300));
@@ -81,7 +55,7 @@ fn nothing_is_left_where_nothing_is_done() {
     until("its threads have ended", || threads() == 0);
 
     // While a lock is held, one connection stays, however little it is needed.
-    let held = lock(&client, "held");
+    let held = lock(&client, "held", &[]);
     held.acquire().expect("free");
     thread::sleep(Duration::from_secs(8));
     assert!(connections(&client) >= 1);
@@ -92,8 +66,8 @@ fn nothing_is_left_where_nothing_is_done() {
     // Clients that are freed leave at once what a client that stays keeps for some seconds.
     let begun = Instant::now();
     for number in 0..50 {
-        let once = self::client(consul.address());
-        let lock = lock(&once, &format!("once/{number}"));
+        let once = self::client(consul.address(), &[]);
+        let lock = lock(&once, &format!("once/{number}"), &[]);
         lock.acquire().expect("free");
         lock.release().expect("held");
     }

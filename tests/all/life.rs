@@ -1,15 +1,7 @@
 //! The contract row by row, and the life of a lock cell by cell, on a real Consul.
 
-use std::sync::OnceLock;
+use crate::support::prelude::{self, *};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::support::consul::{Consul, until};
-use consul_lock::client::Client;
-use consul_lock::error::{Error, Status};
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
 
 /// One agent for all tests here. Each uses keys of its own.
 fn consul() -> &'static Consul {
@@ -18,12 +10,7 @@ fn consul() -> &'static Consul {
 }
 
 fn client_with(options: &[(&str, &str)]) -> Client {
-    let mut all = Options::new();
-    all.set("address", consul().address()).unwrap();
-    for (name, value) in options {
-        all.set(name, value).unwrap();
-    }
-    Client::new(Some(&all)).unwrap()
+    prelude::client(consul().address(), options)
 }
 
 fn client() -> &'static Client {
@@ -31,29 +18,13 @@ fn client() -> &'static Client {
     CLIENT.get_or_init(|| client_with(&[]))
 }
 
-fn lock_of(client: &Client, key: &str, options: &[(&str, &str)]) -> Lock {
-    let mut all = Options::new();
-    for (name, value) in options {
-        all.set(name, value).unwrap();
-    }
-    Lock::new(key, Some(&all), Some(client)).unwrap()
-}
-
 fn lock(key: &str, options: &[(&str, &str)]) -> Lock {
-    lock_of(client(), key, options)
+    prelude::lock(client(), key, options)
 }
 
 fn key() -> String {
     static LAST: AtomicU32 = AtomicU32::new(0);
     format!("life-{}", LAST.fetch_add(1, Ordering::Relaxed))
-}
-
-fn full(key: &str) -> String {
-    format!("locks/ephemeral/{key}")
-}
-
-fn status<T: std::fmt::Debug>(outcome: Result<T, Error>) -> Status {
-    outcome.expect_err("a failure").status
 }
 
 /// Nothing of this key is left, nor the session that held it.
@@ -69,7 +40,7 @@ fn is_gone(key: &str, session: Option<&str>) -> bool {
 fn acquire_holds_the_key_and_release_removes_it_and_the_session() {
     let key = key();
     // A client of its own: one that others use may keep the session warm for them.
-    let lock = lock_of(&client_with(&[]), &key, &[]);
+    let lock = prelude::lock(&client_with(&[]), &key, &[]);
     assert!(!lock.is_held() && lock.remaining().is_zero());
     assert_eq!((lock.fencing_token(), lock.session_id()), (None, None));
     lock.acquire().unwrap();
@@ -156,7 +127,7 @@ fn one_attempt_against_a_held_key_costs_no_raft_write_and_says_who() {
     let before = consul.raft_index();
     for _ in 0..20 {
         assert_eq!(
-            status(lock_of(&client, "k", &[]).acquire()),
+            status(prelude::lock(&client, "k", &[]).acquire()),
             Status::NotAcquired
         );
     }
@@ -165,7 +136,7 @@ fn one_attempt_against_a_held_key_costs_no_raft_write_and_says_who() {
         consul.raft_index() < before + 5,
         "an attempt on a held key writes"
     );
-    let error = lock_of(&client, "k", &[]).acquire().unwrap_err();
+    let error = prelude::lock(&client, "k", &[]).acquire().unwrap_err();
     assert_eq!(error.status, Status::NotAcquired);
     for part in [
         "\"locks/ephemeral/k\"",
@@ -189,7 +160,7 @@ fn the_error_names_our_own_process_and_since_when() {
     let first = lock(&key, &[]);
     first.acquire().unwrap();
     for client in [client(), &client_with(&[])] {
-        let error = lock_of(client, &key, &[]).acquire().unwrap_err();
+        let error = prelude::lock(client, &key, &[]).acquire().unwrap_err();
         assert_eq!(error.status, Status::NotAcquired);
         assert!(error.message.contains("this very process"), "{error}");
         assert!(error.message.contains(", since 20"), "{error}");
@@ -371,7 +342,7 @@ fn a_hot_loop_costs_two_raft_writes_and_the_end_leaves_nothing() {
     options.set("address", consul.address()).unwrap();
     let client = Client::new(Some(&options)).unwrap();
     let cycle = || {
-        let lock = lock_of(&client, "hot", &[]);
+        let lock = prelude::lock(&client, "hot", &[]);
         lock.acquire().unwrap();
         lock.release().unwrap();
     };
@@ -488,7 +459,7 @@ fn held() {
 #[test]
 fn dropping_a_held_lock_releases_it() {
     let key = key();
-    let lock = lock_of(&client_with(&[]), &key, &[]);
+    let lock = prelude::lock(&client_with(&[]), &key, &[]);
     lock.acquire().unwrap();
     let session = lock.session_id();
     drop(lock);

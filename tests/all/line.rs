@@ -1,45 +1,27 @@
 //! Waiting in line, on a real Consul: the order, what it costs, and that nobody who died, stands
 //! still or knows nothing of lines can stop the others.
 
+use crate::support::prelude::{self, *};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::support::agent::version;
-use crate::support::consul::{Consul, until};
 use crate::support::log::Log;
 use crate::support::proxy::{Fault, Proxy, Seen};
 use crate::support::{compile, root};
-use consul_lock::client::Client;
-use consul_lock::error::Status;
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
-
-fn client(address: &str, settings: &[(&str, &str)]) -> Client {
-    let mut options = Options::new();
-    options.set("address", address).unwrap();
-    for (name, value) in settings {
-        options.set(name, value).unwrap();
-    }
-    Client::new(Some(&options)).unwrap()
-}
 
 fn lock(client: &Client, key: &str, settings: &[(&str, &str)]) -> Lock {
-    let mut options = Options::new();
-    options.set("acquire_timeout_ms", "60000").unwrap();
-    for (name, value) in settings {
-        options.set(name, value).unwrap();
-    }
-    Lock::new(key, Some(&options), Some(client)).unwrap()
+    prelude::lock(
+        client,
+        key,
+        &[&[("acquire_timeout_ms", "60000")], settings].concat(),
+    )
 }
 
 /// How many of a client's locks wait.
 fn waiting(client: &Client) -> u64 {
-    let stats: serde_json::Value = serde_json::from_str(&client.stats()).unwrap();
-    stats["waiting"].as_u64().unwrap()
+    number(client, "waiting")
 }
 
 fn tickets(consul: &Consul, key: &str) -> usize {

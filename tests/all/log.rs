@@ -1,34 +1,23 @@
 //! The log says what an operator wants to know, and no secret.
 
-use std::sync::{Arc, Mutex};
-
-use crate::support::alone::ran_alone;
-use crate::support::consul::{Consul, until};
+use crate::support::prelude::{self, *};
 use crate::support::proxy::{Fault, Proxy};
-use consul_lock::client::Client;
-use consul_lock::error::Status;
-use consul_lock::lock::Lock;
 use consul_lock::log::{Level, set_callback};
-use consul_lock::options::Options;
-use serde_json::Value as Json;
 
 const TOKEN: &str = "a-token-that-nobody-may-see";
 const VALUE: &str = "a-value-that-nobody-may-see";
 
 fn client(address: &str) -> Client {
-    let mut options = Options::new();
-    options.set("address", address).expect("an option");
-    options.set("token", TOKEN).expect("an option");
-    Client::new(Some(&options)).expect("a client")
+    prelude::client(address, &[("token", TOKEN)])
 }
 
 fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
-    let mut options = Options::new();
-    let set = options.set_int("acquire_timeout_ms", wait_ms);
-    set.expect("an option");
-    let set = options.set_bytes("value", VALUE.as_bytes());
-    set.expect("an option");
-    Lock::new(key, Some(&options), Some(client)).expect("a lock")
+    let wait = wait_ms.to_string();
+    prelude::lock(
+        client,
+        key,
+        &[("acquire_timeout_ms", &wait), ("value", VALUE)],
+    )
 }
 
 /// Everything that the log of this process said.

@@ -1,30 +1,12 @@
 //! What keeps a promise comes before what makes a new one.
 
-use std::sync::Arc;
+use crate::support::prelude::{self, *};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::support::consul::{Consul, until};
 use crate::support::proxy::{Fault, Proxy};
-use consul_lock::client::Client;
-use consul_lock::lock::{Completion, Lock};
-use consul_lock::options::Options;
 
 fn client(address: &str) -> Client {
-    let mut options = Options::new();
-    options.set("address", address).expect("an option");
-    let set = options.set_int("release_timeout_ms", 60_000);
-    set.expect("an option");
-    Client::new(Some(&options)).expect("a client")
-}
-
-fn lock(client: &Client, key: &str, more: &[(&str, &str)]) -> Lock {
-    let mut options = Options::new();
-    for (name, value) in more {
-        options.set(name, value).expect("an option");
-    }
-    Lock::new(key, Some(&options), Some(client)).expect("a lock")
+    prelude::client(address, &[("release_timeout_ms", "60000")])
 }
 
 /// Each request takes 50 ms, and what fifteen hundred acquires ask takes far longer than the life of a lock.

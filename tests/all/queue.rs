@@ -1,34 +1,18 @@
 //! Locks that are bound to the queue of a thread which is ended without a last word.
 
+use crate::support::prelude::{self, *};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use crate::support::consul::{Consul, until};
-use consul_lock::client::Client;
-use consul_lock::error::Status;
-use consul_lock::lock::{Completion, Lock};
-use consul_lock::options::Options;
 use consul_lock::queue::{News, Queue};
-
-fn client(consul: &Consul) -> Client {
-    let mut options = Options::new();
-    let set = options.set("address", consul.address());
-    set.expect("an option");
-    Client::new(Some(&options)).expect("a client")
-}
 
 /// A lock that waits until it is served, lives for 10 s, and goes with `queue`.
 fn bound(client: &Client, queue: &Arc<Queue>, key: &str, auto_renew: bool) -> Lock {
-    let mut options = Options::new();
-    options
-        .set_int("acquire_timeout_ms", -1)
-        .expect("an option");
-    let set = options.set_int("lock_timeout_seconds", 10);
-    set.expect("an option");
-    let set = options.set_int("auto_renew", i64::from(auto_renew));
-    set.expect("an option");
-    let lock = Lock::new(key, Some(&options), Some(client)).expect("a lock");
+    let options = [
+        ("acquire_timeout_ms", "-1"),
+        ("lock_timeout_seconds", "10"),
+        ("auto_renew", if auto_renew { "true" } else { "false" }),
+    ];
+    let lock = lock(client, key, &options);
     lock.bind(queue.clone()).expect("this process's");
     lock
 }
@@ -46,7 +30,7 @@ fn queue() -> (Arc<Queue>, OwnedFd) {
 #[test]
 fn a_wait_whose_reader_is_gone_blocks_nobody() {
     let consul = Consul::start();
-    let client = client(&consul);
+    let client = client(consul.address(), &[]);
     let (mine, _reader) = queue();
     let held = bound(&client, &mine, "orphan/wait", false);
     held.acquire().expect("free");
@@ -58,7 +42,7 @@ fn a_wait_whose_reader_is_gone_blocks_nobody() {
         start(orphan, &theirs);
     }
     std::thread::sleep(Duration::from_millis(300));
-    let other = super::queue::client(&consul);
+    let other = prelude::client(consul.address(), &[]);
     let last = bound(&other, &mine, "orphan/wait", false);
     start(&last, &mine);
     std::thread::sleep(Duration::from_millis(300));
@@ -80,7 +64,7 @@ fn a_wait_whose_reader_is_gone_blocks_nobody() {
 #[test]
 fn any_number_of_waits_whose_reader_is_gone_end_one_after_the_other() {
     let consul = Consul::start();
-    let client = client(&consul);
+    let client = client(consul.address(), &[]);
     let (mine, _reader) = queue();
     let held = bound(&client, &mine, "orphan/many", false);
     held.acquire().expect("free");
@@ -103,7 +87,7 @@ fn any_number_of_waits_whose_reader_is_gone_end_one_after_the_other() {
 #[test]
 fn a_held_lock_whose_reader_is_gone_is_renewed_no_more() {
     let consul = Consul::start();
-    let client = client(&consul);
+    let client = client(consul.address(), &[]);
     let (theirs, reader) = queue();
     let (mine, _reader) = queue();
     let orphan = bound(&client, &theirs, "orphan/held", true);
@@ -128,7 +112,7 @@ fn a_held_lock_whose_reader_is_gone_is_renewed_no_more() {
 #[test]
 fn a_lock_that_was_given_up_is_used_up() {
     let consul = Consul::start();
-    let client = client(&consul);
+    let client = client(consul.address(), &[]);
     let (theirs, reader) = queue();
     let lock = bound(&client, &theirs, "orphan/again", false);
     lock.acquire().expect("free");

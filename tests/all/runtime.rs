@@ -1,35 +1,24 @@
 //! Callers, threads and deadlines: what the runtime owes whoever calls it, against a real Consul
 //! and against peers that never answer.
 
+use crate::support::prelude::{self, *};
 use std::net::TcpListener;
-use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use crate::support::consul::Consul;
-use consul_lock::client::Client;
-use consul_lock::error::{Error, Status};
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
 
 fn client(address: &str) -> Client {
-    let mut options = Options::new();
-    options.set("address", address).expect("an option");
     // Two hundred releases at once take their time.
-    let set = options.set_int("release_timeout_ms", 20_000);
-    set.expect("an option");
-    Client::new(Some(&options)).expect("a client")
+    prelude::client(address, &[("release_timeout_ms", "20000")])
 }
 
 fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
-    let mut options = Options::new();
-    options
-        .set_int("acquire_timeout_ms", wait_ms)
-        .expect("an option");
-    options
-        .set_int("lock_timeout_seconds", 60)
-        .expect("an option");
-    Lock::new(key, Some(&options), Some(client)).expect("a lock")
+    let wait = wait_ms.to_string();
+    prelude::lock(
+        client,
+        key,
+        &[
+            ("acquire_timeout_ms", &wait),
+            ("lock_timeout_seconds", "60"),
+        ],
+    )
 }
 
 /// Cancels an acquire that has run for `after`; answers its outcome, and how long that took.

@@ -1,48 +1,29 @@
 //! A thousand waiters on a thousand keys in one process: with few connections and threads, all of
 //! them are served. Alone in its process, as it counts its threads.
 
+use crate::support::prelude::{self, *};
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::support::agent::version;
-use crate::support::alone::ran_alone;
-use crate::support::consul::{Consul, until};
-use consul_lock::client::Client;
-use consul_lock::error::Error;
-use consul_lock::lock::{Completion, Lock};
-use consul_lock::options::Options;
 
 const MANY: usize = 1_000;
 
 fn client(address: &str, token: &str) -> Client {
-    let mut options = Options::new();
-    options.set("address", address).unwrap();
-    options.set("token", token).unwrap();
     // A thousand at once take their time.
-    options.set("release_timeout_ms", "60000").unwrap();
-    Client::new(Some(&options)).unwrap()
+    prelude::client(
+        address,
+        &[("token", token), ("release_timeout_ms", "60000")],
+    )
 }
 
 fn lock(client: &Client, key: &str) -> Lock {
-    let mut options = Options::new();
-    options.set_int("acquire_timeout_ms", -1).unwrap();
-    Lock::new(key, Some(&options), Some(client)).unwrap()
-}
-
-/// Threads of the library, by their name.
-fn threads() -> usize {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
-    names.filter(|name| name.starts_with("consul_lock")).count()
+    lock_within(client, key, -1)
 }
 
 fn connections(client: &Client) -> u64 {
-    let stats: serde_json::Value = serde_json::from_str(&client.stats()).unwrap();
-    stats["connections_peak"].as_u64().unwrap()
+    number(client, "connections_peak")
 }
 
 /// Holds all keys with sessions of somebody else's, in transactions of 50.

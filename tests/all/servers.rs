@@ -1,24 +1,12 @@
 //! A real ACL system, and three real servers that lose their leader.
 
-use std::time::{Duration, Instant};
-
 use crate::support::cluster::Cluster;
-use crate::support::consul::{Consul, until};
 use crate::support::ports;
-use consul_lock::client::Client;
-use consul_lock::error::Status;
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
-use serde_json::Value as Json;
+use crate::support::prelude::*;
 
 fn lock_at(address: &str, token: &str, key: &str, wait_ms: &str) -> Lock {
-    let mut options = Options::new();
-    options.set("address", address).unwrap();
-    options.set("token", token).unwrap();
-    let client = Client::new(Some(&options)).unwrap();
-    let mut options = Options::new();
-    options.set("acquire_timeout_ms", wait_ms).unwrap();
-    Lock::new(key, Some(&options), Some(&client)).unwrap()
+    let client = client(address, &[("token", token)]);
+    lock(&client, key, &[("acquire_timeout_ms", wait_ms)])
 }
 
 #[test]

@@ -1,38 +1,13 @@
 //! What a client's options make of its sessions and keys, and how it lives with the limits of a
 //! server, on a real Consul.
 
-use std::sync::Arc;
+use crate::support::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::support::consul::{Consul, until};
 use crate::support::ports;
 use crate::support::program::{Running, says};
 use crate::support::proxy::{Fault, Proxy, Seen};
 use crate::support::scripted::{Answer, Scripted};
-use consul_lock::client::Client;
-use consul_lock::error::{Error, Status};
-use consul_lock::lock::{Completion, Lock};
-use consul_lock::options::Options;
-use serde_json::{Value as Json, json};
-
-fn client(address: &str, options: &[(&str, &str)]) -> Client {
-    let mut all = Options::new();
-    all.set("address", address).unwrap();
-    for (name, value) in options {
-        all.set(name, value).unwrap();
-    }
-    Client::new(Some(&all)).unwrap()
-}
-
-fn lock(client: &Client, key: &str, acquire_timeout_ms: i64) -> Lock {
-    let mut options = Options::new();
-    options
-        .set_int("acquire_timeout_ms", acquire_timeout_ms)
-        .unwrap();
-    Lock::new(key, Some(&options), Some(client)).unwrap()
-}
 
 fn row_of(consul: &Consul, session: &Lock) -> Json {
     let id = session.session_id().unwrap();
@@ -45,7 +20,7 @@ fn row_of(consul: &Consul, session: &Lock) -> Json {
 fn name_flags_and_checks() {
     let consul = Consul::start();
     // As it is, unless somebody says otherwise.
-    let plain = lock(&client(consul.address(), &[]), "plain", 0);
+    let plain = lock_within(&client(consul.address(), &[]), "plain", 0);
     plain.acquire().unwrap();
     let row = row_of(&consul, &plain);
     assert!(
@@ -68,7 +43,7 @@ fn name_flags_and_checks() {
         ("lock_delay_ms", "1500"),
     ];
     let client = client(consul.address(), &options);
-    let mine = lock(&client, "k", 0);
+    let mine = lock_within(&client, "k", 0);
     mine.acquire().unwrap();
     let row = row_of(&consul, &mine);
     assert!(
@@ -80,7 +55,7 @@ fn name_flags_and_checks() {
     assert_eq!(consul.row("locks/ephemeral/k").unwrap()["Flags"], 7);
     // Another client of this process knows its own process under any name.
     let other = self::client(consul.address(), &[("session_name", "reports")]);
-    let error = lock(&other, "k", 0).acquire().expect_err("held");
+    let error = lock_within(&other, "k", 0).acquire().expect_err("held");
     assert!(
         error.message.contains("this very process holds it"),
         "{error}"
@@ -89,7 +64,9 @@ fn name_flags_and_checks() {
     // In another one the name says who.
     let address = format!("address={}", consul.address());
     let running = Running::until("taken", &["hold", &address, "session_name=billing"], &[]);
-    let error = lock(&other, "connect", 0).acquire().expect_err("held");
+    let error = lock_within(&other, "connect", 0)
+        .acquire()
+        .expect_err("held");
     assert!(
         error.message.contains("held by session") && error.message.contains("\"billing "),
         "{error}"
@@ -139,12 +116,12 @@ fn a_session_with_a_check_ends_with_it() {
     let with = client(consul.address(), &[("session_checks", "serfHealth, mine")]);
     let without = client(consul.address(), &[("session_checks", "")]);
     // The agent tells the servers of its checks in its own time.
-    let bound = lock(&with, "bound", 0);
+    let bound = lock_within(&with, "bound", 0);
     until("the check is known", || {
         let checks = consul.request("GET", "/v1/health/node/node", "").body;
         checks.contains("\"mine\"")
     });
-    let unbound = lock(&without, "unbound", 0);
+    let unbound = lock_within(&without, "unbound", 0);
     bound.acquire().unwrap();
     unbound.acquire().unwrap();
     consul.request("PUT", "/v1/agent/check/fail/mine", "");
@@ -154,7 +131,7 @@ fn a_session_with_a_check_ends_with_it() {
             .is_err_and(|error| error.status == Status::Lost)
     });
     unbound.check().unwrap();
-    let error = lock(&with, "more", 0)
+    let error = lock_within(&with, "more", 0)
         .acquire()
         .expect_err("a critical check");
     assert!(
@@ -163,7 +140,9 @@ fn a_session_with_a_check_ends_with_it() {
     );
     unbound.release().unwrap();
     let unknown = client(consul.address(), &[("session_checks", "nothing")]);
-    let error = lock(&unknown, "k", 0).acquire().expect_err("no such check");
+    let error = lock_within(&unknown, "k", 0)
+        .acquire()
+        .expect_err("no such check");
     assert_eq!(error.status, Status::Unavailable, "{error}");
     assert!(error.message.contains("Missing check 'nothing'"), "{error}");
     consul.has_nothing_left();
@@ -174,10 +153,12 @@ fn a_session_with_a_check_ends_with_it() {
 fn a_check_that_is_not_known_yet_is_waited_for() {
     let consul = Consul::start();
     let client = client(consul.address(), &[("session_checks", "late")]);
-    let error = lock(&client, "k", 300).acquire().expect_err("no check yet");
+    let error = lock_within(&client, "k", 300)
+        .acquire()
+        .expect_err("no check yet");
     assert_eq!(error.status, Status::Unavailable, "{error}");
     assert!(error.retryable && error.message.contains("session_checks"));
-    let waits = lock(&client, "k", 60_000);
+    let waits = lock_within(&client, "k", 60_000);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| waits.acquire());
         thread::sleep(Duration::from_millis(300));
@@ -229,7 +210,7 @@ fn a_lock_in_another_datacenter() {
 
     let options = [("datacenter", "far")];
     let plain = client(near.address(), &options);
-    let error = lock(&plain, "k", 0).acquire().expect_err("no node");
+    let error = lock_within(&plain, "k", 0).acquire().expect_err("no node");
     assert_eq!(error.status, Status::Unavailable, "{error}");
     assert!(
         error.message.contains("needs a node of that datacenter"),
@@ -244,7 +225,7 @@ fn a_lock_in_another_datacenter() {
         _ => Fault::Pass,
     });
     let client = client(proxy.address(), &options);
-    let mine = lock(&client, "k", 0);
+    let mine = lock_within(&client, "k", 0);
     mine.acquire().unwrap();
     assert!(near.row("locks/ephemeral/k").is_none());
     let row = far.row("locks/ephemeral/k").expect("held there");
@@ -256,7 +237,7 @@ fn a_lock_in_another_datacenter() {
     mine.delete_if_held("data/k").unwrap();
     let holder = client.holder("k").unwrap().expect("held");
     assert_eq!(holder.node.as_deref(), Some("node-far"));
-    let next = lock(&client, "k", 30_000);
+    let next = lock_within(&client, "k", 30_000);
     thread::scope(|scope| {
         let waiting = scope.spawn(|| next.acquire());
         // The watch of the holder begins after a second.
@@ -280,7 +261,7 @@ fn a_lock_delay_blocks_what_was_lost_and_not_what_was_given_back() {
     let other = self::client(consul.address(), &[]);
     for _ in 0..5 {
         for client in [&client, &other, &client, &client] {
-            let mine = lock(client, "k", 0);
+            let mine = lock_within(client, "k", 0);
             mine.acquire().unwrap();
             mine.release().unwrap();
         }
@@ -288,20 +269,22 @@ fn a_lock_delay_blocks_what_was_lost_and_not_what_was_given_back() {
         consul.has_nothing_left();
     }
     // A wait that is given up leaves no blocked key either.
-    let held = lock(&other, "k", 0);
+    let held = lock_within(&other, "k", 0);
     held.acquire().unwrap();
-    assert!(lock(&client, "k", 300).acquire().is_err());
+    assert!(lock_within(&client, "k", 300).acquire().is_err());
     held.release().unwrap();
-    let mine = lock(&client, "k", 0);
+    let mine = lock_within(&client, "k", 0);
     mine.acquire().unwrap();
     let session = mine.session_id().unwrap();
     let lost = Instant::now();
     consul.destroy(&session);
     until("it is lost", || !mine.is_held());
-    let error = lock(&other, "k", 0).acquire().expect_err("the delay");
+    let error = lock_within(&other, "k", 0)
+        .acquire()
+        .expect_err("the delay");
     assert_eq!(error.status, Status::NotAcquired, "{error}");
     assert!(error.message.contains("its lock-delay runs"), "{error}");
-    let waits = lock(&other, "k", 60_000);
+    let waits = lock_within(&other, "k", 60_000);
     waits.acquire().unwrap();
     let took = lost.elapsed();
     assert!(
@@ -314,8 +297,7 @@ fn a_lock_delay_blocks_what_was_lost_and_not_what_was_given_back() {
 }
 
 fn connections(client: &Client) -> u64 {
-    let stats: Json = serde_json::from_str(&client.stats()).unwrap();
-    stats["connections_peak"].as_u64().unwrap()
+    number(client, "connections_peak")
 }
 
 /// Thirty waiters on thirty keys, all of them served.
@@ -325,7 +307,7 @@ fn serves_thirty(consul: &Consul, client: &Client) {
         .collect();
     let served = Arc::new(AtomicUsize::new(0));
     let locks: Vec<Arc<Lock>> = (0..30)
-        .map(|number| Arc::new(lock(client, &number.to_string(), -1)))
+        .map(|number| Arc::new(lock_within(client, &number.to_string(), -1)))
         .collect();
     for lock in &locks {
         let (served, mine) = (served.clone(), lock.clone());
@@ -369,7 +351,7 @@ fn an_agent_that_closes_connections_is_lived_with() {
         .map(|_| std::net::TcpStream::connect(consul.address()).unwrap())
         .collect();
     let sessions: Vec<Lock> = (0..30)
-        .map(|n| lock(&client, &n.to_string(), 30_000))
+        .map(|n| lock_within(&client, &n.to_string(), 30_000))
         .collect();
     thread::scope(|scope| {
         for lock in &sessions {
@@ -409,7 +391,9 @@ fn a_server_that_limits_is_tried_again_inside_the_budget() {
         });
         let client = client(server.address(), &[]);
         let begun = Instant::now();
-        let error = lock(&client, "k", 1_500).acquire().expect_err("limited");
+        let error = lock_within(&client, "k", 1_500)
+            .acquire()
+            .expect_err("limited");
         assert_eq!(error.status, Status::Unavailable, "{error}");
         assert!(
             error.retryable && error.http_status == Some(status),
@@ -419,7 +403,7 @@ fn a_server_that_limits_is_tried_again_inside_the_budget() {
         // 20 ms, doubled each time, less up to a half: no hot loop, and not just once.
         let asked = asked.load(Ordering::SeqCst);
         assert!((3..20).contains(&asked), "{asked}");
-        let single = lock(&client, "k", 0).acquire().expect_err("limited");
+        let single = lock_within(&client, "k", 0).acquire().expect_err("limited");
         assert_eq!(single.status, Status::Unavailable, "{single}");
     }
 }
@@ -439,10 +423,10 @@ fn keys_up_to_their_longest() {
         );
     };
     for key in ["k".repeat(room), "ü/".repeat(room / 7)] {
-        let held = lock(&client, &key, 0);
+        let held = lock_within(&client, &key, 0);
         taken(held.acquire());
         let other = self::client(consul.address(), &[]);
-        let waits = lock(&other, &key, 60_000);
+        let waits = lock_within(&other, &key, 60_000);
         thread::scope(|scope| {
             let waiting = scope.spawn(|| waits.acquire());
             thread::sleep(Duration::from_millis(300));

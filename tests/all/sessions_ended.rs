@@ -1,38 +1,24 @@
 //! Consul ends sessions by itself: when it does, who is told, and what protects, on three real servers.
 
-use std::thread;
-use std::time::{Duration, Instant};
-
 use crate::support::cluster::Cluster;
-use crate::support::consul::{Consul, until};
 use crate::support::log::Log;
-use consul_lock::client::Client;
-use consul_lock::error::Status;
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
-use serde_json::{Value as Json, json};
+use crate::support::prelude::{self, *};
 
 /// The node that no agent owns.
 const NODE: &str = "locks";
 
 fn client(servers: &[&Consul], options: &[(&str, &str)]) -> Client {
     let addresses: Vec<&str> = servers.iter().map(|server| server.address()).collect();
-    let mut all = Options::new();
-    all.set("address", &addresses.join(",")).unwrap();
-    all.set("request_timeout_ms", "3000").unwrap();
-    for (name, value) in options {
-        all.set(name, value).unwrap();
-    }
-    Client::new(Some(&all)).unwrap()
+    let patience = [("request_timeout_ms", "3000")];
+    prelude::client(&addresses.join(","), &[&patience, options].concat())
 }
 
 fn take(client: &Client, key: &str, options: &[(&str, &str)]) -> Lock {
-    let mut all = Options::new();
-    all.set("acquire_timeout_ms", "60000").unwrap();
-    for (name, value) in options {
-        all.set(name, value).unwrap();
-    }
-    let lock = Lock::new(key, Some(&all), Some(client)).unwrap();
+    let lock = lock(
+        client,
+        key,
+        &[&[("acquire_timeout_ms", "60000")], options].concat(),
+    );
     lock.acquire().unwrap_or_else(|error| panic!("{error}"));
     lock
 }

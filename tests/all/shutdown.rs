@@ -1,16 +1,10 @@
 //! An orderly end: alone in its process, as it waits for every client of it.
 
-use std::time::Duration;
-
-use crate::support::alone::ran_alone;
-use crate::support::consul::Consul;
+use crate::support::prelude::{self, *};
 use crate::support::proxy::{Fault, Proxy, Seen};
-use consul_lock::client::Client;
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
 
 fn lock(client: &Client) -> Lock {
-    Lock::new("shutdown", None, Some(client)).unwrap()
+    prelude::lock(client, "shutdown", &[])
 }
 
 /// A create that Consul refused is over: nothing waits for an answer that has come.

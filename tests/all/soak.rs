@@ -3,17 +3,10 @@
 //!
 //! SOAK_SECONDS=600 makes it a longer one.
 
+use crate::support::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::support::alone::ran_alone;
-use crate::support::consul::{Consul, until};
 use crate::support::memory;
-use consul_lock::client::Client;
-use consul_lock::error::Status;
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
 
 /// Threads that use the library at the same time.
 const THREADS: u64 = 8;
@@ -45,13 +38,11 @@ impl Usage {
 }
 
 fn new(client: &Client, key: &str) -> Lock {
-    Lock::new(key, None, Some(client)).unwrap()
+    lock(client, key, &[])
 }
 
 fn patient(client: &Client, key: &str, timeout_ms: &str) -> Lock {
-    let mut options = Options::new();
-    options.set("acquire_timeout_ms", timeout_ms).unwrap();
-    Lock::new(key, Some(&options), Some(client)).unwrap()
+    lock(client, key, &[("acquire_timeout_ms", timeout_ms)])
 }
 
 /// The life number `turn` of a thread, whose keys begin with `own`.
@@ -113,9 +104,7 @@ fn live(consul: &Consul, client: &Client, own: &str, turn: u64) {
 }
 
 fn client_of(consul: &Consul) -> Client {
-    let mut options = Options::new();
-    options.set("address", consul.address()).unwrap();
-    Client::new(Some(&options)).unwrap()
+    client(consul.address(), &[])
 }
 
 /// Lives lives for so long, and waits until Consul has nothing of them. Answers how many.

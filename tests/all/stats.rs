@@ -1,33 +1,17 @@
 //! The numbers of a client are what happened.
 
-use std::thread;
-use std::time::Duration;
-
-use crate::support::alone::ran_alone;
-use crate::support::consul::{Consul, until};
-use consul_lock::client::Client;
-use consul_lock::error::Status;
-use consul_lock::lock::{Completion, Lock};
-use consul_lock::options::Options;
-use serde_json::Value as Json;
-
-fn client(address: &str) -> Client {
-    let mut options = Options::new();
-    options.set("address", address).expect("an option");
-    Client::new(Some(&options)).expect("a client")
-}
+use crate::support::prelude::{self, *};
 
 fn lock(client: &Client, key: &str, wait_ms: i64) -> Lock {
-    let mut options = Options::new();
-    let set = options.set_int("acquire_timeout_ms", wait_ms);
-    set.expect("an option");
-    let set = options.set_int("lock_timeout_seconds", 60);
-    set.expect("an option");
-    Lock::new(key, Some(&options), Some(client)).expect("a lock")
-}
-
-fn stats(client: &Client) -> Json {
-    serde_json::from_str(&client.stats()).expect("JSON")
+    let wait = wait_ms.to_string();
+    prelude::lock(
+        client,
+        key,
+        &[
+            ("acquire_timeout_ms", &wait),
+            ("lock_timeout_seconds", "60"),
+        ],
+    )
 }
 
 /// The sum of all requests.
@@ -50,7 +34,7 @@ fn the_numbers_are_what_happened() {
         return;
     }
     let consul = Consul::start();
-    let client = client(consul.address());
+    let client = client(consul.address(), &[]);
     let fresh = stats(&client);
     assert_eq!(requests(&fresh), 0);
     assert_eq!(
@@ -123,7 +107,7 @@ fn the_numbers_are_what_happened() {
     assert_eq!(stats(&client)["lost"], 1);
     drop(lost);
 
-    let nobody = self::client("127.0.0.1:1");
+    let nobody = self::client("127.0.0.1:1", &[]);
     let error = lock(&nobody, "stats/c", 500).acquire().expect_err("nobody");
     assert_eq!(error.status, Status::Unavailable);
     let numbers = stats(&nobody);

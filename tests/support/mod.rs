@@ -20,6 +20,7 @@ pub(crate) mod header;
 pub(crate) mod http;
 pub(crate) mod log;
 pub(crate) mod ports;
+pub(crate) mod prelude;
 pub(crate) mod program;
 pub(crate) mod proxy;
 pub(crate) mod scripted;
