@@ -4,7 +4,7 @@
 //! pure, says what to ask Consul next; the runtime asks; the answer goes back into the core, until
 //! there is an outcome to tell.
 //!
-//! Every arrow between modules points down, which `tests/layers.rs` checks:
+//! Every arrow between modules points down, which `tests/all/layers.rs` checks:
 //! `ffi → lock → client → runtime → consul, queue → log → core → key, clock, error and the like`.
 
 mod callbacks;

@@ -28,6 +28,7 @@ mod faults;
 mod header;
 mod held;
 mod idle;
+mod layers;
 mod life;
 mod line;
 mod log;

@@ -1,7 +1,5 @@
 //! Every arrow between modules points down, and no two modules need each other but a parent and its child.
 
-#![allow(missing_docs)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
