@@ -1,6 +1,6 @@
 //! C and C++ programs against the shared library and a real Consul.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread;
 
@@ -170,19 +170,21 @@ fn a_handful_under_valgrind() {
 
 #[test]
 fn the_cpp_programs() {
-    let lock = source("cpp/lock.cpp");
-    let plain = source("cpp/plain.cpp");
-    let mut programs = Vec::new();
-    for standard in ["-std=c++17", "-std=c++20"] {
-        let name = standard.trim_start_matches("-std=");
-        programs.push((compile(&lock, &format!("lock-{name}"), &[standard]), name));
-        let flags = [standard, "-fno-exceptions", "-fno-rtti"];
-        programs.push((compile(&plain, &format!("plain-{name}"), &flags), name));
-    }
-    // One after the other: they use the same keys.
-    for (program, name) in programs {
-        all_succeed(&[(name, line(program))]);
-    }
+    let (lock, plain) = (source("cpp/lock.cpp"), source("cpp/plain.cpp"));
+    // They use the same keys: each has a Consul of its own, and a compiler for as long as it takes.
+    let run = |source: &Path, name: String, flags: &[&str]| {
+        let program = compile(source, &name, flags);
+        all_succeed(&[(&name, line(program))]);
+    };
+    thread::scope(|scope| {
+        for standard in ["-std=c++17", "-std=c++20"] {
+            let name = standard.trim_start_matches("-std=");
+            let (lock, plain, run) = (&lock, &plain, &run);
+            scope.spawn(move || run(lock, format!("lock-{name}"), &[standard]));
+            let flags = [standard, "-fno-exceptions", "-fno-rtti"];
+            scope.spawn(move || run(plain, format!("plain-{name}"), &flags));
+        }
+    });
 }
 
 #[test]
