@@ -49,8 +49,7 @@ fn modules(folder: &Path, name: &str, found: &mut BTreeMap<String, String>) {
 fn paths(code: &str) -> Vec<String> {
     let plain = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     let (mut found, mut before, mut last) = (Vec::new(), Vec::new(), String::new());
-    let mut code = code.chars().peekable();
-    while let Some(c) = code.next() {
+    for c in code.chars() {
         match c {
             c if plain(c) => last.push(c),
             '{' if last.ends_with("::") || !before.is_empty() => {
