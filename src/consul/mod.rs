@@ -6,6 +6,7 @@ pub(crate) mod connect;
 pub(crate) mod credentials;
 pub(crate) mod encode;
 pub(crate) mod errand;
+pub(crate) mod facts;
 mod files;
 pub(crate) mod http;
 pub(crate) mod interrupt;

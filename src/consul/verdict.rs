@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
+use super::facts::{self, READ_KEY};
 use super::http::{Failure, HttpReply};
 use crate::core::messages::{
     AgentRow, Answer, Fault, KeyRow, NodeRow, Request, SessionId, SessionRow, Value,
@@ -56,7 +57,7 @@ pub(crate) fn verdict(
             return Err(Fault::Final(error));
         }
         // What may make it so large is not what the request itself is about: see there.
-        Err(Failure::TooLarge(why)) if reads(request) || shows_line(request) => {
+        Err(Failure::TooLarge(why)) if facts::of(request).reads || shows_line(request) => {
             let mut error = unreachable(request, &why);
             (error.status, error.retryable) = (Status::Rejected, false);
             return Err(Fault::TooLarge(error));
@@ -64,7 +65,7 @@ pub(crate) fn verdict(
         Err(Failure::Unknown(why) | Failure::TooLarge(why)) => {
             let error = unreachable(request, &why);
             // Reading changes nothing: a read without an answer was not "maybe applied".
-            return Err(if reads(request) {
+            return Err(if facts::of(request).reads {
                 Fault::NotApplied(error)
             } else {
                 Fault::Unknown(error)
@@ -79,7 +80,7 @@ pub(crate) fn verdict(
         (404, Request::RenewSession { .. }) if text(&reply).starts_with("Session id") => Err(
             Fault::SessionGone(said(request, &reply, Status::Unavailable)),
         ),
-        (409, _) if is_transaction(request) => refused(request, &reply),
+        (409, _) if facts::of(request).is_transaction() => refused(request, &reply),
         // Only a node of our choice is for us to make; of an agent's own, that it is not there yet is a fault.
         (500, Request::CreateSession { node: Some(_), .. })
             if text(&reply).trim().ends_with("Missing node registration") =>
@@ -351,7 +352,7 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
                 _ => Status::Rejected,
             };
             match status {
-                _ if !reads(request) => Fault::Unknown(said(status)),
+                _ if !facts::of(request).reads => Fault::Unknown(said(status)),
                 // Reading changes nothing: what was not read was not "maybe applied".
                 Status::Unavailable => Fault::NotApplied(said(status)),
                 _ => Fault::Final(said(status)),
@@ -364,26 +365,11 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
 /// changes something: it may have been applied.
 fn unreadable(request: &Request, reply: &HttpReply) -> Fault {
     let error = unexpected(request, reply);
-    if reads(request) {
+    if facts::of(request).reads {
         Fault::Final(error)
     } else {
         Fault::Unknown(error)
     }
-}
-
-fn reads(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::FindSession { .. }
-            | Request::DescribeSession { .. }
-            | Request::DescribeNode { .. }
-            | Request::DescribeAgent
-            | Request::Read { .. }
-            | Request::Watch { .. }
-            | Request::WatchNames { .. }
-            | Request::Survey { .. }
-            | Request::ReadLine { .. }
-    )
 }
 
 /// A write that answers with the line of its key, too.
@@ -393,20 +379,6 @@ fn shows_line(request: &Request) -> bool {
         Request::Lock { line, .. } | Request::Unlock { line, .. } => *line,
         _ => false,
     }
-}
-
-fn is_transaction(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Lock { .. }
-            | Request::Unlock { .. }
-            | Request::Survey { .. }
-            | Request::ReadLine { .. }
-            | Request::Join { .. }
-            | Request::Take { .. }
-            | Request::Clear { .. }
-            | Request::Write { .. }
-    )
 }
 
 /// A session's id goes into paths: only what Consul makes, a UUID, is taken for one.
@@ -420,30 +392,6 @@ fn member<'a>(json: &'a Json, name: &str) -> Option<&'a str> {
 
 fn text(reply: &HttpReply) -> String {
     String::from_utf8_lossy(&reply.body).into_owned()
-}
-
-const READ_KEY: &str = "GET /v1/kv";
-
-fn name(request: &Request) -> &'static str {
-    match request {
-        Request::CreateSession { .. } => "PUT /v1/session/create",
-        Request::RegisterNode { .. } => "PUT /v1/catalog/register",
-        Request::DescribeNode { .. } => "GET /v1/catalog/node",
-        Request::DescribeAgent => "GET /v1/agent/self",
-        Request::FindSession { .. } => "GET /v1/session/list",
-        Request::RenewSession { .. } => "PUT /v1/session/renew",
-        Request::DestroySession { .. } => "PUT /v1/session/destroy",
-        Request::DescribeSession { .. } => "GET /v1/session/info",
-        Request::Lock { .. }
-        | Request::Unlock { .. }
-        | Request::Survey { .. }
-        | Request::ReadLine { .. }
-        | Request::Join { .. }
-        | Request::Take { .. }
-        | Request::Clear { .. }
-        | Request::Write { .. } => "PUT /v1/txn",
-        Request::Read { .. } | Request::Watch { .. } | Request::WatchNames { .. } => READ_KEY,
-    }
 }
 
 /// What the request stores.
@@ -461,7 +409,7 @@ fn stored(request: &Request) -> Option<&[u8]> {
 fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Error {
     // A server may quote what it was asked. What its text means has been looked at before this.
     let text = reply.secrets.hide(stored(request), text);
-    let (name, code) = (name(request), reply.status);
+    let (path, code) = (facts::of(request).path, reply.status);
     let line = match one_line(&text, LONGEST_TEXT) {
         line if line.is_empty() => "(no text)".to_owned(),
         line => line,
@@ -473,12 +421,12 @@ fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Err
             " (lock_timeout_seconds is below session_ttl_min of this agent)"
         }
         // Its path filter says no more. It knows the characters of its own version of Unicode.
-        400 if name == READ_KEY && text.trim().is_empty() => {
+        400 if path == READ_KEY && text.trim().is_empty() => {
             " (this Consul does not take every character of the key)"
         }
         _ => "",
     };
-    Error::new(status, format!("{name} answered HTTP {code}: {line}{hint}")).with_http(code)
+    Error::new(status, format!("{path} answered HTTP {code}: {line}{hint}")).with_http(code)
 }
 
 fn said(request: &Request, reply: &HttpReply, status: Status) -> Error {
@@ -598,7 +546,10 @@ fn unexpected(request: &Request, reply: &HttpReply) -> Error {
 
 fn unreachable(request: &Request, why: &str) -> Error {
     let why = one_line(why, LONGEST_REASON);
-    Error::new(Status::Unavailable, format!("{}: {why}", name(request)))
+    Error::new(
+        Status::Unavailable,
+        format!("{}: {why}", facts::of(request).path),
+    )
 }
 
 #[cfg(test)]

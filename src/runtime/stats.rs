@@ -6,67 +6,25 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use crate::clock::Time;
+use crate::consul::facts::{self, TABLE};
 use crate::consul::transport::Connections;
 use crate::core::messages::{Answer, Fault, Request};
 use crate::core::{Phase, View};
 
-/// The kinds of requests, and whether Consul writes to its Raft log when it carries one out.
-const KINDS: [(&str, bool); 19] = [
-    ("create_session", true),
-    ("find_session", false),
-    ("renew_session", false),
-    ("destroy_session", true),
-    ("describe_session", false),
-    ("lock", true),
-    ("unlock", true),
-    ("survey", false),
-    ("read_line", false),
-    ("join", true),
-    ("take", true),
-    ("clear", true),
-    ("read", false),
-    ("watch", false),
-    ("watch_names", false),
-    ("write", true),
-    ("register_node", true),
-    ("describe_node", false),
-    ("describe_agent", false),
-];
-
-/// A row of [`KINDS`].
+/// The number of a kind of request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind(usize);
 
 impl Kind {
     pub(super) fn of(request: &Request) -> Kind {
-        Kind(match request {
-            Request::CreateSession { .. } => 0,
-            Request::FindSession { .. } => 1,
-            Request::RenewSession { .. } => 2,
-            Request::DestroySession { .. } => 3,
-            Request::DescribeSession { .. } => 4,
-            Request::Lock { .. } => 5,
-            Request::Unlock { .. } => 6,
-            Request::Survey { .. } => 7,
-            Request::ReadLine { .. } => 8,
-            Request::Join { .. } => 9,
-            Request::Take { .. } => 10,
-            Request::Clear { .. } => 11,
-            Request::Read { .. } => 12,
-            Request::Watch { .. } => 13,
-            Request::WatchNames { .. } => 14,
-            Request::Write { .. } => 15,
-            Request::RegisterNode { .. } => 16,
-            Request::DescribeNode { .. } => 17,
-            Request::DescribeAgent => 18,
-        })
+        Kind(facts::number(request))
     }
 }
 
 /// The numbers of one client.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
-    requests: [u64; KINDS.len()],
+    requests: [u64; facts::KINDS],
     unanswered: u64,
     raft_writes: u64,
     waiting: u64,
@@ -97,7 +55,7 @@ impl Stats {
             // Refused before it comes to the log.
             Ok(Answer::Delayed) => {}
             Ok(_) => {
-                let writes = KINDS.get(kind.0).is_some_and(|(_, writes)| *writes);
+                let writes = TABLE.get(kind.0).is_some_and(|facts| facts.is_logged);
                 self.raft_writes += u64::from(writes);
             }
             Err(Fault::NotApplied(_) | Fault::Unknown(_)) => self.unanswered += 1,
@@ -135,7 +93,7 @@ impl Stats {
 
     /// All of it: see docs/guide.md, "Looking".
     pub(super) fn json(&self, elsewhere: &Elsewhere<'_>) -> String {
-        let kinds = KINDS.iter().map(|(name, _)| (*name).to_owned());
+        let kinds = TABLE.iter().map(|facts| facts.name.to_owned());
         let counts = self.requests.iter().map(|count| Json::from(*count));
         let requests: serde_json::Map<String, Json> = kinds.zip(counts).collect();
         json!({
