@@ -124,12 +124,15 @@ function withOptions(given, make) {
 
 /** A refusal names the option as the caller wrote it. */
 function asWritten(error, names) {
-  const refused = /^option "?([a-z_]+)"?(.*)$/s.exec(error instanceof ConsulLockError ? error.message : "");
-  const written = refused && names.find((name) => snakeCase(name) === refused[1]);
-  if (!refused || !written) {
+  if (!(error instanceof ConsulLockError)) {
     return error;
   }
-  const message = `option ${written}${refused[2]}`;
+  const option = /^option "?([a-z_]+)/.exec(error.message)?.[1];
+  const written = names.find((name) => snakeCase(name) === option);
+  if (option === undefined || written === undefined) {
+    return error;
+  }
+  const message = error.message.replace(option, written);
   return new ConsulLockError(error.status, message, { retryable: error.retryable });
 }
 

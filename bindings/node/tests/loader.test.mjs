@@ -70,7 +70,9 @@ test("then comes the library in the package, then libconsul_lock.so.0.1, then th
 
   const nowhere = await run(PRINT, { cwd: place, env });
   assert.equal(nowhere.status, 1);
-  const tried = /tried (.*)\. Install it \(in its sources: make && sudo make install/.exec(nowhere.stderr)?.[1];
+  const tried = /tried (.*)\. Install it \(in its sources: make && sudo make install/.exec(
+    nowhere.stderr,
+  )?.[1];
   const names = tried?.split("; ").map((it) => it.split(": ")[0]);
   const inside = `${place}/native/${process.platform}-${process.arch}/libconsul_lock.so`;
   assert.deepEqual(names, [inside, "libconsul_lock.so.0.1", "libconsul_lock.so"]);

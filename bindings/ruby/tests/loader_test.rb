@@ -64,7 +64,7 @@ class LoaderTest < Test
     assert_equal "ConsulLock::LibraryError", name
     assert_equal ["#{@bundled}/libconsul_lock.so", "libconsul_lock.so.0.1", "libconsul_lock.so"],
                  tried.map { |line| line[/\A  (\S+): /, 1] }
-    assert_equal [997, 998, 999], tried.map { |line| line[/speaks interface (\d+), this gem 1/, 1].to_i }
+    assert_equal [997, 998, 999], tried.map { |line| line[/speaks interface (\d+), this gem 2/, 1].to_i }
   end
 
   # The first that does is taken.
@@ -85,7 +85,7 @@ class LoaderTest < Test
   end
 
   def test_an_older_one
-    stub_library(older = File.join(@folder, "older.so"), 1)
+    stub_library(older = File.join(@folder, "older.so"), 2)
     name, message = load_gem(library: older)
     assert_equal "ConsulLock::LibraryError", name
     assert_includes message, "older.so is older than this gem (#{ConsulLock::VERSION}): it has no function consul_lock_"

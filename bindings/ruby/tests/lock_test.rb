@@ -208,10 +208,12 @@ class LockTest < Test
                  %i[lock_key_pattern lock_timeout lock_timeout_seconds acquire_timeout_ms acquire_timeout]
                    .map { |name| ConsulLock.defaults[name] }
     ConsulLock.defaults.set(acquire_timeout: 1.5, lock_timeout: 60)
-    assert_equal [1.5, 1500, 60], %i[acquire_timeout acquire_timeout_ms lock_timeout].map { |it| ConsulLock.defaults[it] }
+    names = %i[acquire_timeout acquire_timeout_ms lock_timeout]
+    assert_equal([1.5, 1500, 60], names.map { |name| ConsulLock.defaults[name] })
     ConsulLock.defaults[:acquire_timeout] = Float::INFINITY
     assert_equal Float::INFINITY, ConsulLock.defaults["acquire_timeout"]
-    assert_includes assert_raises(ConsulLock::InvalidOptionError) { ConsulLock.defaults[:fair] }.message, "no default fair"
+    error = assert_raises(ConsulLock::InvalidOptionError) { ConsulLock.defaults[:fair] }
+    assert_includes error.message, "no default fair"
     error = assert_raises(ConsulLock::InvalidOptionError) { ConsulLock.defaults[:lock_timeout] = 5 }
     assert_equal "lock_timeout: must be 10 to 86400, is 5", error.message
     assert_equal 60, ConsulLock.defaults[:lock_timeout]

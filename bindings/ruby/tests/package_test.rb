@@ -59,7 +59,9 @@ class PackageTest < Test
     assert_equal %w[MIT Apache-2.0], spec.licenses
     File.write(File.join(@folder, "first.rb"), README[/^```ruby\n(.*?)^```/m, 1])
     assert_equal "making the report\n", program("first.rb")
-    ConsulLock.hold("nightly-report") { assert_match(/\Ano report: .*held by/, program("first.rb")) }
+    ConsulLock.hold("nightly-report") do
+      assert_match(/\Ano report: .*held by .*"consul_lock run\.rb@/, program("first.rb"))
+    end
     where = program("-e", 'require "consul_lock"; puts $LOADED_FEATURES.grep(/consul_lock\.rb/)')
     assert_equal ["gems/gems/consul_lock-#{ConsulLock::VERSION}/lib/consul_lock.rb"],
                  where.lines(chomp: true).map { |path| path.delete_prefix("#{File.realpath(@folder)}/") }

@@ -47,6 +47,7 @@ module ConsulLock
           Native.check { |error| Native.defaults_set(option, text, error) }
         end
         @set = @set.merge(option => text.dup.freeze)
+        value
       rescue ArgumentError
         raise InvalidOptionError, "#{name}: contains a NUL"
       end

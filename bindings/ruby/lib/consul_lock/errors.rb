@@ -51,14 +51,11 @@ module ConsulLock
     def self.take(error)
       code = Native.error_code(error)
       http_status = Native.error_http_status(error)
-      made = CODES.fetch(code, Error).new(
-        Native.error_message(error).force_encoding(Encoding::UTF_8),
-        code: code,
-        http_status: http_status.zero? ? nil : http_status,
-        retryable: Native.error_is_retryable(error)
-      )
-      made.reason = Dispatcher::LOST_REASONS[Native.error_why_lost(error)] if made.is_a?(LostError)
-      made
+      kind = CODES.fetch(code, Error)
+      details = { code: code, http_status: http_status.zero? ? nil : http_status,
+                  retryable: Native.error_is_retryable(error) }
+      details[:reason] = Dispatcher::LOST_REASONS[Native.error_why_lost(error)] if kind == LostError
+      kind.new(Native.error_message(error).force_encoding(Encoding::UTF_8), **details)
     ensure
       Native.error_free(error)
     end
@@ -93,8 +90,13 @@ module ConsulLock
     # @return [Symbol, nil] how it was lost: +:expired+, +:session_gone+, +:key_gone+ or +:taken_over+
     attr_reader :reason
 
-    # @api private
-    attr_writer :reason
+    # @param message [String, nil]
+    # @param reason [Symbol, nil]
+    # @param details [Hash{Symbol => Object}] see {Error#initialize}
+    def initialize(message = nil, reason: nil, **details)
+      super(message, **details)
+      @reason = reason
+    end
   end
 
   # The lock is not held: never acquired, given back, or used up.
