@@ -1,4 +1,5 @@
 //! What nearly every test and bench begins with: `use crate::support::prelude::*`.
+#![allow(unused_imports)] // each test program uses a part of it
 
 pub(crate) use std::sync::{Arc, Mutex, OnceLock};
 pub(crate) use std::thread;
