@@ -9,7 +9,7 @@ pub use crate::callbacks::Completion;
 use crate::client::{self, Client};
 use crate::clock::Time;
 use crate::core::messages::Value;
-use crate::core::{Call, LockId, Patience, Phase, Spec, Upkeep, View};
+use crate::core::{Call, LockId, LockSpec, Patience, Phase, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, LostReason, Status};
 use crate::key::{self, Key, MAX_VALUE, in_transaction};
@@ -143,7 +143,7 @@ impl Lock {
     }
 
     /// What an acquire asks for. Runs the value generator.
-    fn spec(&self) -> Result<Spec, Error> {
+    fn spec(&self) -> Result<LockSpec, Error> {
         self.runtime()?;
         let own = self.own_value().clone();
         let value = match own {
@@ -156,7 +156,7 @@ impl Lock {
         if in_transaction(len, &[&self.key, &self.key, &self.key]) > key::MAX_TRANSACTION {
             return Err(key::too_large(len));
         }
-        Ok(Spec {
+        Ok(LockSpec {
             key: self.key.clone(),
             value,
             ttl: self.ttl,

@@ -375,7 +375,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::core::messages::{Found, Key, Slot, Ticket};
+    use crate::core::messages::{Found, Key, LineSlot, Ticket};
 
     fn text(request: Request) -> String {
         let http = encode(&request, &Scope::default()).expect("memory");
@@ -510,7 +510,7 @@ mod tests {
     #[test]
     fn transactions_of_the_line() {
         let ticket = Ticket {
-            slot: Slot::new(0x3ff),
+            slot: LineSlot::new(0x3ff),
             session: SessionId("S-0".into()),
             create_index: 5,
             modify_index: 6,
@@ -543,7 +543,7 @@ mod tests {
             operations(Request::Take {
                 key: key.clone(),
                 found: Found::Absent,
-                slot: Slot::new(0x0a),
+                slot: LineSlot::new(0x0a),
                 value,
                 session: sid(),
                 ahead: vec![ticket.clone()],
@@ -570,7 +570,7 @@ mod tests {
         assert_eq!(
             operations(Request::Join {
                 key: key.clone(),
-                slot: Slot::new(0x0a),
+                slot: LineSlot::new(0x0a),
                 session: sid(),
             }),
             "lock k/.fifo/00a - S-1 0; get-tree k/.fifo/ - - -"

@@ -7,7 +7,7 @@ use crate::clock::Time;
 
 /// The undoing of something in Consul.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct JobId(pub(super) u64);
+pub(super) struct UndoingId(pub(super) u64);
 
 /// Whom an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum Owner {
     /// A lock, which is renewed without a caller who waits for it.
     Upkeep(LockId),
     /// The undoing of something.
-    Job(JobId),
+    Undoing(UndoingId),
     /// The renewal of a warm session.
     Warm,
     /// A blocking query.
@@ -32,7 +32,7 @@ pub(super) enum Owner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Alarm {
     Lock(LockId),
-    Job(JobId),
+    Undoing(UndoingId),
     Warm,
     Watches,
     Inquiry(CallId),

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::footing::Footing;
 use super::interface::Config;
-use super::line::Lines;
 use super::messages::SessionId;
 use super::outbox::Outbox;
 use super::pool::Pool;
+use super::waiters::Waiters;
 use super::watch::Watches;
 
 /// Everything of a core but its locks and inquiries.
@@ -16,7 +16,7 @@ pub(super) struct Context {
     pub(super) out: Outbox,
     pub(super) pool: Pool,
     pub(super) watches: Watches,
-    pub(super) lines: Lines,
+    pub(super) waiters: Waiters,
     pub(super) footing: Footing,
     /// Sessions that locks of this core hold a key with, for "it is this very process".
     pub(super) holding: BTreeSet<SessionId>,
@@ -28,7 +28,7 @@ impl Context {
             out: Outbox::new(config),
             pool: Pool::default(),
             watches: Watches::default(),
-            lines: Lines::default(),
+            waiters: Waiters::default(),
             footing: Footing::default(),
             holding: BTreeSet::new(),
         }

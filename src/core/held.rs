@@ -13,13 +13,13 @@ use super::outbox::Outbox;
 #[cfg(test)]
 use super::sabotage::Sabotage;
 use super::upkeep::Renewals;
-use super::watch::News;
+use super::watch::Observation;
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 
 /// A held lock.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HeldLock {
     lock: LockId,
     key: Key,
     pub(super) session: Session,
@@ -75,16 +75,16 @@ impl Asked {
     }
 }
 
-impl Held {
+impl HeldLock {
     pub(super) fn new(
         out: &mut Outbox,
         (lock, key): (LockId, Key),
         session: Session,
         upkeep: Upkeep,
         monitor: Option<Monitor>,
-    ) -> Held {
+    ) -> HeldLock {
         let renewals = Renewals::begin(out, upkeep, session.lease.ttl());
-        Held {
+        HeldLock {
             lock,
             key,
             session,
@@ -94,7 +94,7 @@ impl Held {
         }
     }
 
-    /// When to call [`Held::alarm`], at the latest.
+    /// When to call [`HeldLock::alarm`], at the latest.
     pub(super) fn wake_at(&self) -> Time {
         let again = self.asked.iter().filter_map(|asked| asked.again);
         let renewal = self
@@ -133,7 +133,7 @@ impl Held {
     }
 
     /// The watch of the key found something, or nothing.
-    pub(super) fn saw_key(&mut self, ctx: &mut Context, news: News) {
+    pub(super) fn saw_key(&mut self, ctx: &mut Context, news: Observation) {
         let Some(mut monitor) = self.monitor.take() else {
             return;
         };

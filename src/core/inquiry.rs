@@ -3,9 +3,9 @@
 use super::alarms::Owner;
 use super::failures::Failures;
 use super::interface::{CallId, Done, Holder, RequestId};
+use super::locked_at;
 use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, SessionRow};
 use super::outbox::Outbox;
-use super::value;
 use crate::clock::Time;
 
 const WHAT: &str = "could not look who holds the lock";
@@ -113,7 +113,7 @@ impl Inquiry {
             node,
             ttl,
             fencing_token: row.modify_index,
-            since: value::claimed_at(&row.value),
+            since: locked_at::claimed_at(&row.value),
             value: row.value,
         })
     }

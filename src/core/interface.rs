@@ -55,7 +55,7 @@ pub struct SessionNode {
 
 /// Everything about a lock that is fixed before it is acquired.
 #[derive(Clone, Debug)]
-pub struct Spec {
+pub struct LockSpec {
     /// The full key.
     pub key: Key,
     /// What to store; None: a JSON object with `locked_at`, made anew for each attempt.
@@ -96,7 +96,7 @@ pub enum Patience {
 
 /// What happens to a core.
 #[derive(Clone, Debug)]
-pub enum Event {
+pub enum Input {
     /// Somebody calls. `Tell` for `call` follows exactly once (for [`Call::Cancel`],
     /// [`Call::LetGo`], [`Call::Abandon`] and, of a lock that is not held, [`Call::Free`] at once).
     Call {
@@ -134,7 +134,7 @@ pub enum Event {
 #[derive(Clone, Debug)]
 pub enum Call {
     /// Take it.
-    Acquire(Spec),
+    Acquire(LockSpec),
     /// End a pending acquire; sticky: an acquire that comes later answers CANCELLED.
     Cancel,
     /// Extend the lease by the full TTL.
@@ -250,7 +250,7 @@ pub type Outcome = Result<Done, Error>;
 pub enum Done {
     /// Acquire, renew, check, write, release, cancel, let go, abandon.
     Ok,
-    /// [`Event::Who`]: nobody, or who.
+    /// [`Input::Who`]: nobody, or who.
     Holder(Option<Holder>),
 }
 

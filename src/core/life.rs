@@ -2,13 +2,13 @@
 
 use super::interface::{Call, CallId, RequestId};
 use super::messages::{Answer, Fault, KeyRow, SessionId};
-use super::watch::News;
+use super::watch::Observation;
 use crate::clock::Time;
 use crate::error::LostReason;
 
 /// What happens to a lock.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(super) enum LockEvent {
     /// Somebody calls.
     Call(CallId, Call),
     /// The answer to a request.
@@ -18,9 +18,9 @@ pub(super) enum Input {
         answer: Result<Answer, Fault>,
     },
     /// It is the first of its key's waiters here.
-    Turn,
+    First,
     /// What it watches has news.
-    News(News),
+    Saw(Observation),
     /// Time went by.
     Alarm,
     /// The undoing is over; confirmed by Consul, or given up.

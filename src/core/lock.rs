@@ -3,21 +3,21 @@
 
 use std::time::Duration;
 
-use super::acquire::{Acquire, Leftover, Turn};
+use super::acquire::{Acquire, Leftover, Progress};
 use super::alarms::Alarm;
 use super::context::Context;
-use super::held::{Held, Question};
+use super::held::{HeldLock, Question};
 use super::interface::{
-    Action, Call, CallId, Done, Level, LockId, Outcome, Patience, Phase, RequestId, Spec, View,
+    Action, Call, CallId, Done, Level, LockId, LockSpec, Outcome, Patience, Phase, RequestId, View,
 };
 use super::lease::Session;
-use super::life::{Fate, Input};
+use super::life::{Fate, LockEvent};
 use super::log::Often;
 use super::messages::{Answer, Fault, Key};
 use super::monitor::Monitor;
 use super::recorder::{self, Recorder};
 use super::release::{Ending, Releasing, unconfirmed};
-use super::watch::News;
+use super::watch::Observation;
 use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 
@@ -34,8 +34,8 @@ pub(super) struct Machine {
     fair: bool,
     /// It was wanted right after another one was given back: its session is worth keeping, however
     /// long it waited and was held.
-    hot: bool,
-    state: State,
+    in_succession: bool,
+    stage: Stage,
     view: View,
     /// What it left in Consul is being removed.
     undoing: bool,
@@ -44,22 +44,22 @@ pub(super) struct Machine {
     /// Nobody has a handle on it any more.
     abandoned: bool,
     /// It was held, and is left to its TTL.
-    left: bool,
+    left_to_ttl: bool,
     recorder: Recorder,
 }
 
 #[derive(Debug)]
-enum State {
+enum Stage {
     New {
         cancelled: bool,
     },
     Acquiring(Box<Acquire>),
-    Held(Held),
+    Held(HeldLock),
     Releasing(Releasing),
     /// `told`: a release has said so.
     Lost {
         why: LostReason,
-        told: bool,
+        reported: bool,
         /// Consul may still know the session. A holder that works on, unaware, has no other protection
         /// than that: so the session is ended when the holder says that it is done.
         session: Option<Session>,
@@ -82,13 +82,13 @@ impl Machine {
             id,
             key: "".into(),
             fair: false,
-            hot: false,
-            state: State::New { cancelled: false },
+            in_succession: false,
+            stage: Stage::New { cancelled: false },
             view: View::default(),
             undoing: false,
             waiting: Vec::new(),
             abandoned: false,
-            left: false,
+            left_to_ttl: false,
             recorder: Recorder::default(),
         }
     }
@@ -98,14 +98,14 @@ impl Machine {
         self.abandoned
             && self.waiting.is_empty()
             && matches!(
-                self.state,
-                State::New { .. } | State::Lost { .. } | State::Over
+                self.stage,
+                Stage::New { .. } | Stage::Lost { .. } | Stage::Over
             )
     }
 
     /// As good as not made: it was only asked about.
     pub(super) fn is_untouched(&self) -> bool {
-        matches!(self.state, State::New { cancelled: false })
+        matches!(self.stage, Stage::New { cancelled: false })
     }
 
     /// An acquire succeeded.
@@ -115,24 +115,24 @@ impl Machine {
 
     /// Somebody waits for it.
     pub(super) fn is_busy(&self) -> bool {
-        !self.waiting.is_empty() || matches!(self.state, State::Acquiring(_) | State::Releasing(_))
+        !self.waiting.is_empty() || matches!(self.stage, Stage::Acquiring(_) | Stage::Releasing(_))
     }
 
     /// Acts upon what happens, and records both. `ctx.out` holds nothing before.
-    pub(super) fn take_in(&mut self, ctx: &mut Context, input: Input) {
+    pub(super) fn take_in(&mut self, ctx: &mut Context, input: LockEvent) {
         let now = ctx.out.time();
         self.recorder.happens(now, &input);
         match input {
-            Input::Call(call, what) => self.call(ctx, call, what),
-            Input::Reply {
+            LockEvent::Call(call, what) => self.call(ctx, call, what),
+            LockEvent::Reply {
                 request,
                 sent,
                 answer,
             } => self.replied(ctx, request, sent, answer),
-            Input::Turn => self.your_turn(ctx),
-            Input::News(news) => self.news(ctx, news),
-            Input::Alarm => self.alarm(ctx),
-            Input::Undone(confirmed) => self.undone(ctx, confirmed),
+            LockEvent::First => self.became_first(ctx),
+            LockEvent::Saw(news) => self.news(ctx, news),
+            LockEvent::Alarm => self.alarm(ctx),
+            LockEvent::Undone(confirmed) => self.undone(ctx, confirmed),
         }
         self.recorder.does(now, &ctx.out.actions);
         if recorder::is_serious(&ctx.out.actions) {
@@ -155,7 +155,7 @@ impl Machine {
             Call::Write { key, value } => self.ask(ctx, call, Question::Write { key, value }),
             Call::Release => self.release(ctx, call),
             // It was taken while its handle was being freed.
-            Call::Free if matches!(self.state, State::Held(_)) => {
+            Call::Free if matches!(self.stage, Stage::Held(_)) => {
                 self.abandoned = true;
                 self.release(ctx, call);
             }
@@ -178,43 +178,43 @@ impl Machine {
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
     ) {
-        match &mut self.state {
-            State::Acquiring(acquire) => {
-                let turn = acquire.replied(ctx, request, sent, answer);
-                self.turned(ctx, turn);
+        match &mut self.stage {
+            Stage::Acquiring(acquire) => {
+                let progress = acquire.replied(ctx, request, sent, answer);
+                self.advance(ctx, progress);
             }
-            State::Held(held) => {
+            Stage::Held(held) => {
                 let fate = held.replied(&mut ctx.out, request, sent, answer);
                 if let Fate::Lost(why) = fate {
                     self.lose(ctx, why);
                 }
             }
-            State::Releasing(releasing) => {
+            Stage::Releasing(releasing) => {
                 let ending = releasing.replied(ctx, request, answer);
                 self.end_release(ctx, ending);
             }
-            State::New { .. } | State::Lost { .. } | State::Over => {}
+            Stage::New { .. } | Stage::Lost { .. } | Stage::Over => {}
         }
         self.expire(ctx);
         self.settle(ctx);
     }
 
-    fn your_turn(&mut self, ctx: &mut Context) {
-        if let State::Acquiring(acquire) = &mut self.state {
-            let turn = acquire.your_turn(ctx);
-            self.turned(ctx, turn);
+    fn became_first(&mut self, ctx: &mut Context) {
+        if let Stage::Acquiring(acquire) = &mut self.stage {
+            let progress = acquire.became_first(ctx);
+            self.advance(ctx, progress);
         }
         self.settle(ctx);
     }
 
-    fn news(&mut self, ctx: &mut Context, news: News) {
-        match &mut self.state {
-            State::Acquiring(acquire) => {
-                let turn = acquire.news(ctx, news);
-                self.turned(ctx, turn);
+    fn news(&mut self, ctx: &mut Context, news: Observation) {
+        match &mut self.stage {
+            Stage::Acquiring(acquire) => {
+                let progress = acquire.news(ctx, news);
+                self.advance(ctx, progress);
             }
-            State::Held(held) => held.saw_key(ctx, news),
-            State::New { .. } | State::Releasing(_) | State::Lost { .. } | State::Over => {}
+            Stage::Held(held) => held.saw_key(ctx, news),
+            Stage::New { .. } | Stage::Releasing(_) | Stage::Lost { .. } | Stage::Over => {}
         }
         self.settle(ctx);
     }
@@ -222,17 +222,17 @@ impl Machine {
     fn alarm(&mut self, ctx: &mut Context) {
         self.expire(ctx);
         let now = ctx.out.time();
-        match &mut self.state {
-            State::Acquiring(acquire) => {
-                let turn = acquire.alarm(ctx);
-                self.turned(ctx, turn);
+        match &mut self.stage {
+            Stage::Acquiring(acquire) => {
+                let progress = acquire.alarm(ctx);
+                self.advance(ctx, progress);
             }
-            State::Held(held) => held.alarm(ctx),
-            State::Releasing(releasing) => {
+            Stage::Held(held) => held.alarm(ctx),
+            Stage::Releasing(releasing) => {
                 let ending = releasing.alarm(ctx);
                 self.end_release(ctx, ending);
             }
-            State::New { .. } | State::Lost { .. } | State::Over => {}
+            Stage::New { .. } | Stage::Lost { .. } | Stage::Over => {}
         }
         let (late, waiting) = self.waiting.drain(..).partition(|w| now >= w.by);
         self.waiting = waiting;
@@ -265,33 +265,33 @@ impl Machine {
 
     /// Sets the alarm, and shows observers what changed.
     fn settle(&mut self, ctx: &mut Context) {
-        let own = match &self.state {
-            State::Acquiring(acquire) => acquire.wake_at(),
-            State::Held(held) => Some(held.wake_at()),
-            State::Releasing(releasing) => Some(releasing.wake_at()),
-            State::New { .. } | State::Lost { .. } | State::Over => None,
+        let own = match &self.stage {
+            Stage::Acquiring(acquire) => acquire.wake_at(),
+            Stage::Held(held) => Some(held.wake_at()),
+            Stage::Releasing(releasing) => Some(releasing.wake_at()),
+            Stage::New { .. } | Stage::Lost { .. } | Stage::Over => None,
         };
         let waiting = self.waiting.iter().map(|w| w.by).min();
         ctx.out
             .alarms
             .set(Alarm::Lock(self.id), own.into_iter().chain(waiting).min());
 
-        let phase = match &self.state {
-            State::New { .. } => Phase::New,
-            State::Acquiring(_) => Phase::Acquiring,
-            State::Held(_) => Phase::Held,
-            State::Lost { .. } => Phase::Lost,
-            State::Releasing(_) | State::Over => Phase::Over,
+        let phase = match &self.stage {
+            Stage::New { .. } => Phase::New,
+            Stage::Acquiring(_) => Phase::Acquiring,
+            Stage::Held(_) => Phase::Held,
+            Stage::Lost { .. } => Phase::Lost,
+            Stage::Releasing(_) | Stage::Over => Phase::Over,
         };
-        let lease_end = match &self.state {
-            State::Held(held) => Some(held.session.lease.end()),
+        let lease_end = match &self.stage {
+            Stage::Held(held) => Some(held.session.lease.end()),
             _ => None,
         };
         if (self.view.phase, self.view.lease_end) != (phase, lease_end) {
             self.view.phase = phase;
             self.view.lease_end = lease_end;
-            self.view.lost = match self.state {
-                State::Lost { why, .. } => Some(why),
+            self.view.lost = match self.stage {
+                Stage::Lost { why, .. } => Some(why),
                 _ => None,
             };
             let view = self.view.clone();
@@ -313,19 +313,19 @@ impl Machine {
 
     // Acquiring.
 
-    fn acquire(&mut self, ctx: &mut Context, call: CallId, spec: Spec) {
-        match self.state {
-            State::New { cancelled: false } => {
+    fn acquire(&mut self, ctx: &mut Context, call: CallId, spec: LockSpec) {
+        match self.stage {
+            Stage::New { cancelled: false } => {
                 self.key = spec.key.clone();
                 self.fair = spec.fair && spec.patience != Patience::Once;
-                self.hot = ctx.pool.is_hot(ctx.out.time());
-                let (acquire, turn) = Acquire::begin(ctx, self.id, call, spec);
-                self.state = State::Acquiring(Box::new(acquire));
-                self.turned(ctx, turn);
+                self.in_succession = ctx.pool.is_in_succession(ctx.out.time());
+                let (acquire, progress) = Acquire::begin(ctx, self.id, call, spec);
+                self.stage = Stage::Acquiring(Box::new(acquire));
+                self.advance(ctx, progress);
             }
-            State::New { cancelled: true } => {
+            Stage::New { cancelled: true } => {
                 self.key = spec.key;
-                self.state = State::Over;
+                self.stage = Stage::Over;
                 let error = self.cancelled(ctx, None);
                 ctx.out.tell(call, Err(error));
             }
@@ -342,11 +342,11 @@ impl Machine {
         }
     }
 
-    fn turned(&mut self, ctx: &mut Context, turn: Turn) {
-        match turn {
-            Turn::Stay => {}
-            Turn::Won { session, token } => {
-                let State::Acquiring(acquire) = std::mem::replace(&mut self.state, State::Over)
+    fn advance(&mut self, ctx: &mut Context, progress: Progress) {
+        match progress {
+            Progress::GoesOn => {}
+            Progress::Won { session, token } => {
+                let Stage::Acquiring(acquire) = std::mem::replace(&mut self.stage, Stage::Over)
                 else {
                     return;
                 };
@@ -362,10 +362,10 @@ impl Machine {
                 let of = (self.id, self.key.clone());
                 self.view.token = Some(token);
                 self.view.session = Some(session.id.clone());
-                self.state = State::Held(Held::new(&mut ctx.out, of, session, upkeep, monitor));
+                self.stage = Stage::Held(HeldLock::new(&mut ctx.out, of, session, upkeep, monitor));
                 ctx.out.tell(call, Ok(Done::Ok));
             }
-            Turn::Failed(error) => {
+            Progress::Failed(error) => {
                 let Some(call) = self.end_acquire(ctx) else {
                     return;
                 };
@@ -374,9 +374,9 @@ impl Machine {
         }
     }
 
-    /// Ends the acquire under way and undoes what it did. The caller is told by who calls this.
+    /// Ends the acquire under way and undoes what it did. The caller of this tells it.
     fn end_acquire(&mut self, ctx: &mut Context) -> Option<CallId> {
-        let State::Acquiring(acquire) = std::mem::replace(&mut self.state, State::Over) else {
+        let Stage::Acquiring(acquire) = std::mem::replace(&mut self.stage, Stage::Over) else {
             return None;
         };
         let call = acquire.call;
@@ -421,16 +421,16 @@ impl Machine {
     }
 
     fn cancel(&mut self, ctx: &mut Context) {
-        match &mut self.state {
-            State::New { cancelled } => *cancelled = true,
-            State::Acquiring(acquire) => {
+        match &mut self.stage {
+            Stage::New { cancelled } => *cancelled = true,
+            Stage::Acquiring(acquire) => {
                 let holder = acquire.last_holder(ctx);
                 if let Some(call) = self.end_acquire(ctx) {
                     let error = self.cancelled(ctx, holder);
                     ctx.out.tell(call, Err(error));
                 }
             }
-            State::Held(_) | State::Releasing(_) | State::Lost { .. } | State::Over => {}
+            Stage::Held(_) | Stage::Releasing(_) | Stage::Lost { .. } | Stage::Over => {}
         }
     }
 
@@ -451,7 +451,7 @@ impl Machine {
 
     /// Ends what Consul may still know of a lost lock.
     fn end_lost_session(&mut self, ctx: &mut Context) {
-        if let State::Lost { session, .. } = &mut self.state
+        if let Stage::Lost { session, .. } = &mut self.stage
             && let Some(session) = session.take()
         {
             self.retire(ctx, session);
@@ -459,41 +459,41 @@ impl Machine {
     }
 
     fn let_go(&mut self, ctx: &mut Context) {
-        match &mut self.state {
-            State::Acquiring(_) => self.cancel(ctx),
-            State::Held(_) => {
-                self.left = true;
+        match &mut self.stage {
+            Stage::Acquiring(_) => self.cancel(ctx),
+            Stage::Held(_) => {
+                self.left_to_ttl = true;
                 if let Some(session) = self.end_held(ctx) {
                     ctx.holding.remove(&session.id);
                 }
             }
-            State::Lost {
+            Stage::Lost {
                 session: Some(session),
                 ..
             } => {
                 ctx.holding.remove(&session.id);
             }
-            State::New { .. } | State::Releasing(_) | State::Lost { .. } | State::Over => {}
+            Stage::New { .. } | Stage::Releasing(_) | Stage::Lost { .. } | Stage::Over => {}
         }
     }
 
-    // Held.
+    // HeldLock.
 
     /// The lease has ended: the lock is lost, whatever Consul may still say.
     fn expire(&mut self, ctx: &mut Context) {
-        if matches!(&self.state, State::Held(held) if held.session.lease.is_over(ctx.out.time())) {
+        if matches!(&self.stage, Stage::Held(held) if held.session.lease.is_over(ctx.out.time())) {
             self.lose(ctx, LostReason::Expired);
         }
     }
 
     /// Each caller that asked for something is told, and so is each that wanted to know of the loss.
     fn lose(&mut self, ctx: &mut Context, why: LostReason) {
-        let lost = State::Lost {
+        let lost = Stage::Lost {
             why,
-            told: false,
+            reported: false,
             session: None,
         };
-        let State::Held(mut held) = std::mem::replace(&mut self.state, lost) else {
+        let Stage::Held(mut held) = std::mem::replace(&mut self.stage, lost) else {
             return;
         };
         let error = ctx.out.lost(&self.key, why);
@@ -509,32 +509,32 @@ impl Machine {
         };
         #[cfg(test)]
         let protects = protects && !ctx.out.sabotaged(super::sabotage::Sabotage::HurriedEnd);
-        match &mut self.state {
-            State::Lost { session, .. } if protects => *session = Some(held.session),
+        match &mut self.stage {
+            Stage::Lost { session, .. } if protects => *session = Some(held.session),
             _ => self.retire(ctx, held.session),
         }
     }
 
     fn ask(&mut self, ctx: &mut Context, call: CallId, what: Question) {
-        let error = match &mut self.state {
-            State::Held(held) => return held.ask(&mut ctx.out, call, what),
-            State::Lost { why, .. } => ctx.out.lost(&self.key, *why),
+        let error = match &mut self.stage {
+            Stage::Held(held) => return held.ask(&mut ctx.out, call, what),
+            Stage::Lost { why, .. } => ctx.out.lost(&self.key, *why),
             _ => self.not_held(ctx),
         };
         ctx.out.tell(call, Err(error));
     }
 
     fn not_held(&self, ctx: &Context) -> Error {
-        let why = match self.state {
-            State::New { .. } => "it has not been acquired".to_owned(),
-            State::Acquiring(_) => "its acquire is still under way".to_owned(),
-            _ if self.left => {
+        let why = match self.stage {
+            Stage::New { .. } => "it has not been acquired".to_owned(),
+            Stage::Acquiring(_) => "its acquire is still under way".to_owned(),
+            _ if self.left_to_ttl => {
                 "it was abandoned, or the reader of its queue is gone: its TTL ends it".to_owned()
             }
-            State::Held(_) | State::Releasing(_) => "it is being released".to_owned(),
-            State::Lost { why, .. } => format!("it was lost before: {}", why.text()),
-            State::Over if self.was_held() => "it was released before".to_owned(),
-            State::Over => "its acquire ended without it".to_owned(),
+            Stage::Held(_) | Stage::Releasing(_) => "it is being released".to_owned(),
+            Stage::Lost { why, .. } => format!("it was lost before: {}", why.text()),
+            Stage::Over if self.was_held() => "it was released before".to_owned(),
+            Stage::Over => "its acquire ended without it".to_owned(),
         };
         let what = "this process does not hold the lock";
         ctx.out.error(Status::NotHeld, what, &self.key, &why)
@@ -543,7 +543,7 @@ impl Machine {
     /// Ends what is asked, and the renewals: the lock is not the caller's any more.
     fn end_held(&mut self, ctx: &mut Context) -> Option<Session> {
         let error = self.not_held(ctx);
-        let State::Held(mut held) = std::mem::replace(&mut self.state, State::Over) else {
+        let Stage::Held(mut held) = std::mem::replace(&mut self.stage, Stage::Over) else {
             return None;
         };
         held.end_upkeep(ctx);
@@ -555,28 +555,28 @@ impl Machine {
 
     fn release(&mut self, ctx: &mut Context, call: CallId) {
         let within = ctx.out.config.release_timeout;
-        match &mut self.state {
-            State::Acquiring(_) => {
+        match &mut self.stage {
+            Stage::Acquiring(_) => {
                 self.cancel(ctx);
                 let error = self.not_held(ctx);
                 self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
             }
-            State::Held(_) => self.begin_release(ctx, call),
-            State::Lost { why, told, .. } => {
-                let (why, told) = (*why, std::mem::replace(told, true));
+            Stage::Held(_) => self.begin_release(ctx, call),
+            Stage::Lost { why, reported, .. } => {
+                let (why, reported) = (*why, std::mem::replace(reported, true));
                 self.end_lost_session(ctx);
-                let error = if told {
+                let error = if reported {
                     self.not_held(ctx)
                 } else {
                     ctx.out.lost(&self.key, why)
                 };
                 self.tell_when_undone(ctx, call, UNDO_GRACE, Err(error.clone()), Err(error));
             }
-            State::New { .. } | State::Releasing(_) => {
+            Stage::New { .. } | Stage::Releasing(_) => {
                 let error = self.not_held(ctx);
                 ctx.out.tell(call, Err(error));
             }
-            State::Over => {
+            Stage::Over => {
                 let error = self.not_held(ctx);
                 self.tell_when_undone(ctx, call, within, Err(error.clone()), Err(error));
             }
@@ -584,15 +584,15 @@ impl Machine {
     }
 
     fn begin_release(&mut self, ctx: &mut Context, call: CallId) {
-        let hot = self.hot || ctx.pool.is_hot(ctx.out.time());
+        let in_succession = self.in_succession || ctx.pool.is_in_succession(ctx.out.time());
         let Some(session) = self.end_held(ctx) else {
             return;
         };
         ctx.holding.remove(&session.id);
-        let keep = hot && !session.doubtful;
+        let keep = in_succession && !session.doubtful;
         let of = (self.id, self.key.clone());
         let releasing = Releasing::begin(ctx, of, self.fair, keep, call, session);
-        self.state = State::Releasing(releasing);
+        self.stage = Stage::Releasing(releasing);
     }
 
     fn end_release(&mut self, ctx: &mut Context, ending: Ending) {
@@ -601,7 +601,7 @@ impl Machine {
             Ending::GivenBack => None,
             Ending::Destroy(lost) => lost,
         };
-        let State::Releasing(releasing) = std::mem::replace(&mut self.state, State::Over) else {
+        let Stage::Releasing(releasing) = std::mem::replace(&mut self.stage, Stage::Over) else {
             return;
         };
         let Releasing {
@@ -610,7 +610,7 @@ impl Machine {
         let now = ctx.out.time();
         ctx.pool.note_use(now);
         if lost.is_none() {
-            ctx.lines.note_given_back(&self.key, now);
+            ctx.waiters.note_given_back(&self.key, now);
         }
         if let Ending::GivenBack = ending {
             ctx.pool.keep_warm(&mut ctx.out, session);
@@ -620,9 +620,9 @@ impl Machine {
         self.retire(ctx, session);
         let (when_undone, when_late) = match lost {
             Some(why) => {
-                self.state = State::Lost {
+                self.stage = Stage::Lost {
                     why,
-                    told: true,
+                    reported: true,
                     session: None,
                 };
                 let error = ctx.out.lost(&self.key, why);

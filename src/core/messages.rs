@@ -101,7 +101,7 @@ pub enum Request {
     /// is safe.
     Join {
         key: Key,
-        slot: Slot,
+        slot: LineSlot,
         session: SessionId,
     },
     /// `PUT /v1/txn` which takes the key from the line, all or nothing: removes the stalled tickets
@@ -110,7 +110,7 @@ pub enum Request {
     Take {
         key: Key,
         found: Found,
-        slot: Slot,
+        slot: LineSlot,
         value: Value,
         session: SessionId,
         ahead: Vec<Ticket>,
@@ -216,18 +216,18 @@ pub enum Answer {
 /// The number of a ticket in a key's line. A process keeps its own for a key, and uses it again:
 /// Consul walks every name that was deleted in the last quarter of an hour on each listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Slot(u16);
+pub struct LineSlot(u16);
 
-impl Slot {
+impl LineSlot {
     /// How many there are.
     ///
     /// cbindgen:ignore
     pub const COUNT: u16 = 1_024;
 
     /// One of them.
-    pub fn new(number: u64) -> Slot {
+    pub fn new(number: u64) -> LineSlot {
         // The remainder is below COUNT.
-        Slot(u16::try_from(number % u64::from(Slot::COUNT)).unwrap_or(0))
+        LineSlot(u16::try_from(number % u64::from(LineSlot::COUNT)).unwrap_or(0))
     }
 
     /// The key under which a ticket with this number stands.
@@ -236,13 +236,13 @@ impl Slot {
     }
 
     /// The slot that a name below [`line_of`] stands for, if it is one.
-    pub fn parse(name: &str) -> Option<Slot> {
+    pub fn parse(name: &str) -> Option<LineSlot> {
         let digits =
             name.len() == 3 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let number = digits
             .then(|| u16::from_str_radix(name, 16).ok())
             .flatten()?;
-        (number < Slot::COUNT).then_some(Slot(number))
+        (number < LineSlot::COUNT).then_some(LineSlot(number))
     }
 }
 
@@ -256,7 +256,7 @@ pub fn line_of(key: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// Its name.
-    pub slot: Slot,
+    pub slot: LineSlot,
     /// Whose it is.
     pub session: SessionId,
     /// When it was written. The order of the line is that of (CreateIndex, slot).

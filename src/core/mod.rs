@@ -14,8 +14,8 @@ mod inquiry;
 mod interface;
 mod lease;
 mod life;
-mod line;
 mod lock;
+mod locked_at;
 mod log;
 pub mod messages;
 mod monitor;
@@ -26,7 +26,7 @@ mod release;
 #[cfg(test)]
 pub(crate) mod sabotage;
 mod upkeep;
-mod value;
+mod waiters;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ use alarms::{Alarm, Owner};
 use context::Context;
 use inquiry::Inquiry;
 pub use interface::*;
-use life::Input;
+use life::LockEvent;
 use lock::Machine;
 use messages::{Answer, Fault};
 pub(crate) use watch::Budget;
@@ -69,27 +69,27 @@ impl Core {
     }
 
     /// Takes in one event and says what to do.
-    pub fn step(&mut self, now: Now, event: Event, actions: &mut Vec<Action>) {
+    pub fn step(&mut self, now: Now, event: Input, actions: &mut Vec<Action>) {
         self.ctx.out.now = now;
         match event {
-            Event::Call { lock, call, what } => self.with_lock(lock, Input::Call(call, what)),
-            Event::Who { call, key } => {
+            Input::Call { lock, call, what } => self.with_lock(lock, LockEvent::Call(call, what)),
+            Input::Who { call, key } => {
                 let inquiry = Inquiry::begin(&mut self.ctx.out, call, key);
                 self.inquiries.insert(call, inquiry);
             }
-            Event::Reply {
+            Input::Reply {
                 request,
                 sent,
                 answer,
             } => self.replied(request, sent, answer),
-            Event::Drain => self.ctx.drain(),
-            Event::Tick => {}
+            Input::Drain => self.ctx.drain(),
+            Input::Tick => {}
         }
         self.sound_alarms();
         actions.append(&mut self.ctx.out.actions);
     }
 
-    /// When to feed [`Event::Tick`], at the latest.
+    /// When to feed [`Input::Tick`], at the latest.
     pub fn wake_at(&self) -> Option<Time> {
         self.ctx.out.alarms.next()
     }
@@ -119,14 +119,14 @@ impl Core {
         let Some(owner) = owner else { return };
         match owner {
             Owner::Lock(lock) | Owner::Upkeep(lock) => {
-                let input = Input::Reply {
+                let input = LockEvent::Reply {
                     request,
                     sent,
                     answer,
                 };
                 self.with_lock(lock, input);
             }
-            Owner::Job(job) => self.ctx.pool.job_replied(out, job, answer),
+            Owner::Undoing(undoing) => self.ctx.pool.undoing_replied(out, undoing, answer),
             Owner::Warm => self.ctx.pool.warm_replied(out, request, sent, &answer),
             Owner::Watch => self.ctx.watches.replied(out, request, answer),
             Owner::Footing => self.ctx.footing.replied(out, &self.ctx.holding, answer),
@@ -149,17 +149,17 @@ impl Core {
         loop {
             for (lock, confirmed) in self.ctx.pool.take_undone() {
                 if self.locks.contains_key(&lock) {
-                    self.with_lock(lock, Input::Undone(confirmed));
+                    self.with_lock(lock, LockEvent::Undone(confirmed));
                 }
             }
-            let turns = self.ctx.lines.take_turns();
-            let news = self.ctx.watches.take_news();
-            if !turns.is_empty() || !news.is_empty() {
-                for lock in turns {
-                    self.with_lock(lock, Input::Turn);
+            let first = self.ctx.waiters.take_first();
+            let seen = self.ctx.watches.take_observations();
+            if !first.is_empty() || !seen.is_empty() {
+                for lock in first {
+                    self.with_lock(lock, LockEvent::First);
                 }
-                for (lock, news) in news {
-                    self.with_lock(lock, Input::News(news));
+                for (lock, seen) in seen {
+                    self.with_lock(lock, LockEvent::Saw(seen));
                 }
                 continue;
             }
@@ -168,8 +168,8 @@ impl Core {
                 return;
             };
             match alarm {
-                Alarm::Lock(lock) => self.with_lock(lock, Input::Alarm),
-                Alarm::Job(job) => self.ctx.pool.run_job(out, job),
+                Alarm::Lock(lock) => self.with_lock(lock, LockEvent::Alarm),
+                Alarm::Undoing(undoing) => self.ctx.pool.run_undoing(out, undoing),
                 Alarm::Warm => self.ctx.pool.tend_warm(out),
                 Alarm::Watches => self.ctx.watches.tend(out),
                 Alarm::Footing => self.ctx.footing.look(out, &self.ctx.holding),
@@ -183,7 +183,7 @@ impl Core {
     }
 
     /// Lets one lock act, keeps the record of it, and forgets the lock when it is done.
-    fn with_lock(&mut self, lock: LockId, input: Input) {
+    fn with_lock(&mut self, lock: LockId, input: LockEvent) {
         let machine = self.locks.entry(lock).or_insert_with(|| Machine::new(lock));
         let before =
             std::mem::replace(&mut self.ctx.out.actions, std::mem::take(&mut self.scratch));

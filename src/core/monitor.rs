@@ -12,7 +12,7 @@ use super::interface::{LockId, RequestId};
 use super::life::Fate;
 use super::messages::{Answer, Fault, Key, Request, SessionId};
 use super::outbox::Outbox;
-use super::watch::{LONGEST_WATCH, Need, News};
+use super::watch::{LONGEST_WATCH, Need, Observation};
 use crate::clock::Time;
 use crate::error::Status;
 
@@ -78,18 +78,18 @@ impl Monitor {
         lock: LockId,
         key: &Key,
         session: &SessionId,
-        news: News,
+        news: Observation,
     ) -> bool {
         let now = out.time();
         match news {
-            News::Row {
+            Observation::Row {
                 row: Some(row),
                 index,
             } if row.session.as_ref() == Some(session) => {
                 self.index = index;
                 self.at = Some(now);
             }
-            News::Row { .. } | News::Gone => {
+            Observation::Row { .. } | Observation::Gone => {
                 let request = Request::Read {
                     key: key.clone(),
                     consistent: true,
@@ -98,9 +98,11 @@ impl Monitor {
                 self.check = Some(out.send(Owner::Upkeep(lock), request, by));
             }
             // No right to read the key: then not.
-            News::Refused(error) if error.status == Status::Denied => return false,
+            Observation::Refused(error) if error.status == Status::Denied => return false,
             // What is not Consul's (a page of a proxy) says nothing about the next answer.
-            News::Nothing | News::Failed(_) | News::Refused(_) => self.at = Some(now + PAUSE),
+            Observation::Nothing | Observation::Failed(_) | Observation::Refused(_) => {
+                self.at = Some(now + PAUSE)
+            }
         }
         true
     }

@@ -212,7 +212,7 @@ impl Lane {
     /// That of a request which Consul answers at once.
     fn of(owner: Owner, request: &Request) -> Lane {
         let keeps = match owner {
-            Owner::Upkeep(_) | Owner::Job(_) | Owner::Warm => true,
+            Owner::Upkeep(_) | Owner::Undoing(_) | Owner::Warm => true,
             // The leader's own word on a key is only asked for a lock that is held, or given back.
             Owner::Lock(_) => matches!(
                 request,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::alarms::{Alarm, JobId, Owner};
+use super::alarms::{Alarm, Owner, UndoingId};
 use super::failures::Failures;
 use super::interface::{Action, Level, LockId, RequestId};
 use super::lease::Session;
@@ -40,8 +40,8 @@ const MOST_WARM: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     warm: Vec<Warm>,
-    jobs: BTreeMap<JobId, Job>,
-    last_job: u64,
+    undoings: BTreeMap<UndoingId, Undoing>,
+    last_undoing: u64,
     last_use: Option<Time>,
     draining: bool,
     undone: Vec<(LockId, bool)>,
@@ -55,10 +55,10 @@ struct Warm {
     renewal: Option<RequestId>,
 }
 
-/// A session that must go, in the way of [`Step`].
+/// A session that must go, in the way of [`UndoStep`].
 #[derive(Debug)]
-struct Job {
-    step: Step,
+struct Undoing {
+    step: UndoStep,
     /// From then on the TTL has done it.
     until: Time,
     request: Option<RequestId>,
@@ -68,7 +68,7 @@ struct Job {
 }
 
 #[derive(Debug)]
-enum Step {
+enum UndoStep {
     /// The create is on its way, and nobody wants the session any more.
     Adopt(Arc<str>),
     /// The answer to the create was lost: is there a session of that name? The look may come before
@@ -85,21 +85,21 @@ enum Look {
     Last,
 }
 
-impl Step {
+impl UndoStep {
     /// What could not be done.
     fn not_undone(&self) -> String {
         match self {
-            Step::Adopt(name) | Step::Find(name, _) => {
+            UndoStep::Adopt(name) | UndoStep::Find(name, _) => {
                 format!("could not find out whether the session \"{name}\" was made")
             }
-            Step::Destroy(session) => format!("could not destroy the session {session}"),
+            UndoStep::Destroy(session) => format!("could not destroy the session {session}"),
         }
     }
 }
 
 impl Pool {
     /// Locks follow each other so closely that a session is worth keeping.
-    pub(super) fn is_hot(&self, now: Time) -> bool {
+    pub(super) fn is_in_succession(&self, now: Time) -> bool {
         !self.draining
             && self
                 .last_use
@@ -113,7 +113,7 @@ impl Pool {
 
     /// Nothing warm and nothing to undo.
     pub(super) fn is_idle(&self) -> bool {
-        self.warm.is_empty() && self.jobs.is_empty()
+        self.warm.is_empty() && self.undoings.is_empty()
     }
 
     /// A warm session of that TTL, the one renewed last.
@@ -179,7 +179,7 @@ impl Pool {
     /// Destroys a session, whatever may be held with it or still arrive for it.
     pub(super) fn retire(&mut self, out: &mut Outbox, session: Session, waiter: Option<LockId>) {
         let Session { id, lease, .. } = session;
-        self.undo(out, Step::Destroy(id), lease.ttl(), waiter);
+        self.undo(out, UndoStep::Destroy(id), lease.ttl(), waiter);
     }
 
     /// Finds out whether a create whose answer was lost made a session, and destroys it.
@@ -190,7 +190,7 @@ impl Pool {
         ttl: Duration,
         waiter: Option<LockId>,
     ) {
-        self.undo(out, Step::Find(name, Look::First), ttl, waiter);
+        self.undo(out, UndoStep::Find(name, Look::First), ttl, waiter);
     }
 
     /// Takes over a create on its way that nobody wants any more.
@@ -202,13 +202,13 @@ impl Pool {
         ttl: Duration,
         waiter: Option<LockId>,
     ) {
-        let id = self.new_job(out, Step::Adopt(name), ttl, waiter);
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.request = Some(request);
+        let id = self.new_undoing(out, UndoStep::Adopt(name), ttl, waiter);
+        if let Some(undoing) = self.undoings.get_mut(&id) {
+            undoing.request = Some(request);
         }
-        out.owners.insert(request, Owner::Job(id));
+        out.owners.insert(request, Owner::Undoing(id));
         let at = out.time() + LATE_CREATE;
-        out.alarms.set(Alarm::Job(id), Some(at));
+        out.alarms.set(Alarm::Undoing(id), Some(at));
     }
 
     /// No session is kept warm from now on.
@@ -220,23 +220,23 @@ impl Pool {
         self.set_warm_alarm(out);
     }
 
-    fn new_job(
+    fn new_undoing(
         &mut self,
         out: &mut Outbox,
-        step: Step,
+        step: UndoStep,
         ttl: Duration,
         waiter: Option<LockId>,
-    ) -> JobId {
+    ) -> UndoingId {
         // A renewal whose answer was lost may have been applied a moment ago, and Consul ends a
         // session at twice its TTL after the last one, counted anew after a change of leader: from
         // then on there is nothing to undo.
         let until = out.time() + ttl * 4;
 
-        self.last_job += 1;
-        let id = JobId(self.last_job);
-        self.jobs.insert(
+        self.last_undoing += 1;
+        let id = UndoingId(self.last_undoing);
+        self.undoings.insert(
             id,
-            Job {
+            Undoing {
                 step,
                 until,
                 request: None,
@@ -247,110 +247,110 @@ impl Pool {
         id
     }
 
-    fn undo(&mut self, out: &mut Outbox, step: Step, ttl: Duration, waiter: Option<LockId>) {
-        let id = self.new_job(out, step, ttl, waiter);
-        self.run_job(out, id);
+    fn undo(&mut self, out: &mut Outbox, step: UndoStep, ttl: Duration, waiter: Option<LockId>) {
+        let id = self.new_undoing(out, step, ttl, waiter);
+        self.run_undoing(out, id);
     }
 
-    /// Sends the job's request, or ends the one that takes too long.
-    pub(super) fn run_job(&mut self, out: &mut Outbox, id: JobId) {
-        let Some(job) = self.jobs.get(&id) else {
+    /// Sends the undoing's request, or ends the one that takes too long.
+    pub(super) fn run_undoing(&mut self, out: &mut Outbox, id: UndoingId) {
+        let Some(undoing) = self.undoings.get(&id) else {
             return;
         };
-        let request = match &job.step {
+        let request = match &undoing.step {
             // Its answer, which still comes, goes on with it.
-            Step::Adopt(_) => return out.actions.extend(job.request.map(Action::Abort)),
-            Step::Find(name, _) => Request::FindSession { name: name.clone() },
-            Step::Destroy(session) => Request::DestroySession {
+            UndoStep::Adopt(_) => return out.actions.extend(undoing.request.map(Action::Abort)),
+            UndoStep::Find(name, _) => Request::FindSession { name: name.clone() },
+            UndoStep::Destroy(session) => Request::DestroySession {
                 session: session.clone(),
             },
         };
-        let until = job.until;
+        let until = undoing.until;
         if out.time() >= until {
             self.log_given_up(out, id, "Consul could not be asked until its TTL ended it");
-            return self.end_job(out, id, false);
+            return self.end_undoing(out, id, false);
         }
-        let request = out.send(Owner::Job(id), request, until);
-        if let Some(job) = self.jobs.get_mut(&id) {
-            job.request = Some(request);
+        let request = out.send(Owner::Undoing(id), request, until);
+        if let Some(undoing) = self.undoings.get_mut(&id) {
+            undoing.request = Some(request);
         }
     }
 
-    /// Takes in the answer to a job's request.
-    pub(super) fn job_replied(
+    /// Takes in the answer to a undoing's request.
+    pub(super) fn undoing_replied(
         &mut self,
         out: &mut Outbox,
-        id: JobId,
+        id: UndoingId,
         answer: Result<Answer, Fault>,
     ) {
-        let Some(job) = self.jobs.get_mut(&id) else {
+        let Some(undoing) = self.undoings.get_mut(&id) else {
             return;
         };
-        job.request = None;
-        out.alarms.set(Alarm::Job(id), None);
-        match (&job.step, answer) {
+        undoing.request = None;
+        out.alarms.set(Alarm::Undoing(id), None);
+        match (&undoing.step, answer) {
             (_, Ok(Answer::Created(session) | Answer::Found(Some(session)))) => {
-                job.step = Step::Destroy(session);
-                job.failures.clear();
-                self.run_job(out, id);
+                undoing.step = UndoStep::Destroy(session);
+                undoing.failures.clear();
+                self.run_undoing(out, id);
             }
-            (Step::Adopt(name), Err(Fault::Unknown(_))) => {
-                job.step = Step::Find(name.clone(), Look::First);
-                self.run_job(out, id);
+            (UndoStep::Adopt(name), Err(Fault::Unknown(_))) => {
+                undoing.step = UndoStep::Find(name.clone(), Look::First);
+                self.run_undoing(out, id);
             }
-            (Step::Find(name, Look::First), Ok(Answer::Found(None))) => {
-                job.step = Step::Find(name.clone(), Look::Last);
+            (UndoStep::Find(name, Look::First), Ok(Answer::Found(None))) => {
+                undoing.step = UndoStep::Find(name.clone(), Look::Last);
                 let at = out.time() + SECOND_LOOK;
-                out.alarms.set(Alarm::Job(id), Some(at));
+                out.alarms.set(Alarm::Undoing(id), Some(at));
             }
             // A create that was refused, or was not applied, made nothing.
-            (Step::Adopt(_), _) => self.end_job(out, id, true),
+            (UndoStep::Adopt(_), _) => self.end_undoing(out, id, true),
             (_, Ok(Answer::Destroyed | Answer::Found(None)) | Err(Fault::SessionGone(_))) => {
-                self.end_job(out, id, true);
+                self.end_undoing(out, id, true);
             }
             (step, Err(Fault::NotApplied(cause) | Fault::Unknown(cause))) => {
                 let what = step.not_undone();
-                let mut failures = job.failures;
+                let mut failures = undoing.failures;
                 let address = &out.config.address;
                 let message = format!("{what} at {address}: {}", cause.message);
                 let pause = failures.pause_after(out, &Error::new(cause.status, message));
                 // A long outage is not hammered by everything that it left undone.
                 let slower = if failures.count() > 10 { 10 } else { 1 };
                 let at = out.time() + pause * slower;
-                out.alarms.set(Alarm::Job(id), Some(at));
-                if let Some(job) = self.jobs.get_mut(&id) {
-                    job.failures = failures;
+                out.alarms.set(Alarm::Undoing(id), Some(at));
+                if let Some(undoing) = self.undoings.get_mut(&id) {
+                    undoing.failures = failures;
                 }
             }
             // No right to do it, or an answer that we do not know: the TTL does it.
             (_, Err(Fault::Final(cause) | Fault::TooLarge(cause))) => {
                 self.log_given_up(out, id, &cause.message);
-                self.end_job(out, id, false);
+                self.end_undoing(out, id, false);
             }
             (_, Ok(_)) => {
                 self.log_given_up(out, id, "unexpected reply from Consul");
-                self.end_job(out, id, false);
+                self.end_undoing(out, id, false);
             }
         }
     }
 
     /// Something stays in Consul until its TTL.
-    fn log_given_up(&mut self, out: &mut Outbox, id: JobId, why: &str) {
-        let Some(job) = self.jobs.get(&id) else {
+    fn log_given_up(&mut self, out: &mut Outbox, id: UndoingId, why: &str) {
+        let Some(undoing) = self.undoings.get(&id) else {
             return;
         };
-        let what = job.step.not_undone();
+        let what = undoing.step.not_undone();
         let address = out.config.address.clone();
         out.log(Level::Warn, Often::Always, || {
             format!("{what} at {address}: {why}; its TTL ends it, and the lock that it may hold")
         });
     }
 
-    fn end_job(&mut self, out: &mut Outbox, id: JobId, confirmed: bool) {
-        out.alarms.set(Alarm::Job(id), None);
-        if let Some(Job {
+    fn end_undoing(&mut self, out: &mut Outbox, id: UndoingId, confirmed: bool) {
+        out.alarms.set(Alarm::Undoing(id), None);
+        if let Some(Undoing {
             waiter: Some(lock), ..
-        }) = self.jobs.remove(&id)
+        }) = self.undoings.remove(&id)
         {
             self.undone.push((lock, confirmed));
         }

@@ -7,10 +7,10 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-use super::interface::{Action, Call, Patience, Phase, Spec, Upkeep};
-use super::life::Input;
+use super::interface::{Action, Call, LockSpec, Patience, Phase, Upkeep};
+use super::life::LockEvent;
 use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId};
-use super::watch::News;
+use super::watch::Observation;
 use crate::clock::Time;
 use crate::error::{Error, Status};
 
@@ -144,9 +144,9 @@ fn millis(duration: std::time::Duration) -> Arg {
 
 impl Recorder {
     /// Takes in what happens to the lock.
-    pub(super) fn happens(&mut self, now: Time, input: &Input) {
+    pub(super) fn happens(&mut self, now: Time, input: &LockEvent) {
         match input {
-            Input::Call(call, what) => {
+            LockEvent::Call(call, what) => {
                 let id = Arg::N(call.0);
                 let word = match what {
                     Call::Acquire(spec) => return self.acquire(now, id, spec),
@@ -162,7 +162,7 @@ impl Recorder {
                 };
                 self.put(now, word, &[id]);
             }
-            Input::Reply {
+            LockEvent::Reply {
                 request, answer, ..
             } => {
                 let id = Arg::N(request.0);
@@ -171,22 +171,22 @@ impl Recorder {
                     Err(fault) => self.fault(now, id, fault),
                 }
             }
-            Input::Turn => self.put(now, Word::Turn, &[]),
-            Input::Alarm => self.put(now, Word::Alarm, &[]),
-            Input::Undone(confirmed) => {
+            LockEvent::First => self.put(now, Word::Turn, &[]),
+            LockEvent::Alarm => self.put(now, Word::Alarm, &[]),
+            LockEvent::Undone(confirmed) => {
                 self.put(now, Word::Undone, &[Arg::N((*confirmed).into())]);
             }
-            Input::News(news) => match news {
-                News::Row { row, .. } => self.put(now, Word::SawRow, &of_row(row.as_ref())),
-                News::Gone => self.put(now, Word::SawGone, &[]),
-                News::Nothing => self.put(now, Word::SawNothing, &[]),
-                News::Failed(error) => self.put(now, Word::SawFailed, &[of_error(error)]),
-                News::Refused(error) => self.put(now, Word::SawRefused, &[of_error(error)]),
+            LockEvent::Saw(news) => match news {
+                Observation::Row { row, .. } => self.put(now, Word::SawRow, &of_row(row.as_ref())),
+                Observation::Gone => self.put(now, Word::SawGone, &[]),
+                Observation::Nothing => self.put(now, Word::SawNothing, &[]),
+                Observation::Failed(error) => self.put(now, Word::SawFailed, &[of_error(error)]),
+                Observation::Refused(error) => self.put(now, Word::SawRefused, &[of_error(error)]),
             },
         }
     }
 
-    fn acquire(&mut self, now: Time, call: Arg, spec: &Spec) {
+    fn acquire(&mut self, now: Time, call: Arg, spec: &LockSpec) {
         let flag = |flag: bool| Arg::N(flag.into());
         let patience = match spec.patience {
             Patience::Once => Arg::N(0),

@@ -102,7 +102,8 @@ impl Releasing {
         let key = self.key.clone();
         let request = if self.by_transaction {
             // Whoever has not seen a line looks for one: it costs nothing here.
-            let line = self.fair && !ctx.lines.others_waited(&key) && ctx.lines.may_queue(&key);
+            let line =
+                self.fair && !ctx.waiters.others_waited(&key) && ctx.waiters.may_have_ticket(&key);
             let session = self.session.id.clone();
             Request::Unlock { key, session, line }
         } else {
@@ -125,7 +126,7 @@ impl Releasing {
         match answer {
             Ok(Answer::Unlocked { line }) => {
                 if !line.is_empty() {
-                    ctx.lines.note_line(&self.key, &line, None);
+                    ctx.waiters.note_line(&self.key, &line, None);
                 }
                 if self.keep {
                     Ending::GivenBack
@@ -145,7 +146,7 @@ impl Releasing {
             }
             // It may have been done: the session's end makes sure, without a look at the line.
             Err(Fault::TooLarge(cause)) => {
-                ctx.lines.note_no_tickets(&self.key);
+                ctx.waiters.note_no_tickets(&self.key);
                 self.in_doubt(&mut ctx.out, &cause)
             }
             // No lock comes after this one with the session: a late copy does no harm.

@@ -77,7 +77,7 @@ const WATCH_SLACK: Duration = Duration::from_secs(10);
 
 /// What a watch tells whoever wants it.
 #[derive(Clone, Debug)]
-pub(super) enum News {
+pub(super) enum Observation {
     /// The key as it is now, changed or not, and the index to watch from.
     Row { row: Option<KeyRow>, index: u64 },
     /// The key does not exist any more.
@@ -120,7 +120,7 @@ pub(super) struct Watches {
     /// Folders that our token may not list.
     unlisted: BTreeSet<Key>,
     turns: u64,
-    news: Vec<(LockId, News)>,
+    news: Vec<(LockId, Observation)>,
 }
 
 #[derive(Debug)]
@@ -146,7 +146,7 @@ struct Watch {
 
 impl Watches {
     /// What became known, for whom.
-    pub(super) fn take_news(&mut self) -> Vec<(LockId, News)> {
+    pub(super) fn take_observations(&mut self) -> Vec<(LockId, Observation)> {
         std::mem::take(&mut self.news)
     }
 
@@ -161,7 +161,7 @@ impl Watches {
     }
 
     /// Tells everybody who wants the key, who then wants it no more.
-    fn tell(&mut self, key: &Key, news: &News) {
+    fn tell(&mut self, key: &Key, news: &Observation) {
         let Some(watch) = self.keys.get(key) else {
             return;
         };
@@ -216,7 +216,7 @@ impl Watches {
             listing.crowd += 1;
             // It was known to be there when its watch began; was it gone by the last listing?
             if listing.index > watch.index && !listing.names.contains(&**key) {
-                self.tell(key, &News::Gone);
+                self.tell(key, &Observation::Gone);
             }
         }
     }
@@ -289,7 +289,7 @@ impl Watches {
 
 impl Watches {
     /// Wants to know when `key` is not any more as it was at `index`, or that nothing is known at
-    /// `until`. A lock wants one thing at a time; the answer is [`News`], and then it wants no more.
+    /// `until`. A lock wants one thing at a time; the answer is [`Observation`], and then it wants no more.
     /// [`Watches::unwatch`] tells that it will want nothing again.
     pub(super) fn watch(
         &mut self,
@@ -438,7 +438,7 @@ impl Watches {
         while let Some((_, lock)) = self.untils.first().filter(|(at, _)| *at <= now) {
             let lock = *lock;
             self.give_up_want(out, lock);
-            self.news.push((lock, News::Nothing));
+            self.news.push((lock, Observation::Nothing));
         }
         while let Some((_, key)) = self.resting.first().filter(|(at, _)| *at <= now) {
             let key = key.clone();
@@ -489,11 +489,11 @@ impl Watches {
                 if is_held && index == watch.index && self.goes_on(key, now) {
                     return;
                 }
-                News::Row { row, index }
+                Observation::Row { row, index }
             }
-            Err(Fault::Final(error) | Fault::TooLarge(error)) => News::Refused(error),
-            Err(fault) => News::Failed(fault.error().clone()),
-            Ok(_) => News::Nothing,
+            Err(Fault::Final(error) | Fault::TooLarge(error)) => Observation::Refused(error),
+            Err(fault) => Observation::Failed(fault.error().clone()),
+            Ok(_) => Observation::Nothing,
         };
         self.tell(key, &news);
     }

@@ -32,8 +32,8 @@ use crate::consul::transport::Wire;
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Answer, Fault, Key, Request};
 use crate::core::{
-    Action, Call, CallId, Config, Core, Done, Event, Lane, LockId, Outcome, Phase, RequestId, Spec,
-    Upkeep, View,
+    Action, Call, CallId, Config, Core, Done, Input, Lane, LockId, LockSpec, Outcome, Phase,
+    RequestId, Upkeep, View,
 };
 use crate::error::{Error, Status};
 use crate::fork::Generation;
@@ -218,7 +218,7 @@ impl State {
     /// Promises what is asked for: a lock that is to be renewed. False: nothing that was not promised before.
     fn promise(&mut self, lock: LockId, what: &Call) -> bool {
         let upkeep = match what {
-            Call::Acquire(Spec { upkeep, .. }) => *upkeep,
+            Call::Acquire(LockSpec { upkeep, .. }) => *upkeep,
             _ => Upkeep::Off,
         };
         let observed = self.locks.get_mut(&lock);
@@ -334,7 +334,7 @@ impl Runtime {
     pub(crate) fn call(&self, id: LockId, what: Call) -> Outcome {
         let mut state = self.state.lock();
         self.prepare(&mut state, id, &what)?;
-        self.wait_for(state, Some(id), |call| Event::Call {
+        self.wait_for(state, Some(id), |call| Input::Call {
             lock: id,
             call,
             what,
@@ -367,7 +367,7 @@ impl Runtime {
         let seat = self.seat_for(&done)?;
         let mut state = self.state.lock();
         self.prepare(&mut state, id, &what)?;
-        self.begin(state, seat, done, |call| Event::Call {
+        self.begin(state, seat, done, |call| Input::Call {
             lock: id,
             call,
             what,
@@ -384,7 +384,7 @@ impl Runtime {
         mut state: Guard<'_, State>,
         seat: Option<Seat>,
         done: Completion<Done>,
-        event: impl FnOnce(CallId) -> Event,
+        event: impl FnOnce(CallId) -> Input,
     ) -> Result<(), Error> {
         self.have_timer(&mut state)?;
         let call = state.add(Waiter::Completion(seat, done))?;
@@ -396,13 +396,13 @@ impl Runtime {
 
     /// Who holds a key.
     pub(crate) fn who(&self, key: Key) -> Outcome {
-        self.wait_for(self.state.lock(), None, |call| Event::Who { call, key })
+        self.wait_for(self.state.lock(), None, |call| Input::Who { call, key })
     }
 
     /// The same, without waiting.
     pub(crate) fn who_start(&self, key: Key, done: Completion<Done>) -> Result<(), Error> {
         let seat = self.seat_for(&done)?;
-        self.begin(self.state.lock(), seat, done, |call| Event::Who {
+        self.begin(self.state.lock(), seat, done, |call| Input::Who {
             call,
             key,
         })
@@ -431,7 +431,7 @@ impl Runtime {
 
     /// No session is kept warm from now on.
     pub(crate) fn drain(&self) {
-        let jobs = self.step(Event::Drain, None);
+        let jobs = self.step(Input::Drain, None);
         self.hand_over(jobs);
     }
 
@@ -456,7 +456,7 @@ impl Runtime {
         &self,
         mut state: Guard<'_, State>,
         id: Option<LockId>,
-        event: impl FnOnce(CallId) -> Event,
+        event: impl FnOnce(CallId) -> Input,
     ) -> Outcome {
         let slot = Arc::new(Slot::new());
         let call = state.add(Waiter::Parked(slot.clone()))?;
@@ -481,7 +481,7 @@ impl Runtime {
                 return outcome;
             }
             // Nobody else keeps the time: the system gave no thread for it.
-            let jobs = self.step(Event::Tick, None);
+            let jobs = self.step(Input::Tick, None);
             self.hand_over(jobs);
         }
     }
@@ -489,7 +489,7 @@ impl Runtime {
     /// Takes an event to the core, and performs everything but the requests it asks for. Then it ends the
     /// locks whose keeper is gone, one after the other: each end may bring the next one up, and there may
     /// be thousands.
-    fn step(&self, event: Event, done: Option<RequestId>) -> Vec<Job> {
+    fn step(&self, event: Input, done: Option<RequestId>) -> Vec<Job> {
         let (mut jobs, mut orphans) = self.step_once(event, done);
         while let Some((id, just_taken)) = orphans.pop() {
             let Some(end) = self.end_of_orphan(id, just_taken) else {
@@ -503,11 +503,11 @@ impl Runtime {
     }
 
     /// One event, with the locks that turned out to have no keeper: the last one is to be ended first.
-    fn step_once(&self, event: Event, done: Option<RequestId>) -> (Vec<Job>, Vec<(LockId, bool)>) {
+    fn step_once(&self, event: Input, done: Option<RequestId>) -> (Vec<Job>, Vec<(LockId, bool)>) {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let flight = done.and_then(|done| state.flights.remove(&done));
-        if let (Some(flight), Event::Reply { answer, .. }) = (flight, &event) {
+        if let (Some(flight), Input::Reply { answer, .. }) = (flight, &event) {
             state.stats.answered(flight.kind, answer);
         }
         if state.broken {
@@ -663,7 +663,7 @@ impl Runtime {
         }));
         let (sent, answer) = performed.unwrap_or_else(|_| (None, Err(Fault::Unknown(defect()))));
         self.step(
-            Event::Reply {
+            Input::Reply {
                 request: id,
                 sent,
                 answer,
@@ -707,7 +707,7 @@ impl Runtime {
 
     /// Answers a request that nobody could send: it was surely not applied.
     fn refuse(&self, job: Job, why: Error) -> Vec<Job> {
-        let event = Event::Reply {
+        let event = Input::Reply {
             request: job.id,
             sent: None,
             answer: Err(Fault::NotApplied(why)),

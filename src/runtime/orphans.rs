@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::{Runtime, State};
-use crate::core::{Call, CallId, Event, LockId, Phase};
+use crate::core::{Call, CallId, Input, LockId, Phase};
 use crate::queue::Queue;
 
 impl State {
@@ -32,7 +32,7 @@ impl Runtime {
     /// How to give up a lock that nobody keeps: a wait is cancelled, a lock that came too late is given
     /// back, and one that was held is left to its TTL, as when a process dies. Its handle may still be
     /// used.
-    pub(super) fn end_of_orphan(&self, id: LockId, just_taken: bool) -> Option<Event> {
+    pub(super) fn end_of_orphan(&self, id: LockId, just_taken: bool) -> Option<Input> {
         let mut state = self.state.lock();
         let observed = state.locks.get_mut(&id)?;
         let what = match observed.shown.view().phase {
@@ -48,7 +48,7 @@ impl Runtime {
         // Nobody waits for this call.
         state.last_call += 1;
         let call = CallId(state.last_call);
-        Some(Event::Call {
+        Some(Input::Call {
             lock: id,
             call,
             what,

@@ -6,7 +6,7 @@ use std::thread;
 use super::*;
 use crate::consul::address::Address;
 use crate::consul::credentials::Source;
-use crate::core::{Patience, Phase, Spec};
+use crate::core::{LockSpec, Patience, Phase};
 
 /// A client of a server that nobody runs.
 fn runtime() -> Arc<Runtime> {
@@ -34,7 +34,7 @@ fn runtime() -> Arc<Runtime> {
 
 /// An acquire that waits for ever.
 fn acquire() -> Call {
-    Call::Acquire(Spec {
+    Call::Acquire(LockSpec {
         upkeep: crate::core::Upkeep::Off,
         key: "k".into(),
         value: None,
@@ -90,7 +90,7 @@ fn an_orphan_that_got_another_keeper_is_none() {
     // A cancel would do nothing if the lock came first.
     assert!(matches!(
         runtime.end_of_orphan(id, false),
-        Some(Event::Call {
+        Some(Input::Call {
             what: Call::Release,
             ..
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Runtime, State};
 use crate::clock::Time;
-use crate::core::Event;
+use crate::core::Input;
 use crate::error::{Error, Status};
 use crate::lockorder::Guard;
 use crate::threads::LINGER;
@@ -130,7 +130,7 @@ impl Runtime {
             };
             if wake_at <= now || queued {
                 drop(state);
-                let jobs = self.step(Event::Tick, None);
+                let jobs = self.step(Input::Tick, None);
                 self.hand_over(jobs);
                 self.refuse_late(Time::now());
                 state = self.state.lock();

@@ -16,7 +16,7 @@ use super::real::{Agent, Connection, start_agent};
 use crate::clock::Time;
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
-use crate::core::messages::{Found, Key, Request, SessionId, Slot, Ticket, Value, line_of};
+use crate::core::messages::{Found, Key, LineSlot, Request, SessionId, Ticket, Value, line_of};
 
 const SEQUENCES: u64 = 2_000;
 
@@ -452,7 +452,7 @@ fn sequence(seed: u64) -> Vec<(Option<Duration>, Step)> {
     if let Some(main) = &writer.main {
         writer
             .keys
-            .extend(SLOTS.map(|slot| Slot::new(slot).ticket_of(main)));
+            .extend(SLOTS.map(|slot| LineSlot::new(slot).ticket_of(main)));
     }
     for _ in 0..6 + writer.random.below(19) {
         match writer.main.clone() {
@@ -594,8 +594,8 @@ impl Writer {
         self.push(step);
     }
 
-    fn slot(&mut self) -> Slot {
-        Slot::new(SLOTS[self.random.below(SLOTS.len() as u64) as usize])
+    fn slot(&mut self) -> LineSlot {
+        LineSlot::new(SLOTS[self.random.below(SLOTS.len() as u64) as usize])
     }
 
     /// What the library asks of a key that has a line.

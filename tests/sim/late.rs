@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::clock::{Now, Time};
 use crate::core::messages::{
-    Answer, Fault, Found, KeyRow, Request, SessionId, Slot, Ticket, Value,
+    Answer, Fault, Found, KeyRow, LineSlot, Request, SessionId, Ticket, Value,
 };
 use crate::core::{
-    Action, Call, CallId, Config, Core, Event, LockId, Outcome, Patience, Phase, RequestId,
-    SessionNode, Spec, Upkeep,
+    Action, Call, CallId, Config, Core, Input, LockId, LockSpec, Outcome, Patience, Phase,
+    RequestId, SessionNode, Upkeep,
 };
 use crate::error::{Error, Status};
 
@@ -60,7 +60,7 @@ impl Bench {
         }
     }
 
-    pub(super) fn step(&mut self, event: Event) {
+    pub(super) fn step(&mut self, event: Input) {
         let now = Now {
             time: self.now,
             unix_ms: 0,
@@ -98,7 +98,7 @@ impl Bench {
     pub(super) fn answer(&mut self, request: RequestId, answer: Result<Answer, Fault>) {
         let sent = Some(self.now);
         self.now = self.now + Duration::from_millis(1);
-        self.step(Event::Reply {
+        self.step(Input::Reply {
             request,
             sent,
             answer,
@@ -106,7 +106,7 @@ impl Bench {
     }
 
     pub(super) fn acquires(&mut self, patience: Patience) {
-        let spec = Spec {
+        let spec = LockSpec {
             key: "k".into(),
             value: None,
             ttl: TTL,
@@ -121,13 +121,13 @@ impl Bench {
 
     pub(super) fn calls(&mut self, call: u64, what: Call) {
         let (lock, call) = (self.lock, CallId(call));
-        self.step(Event::Call { lock, call, what });
+        self.step(Input::Call { lock, call, what });
     }
 
     /// Time goes by.
     pub(super) fn after(&mut self, time: Duration) {
         self.now = self.now + time;
-        self.step(Event::Tick);
+        self.step(Input::Tick);
     }
 
     /// Makes a session, and stands alone in line with it behind a holder, whose end is watched.
@@ -175,7 +175,7 @@ impl Bench {
     }
 }
 
-pub(super) fn ticket(slot: Slot, session: &SessionId) -> Ticket {
+pub(super) fn ticket(slot: LineSlot, session: &SessionId) -> Ticket {
     Ticket {
         slot,
         session: session.clone(),
@@ -283,7 +283,7 @@ fn a_renewal_that_is_answered_after_the_end_of_the_lease() {
     let sent = bench.now;
     bench.after(TTL / 2);
     let answer = Ok(Answer::Renewed);
-    bench.step(Event::Reply {
+    bench.step(Input::Reply {
         request: late,
         sent: Some(sent),
         answer,

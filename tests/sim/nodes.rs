@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::late::Bench;
 use crate::core::messages::{AgentRow, Answer, Fault, NodeRow, Request, SessionId, SessionRow};
-use crate::core::{Call, Done, Event, Patience, SessionNode};
+use crate::core::{Call, Done, Input, Patience, SessionNode};
 use crate::error::{Error, Status};
 
 fn locks() -> Option<SessionNode> {
@@ -191,7 +191,7 @@ fn a_look_that_is_not_answered_ends_and_owes_nothing() {
     holds(&mut bench);
     bench.calls(2, Call::LetGo);
     assert!(bench.core.is_idle());
-    bench.step(Event::Drain);
+    bench.step(Input::Drain);
     assert!(!bench.asked.iter().any(|(_, request)| is_agent(request)));
     // A lock that was given back at once is not worth one.
     let mut bench = Bench::new();

@@ -7,7 +7,9 @@ use super::real::{Agent, Connection, ROOT, start_agent_with};
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 use crate::consul::verdict::verdict;
-use crate::core::messages::{Answer, Fault, Found, Key, Request, SessionId, Slot, Ticket, Value};
+use crate::core::messages::{
+    Answer, Fault, Found, Key, LineSlot, Request, SessionId, Ticket, Value,
+};
 use crate::error::Status;
 
 const FIRST: u64 = 0x00a;
@@ -86,7 +88,7 @@ impl Asker {
         let Ok(Answer::Line(mut line)) = self.ask(read_line, ROOT) else {
             panic!("no line")
         };
-        line.retain(|ticket| ticket.slot == Slot::new(FIRST));
+        line.retain(|ticket| ticket.slot == LineSlot::new(FIRST));
         line
     }
 
@@ -99,7 +101,7 @@ impl Asker {
         let [first, ours] = [self.session(), self.session()];
         let join = |slot: u64, session: &SessionId| Request::Join {
             key: key.clone(),
-            slot: Slot::new(slot),
+            slot: LineSlot::new(slot),
             session: session.clone(),
         };
         let lock = Request::Lock {
@@ -136,7 +138,7 @@ impl Asker {
         let take = Request::Take {
             key: key.clone(),
             found: Found::Absent,
-            slot: Slot::new(OURS),
+            slot: LineSlot::new(OURS),
             value,
             session: ours.clone(),
             ahead: self.first(&read_line),

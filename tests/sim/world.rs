@@ -23,8 +23,8 @@ use crate::consul::secrets::Secrets;
 use crate::consul::verdict::verdict;
 use crate::core::messages::{Key, Request, Value};
 use crate::core::{
-    Action, Budget, Call, CallId, Config, Core, Done, Event, LockId, Outcome, Patience, Phase,
-    RequestId, SessionNode, Spec, Upkeep,
+    Action, Budget, Call, CallId, Config, Core, Done, Input, LockId, LockSpec, Outcome, Patience,
+    Phase, RequestId, SessionNode, Upkeep,
 };
 use crate::error::{LostReason, Status};
 
@@ -434,7 +434,7 @@ impl World {
                     self.model.forget(watch);
                 }
             }
-            Happening::Tick { process } => return self.step(process, Event::Tick),
+            Happening::Tick { process } => return self.step(process, Input::Tick),
             Happening::User { process, user } => return self.user(process, user),
             Happening::Ask {
                 process,
@@ -525,7 +525,7 @@ impl World {
         Time(u64::try_from(real).unwrap_or(u64::MAX >> 1)) + Duration::from_nanos(2)
     }
 
-    fn step(&mut self, process: usize, event: Event) -> Result<(), String> {
+    fn step(&mut self, process: usize, event: Input) -> Result<(), String> {
         // The wall clock jumps about: nothing may depend on it.
         let unix_ms = self.random.below(4_000_000_000_000) as i64;
         let now = Now {
@@ -639,7 +639,7 @@ impl World {
             Call::Write { key, .. } => self.ledger.writes(process, lock, call, key),
             _ => {}
         }
-        self.step(process, Event::Call { lock, call, what })?;
+        self.step(process, Input::Call { lock, call, what })?;
         Ok(call)
     }
 

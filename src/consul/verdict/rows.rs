@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value as Json;
 
 use super::{is_id, member};
-use crate::core::messages::{Found, Request, SessionId, Slot, Ticket, line_of};
+use crate::core::messages::{Found, LineSlot, Request, SessionId, Ticket, line_of};
 
 /// What a transaction answered.
 pub(super) struct Rows {
@@ -66,7 +66,7 @@ pub(super) fn read(request: &Request, json: &Json) -> Option<Rows> {
 /// `check-not-exists` with none;
 /// and the key whose line follows, where `get-tree` asks for it. None: it is no transaction.
 fn expected(request: &Request) -> Option<(Vec<Row<'_>>, Option<&str>)> {
-    let ticket = |key: &str, slot: &Slot| Cow::from(slot.ticket_of(key));
+    let ticket = |key: &str, slot: &LineSlot| Cow::from(slot.ticket_of(key));
     Some(match request {
         Request::Lock {
             key,
@@ -147,7 +147,7 @@ fn tickets(key: &str, rows: &[&Json]) -> Option<Vec<Ticket>> {
     let ticket = |(row, name): (&&Json, &str)| {
         let session = member(row, "Session").filter(|id| is_id(id))?;
         Some(Ticket {
-            slot: Slot::parse(name)?,
+            slot: LineSlot::parse(name)?,
             session: SessionId(session.into()),
             create_index: row.get("CreateIndex")?.as_u64()?,
             modify_index: row.get("ModifyIndex")?.as_u64()?,

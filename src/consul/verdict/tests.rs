@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::consul::secrets::Secrets;
-use crate::core::messages::{Found, Key, Slot, Ticket};
+use crate::core::messages::{Found, Key, LineSlot, Ticket};
 use std::time::Duration;
 
 const SID: &str = "0e5c1fbd-0b6a-61a5-e0f6-d4a5a0f1b2c3";
@@ -98,13 +98,13 @@ fn of_the_line() -> [Request; 7] {
         Request::ReadLine { key: key() },
         Request::Join {
             key: key(),
-            slot: Slot::new(0x00a),
+            slot: LineSlot::new(0x00a),
             session: sid(),
         },
         Request::Take {
             key: key(),
             found: Found::Absent,
-            slot: Slot::new(0x00a),
+            slot: LineSlot::new(0x00a),
             value: Value(b"hunter2".to_vec().into()),
             session: sid(),
             ahead: ahead.clone(),
@@ -115,7 +115,7 @@ fn of_the_line() -> [Request; 7] {
 fn ticket(slot: u64, index: u64) -> Ticket {
     let session = if slot == 0x00a { SID } else { OTHER };
     Ticket {
-        slot: Slot::new(slot),
+        slot: LineSlot::new(slot),
         session: SessionId(session.into()),
         create_index: index,
         modify_index: index,

@@ -9,7 +9,7 @@ use crate::core::sabotage::Sabotage;
 impl Acquire {
     /// The key is free, and it is for us to take it.
     pub(super) fn attempt(&mut self, ctx: &mut Context) {
-        self.aim = Aim::Lock;
+        self.purpose = Purpose::Lock;
         self.ready_session(ctx);
     }
 
@@ -23,7 +23,7 @@ impl Acquire {
         let request = self.attempt.take().unwrap_or_else(|| {
             let stored = self.stored.take().filter(|_| self.found == Found::Ours);
             let value = stored.or_else(|| self.spec.value.clone());
-            let value = value.unwrap_or_else(|| value::locked_at(ctx.out.now.unix_ms));
+            let value = value.unwrap_or_else(|| locked_at::stored(ctx.out.now.unix_ms));
             self.stored = Some(value.clone());
             Box::new(self.attempt_request(ctx, session, value))
         });
@@ -32,7 +32,7 @@ impl Acquire {
         self.step = Step::Try(ctx.out.send(Owner::Lock(self.lock), sent, self.by()));
     }
 
-    pub(super) fn tried(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn tried(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Progress {
         let answer = self.provable(answer);
         let attempt = match answer {
             Err(Fault::Unknown(_)) => None,
@@ -49,7 +49,7 @@ impl Acquire {
                 // A place is given up with the key taken.
                 self.place = None;
                 if matches!(attempt.as_deref(), Some(Request::Lock { line: true, .. })) {
-                    ctx.lines.note_line(&self.spec.key, &line, None);
+                    ctx.waiters.note_line(&self.spec.key, &line, None);
                 }
                 self.hand_out(ctx, index)
             }
@@ -59,13 +59,13 @@ impl Acquire {
                 self.drop_doubtful(ctx);
                 self.refuse(ctx, None);
                 // In line, it is for us alone to look at once.
-                if self.queues(ctx) {
+                if self.wants_ticket(ctx) {
                     if self.place.is_some() {
                         self.look_after_contradiction(ctx);
                     } else {
-                        self.queue_up(ctx);
+                        self.get_ticket(ctx);
                     }
-                    return Turn::Stay;
+                    return Progress::GoesOn;
                 }
                 let spread = ctx.out.spread(RACE_SPREAD);
                 // One attempt is over; who won is found by a look.
@@ -77,7 +77,7 @@ impl Acquire {
                 if self.once() {
                     self.look(ctx);
                 }
-                Turn::Stay
+                Progress::GoesOn
             }
             Ok(Answer::Delayed) => {
                 self.fault = None;
@@ -86,45 +86,45 @@ impl Acquire {
                 // Whoever is before us waits for its end, too.
                 self.stall = None;
                 if self.once() {
-                    return Turn::Failed(self.not_acquired(ctx));
+                    return Progress::Failed(self.not_acquired(ctx));
                 }
                 let error = self.not_acquired(ctx);
                 let often = Often::OncePerKey("lock-delay", &self.spec.key);
                 ctx.out.log(Level::Info, often, || error.message);
                 let pause = ctx.out.back_off(self.delays).min(DELAY_PAUSE);
                 self.pause(ctx, pause, Next::Look);
-                Turn::Stay
+                Progress::GoesOn
             }
             // The key changed since it was looked at, perhaps by an attempt whose answer was lost.
             Ok(Answer::Changed) => {
                 self.stall = None;
                 self.look_after_contradiction(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
             // It may have been applied, or may still be: the same transaction again tells.
             Err(Fault::Unknown(cause)) => {
                 #[cfg(test)]
                 if ctx.out.sabotaged(Sabotage::DoubtIsFailure) {
                     self.session = None;
-                    return Turn::Failed(cause);
+                    return Progress::Failed(cause);
                 }
                 self.note_doubt(&Fault::Unknown(cause.clone()));
-                self.retry_later(ctx, Kind::Write, &cause, Next::Try)
+                self.retry_later(ctx, Access::Write, &cause, Next::Try)
             }
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
             // Our ticket is gone: with an attempt whose answer was lost, or by somebody's hand.
             Ok(Answer::NoTicket) => {
                 self.place = None;
                 self.look_after_contradiction(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
             Ok(Answer::Stale) => {
                 self.stall = None;
                 self.read_line(ctx, false);
-                Turn::Stay
+                Progress::GoesOn
             }
-            Err(fault) => self.retry_later(ctx, Kind::Write, fault.error(), Next::Look),
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Err(fault) => self.retry_later(ctx, Access::Write, fault.error(), Next::Look),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
@@ -158,12 +158,12 @@ impl Acquire {
 
     /// The lock is ours. Hands it out if its whole life is ahead, and renews it first if that is not
     /// so: from here on it is the caller's, or is given back.
-    pub(super) fn hand_out(&mut self, ctx: &mut Context, token: u64) -> Turn {
+    pub(super) fn hand_out(&mut self, ctx: &mut Context, token: u64) -> Progress {
         let now = ctx.out.time();
         let Some(session) = &self.session else {
             // It ended in between, and the lock with it.
             self.look(ctx);
-            return Turn::Stay;
+            return Progress::GoesOn;
         };
         let lease = session.lease;
         if lease.is_over(now) {
@@ -184,7 +184,7 @@ impl Acquire {
             .min(lease.end())
             .min(now + longest_closing(&lease));
         self.step = Step::Refresh(ctx.out.send(Owner::Lock(self.lock), request, by), token);
-        Turn::Stay
+        Progress::GoesOn
     }
 
     pub(super) fn refreshed(
@@ -193,7 +193,7 @@ impl Acquire {
         token: u64,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
-    ) -> Turn {
+    ) -> Progress {
         match answer {
             Ok(Answer::Renewed) if self.confirm(ctx, sent) => {
                 let lease = self.session.as_ref().map(|session| session.lease);
@@ -208,31 +208,31 @@ impl Acquire {
             Err(Fault::SessionGone(_)) => {
                 self.retire_session(ctx);
                 self.look(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
             Err(fault) => {
                 self.note_doubt(&fault);
-                self.retry_later(ctx, Kind::Write, fault.error(), Next::HandOut(token))
+                self.retry_later(ctx, Access::Write, fault.error(), Next::HandOut(token))
             }
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
     /// The lock is ours, and its lease is over: it is given back. A single attempt ends with that, and its
     /// caller is told when it is done.
-    fn came_too_late(&mut self, ctx: &mut Context) -> Turn {
+    fn came_too_late(&mut self, ctx: &mut Context) -> Progress {
         if !self.once() {
             self.retire_session(ctx);
         }
-        self.retry_later(ctx, Kind::Write, &too_late(), Next::Look)
+        self.retry_later(ctx, Access::Write, &too_late(), Next::Look)
     }
 
-    fn won(&mut self, ctx: &mut Context, token: u64) -> Turn {
+    fn won(&mut self, ctx: &mut Context, token: u64) -> Progress {
         let Some(mut session) = self.session.take() else {
-            return Turn::Failed(self.unexpected(ctx));
+            return Progress::Failed(self.unexpected(ctx));
         };
         session.last_token = token;
-        Turn::Won { session, token }
+        Progress::Won { session, token }
     }
 }
 

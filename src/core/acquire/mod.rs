@@ -8,15 +8,15 @@
 //!    └──────────── Pause ◀──────────────┘ held, no leader, lock-delay
 //! ```
 //!
-//! Who waits first stands in this process's own queue (`core/line.rs`), and asks Consul nothing
+//! Who waits first stands in this process's own queue (`core/waiters.rs`), and asks Consul nothing
 //! until it is at its head; then in the line between processes (`ticket.rs`), or, where that is
 //! not wanted or not allowed, watches the key with everybody else.
 
 mod attempt;
+mod errors;
+mod look;
 mod session;
-mod sight;
 mod ticket;
-mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,19 +24,19 @@ use std::time::Duration;
 use super::alarms::Owner;
 use super::context::Context;
 use super::failures::Failures;
-use super::interface::{CallId, Level, LockId, Patience, RequestId, Spec};
+use super::interface::{CallId, Level, LockId, LockSpec, Patience, RequestId};
 use super::lease::Session;
-use super::line::{Place, Refusal};
+use super::locked_at;
 use super::log::Often;
 use super::messages::{
     Answer, Fault, Found, Key, KeyRow, Request, SessionId, SessionRow, Ticket, Value,
 };
-use super::value;
-use super::watch::{LONGEST_WATCH, Need, News};
+use super::waiters::{NotFree, PlaceInLine};
+use super::watch::{LONGEST_WATCH, Need, Observation};
 use crate::clock::Time;
 use crate::error::{Error, Status};
+use errors::how_to_register;
 use ticket::Stall;
-use words::how_to_register;
 
 /// A session confirmed longer ago than this is renewed before it is used, and a lock that took
 /// longer than this to arrive is renewed before it is handed out: its whole life is the caller's.
@@ -76,7 +76,7 @@ const WHAT: &str = "could not acquire the lock";
 pub(super) struct Acquire {
     pub(super) call: CallId,
     lock: LockId,
-    spec: Spec,
+    spec: LockSpec,
     deadline: Option<Time>,
     /// When the last part of a wait begins.
     last_part: Option<Time>,
@@ -84,13 +84,13 @@ pub(super) struct Acquire {
     arrival: Option<u64>,
     session: Option<Session>,
     /// Our ticket, while we stand in the line between processes.
-    place: Option<Place>,
+    place: Option<PlaceInLine>,
     stall: Option<Stall>,
     collisions: u32,
     /// It waits without a ticket although it should have one.
     without_ticket: bool,
     step: Step,
-    aim: Aim,
+    purpose: Purpose,
     /// What the key was when we last looked: it is taken only if it still is.
     found: Found,
     /// The node was registered, and no session was made since.
@@ -108,7 +108,7 @@ pub(super) struct Acquire {
     /// How often in a row the key looked as if it could be taken, and the attempt was told otherwise.
     contradictions: u32,
     /// What Consul last said, when that was "not free".
-    refused: Option<Refusal>,
+    refused: Option<NotFree>,
     /// What went wrong since Consul last gave a usable answer.
     fault: Option<Error>,
     /// The extra look in the last part of a wait.
@@ -182,7 +182,7 @@ enum Subject {
 
 /// What the session is for.
 #[derive(Clone, Copy, Debug)]
-enum Aim {
+enum Purpose {
     Lock,
     Ticket,
 }
@@ -200,15 +200,15 @@ enum Next {
 
 /// What failed. Reads may work where writes do not: they are counted apart.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum Access {
     Read,
     Write,
 }
 
 /// What became of it.
-pub(super) enum Turn {
+pub(super) enum Progress {
     /// It goes on.
-    Stay,
+    GoesOn,
     /// The lock is held.
     Won { session: Session, token: u64 },
     /// It is not, and will not be.
@@ -242,8 +242,8 @@ impl Acquire {
         ctx: &mut Context,
         lock: LockId,
         call: CallId,
-        spec: Spec,
-    ) -> (Acquire, Turn) {
+        spec: LockSpec,
+    ) -> (Acquire, Progress) {
         let now = ctx.out.time();
         warn_of_key(ctx, &spec.key);
         let budget = match spec.patience {
@@ -269,7 +269,7 @@ impl Acquire {
             collisions: 0,
             without_ticket: false,
             step: Step::Parked,
-            aim: Aim::Lock,
+            purpose: Purpose::Lock,
             found: Found::Absent,
             registered: false,
             attempt: None,
@@ -291,25 +291,25 @@ impl Acquire {
             acquire.start(ctx);
         } else {
             let ttl = acquire.spec.ttl;
-            let (arrival, first) = ctx.lines.enqueue(&acquire.spec.key, lock, ttl);
+            let (arrival, first) = ctx.waiters.arrive(&acquire.spec.key, lock, ttl);
             acquire.arrival = Some(arrival);
             if first {
                 acquire.start(ctx);
             }
         }
-        (acquire, Turn::Stay)
+        (acquire, Progress::GoesOn)
     }
 
     /// The first step towards Consul. A refused attempt costs a Raft write, a look costs none: only
     /// a process that has a session at hand and gave this very key back a moment ago tries without
     /// looking; and not past a line that it has seen.
     fn start(&mut self, ctx: &mut Context) {
-        let queues = self.queues(ctx);
-        if queues && ctx.lines.others_waited(&self.spec.key) {
-            self.queue_up(ctx);
+        let queues = self.wants_ticket(ctx);
+        if queues && ctx.waiters.others_waited(&self.spec.key) {
+            self.get_ticket(ctx);
         } else if ctx.pool.has(ctx.out.time(), self.spec.ttl)
             && ctx
-                .lines
+                .waiters
                 .was_just_given_back(&self.spec.key, ctx.out.time())
         {
             self.attempt(ctx);
@@ -321,23 +321,23 @@ impl Acquire {
     }
 
     /// Those of this process that came before are gone: they have the lock, or gave up.
-    pub(super) fn your_turn(&mut self, ctx: &mut Context) -> Turn {
+    pub(super) fn became_first(&mut self, ctx: &mut Context) -> Progress {
         if !self.is_parked() {
-            return Turn::Stay;
+            return Progress::GoesOn;
         }
         if let Some(look) = self.last_look.take() {
             ctx.out.abort(look);
         }
-        if let Some((session, place)) = ctx.lines.inherit(&self.spec.key) {
+        if let Some((session, place)) = ctx.waiters.inherit(&self.spec.key) {
             self.session = Some(session);
             self.place = Some(place);
             self.look(ctx);
-        } else if self.queues(ctx) {
-            self.queue_up(ctx);
+        } else if self.wants_ticket(ctx) {
+            self.get_ticket(ctx);
         } else {
             self.look(ctx);
         }
-        Turn::Stay
+        Progress::GoesOn
     }
 
     /// When to call [`Acquire::alarm`], at the latest.
@@ -355,7 +355,7 @@ impl Acquire {
     }
 
     /// Time went by.
-    pub(super) fn alarm(&mut self, ctx: &mut Context) -> Turn {
+    pub(super) fn alarm(&mut self, ctx: &mut Context) -> Progress {
         let now = ctx.out.time();
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return self.time_is_up(ctx);
@@ -387,7 +387,7 @@ impl Acquire {
             }
             _ => {}
         }
-        Turn::Stay
+        Progress::GoesOn
     }
 
     /// Ends it: nothing of it is waited for any more.
@@ -428,9 +428,9 @@ impl Acquire {
             match (self.place, self.arrival) {
                 // The next one here need not go to the end of the line.
                 (Some(place), Some(arrival))
-                    if settled && ctx.lines.can_inherit(key, arrival, self.spec.ttl) =>
+                    if settled && ctx.waiters.can_inherit(key, arrival, self.spec.ttl) =>
                 {
-                    if let Some(session) = ctx.lines.leave_place(key, session, place) {
+                    if let Some(session) = ctx.waiters.leave_place(key, session, place) {
                         ctx.pool.retire(&mut ctx.out, session, None);
                     }
                 }
@@ -438,14 +438,14 @@ impl Acquire {
             }
         }
         if let Some(arrival) = self.arrival
-            && let Some(session) = ctx.lines.dequeue(key, arrival)
+            && let Some(session) = ctx.waiters.leave(key, arrival)
         {
             ctx.pool.retire(&mut ctx.out, session, None);
         }
         leftover
     }
 
-    pub(super) fn spec(&self) -> &Spec {
+    pub(super) fn spec(&self) -> &LockSpec {
         &self.spec
     }
 
@@ -456,7 +456,7 @@ impl Acquire {
         request: RequestId,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
-    ) -> Turn {
+    ) -> Progress {
         if self.last_look == Some(request) {
             self.last_look = None;
             return self.last_looked(ctx, answer);
@@ -466,13 +466,13 @@ impl Acquire {
             if self.session.as_ref().is_some_and(|s| s.id == session) {
                 return self.kept(ctx, sent, &answer);
             }
-            return Turn::Stay;
+            return Progress::GoesOn;
         }
         if let Some((_, session)) = self.name_request.take_if(|(id, _)| *id == request) {
             return self.named(ctx, session, answer);
         }
         if self.step.request() != Some(request) {
-            return Turn::Stay;
+            return Progress::GoesOn;
         }
         // What is answered is not on its way any more, whatever becomes of it.
         let step = std::mem::replace(&mut self.step, Step::Answered);
@@ -480,14 +480,14 @@ impl Acquire {
             Err(Fault::Final(cause)) => {
                 if cause.status == Status::Denied && self.is_about_tickets(&step) {
                     self.without_rights(ctx);
-                    return Turn::Stay;
+                    return Progress::GoesOn;
                 }
                 return self.refused_for_good(ctx, &step, &cause);
             }
             Err(Fault::TooLarge(cause)) => {
                 if self.is_about_tickets(&step) {
                     self.without_line(ctx, &step, &cause);
-                    return Turn::Stay;
+                    return Progress::GoesOn;
                 }
                 return self.refused_for_good(ctx, &step, &cause);
             }
@@ -505,40 +505,42 @@ impl Acquire {
             Step::Try(_) => self.tried(ctx, answer),
             Step::Refresh(_, token) => self.refreshed(ctx, token, sent, answer),
             Step::Parked | Step::Watch { .. } | Step::Pause(..) | Step::Name | Step::Answered => {
-                Turn::Stay
+                Progress::GoesOn
             }
         }
     }
 
     /// Takes in what the watch of the key, or of the ticket before ours, found.
-    pub(super) fn news(&mut self, ctx: &mut Context, news: News) -> Turn {
+    pub(super) fn news(&mut self, ctx: &mut Context, news: Observation) -> Progress {
         let Step::Watch { subject, .. } = &self.step else {
-            return Turn::Stay;
+            return Progress::GoesOn;
         };
         match (subject.clone(), news) {
             (Subject::Ticket(before), news) => self.followed(ctx, &before, news),
-            (Subject::Key, News::Row { row, index }) => self.saw(ctx, row, index, true),
-            (Subject::Key, News::Gone) => {
+            (Subject::Key, Observation::Row { row, index }) => self.saw(ctx, row, index, true),
+            (Subject::Key, Observation::Gone) => {
                 self.found = Found::Absent;
                 self.found_free(ctx, true)
             }
-            (Subject::Key, News::Nothing) => {
+            (Subject::Key, Observation::Nothing) => {
                 self.look(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
-            (Subject::Key, News::Failed(error)) => {
-                self.retry_later(ctx, Kind::Read, &error, Next::Look)
+            (Subject::Key, Observation::Failed(error)) => {
+                self.retry_later(ctx, Access::Read, &error, Next::Look)
             }
-            (Subject::Key, News::Refused(error)) => self.refused_for_good(ctx, &self.step, &error),
+            (Subject::Key, Observation::Refused(error)) => {
+                self.refused_for_good(ctx, &self.step, &error)
+            }
         }
     }
 
-    fn refused_for_good(&self, ctx: &Context, step: &Step, cause: &Error) -> Turn {
+    fn refused_for_good(&self, ctx: &Context, step: &Step, cause: &Error) -> Progress {
         let mut error = ctx.out.error_from(cause, WHAT, &self.spec.key);
         if let (Step::Register(_), Some(node)) = (step, &ctx.out.config.session_node) {
             error.message.push_str(&how_to_register(node));
         }
-        Turn::Failed(error)
+        Progress::Failed(error)
     }
 
     /// The request of this step is only sent for the sake of the line.
@@ -591,12 +593,12 @@ impl Acquire {
 
     /// Consul said that the key is not free. Whoever of this process waits behind us may say so, too.
     fn refuse(&mut self, ctx: &mut Context, holder: Option<KeyRow>) {
-        let refusal = Refusal {
+        let refusal = NotFree {
             at: ctx.out.time(),
             holder,
         };
         if self.arrival.is_some() {
-            let sight = ctx.lines.sight(&self.spec.key);
+            let sight = ctx.waiters.sight(&self.spec.key);
             sight.refused = Some(refusal.clone());
             sight.fault = None;
             if self.writes.count() == 0 {
@@ -611,7 +613,13 @@ impl Acquire {
     }
 
     /// Something failed that may work a moment later.
-    fn retry_later(&mut self, ctx: &mut Context, kind: Kind, cause: &Error, next: Next) -> Turn {
+    fn retry_later(
+        &mut self,
+        ctx: &mut Context,
+        kind: Access,
+        cause: &Error,
+        next: Next,
+    ) -> Progress {
         let error = ctx.out.error_from(cause, WHAT, &self.spec.key);
         // What may be ours already is not left to chance, also by a single attempt.
         let repeating = match next {
@@ -620,34 +628,34 @@ impl Acquire {
             _ => false,
         };
         if self.once() && !repeating {
-            return Turn::Failed(error);
+            return Progress::Failed(error);
         }
         let failures = match kind {
-            Kind::Read => &mut self.reads,
-            Kind::Write => &mut self.writes,
+            Access::Read => &mut self.reads,
+            Access::Write => &mut self.writes,
         };
         let pause = failures.pause_after(&mut ctx.out, &error);
         if self.arrival.is_some() {
             let now = ctx.out.time();
-            let sight = ctx.lines.sight(&self.spec.key);
+            let sight = ctx.waiters.sight(&self.spec.key);
             sight.fault = Some(error.clone());
             // All who wait here have the same token.
             if error.status == Status::Denied && sight.denied(now) >= TOKEN_SETTLES {
-                return Turn::Failed(error);
+                return Progress::Failed(error);
             }
         }
         self.fault = Some(error);
         self.pause(ctx, pause, next);
-        Turn::Stay
+        Progress::GoesOn
     }
 
     /// The deadline. NOT_ACQUIRED only if Consul said so lately; silence is UNAVAILABLE.
-    fn time_is_up(&mut self, ctx: &mut Context) -> Turn {
+    fn time_is_up(&mut self, ctx: &mut Context) -> Progress {
         if let Step::Refresh(..) | Step::Pause(_, Next::HandOut(_)) = self.step {
-            return Turn::Failed(self.not_whole(ctx));
+            return Progress::Failed(self.not_whole(ctx));
         }
         if self.is_parked() {
-            let sight = ctx.lines.sight(&self.spec.key).clone();
+            let sight = ctx.waiters.sight(&self.spec.key).clone();
             self.refused = sight.refused;
             self.fault = sight.fault;
             self.holder_name = sight.name;
@@ -658,13 +666,13 @@ impl Acquire {
             (None, _) => false,
         };
         if said && self.fault.is_none() {
-            return Turn::Failed(self.not_acquired(ctx));
+            return Progress::Failed(self.not_acquired(ctx));
         }
         let error = self.fault.take().unwrap_or_else(|| {
             let why = "Consul did not answer in time; is it running, and can it reach its leader?";
             ctx.out
                 .error(Status::Unavailable, WHAT, &self.spec.key, why)
         });
-        Turn::Failed(error)
+        Progress::Failed(error)
     }
 }

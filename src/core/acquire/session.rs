@@ -19,7 +19,7 @@ impl Acquire {
         ctx: &mut Context,
         sent: Option<Time>,
         answer: &Result<Answer, Fault>,
-    ) -> Turn {
+    ) -> Progress {
         match answer {
             Ok(Answer::Renewed) if self.confirm(ctx, sent) => self.renew_at = None,
             // The answer came too late, or the session is gone, and its ticket with it.
@@ -28,12 +28,12 @@ impl Acquire {
                     Step::Watch { .. } => ctx.watches.unwatch(&mut ctx.out, self.lock),
                     Step::Pause(..) => {}
                     // The answer to what is under way with the session tells.
-                    _ => return Turn::Stay,
+                    _ => return Progress::GoesOn,
                 }
                 self.retire_session(ctx);
                 if let Step::Watch { .. } = self.step {
-                    if self.queues(ctx) {
-                        self.queue_up(ctx);
+                    if self.wants_ticket(ctx) {
+                        self.get_ticket(ctx);
                     } else {
                         self.look(ctx);
                     }
@@ -44,7 +44,7 @@ impl Acquire {
                 self.renew_at = Some(ctx.out.time() + pause);
             }
         }
-        Turn::Stay
+        Progress::GoesOn
     }
 
     /// Gives the session up, and the ticket that goes with it. Consul may know the session, whatever an
@@ -52,7 +52,7 @@ impl Acquire {
     pub(super) fn retire_session(&mut self, ctx: &mut Context) {
         self.attempt = None;
         if self.place.take().is_some() {
-            self.aim = Aim::Ticket;
+            self.purpose = Purpose::Ticket;
         }
         if let Some(session) = self.session.take() {
             ctx.pool.retire(&mut ctx.out, session, None);
@@ -89,22 +89,22 @@ impl Acquire {
     }
 
     pub(super) fn session_is_ready(&mut self, ctx: &mut Context) {
-        match self.aim {
-            Aim::Lock => self.try_lock(ctx),
-            Aim::Ticket => self.join(ctx),
+        match self.purpose {
+            Purpose::Lock => self.try_lock(ctx),
+            Purpose::Ticket => self.join(ctx),
         }
     }
 
     /// The session is gone, and with it the ticket: a new one will do. A session that was kept warm
     /// may have been ended by somebody, also before a single attempt; twice in a row is more.
-    pub(super) fn start_over(&mut self, ctx: &mut Context, cause: &Error) -> Turn {
+    pub(super) fn start_over(&mut self, ctx: &mut Context, cause: &Error) -> Progress {
         self.retire_session(ctx);
         if self.writes.count() > 1 || (self.once() && self.writes.count() > 0) {
-            return self.retry_later(ctx, Kind::Write, cause, Next::Look);
+            return self.retry_later(ctx, Access::Write, cause, Next::Look);
         }
         self.writes.add(ctx.out.time());
         self.open(ctx);
-        Turn::Stay
+        Progress::GoesOn
     }
 
     pub(super) fn open(&mut self, ctx: &mut Context) {
@@ -125,13 +125,13 @@ impl Acquire {
         name: Arc<str>,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
-    ) -> Turn {
+    ) -> Progress {
         match answer {
             Ok(Answer::Created(id)) => {
                 self.session = Some(Session::new(id, sent, self.spec.ttl));
                 self.registered = false;
                 self.session_is_ready(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
             Ok(Answer::NoNode) => self.find_no_node(ctx),
             Err(fault) => {
@@ -139,15 +139,15 @@ impl Acquire {
                     ctx.pool
                         .retire_by_name(&mut ctx.out, name, self.spec.ttl, None);
                 }
-                self.retry_later(ctx, Kind::Write, fault.error(), Next::Look)
+                self.retry_later(ctx, Access::Write, fault.error(), Next::Look)
             }
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
     /// The catalog does not have the node that the session is to be bound to: not yet, or an operator has
     /// removed it.
-    fn find_no_node(&mut self, ctx: &mut Context) -> Turn {
+    fn find_no_node(&mut self, ctx: &mut Context) -> Progress {
         let node = ctx.out.config.session_node.as_ref();
         let node = node.map(|node| node.name.clone()).unwrap_or_default();
         if std::mem::take(&mut self.registered) {
@@ -155,25 +155,29 @@ impl Acquire {
                 format!("the node \"{node}\" was registered, and the catalog does not have it");
             return self.retry_later(
                 ctx,
-                Kind::Write,
+                Access::Write,
                 &Error::new(Status::Unavailable, why),
                 Next::Look,
             );
         }
         let request = Request::RegisterNode { node };
         self.step = Step::Register(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
-        Turn::Stay
+        Progress::GoesOn
     }
 
-    pub(super) fn registered(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn registered(
+        &mut self,
+        ctx: &mut Context,
+        answer: Result<Answer, Fault>,
+    ) -> Progress {
         match answer {
             Ok(Answer::Registered) => {
                 self.registered = true;
                 self.open(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
-            Err(fault) => self.retry_later(ctx, Kind::Write, fault.error(), Next::Look),
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Err(fault) => self.retry_later(ctx, Access::Write, fault.error(), Next::Look),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
@@ -182,20 +186,20 @@ impl Acquire {
         ctx: &mut Context,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
-    ) -> Turn {
+    ) -> Progress {
         match answer {
             Ok(Answer::Renewed) if self.confirm(ctx, sent) => {
                 self.session_is_ready(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
             Ok(Answer::Renewed) => self.start_over(ctx, &too_late()),
             // It expired while we waited, or an operator ended it.
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
             Err(fault) => {
                 self.note_doubt(&fault);
-                self.retry_later(ctx, Kind::Write, fault.error(), Next::Look)
+                self.retry_later(ctx, Access::Write, fault.error(), Next::Look)
             }
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 

@@ -15,19 +15,19 @@
 
 use std::time::Duration;
 
-use super::{Acquire, Aim, Kind, Next, Step, Subject, Turn};
+use super::{Access, Acquire, Next, Progress, Purpose, Step, Subject};
 use crate::clock::Time;
 use crate::core::alarms::Owner;
 use crate::core::context::Context;
 use crate::core::interface::Level;
-use crate::core::line::Place;
 use crate::core::log::Often;
 use crate::core::messages::{
-    Answer, Fault, Found, KeyRow, Request, SessionId, Slot, Ticket, Value, line_of,
+    Answer, Fault, Found, KeyRow, LineSlot, Request, SessionId, Ticket, Value, line_of,
 };
 #[cfg(test)]
 use crate::core::sabotage::Sabotage;
-use crate::core::watch::News;
+use crate::core::waiters::PlaceInLine;
+use crate::core::watch::Observation;
 use crate::error::{Error, Status};
 use crate::key::{MAX_TRANSACTION, in_transaction};
 
@@ -57,7 +57,7 @@ pub(super) struct Stall {
 }
 
 /// A ticket is not its slot alone: slots are used again.
-type Identity = (u64, Slot);
+type Identity = (u64, LineSlot);
 
 fn identity(ticket: &Ticket) -> Identity {
     (ticket.create_index, ticket.slot)
@@ -65,11 +65,11 @@ fn identity(ticket: &Ticket) -> Identity {
 
 impl Acquire {
     /// Waits in line, not only for the key.
-    pub(super) fn queues(&self, ctx: &Context) -> bool {
+    pub(super) fn wants_ticket(&self, ctx: &Context) -> bool {
         self.arrival.is_some()
             && self.spec.fair
             && !self.without_ticket
-            && ctx.lines.may_queue(&self.spec.key)
+            && ctx.waiters.may_have_ticket(&self.spec.key)
     }
 
     /// Is the key free, and does anybody wait for it?
@@ -80,27 +80,31 @@ impl Acquire {
         self.step = Step::Survey(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
     }
 
-    pub(super) fn surveyed(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn surveyed(
+        &mut self,
+        ctx: &mut Context,
+        answer: Result<Answer, Fault>,
+    ) -> Progress {
         match answer {
             Ok(Answer::Line(line)) => {
                 self.answered();
-                ctx.lines.note_line(&self.spec.key, &line, None);
+                ctx.waiters.note_line(&self.spec.key, &line, None);
                 self.found = Found::Absent;
                 self.found_free(ctx, false)
             }
             Ok(Answer::Exists) => {
                 self.answered();
                 self.look(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
-            Err(fault) => self.retry_later(ctx, Kind::Read, fault.error(), Next::Survey),
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Err(fault) => self.retry_later(ctx, Access::Read, fault.error(), Next::Survey),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
     /// Gets a ticket, with a session that lives.
-    pub(super) fn queue_up(&mut self, ctx: &mut Context) {
-        self.aim = Aim::Ticket;
+    pub(super) fn get_ticket(&mut self, ctx: &mut Context) {
+        self.purpose = Purpose::Ticket;
         self.place = None;
         self.stall = None;
         self.ready_session(ctx);
@@ -113,13 +117,13 @@ impl Acquire {
         };
         let request = Request::Join {
             key: self.spec.key.clone(),
-            slot: ctx.lines.slot(&self.spec.key, ctx.out.config.seed),
+            slot: ctx.waiters.slot(&self.spec.key, ctx.out.config.seed),
             session: session.id.clone(),
         };
         self.step = Step::Join(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
     }
 
-    pub(super) fn joined(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn joined(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Progress {
         match answer {
             Ok(Answer::Line(line)) => {
                 self.wrote();
@@ -129,21 +133,21 @@ impl Acquire {
             Ok(Answer::Held) => {
                 self.wrote();
                 self.collisions += 1;
-                ctx.lines.note_collision(&self.spec.key);
+                ctx.waiters.note_collision(&self.spec.key);
                 if self.collisions > MOST_COLLISIONS {
                     self.without_ticket = true;
                     self.look(ctx);
                 } else {
                     self.join(ctx);
                 }
-                Turn::Stay
+                Progress::GoesOn
             }
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
             Err(fault) => {
                 self.note_doubt(&fault);
-                self.retry_later(ctx, Kind::Write, fault.error(), Next::Join)
+                self.retry_later(ctx, Access::Write, fault.error(), Next::Join)
             }
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
@@ -188,7 +192,7 @@ impl Acquire {
     /// Waits without a ticket, from now on.
     fn without_tickets(&mut self, ctx: &mut Context, why: impl FnOnce() -> String) {
         let key = &self.spec.key;
-        ctx.lines.note_no_tickets(key);
+        ctx.waiters.note_no_tickets(key);
         let address = ctx.out.config.address.clone();
         ctx.out
             .log(Level::Warn, Often::OncePerKey("no tickets", key), || {
@@ -214,31 +218,31 @@ impl Acquire {
         ctx: &mut Context,
         answer: Result<Answer, Fault>,
         free: bool,
-    ) -> Turn {
+    ) -> Progress {
         match answer {
             Ok(Answer::Line(line)) => {
                 self.answered();
                 self.stand(ctx, line, free)
             }
-            Err(fault) => self.retry_later(ctx, Kind::Read, fault.error(), Next::ReadLine),
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Err(fault) => self.retry_later(ctx, Access::Read, fault.error(), Next::ReadLine),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
     /// Finds our place in the line, and acts upon it. `free`: the key was free a moment ago.
-    fn stand(&mut self, ctx: &mut Context, mut line: Vec<Ticket>, free: bool) -> Turn {
+    fn stand(&mut self, ctx: &mut Context, mut line: Vec<Ticket>, free: bool) -> Progress {
         let own = self.session.as_ref().map(|session| session.id.clone());
-        ctx.lines.note_line(&self.spec.key, &line, own.as_ref());
+        ctx.waiters.note_line(&self.spec.key, &line, own.as_ref());
         line.sort_by_key(identity);
-        let slot = ctx.lines.slot(&self.spec.key, ctx.out.config.seed);
+        let slot = ctx.waiters.slot(&self.spec.key, ctx.out.config.seed);
         let ours = |ticket: &Ticket| ticket.slot == slot && Some(&ticket.session) == own.as_ref();
         let Some(position) = line.iter().position(ours) else {
             // An operator, the end of the session, or somebody who took us for dead.
-            self.queue_up(ctx);
-            return Turn::Stay;
+            self.get_ticket(ctx);
+            return Progress::GoesOn;
         };
         line.truncate(position);
-        self.place = Some(Place { slot, ahead: line });
+        self.place = Some(PlaceInLine { slot, ahead: line });
         let Some(head) = self.place.as_ref().and_then(|place| place.ahead.first()) else {
             self.stall = None;
             if free {
@@ -246,7 +250,7 @@ impl Acquire {
             } else {
                 self.look(ctx);
             }
-            return Turn::Stay;
+            return Progress::GoesOn;
         };
         let head = identity(head);
         let now = ctx.out.time();
@@ -258,7 +262,7 @@ impl Acquire {
                 if free && now >= stall.again {
                     if stall.sure {
                         self.pass(ctx);
-                        return Turn::Stay;
+                        return Progress::GoesOn;
                     }
                     stall.sure = true;
                     stall.again = now + patience / 4;
@@ -268,7 +272,7 @@ impl Acquire {
             _ => self.stall = None,
         }
         self.follow(ctx);
-        Turn::Stay
+        Progress::GoesOn
     }
 
     fn note_stall(&mut self, ctx: &Context, head: Identity) {
@@ -314,18 +318,23 @@ impl Acquire {
         self.watch(ctx, Subject::Ticket(before), key, index, until);
     }
 
-    /// News of the one before us.
-    pub(super) fn followed(&mut self, ctx: &mut Context, before: &Ticket, news: News) -> Turn {
+    /// Observation of the one before us.
+    pub(super) fn followed(
+        &mut self,
+        ctx: &mut Context,
+        before: &Ticket,
+        news: Observation,
+    ) -> Progress {
         let still_there = |row: &KeyRow| {
             row.create_index == before.create_index && row.session.as_ref() == Some(&before.session)
         };
         match news {
-            News::Row { row: Some(row), .. } if still_there(&row) => {
+            Observation::Row { row: Some(row), .. } if still_there(&row) => {
                 self.answered();
                 self.look(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
-            News::Row { .. } | News::Gone => {
+            Observation::Row { .. } | Observation::Gone => {
                 self.answered();
                 let only_one = self
                     .place
@@ -338,18 +347,18 @@ impl Acquire {
                 } else {
                     self.read_line(ctx, false);
                 }
-                Turn::Stay
+                Progress::GoesOn
             }
-            News::Nothing => {
+            Observation::Nothing => {
                 self.look(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
-            News::Failed(error) => self.retry_later(ctx, Kind::Read, &error, Next::Look),
-            News::Refused(error) if error.status == Status::Denied => {
+            Observation::Failed(error) => self.retry_later(ctx, Access::Read, &error, Next::Look),
+            Observation::Refused(error) if error.status == Status::Denied => {
                 self.without_rights(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
-            News::Refused(error) => self.refused_for_good(ctx, &self.step, &error),
+            Observation::Refused(error) => self.refused_for_good(ctx, &self.step, &error),
         }
     }
 
@@ -410,21 +419,21 @@ impl Acquire {
         (room / self.operation()).min(MOST_AHEAD)
     }
 
-    pub(super) fn cleared(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn cleared(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Progress {
         match answer {
             Ok(Answer::Cleared) => {
                 self.wrote();
                 self.blame_next();
                 self.look(ctx);
-                Turn::Stay
+                Progress::GoesOn
             }
             Ok(Answer::Stale) => {
                 self.wrote();
                 self.read_line(ctx, false);
-                Turn::Stay
+                Progress::GoesOn
             }
-            Err(fault) => self.retry_later(ctx, Kind::Write, fault.error(), Next::ReadLine),
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Err(fault) => self.retry_later(ctx, Access::Write, fault.error(), Next::ReadLine),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
@@ -455,7 +464,7 @@ impl Acquire {
                 ahead: place.ahead.clone(),
             },
             None => {
-                let line = self.queues(ctx);
+                let line = self.wants_ticket(ctx);
                 Request::Lock {
                     key,
                     found: self.found,

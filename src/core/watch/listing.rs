@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::pace::Pace;
-use super::{LONGEST_QUERY, News, WATCH_SLACK, Watches};
+use super::{LONGEST_QUERY, Observation, WATCH_SLACK, Watches};
 use crate::clock::Time;
 use crate::core::alarms::Owner;
 use crate::core::interface::{Level, RequestId};
@@ -125,7 +125,7 @@ impl Watches {
         });
         let gone = gone.cloned().collect::<Vec<_>>();
         for key in &gone {
-            self.tell(key, &News::Gone);
+            self.tell(key, &Observation::Gone);
         }
         !gone.is_empty()
     }

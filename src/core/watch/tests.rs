@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::{Now, Time};
 use crate::core::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, Ticket, Value};
 use crate::core::{
-    Action, Call, CallId, Config, Core, Event, LockId, Patience, RequestId, Spec, Upkeep,
+    Action, Call, CallId, Config, Core, Input, LockId, LockSpec, Patience, RequestId, Upkeep,
 };
 use crate::error::{Error, Status};
 
@@ -58,7 +58,7 @@ impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
         }
     }
 
-    fn step(&mut self, event: Event) {
+    fn step(&mut self, event: Input) {
         let now = Now {
             time: self.now,
             unix_ms: 0,
@@ -85,7 +85,7 @@ impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
     fn call(&mut self, lock: u64, what: Call) {
         self.calls += 1;
         let (lock, call) = (LockId(lock), CallId(self.calls));
-        self.step(Event::Call { lock, call, what });
+        self.step(Input::Call { lock, call, what });
     }
 
     fn acquire(&mut self, lock: u64, key: &str, fair: bool) {
@@ -111,13 +111,13 @@ impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
                     None => _ = self.hanging.insert(id, request),
                 }
             } else {
-                self.step(Event::Tick);
+                self.step(Input::Tick);
             }
         }
     }
 
     fn reply(&mut self, request: RequestId, sent: Time, answer: Reply) {
-        self.step(Event::Reply {
+        self.step(Input::Reply {
             request,
             sent: Some(sent),
             answer,
@@ -142,8 +142,8 @@ impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
     }
 }
 
-fn spec(key: &str, fair: bool) -> Spec {
-    Spec {
+fn spec(key: &str, fair: bool) -> LockSpec {
+    LockSpec {
         key: key.into(),
         value: None,
         ttl: Duration::from_secs(3_600),

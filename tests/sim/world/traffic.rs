@@ -261,7 +261,7 @@ impl World {
         self.note(|| format!("p{process}: answer to {}: {answer:?}", request.0));
         self.step(
             process,
-            Event::Reply {
+            Input::Reply {
                 request,
                 sent,
                 answer,

@@ -57,7 +57,7 @@ impl World {
             1 => Upkeep::For(Some(self.random.duration(Duration::from_secs(40)))),
             _ => Upkeep::Off,
         };
-        let spec = Spec {
+        let spec = LockSpec {
             key: key.clone(),
             value,
             ttl,

@@ -3,7 +3,7 @@
 use super::messages::Value;
 
 /// `{"locked_at":"2026-11-23T17:20:05.123Z"}`: the wall-clock time of the attempt.
-pub(super) fn locked_at(unix_ms: i64) -> Value {
+pub(super) fn stored(unix_ms: i64) -> Value {
     Value(
         format!("{{\"locked_at\":\"{}\"}}", rfc3339(unix_ms))
             .into_bytes()
@@ -113,7 +113,7 @@ mod tests {
     fn only_a_time_is_believed() {
         let value = |s: &str| Value(s.as_bytes().to_vec().into());
         assert_eq!(
-            claimed(&locked_at(5_000), 65_900),
+            claimed(&stored(5_000), 65_900),
             Some(("1970-01-01T00:00:05.000Z".to_owned(), 60))
         );
         for no in [

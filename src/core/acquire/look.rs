@@ -43,11 +43,11 @@ impl Acquire {
             .watch(&mut ctx.out, self.lock, key, index, until, Need::Waiting);
     }
 
-    pub(super) fn looked(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn looked(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Progress {
         match answer {
             Ok(Answer::Row { row, index }) => self.saw(ctx, row, index, false),
-            Err(fault) => self.retry_later(ctx, Kind::Read, fault.error(), Next::Look),
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Err(fault) => self.retry_later(ctx, Access::Read, fault.error(), Next::Look),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
@@ -58,10 +58,10 @@ impl Acquire {
         row: Option<KeyRow>,
         index: u64,
         woken: bool,
-    ) -> Turn {
+    ) -> Progress {
         match row {
             Some(row) if row.session.is_some() => self.found_held(ctx, row, index),
-            Some(row) if !self.is_lock(ctx, &row) => Turn::Failed(self.occupied(ctx, &row)),
+            Some(row) if !self.is_lock(ctx, &row) => Progress::Failed(self.occupied(ctx, &row)),
             row => {
                 self.found = row.map_or(Found::Absent, |row| Found::Unlocked(row.modify_index));
                 self.answered();
@@ -79,22 +79,22 @@ impl Acquire {
         }
     }
 
-    pub(super) fn found_free(&mut self, ctx: &mut Context, woken: bool) -> Turn {
+    pub(super) fn found_free(&mut self, ctx: &mut Context, woken: bool) -> Progress {
         // Its one attempt was refused; that the key is free again is too late.
         if self.once() && self.refused.is_some() {
-            return Turn::Failed(self.not_acquired(ctx));
+            return Progress::Failed(self.not_acquired(ctx));
         }
         match &self.place {
             Some(place) if !place.ahead.is_empty() => self.free_behind(ctx, woken),
-            None if self.queues(ctx) && ctx.lines.others_waited(&self.spec.key) => {
-                self.queue_up(ctx)
+            None if self.wants_ticket(ctx) && ctx.waiters.others_waited(&self.spec.key) => {
+                self.get_ticket(ctx)
             }
             _ => self.attempt(ctx),
         }
-        Turn::Stay
+        Progress::GoesOn
     }
 
-    pub(super) fn found_held(&mut self, ctx: &mut Context, row: KeyRow, index: u64) -> Turn {
+    pub(super) fn found_held(&mut self, ctx: &mut Context, row: KeyRow, index: u64) -> Progress {
         let now = ctx.out.time();
         if self.session.as_ref().map(|s| &s.id) == row.session.as_ref() {
             // Our own: an attempt whose answer was lost was applied. The next one says so.
@@ -102,7 +102,7 @@ impl Acquire {
             self.found = Found::Ours;
             self.place = None;
             self.attempt(ctx);
-            return Turn::Stay;
+            return Progress::GoesOn;
         }
         let unchanged = self.refused.as_ref().and_then(|r| r.holder.as_ref()) == Some(&row);
         // That it is held is the truth now, whatever else has failed.
@@ -122,7 +122,7 @@ impl Acquire {
             if index < *before)
         {
             self.look(ctx);
-            return Turn::Stay;
+            return Progress::GoesOn;
         }
         match &self.place {
             Some(place) if !place.ahead.is_empty() => {
@@ -141,21 +141,21 @@ impl Acquire {
                     self.wait_behind(ctx, index);
                 }
             }
-            None if self.queues(ctx) => self.queue_up(ctx),
+            None if self.wants_ticket(ctx) => self.get_ticket(ctx),
             _ => self.watch_key(ctx, index),
         }
-        Turn::Stay
+        Progress::GoesOn
     }
 
     /// Makes sure of the answer in the last part of the time.
     pub(super) fn look_last(&mut self, ctx: &mut Context) {
         if self.is_parked() {
             let from = self.last_part.unwrap_or_default();
-            if ctx.lines.sight(&self.spec.key).is_refused_since(from) {
+            if ctx.waiters.sight(&self.spec.key).is_refused_since(from) {
                 self.last_look_at = None;
                 return;
             }
-            if let Err(again) = ctx.lines.may_ask_for_all(&self.spec.key, ctx.out.time()) {
+            if let Err(again) = ctx.waiters.may_ask_for_all(&self.spec.key, ctx.out.time()) {
                 self.last_look_at = Some(again);
                 return;
             }
@@ -166,7 +166,11 @@ impl Acquire {
     }
 
     /// The look in the last part of a wait: it only makes sure.
-    pub(super) fn last_looked(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Turn {
+    pub(super) fn last_looked(
+        &mut self,
+        ctx: &mut Context,
+        answer: Result<Answer, Fault>,
+    ) -> Progress {
         match answer {
             Ok(Answer::Row { row: Some(row), .. }) if row.session.is_some() => {
                 let holder = row.session.clone();
@@ -186,18 +190,18 @@ impl Acquire {
                     ctx.watches.unwatch(&mut ctx.out, self.lock);
                     return self.saw(ctx, row, index, true);
                 }
-                Turn::Stay
+                Progress::GoesOn
             }
             Err(fault) => {
                 self.fault = Some(ctx.out.error_from(fault.error(), WHAT, &self.spec.key));
-                Turn::Stay
+                Progress::GoesOn
             }
-            Ok(_) => Turn::Failed(self.unexpected(ctx)),
+            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
     /// Asks for the name of the holder, for the message. One attempt ends with the answer.
-    pub(super) fn ask_name(&mut self, ctx: &mut Context, holder: Option<SessionId>) -> Turn {
+    pub(super) fn ask_name(&mut self, ctx: &mut Context, holder: Option<SessionId>) -> Progress {
         let known = self.holder_name.as_ref().map(|(id, _)| id);
         match holder {
             Some(session)
@@ -214,10 +218,10 @@ impl Acquire {
                 if self.once() {
                     self.step = Step::Name;
                 }
-                Turn::Stay
+                Progress::GoesOn
             }
-            _ if self.once() => Turn::Failed(self.not_acquired(ctx)),
-            _ => Turn::Stay,
+            _ if self.once() => Progress::Failed(self.not_acquired(ctx)),
+            _ => Progress::GoesOn,
         }
     }
 
@@ -226,16 +230,16 @@ impl Acquire {
         ctx: &mut Context,
         session: SessionId,
         answer: Result<Answer, Fault>,
-    ) -> Turn {
+    ) -> Progress {
         if let Ok(Answer::Described(row)) = answer {
             if self.arrival.is_some() {
-                ctx.lines.sight(&self.spec.key).name = Some((session.clone(), row.clone()));
+                ctx.waiters.sight(&self.spec.key).name = Some((session.clone(), row.clone()));
             }
             self.holder_name = Some((session, row));
         }
         match self.step {
-            Step::Name => Turn::Failed(self.not_acquired(ctx)),
-            _ => Turn::Stay,
+            Step::Name => Progress::Failed(self.not_acquired(ctx)),
+            _ => Progress::GoesOn,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::interface::LockId;
 use super::lease::Session;
-use super::messages::{Key, KeyRow, SessionId, SessionRow, Slot, Ticket};
+use super::messages::{Key, KeyRow, LineSlot, SessionId, SessionRow, Ticket};
 use crate::clock::Time;
 use crate::error::Error;
 
@@ -26,19 +26,19 @@ const LOOK_SERVES: Duration = Duration::from_millis(100);
 
 /// All keys that are waited for, or remembered.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
-    by_key: HashMap<Key, Line>,
+pub(super) struct Waiters {
+    by_key: HashMap<Key, KeyWaiters>,
     /// Whose turn it became.
-    turns: Vec<LockId>,
+    first: Vec<LockId>,
     /// Counts waiters; the order of the local queues.
     arrivals: u64,
 }
 
 /// One key.
 #[derive(Debug, Default)]
-struct Line {
+struct KeyWaiters {
     /// Who waits here, in the order of the calls, with the TTL of each.
-    queue: BTreeMap<u64, (LockId, Duration)>,
+    here: BTreeMap<u64, (LockId, Duration)>,
     /// Others stood in line when Consul last showed it.
     others_waited: bool,
     /// It is waited for without tickets: our token may not write them here, or the line cannot be
@@ -49,7 +49,7 @@ struct Line {
     /// This process gave the key back then, and has not tried it since.
     given_back: Option<Time>,
     /// A place in the line, left by a waiter whose time was over to the next one here.
-    left: Option<(Session, Place)>,
+    left: Option<(Session, PlaceInLine)>,
     sight: Sight,
 }
 
@@ -57,7 +57,7 @@ struct Line {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sight {
     /// That the key is not free, and who has it.
-    pub(super) refused: Option<Refusal>,
+    pub(super) refused: Option<NotFree>,
     /// What went wrong since it last gave a usable answer.
     pub(super) fault: Option<Error>,
     /// The name of that session; None inside: Consul would not say.
@@ -88,21 +88,21 @@ impl Sight {
 
 /// Consul said that the key is not free.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(super) struct NotFree {
     pub(super) at: Time,
     pub(super) holder: Option<KeyRow>,
 }
 
 /// Our place in the line between processes.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) slot: Slot,
+pub(super) struct PlaceInLine {
+    pub(super) slot: LineSlot,
     /// Who stood before us when we last looked, in order.
     pub(super) ahead: Vec<Ticket>,
 }
 
-impl Lines {
-    fn line(&mut self, key: &Key) -> &mut Line {
+impl Waiters {
+    fn of(&mut self, key: &Key) -> &mut KeyWaiters {
         if !self.by_key.contains_key(key) {
             self.make_room();
         }
@@ -115,16 +115,16 @@ impl Lines {
             return;
         }
         self.by_key
-            .retain(|_, line| !line.queue.is_empty() || line.others_waited);
-        let idle = |line: &&Line| line.queue.is_empty();
+            .retain(|_, waiters| !waiters.here.is_empty() || waiters.others_waited);
+        let idle = |waiters: &&KeyWaiters| waiters.here.is_empty();
         if self.by_key.values().filter(idle).count() >= REMEMBERED {
-            self.by_key.retain(|_, line| !line.queue.is_empty());
+            self.by_key.retain(|_, waiters| !waiters.here.is_empty());
         }
     }
 
     /// The locks whose turn it became.
-    pub(super) fn take_turns(&mut self) -> Vec<LockId> {
-        std::mem::take(&mut self.turns)
+    pub(super) fn take_first(&mut self) -> Vec<LockId> {
+        std::mem::take(&mut self.first)
     }
 }
 
@@ -135,42 +135,42 @@ impl Sight {
     }
 }
 
-impl Lines {
+impl Waiters {
     /// Stands at the end of this process's queue. The number is needed to leave it; true: it is the
     /// only one, and its turn.
-    pub(super) fn enqueue(&mut self, key: &Key, lock: LockId, ttl: Duration) -> (u64, bool) {
+    pub(super) fn arrive(&mut self, key: &Key, lock: LockId, ttl: Duration) -> (u64, bool) {
         self.arrivals += 1;
         let arrival = self.arrivals;
-        let queue = &mut self.line(key).queue;
-        queue.insert(arrival, (lock, ttl));
-        (arrival, queue.len() == 1)
+        let here = &mut self.of(key).here;
+        here.insert(arrival, (lock, ttl));
+        (arrival, here.len() == 1)
     }
 
     /// Leaves this process's queue. If it was its turn, it is the next one's. Answers the session of a
     /// place that nobody can inherit any more.
     #[must_use]
-    pub(super) fn dequeue(&mut self, key: &Key, arrival: u64) -> Option<Session> {
-        let line = self.by_key.get_mut(key)?;
-        let was_first = line.queue.first_key_value().map(|(n, _)| *n) == Some(arrival);
-        line.queue.remove(&arrival);
-        match line.queue.first_key_value() {
+    pub(super) fn leave(&mut self, key: &Key, arrival: u64) -> Option<Session> {
+        let waiters = self.by_key.get_mut(key)?;
+        let was_first = waiters.here.first_key_value().map(|(n, _)| *n) == Some(arrival);
+        waiters.here.remove(&arrival);
+        match waiters.here.first_key_value() {
             Some((_, (next, _))) => {
                 if was_first {
-                    self.turns.push(*next);
+                    self.first.push(*next);
                 }
             }
             // The description of a holder is not worth remembering.
-            None => line.sight = Sight::default(),
+            None => waiters.sight = Sight::default(),
         }
-        let left = line.left.take_if(|_| line.queue.is_empty());
+        let left = waiters.left.take_if(|_| waiters.here.is_empty());
         left.map(|(session, _)| session)
     }
 
     /// The next of this process's queue could use the place in the line of the first, and its
     /// session.
     pub(super) fn can_inherit(&self, key: &Key, arrival: u64, ttl: Duration) -> bool {
-        let line = self.by_key.get(key);
-        let next = line.and_then(|line| line.queue.range(arrival + 1..).next());
+        let waiters = self.by_key.get(key);
+        let next = waiters.and_then(|waiters| waiters.here.range(arrival + 1..).next());
         next.is_some_and(|(_, (_, its))| *its == ttl)
     }
 
@@ -180,72 +180,73 @@ impl Lines {
         &mut self,
         key: &Key,
         session: Session,
-        place: Place,
+        place: PlaceInLine,
     ) -> Option<Session> {
-        let before = self.line(key).left.replace((session, place));
+        let before = self.of(key).left.replace((session, place));
         before.map(|(session, _)| session)
     }
 
     /// The place that the one before left, if it did.
-    pub(super) fn inherit(&mut self, key: &Key) -> Option<(Session, Place)> {
+    pub(super) fn inherit(&mut self, key: &Key) -> Option<(Session, PlaceInLine)> {
         self.by_key.get_mut(key)?.left.take()
     }
 
     /// Others stood in line when we last looked.
     pub(super) fn others_waited(&self, key: &Key) -> bool {
-        let line = self.by_key.get(key);
-        line.is_some_and(|line| line.others_waited)
+        let waiters = self.by_key.get(key);
+        waiters.is_some_and(|waiters| waiters.others_waited)
     }
 
     /// Takes in a line that Consul showed: is anybody in it but us?
     pub(super) fn note_line(&mut self, key: &Key, line: &[Ticket], own: Option<&SessionId>) {
         let others = line.iter().any(|ticket| Some(&ticket.session) != own);
         if others || self.by_key.contains_key(key) {
-            self.line(key).others_waited = others;
+            self.of(key).others_waited = others;
         }
     }
 
     /// There may be tickets, as far as we know.
-    pub(super) fn may_queue(&self, key: &Key) -> bool {
-        let line = self.by_key.get(key);
+    pub(super) fn may_have_ticket(&self, key: &Key) -> bool {
+        let waiters = self.by_key.get(key);
         // Below a key that ends in a slash there would be an empty segment.
-        !key.ends_with('/') && line.is_none_or(|line| !line.no_tickets)
+        !key.ends_with('/') && waiters.is_none_or(|waiters| !waiters.no_tickets)
     }
 
     /// There may not.
     pub(super) fn note_no_tickets(&mut self, key: &Key) {
-        self.line(key).no_tickets = true;
+        self.of(key).no_tickets = true;
     }
 
     /// The number of this process's ticket for the key: the same for each wait, unless it turned
     /// out to be somebody else's.
-    pub(super) fn slot(&mut self, key: &Key, seed: u64) -> Slot {
-        let collisions = self.line(key).collisions;
-        Slot::new(mix(seed, key, collisions))
+    pub(super) fn slot(&mut self, key: &Key, seed: u64) -> LineSlot {
+        let collisions = self.of(key).collisions;
+        LineSlot::new(mix(seed, key, collisions))
     }
 
     /// The slot is somebody else's: the next one is another.
     pub(super) fn note_collision(&mut self, key: &Key) {
-        let collisions = &mut self.line(key).collisions;
+        let collisions = &mut self.of(key).collisions;
         *collisions = collisions.wrapping_add(1);
     }
 
     /// This process gave the key back: if it wants it again soon, it is likely to be free.
     pub(super) fn note_given_back(&mut self, key: &Key, now: Time) {
-        self.line(key).given_back = Some(now);
+        self.of(key).given_back = Some(now);
     }
 
     /// The key was given back by this process a moment ago. Answers once: an attempt that is
     /// refused is not repeated without a look.
     pub(super) fn was_just_given_back(&mut self, key: &Key, now: Time) -> bool {
-        let line = self.by_key.get_mut(key);
-        line.and_then(|line| line.given_back.take())
+        let waiters = self.by_key.get_mut(key);
+        waiters
+            .and_then(|waiters| waiters.given_back.take())
             .is_some_and(|at| now.since(at) < OPTIMISM)
     }
 
     /// What Consul last said of the key.
     pub(super) fn sight(&mut self, key: &Key) -> &mut Sight {
-        &mut self.line(key).sight
+        &mut self.of(key).sight
     }
 
     /// Whether to ask Consul on behalf of everybody who waits for the key, or, when somebody has

@@ -3,9 +3,9 @@
 use super::{Acquire, WHAT};
 use crate::core::context::Context;
 use crate::core::interface::SessionNode;
-use crate::core::line::Sight;
+use crate::core::locked_at;
 use crate::core::messages::{KeyRow, SessionId, SessionRow};
-use crate::core::value;
+use crate::core::waiters::Sight;
 use crate::error::{Error, Status};
 use crate::text::one_line;
 
@@ -72,7 +72,7 @@ impl Acquire {
     /// The holder that this waiter, or the one of this process that watches for it, saw last.
     pub(in crate::core) fn last_holder(&self, ctx: &mut Context) -> Option<String> {
         let sight = match self.arrival {
-            Some(_) => ctx.lines.sight(&self.spec.key).clone(),
+            Some(_) => ctx.waiters.sight(&self.spec.key).clone(),
             None => Sight::default(),
         };
         let refusal = self.refused.as_ref().or(sight.refused.as_ref())?;
@@ -114,7 +114,7 @@ fn describe(ctx: &Context, name: Option<&(SessionId, Option<SessionRow>)>, row: 
         }
         None => text.push_str(&format!("session {session}")),
     }
-    if let Some((since, age)) = value::claimed(&row.value, ctx.out.now.unix_ms) {
+    if let Some((since, age)) = locked_at::claimed(&row.value, ctx.out.now.unix_ms) {
         text.push_str(&format!(", since {since} by its own clock ({age} s ago)"));
     }
     text
