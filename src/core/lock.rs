@@ -129,7 +129,7 @@ impl Machine {
                 sent,
                 answer,
             } => self.replied(ctx, request, sent, answer),
-            LockEvent::First => self.became_first(ctx),
+            LockEvent::First => self.become_first(ctx),
             LockEvent::Saw(news) => self.news(ctx, news),
             LockEvent::Alarm => self.alarm(ctx),
             LockEvent::Undone(confirmed) => self.undone(ctx, confirmed),
@@ -199,9 +199,9 @@ impl Machine {
         self.settle(ctx);
     }
 
-    fn became_first(&mut self, ctx: &mut Context) {
+    fn become_first(&mut self, ctx: &mut Context) {
         if let Stage::Acquiring(acquire) = &mut self.stage {
-            let progress = acquire.became_first(ctx);
+            let progress = acquire.become_first(ctx);
             self.advance(ctx, progress);
         }
         self.settle(ctx);
@@ -210,7 +210,7 @@ impl Machine {
     fn news(&mut self, ctx: &mut Context, news: Observation) {
         match &mut self.stage {
             Stage::Acquiring(acquire) => {
-                let progress = acquire.news(ctx, news);
+                let progress = acquire.observed(ctx, news);
                 self.advance(ctx, progress);
             }
             Stage::Held(held) => held.saw_key(ctx, news),

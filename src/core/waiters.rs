@@ -1,9 +1,8 @@
-//! What this process knows of each key that it waits for: who of its own waits, in order; whether
-//! others stood in line; what Consul last said.
+//! What this process knows of each key that it waits for: its own waiters, in order; whether others stood
+//! in line; what Consul last said.
 //!
-//! The waiters of one process stand in one queue, and only the first of them asks Consul. It stands
-//! in the line between processes with the one ticket that the process has for the key
-//! (`acquire/ticket.rs`).
+//! Only the first waiter of a process asks Consul. That one stands in the line between processes with the
+//! one ticket that the process has for the key (`acquire/ticket.rs`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -14,75 +13,70 @@ use super::messages::{Key, KeyRow, LineSlot, SessionId, SessionRow, Ticket};
 use crate::clock::Time;
 use crate::error::Error;
 
-/// How long after a release the same key is tried without looking first.
+/// How long after a release the library tries the same key without a look.
 const OPTIMISM: Duration = Duration::from_secs(1);
 
-/// More keys than this are not remembered when nobody waits for them. A forgotten one is looked at
-/// first; each may be overtaken once more (docs/protocol.md).
+/// The library forgets keys without waiters when there are more than this. It looks at a forgotten key first;
+/// each line may be overtaken once more (docs/protocol.md).
 const REMEMBERED: usize = 1_024;
 
-/// How long one look serves all who want to know the same at the end of their time.
+/// How long one look serves all waiters that want to know the same at the end of their time.
 const LOOK_SERVES: Duration = Duration::from_millis(100);
 
-/// All keys that are waited for, or remembered.
+/// Refusals that follow each other so closely are one that lasts.
+const LASTING: Duration = Duration::from_secs(30);
+
+/// All keys that have waiters, or are remembered.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     by_key: HashMap<Key, KeyWaiters>,
-    /// Whose turn it became.
+    /// The locks that have become the first waiter of their key.
     first: Vec<LockId>,
-    /// Counts waiters; the order of the local queues.
+    /// How many waiters have come; the order in which they are served.
     arrivals: u64,
 }
 
-/// One key.
+/// The waiters of one key.
 #[derive(Debug, Default)]
 struct KeyWaiters {
-    /// Who waits here, in the order of the calls, with the TTL of each.
+    /// The waiters of this process in the order of their calls, each with its TTL.
     here: BTreeMap<u64, (LockId, Duration)>,
     /// Others stood in line when Consul last showed it.
     others_waited: bool,
-    /// It is waited for without tickets: our token may not write them here, or the line cannot be
-    /// read.
+    /// The waiters have no tickets: the token may not write them here, or the line cannot be read.
     no_tickets: bool,
-    /// How many slots turned out to be somebody else's.
+    /// How many slots turned out to belong to others.
     collisions: u32,
-    /// This process gave the key back then, and has not tried it since.
+    /// When this process gave the key back, unless it has tried the key since.
     given_back: Option<Time>,
-    /// A place in the line, left by a waiter whose time was over to the next one here.
+    /// A place in the line, left to the next waiter here by one whose time was over.
     left: Option<(Session, PlaceInLine)>,
-    sight: Sight,
-}
-
-/// What Consul last said of a key to whoever asked here.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Sight {
-    /// That the key is not free, and who has it.
-    pub(super) refused: Option<NotFree>,
-    /// What went wrong since it last gave a usable answer.
-    pub(super) fault: Option<Error>,
-    /// The name of that session; None inside: Consul would not say.
-    pub(super) name: Option<(SessionId, Option<SessionRow>)>,
-    /// When somebody last asked on behalf of all.
+    known: Known,
+    /// When a waiter last asked Consul on behalf of all.
     asked: Option<Time>,
-    /// Since when, and when last, it said that we have no rights, although that may pass.
+    /// Since when, and when last, Consul said that the token has no rights, although that may pass.
     denied: Option<(Time, Time)>,
 }
 
-/// What follows each other so closely is one thing that lasts.
-const SAME: Duration = Duration::from_secs(30);
+/// What Consul last said of a key.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    pub(super) not_free: Option<NotFree>,
+    /// What has failed since Consul last gave a usable answer.
+    pub(super) fault: Option<Error>,
+    /// What Consul said of the session that holds the key; None inside: Consul did not say it.
+    pub(super) name: Option<(SessionId, Option<SessionRow>)>,
+}
 
-impl Sight {
-    /// It does not say so any more.
-    pub(super) fn rights_known(&mut self) {
-        self.denied = None;
+impl Known {
+    pub(super) fn holder(&self) -> Option<&KeyRow> {
+        self.not_free.as_ref()?.holder.as_ref()
     }
 
-    /// It says so now. How long has it?
-    pub(super) fn denied(&mut self, now: Time) -> Duration {
-        let lasting = self.denied.filter(|(_, last)| now.since(*last) < SAME);
-        let since = lasting.map_or(now, |(since, _)| since);
-        self.denied = Some((since, now));
-        now.since(since)
+    /// Consul has said since then that the key is not free; None: at any time.
+    pub(super) fn is_not_free_since(&self, from: Option<Time>) -> bool {
+        let not_free = self.not_free.as_ref();
+        not_free.is_some_and(|not_free| from.is_none_or(|from| not_free.at >= from))
     }
 }
 
@@ -93,11 +87,11 @@ pub(super) struct NotFree {
     pub(super) holder: Option<KeyRow>,
 }
 
-/// Our place in the line between processes.
+/// A place in the line between processes.
 #[derive(Clone, Debug)]
 pub(super) struct PlaceInLine {
     pub(super) slot: LineSlot,
-    /// Who stood before us when we last looked, in order.
+    /// The tickets before the own one, in order, as the line was last read.
     pub(super) ahead: Vec<Ticket>,
 }
 
@@ -109,7 +103,7 @@ impl Waiters {
         self.by_key.entry(key.clone()).or_default()
     }
 
-    /// Forgets a key that nobody waits for, when there are too many.
+    /// Forgets keys without waiters, when there are too many.
     fn make_room(&mut self) {
         if self.by_key.len() < REMEMBERED {
             return;
@@ -122,22 +116,13 @@ impl Waiters {
         }
     }
 
-    /// The locks whose turn it became.
+    /// The locks that have become the first waiter of their key.
     pub(super) fn take_first(&mut self) -> Vec<LockId> {
         std::mem::take(&mut self.first)
     }
-}
 
-impl Sight {
-    /// The key is known not to be free, from then on.
-    pub(super) fn is_refused_since(&self, from: Time) -> bool {
-        self.refused.as_ref().is_some_and(|r| r.at >= from)
-    }
-}
-
-impl Waiters {
-    /// Stands at the end of this process's queue. The number is needed to leave it; true: it is the
-    /// only one, and its turn.
+    /// Puts a waiter behind those of this process. Answers the number to leave with, and whether the waiter
+    /// is the first.
     pub(super) fn arrive(&mut self, key: &Key, lock: LockId, ttl: Duration) -> (u64, bool) {
         self.arrivals += 1;
         let arrival = self.arrivals;
@@ -146,35 +131,34 @@ impl Waiters {
         (arrival, here.len() == 1)
     }
 
-    /// Leaves this process's queue. If it was its turn, it is the next one's. Answers the session of a
-    /// place that nobody can inherit any more.
+    /// Takes a waiter out; behind the first one the next becomes the first. Answers the session of a place
+    /// that no waiter is left to inherit.
     #[must_use]
     pub(super) fn leave(&mut self, key: &Key, arrival: u64) -> Option<Session> {
         let waiters = self.by_key.get_mut(key)?;
         let was_first = waiters.here.first_key_value().map(|(n, _)| *n) == Some(arrival);
         waiters.here.remove(&arrival);
-        match waiters.here.first_key_value() {
-            Some((_, (next, _))) => {
-                if was_first {
-                    self.first.push(*next);
-                }
+        if let Some((_, (next, _))) = waiters.here.first_key_value() {
+            if was_first {
+                self.first.push(*next);
             }
-            // The description of a holder is not worth remembering.
-            None => waiters.sight = Sight::default(),
+            return None;
         }
-        let left = waiters.left.take_if(|_| waiters.here.is_empty());
-        left.map(|(session, _)| session)
+        // The description of a holder is not worth remembering.
+        waiters.known = Known::default();
+        waiters.asked = None;
+        waiters.denied = None;
+        waiters.left.take().map(|(session, _)| session)
     }
 
-    /// The next of this process's queue could use the place in the line of the first, and its
-    /// session.
+    /// The waiter behind this one could use its place in the line, and its session.
     pub(super) fn can_inherit(&self, key: &Key, arrival: u64, ttl: Duration) -> bool {
         let waiters = self.by_key.get(key);
         let next = waiters.and_then(|waiters| waiters.here.range(arrival + 1..).next());
         next.is_some_and(|(_, (_, its))| *its == ttl)
     }
 
-    /// Leaves the place to the next. Answers the session of one that was left before.
+    /// Leaves a place to the next waiter. Answers the session of a place that was left before.
     #[must_use]
     pub(super) fn leave_place(
         &mut self,
@@ -186,18 +170,18 @@ impl Waiters {
         before.map(|(session, _)| session)
     }
 
-    /// The place that the one before left, if it did.
+    /// The place that the waiter before left, if it did.
     pub(super) fn inherit(&mut self, key: &Key) -> Option<(Session, PlaceInLine)> {
         self.by_key.get_mut(key)?.left.take()
     }
 
-    /// Others stood in line when we last looked.
+    /// Others stood in line when Consul last showed it.
     pub(super) fn others_waited(&self, key: &Key) -> bool {
         let waiters = self.by_key.get(key);
         waiters.is_some_and(|waiters| waiters.others_waited)
     }
 
-    /// Takes in a line that Consul showed: is anybody in it but us?
+    /// Takes in a line that Consul showed: do sessions other than `own` stand in it?
     pub(super) fn note_line(&mut self, key: &Key, line: &[Ticket], own: Option<&SessionId>) {
         let others = line.iter().any(|ticket| Some(&ticket.session) != own);
         if others || self.by_key.contains_key(key) {
@@ -205,38 +189,38 @@ impl Waiters {
         }
     }
 
-    /// There may be tickets, as far as we know.
+    /// The library may write tickets for this key, as far as it knows.
     pub(super) fn may_have_ticket(&self, key: &Key) -> bool {
         let waiters = self.by_key.get(key);
         // Below a key that ends in a slash there would be an empty segment.
         !key.ends_with('/') && waiters.is_none_or(|waiters| !waiters.no_tickets)
     }
 
-    /// There may not.
+    /// The waiters of this key have no tickets from now on.
     pub(super) fn note_no_tickets(&mut self, key: &Key) {
         self.of(key).no_tickets = true;
     }
 
-    /// The number of this process's ticket for the key: the same for each wait, unless it turned
-    /// out to be somebody else's.
+    /// The slot of this process's ticket for the key: the same for each wait, unless the slot turned out to
+    /// belong to others.
     pub(super) fn slot(&mut self, key: &Key, seed: u64) -> LineSlot {
         let collisions = self.of(key).collisions;
         LineSlot::new(mix(seed, key, collisions))
     }
 
-    /// The slot is somebody else's: the next one is another.
+    /// The slot belongs to others: [`Waiters::slot`] answers another one from now on.
     pub(super) fn note_collision(&mut self, key: &Key) {
         let collisions = &mut self.of(key).collisions;
         *collisions = collisions.wrapping_add(1);
     }
 
-    /// This process gave the key back: if it wants it again soon, it is likely to be free.
+    /// This process gave the key back: an acquire that follows soon is likely to find it free.
     pub(super) fn note_given_back(&mut self, key: &Key, now: Time) {
         self.of(key).given_back = Some(now);
     }
 
-    /// The key was given back by this process a moment ago. Answers once: an attempt that is
-    /// refused is not repeated without a look.
+    /// This process gave the key back a moment ago. Answers so once: an attempt that Consul refused is not
+    /// repeated without a look.
     pub(super) fn was_just_given_back(&mut self, key: &Key, now: Time) -> bool {
         let waiters = self.by_key.get_mut(key);
         waiters
@@ -244,15 +228,29 @@ impl Waiters {
             .is_some_and(|at| now.since(at) < OPTIMISM)
     }
 
-    /// What Consul last said of the key.
-    pub(super) fn sight(&mut self, key: &Key) -> &mut Sight {
-        &mut self.of(key).sight
+    /// What Consul last said of the key to a waiter of this process.
+    pub(super) fn known(&mut self, key: &Key) -> &mut Known {
+        &mut self.of(key).known
     }
 
-    /// Whether to ask Consul on behalf of everybody who waits for the key, or, when somebody has
-    /// just done so, when to look for the answer.
+    /// The token has the rights that it needs.
+    pub(super) fn note_rights(&mut self, key: &Key) {
+        self.of(key).denied = None;
+    }
+
+    /// Consul said that the token has no rights. Answers for how long Consul has said so.
+    pub(super) fn note_denied(&mut self, key: &Key, now: Time) -> Duration {
+        let denied = &mut self.of(key).denied;
+        let lasting = denied.filter(|(_, last)| now.since(*last) < LASTING);
+        let since = lasting.map_or(now, |(since, _)| since);
+        *denied = Some((since, now));
+        now.since(since)
+    }
+
+    /// Whether to ask Consul on behalf of all waiters of the key, or, where one has just done so, when to look
+    /// for the answer.
     pub(super) fn may_ask_for_all(&mut self, key: &Key, now: Time) -> Result<(), Time> {
-        let asked = &mut self.sight(key).asked;
+        let asked = &mut self.of(key).asked;
         match *asked {
             Some(at) if now.since(at) < LOOK_SERVES => Err(at + LOOK_SERVES),
             _ => {

@@ -6,132 +6,176 @@ use crate::core::lease::Lease;
 #[cfg(test)]
 use crate::core::sabotage::Sabotage;
 
+/// While a lock-delay runs an attempt costs no Raft write, and its end wakes no waiter: the library tries
+/// this often at most.
+const DELAY_PAUSE: Duration = Duration::from_millis(250);
+
+/// The attempt that follows a look may contradict it so many times in a row, because others were faster.
+/// After more of them the looks are not the truth (a middlebox answers with what it saw long ago), and the
+/// library pauses after each.
+const FASTER_OTHERS: u32 = 3;
+
+/// The longest such pause.
+const CONTRADICTION_PAUSE: Duration = Duration::from_millis(250);
+
+/// Losers of a race look again spread over this time.
+const RACE_SPREAD: Duration = Duration::from_millis(5);
+
+/// The transaction that takes the key, and what the attempts before it have shown.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// The transaction under way, kept to be repeated byte for byte. Boxed, because of thousands of waiters
+    /// few try at a time.
+    pub(super) request: Option<Box<Request>>,
+    /// What the key was at the last look: the transaction takes it only if it still is.
+    pub(super) found: Found,
+    /// The value of the last attempt. The value of an attempt that Consul applied stays as it is.
+    stored: Option<Value>,
+    /// Refusals by lock-delay in a row.
+    pub(super) delays: u32,
+    /// How often in a row the key looked free, and the attempt was refused.
+    pub(super) contradictions: u32,
+}
+
+impl Default for Attempt {
+    fn default() -> Attempt {
+        Attempt {
+            request: None,
+            found: Found::Absent,
+            stored: None,
+            delays: 0,
+            contradictions: 0,
+        }
+    }
+}
+
+impl Attempt {
+    /// The value to store: made once per attempt.
+    fn value(&mut self, wanted: Option<&Value>, unix_ms: i64) -> Value {
+        let stored = self.stored.take().filter(|_| self.found == Found::Ours);
+        let value = stored.or_else(|| wanted.cloned());
+        let value = value.unwrap_or_else(|| locked_at::stored(unix_ms));
+        self.stored = Some(value.clone());
+        value
+    }
+}
+
 impl Acquire {
-    /// The key is free, and it is for us to take it.
+    /// The key is free, and this waiter may take it.
     pub(super) fn attempt(&mut self, ctx: &mut Context) {
         self.purpose = Purpose::Lock;
         self.ready_session(ctx);
     }
 
-    /// One attempt, or the same one again: the value is made once per attempt.
+    /// Sends an attempt, or the same one again.
     pub(super) fn try_lock(&mut self, ctx: &mut Context) {
         self.retire_what_is_over(ctx);
-        let Some(session) = &self.session else {
+        let Some(session) = self.session.id() else {
             return self.look(ctx);
         };
-        let session = session.id.clone();
-        let request = self.attempt.take().unwrap_or_else(|| {
-            let stored = self.stored.take().filter(|_| self.found == Found::Ours);
-            let value = stored.or_else(|| self.spec.value.clone());
-            let value = value.unwrap_or_else(|| locked_at::stored(ctx.out.now.unix_ms));
-            self.stored = Some(value.clone());
+        let request = self.attempt.request.take().unwrap_or_else(|| {
+            let (wanted, now) = (self.spec.value.as_ref(), ctx.out.now.unix_ms);
+            let value = self.attempt.value(wanted, now);
             Box::new(self.attempt_request(ctx, session, value))
         });
-        let sent = (*request).clone();
-        self.attempt = Some(request);
-        self.step = Step::Try(ctx.out.send(Owner::Lock(self.lock), sent, self.by()));
+        self.step = Step::Try(self.ask(ctx, (*request).clone()));
+        self.attempt.request = Some(request);
     }
 
     pub(super) fn tried(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Progress {
         let answer = self.provable(answer);
-        let attempt = match answer {
+        let request = match answer {
             Err(Fault::Unknown(_)) => None,
-            _ => self.attempt.take(),
+            _ => self.attempt.request.take(),
         };
         if !matches!(answer, Ok(Answer::Delayed)) {
-            self.delays = 0;
+            self.attempt.delays = 0;
         }
         if answer.is_ok() {
             self.wrote();
         }
         match answer {
             Ok(Answer::Locked { index, line }) => {
-                // A place is given up with the key taken.
-                self.place = None;
-                if matches!(attempt.as_deref(), Some(Request::Lock { line: true, .. })) {
+                // The transaction that takes the key gives up the place in line.
+                self.standing.place = None;
+                if matches!(request.as_deref(), Some(Request::Lock { line: true, .. })) {
                     ctx.waiters.note_line(&self.spec.key, &line, None);
                 }
                 self.hand_out(ctx, index)
             }
             Ok(Answer::Held) => {
-                self.fault = None;
-                self.stall = None;
+                self.known.fault = None;
+                self.standing.stall = None;
                 self.drop_doubtful(ctx);
-                self.refuse(ctx, None);
-                // In line, it is for us alone to look at once.
-                if self.wants_ticket(ctx) {
-                    if self.place.is_some() {
-                        self.look_after_contradiction(ctx);
+                self.note_not_free(ctx, None);
+                if !self.wants_ticket(ctx) {
+                    // A single attempt is over; a look finds the winner.
+                    let spread = ctx.out.spread(RACE_SPREAD);
+                    if self.is_single() {
+                        self.look(ctx);
                     } else {
-                        self.get_ticket(ctx);
+                        self.pause(ctx, spread, Next::Look);
                     }
-                    return Progress::GoesOn;
-                }
-                let spread = ctx.out.spread(RACE_SPREAD);
-                // One attempt is over; who won is found by a look.
-                self.pause(
-                    ctx,
-                    if self.once() { Duration::ZERO } else { spread },
-                    Next::Look,
-                );
-                if self.once() {
-                    self.look(ctx);
+                } else if self.standing.place.is_some() {
+                    // Only the head of the line tries, so the look need not be spread.
+                    self.look_after_contradiction(ctx);
+                } else {
+                    self.get_ticket(ctx);
                 }
                 Progress::GoesOn
             }
             Ok(Answer::Delayed) => {
-                self.fault = None;
-                self.refuse(ctx, None);
-                self.delays += 1;
-                // Whoever is before us waits for its end, too.
-                self.stall = None;
-                if self.once() {
-                    return Progress::Failed(self.not_acquired(ctx));
-                }
+                self.known.fault = None;
+                self.note_not_free(ctx, None);
+                self.attempt.delays += 1;
+                // The waiters before this one wait for the end of the lock-delay, too.
+                self.standing.stall = None;
                 let error = self.not_acquired(ctx);
+                if self.is_single() {
+                    return Progress::Failed(error);
+                }
                 let often = Often::OncePerKey("lock-delay", &self.spec.key);
                 ctx.out.log(Level::Info, often, || error.message);
-                let pause = ctx.out.back_off(self.delays).min(DELAY_PAUSE);
+                let pause = ctx.out.back_off(self.attempt.delays).min(DELAY_PAUSE);
                 self.pause(ctx, pause, Next::Look);
                 Progress::GoesOn
             }
-            // The key changed since it was looked at, perhaps by an attempt whose answer was lost.
+            // The key changed since the last look, perhaps by an attempt whose answer was lost.
             Ok(Answer::Changed) => {
-                self.stall = None;
+                self.standing.stall = None;
                 self.look_after_contradiction(ctx);
                 Progress::GoesOn
             }
-            // It may have been applied, or may still be: the same transaction again tells.
+            // Consul may have applied the transaction, or may still: the same transaction again tells.
             Err(Fault::Unknown(cause)) => {
                 #[cfg(test)]
                 if ctx.out.sabotaged(Sabotage::DoubtIsFailure) {
-                    self.session = None;
+                    self.session.live = None;
                     return Progress::Failed(cause);
                 }
-                self.note_doubt(&Fault::Unknown(cause.clone()));
+                self.session.note_doubt();
                 self.retry_later(ctx, Access::Write, &cause, Next::Try)
             }
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
-            // Our ticket is gone: with an attempt whose answer was lost, or by somebody's hand.
+            // The own ticket is gone: by an attempt whose answer was lost, or removed by another program.
             Ok(Answer::NoTicket) => {
-                self.place = None;
+                self.standing.place = None;
                 self.look_after_contradiction(ctx);
                 Progress::GoesOn
             }
             Ok(Answer::Stale) => {
-                self.stall = None;
+                self.standing.stall = None;
                 self.read_line(ctx, false);
                 Progress::GoesOn
             }
-            Err(fault) => self.retry_later(ctx, Access::Write, fault.error(), Next::Look),
-            Ok(_) => Progress::Failed(self.unexpected(ctx)),
+            answer => self.failed(ctx, answer, Access::Write, Next::Look),
         }
     }
 
     /// The key is not as the last look showed it: looks again, at once while that may be a race.
     fn look_after_contradiction(&mut self, ctx: &mut Context) {
-        self.contradictions += 1;
-        match self.contradictions.saturating_sub(FASTER_OTHERS) {
+        self.attempt.contradictions += 1;
+        match self.attempt.contradictions.saturating_sub(FASTER_OTHERS) {
             0 => self.look(ctx),
             more => {
                 let pause = ctx.out.back_off(more).min(CONTRADICTION_PAUSE);
@@ -140,13 +184,11 @@ impl Acquire {
         }
     }
 
-    /// An answer that names the lock before this one answers an earlier request (a middlebox doubled
-    /// it): what became of this one is unknown.
+    /// An answer with an index that is not above the last token belongs to an earlier request (a middlebox
+    /// doubled it). The outcome of the last request is unknown then.
     fn provable(&self, answer: Result<Answer, Fault>) -> Result<Answer, Fault> {
-        let last = self
-            .session
-            .as_ref()
-            .map_or(0, |session| session.last_token);
+        let live = self.session.live.as_ref();
+        let last = live.map_or(0, |session| session.last_token);
         match answer {
             Ok(Answer::Locked { index, .. }) if index <= last => {
                 let why = "the answer belongs to an earlier request";
@@ -156,16 +198,15 @@ impl Acquire {
         }
     }
 
-    /// The lock is ours. Hands it out if its whole life is ahead, and renews it first if that is not
-    /// so: from here on it is the caller's, or is given back.
+    /// Consul gave the lock. The caller gets it if its whole life is ahead; otherwise the library renews it
+    /// first. A lock that does not get that far is given back.
     pub(super) fn hand_out(&mut self, ctx: &mut Context, token: u64) -> Progress {
         let now = ctx.out.time();
-        let Some(session) = &self.session else {
-            // It ended in between, and the lock with it.
+        let (Some(session), Some(lease)) = (self.session.id(), self.session.lease()) else {
+            // The session has ended, and the lock with it.
             self.look(ctx);
             return Progress::GoesOn;
         };
-        let lease = session.lease;
         if lease.is_over(now) {
             return self.came_too_late(ctx);
         }
@@ -176,14 +217,9 @@ impl Acquire {
         if lease.age(now) <= FRESH {
             return self.won(ctx, token);
         }
-        let request = Request::RenewSession {
-            session: session.id.clone(),
-        };
-        let by = self
-            .by()
-            .min(lease.end())
-            .min(now + longest_closing(&lease));
-        self.step = Step::Refresh(ctx.out.send(Owner::Lock(self.lock), request, by), token);
+        let until = lease.end().min(now + longest_closing(&lease));
+        let request = Request::RenewSession { session };
+        self.step = Step::Refresh(self.ask_until(ctx, request, until), token);
         Progress::GoesOn
     }
 
@@ -195,40 +231,36 @@ impl Acquire {
         answer: Result<Answer, Fault>,
     ) -> Progress {
         match answer {
-            Ok(Answer::Renewed) if self.confirm(ctx, sent) => {
-                let lease = self.session.as_ref().map(|session| session.lease);
-                match lease {
-                    Some(lease) if lease.age(ctx.out.time()) <= longest_closing(&lease) => {
-                        self.won(ctx, token)
-                    }
-                    _ => self.hand_out(ctx, token),
+            Ok(Answer::Renewed) if self.confirm(ctx, sent) => match self.session.lease() {
+                Some(lease) if lease.age(ctx.out.time()) <= longest_closing(&lease) => {
+                    self.won(ctx, token)
                 }
-            }
+                _ => self.hand_out(ctx, token),
+            },
             Ok(Answer::Renewed) => self.came_too_late(ctx),
             Err(Fault::SessionGone(_)) => {
                 self.retire_session(ctx);
                 self.look(ctx);
                 Progress::GoesOn
             }
-            Err(fault) => {
-                self.note_doubt(&fault);
-                self.retry_later(ctx, Access::Write, fault.error(), Next::HandOut(token))
+            answer => {
+                self.note_unknown(&answer);
+                self.failed(ctx, answer, Access::Write, Next::HandOut(token))
             }
-            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
-    /// The lock is ours, and its lease is over: it is given back. A single attempt ends with that, and its
-    /// caller is told when it is done.
+    /// Consul gave the lock, and its lease is over: the library gives it back. For a single attempt the end
+    /// of the acquire does so, and the caller gets the outcome when that is done.
     fn came_too_late(&mut self, ctx: &mut Context) -> Progress {
-        if !self.once() {
+        if !self.is_single() {
             self.retire_session(ctx);
         }
         self.retry_later(ctx, Access::Write, &too_late(), Next::Look)
     }
 
     fn won(&mut self, ctx: &mut Context, token: u64) -> Progress {
-        let Some(mut session) = self.session.take() else {
+        let Some(mut session) = self.session.live.take() else {
             return Progress::Failed(self.unexpected(ctx));
         };
         session.last_token = token;
@@ -236,8 +268,8 @@ impl Acquire {
     }
 }
 
-/// The closing renewal is repeated if it takes longer: a lock is handed out with three quarters of its
-/// life at the least.
+/// The library repeats the closing renewal if it takes longer, so the caller gets a lock with three quarters of
+/// its life at the least.
 fn longest_closing(lease: &Lease) -> Duration {
     lease.ttl() / 4
 }

@@ -5,7 +5,7 @@ use crate::core::context::Context;
 use crate::core::interface::SessionNode;
 use crate::core::locked_at;
 use crate::core::messages::{KeyRow, SessionId, SessionRow};
-use crate::core::waiters::Sight;
+use crate::core::waiters::Known;
 use crate::error::{Error, Status};
 use crate::text::one_line;
 
@@ -25,6 +25,7 @@ impl Acquire {
     /// The lock is ours, but Consul does not confirm its lease: it is given back.
     pub(super) fn not_whole(&self, ctx: &Context) -> Error {
         let last = self
+            .known
             .fault
             .as_ref()
             .map_or("no answer", |fault| &fault.message);
@@ -55,12 +56,13 @@ impl Acquire {
 
     /// The lock is not free, and who has it, as far as Consul says.
     pub(super) fn not_acquired(&self, ctx: &Context) -> Error {
-        let refusal = self.refused.as_ref();
-        let why = match refusal.and_then(|r| r.holder.as_ref()) {
-            Some(row) => self.describe_holder(ctx, row),
-            None if self.delays > 0 => "nobody holds it, but its lock-delay runs".to_owned(),
+        let why = match self.known.holder() {
+            Some(row) => describe(ctx, self.known.name.as_ref(), row),
+            None if self.attempt.delays > 0 => {
+                "nobody holds it, but its lock-delay runs".to_owned()
+            }
             None if self.is_parked() => "others of this process wait for it, too".to_owned(),
-            None => match self.place.as_ref().map_or(0, |place| place.ahead.len()) {
+            None => match self.standing.ahead().len() {
                 0 => "somebody else was faster".to_owned(),
                 n => format!("{n} waited before this process"),
             },
@@ -69,21 +71,16 @@ impl Acquire {
             .error(Status::NotAcquired, WHAT, &self.spec.key, &why)
     }
 
-    /// The holder that this waiter, or the one of this process that watches for it, saw last.
+    /// The holder that this waiter, or the first waiter of this process, saw last.
     pub(in crate::core) fn last_holder(&self, ctx: &mut Context) -> Option<String> {
-        let sight = match self.arrival {
-            Some(_) => ctx.waiters.sight(&self.spec.key).clone(),
-            None => Sight::default(),
+        let shared = match self.arrival {
+            Some(_) => ctx.waiters.known(&self.spec.key).clone(),
+            None => Known::default(),
         };
-        let refusal = self.refused.as_ref().or(sight.refused.as_ref())?;
-        let row = refusal.holder.as_ref()?;
-        row.session.as_ref()?;
-        let name = self.holder_name.as_ref().or(sight.name.as_ref());
+        let row = self.known.not_free.as_ref().or(shared.not_free.as_ref())?;
+        let row = row.holder.as_ref().filter(|row| row.session.is_some())?;
+        let name = self.known.name.as_ref().or(shared.name.as_ref());
         Some(describe(ctx, name, row))
-    }
-
-    fn describe_holder(&self, ctx: &Context, row: &KeyRow) -> String {
-        describe(ctx, self.holder_name.as_ref(), row)
     }
 }
 

@@ -4,18 +4,21 @@
 //!            free                         locked, lease fresh
 //!   Look ───────────▶ Open/Renew ──▶ Try ───────────────────▶ won
 //!    ▲  │ held                        │ │ locked, lease old ──▶ Refresh, until answered ──▶ won
-//!    │  └──▶ in line ──(our turn)─────┘ │ answer lost: Pause, the same transaction again
+//!    │  └──▶ in line ──(first)────────┘ │ answer lost: Pause, the same transaction again
 //!    └──────────── Pause ◀──────────────┘ held, no leader, lock-delay
 //! ```
 //!
-//! Who waits first stands in this process's own queue (`core/waiters.rs`), and asks Consul nothing
-//! until it is at its head; then in the line between processes (`ticket.rs`), or, where that is
-//! not wanted or not allowed, watches the key with everybody else.
+//! The waiters of one process come first come, first served (`core/waiters.rs`), and only the first of
+//! them asks Consul. That one stands in the line between processes (`ticket.rs`). Where the caller does
+//! not want the line, or Consul does not allow it, the first waiter watches the key.
 
 mod attempt;
 mod errors;
+mod last_look;
 mod look;
 mod session;
+mod setbacks;
+mod step;
 mod ticket;
 
 use std::sync::Arc;
@@ -23,51 +26,26 @@ use std::time::Duration;
 
 use super::alarms::Owner;
 use super::context::Context;
-use super::failures::Failures;
 use super::interface::{CallId, Level, LockId, LockSpec, Patience, RequestId};
 use super::lease::Session;
 use super::locked_at;
 use super::log::Often;
-use super::messages::{
-    Answer, Fault, Found, Key, KeyRow, Request, SessionId, SessionRow, Ticket, Value,
-};
-use super::waiters::{NotFree, PlaceInLine};
+use super::messages::{Answer, Fault, Found, Key, KeyRow, Request, SessionId, Value};
+use super::waiters::{Known, NotFree};
 use super::watch::{LONGEST_WATCH, Need, Observation};
 use crate::clock::Time;
 use crate::error::{Error, Status};
+use attempt::Attempt;
 use errors::how_to_register;
-use ticket::Stall;
+use last_look::LastLook;
+use session::OwnSession;
+use setbacks::{Access, Setbacks};
+use step::{Next, Purpose, Step, Subject};
+use ticket::Standing;
 
-/// A session confirmed longer ago than this is renewed before it is used, and a lock that took
-/// longer than this to arrive is renewed before it is handed out: its whole life is the caller's.
+/// A session confirmed longer ago than this is renewed before its use. A lock that took longer than this
+/// to arrive is renewed before the caller gets it. So the whole life of the lock is the caller's.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// A waiter makes sure of its answer in the last part of its time: it looks once more, and asks
-/// who has the lock.
-const LAST_PART: Duration = Duration::from_millis(500);
-
-/// How long the name of a holder may take. The answer does not depend on it.
-const NAME_LIMIT: Duration = Duration::from_secs(1);
-
-/// While a lock-delay runs an attempt costs no Raft write, and its end wakes nobody: try this
-/// often at most.
-const DELAY_PAUSE: Duration = Duration::from_millis(250);
-
-/// So many looks in a row may be contradicted by the attempt that follows: others were faster. More of
-/// them are not the truth (something on the way answers with what it has seen long ago), and there is a
-/// pause after each.
-const FASTER_OTHERS: u32 = 3;
-
-/// The longest such pause.
-const CONTRADICTION_PAUSE: Duration = Duration::from_millis(250);
-
-/// Losers of a race look again spread over this time.
-const RACE_SPREAD: Duration = Duration::from_millis(5);
-
-/// A token that Consul does not know may become known to it: one that was just made reaches a server
-/// later than others, and an agent remembers for half a minute that there was none. So long a waiter
-/// tries again.
-const TOKEN_SETTLES: Duration = Duration::from_secs(60);
 
 const WHAT: &str = "could not acquire the lock";
 
@@ -78,148 +56,35 @@ pub(super) struct Acquire {
     lock: LockId,
     spec: LockSpec,
     deadline: Option<Time>,
-    /// When the last part of a wait begins.
-    last_part: Option<Time>,
-    /// The number in this process's queue; None: it makes one attempt only, and waits for nobody.
+    last_look: LastLook,
+    /// The number among the waiters of this process; None: the caller wants one attempt and no wait.
     arrival: Option<u64>,
-    session: Option<Session>,
-    /// Our ticket, while we stand in the line between processes.
-    place: Option<PlaceInLine>,
-    stall: Option<Stall>,
-    collisions: u32,
-    /// It waits without a ticket although it should have one.
-    without_ticket: bool,
-    step: Step,
+    session: OwnSession,
     purpose: Purpose,
-    /// What the key was when we last looked: it is taken only if it still is.
-    found: Found,
-    /// The node was registered, and no session was made since.
-    registered: bool,
-    /// The transaction under way: kept, so that it can be repeated byte for byte. Boxed: of thousands
-    /// that wait, few try.
-    attempt: Option<Box<Request>>,
-    /// What the last attempt stored: one that was applied stays as it is.
-    stored: Option<Value>,
-    reads: Failures,
-    /// Also of what a session cannot be used for: only its use shows that it lives.
-    writes: Failures,
-    /// Refusals by lock-delay in a row.
-    delays: u32,
-    /// How often in a row the key looked as if it could be taken, and the attempt was told otherwise.
-    contradictions: u32,
-    /// What Consul last said, when that was "not free".
-    refused: Option<NotFree>,
-    /// What went wrong since Consul last gave a usable answer.
-    fault: Option<Error>,
-    /// The extra look in the last part of a wait.
-    last_look: Option<RequestId>,
-    /// When to ask for it; None: it was asked for.
-    last_look_at: Option<Time>,
+    standing: Standing,
+    attempt: Attempt,
+    setbacks: Setbacks,
+    step: Step,
+    known: Known,
+    /// The question for the name of this session, which holds the key.
     name_request: Option<(RequestId, SessionId)>,
-    holder_name: Option<(SessionId, Option<SessionRow>)>,
-    /// The renewal of the session while we stand in line.
-    renewal: Option<(RequestId, SessionId)>,
-    /// When to try the next one, after a failure.
-    renew_at: Option<Time>,
 }
 
-#[derive(Debug)]
-enum Step {
-    /// Others of this process are first.
-    Parked,
-    Survey(RequestId),
-    Look(RequestId),
-    Open(RequestId, Arc<str>),
-    /// The node that the session is to be bound to is made.
-    Register(RequestId),
-    Renew(RequestId),
-    Join(RequestId),
-    /// The key was free, or we did not look.
-    ReadLine(RequestId, bool),
-    Clear(RequestId),
-    Try(RequestId),
-    /// The lock is ours; its lease is made whole.
-    Refresh(RequestId, u64),
-    Watch {
-        subject: Subject,
-        index: u64,
-    },
-    Pause(Time, Next),
-    /// It is over but for the holder's name.
-    Name,
-    /// The last answer is taken in: nothing is on its way.
-    Answered,
-}
-
-impl Step {
-    /// The request whose answer it waits for.
-    fn request(&self) -> Option<RequestId> {
-        match self {
-            Step::Survey(id)
-            | Step::Look(id)
-            | Step::Open(id, _)
-            | Step::Register(id)
-            | Step::Renew(id)
-            | Step::Join(id)
-            | Step::ReadLine(id, _)
-            | Step::Clear(id)
-            | Step::Try(id)
-            | Step::Refresh(id, _) => Some(*id),
-            Step::Parked | Step::Watch { .. } | Step::Pause(..) | Step::Name | Step::Answered => {
-                None
-            }
-        }
-    }
-}
-
-/// What is watched.
-#[derive(Clone, Debug)]
-enum Subject {
-    Key,
-    /// The ticket before ours.
-    Ticket(Ticket),
-}
-
-/// What the session is for.
-#[derive(Clone, Copy, Debug)]
-enum Purpose {
-    Lock,
-    Ticket,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Next {
-    Survey,
-    Look,
-    Join,
-    ReadLine,
-    Try,
-    /// The lock is ours; its life is made whole.
-    HandOut(u64),
-}
-
-/// What failed. Reads may work where writes do not: they are counted apart.
-#[derive(Clone, Copy, Debug)]
-enum Access {
-    Read,
-    Write,
-}
-
-/// What became of it.
+/// How far an acquire has come.
 pub(super) enum Progress {
-    /// It goes on.
+    /// The acquire goes on.
     GoesOn,
     /// The lock is held.
     Won { session: Session, token: u64 },
-    /// It is not, and will not be.
+    /// The acquire ended without the lock.
     Failed(Error),
 }
 
-/// What is left behind by an acquire that ended without the lock.
+/// What an acquire that ended without the lock leaves behind.
 pub(super) enum Leftover {
     Nothing,
     Session(Session),
-    /// A create is on its way.
+    /// The request to create a session of this name is on its way.
     Create(RequestId, Arc<str>),
 }
 
@@ -251,86 +116,61 @@ impl Acquire {
             Patience::For(budget) => Some(budget),
             Patience::Forever => None,
         };
-        let deadline = budget.map(|budget| now + budget);
-        let last_part = match (deadline, spec.patience) {
-            (Some(deadline), Patience::For(budget)) => Some(deadline - LAST_PART.min(budget)),
-            _ => None,
-        };
         let mut acquire = Acquire {
             call,
             lock,
+            deadline: budget.map(|budget| now + budget),
+            last_look: LastLook::of(now, spec.patience),
             spec,
-            deadline,
-            last_part,
             arrival: None,
-            session: None,
-            place: None,
-            stall: None,
-            collisions: 0,
-            without_ticket: false,
-            step: Step::Parked,
+            session: OwnSession::default(),
             purpose: Purpose::Lock,
-            found: Found::Absent,
-            registered: false,
-            attempt: None,
-            stored: None,
-            reads: Failures::default(),
-            writes: Failures::default(),
-            delays: 0,
-            contradictions: 0,
-            refused: None,
-            fault: None,
-            last_look: None,
-            last_look_at: last_part,
+            standing: Standing::default(),
+            attempt: Attempt::default(),
+            setbacks: Setbacks::default(),
+            step: Step::Parked,
+            known: Known::default(),
             name_request: None,
-            holder_name: None,
-            renewal: None,
-            renew_at: None,
         };
-        if acquire.once() {
-            acquire.start(ctx);
-        } else {
-            let ttl = acquire.spec.ttl;
-            let (arrival, first) = ctx.waiters.arrive(&acquire.spec.key, lock, ttl);
+        let mut is_first = true;
+        if !acquire.is_single() {
+            let spec = &acquire.spec;
+            let (arrival, first) = ctx.waiters.arrive(&spec.key, lock, spec.ttl);
             acquire.arrival = Some(arrival);
-            if first {
-                acquire.start(ctx);
-            }
+            is_first = first;
+        }
+        if is_first {
+            acquire.start(ctx);
         }
         (acquire, Progress::GoesOn)
     }
 
-    /// The first step towards Consul. A refused attempt costs a Raft write, a look costs none: only
-    /// a process that has a session at hand and gave this very key back a moment ago tries without
-    /// looking; and not past a line that it has seen.
+    /// The first step towards Consul. A refused attempt costs a Raft write, a look costs none. So a process
+    /// tries without a look only if it has a session at hand, gave this very key back a moment ago, and has
+    /// seen no line.
     fn start(&mut self, ctx: &mut Context) {
-        let queues = self.wants_ticket(ctx);
-        if queues && ctx.waiters.others_waited(&self.spec.key) {
+        let (key, now) = (&self.spec.key, ctx.out.time());
+        let wants_ticket = self.wants_ticket(ctx);
+        if wants_ticket && ctx.waiters.others_waited(key) {
             self.get_ticket(ctx);
-        } else if ctx.pool.has(ctx.out.time(), self.spec.ttl)
-            && ctx
-                .waiters
-                .was_just_given_back(&self.spec.key, ctx.out.time())
-        {
+        } else if ctx.pool.has(now, self.spec.ttl) && ctx.waiters.was_just_given_back(key, now) {
             self.attempt(ctx);
-        } else if queues {
+        } else if wants_ticket {
             self.survey(ctx);
         } else {
             self.look(ctx);
         }
     }
 
-    /// Those of this process that came before are gone: they have the lock, or gave up.
-    pub(super) fn became_first(&mut self, ctx: &mut Context) -> Progress {
+    /// The waiters of this process that came before have the lock, or gave up.
+    pub(super) fn become_first(&mut self, ctx: &mut Context) -> Progress {
         if !self.is_parked() {
             return Progress::GoesOn;
         }
-        if let Some(look) = self.last_look.take() {
-            ctx.out.abort(look);
-        }
+        self.last_look.end(ctx);
         if let Some((session, place)) = ctx.waiters.inherit(&self.spec.key) {
-            self.session = Some(session);
-            self.place = Some(place);
+            self.session.live = Some(session);
+            self.standing.place = Some(place);
             self.look(ctx);
         } else if self.wants_ticket(ctx) {
             self.get_ticket(ctx);
@@ -346,32 +186,21 @@ impl Acquire {
             Step::Pause(until, _) => Some(until),
             _ => None,
         };
-        let last_look = self.last_look_at.filter(|_| self.may_look_last());
-        let renewal = self.renewal_due();
-        [self.deadline, pause, last_look, renewal]
+        let last_look = self.last_look.at.filter(|_| self.may_look_last());
+        [self.deadline, pause, last_look, self.renewal_due()]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// Time went by.
+    /// Time has passed.
     pub(super) fn alarm(&mut self, ctx: &mut Context) -> Progress {
         let now = ctx.out.time();
         if self.deadline.is_some_and(|deadline| now >= deadline) {
             return self.time_is_up(ctx);
         }
-        if self.renewal_due().is_some_and(|at| now >= at)
-            && let Some(session) = &self.session
-        {
-            let session = session.id.clone();
-            let request = Request::RenewSession {
-                session: session.clone(),
-            };
-            // Short enough to leave time for another if this one is not answered, and later than that of a
-            // held lock: what ends first is asked first.
-            let by = self.by().min(now + self.spec.ttl / 4);
-            let id = ctx.out.send(Owner::Lock(self.lock), request, by);
-            self.renewal = Some((id, session));
+        if self.renewal_due().is_some_and(|at| now >= at) {
+            self.renew_in_line(ctx);
         }
         match self.step {
             Step::Pause(until, next) if now >= until => match next {
@@ -382,7 +211,7 @@ impl Acquire {
                 Next::Try => self.try_lock(ctx),
                 Next::HandOut(token) => return self.hand_out(ctx, token),
             },
-            _ if self.may_look_last() && self.last_look_at.is_some_and(|at| now >= at) => {
+            _ if self.may_look_last() && self.last_look.at.is_some_and(|at| now >= at) => {
                 self.look_last(ctx);
             }
             _ => {}
@@ -390,45 +219,33 @@ impl Acquire {
         Progress::GoesOn
     }
 
-    /// Ends it: nothing of it is waited for any more.
+    /// Ends the acquire: from now on it waits for no answer.
     pub(super) fn end(mut self, ctx: &mut Context) -> Leftover {
         ctx.watches.unwatch(&mut ctx.out, self.lock);
-        for request in self
-            .last_look
-            .into_iter()
-            .chain(self.name_request.take().map(|(id, _)| id))
-            .chain(self.renewal.take().map(|(id, _)| id))
-        {
-            ctx.out.abort(request);
-        }
+        self.last_look.end(ctx);
+        let named = self.name_request.take().map(|(id, _)| id);
+        let renewal = self.session.renewal.take().map(|(id, _)| id);
         let mut leftover = Leftover::Nothing;
-        let mut writing = false;
-        match self.step {
+        let is_settled = !self.step.may_be_applied() && self.attempt.request.is_none();
+        let asked = match self.step {
             Step::Open(request, name) => {
                 leftover = Leftover::Create(request, name);
+                None
             }
-            // To make the node once more changes nothing.
-            Step::Register(request)
-            | Step::Survey(request)
-            | Step::Look(request)
-            | Step::Renew(request)
-            | Step::ReadLine(request, _) => ctx.out.abort(request),
-            Step::Join(request)
-            | Step::Clear(request)
-            | Step::Try(request)
-            | Step::Refresh(request, _) => {
-                ctx.out.abort(request);
-                writing = true;
-            }
-            Step::Watch { .. } | Step::Pause(..) | Step::Name | Step::Parked | Step::Answered => {}
+            // A node that is registered once more stays as it is.
+            step => step.request(),
+        };
+        for request in [named, renewal, asked].into_iter().flatten() {
+            ctx.out.abort(request);
         }
         let key = &self.spec.key;
-        if let Some(session) = self.session {
-            let settled = !writing && self.attempt.is_none() && !session.doubtful;
-            match (self.place, self.arrival) {
-                // The next one here need not go to the end of the line.
+        if let Some(session) = self.session.live {
+            match (self.standing.place, self.arrival) {
+                // The next waiter of this process need not go to the end of the line.
                 (Some(place), Some(arrival))
-                    if settled && ctx.waiters.can_inherit(key, arrival, self.spec.ttl) =>
+                    if is_settled
+                        && !session.doubtful
+                        && ctx.waiters.can_inherit(key, arrival, self.spec.ttl) =>
                 {
                     if let Some(session) = ctx.waiters.leave_place(key, session, place) {
                         ctx.pool.retire(&mut ctx.out, session, None);
@@ -457,14 +274,14 @@ impl Acquire {
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
     ) -> Progress {
-        if self.last_look == Some(request) {
-            self.last_look = None;
+        if self.last_look.request == Some(request) {
+            self.last_look.request = None;
             return self.last_looked(ctx, answer);
         }
-        if let Some((_, session)) = self.renewal.take_if(|(id, _)| *id == request) {
-            // The session may have been replaced meanwhile: then it says nothing about ours.
-            if self.session.as_ref().is_some_and(|s| s.id == session) {
-                return self.kept(ctx, sent, &answer);
+        if let Some((_, session)) = self.session.renewal.take_if(|(id, _)| *id == request) {
+            // A session that has been replaced meanwhile says nothing about the one in use.
+            if self.session.id().as_ref() == Some(&session) {
+                self.renewed_in_line(ctx, sent, &answer);
             }
             return Progress::GoesOn;
         }
@@ -474,7 +291,7 @@ impl Acquire {
         if self.step.request() != Some(request) {
             return Progress::GoesOn;
         }
-        // What is answered is not on its way any more, whatever becomes of it.
+        // An answered request is not on its way any more, whatever the answer leads to.
         let step = std::mem::replace(&mut self.step, Step::Answered);
         let answer = match answer {
             Err(Fault::Final(cause)) => {
@@ -510,16 +327,16 @@ impl Acquire {
         }
     }
 
-    /// Takes in what the watch of the key, or of the ticket before ours, found.
-    pub(super) fn news(&mut self, ctx: &mut Context, news: Observation) -> Progress {
+    /// Takes in what the watch of the key, or of the ticket before the own one, found.
+    pub(super) fn observed(&mut self, ctx: &mut Context, seen: Observation) -> Progress {
         let Step::Watch { subject, .. } = &self.step else {
             return Progress::GoesOn;
         };
-        match (subject.clone(), news) {
-            (Subject::Ticket(before), news) => self.followed(ctx, &before, news),
+        match (subject.clone(), seen) {
+            (Subject::Ticket(before), seen) => self.followed(ctx, &before, seen),
             (Subject::Key, Observation::Row { row, index }) => self.saw(ctx, row, index, true),
             (Subject::Key, Observation::Gone) => {
-                self.found = Found::Absent;
+                self.attempt.found = Found::Absent;
                 self.found_free(ctx, true)
             }
             (Subject::Key, Observation::Nothing) => {
@@ -543,11 +360,11 @@ impl Acquire {
         Progress::Failed(error)
     }
 
-    /// The request of this step is only sent for the sake of the line.
+    /// The library sends the request of this step only for the sake of the line.
     fn is_about_tickets(&self, step: &Step) -> bool {
         match step {
             Step::Survey(_) | Step::Join(_) | Step::ReadLine(..) | Step::Clear(_) => true,
-            Step::Try(_) => match self.attempt.as_deref() {
+            Step::Try(_) => match self.attempt.request.as_deref() {
                 Some(Request::Lock { line, .. }) => *line,
                 Some(Request::Take { .. }) => true,
                 _ => false,
@@ -556,12 +373,23 @@ impl Acquire {
         }
     }
 
+    /// Asks Consul for this lock, until the deadline at the latest.
+    fn ask(&self, ctx: &mut Context, request: Request) -> RequestId {
+        self.ask_until(ctx, request, Time(u64::MAX))
+    }
+
+    fn ask_until(&self, ctx: &mut Context, request: Request, until: Time) -> RequestId {
+        let by = self.by().min(until);
+        ctx.out.send(Owner::Lock(self.lock), request, by)
+    }
+
     /// The latest end of a request.
     fn by(&self) -> Time {
         self.deadline.unwrap_or(Time(u64::MAX))
     }
 
-    fn once(&self) -> bool {
+    /// The caller wants one attempt, and no wait.
+    fn is_single(&self) -> bool {
         self.spec.patience == Patience::Once
     }
 
@@ -569,106 +397,41 @@ impl Acquire {
         matches!(self.step, Step::Parked)
     }
 
-    fn in_last_part(&self, now: Time) -> bool {
-        self.last_part.is_some_and(|from| now >= from)
-    }
-
-    fn may_look_last(&self) -> bool {
-        matches!(self.step, Step::Watch { .. } | Step::Parked)
-    }
-
-    /// Consul gave a usable answer to a question. Whether it would do what it is told is another one.
-    fn answered(&mut self) {
-        self.reads.clear();
-        if self.writes.count() == 0 {
-            self.fault = None;
-        }
-    }
-
-    /// Consul did what it was told, or said why not.
-    fn wrote(&mut self) {
-        self.writes.clear();
-        self.answered();
-    }
-
-    /// Consul said that the key is not free. Whoever of this process waits behind us may say so, too.
-    fn refuse(&mut self, ctx: &mut Context, holder: Option<KeyRow>) {
-        let refusal = NotFree {
+    /// Consul said that the key is not free. The other waiters of this process may say so, too.
+    fn note_not_free(&mut self, ctx: &mut Context, holder: Option<KeyRow>) {
+        let not_free = NotFree {
             at: ctx.out.time(),
             holder,
         };
         if self.arrival.is_some() {
-            let sight = ctx.waiters.sight(&self.spec.key);
-            sight.refused = Some(refusal.clone());
-            sight.fault = None;
-            if self.writes.count() == 0 {
-                sight.rights_known();
+            let known = ctx.waiters.known(&self.spec.key);
+            known.not_free = Some(not_free.clone());
+            known.fault = None;
+            if self.setbacks.writes_work() {
+                ctx.waiters.note_rights(&self.spec.key);
             }
         }
-        self.refused = Some(refusal);
+        self.known.not_free = Some(not_free);
     }
 
     fn pause(&mut self, ctx: &Context, pause: Duration, next: Next) {
         self.step = Step::Pause(ctx.out.time() + pause, next);
     }
 
-    /// Something failed that may work a moment later.
-    fn retry_later(
-        &mut self,
-        ctx: &mut Context,
-        kind: Access,
-        cause: &Error,
-        next: Next,
-    ) -> Progress {
-        let error = ctx.out.error_from(cause, WHAT, &self.spec.key);
-        // What may be ours already is not left to chance, also by a single attempt.
-        let repeating = match next {
-            Next::Try => self.attempt.is_some(),
-            Next::HandOut(_) => true,
-            _ => false,
-        };
-        if self.once() && !repeating {
-            return Progress::Failed(error);
-        }
-        let failures = match kind {
-            Access::Read => &mut self.reads,
-            Access::Write => &mut self.writes,
-        };
-        let pause = failures.pause_after(&mut ctx.out, &error);
-        if self.arrival.is_some() {
-            let now = ctx.out.time();
-            let sight = ctx.waiters.sight(&self.spec.key);
-            sight.fault = Some(error.clone());
-            // All who wait here have the same token.
-            if error.status == Status::Denied && sight.denied(now) >= TOKEN_SETTLES {
-                return Progress::Failed(error);
-            }
-        }
-        self.fault = Some(error);
-        self.pause(ctx, pause, next);
-        Progress::GoesOn
-    }
-
-    /// The deadline. NOT_ACQUIRED only if Consul said so lately; silence is UNAVAILABLE.
+    /// The deadline has come. The answer is NOT_ACQUIRED only if Consul said lately that the key is not free;
+    /// without such a word the answer is UNAVAILABLE.
     fn time_is_up(&mut self, ctx: &mut Context) -> Progress {
         if let Step::Refresh(..) | Step::Pause(_, Next::HandOut(_)) = self.step {
             return Progress::Failed(self.not_whole(ctx));
         }
         if self.is_parked() {
-            let sight = ctx.waiters.sight(&self.spec.key).clone();
-            self.refused = sight.refused;
-            self.fault = sight.fault;
-            self.holder_name = sight.name;
+            self.known = ctx.waiters.known(&self.spec.key).clone();
         }
-        let said = match (&self.refused, self.last_part) {
-            (Some(refusal), Some(from)) => refusal.at >= from,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        if said && self.fault.is_none() {
+        let was_said = self.known.is_not_free_since(self.last_look.from);
+        if was_said && self.known.fault.is_none() {
             return Progress::Failed(self.not_acquired(ctx));
         }
-        let error = self.fault.take().unwrap_or_else(|| {
+        let error = self.known.fault.take().unwrap_or_else(|| {
             let why = "Consul did not answer in time; is it running, and can it reach its leader?";
             ctx.out
                 .error(Status::Unavailable, WHAT, &self.spec.key, why)

@@ -1,68 +1,109 @@
-//! The session of an acquire: made or taken warm, kept alive while it waits, replaced when it ended.
+//! The session of an acquire: made or taken warm, renewed while the acquire waits, replaced when it ended.
 
 use super::*;
+use crate::core::lease::Lease;
 
-impl Acquire {
-    /// While we stand in line, the session must not end.
-    pub(super) fn renewal_due(&self) -> Option<Time> {
-        let waits = matches!(self.step, Step::Watch { .. } | Step::Pause(..));
-        let session = self
-            .session
-            .as_ref()
-            .filter(|_| waits && self.renewal.is_none())?;
-        let third = session.lease.confirmed() + session.lease.ttl() / 3;
-        Some(self.renew_at.map_or(third, |at| at.max(third)))
+/// The session of one acquire, and how the library keeps it alive.
+#[derive(Debug, Default)]
+pub(super) struct OwnSession {
+    pub(super) live: Option<Session>,
+    /// The renewal on its way while the acquire waits, and the session that it renews.
+    pub(super) renewal: Option<(RequestId, SessionId)>,
+    /// When to try the next renewal, after a failure.
+    renew_at: Option<Time>,
+    /// The library registered the node, and has made no session since.
+    registered: bool,
+}
+
+impl OwnSession {
+    pub(super) fn id(&self) -> Option<SessionId> {
+        self.live.as_ref().map(|session| session.id.clone())
     }
 
-    pub(super) fn kept(
+    pub(super) fn lease(&self) -> Option<Lease> {
+        self.live.as_ref().map(|session| session.lease)
+    }
+
+    /// A request with it may still be on its way.
+    pub(super) fn note_doubt(&mut self) {
+        if let Some(session) = &mut self.live {
+            session.doubtful = true;
+        }
+    }
+
+    fn renewal_due(&self) -> Option<Time> {
+        let lease = self.lease().filter(|_| self.renewal.is_none())?;
+        let third = lease.confirmed() + lease.ttl() / 3;
+        Some(self.renew_at.map_or(third, |at| at.max(third)))
+    }
+}
+
+impl Acquire {
+    /// When to renew the session of a waiter, which must not end.
+    pub(super) fn renewal_due(&self) -> Option<Time> {
+        let waits = matches!(self.step, Step::Watch { .. } | Step::Pause(..));
+        self.session.renewal_due().filter(|_| waits)
+    }
+
+    pub(super) fn renew_in_line(&mut self, ctx: &mut Context) {
+        let Some(session) = self.session.id() else {
+            return;
+        };
+        let request = Request::RenewSession {
+            session: session.clone(),
+        };
+        // The limit leaves time for another renewal if this one is not answered. It is later than that of a
+        // held lock, so that the connection serves first what ends first.
+        let until = ctx.out.time() + self.spec.ttl / 4;
+        self.session.renewal = Some((self.ask_until(ctx, request, until), session));
+    }
+
+    pub(super) fn renewed_in_line(
         &mut self,
         ctx: &mut Context,
         sent: Option<Time>,
         answer: &Result<Answer, Fault>,
-    ) -> Progress {
+    ) {
         match answer {
-            Ok(Answer::Renewed) if self.confirm(ctx, sent) => self.renew_at = None,
+            Ok(Answer::Renewed) if self.confirm(ctx, sent) => self.session.renew_at = None,
             // The answer came too late, or the session is gone, and its ticket with it.
-            Ok(Answer::Renewed) | Err(Fault::SessionGone(_)) => {
-                match self.step {
-                    Step::Watch { .. } => ctx.watches.unwatch(&mut ctx.out, self.lock),
-                    Step::Pause(..) => {}
-                    // The answer to what is under way with the session tells.
-                    _ => return Progress::GoesOn,
-                }
-                self.retire_session(ctx);
-                if let Step::Watch { .. } = self.step {
+            Ok(Answer::Renewed) | Err(Fault::SessionGone(_)) => match self.step {
+                Step::Watch { .. } => {
+                    ctx.watches.unwatch(&mut ctx.out, self.lock);
+                    self.retire_session(ctx);
                     if self.wants_ticket(ctx) {
                         self.get_ticket(ctx);
                     } else {
                         self.look(ctx);
                     }
                 }
-            }
+                Step::Pause(..) => self.retire_session(ctx),
+                // The answer to the request that is on its way with the session tells.
+                _ => {}
+            },
             Err(_) | Ok(_) => {
                 let pause = ctx.out.back_off(6);
-                self.renew_at = Some(ctx.out.time() + pause);
+                self.session.renew_at = Some(ctx.out.time() + pause);
             }
         }
-        Progress::GoesOn
     }
 
-    /// Gives the session up, and the ticket that goes with it. Consul may know the session, whatever an
-    /// answer said: a server that lags behind, or a leader of old, says what was.
+    /// Gives the session up, and the ticket that goes with it. Consul may still know the session, whatever an
+    /// answer said: a server that lags behind, or a deposed leader, says what was.
     pub(super) fn retire_session(&mut self, ctx: &mut Context) {
-        self.attempt = None;
-        if self.place.take().is_some() {
+        self.attempt.request = None;
+        if self.standing.place.take().is_some() {
             self.purpose = Purpose::Ticket;
         }
-        if let Some(session) = self.session.take() {
+        if let Some(session) = self.session.live.take() {
             ctx.pool.retire(&mut ctx.out, session, None);
         }
     }
 
-    /// A session whose lease is over may end at any moment: nothing new is begun with it.
+    /// A session whose lease is over may end at any moment: the library begins nothing new with it.
     pub(super) fn retire_what_is_over(&mut self, ctx: &mut Context) {
         let now = ctx.out.time();
-        if self.session.as_ref().is_some_and(|s| s.lease.is_over(now)) {
+        if self.session.lease().is_some_and(|lease| lease.is_over(now)) {
             self.retire_session(ctx);
         }
     }
@@ -70,19 +111,17 @@ impl Acquire {
     /// Goes on with a session that has its whole life ahead.
     pub(super) fn ready_session(&mut self, ctx: &mut Context) {
         self.retire_what_is_over(ctx);
-        let session = self
-            .session
-            .take()
-            .or_else(|| ctx.pool.take_warm(&mut ctx.out, self.spec.ttl));
+        let live = self.session.live.take();
+        let session = live.or_else(|| ctx.pool.take_warm(&mut ctx.out, self.spec.ttl));
         let Some(session) = session else {
             return self.open(ctx);
         };
-        let old = session.lease.age(ctx.out.time()) > FRESH;
+        let is_old = session.lease.age(ctx.out.time()) > FRESH;
         let id = session.id.clone();
-        self.session = Some(session);
-        if old {
+        self.session.live = Some(session);
+        if is_old {
             let request = Request::RenewSession { session: id };
-            self.step = Step::Renew(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
+            self.step = Step::Renew(self.ask(ctx, request));
         } else {
             self.session_is_ready(ctx);
         }
@@ -95,14 +134,15 @@ impl Acquire {
         }
     }
 
-    /// The session is gone, and with it the ticket: a new one will do. A session that was kept warm
-    /// may have been ended by somebody, also before a single attempt; twice in a row is more.
+    /// The session is gone, and with it the ticket: the acquire goes on with a new one. Another program may
+    /// end a session that was kept warm, also before a single attempt; twice in a row is a failure.
     pub(super) fn start_over(&mut self, ctx: &mut Context, cause: &Error) -> Progress {
         self.retire_session(ctx);
-        if self.writes.count() > 1 || (self.once() && self.writes.count() > 0) {
+        let failed = self.setbacks.writes.count();
+        if failed > 1 || (self.is_single() && failed > 0) {
             return self.retry_later(ctx, Access::Write, cause, Next::Look);
         }
-        self.writes.add(ctx.out.time());
+        self.setbacks.writes.add(ctx.out.time());
         self.open(ctx);
         Progress::GoesOn
     }
@@ -115,8 +155,7 @@ impl Acquire {
             ttl: self.spec.ttl,
             node: node.map(|node| node.name.clone()),
         };
-        let id = ctx.out.send(Owner::Lock(self.lock), request, self.by());
-        self.step = Step::Open(id, name);
+        self.step = Step::Open(self.ask(ctx, request), name);
     }
 
     pub(super) fn opened(
@@ -128,20 +167,19 @@ impl Acquire {
     ) -> Progress {
         match answer {
             Ok(Answer::Created(id)) => {
-                self.session = Some(Session::new(id, sent, self.spec.ttl));
-                self.registered = false;
+                self.session.live = Some(Session::new(id, sent, self.spec.ttl));
+                self.session.registered = false;
                 self.session_is_ready(ctx);
                 Progress::GoesOn
             }
             Ok(Answer::NoNode) => self.find_no_node(ctx),
-            Err(fault) => {
-                if let Fault::Unknown(_) = fault {
+            answer => {
+                if let Err(Fault::Unknown(_)) = answer {
                     ctx.pool
                         .retire_by_name(&mut ctx.out, name, self.spec.ttl, None);
                 }
-                self.retry_later(ctx, Access::Write, fault.error(), Next::Look)
+                self.failed(ctx, answer, Access::Write, Next::Look)
             }
-            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
@@ -150,18 +188,13 @@ impl Acquire {
     fn find_no_node(&mut self, ctx: &mut Context) -> Progress {
         let node = ctx.out.config.session_node.as_ref();
         let node = node.map(|node| node.name.clone()).unwrap_or_default();
-        if std::mem::take(&mut self.registered) {
+        if std::mem::take(&mut self.session.registered) {
             let why =
                 format!("the node \"{node}\" was registered, and the catalog does not have it");
-            return self.retry_later(
-                ctx,
-                Access::Write,
-                &Error::new(Status::Unavailable, why),
-                Next::Look,
-            );
+            let cause = Error::new(Status::Unavailable, why);
+            return self.retry_later(ctx, Access::Write, &cause, Next::Look);
         }
-        let request = Request::RegisterNode { node };
-        self.step = Step::Register(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
+        self.step = Step::Register(self.ask(ctx, Request::RegisterNode { node }));
         Progress::GoesOn
     }
 
@@ -172,12 +205,11 @@ impl Acquire {
     ) -> Progress {
         match answer {
             Ok(Answer::Registered) => {
-                self.registered = true;
+                self.session.registered = true;
                 self.open(ctx);
                 Progress::GoesOn
             }
-            Err(fault) => self.retry_later(ctx, Access::Write, fault.error(), Next::Look),
-            Ok(_) => Progress::Failed(self.unexpected(ctx)),
+            answer => self.failed(ctx, answer, Access::Write, Next::Look),
         }
     }
 
@@ -193,37 +225,36 @@ impl Acquire {
                 Progress::GoesOn
             }
             Ok(Answer::Renewed) => self.start_over(ctx, &too_late()),
-            // It expired while we waited, or an operator ended it.
+            // The session expired while the caller waited, or an operator ended it.
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
-            Err(fault) => {
-                self.note_doubt(&fault);
-                self.retry_later(ctx, Access::Write, fault.error(), Next::Look)
+            answer => {
+                self.note_unknown(&answer);
+                self.failed(ctx, answer, Access::Write, Next::Look)
             }
-            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
     /// True: the session lives, at least as long as it did.
     pub(super) fn confirm(&mut self, ctx: &Context, sent: Option<Time>) -> bool {
-        let session = self.session.as_mut();
+        let session = self.session.live.as_mut();
         session.is_some_and(|session| session.confirm(&ctx.out, sent))
     }
 
-    pub(super) fn note_doubt(&mut self, fault: &Fault) {
-        if let (Fault::Unknown(_), Some(session)) = (fault, &mut self.session) {
-            session.doubtful = true;
+    pub(super) fn note_unknown(&mut self, answer: &Result<Answer, Fault>) {
+        if let Err(Fault::Unknown(_)) = answer {
+            self.session.note_doubt();
         }
     }
 
-    /// A session with a request of unknown fate is not used for another attempt.
+    /// The library uses no session for another attempt while the outcome of a request with it is unknown.
     pub(super) fn drop_doubtful(&mut self, ctx: &mut Context) {
-        if self.session.as_ref().is_some_and(|s| s.doubtful) {
+        if self.session.live.as_ref().is_some_and(|s| s.doubtful) {
             self.retire_session(ctx);
         }
     }
 }
 
-/// What a renewal says that was answered after the end of the lease.
+/// The failure of a renewal that was answered after the end of the lease.
 pub(super) fn too_late() -> Error {
     let why = "Consul answered after the lease had ended";
     Error::new(Status::Unavailable, why)

@@ -1,9 +1,9 @@
 //! Standing in the line between processes.
 //!
 //! ```text
-//!          ┌── our ticket is gone ◀─────────────┐
+//!          ┌── the own ticket is gone ◀─────────┐
 //!          ▼                                    │
-//!        Join ──▶ who is before us? ──nobody──▶ head: Look ──free──▶ Take
+//!        Join ──▶ who is before us? ─none──▶ head: Look ──free──▶ Take
 //!                   │        ▲                          └──held──▶ Watch the key
 //!                   ▼        │ it is gone
 //!                 Follow the one before us
@@ -11,52 +11,74 @@
 //!                   └ free, and the head does not take it for a whole grace: Take, past it
 //! ```
 //!
-//! docs/protocol.md says why nobody is overtaken without bound, and why nobody waits for ever.
+//! docs/protocol.md says why no waiter is overtaken without bound, and why none waits for ever.
 
-use std::time::Duration;
-
-use super::{Access, Acquire, Next, Progress, Purpose, Step, Subject};
-use crate::clock::Time;
-use crate::core::alarms::Owner;
-use crate::core::context::Context;
-use crate::core::interface::Level;
-use crate::core::log::Often;
-use crate::core::messages::{
-    Answer, Fault, Found, KeyRow, LineSlot, Request, SessionId, Ticket, Value, line_of,
-};
+use super::*;
+use crate::core::messages::{LineSlot, Ticket, line_of};
 #[cfg(test)]
 use crate::core::sabotage::Sabotage;
 use crate::core::waiters::PlaceInLine;
-use crate::core::watch::Observation;
-use crate::error::{Error, Status};
 use crate::key::{MAX_TRANSACTION, in_transaction};
 
 /// The grace of a head is that many round trips, if that is more than the option says.
 const GRACE_ROUND_TRIPS: u32 = 20;
 
-/// Whoever stands further behind waits so much longer for a move, for each place: the one that is
-/// next to act comes first.
+/// A waiter waits so much longer for a move, for each place before its own: the waiter that is next to act
+/// comes first.
 const PER_PLACE: Duration = Duration::from_millis(20);
 
 /// Stalled tickets removed in one transaction at most. Consul allows 64 operations.
 const MOST_AHEAD: usize = 50;
 
-/// So many slots in a row that are somebody else's: the line is full, wait without a ticket.
+/// After so many slots in a row that belong to others the line is full, and the waiter waits without a ticket.
 const MOST_COLLISIONS: u32 = 64;
 
-/// The key is free, and this ticket was the first then.
+/// Where a waiter stands in the line between processes.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    pub(super) place: Option<PlaceInLine>,
+    pub(super) stall: Option<Stall>,
+    /// How many slots in a row belonged to others.
+    collisions: u32,
+    /// The line is full: this waiter waits without a ticket.
+    is_crowded_out: bool,
+}
+
+impl Standing {
+    /// The tickets before the own one, as the line was last read.
+    pub(super) fn ahead(&self) -> &[Ticket] {
+        self.place.as_ref().map_or(&[], |place| &place.ahead)
+    }
+
+    /// Others stand before this waiter.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.ahead().is_empty()
+    }
+
+    fn head(&self) -> Option<Identity> {
+        self.ahead().first().map(identity)
+    }
+
+    /// This waiter takes itself for the head.
+    fn move_to_head(&mut self) {
+        if let Some(place) = &mut self.place {
+            place.ahead.clear();
+        }
+    }
+}
+
+/// The key is free, and the head of the line does not take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stall {
     head: Identity,
     /// When to look again.
     again: Time,
-    /// It was so the last time, too. What is seen now and then may be two moments between which the
-    /// key was held: so there are three looks, the last two so close that a head that lives would
-    /// have taken the key between them.
+    /// The last look showed the same. Two looks may be two moments between which the key was held. So there
+    /// are three, and the last two are so close that a living head would have taken the key between them.
     sure: bool,
 }
 
-/// A ticket is not its slot alone: slots are used again.
+/// CreateIndex and slot, for slots are used again.
 type Identity = (u64, LineSlot);
 
 fn identity(ticket: &Ticket) -> Identity {
@@ -64,20 +86,18 @@ fn identity(ticket: &Ticket) -> Identity {
 }
 
 impl Acquire {
-    /// Waits in line, not only for the key.
+    /// This acquire waits in line, not only for the key.
     pub(super) fn wants_ticket(&self, ctx: &Context) -> bool {
         self.arrival.is_some()
             && self.spec.fair
-            && !self.without_ticket
+            && !self.standing.is_crowded_out
             && ctx.waiters.may_have_ticket(&self.spec.key)
     }
 
-    /// Is the key free, and does anybody wait for it?
+    /// Asks whether the key is free, and who stands in line.
     pub(super) fn survey(&mut self, ctx: &mut Context) {
-        let request = Request::Survey {
-            key: self.spec.key.clone(),
-        };
-        self.step = Step::Survey(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
+        let key = self.spec.key.clone();
+        self.step = Step::Survey(self.ask(ctx, Request::Survey { key }));
     }
 
     pub(super) fn surveyed(
@@ -89,7 +109,7 @@ impl Acquire {
             Ok(Answer::Line(line)) => {
                 self.answered();
                 ctx.waiters.note_line(&self.spec.key, &line, None);
-                self.found = Found::Absent;
+                self.attempt.found = Found::Absent;
                 self.found_free(ctx, false)
             }
             Ok(Answer::Exists) => {
@@ -97,45 +117,44 @@ impl Acquire {
                 self.look(ctx);
                 Progress::GoesOn
             }
-            Err(fault) => self.retry_later(ctx, Access::Read, fault.error(), Next::Survey),
-            Ok(_) => Progress::Failed(self.unexpected(ctx)),
+            answer => self.failed(ctx, answer, Access::Read, Next::Survey),
         }
     }
 
     /// Gets a ticket, with a session that lives.
     pub(super) fn get_ticket(&mut self, ctx: &mut Context) {
         self.purpose = Purpose::Ticket;
-        self.place = None;
-        self.stall = None;
+        self.standing.place = None;
+        self.standing.stall = None;
         self.ready_session(ctx);
     }
 
     pub(super) fn join(&mut self, ctx: &mut Context) {
         self.retire_what_is_over(ctx);
-        let Some(session) = &self.session else {
+        let Some(session) = self.session.id() else {
             return self.ready_session(ctx);
         };
         let request = Request::Join {
             key: self.spec.key.clone(),
             slot: ctx.waiters.slot(&self.spec.key, ctx.out.config.seed),
-            session: session.id.clone(),
+            session,
         };
-        self.step = Step::Join(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
+        self.step = Step::Join(self.ask(ctx, request));
     }
 
     pub(super) fn joined(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Progress {
         match answer {
             Ok(Answer::Line(line)) => {
                 self.wrote();
-                self.collisions = 0;
+                self.standing.collisions = 0;
                 self.stand(ctx, line, false)
             }
             Ok(Answer::Held) => {
                 self.wrote();
-                self.collisions += 1;
+                self.standing.collisions += 1;
                 ctx.waiters.note_collision(&self.spec.key);
-                if self.collisions > MOST_COLLISIONS {
-                    self.without_ticket = true;
+                if self.standing.collisions > MOST_COLLISIONS {
+                    self.standing.is_crowded_out = true;
                     self.look(ctx);
                 } else {
                     self.join(ctx);
@@ -143,15 +162,14 @@ impl Acquire {
                 Progress::GoesOn
             }
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
-            Err(fault) => {
-                self.note_doubt(&fault);
-                self.retry_later(ctx, Access::Write, fault.error(), Next::Join)
+            answer => {
+                self.note_unknown(&answer);
+                self.failed(ctx, answer, Access::Write, Next::Join)
             }
-            Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
     }
 
-    /// Our token may not see or write tickets.
+    /// The token may not read or write tickets.
     pub(super) fn without_rights(&mut self, ctx: &mut Context) {
         let key = self.spec.key.clone();
         self.without_tickets(ctx, || {
@@ -159,11 +177,12 @@ impl Acquire {
                 "the token may not write tickets; it needs key_prefix \"{key}\" {{ policy = \"write\" }}"
             )
         });
-        self.attempt = None;
+        self.attempt.request = None;
         self.look(ctx);
     }
 
-    /// So much stands in the line that it cannot be read: our tickets are small and few.
+    /// So much stands below the line's key that the line cannot be read. The library's own tickets are small
+    /// and few.
     pub(super) fn without_line(&mut self, ctx: &mut Context, step: &Step, cause: &Error) {
         let line = line_of(&self.spec.key);
         self.without_tickets(ctx, || {
@@ -172,18 +191,18 @@ impl Acquire {
                 cause.message
             )
         });
-        // What was asked for besides the line may have been done: a ticket, which goes with its
-        // session, or the key, which is asked for once more.
-        if let (Step::Join(_) | Step::Try(_), Some(session)) = (step, &mut self.session) {
-            session.doubtful = true;
+        // Consul may have written what the request asked for besides the line: a ticket, which goes with its
+        // session, or the key, which the next attempt asks for once more.
+        if let Step::Join(_) | Step::Try(_) = step {
+            self.session.note_doubt();
         }
-        match (step, self.attempt.as_deref_mut()) {
+        match (step, self.attempt.request.as_deref_mut()) {
             (Step::Try(_), Some(Request::Lock { line, .. })) => {
                 *line = false;
                 self.try_lock(ctx);
             }
             _ => {
-                self.attempt = None;
+                self.attempt.request = None;
                 self.look(ctx);
             }
         }
@@ -199,18 +218,15 @@ impl Acquire {
                 let why = why();
                 format!("waiting for \"{key}\" at {address} in no particular order: {why}")
             });
-        // A ticket that we leave behind goes with the session.
-        if let (Some(_), Some(session)) = (self.place.take(), &mut self.session) {
-            session.doubtful = true;
+        // The ticket that stays in Consul goes with the session.
+        if self.standing.place.take().is_some() {
+            self.session.note_doubt();
         }
     }
 
     pub(super) fn read_line(&mut self, ctx: &mut Context, free: bool) {
-        let request = Request::ReadLine {
-            key: self.spec.key.clone(),
-        };
-        let id = ctx.out.send(Owner::Lock(self.lock), request, self.by());
-        self.step = Step::ReadLine(id, free);
+        let key = self.spec.key.clone();
+        self.step = Step::ReadLine(self.ask(ctx, Request::ReadLine { key }), free);
     }
 
     pub(super) fn line_read(
@@ -224,27 +240,26 @@ impl Acquire {
                 self.answered();
                 self.stand(ctx, line, free)
             }
-            Err(fault) => self.retry_later(ctx, Access::Read, fault.error(), Next::ReadLine),
-            Ok(_) => Progress::Failed(self.unexpected(ctx)),
+            answer => self.failed(ctx, answer, Access::Read, Next::ReadLine),
         }
     }
 
-    /// Finds our place in the line, and acts upon it. `free`: the key was free a moment ago.
+    /// Finds the own place in the line, and acts upon it. `free`: the key was free a moment ago.
     fn stand(&mut self, ctx: &mut Context, mut line: Vec<Ticket>, free: bool) -> Progress {
-        let own = self.session.as_ref().map(|session| session.id.clone());
+        let own = self.session.id();
         ctx.waiters.note_line(&self.spec.key, &line, own.as_ref());
         line.sort_by_key(identity);
         let slot = ctx.waiters.slot(&self.spec.key, ctx.out.config.seed);
         let ours = |ticket: &Ticket| ticket.slot == slot && Some(&ticket.session) == own.as_ref();
         let Some(position) = line.iter().position(ours) else {
-            // An operator, the end of the session, or somebody who took us for dead.
+            // An operator removed the ticket, the session ended, or a waiter took this one for dead.
             self.get_ticket(ctx);
             return Progress::GoesOn;
         };
         line.truncate(position);
-        self.place = Some(PlaceInLine { slot, ahead: line });
-        let Some(head) = self.place.as_ref().and_then(|place| place.ahead.first()) else {
-            self.stall = None;
+        self.standing.place = Some(PlaceInLine { slot, ahead: line });
+        let Some(head) = self.standing.head() else {
+            self.standing.stall = None;
             if free {
                 self.attempt(ctx);
             } else {
@@ -252,10 +267,9 @@ impl Acquire {
             }
             return Progress::GoesOn;
         };
-        let head = identity(head);
         let now = ctx.out.time();
         let patience = self.patience_with_head(ctx);
-        match &mut self.stall {
+        match &mut self.standing.stall {
             Some(stall) if stall.head == head => {
                 #[cfg(test)]
                 let free = free && !ctx.out.sabotaged(Sabotage::NeverPass);
@@ -269,7 +283,7 @@ impl Acquire {
                 }
             }
             _ if free => self.note_stall(ctx, head),
-            _ => self.stall = None,
+            _ => self.standing.stall = None,
         }
         self.follow(ctx);
         Progress::GoesOn
@@ -277,38 +291,32 @@ impl Acquire {
 
     fn note_stall(&mut self, ctx: &Context, head: Identity) {
         let again = ctx.out.time() + self.patience_with_head(ctx) * 3 / 4;
-        self.stall = Some(Stall {
+        self.standing.stall = Some(Stall {
             head,
             again,
             sure: false,
         });
     }
 
-    /// How long the key may be free before we pass those before us.
+    /// How long the key may be free before this waiter passes those before it.
     fn patience_with_head(&self, ctx: &Context) -> Duration {
-        let places = self.place.as_ref().map_or(0, |place| place.ahead.len());
-        self.grace(ctx) + PER_PLACE * u32::try_from(places).unwrap_or(u32::MAX)
+        let places = u32::try_from(self.standing.ahead().len()).unwrap_or(u32::MAX);
+        self.grace(ctx) + PER_PLACE * places
     }
 
     fn grace(&self, ctx: &Context) -> Duration {
-        self.spec
-            .grace
-            .max(ctx.out.round_trip() * GRACE_ROUND_TRIPS)
+        let least = ctx.out.round_trip() * GRACE_ROUND_TRIPS;
+        self.spec.grace.max(least)
     }
 
-    /// Waits for the one before us to go, and not for ever.
+    /// Waits for the ticket before the own one to go, and not for ever.
     pub(super) fn follow(&mut self, ctx: &mut Context) {
         let now = ctx.out.time();
-        let Some(before) = self
-            .place
-            .as_ref()
-            .and_then(|place| place.ahead.last())
-            .cloned()
-        else {
+        let Some(before) = self.standing.ahead().last().cloned() else {
             return self.look(ctx);
         };
         let patience = self.patience_with_head(ctx);
-        let until = match self.stall {
+        let until = match self.standing.stall {
             Some(stall) => stall.again,
             None => now + (patience - self.grace(ctx) / 2),
         };
@@ -318,69 +326,59 @@ impl Acquire {
         self.watch(ctx, Subject::Ticket(before), key, index, until);
     }
 
-    /// Observation of the one before us.
+    /// Takes in what the watch of the ticket before the own one found.
     pub(super) fn followed(
         &mut self,
         ctx: &mut Context,
         before: &Ticket,
-        news: Observation,
+        seen: Observation,
     ) -> Progress {
-        let still_there = |row: &KeyRow| {
+        let is_still_there = |row: &KeyRow| {
             row.create_index == before.create_index && row.session.as_ref() == Some(&before.session)
         };
-        match news {
-            Observation::Row { row: Some(row), .. } if still_there(&row) => {
+        match seen {
+            Observation::Row { row: Some(row), .. } if is_still_there(&row) => {
                 self.answered();
                 self.look(ctx);
-                Progress::GoesOn
             }
             Observation::Row { .. } | Observation::Gone => {
                 self.answered();
-                let only_one = self
-                    .place
-                    .as_ref()
-                    .is_some_and(|place| place.ahead.len() == 1);
-                if let (true, Some(place)) = (only_one, &mut self.place) {
-                    place.ahead.clear();
-                    self.stall = None;
+                if self.standing.ahead().len() == 1 {
+                    self.standing.move_to_head();
+                    self.standing.stall = None;
                     self.look(ctx);
                 } else {
                     self.read_line(ctx, false);
                 }
-                Progress::GoesOn
             }
-            Observation::Nothing => {
-                self.look(ctx);
-                Progress::GoesOn
+            Observation::Nothing => self.look(ctx),
+            Observation::Failed(error) => {
+                return self.retry_later(ctx, Access::Read, &error, Next::Look);
             }
-            Observation::Failed(error) => self.retry_later(ctx, Access::Read, &error, Next::Look),
             Observation::Refused(error) if error.status == Status::Denied => {
                 self.without_rights(ctx);
-                Progress::GoesOn
             }
-            Observation::Refused(error) => self.refused_for_good(ctx, &self.step, &error),
+            Observation::Refused(error) => return self.refused_for_good(ctx, &self.step, &error),
         }
+        Progress::GoesOn
     }
 
-    /// The key is held, and others stand before us: its release is what can move anything.
+    /// The key is held, and others stand before this waiter: only the holder's release can move the line.
     pub(super) fn wait_behind(&mut self, ctx: &mut Context, index: u64) {
-        self.stall = None;
+        self.standing.stall = None;
         self.watch_key(ctx, index);
     }
 
-    /// The key is free, and others stand before us: it is for the head to take it. For how long has
-    /// it not?
+    /// The key is free, and others stand before this waiter: the head is to take it. Finds out for how long it
+    /// has not.
     pub(super) fn free_behind(&mut self, ctx: &mut Context, woken: bool) {
         #[cfg(test)]
         if ctx.out.sabotaged(Sabotage::AnyoneTakes) {
-            if let Some(place) = &mut self.place {
-                place.ahead.clear();
-            }
+            self.standing.move_to_head();
             return self.attempt(ctx);
         }
-        let head = self.place.as_ref().and_then(|place| place.ahead.first());
-        match head.map(identity) {
-            // It has just become free.
+        match self.standing.head() {
+            // The key has just become free.
             Some(head) if woken => {
                 self.note_stall(ctx, head);
                 self.follow(ctx);
@@ -389,12 +387,12 @@ impl Acquire {
         }
     }
 
-    /// Takes the key past a head that does not, and removes everybody who stands in front of us:
-    /// all of them let it be.
+    /// Takes the key past a head that does not, and removes all tickets before the own one: their waiters
+    /// let the key be, too.
     fn pass(&mut self, ctx: &mut Context) {
-        let ahead = self.place.as_ref().map_or(&[][..], |place| &place.ahead);
+        let ahead = self.standing.ahead();
         let value = self.spec.value.as_ref().map_or(0, |value| value.0.len());
-        // Our own ticket is named twice, and the key once.
+        // The transaction names the own ticket twice, and the key once.
         let key = &*self.spec.key;
         let besides = in_transaction(value, &[key, key, key]);
         if ahead.len() <= self.removable_beside(besides) {
@@ -405,18 +403,14 @@ impl Acquire {
             key: self.spec.key.clone(),
             ahead: ahead.cloned().collect(),
         };
-        self.step = Step::Clear(ctx.out.send(Owner::Lock(self.lock), request, self.by()));
-    }
-
-    /// An operation on a ticket, in bytes.
-    fn operation(&self) -> usize {
-        in_transaction(0, &[&self.spec.key])
+        self.step = Step::Clear(self.ask(ctx, request));
     }
 
     /// How many stalled tickets a transaction can remove that has so many bytes already.
     fn removable_beside(&self, besides: usize) -> usize {
         let room = MAX_TRANSACTION.saturating_sub(besides);
-        (room / self.operation()).min(MOST_AHEAD)
+        let operation = in_transaction(0, &[&self.spec.key]);
+        (room / operation).min(MOST_AHEAD)
     }
 
     pub(super) fn cleared(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Progress {
@@ -432,47 +426,42 @@ impl Acquire {
                 self.read_line(ctx, false);
                 Progress::GoesOn
             }
-            Err(fault) => self.retry_later(ctx, Access::Write, fault.error(), Next::ReadLine),
-            Ok(_) => Progress::Failed(self.unexpected(ctx)),
+            answer => self.failed(ctx, answer, Access::Write, Next::ReadLine),
         }
     }
 
-    /// Those who are left of the stalled ones have stood by as long as those that are gone.
+    /// The stalled tickets that are left have stalled as long as those that are gone.
     fn blame_next(&mut self) {
-        let place = self.place.as_ref();
-        let next = place.and_then(|place| place.ahead.get(self.removable_beside(0)));
-        if let (Some(next), Some(stall)) = (next.map(identity), &mut self.stall) {
+        let next = self.standing.ahead().get(self.removable_beside(0));
+        if let (Some(next), Some(stall)) = (next.map(identity), &mut self.standing.stall) {
             stall.head = next;
         }
     }
 
-    /// The transaction that takes the key, out of the line if we stand in it.
+    /// The transaction that takes the key; with a ticket, out of the line.
     pub(super) fn attempt_request(
         &self,
         ctx: &Context,
         session: SessionId,
         value: Value,
     ) -> Request {
-        let key = self.spec.key.clone();
-        match &self.place {
+        let (key, found) = (self.spec.key.clone(), self.attempt.found);
+        match &self.standing.place {
             Some(place) => Request::Take {
                 key,
-                found: self.found,
+                found,
                 slot: place.slot,
                 value,
                 session,
                 ahead: place.ahead.clone(),
             },
-            None => {
-                let line = self.wants_ticket(ctx);
-                Request::Lock {
-                    key,
-                    found: self.found,
-                    value,
-                    session,
-                    line,
-                }
-            }
+            None => Request::Lock {
+                key,
+                found,
+                value,
+                session,
+                line: self.wants_ticket(ctx),
+            },
         }
     }
 }
