@@ -29,8 +29,7 @@ mod handoff;
 #[path = "contention/scale.rs"]
 mod scale;
 
-use common::report::Report;
-use common::servers::Servers;
+use common::prelude::*;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

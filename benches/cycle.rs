@@ -20,14 +20,10 @@ mod floor;
 mod library;
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use common::report::{Cell, Report, Table};
-use common::servers::Servers;
-use common::{median, percentile};
+use common::prelude::*;
 use floor::Floor;
 use library::Library;
-use support::consul::Consul;
 
 /// Cycles of each variant in a round; a round gives one ratio.
 const PER_ROUND: usize = 25;
@@ -155,7 +151,7 @@ fn cycles(tables: &mut Tables, servers: &Servers, rounds: usize, reach: f64) {
     }
     drop(variants);
     two.end();
-    support::consul::until("no warm session is left", || consul.sessions().is_empty());
+    until("no warm session is left", || consul.sessions().is_empty());
     let begun = Instant::now();
     (0..20).for_each(|_| library.cycle());
     std::thread::sleep(Duration::from_secs(5).saturating_sub(begun.elapsed()));

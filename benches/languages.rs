@@ -19,12 +19,8 @@ mod common;
 mod peers;
 
 use std::path::Path;
-use std::time::Duration;
 
-use common::measures::{self, Cycles};
-use common::program::Program;
-use common::report::{self, Cell, Report, Table};
-use common::servers::Servers;
+use common::prelude::*;
 
 /// How long the handoffs of each are measured.
 const TIME: Duration = Duration::from_secs(5);

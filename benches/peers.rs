@@ -24,8 +24,7 @@ mod once;
 #[path = "peers/programs.rs"]
 mod programs;
 
-use common::report::Report;
-use common::servers::Servers;
+use common::prelude::*;
 
 fn main() {
     let programs = programs::all();

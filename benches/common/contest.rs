@@ -1,10 +1,6 @@
 //! Contenders on one key: who had it when, how long a handoff took, what it cost.
 
-use std::time::{Duration, Instant};
-
-use super::program::{Crowd, Said};
-use super::servers::Servers;
-use super::{clock, median, ms_between, percentile};
+use super::prelude::*;
 
 /// How long a contender holds the lock.
 pub(crate) const HOLD_MS: u64 = 5;

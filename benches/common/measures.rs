@@ -1,11 +1,6 @@
 //! What is measured of any program that keeps the contract of benches/peers/README.md.
 
-use std::time::{Duration, Instant};
-
-use super::contest::{self, Handoffs};
-use super::program::{Crowd, Program, Said};
-use super::servers::Servers;
-use super::{clock, median, ms_between, percentile};
+use super::prelude::*;
 
 /// Cycles of each program in a round; a round gives one ratio.
 const PER_ROUND: usize = 25;

@@ -3,6 +3,7 @@
 
 pub(crate) mod contest;
 pub(crate) mod measures;
+pub(crate) mod prelude;
 pub(crate) mod program;
 pub(crate) mod report;
 pub(crate) mod servers;

@@ -1,14 +1,7 @@
 //! How fast a waiting acquire ends when it is cancelled from another thread.
 
-use std::sync::Arc;
-use std::time::Duration;
+use crate::common::prelude::*;
 
-use consul_lock::error::Status;
-use consul_lock::lock::Lock;
-
-use crate::common::report::{Cell, Table};
-use crate::common::servers::Servers;
-use crate::common::{clock, median, ms_between, percentile};
 use crate::contender;
 
 const TIMES: u64 = 200;

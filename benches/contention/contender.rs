@@ -5,14 +5,9 @@
 use std::io::BufRead;
 use std::process::exit;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
-use consul_lock::client::{Client, set_default_client};
-use consul_lock::lock::Lock;
-use consul_lock::options::Options;
-
-use crate::common::clock;
-use crate::common::program::Program;
+use crate::common::prelude::*;
+use consul_lock::client::set_default_client;
 
 /// So many turns, each held so long.
 struct Order {

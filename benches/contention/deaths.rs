@@ -1,12 +1,6 @@
 //! What it costs the others when waiters die without a word.
 
-use std::time::{Duration, Instant};
-
-use crate::common::contest::{HOLD_MS, Record};
-use crate::common::ms_between;
-use crate::common::program::{Crowd, Said};
-use crate::common::report::{Cell, Report, Table};
-use crate::common::servers::Servers;
+use crate::common::prelude::*;
 use crate::contender;
 
 use super::fairness::ALL_THE_TIME;

@@ -1,13 +1,6 @@
 //! Who is served when everybody comes back at once.
 
-use std::time::{Duration, Instant};
-
-use crate::common::clock;
-use crate::common::contest::{HOLD_MS, Record};
-use crate::common::ms_between;
-use crate::common::program::Crowd;
-use crate::common::report::{Cell, Report, Table};
-use crate::common::servers::Servers;
+use crate::common::prelude::*;
 use crate::contender;
 
 use super::handoff::knows_fair;

@@ -1,11 +1,6 @@
 //! What it takes to pass a lock on, by the number of those who wait.
 
-use std::time::Duration;
-
-use crate::common::contest::{Handoffs, handoffs};
-use crate::common::program::Crowd;
-use crate::common::report::{Cell, Report, Table};
-use crate::common::servers::Servers;
+use crate::common::prelude::*;
 use crate::contender;
 
 const CONTENDERS: [usize; 4] = [2, 10, 50, 200];
@@ -111,7 +106,7 @@ fn one(servers: &Servers, way: &Way, count: usize) -> Handoffs {
     let key = format!("bench/handoff-{processes}-{threads}-{}", way.options.len());
     let address = servers.consul().address();
     let mut crowd = Crowd::gather(&program, address, &key, processes, threads);
-    let figures = handoffs(servers, &mut crowd, &key, TIME);
+    let figures = contest::handoffs(servers, &mut crowd, &key, TIME);
     drop(crowd);
     servers.sweep();
     eprintln!(

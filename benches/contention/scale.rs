@@ -4,18 +4,12 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{ChildStdout, Command, Stdio};
-use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
 
-use consul_lock::error::Error;
-use consul_lock::lock::{Completion, Lock};
-use consul_lock::options::Options;
+use crate::common::prelude::*;
 
 use crate::common::program::{connections, peak_memory, status};
-use crate::common::report::{Cell, Report, Table};
 use crate::contender;
-use crate::support::consul::Consul;
 
 const KEYS: usize = 1000;
 const STARTED: usize = 10_000;

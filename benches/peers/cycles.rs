@@ -1,10 +1,6 @@
 //! One uncontended cycle of each program.
 
-use crate::common::measures::Cycles;
-use crate::common::percentile;
-use crate::common::program::{Crowd, Program};
-use crate::common::report::{Cell, Table};
-use crate::common::servers::Servers;
+use crate::common::prelude::*;
 
 pub(crate) fn table() -> Table {
     Table::new(

@@ -1,12 +1,6 @@
 //! Each program among its like, as two and as fifty processes.
 
-use std::time::Duration;
-
-use crate::common::contest::Handoffs;
-use crate::common::measures;
-use crate::common::program::Program;
-use crate::common::report::{Cell, Table};
-use crate::common::servers::Servers;
+use crate::common::prelude::*;
 
 const CONTENDERS: [usize; 2] = [2, 50];
 

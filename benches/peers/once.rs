@@ -1,9 +1,6 @@
 //! Each program from its start to its first lock, and the most memory that it has had by then.
 
-use crate::common::measures;
-use crate::common::program::Program;
-use crate::common::report::{Cell, Table};
-use crate::common::servers::Servers;
+use crate::common::prelude::*;
 
 /// Ours first among the programs.
 pub(crate) fn measure(servers: &Servers, programs: &[Program]) -> Table {

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::common::program::Program;
-use crate::common::report;
-use crate::support;
+use crate::common::prelude::*;
 
 pub(crate) fn all() -> Vec<Program> {
     let peers = installed();
