@@ -262,7 +262,7 @@ fn certificates_that_we_cannot_read() {
     refused(
         &take(&options(&consul.https, &p521.certificate, None)),
         &[
-            "it has no protocol or algorithm that we have, too (its key is of the curve P-521, perhaps)",
+            "or both sides share no protocol version or algorithm (a P-521 key is not supported)",
         ],
     );
     let request = folder.write("request.pem", "");
