@@ -261,9 +261,7 @@ fn certificates_that_we_cannot_read() {
     let consul = Secure::start_with(&folder, &p521, false);
     refused(
         &take(&options(&consul.https, &p521.certificate, None)),
-        &[
-            "or both sides share no protocol version or algorithm (a P-521 key is not supported)",
-        ],
+        &["or both sides share no protocol version or algorithm (a P-521 key is not supported)"],
     );
     let request = folder.write("request.pem", "");
     let v1 = folder.openssl(
