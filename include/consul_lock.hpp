@@ -1017,7 +1017,7 @@ bool holder_start(const std::string &key, const client *with, F &&done, failure 
 class event {
   public:
     /** What it tells. */
-    consul_lock_event_type kind() const noexcept { return consul_lock_event_kind(event_.get()); }
+    consul_lock_event_kind_t kind() const noexcept { return consul_lock_event_kind(event_.get()); }
     /** The tag that the call was begun with. */
     std::uint64_t tag() const noexcept { return consul_lock_event_tag(event_.get()); }
     /** The level of a line of the log. */
@@ -1032,7 +1032,7 @@ class event {
     /** How a call ended. To be asked for once: the event gives its error away. */
     failure outcome() noexcept {
         failure why;
-        const consul_lock_event_type type = kind();
+        const consul_lock_event_kind_t type = kind();
         if (type == CONSUL_LOCK_EVENT_DONE || type == CONSUL_LOCK_EVENT_HOLDER) {
             why.take(static_cast<consul_lock_status>(consul_lock_event_code(event_.get())),
                      consul_lock_event_take_error(event_.get()));

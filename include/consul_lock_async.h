@@ -4,12 +4,14 @@
  * libconsul_lock for event loops: calls that do not wait, and queues of events. The preface of
  * consul_lock.h also holds here.
  *
- * Each function named _start begins what the function without _start does, and returns at once. Its
- * callback `done` is told the outcome, exactly once, by a thread of the library.
+ * A function named _start begins what the function without _start does, and returns at once. If it
+ * returns CONSUL_LOCK_OK, a thread of the library calls `done` exactly once, with what the function
+ * without _start would have returned. consul_lock_acquire_start() says more about `done` and
+ * user_data.
  *
- * A program with an event loop, or a language whose interpreter no foreign thread may enter, gives
- * it consul_lock_queue_done() as `done` and a sender as user_data. Then the outcome becomes an
- * event in a queue, and the queue's descriptor becomes readable:
+ * Some programs have an event loop, and the interpreters of some languages allow no foreign thread.
+ * Such a program passes consul_lock_queue_done() as `done` and a sender as user_data. Then the
+ * outcome becomes an event in a queue, and the queue's descriptor becomes readable:
  *
  *     int32_t fd;
  *     consul_lock_error *error = NULL;
@@ -31,11 +33,13 @@
  *         consul_lock_event_free(event);
  *     }
  *
+ * examples/event_loop.c is a whole program.
+ *
  * CONTENTS
  *
  *     Calls that do not wait   the functions named _start
- *     Queues                   where events wait, and the descriptor that says so
- *     Senders                  what puts events into a queue
+ *     Queues                   where events wait, and the descriptor that reports them
+ *     Senders                  how events come into a queue
  *     Events                   what happened
  */
 #ifndef CONSUL_LOCK_ASYNC_H
@@ -50,31 +54,29 @@ extern "C" {
 /* ---- Calls that do not wait ---- */
 
 /**
- * Is told how a call ended that was begun by a function named _start, but
- * consul_lock_holder_start(). `status` is what the call without _start would have returned.
- * `error` is NULL for CONSUL_LOCK_OK, else a new error that belongs to the callback, which frees
- * it with consul_lock_error_free(), then or later, in any thread. (The error is not lent, as some
- * languages run a callback after the library's thread has gone on.)
+ * Receives the outcome of a call that a function named _start began (consul_lock_holder_start()
+ * has a type of its own). `status` is what the call without _start would have returned. `error` is
+ * NULL for CONSUL_LOCK_OK, else a new error. The callback owns the error and frees it with
+ * consul_lock_error_free(), then or later, in any thread.
  *
- * It is called exactly once. See CALLBACKS; it may also call consul_lock_free() on this lock.
+ * The library calls it exactly once. See CALLBACKS. It may also call consul_lock_free() on this
+ * lock.
  */
 typedef void (*consul_lock_done)(consul_lock_status status,
                                  consul_lock_error *error,
                                  void *user_data);
 
 /**
- * As consul_lock_acquire(), without waiting. The wait needs no thread of its own.
+ * Begins what consul_lock_acquire() does. The wait needs no thread of its own.
  *
- * consul_lock_cancel(), consul_lock_free() and consul_lock_abandon() end the wait: `done` is told
- * CONSUL_LOCK_CANCELLED, unless the outcome was decided before. A lock that is freed before `done`
- * was told CONSUL_LOCK_OK is given back by that.
+ * consul_lock_cancel(), consul_lock_free() and consul_lock_abandon() end the wait: `done` receives
+ * CONSUL_LOCK_CANCELLED, unless the outcome was decided before. If the caller frees the lock
+ * before `done` has received CONSUL_LOCK_OK, that releases the lock.
  *
- * @param lock      The lock.
- * @param done      Is told the outcome exactly once, never inside this call, but perhaps before it
- *                  returns. Not told if this call fails.
- * @param user_data Given to done, which may free it. If this call fails, it is still the caller's.
- * @param error     See ERRORS.
- * @return CONSUL_LOCK_OK: done will be called with what consul_lock_acquire() answers,
+ * @param done      Receives the outcome exactly once, never inside this call, but perhaps before
+ *                  it returns. Not called if this call fails.
+ * @param user_data Given to done, which may free it. If this call fails, the caller still owns it.
+ * @return CONSUL_LOCK_OK: done will receive what consul_lock_acquire() returns,
  *         CONSUL_LOCK_ALREADY_USED included;
  *         CONSUL_LOCK_VALUE_FAILED: the value generator, which runs inside this call, has no
  *         value;
@@ -88,15 +90,11 @@ consul_lock_status consul_lock_acquire_start(consul_lock *lock,
                                              consul_lock_error **error);
 
 /**
- * As consul_lock_release(), without waiting. `done` is told at the latest after the client's
- * option "release_timeout_ms". The lock may be freed at once.
+ * Begins what consul_lock_release() does. `done` receives the outcome after at most the client's
+ * option "release_timeout_ms". The caller may free the lock at once.
  *
- * @param lock      The lock.
- * @param done      As for consul_lock_acquire_start().
- * @param user_data As for consul_lock_acquire_start().
- * @param error     See ERRORS.
- * @return CONSUL_LOCK_OK: done will be called with what consul_lock_release() answers;
- *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and the lock is as it was.
+ * @return CONSUL_LOCK_OK, or CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and the lock is
+ *         as it was.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_status consul_lock_release_start(consul_lock *lock,
@@ -105,14 +103,9 @@ consul_lock_status consul_lock_release_start(consul_lock *lock,
                                              consul_lock_error **error);
 
 /**
- * As consul_lock_renew(), without waiting.
+ * Begins what consul_lock_renew() does.
  *
- * @param lock      The lock.
- * @param done      As for consul_lock_acquire_start().
- * @param user_data As for consul_lock_acquire_start().
- * @param error     See ERRORS.
- * @return CONSUL_LOCK_OK: done will be called with what consul_lock_renew() answers;
- *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread.
+ * @return CONSUL_LOCK_OK, or CONSUL_LOCK_NO_RESOURCES: the system gives no thread.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_status consul_lock_renew_start(consul_lock *lock,
@@ -121,14 +114,9 @@ consul_lock_status consul_lock_renew_start(consul_lock *lock,
                                            consul_lock_error **error);
 
 /**
- * As consul_lock_check(), without waiting.
+ * Begins what consul_lock_check() does.
  *
- * @param lock      The lock.
- * @param done      As for consul_lock_acquire_start().
- * @param user_data As for consul_lock_acquire_start().
- * @param error     See ERRORS.
- * @return CONSUL_LOCK_OK: done will be called with what consul_lock_check() answers;
- *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread.
+ * @return CONSUL_LOCK_OK, or CONSUL_LOCK_NO_RESOURCES: the system gives no thread.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_status consul_lock_check_start(const consul_lock *lock,
@@ -137,19 +125,12 @@ consul_lock_status consul_lock_check_start(const consul_lock *lock,
                                            consul_lock_error **error);
 
 /**
- * As consul_lock_put_if_held(), without waiting. Two guarded writes that are under way at the same
- * time may be applied in either order.
+ * Begins what consul_lock_put_if_held() does. Consul may apply two guarded writes that are in
+ * progress at the same time in either order.
  *
- * @param lock      The lock.
- * @param key       As for consul_lock_put_if_held().
- * @param value     Any bytes. NULL only if len is 0.
- * @param len       As for consul_lock_put_if_held().
- * @param done      As for consul_lock_acquire_start().
- * @param user_data As for consul_lock_acquire_start().
- * @param error     See ERRORS.
- * @return CONSUL_LOCK_OK: done will be called with what consul_lock_put_if_held() answers;
- *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, or no memory for the value;
- *         CONSUL_LOCK_INVALID_ARGUMENT: the key or the value is refused.
+ * @param key As for consul_lock_put_if_held().
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread, or no memory for
+ *         the value; CONSUL_LOCK_INVALID_ARGUMENT: the key or the value is refused.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_status consul_lock_put_if_held_start(consul_lock *lock,
@@ -161,15 +142,10 @@ consul_lock_status consul_lock_put_if_held_start(consul_lock *lock,
                                                  consul_lock_error **error);
 
 /**
- * As consul_lock_delete_if_held(), without waiting.
+ * Begins what consul_lock_delete_if_held() does.
  *
- * @param lock      The lock.
- * @param key       As for consul_lock_put_if_held().
- * @param done      As for consul_lock_acquire_start().
- * @param user_data As for consul_lock_acquire_start().
- * @param error     See ERRORS.
- * @return CONSUL_LOCK_OK: done will be called with what consul_lock_delete_if_held() answers;
- *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
+ * @param key As for consul_lock_put_if_held().
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
  *         CONSUL_LOCK_INVALID_ARGUMENT: the key is refused.
  */
 CONSUL_LOCK_MUST_USE
@@ -180,8 +156,8 @@ consul_lock_status consul_lock_delete_if_held_start(consul_lock *lock,
                                                     consul_lock_error **error);
 
 /**
- * Is told how consul_lock_holder_start() ended. `status` is what consul_lock_holder() would have
- * returned, and `holder` what it would have stored: it belongs to the callback, as `error` does.
+ * Receives the outcome of consul_lock_holder_start(): the status that consul_lock_holder() would
+ * have returned, and the holder that it would have stored. The callback owns `holder` and `error`.
  * Otherwise as consul_lock_done.
  */
 typedef void (*consul_lock_holder_done)(consul_lock_status status,
@@ -190,17 +166,13 @@ typedef void (*consul_lock_holder_done)(consul_lock_status status,
                                         void *user_data);
 
 /**
- * As consul_lock_holder(), without waiting.
+ * Begins what consul_lock_holder() does.
  *
- * @param client    The client to ask with. NULL: the default client.
- * @param key       As for consul_lock_holder().
- * @param done      As for consul_lock_acquire_start().
- * @param user_data As for consul_lock_acquire_start().
- * @param error     See ERRORS.
- * @return CONSUL_LOCK_OK: done will be called with what consul_lock_holder() answers;
- *         CONSUL_LOCK_INVALID_ARGUMENT: the key is refused;
- *         CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the default client cannot be
- *         made;
+ * @param client NULL: the default client.
+ * @param key    As for consul_lock_new().
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: the key is refused;
+ *         CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the library cannot make the
+ *         default client;
  *         CONSUL_LOCK_NO_RESOURCES: the same, or the system gives no thread.
  */
 CONSUL_LOCK_MUST_USE
@@ -211,14 +183,10 @@ consul_lock_status consul_lock_holder_start(const consul_lock_client *client,
                                             consul_lock_error **error);
 
 /**
- * As consul_lock_shutdown(), without waiting.
+ * Begins what consul_lock_shutdown() does. A thread made for this call calls `done`.
  *
  * @param timeout_ms As for consul_lock_shutdown().
- * @param done       As for consul_lock_acquire_start(), but on a thread made for this call.
- * @param user_data  As for consul_lock_acquire_start().
- * @param error      See ERRORS.
- * @return CONSUL_LOCK_OK: done will be called with what consul_lock_shutdown() answers;
- *         CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
  *         CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range.
  */
 CONSUL_LOCK_MUST_USE
@@ -230,28 +198,21 @@ consul_lock_status consul_lock_shutdown_start(int64_t timeout_ms,
 /* ---- Queues ---- */
 
 /**
- * A queue of events: instead of calling the program, the library puts an event here and makes a
- * descriptor readable.
- *
- * It belongs to the process that made it: in a child after fork no event goes in and none comes
- * out.
+ * A queue of events. Instead of calling the program, the library puts an event into it and makes a
+ * descriptor readable. The queue belongs to the process that made it: in a child after fork no
+ * event goes in and none comes out.
  */
 typedef struct consul_lock_queue consul_lock_queue;
 
-/**
- * One thing that happened. It belongs to the code that took it from the queue. Only one thread at
- * a time may use it.
- */
+/** One thing that happened. Only one thread at a time may use it. */
 typedef struct consul_lock_event consul_lock_event;
 
 /**
  * Makes a queue.
  *
- * @param fd    Receives the descriptor to watch: the reading end of a socket pair, non-blocking
- *              and closed on exec. The caller closes it. It is readable when events wait: read the
- *              bytes away first, then take events until there is none. Not NULL; receives -1 on
- *              failure.
- * @param error See ERRORS.
+ * @param fd Receives the descriptor to watch: the reading end of a socket pair, non-blocking and
+ *           closed on exec. It is readable when events wait: read the bytes away first, then take
+ *           events until there is none. The caller closes it. Receives -1 on failure. Not NULL.
  * @return Free it with consul_lock_queue_free(). NULL on failure, with the code
  *         CONSUL_LOCK_NO_RESOURCES: the system gives no sockets.
  */
@@ -262,35 +223,31 @@ consul_lock_queue *consul_lock_queue_new(int32_t *fd,
 /**
  * Takes the event that has waited longest.
  *
- * @param queue The queue. NULL, or a queue of the parent process: NULL is returned.
- * @return Free it with consul_lock_event_free(). NULL: no event waits.
+ * @return Free it with consul_lock_event_free(). NULL: no event waits, or the queue is the parent
+ *         process's.
  */
 CONSUL_LOCK_MUST_USE consul_lock_event *consul_lock_queue_next(consul_lock_queue *queue);
 
 /**
- * Frees a queue: events that wait are dropped, as are those that senders put later. A lock whose
- * acquire was to be told here is not given back by that. The descriptor is the caller's to close,
+ * Frees a queue. The library drops events that wait, and those that senders put later. A lock
+ * stays held if the event that reports its acquire is dropped. The caller closes the descriptor,
  * before or after.
- *
- * @param queue The queue; not used afterwards. NULL: nothing happens.
  */
 void consul_lock_queue_free(consul_lock_queue *queue);
 
 /**
- * Ties a lock to a queue, for threads that may end without a last word, such as the workers of
- * Node. When the queue is freed, or its reading end is closed (as the system does when the event
- * loop that watched it ends), the lock has no user any more: a pending acquire is cancelled, a
- * lock that was just won is given back, and a held lock is renewed no more, so that its TTL ends
- * it. From then on the lock answers CONSUL_LOCK_NOT_HELD, and no loss is told.
+ * Ties a lock to a queue, for threads that may end at any moment, such as the workers of Node. The
+ * lock has no user any more when the queue is freed or its reading end is closed (as the system
+ * does when the event loop that watched it ends). Then the library cancels a pending acquire,
+ * releases a lock that was just won, and stops the renewal of a held lock, so that its TTL ends
+ * it. From then on the lock returns CONSUL_LOCK_NOT_HELD, and the library reports no loss.
  *
  * The library checks for a reader whenever it sends a request for a pending acquire, when an
  * acquire succeeds, and after each renewal. A copy of the reading end in a child process counts as
  * a reader.
  *
- * @param lock  The lock. The last call counts.
- * @param queue The queue.
- * @param error See ERRORS.
- * @return CONSUL_LOCK_OK, or CONSUL_LOCK_INVALID_ARGUMENT for a NULL.
+ * @param lock The last call for this lock counts.
+ * @return CONSUL_LOCK_OK.
  */
 consul_lock_status consul_lock_bind_to_queue(consul_lock *lock,
                                              const consul_lock_queue *queue,
@@ -299,18 +256,19 @@ consul_lock_status consul_lock_bind_to_queue(consul_lock *lock,
 /* ---- Senders ---- */
 
 /**
- * The right to put events into a queue, under a number of the caller's choice (its tag). It is the
- * user_data of the four callbacks that this library has for queues.
+ * The right to put events into a queue, under a number of the caller's choice (the tag). A sender
+ * is the user_data of the four functions below, which the library has as callbacks.
  */
 typedef struct consul_lock_sender consul_lock_sender;
 
 /**
- * Makes a sender, which is the user_data of the callbacks below. The two callbacks for outcomes
- * free it. consul_lock_queue_lost() and consul_lock_queue_log() do not: give them together with
- * consul_lock_sender_free(). If the call that takes the sender fails, the caller frees it.
+ * Makes a sender. consul_lock_queue_done() and consul_lock_queue_holder_done() free it.
+ * consul_lock_queue_lost() and consul_lock_queue_log() do not: give them together with
+ * consul_lock_sender_free() as user_data_free. If the call that takes the sender fails, the caller
+ * frees it.
  *
- * @param queue The queue, which may be freed before the sender. NULL: NULL is returned.
- * @param tag   The number that consul_lock_event_tag() will answer for its events.
+ * @param queue The queue, which may be freed before the sender.
+ * @param tag   The number that consul_lock_event_tag() returns for the sender's events.
  * @return Free it with consul_lock_sender_free(), unless a callback has done so.
  */
 CONSUL_LOCK_MUST_USE
@@ -318,23 +276,23 @@ consul_lock_sender *consul_lock_sender_new(const consul_lock_queue *queue,
                                            uint64_t tag);
 
 /**
- * A consul_lock_done that puts an event into the sender's queue and frees the sender. It runs on
- * the thread that has the outcome, not on the thread for callbacks: it is also the quickest way to
- * hear of an outcome.
+ * Puts an event into the sender's queue and frees the sender. It is a consul_lock_done, and runs
+ * on the thread that has the outcome, not on the thread for callbacks. So no other way reports an
+ * outcome sooner.
  *
  * @param status The event's code.
  * @param error  Goes into the event. NULL: none.
- * @param sender The sender. NULL: the error is freed.
+ * @param sender NULL: the error is freed.
  */
 void consul_lock_queue_done(consul_lock_status status, consul_lock_error *error, void *sender);
 
 /**
- * A consul_lock_holder_done that does the same.
+ * Does the same for a holder. It is a consul_lock_holder_done.
  *
  * @param status The event's code.
  * @param holder Goes into the event. NULL: the lock is free.
  * @param error  Goes into the event. NULL: none.
- * @param sender The sender. NULL: holder and error are freed.
+ * @param sender NULL: holder and error are freed.
  */
 void consul_lock_queue_holder_done(consul_lock_status status,
                                    consul_lock_holder_info *holder,
@@ -342,114 +300,79 @@ void consul_lock_queue_holder_done(consul_lock_status status,
                                    void *sender);
 
 /**
- * A consul_lock_lost_callback that puts an event into the sender's queue.
+ * Puts an event into the sender's queue. It is a consul_lock_lost_callback.
  *
  * @param reason The event's code.
- * @param sender The sender, which can be used again. NULL: nothing happens.
  */
 void consul_lock_queue_lost(consul_lock_lost_reason reason, void *sender);
 
 /**
- * A consul_lock_log_callback that puts an event into the sender's queue. At most 1,024 lines wait:
- * the rest is dropped, and a line says how many.
+ * Puts an event into the sender's queue. It is a consul_lock_log_callback. At most 1,024 lines
+ * wait: the library drops the rest, and a line says how many.
  *
- * @param level  The event's code.
- * @param line   Goes into the event. NULL: nothing happens.
- * @param sender The sender, which can be used again. NULL: nothing happens.
+ * @param level The event's code.
+ * @param line  Goes into the event. NULL: nothing happens.
  */
 void consul_lock_queue_log(consul_lock_log_level level, const char *line, void *sender);
 
-/**
- * Frees a sender. It is a consul_lock_user_data_free.
- *
- * @param sender The sender; not used afterwards. NULL: nothing happens.
- */
+/** Frees a sender. It is a consul_lock_user_data_free. */
 void consul_lock_sender_free(void *sender);
 
 /* ---- Events ---- */
 
-/**
- * What an event tells.
- */
+/** The kind of an event. (The name ends in _t because consul_lock_event_kind() is a function.) */
 typedef enum {
-  /**
-   * There is no event: NULL was given.
-   */
+  /** There is no event: NULL was given. */
   CONSUL_LOCK_EVENT_NONE = 0,
-  /**
-   * A call ended. The event's code is the consul_lock_status.
-   */
+  /** A call ended. The event's code is the consul_lock_status. */
   CONSUL_LOCK_EVENT_DONE = 1,
   /**
-   * consul_lock_holder_start() ended. The code is the consul_lock_status, and
-   * consul_lock_event_take_holder() has the answer.
+   * consul_lock_holder_start() ended. The event's code is the consul_lock_status, and
+   * consul_lock_event_take_holder() has the holder.
    */
   CONSUL_LOCK_EVENT_HOLDER = 2,
-  /**
-   * A lock was lost. The code is the consul_lock_lost_reason.
-   */
+  /** A lock was lost. The event's code is the consul_lock_lost_reason. */
   CONSUL_LOCK_EVENT_LOST = 3,
   /**
-   * A line of the log. The code is the consul_lock_log_level, and consul_lock_event_line() has
-   * the line.
+   * The log has a line, for consul_lock_event_line(). The event's code is the
+   * consul_lock_log_level.
    */
   CONSUL_LOCK_EVENT_LOG = 4,
-} consul_lock_event_type;
+} consul_lock_event_kind_t;
 
-/**
- * What the event tells: how to read its code, and what else it has.
- *
- * @param event The event. NULL: CONSUL_LOCK_EVENT_NONE.
- */
-consul_lock_event_type consul_lock_event_kind(const consul_lock_event *event);
+/** Returns the kind of an event, which says what its code is and what else it has. */
+consul_lock_event_kind_t consul_lock_event_kind(const consul_lock_event *event);
 
-/**
- * How a call ended, how a lock was lost, or how important a line is: see consul_lock_event_type.
- *
- * @param event The event. NULL: 0.
- */
+/** Returns the event's code: see consul_lock_event_kind_t. */
 int32_t consul_lock_event_code(const consul_lock_event *event);
 
-/**
- * The tag of the sender that put the event into the queue.
- *
- * @param event The event. NULL: 0.
- */
+/** Returns the tag of the sender that put the event into the queue. */
 uint64_t consul_lock_event_tag(const consul_lock_event *event);
 
 /**
- * Takes the error of a call that failed out of its event.
+ * Takes the error of a failed call out of its event.
  *
- * @param event The event. NULL: NULL is returned.
  * @return Free it with consul_lock_error_free(). NULL: there is none, or it was taken.
  */
 CONSUL_LOCK_MUST_USE consul_lock_error *consul_lock_event_take_error(consul_lock_event *event);
 
 /**
- * Takes the answer of consul_lock_holder_start() out of its event.
+ * Takes the holder out of the event of a consul_lock_holder_start().
  *
- * @param event The event. NULL: NULL is returned.
- * @return Free it with consul_lock_holder_free(). NULL: the lock is free, the question failed, or
- *         the answer was taken.
+ * @return Free it with consul_lock_holder_free(). NULL: the lock is free, the call failed, or the
+ *         holder was taken.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_holder_info *consul_lock_event_take_holder(consul_lock_event *event);
 
 /**
- * Copies a line of the log.
+ * Copies a log line; the empty text for another kind of event.
  *
- * @param event The event. NULL, or not one of the log: the empty text.
- * @param buf   Receives the text, see TEXT.
- * @param cap   The size of buf in bytes.
- * @return The length of the whole line in bytes, without the NUL.
+ * @return See TEXT AND BYTES.
  */
 size_t consul_lock_event_line(const consul_lock_event *event, char *buf, size_t cap);
 
-/**
- * Frees an event, with what was not taken out of it.
- *
- * @param event The event; not used afterwards. NULL: nothing happens.
- */
+/** Frees an event, with what was not taken out of it. */
 void consul_lock_event_free(consul_lock_event *event);
 
 #ifdef __cplusplus

@@ -9,14 +9,14 @@ use std::fmt;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// It worked.
+    /// The call worked.
     Ok = 0,
-    /// An argument is wrong: NULL where an object is needed, not UTF-8, a key that Consul would
+    /// An argument is wrong: NULL where an object is needed, not UTF-8, or a key that Consul would
     /// change or refuse. Nothing was changed.
     InvalidArgument = 1,
-    /// An option is unknown, in the wrong place, or its value is out of range. Nothing was changed.
+    /// An option is unknown, in the wrong place, or out of its range. Nothing was changed.
     InvalidOption = 2,
-    /// A setting in the environment is wrong; the message names the variable. Nothing was sent.
+    /// An environment variable is wrong. The message names it. Nothing was sent.
     InvalidEnvironment = 3,
     /// The lock is single use, and was used before.
     AlreadyUsed = 4,
@@ -29,26 +29,25 @@ pub enum Status {
     Cancelled = 21,
     /// The lock was held and is lost: it expired, or Consul or an operator ended it.
     Lost = 22,
-    /// The lock is not held: never acquired, given back, or used up.
+    /// The lock is not held: it was never acquired, was released, or is used up.
     NotHeld = 23,
-    /// Consul did not confirm a release in time: the library goes on while the process lives, and
-    /// the session's TTL does the rest. Or Consul did not confirm a guarded write, which may have
-    /// been applied, or may be later while the lock is held.
+    /// Consul did not confirm a release in time: the library repeats the release while the process
+    /// lives, and the session's TTL does the rest. Or Consul did not confirm a guarded write, which
+    /// Consul may have applied, or may apply later while the lock is held.
     Unconfirmed = 24,
     /// Consul gave no usable answer in time.
     Unavailable = 40,
     /// Consul refused for want of rights.
     Denied = 60,
-    /// Consul refused the request itself, or its answer is unknown to this library. Or the key of
-    /// the lock holds the data of another program, which stay as they are.
+    /// Consul refused the request itself, or the library does not know Consul's answer. Or the key
+    /// of the lock holds the data of another program, which the library leaves as they are.
     Rejected = 61,
-    /// A defect of this library. Please report it.
+    /// The library has a defect. Please report it.
     Internal = 90,
     /// The object belongs to the parent process.
     Forked = 91,
     /// The system gave no thread, no descriptor, or no memory for a value, a request or a reply.
-    /// (If there is no memory even for a few bytes, the process is aborted, as every program in
-    /// Rust is.)
+    /// (Without memory even for a few bytes, the process is aborted, as every program in Rust is.)
     NoResources = 92,
 }
 
@@ -108,18 +107,17 @@ impl Status {
     }
 }
 
-/// How a lock was lost. The numbers are part of the ABI, as those of the statuses are.
+/// The reason of a loss. The numbers are part of the ABI, as those of the statuses are.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LostReason {
-    /// Its life ended before it was released or renewed.
+    /// The lock's life ended before a release or a renewal.
     Expired = 1,
-    /// Consul ended its session: an operator did it, or the node that it was bound to left or was
-    /// removed.
+    /// Consul ended the session: an operator wanted it, or the session's node left or was removed.
     SessionGone = 2,
-    /// Its key is gone: deleted, or removed with its session.
+    /// The key is gone: deleted, or removed with the session.
     KeyGone = 3,
-    /// Another session holds its key.
+    /// Another session holds the key.
     TakenOver = 4,
 }
 

@@ -7,8 +7,8 @@ use crate::error::{Error, Status};
 /// The full key of a lock in Consul's KV store.
 pub type Key = Arc<str>;
 
-/// The longest stored value, in bytes. (Consul cuts off a transaction of more than 512 KiB, base64
-/// and all, instead of answering it.)
+/// The longest stored value, in bytes. (Consul does not answer a transaction of more than 512 KiB,
+/// base64 included: it closes the connection.)
 pub const MAX_VALUE: usize = 390_000;
 
 /// The longest full key, in bytes as a URL has it. Consul has no limit of its own below that of a

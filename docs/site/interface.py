@@ -9,6 +9,9 @@ import json
 import re
 import xml.etree.ElementTree as xml
 
+# Parameters that mean the same everywhere: the prefaces of the headers describe them.
+IN_THE_PREFACE = ("lock options client error holder queue event sender buf cap value len done user_data "
+                  "user_data_free").split()
 KINDS = {
     "constant": "Constants",
     "type": "Types",
@@ -203,7 +206,7 @@ class Header:
         if kind == "function":
             declared = re.findall(r"(\w+)(?=[,)])", declaration[declaration.index("("):])
             declared = [it for it in declared if it != "void"]
-            if list(params) != declared:
+            if list(params) != [it for it in declared if it in params or it not in IN_THE_PREFACE]:
                 raise Mistake(f"{where}: @param {list(params)}, but its parameters are {declared}")
             # What only observes says in its first sentence what it answers.
             if returned is None and (declaration.endswith("consul_lock_error **error)") or "*" in found["result"]):

@@ -209,17 +209,17 @@ pub enum Action {
     },
 }
 
-/// How important a line of the log is. The numbers are part of the ABI.
+/// The importance of a log line. The numbers are part of the ABI.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
-    /// Somebody must look: a lock was lost, or something was left behind in Consul.
+    /// An operator must look: a lock was lost, or something was left behind in Consul.
     Error = 1,
-    /// It may become worse: Consul cannot be reached, or does not confirm.
+    /// A trouble that may become worse: Consul cannot be reached, or does not confirm.
     Warn = 2,
-    /// Worth knowing once: something works otherwise than was asked for.
+    /// A fact worth knowing once: something works otherwise than the caller asked for.
     Info = 3,
-    /// For the search for faults.
+    /// Details for the search for faults.
     Debug = 4,
 }
 

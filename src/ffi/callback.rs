@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-/// Frees a user_data. Called exactly once, after the last use of the user_data, by any thread.
+/// Frees a user_data. See CALLBACKS.
 pub type UserDataFreeFn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// A function of the host's with its data, which is freed when the last user of both is done.

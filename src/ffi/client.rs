@@ -27,7 +27,6 @@ pub(super) unsafe fn client_or_default(client: *const ClientHandle) -> Result<Cl
 ///
 /// @param options The client's options. The environment fills in the rest. NULL: all from the
 ///                environment.
-/// @param error   See ERRORS.
 /// @return Free it with consul_lock_client_free(). NULL on failure, with the code
 ///         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a lock;
 ///         CONSUL_LOCK_INVALID_ENVIRONMENT: a variable is wrong. Either code also stands for a file
@@ -48,10 +47,8 @@ pub unsafe extern "C" fn consul_lock_client_new(
     }
 }
 
-/// Gives up the caller's reference to a client. The options, the locks and the default that use the
-/// client hold references of their own: the client ends with the last of them.
-///
-/// @param client The client; not used afterwards. NULL: nothing happens.
+/// Gives up the caller's reference to a client. The client ends with the last of the options, locks
+/// and defaults that use it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_client_free(client: *mut ClientHandle) {
     // SAFETY: NULL or live and freed once, as the header asks.
@@ -60,13 +57,11 @@ pub unsafe extern "C" fn consul_lock_client_free(client: *mut ClientHandle) {
 
 /// Copies the statistics of a client as one JSON object: requests by kind, Raft writes, retries,
 /// locks that wait or are held, connections, threads, percentiles of how long acquires and holds
-/// took. docs/guide.md describes the fields; later versions may add some. Sends nothing.
+/// took. docs/guide.md describes the fields; later versions may add some. A buffer of 2,048 bytes
+/// is enough. Sends nothing.
 ///
-/// @param client The client. NULL: the default client; if that cannot be made, the empty text.
-/// @param buf    Receives the text, see TEXT. 2,048 bytes are enough.
-/// @param cap    The size of buf in bytes.
-/// @return The length of the whole text in bytes, without the NUL. The text of the next call may be
-///         longer.
+/// @param client NULL: the default client. If it cannot be made, the text is empty.
+/// @return See TEXT AND BYTES. The next call may have a longer text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_client_stats(
     client: *const ClientHandle,

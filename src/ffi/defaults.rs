@@ -14,22 +14,20 @@ use crate::defaults;
 use crate::error::Status;
 use crate::memory;
 
-/// Makes the value that a lock stores under its key: calls consul_lock_value_set() once and returns
-/// 0. Any other number says that there is no value: the acquire then answers
+/// Makes the value that a lock stores under its key: calls consul_lock_value_set() and returns 0.
+/// Any other number means that there is no value: the acquire then returns
 /// CONSUL_LOCK_VALUE_FAILED, and the lock can be used again.
 ///
-/// consul_lock_acquire() calls it, in the caller's thread, before anything is sent; several threads
-/// may do so at the same time. It may call any function of the library. It must return: no longjmp
-/// and no C++ exception may leave it.
+/// See CALLBACKS, with this difference: consul_lock_acquire() calls it, in the caller's thread,
+/// before it sends anything; several threads may do so at the same time.
 pub type ValueGeneratorFn =
     Option<unsafe extern "C" fn(value: *mut ValueHandle, user_data: *mut c_void) -> c_int>;
 
 /// Sets a process-wide default: "acquire_timeout_ms", "lock_timeout_seconds" or "lock_key_pattern".
-/// Locks read it when they are made: a later change never touches a lock that exists.
+/// consul_lock_new() reads it: a later change never touches a lock that exists.
 ///
 /// @param name  The name of the option.
-/// @param value Its value, as text (see consul_lock_options_set()).
-/// @param error See ERRORS.
+/// @param value As for consul_lock_options_set().
 /// @return As consul_lock_options_set().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_defaults_set(
@@ -50,8 +48,8 @@ pub unsafe extern "C" fn consul_lock_defaults_set(
 
 /// Sets the client of the locks that are made without one. Locks that exist keep theirs.
 ///
-/// @param client The client; the default holds a reference of its own. NULL: back to the client
-///               that is made from the environment, once, when it is first used.
+/// @param client NULL: back to the client that the library makes from the environment, once, on
+///               first use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_set_default_client(client: *const ClientHandle) {
     observe((), || {
@@ -61,15 +59,14 @@ pub unsafe extern "C" fn consul_lock_set_default_client(client: *const ClientHan
     });
 }
 
-/// Sets the function that makes the value of the locks that are made from now on without the option
-/// "value". Without a generator, the value is a JSON object with "locked_at", the time of the
-/// attempt that took the lock.
+/// Sets the function that makes the value of later locks without the option "value". Without a
+/// generator, the value is a JSON object with "locked_at", the time of the attempt that took the
+/// lock.
 ///
 /// @param generator      The function. NULL: back to "locked_at".
 /// @param user_data      Given to the function at each call.
-/// @param user_data_free Called exactly once with user_data: when another generator has taken its
-///                       place and the last lock made with this one is freed; within this call if
-///                       generator is NULL. NULL: nothing is called.
+/// @param user_data_free Called when another generator has taken its place and the last lock made
+///                       with this one is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_set_value_generator(
     generator: ValueGeneratorFn,
@@ -96,13 +93,11 @@ fn generate(registration: &Registration<ValueGeneratorFn>) -> Option<Vec<u8>> {
     value.filter(|_| verdict == 0)
 }
 
-/// Says what the value is. For value generators. The last call counts.
+/// Sets the value, for value generators. The last call counts.
 ///
-/// @param value The place that the generator was called with.
-/// @param bytes Any bytes. NULL only if len is 0.
-/// @param len   How many bytes: at most CONSUL_LOCK_MAX_VALUE.
+/// @param value The place that the generator received.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes;
-///         CONSUL_LOCK_NO_RESOURCES: there is no memory for it. After an error the place has no
+///         CONSUL_LOCK_NO_RESOURCES: there is no memory for them. After an error the place has no
 ///         value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_value_set(

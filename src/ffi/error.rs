@@ -22,9 +22,7 @@ pub(super) unsafe fn taken(error: *mut ErrorHandle) -> Option<Error> {
     unsafe { take_owned(error) }.map(|told| told.error)
 }
 
-/// The status that the failed call answered.
-///
-/// @param error The error; NULL: no error, CONSUL_LOCK_OK.
+/// Returns the status of the failed call; CONSUL_LOCK_OK for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_error_code(error: *const ErrorHandle) -> Status {
     observe(Status::Internal, || {
@@ -33,10 +31,9 @@ pub unsafe extern "C" fn consul_lock_error_code(error: *const ErrorHandle) -> St
     })
 }
 
-/// One line for people: what failed, on which key and address, what Consul said, what to do. It
-/// never contains a token or a stored value.
+/// Returns one line for people: what failed, on which key and address, what Consul said, what to
+/// do. It never contains a token or a stored value.
 ///
-/// @param error The error; NULL: no error, the empty text.
 /// @return Never NULL. Lives as long as the error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_error_message(error: *const ErrorHandle) -> *const c_char {
@@ -46,10 +43,7 @@ pub unsafe extern "C" fn consul_lock_error_message(error: *const ErrorHandle) ->
     })
 }
 
-/// The HTTP status with which Consul answered, such as 403.
-///
-/// @param error The error; NULL: 0.
-/// @return 0 when the failure did not come with an HTTP status.
+/// Returns the HTTP status of Consul's answer, such as 403; 0 when the failure came without one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_error_http_status(error: *const ErrorHandle) -> i32 {
     observe(0, || {
@@ -60,10 +54,8 @@ pub unsafe extern "C" fn consul_lock_error_http_status(error: *const ErrorHandle
     })
 }
 
-/// Whether the same call may well work later without any change: another process held the lock, or
+/// Tells whether the same call may work later without any change: another process held the lock, or
 /// Consul could not be reached. A lock is single use: try again with a new one.
-///
-/// @param error The error; NULL: false.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_error_is_retryable(error: *const ErrorHandle) -> bool {
     observe(false, || {
@@ -72,9 +64,8 @@ pub unsafe extern "C" fn consul_lock_error_is_retryable(error: *const ErrorHandl
     })
 }
 
-/// How the lock was lost, for CONSUL_LOCK_LOST.
+/// Returns how the lock was lost, for CONSUL_LOCK_LOST.
 ///
-/// @param error The error; NULL: 0.
 /// @return A consul_lock_lost_reason; 0 for any other error.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_error_why_lost(error: *const ErrorHandle) -> i32 {
@@ -87,15 +78,13 @@ pub unsafe extern "C" fn consul_lock_error_why_lost(error: *const ErrorHandle) -
 }
 
 /// Frees an error.
-///
-/// @param error The error; not used afterwards. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_error_free(error: *mut ErrorHandle) {
     // SAFETY: NULL or live and freed once, as the header asks.
     observe((), || drop(unsafe { take_owned(error) }));
 }
 
-/// The name of a status, such as "NOT_ACQUIRED".
+/// Returns the name of a status, such as "NOT_ACQUIRED".
 ///
 /// @param status Any number: one that is not a status has the name "UNKNOWN".
 /// @return Never NULL. Lives as long as the process.
@@ -107,7 +96,7 @@ pub extern "C" fn consul_lock_status_name(status: i32) -> *const c_char {
     known.map_or(c"UNKNOWN", Status::c_name).as_ptr()
 }
 
-/// The name of a consul_lock_lost_reason, such as "KEY_GONE".
+/// Returns the name of a consul_lock_lost_reason, such as "KEY_GONE".
 ///
 /// @param reason Any number: one that is not a reason has the name "UNKNOWN".
 /// @return Never NULL. Lives as long as the process.

@@ -12,11 +12,10 @@ use crate::error::Status;
 
 /// Asks Consul which session holds the lock on a key. Blocks for one or two requests.
 ///
-/// @param client The client to ask with. NULL: the default client.
-/// @param key    The key, as given to consul_lock_new().
-/// @param holder Receives the holder, which the caller frees with consul_lock_holder_free(). It
-///               receives NULL when the lock is free, and on failure. Not NULL.
-/// @param error  See ERRORS.
+/// @param client NULL: the default client.
+/// @param key    As for consul_lock_new().
+/// @param holder Receives the holder, to be freed with consul_lock_holder_free(); NULL when the
+///               lock is free, and on failure. Not NULL.
 /// @return CONSUL_LOCK_OK: *holder is the holder, or NULL; CONSUL_LOCK_INVALID_ARGUMENT: the key is
 ///         refused; CONSUL_LOCK_INVALID_ENVIRONMENT; CONSUL_LOCK_UNAVAILABLE; CONSUL_LOCK_DENIED;
 ///         CONSUL_LOCK_REJECTED; CONSUL_LOCK_NO_RESOURCES.
@@ -46,10 +45,7 @@ pub unsafe extern "C" fn consul_lock_holder(
 
 /// Copies the id of the session that holds the lock.
 ///
-/// @param holder The holder. NULL: the empty text.
-/// @param buf    Receives the text, see TEXT.
-/// @param cap    The size of buf in bytes.
-/// @return The length of the whole text in bytes, without the NUL.
+/// @return See TEXT AND BYTES.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder_session(
     holder: *const HolderHandle,
@@ -62,13 +58,10 @@ pub unsafe extern "C" fn consul_lock_holder_session(
     })
 }
 
-/// Copies the name of the session that holds the lock. For a lock of this library it is such as
+/// Copies the name of the session that holds the lock. A session of this library has a name such as
 /// "consul_lock PROGRAM@HOST:PID NONCE".
 ///
-/// @param holder The holder. NULL: the empty text.
-/// @param buf    Receives the text, see TEXT.
-/// @param cap    The size of buf in bytes.
-/// @return The length of the whole text in bytes, without the NUL; 0: Consul would not say.
+/// @return See TEXT AND BYTES; 0: Consul would not say.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder_name(
     holder: *const HolderHandle,
@@ -85,13 +78,10 @@ pub unsafe extern "C" fn consul_lock_holder_name(
     })
 }
 
-/// Copies the name of the Consul node that the session is bound to: that of its "session_node",
-/// else that of the agent through which it was made.
+/// Copies the name of the Consul node that the session is bound to: its "session_node", else the
+/// node of the agent that made it.
 ///
-/// @param holder The holder. NULL: the empty text.
-/// @param buf    Receives the text, see TEXT.
-/// @param cap    The size of buf in bytes.
-/// @return The length of the whole text in bytes, without the NUL; 0: Consul would not say.
+/// @return See TEXT AND BYTES; 0: Consul would not say.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder_node(
     holder: *const HolderHandle,
@@ -108,12 +98,10 @@ pub unsafe extern "C" fn consul_lock_holder_node(
     })
 }
 
-/// Copies the value that is stored under the key: any bytes; no NUL is added. It is the data of
-/// another program: trust nothing in it.
+/// Copies the value that is stored under the key: any bytes, without a NUL behind them. They are
+/// the data of another program: trust nothing in them.
 ///
-/// @param holder The holder. NULL: no bytes.
-/// @param buf    Receives at most cap bytes.
-/// @param cap    The size of buf in bytes.
+/// @param buf Receives at most cap bytes.
 /// @return The length of the whole value in bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder_value(
@@ -127,21 +115,17 @@ pub unsafe extern "C" fn consul_lock_holder_value(
     })
 }
 
-/// The holder's fencing token: what consul_lock_fencing_token() answers to the holder. It is read
-/// from the ModifyIndex of the key, which grows when a program writes the key without taking the
-/// lock.
-///
-/// @param holder The holder. NULL: 0.
+/// Returns what consul_lock_fencing_token() returns to the holder. The source is the key's
+/// ModifyIndex, which grows when a program writes the key without taking the lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder_fencing_token(holder: *const HolderHandle) -> u64 {
     // SAFETY: NULL or live, as the header asks.
     observe(0, || unsafe { look(holder) }.map_or(0, |h| h.fencing_token))
 }
 
-/// When the holder took the lock, by the holder's clock. It is read from "locked_at" in the value
-/// that a lock stores by default.
+/// Returns when the holder took the lock, by the holder's clock. The source is "locked_at" in the
+/// value that a lock stores by default.
 ///
-/// @param holder The holder. NULL: 0.
 /// @return Milliseconds since 1970-01-01 UTC; 0: unknown, as another value is stored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder_since_ms(holder: *const HolderHandle) -> i64 {
@@ -151,10 +135,9 @@ pub unsafe extern "C" fn consul_lock_holder_since_ms(holder: *const HolderHandle
     })
 }
 
-/// The TTL of the session that holds the lock. For a lock of this library it is
+/// Returns the TTL of the session that holds the lock. A session of this library has
 /// "lock_timeout_seconds".
 ///
-/// @param holder The holder. NULL: 0.
 /// @return Milliseconds; 0: the session has no TTL, or Consul would not say.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder_ttl_ms(holder: *const HolderHandle) -> i64 {
@@ -165,9 +148,7 @@ pub unsafe extern "C" fn consul_lock_holder_ttl_ms(holder: *const HolderHandle) 
     })
 }
 
-/// Frees what consul_lock_holder() gave.
-///
-/// @param holder The holder; not used afterwards. NULL: nothing happens.
+/// Frees a holder.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_holder_free(holder: *mut HolderHandle) {
     // SAFETY: NULL or live and freed once, as the header asks.

@@ -12,19 +12,19 @@ use crate::error::{Error, LostReason, Status};
 use crate::lock::{Lock, LostCallback};
 
 /// Makes a lock. Reads the options and the defaults, and sends nothing. The first lock that uses
-/// the default client makes it, as consul_lock_client_new() does.
+/// the default client makes that client, as consul_lock_client_new() does.
 ///
-/// @param key     What to lock. It is inserted into "lock_key_pattern". The result may be at most
-///                60,000 bytes long when percent-encoded. A key that Consul would change or refuse
-///                is refused: a leading '/', an empty, "." or ".." segment, characters that cannot
-///                be printed, spaces at either end, '..' or a space behind a percent-encoding.
+/// @param key     The work to lock. The library inserts it into "lock_key_pattern". The result may
+///                be at most 60,000 bytes long when percent-encoded. A key that Consul would change
+///                or refuse is refused: a leading '/', an empty, "." or ".." segment, characters
+///                that cannot be printed, spaces at either end, '..' or a space behind a
+///                percent-encoding.
 /// @param options The lock's options. The defaults fill in the rest. NULL: all from the defaults.
-/// @param error   See ERRORS.
 /// @return Free it with consul_lock_free(). NULL on failure, with the code
 ///         CONSUL_LOCK_INVALID_ARGUMENT: the key is refused;
 ///         CONSUL_LOCK_INVALID_OPTION: an option is wrong, or belongs to a client;
-///         CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the default client cannot be
-///         made, as for consul_lock_client_new();
+///         CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the library cannot make the
+///         default client (see consul_lock_client_new());
 ///         CONSUL_LOCK_NO_RESOURCES: the same, or there is no memory for the value.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -50,13 +50,8 @@ pub unsafe extern "C" fn consul_lock_new(
 /// generator. Call it before consul_lock_acquire(). If both run at the same time, either value may
 /// be stored.
 ///
-/// @param lock  The lock.
-/// @param value Any bytes. NULL only if len is 0.
-/// @param len   How many bytes: at most CONSUL_LOCK_MAX_VALUE.
-/// @param error See ERRORS.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_ALREADY_USED: the acquire has begun, and nothing was
-///         changed;
-///         CONSUL_LOCK_NO_RESOURCES: there is no memory for the value.
+///         changed; CONSUL_LOCK_NO_RESOURCES: there is no memory for the value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_set_value(
     lock: *mut LockHandle,
@@ -73,17 +68,16 @@ pub unsafe extern "C" fn consul_lock_set_value(
 }
 
 /// Takes the lock. Waits for it up to the option "acquire_timeout_ms"; the default 0 makes exactly
-/// one attempt. Waiters are served first come, first served, within a process and between processes
-/// (option "fair"). Blocks; consul_lock_cancel() ends the wait at once.
+/// one attempt. The library serves waiters first come, first served, within a process and between
+/// processes (option "fair"). Blocks; consul_lock_cancel() ends the wait at once.
 ///
-/// A lock is used up by its first acquire, whatever the outcome (except CONSUL_LOCK_VALUE_FAILED).
-/// If the acquire fails, nothing is left behind in Consul, or the message says that the session's
-/// TTL will remove it.
+/// The first acquire uses the lock up, whatever the outcome (except CONSUL_LOCK_VALUE_FAILED). A
+/// failed acquire leaves nothing behind in Consul, or its message says that the session's TTL will
+/// remove it.
 ///
-/// @param lock  The lock.
-/// @param error See ERRORS. The error of CONSUL_LOCK_NOT_ACQUIRED says who holds the lock.
 /// @return CONSUL_LOCK_OK: the caller holds the lock, with its whole life ahead;
-///         CONSUL_LOCK_NOT_ACQUIRED: the lock was not free until the deadline;
+///         CONSUL_LOCK_NOT_ACQUIRED: the lock was not free until the deadline, and the message
+///         names the holder;
 ///         CONSUL_LOCK_CANCELLED; CONSUL_LOCK_ALREADY_USED: the lock was acquired before;
 ///         CONSUL_LOCK_VALUE_FAILED: the value generator has no value;
 ///         CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer in time;
@@ -102,19 +96,17 @@ pub unsafe extern "C" fn consul_lock_acquire(
     unsafe { answer(error, || share(lock, "lock")?.acquire()) }
 }
 
-/// Gives the lock back and removes its key. It can only ever touch this very lock. A pending
-/// acquire of another thread is cancelled and undone. Blocks for at most the client's option
-/// "release_timeout_ms".
+/// Releases the lock and removes its key. Never touches another lock. Cancels and undoes a pending
+/// acquire of another thread. Blocks for at most the client's option "release_timeout_ms".
 ///
-/// @param lock  The lock.
-/// @param error See ERRORS.
 /// @return CONSUL_LOCK_OK: the lock was held until now;
-///         CONSUL_LOCK_NOT_HELD: there was nothing to give back; harmless;
-///         CONSUL_LOCK_LOST: the lock had been lost before, so others may have worked meanwhile;
+///         CONSUL_LOCK_NOT_HELD: the caller had nothing to release; harmless;
+///         CONSUL_LOCK_LOST: the lock had been lost before, so other processes may have worked
+///         meanwhile;
 ///         CONSUL_LOCK_UNCONFIRMED: Consul did not confirm in time (an election of its leader takes
-///         3 to 13 seconds). The library goes on in the background while the process lives. A
-///         process that ends calls consul_lock_shutdown(), which waits for that: otherwise the lock
-///         may stand for up to two TTLs.
+///         3 to 13 seconds). The library repeats the release while the process lives. A process
+///         that ends calls consul_lock_shutdown(), which waits for that. Otherwise Consul may keep
+///         the lock for up to two TTLs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_release(
     lock: *mut LockHandle,
@@ -124,12 +116,10 @@ pub unsafe extern "C" fn consul_lock_release(
     unsafe { answer(error, || share(lock, "lock")?.release()) }
 }
 
-/// Frees a lock. A held lock is released first, which waits at most the client's option
-/// "release_timeout_ms". A pending acquire of another thread is cancelled. The session of a lost
-/// lock is ended in the background. In a child after fork, a lock of the parent only frees its
-/// memory. Calls of other threads that have begun are safe; calls that begin afterwards are not.
-///
-/// @param lock The lock; not used afterwards. NULL: nothing happens.
+/// Frees a lock. Releases a held lock first, which waits for at most the client's option
+/// "release_timeout_ms". Cancels a pending acquire of another thread. Ends the session of a lost
+/// lock in the background. Calls of other threads that have begun are safe; calls that begin
+/// afterwards are not.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_free(lock: *mut LockHandle) {
     observe((), || {
@@ -140,11 +130,9 @@ pub unsafe extern "C" fn consul_lock_free(lock: *mut LockHandle) {
     });
 }
 
-/// Frees a lock without giving it back: sends nothing. A held lock stays in Consul until its TTL
-/// ends it, and so does the session of a lost lock. For finalizers, and for work that may be done
-/// only once per TTL. A pending acquire of another thread is cancelled.
-///
-/// @param lock The lock; not used afterwards. NULL: nothing happens.
+/// Frees a lock without releasing it: sends nothing. A held lock, and the session of a lost one,
+/// stay in Consul until the TTL ends them. For finalizers, and for work that may be done only once
+/// per TTL. Cancels a pending acquire of another thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_abandon(lock: *mut LockHandle) {
     observe((), || {
@@ -155,10 +143,8 @@ pub unsafe extern "C" fn consul_lock_abandon(lock: *mut LockHandle) {
     });
 }
 
-/// Ends a pending acquire at once: it answers CONSUL_LOCK_CANCELLED, and is undone. An acquire that
-/// comes later answers the same. A lock that is held stays held.
-///
-/// @param lock The lock. NULL: nothing happens.
+/// Ends a pending acquire at once: it returns CONSUL_LOCK_CANCELLED, and is undone. A later acquire
+/// returns the same. A held lock stays held.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_cancel(lock: *mut LockHandle) {
     observe((), || {
@@ -169,11 +155,9 @@ pub unsafe extern "C" fn consul_lock_cancel(lock: *mut LockHandle) {
     });
 }
 
-/// Extends the life of a held lock to "lock_timeout_seconds" from now. For work that takes longer
+/// Extends the life of a held lock to "lock_timeout_seconds" from now, for work that takes longer
 /// than expected. Blocks for one request.
 ///
-/// @param lock  The lock.
-/// @param error See ERRORS.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_LOST: the lock is lost, stop the work; CONSUL_LOCK_NOT_HELD;
 ///         CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer, and the lock is held until
 ///         consul_lock_remaining_ms() is 0; CONSUL_LOCK_DENIED; CONSUL_LOCK_REJECTED.
@@ -186,12 +170,10 @@ pub unsafe extern "C" fn consul_lock_renew(
     unsafe { answer(error, || share(lock, "lock")?.renew()) }
 }
 
-/// Asks Consul whether the lock is still held: also finds a lock that an operator took away. Does
-/// not extend its life. Blocks for one request.
+/// Asks Consul whether the lock is still held. So it also finds a loss that an operator caused.
+/// Does not extend the lock's life. Blocks for one request.
 ///
-/// @param lock  The lock.
-/// @param error See ERRORS.
-/// @return CONSUL_LOCK_OK: it is; else as consul_lock_renew().
+/// @return CONSUL_LOCK_OK: the lock is held; else as consul_lock_renew().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_check(
     lock: *const LockHandle,
@@ -201,22 +183,19 @@ pub unsafe extern "C" fn consul_lock_check(
     unsafe { answer(error, || share(lock, "lock")?.check()) }
 }
 
-/// Writes a key of Consul's KV store in one transaction with a check that this lock is held: a
-/// holder that lost the lock cannot write, whether it knows of the loss or not. Such a write needs
-/// no fencing token. Blocks for one request, which is repeated when its answer is lost.
+/// Writes a key of Consul's KV store in one transaction with a check that this lock is held. A
+/// holder that lost the lock cannot write, whether it knows of the loss or not, so the write needs
+/// no fencing token. Blocks for one request, which the library repeats when the answer is lost.
 ///
-/// @param lock  The lock.
-/// @param key   The key to write, as it stands in the KV store (it is not inserted into
-///              "lock_key_pattern"). Refused are this lock's own key and what consul_lock_new()
-///              refuses.
-/// @param value Any bytes. NULL only if len is 0.
-/// @param len   How many bytes: at most CONSUL_LOCK_MAX_VALUE, a little less with very long keys.
-/// @param error See ERRORS.
+/// @param key   The key to write, as it stands in the KV store (without "lock_key_pattern").
+///              Refused are this lock's own key and what consul_lock_new() refuses.
+/// @param value The bytes to write. With very long keys the limit is a little below
+///              CONSUL_LOCK_MAX_VALUE.
 /// @return CONSUL_LOCK_OK: the key was written while the lock was held;
 ///         CONSUL_LOCK_LOST: the lock is lost, and nothing was written;
-///         CONSUL_LOCK_UNCONFIRMED: Consul's answer was lost. The key may have been written, or may
-///         be later, as long as the lock is in Consul. While the lock is held, the same call may be
-///         made again;
+///         CONSUL_LOCK_UNCONFIRMED: Consul's answer was lost. Consul may have written the key, or
+///         may write it later, as long as the lock is in Consul. While the lock is held, the caller
+///         may repeat the call;
 ///         CONSUL_LOCK_NOT_HELD, CONSUL_LOCK_UNAVAILABLE, CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED,
 ///         CONSUL_LOCK_NO_RESOURCES: nothing was written.
 #[unsafe(no_mangle)]
@@ -237,11 +216,9 @@ pub unsafe extern "C" fn consul_lock_put_if_held(
     }
 }
 
-/// Deletes a key of Consul's KV store in the same way. A key that does not exist is fine.
+/// Deletes a key of Consul's KV store in the same way. A key that does not exist is no error.
 ///
-/// @param lock  The lock.
-/// @param key   As for consul_lock_put_if_held().
-/// @param error See ERRORS.
+/// @param key As for consul_lock_put_if_held().
 /// @return As consul_lock_put_if_held().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_delete_if_held(
@@ -257,24 +234,21 @@ pub unsafe extern "C" fn consul_lock_delete_if_held(
     }
 }
 
-/// Is told that a lock is lost, and how. See CALLBACKS; it may also call consul_lock_free() on this
-/// lock.
+/// Receives the reason why a lock was lost. See CALLBACKS. It may also call consul_lock_free() on
+/// this lock.
 pub type LostCallbackFn = Option<unsafe extern "C" fn(reason: LostReason, user_data: *mut c_void)>;
 
-/// Sets the function that is told when this lock is lost: once, and at the end of the lock's life
-/// at the latest, also when no Consul can be reached. A loss is found (1) by the local clock when
-/// the lease ends, (2) by the watch on the key while "monitor" is on (the default), (3) by a
-/// renewal, (4) by any call that returns CONSUL_LOCK_LOST. A lock that is lost already is told at
-/// once. A lock that was given back, abandoned or freed is never told.
+/// Sets the function that the library calls when this lock is lost: once, at the end of the lock's
+/// life at the latest, also when no Consul can be reached. The library finds a loss (1) by the
+/// local clock when the lease ends, (2) by the watch on the key while "monitor" is on (the
+/// default), (3) by a renewal, (4) by any call that returns CONSUL_LOCK_LOST. If the lock is lost
+/// already, the library calls the function at once. It never calls the function after a release,
+/// consul_lock_abandon() or consul_lock_free().
 ///
-/// @param lock           The lock, acquired or not.
 /// @param callback       The function. It takes the place of the one before. NULL: none.
 /// @param user_data      Given to the function.
-/// @param user_data_free Called exactly once with user_data: after the call of the function, when
-///                       another function has taken its place, or when the lock is freed or
-///                       abandoned; within this call if it fails or callback is NULL. NULL: nothing
-///                       is called.
-/// @param error          See ERRORS.
+/// @param user_data_free Called after the call of the function, when another function has taken its
+///                       place, or when the lock is freed or abandoned.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and nothing was
 ///         changed.
 #[unsafe(no_mangle)]
@@ -305,12 +279,10 @@ fn tell(registration: &Registration<LostCallbackFn>, reason: LostReason) {
     }
 }
 
-/// Whether the lock is held, as far as this process knows by its own clock: true from a successful
-/// acquire until the release, the end of its life, or a loss that was noticed. While it is true, no
-/// other process holds the lock, unless Consul ended its session, or an operator deleted its key,
-/// before its time and the library has not noticed yet. Sends nothing.
-///
-/// @param lock The lock. NULL: false.
+/// Tells whether the lock is held, as far as this process knows by its own clock: true from a
+/// successful acquire until the release, the end of the lock's life, or a noticed loss. While it is
+/// true, no other process holds the lock, unless Consul ended its session, or an operator deleted
+/// its key, before its time and the library has not noticed yet. Sends nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_is_held(lock: *const LockHandle) -> bool {
     observe(false, || {
@@ -319,10 +291,9 @@ pub unsafe extern "C" fn consul_lock_is_held(lock: *const LockHandle) -> bool {
     })
 }
 
-/// How much is left of the lock's life, by this process's own clock, which also counts while the
-/// machine sleeps. Sends nothing.
+/// Returns how much of the lock's life is left, by this process's own clock, which also counts
+/// while the machine sleeps. Sends nothing.
 ///
-/// @param lock The lock. NULL: 0.
 /// @return Milliseconds, rounded down; 0: the lock is not held.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_remaining_ms(lock: *const LockHandle) -> i64 {
@@ -335,9 +306,8 @@ pub unsafe extern "C" fn consul_lock_remaining_ms(lock: *const LockHandle) -> i6
     })
 }
 
-/// How the lock was lost. Sends nothing.
+/// Returns how the lock was lost. Sends nothing.
 ///
-/// @param lock The lock. NULL: 0.
 /// @return A consul_lock_lost_reason; 0: the lock was not lost, as far as this process knows.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_why_lost(lock: *const LockHandle) -> i32 {
@@ -349,10 +319,9 @@ pub unsafe extern "C" fn consul_lock_why_lost(lock: *const LockHandle) -> i32 {
     })
 }
 
-/// The fencing token: a number that grows with every acquisition of this key (see FENCING). Tokens
-/// can be compared within one datacenter and one life of its data.
+/// Returns the fencing token: a number that grows with every acquisition of this key (see FENCING).
+/// Tokens can be compared within one datacenter, as long as Consul keeps its data.
 ///
-/// @param lock The lock. NULL: 0.
 /// @return 0 before the lock was acquired. It stays the same afterwards, also when the lock is
 ///         over.
 #[unsafe(no_mangle)]
@@ -366,13 +335,10 @@ pub unsafe extern "C" fn consul_lock_fencing_token(lock: *const LockHandle) -> u
     })
 }
 
-/// Copies the full key: where the lock lives in Consul's KV store, such as
+/// Copies the full key: the lock's place in Consul's KV store, such as
 /// "locks/ephemeral/nightly-report".
 ///
-/// @param lock The lock. NULL: the empty text.
-/// @param buf  Receives the text, see TEXT.
-/// @param cap  The size of buf in bytes.
-/// @return The length of the whole key in bytes, without the NUL.
+/// @return See TEXT AND BYTES.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_key(
     lock: *const LockHandle,
@@ -387,12 +353,10 @@ pub unsafe extern "C" fn consul_lock_key(
     })
 }
 
-/// Copies the id of the Consul session that holds, or held, the lock.
+/// Copies the id of the Consul session that holds, or held, the lock. A buffer of 37 bytes is
+/// enough.
 ///
-/// @param lock The lock. NULL: the empty text.
-/// @param buf  Receives the text, see TEXT. 37 bytes are enough.
-/// @param cap  The size of buf in bytes.
-/// @return The length of the whole id in bytes, without the NUL; 0 before the lock was acquired.
+/// @return See TEXT AND BYTES; 0 before the lock was acquired.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_session_id(
     lock: *const LockHandle,

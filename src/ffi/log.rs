@@ -8,25 +8,25 @@ use super::callback::{Registration, UserDataFreeFn};
 use crate::error::{Error, Status};
 use crate::log::{Level, LogCallback, set_callback};
 
-/// Is told a line of the log: UTF-8, without a line break, valid only during the call. A line never
+/// Receives a log line: UTF-8, without a line break, valid only during the call. A line never
 /// contains a token or a stored value.
 ///
 /// See CALLBACKS, with these differences: one thread calls it for the whole process, in the order
-/// of the lines. It may block, which delays only later lines, of which at most 256 wait: the rest
-/// is dropped, and a line says how many.
+/// of the lines. It may block, which delays only later lines. At most 256 lines wait: the library
+/// drops the rest, and a line says how many.
 pub type LogCallbackFn =
     Option<unsafe extern "C" fn(level: Level, line: *const c_char, user_data: *mut c_void)>;
 
-/// Sets the function that is told the lines of the log: locks that were lost, releases that Consul
-/// did not confirm, outages that last. There is one for the whole process, also for a child after
-/// fork. Does not wait for a call of the function before that has not returned yet.
+/// Sets the function that receives the log: lost locks, releases that Consul did not confirm,
+/// outages that last. One function serves the whole process, also a child after fork. This call
+/// does not wait for a call of the earlier function that has not returned yet.
 ///
 /// @param callback       The function. NULL: the log is off, as at the beginning.
 /// @param user_data      Given to the function at each call.
-/// @param user_data_free Called exactly once with user_data: when another function has taken its
-///                       place and the last call has returned; within this call if callback is NULL
-///                       or the level is refused. NULL: nothing is called.
-/// @param level          The least important consul_lock_log_level that is told: 1 to 4.
+/// @param user_data_free Called when another function has taken its place and the last call has
+///                       returned.
+/// @param level          The least important consul_lock_log_level that the function receives: 1 to
+///                       4.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: there is no such level, and nothing was
 ///         changed.
 #[unsafe(no_mangle)]

@@ -21,7 +21,7 @@ const VERSION: &CStr =
 /// older header could not run with the library.
 pub const ABI_VERSION: u32 = 2;
 
-/// The version of the library that runs, such as "0.1.0". CONSUL_LOCK_VERSION is that of the
+/// Returns the version of the running library, such as "0.1.0". CONSUL_LOCK_VERSION is that of the
 /// header.
 ///
 /// @return Never NULL. Lives as long as the process.
@@ -30,20 +30,19 @@ pub extern "C" fn consul_lock_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// The version of the binary interface of the library that runs. A program or binding whose header
-/// has another CONSUL_LOCK_ABI_VERSION must not call anything else.
+/// Returns the version of the running library's binary interface. A program or binding whose header
+/// has another CONSUL_LOCK_ABI_VERSION must not call any other function.
 #[unsafe(no_mangle)]
 pub extern "C" fn consul_lock_abi_version() -> u32 {
     ABI_VERSION
 }
 
-/// Optional orderly shutdown: destroys the sessions kept for reuse and waits for releases still in
-/// progress. Without it, the library's work on a release that was UNCONFIRMED ends with the
-/// process, and Consul removes that lock after up to two TTLs. Locks and clients stay usable
-/// afterwards, but no session is kept for reuse any more.
+/// Ends the process's work with Consul in an orderly way: destroys the sessions kept for reuse and
+/// waits for releases still in progress. Optional. Without it, the library's work on a release that
+/// was UNCONFIRMED ends with the process, and Consul removes that lock after up to two TTLs. Locks
+/// and clients stay usable afterwards, but the library keeps no session for reuse any more.
 ///
-/// @param timeout_ms How long to wait at most, in milliseconds: 0 to 86,400,000.
-/// @param error      See ERRORS.
+/// @param timeout_ms The longest wait, in milliseconds: 0 to 86,400,000.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_UNCONFIRMED: something was still in progress at the end of
 ///         the time; CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range.
 #[unsafe(no_mangle)]

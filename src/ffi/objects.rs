@@ -20,12 +20,11 @@ impl Shared for LockHandle {
 }
 
 /// A set of options, by name. docs/OPTIONS.md lists them all. consul_lock_new() and
-/// consul_lock_client_new() read it and do not keep it: one set can serve many calls, and may be
-/// freed at once.
+/// consul_lock_client_new() read a set and do not keep it, so one set can serve many calls.
 ///
-/// It remembers the first refusal of a setter, and consul_lock_new() and consul_lock_client_new()
-/// fail with it. So the status of the setters may be ignored: a wrong option never becomes a
-/// default.
+/// A set remembers the first refusal of a setter, and consul_lock_new() and
+/// consul_lock_client_new() fail with it. So the caller may ignore the status of the setters: a
+/// wrong option never becomes a default.
 pub struct OptionsHandle {
     _opaque: [u8; 0],
 }
@@ -41,10 +40,10 @@ pub(super) struct OfLock {
     pub(super) client: Option<Client>,
 }
 
-/// How to reach Consul, and what the locks that use it share: connections, sessions kept for reuse,
-/// one place in the line of each key. A simple program needs none: its locks use the default
-/// client, which is made from the environment (CONSUL_HTTP_ADDR and the other variables of
-/// docs/OPTIONS.md) on first use. Reference-counted; also usable in a child after fork.
+/// The way to reach Consul, and what the locks that use it share: connections, sessions kept for
+/// reuse, one place in the line of each key. A simple program needs no client: its locks use the
+/// default client, which the library makes on first use from the environment (CONSUL_HTTP_ADDR and
+/// the other variables of docs/OPTIONS.md).
 pub struct ClientHandle {
     _opaque: [u8; 0],
 }
@@ -53,9 +52,8 @@ impl Shared for ClientHandle {
     type Inner = Client;
 }
 
-/// Why a call failed: a status and one line for people. It belongs to the code that received it,
-/// which frees it with consul_lock_error_free(). It never changes, so any number of threads may
-/// read it.
+/// The reason why a call failed: a status and one line for people. An error never changes, so any
+/// number of threads may read it.
 pub struct ErrorHandle {
     _opaque: [u8; 0],
 }
@@ -70,7 +68,7 @@ pub(super) struct Failure {
     pub(super) message: CString,
 }
 
-/// The holder of a lock at the moment when Consul was asked. It never changes, so any number of
+/// The holder of a lock at the moment of Consul's answer. It never changes, so any number of
 /// threads may read it.
 pub struct HolderHandle {
     _opaque: [u8; 0],
@@ -85,11 +83,9 @@ pub struct ValueHandle {
     _opaque: [u8; 0],
 }
 
-/// A queue of events: instead of calling the program, the library puts an event here and makes a
-/// descriptor readable.
-///
-/// It belongs to the process that made it: in a child after fork no event goes in and none comes
-/// out.
+/// A queue of events. Instead of calling the program, the library puts an event into it and makes a
+/// descriptor readable. The queue belongs to the process that made it: in a child after fork no
+/// event goes in and none comes out.
 pub struct QueueHandle {
     _opaque: [u8; 0],
 }
@@ -98,8 +94,8 @@ impl Shared for QueueHandle {
     type Inner = Queue;
 }
 
-/// The right to put events into a queue, under a number of the caller's choice (its tag). It is the
-/// user_data of the four callbacks that this library has for queues.
+/// The right to put events into a queue, under a number of the caller's choice (the tag). A sender
+/// is the user_data of the four functions below, which the library has as callbacks.
 pub struct SenderHandle {
     _opaque: [u8; 0],
 }
@@ -108,8 +104,7 @@ impl Owned for SenderHandle {
     type Inner = Sender;
 }
 
-/// One thing that happened. It belongs to the code that took it from the queue. Only one thread at
-/// a time may use it.
+/// One thing that happened. Only one thread at a time may use it.
 pub struct EventHandle {
     _opaque: [u8; 0],
 }
@@ -121,27 +116,27 @@ impl Owned for EventHandle {
 /// What is behind an [`EventHandle`]: what C asks for, piece by piece.
 pub(super) struct Told {
     pub(super) tag: u64,
-    pub(super) kind: EventType,
+    pub(super) kind: EventKind,
     pub(super) code: i32,
     pub(super) error: Option<Error>,
     pub(super) holder: Option<Holder>,
     pub(super) line: Option<String>,
 }
 
-/// What an event tells.
+/// The kind of an event. (The name ends in _t because consul_lock_event_kind() is a function.)
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventType {
+pub enum EventKind {
     /// There is no event: NULL was given.
     None = 0,
     /// A call ended. The event's code is the consul_lock_status.
     Done = 1,
-    /// consul_lock_holder_start() ended. The code is the consul_lock_status, and
-    /// consul_lock_event_take_holder() has the answer.
+    /// consul_lock_holder_start() ended. The event's code is the consul_lock_status, and
+    /// consul_lock_event_take_holder() has the holder.
     Holder = 2,
-    /// A lock was lost. The code is the consul_lock_lost_reason.
+    /// A lock was lost. The event's code is the consul_lock_lost_reason.
     Lost = 3,
-    /// A line of the log. The code is the consul_lock_log_level, and consul_lock_event_line() has
-    /// the line.
+    /// The log has a line, for consul_lock_event_line(). The event's code is the
+    /// consul_lock_log_level.
     Log = 4,
 }

@@ -75,11 +75,9 @@ pub extern "C" fn consul_lock_options_new() -> *mut OptionsHandle {
 
 /// Sets an option from text. The last setting of an option counts.
 ///
-/// @param options The options.
-/// @param name    The name of the option, such as "acquire_timeout_ms".
-/// @param value   Its value. Numbers are decimal digits with an optional minus; yes and no are
-///                "true" and "false".
-/// @param error   See ERRORS.
+/// @param name  The name of the option, such as "acquire_timeout_ms".
+/// @param value Decimal digits with an optional minus for a number, "true" or "false" for yes or
+///              no.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_OPTION: there is no such option, it cannot be set
 ///         here, or the value is out of its range.
 #[unsafe(no_mangle)]
@@ -100,12 +98,10 @@ pub unsafe extern "C" fn consul_lock_options_set(
     }
 }
 
-/// Sets an option that is a number, or yes (1) and no (0).
+/// Sets an option that is a number, or yes (1) or no (0).
 ///
-/// @param options The options.
-/// @param name    The name of the option, such as "acquire_timeout_ms".
-/// @param value   Its value, in the unit that the name ends in.
-/// @param error   See ERRORS.
+/// @param name  As for consul_lock_options_set().
+/// @param value The number, in the unit that the name ends in.
 /// @return As consul_lock_options_set().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_options_set_int(
@@ -124,13 +120,9 @@ pub unsafe extern "C" fn consul_lock_options_set_int(
     }
 }
 
-/// Sets an option that is bytes: the value to store under the key.
+/// Sets the option that is bytes: the value to store under the key.
 ///
-/// @param options The options.
-/// @param name    The name of the option: "value".
-/// @param value   Any bytes. NULL only if len is 0.
-/// @param len     How many bytes: at most CONSUL_LOCK_MAX_VALUE.
-/// @param error   See ERRORS.
+/// @param name The name of the option: "value".
 /// @return As consul_lock_options_set(); CONSUL_LOCK_NO_RESOURCES: there is no memory for the
 ///         value.
 #[unsafe(no_mangle)]
@@ -154,10 +146,7 @@ pub unsafe extern "C" fn consul_lock_options_set_bytes(
 /// Sets the client that a lock uses, instead of the default client.
 ///
 /// @param options The options of a lock.
-/// @param client  The client. The options, and every lock made from them, hold references of their
-///                own.
-/// @param error   See ERRORS.
-/// @return CONSUL_LOCK_OK, or CONSUL_LOCK_INVALID_ARGUMENT for a NULL.
+/// @return CONSUL_LOCK_OK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_options_set_client(
     options: *mut OptionsHandle,
@@ -178,9 +167,7 @@ pub unsafe extern "C" fn consul_lock_options_set_client(
     }
 }
 
-/// Frees options.
-///
-/// @param options The options; not used afterwards. NULL: nothing happens.
+/// Frees a set of options.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_options_free(options: *mut OptionsHandle) {
     // SAFETY: NULL or live and freed once, as the header asks.

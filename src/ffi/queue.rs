@@ -7,7 +7,7 @@ use std::ptr;
 use super::error;
 use super::handle::{give, give_owned, look, share, take, take_owned};
 use super::objects::{
-    ErrorHandle, EventHandle, EventType, HolderHandle, LockHandle, QueueHandle, SenderHandle, Told,
+    ErrorHandle, EventHandle, EventKind, HolderHandle, LockHandle, QueueHandle, SenderHandle, Told,
 };
 use super::text::copy_text;
 use super::{answer, make, null, observe};
@@ -60,10 +60,10 @@ impl From<LevelNumber> for Level {
 impl From<Event> for Told {
     fn from(Event { tag, news }: Event) -> Told {
         let kind = match &news {
-            News::Done(_) => EventType::Done,
-            News::Holder(_) => EventType::Holder,
-            News::Lost(_) => EventType::Lost,
-            News::Line(..) => EventType::Log,
+            News::Done(_) => EventKind::Done,
+            News::Holder(_) => EventKind::Holder,
+            News::Lost(_) => EventKind::Lost,
+            News::Line(..) => EventKind::Log,
         };
         let mut told = Told {
             tag,
@@ -92,11 +92,9 @@ impl From<Event> for Told {
 
 /// Makes a queue.
 ///
-/// @param fd    Receives the descriptor to watch: the reading end of a socket pair, non-blocking
-///              and closed on exec. The caller closes it. It is readable when events wait: read the
-///              bytes away first, then take events until there is none. Not NULL; receives -1 on
-///              failure.
-/// @param error See ERRORS.
+/// @param fd Receives the descriptor to watch: the reading end of a socket pair, non-blocking and
+///           closed on exec. It is readable when events wait: read the bytes away first, then take
+///           events until there is none. The caller closes it. Receives -1 on failure. Not NULL.
 /// @return Free it with consul_lock_queue_free(). NULL on failure, with the code
 ///         CONSUL_LOCK_NO_RESOURCES: the system gives no sockets.
 #[must_use]
@@ -123,8 +121,8 @@ pub unsafe extern "C" fn consul_lock_queue_new(
 
 /// Takes the event that has waited longest.
 ///
-/// @param queue The queue. NULL, or a queue of the parent process: NULL is returned.
-/// @return Free it with consul_lock_event_free(). NULL: no event waits.
+/// @return Free it with consul_lock_event_free(). NULL: no event waits, or the queue is the parent
+///         process's.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_next(queue: *mut QueueHandle) -> *mut EventHandle {
@@ -136,11 +134,9 @@ pub unsafe extern "C" fn consul_lock_queue_next(queue: *mut QueueHandle) -> *mut
     })
 }
 
-/// Frees a queue: events that wait are dropped, as are those that senders put later. A lock whose
-/// acquire was to be told here is not given back by that. The descriptor is the caller's to close,
+/// Frees a queue. The library drops events that wait, and those that senders put later. A lock
+/// stays held if the event that reports its acquire is dropped. The caller closes the descriptor,
 /// before or after.
-///
-/// @param queue The queue; not used afterwards. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_free(queue: *mut QueueHandle) {
     observe((), || {
@@ -151,12 +147,13 @@ pub unsafe extern "C" fn consul_lock_queue_free(queue: *mut QueueHandle) {
     });
 }
 
-/// Makes a sender, which is the user_data of the callbacks below. The two callbacks for outcomes
-/// free it. consul_lock_queue_lost() and consul_lock_queue_log() do not: give them together with
-/// consul_lock_sender_free(). If the call that takes the sender fails, the caller frees it.
+/// Makes a sender. consul_lock_queue_done() and consul_lock_queue_holder_done() free it.
+/// consul_lock_queue_lost() and consul_lock_queue_log() do not: give them together with
+/// consul_lock_sender_free() as user_data_free. If the call that takes the sender fails, the caller
+/// frees it.
 ///
-/// @param queue The queue, which may be freed before the sender. NULL: NULL is returned.
-/// @param tag   The number that consul_lock_event_tag() will answer for its events.
+/// @param queue The queue, which may be freed before the sender.
+/// @param tag   The number that consul_lock_event_tag() returns for the sender's events.
 /// @return Free it with consul_lock_sender_free(), unless a callback has done so.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -172,8 +169,6 @@ pub unsafe extern "C" fn consul_lock_sender_new(
 }
 
 /// Frees a sender. It is a consul_lock_user_data_free.
-///
-/// @param sender The sender; not used afterwards. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_sender_free(sender: *mut c_void) {
     let sender: *mut SenderHandle = sender.cast();
@@ -181,13 +176,13 @@ pub unsafe extern "C" fn consul_lock_sender_free(sender: *mut c_void) {
     observe((), || drop(unsafe { take_owned(sender) }));
 }
 
-/// A consul_lock_done that puts an event into the sender's queue and frees the sender. It runs on
-/// the thread that has the outcome, not on the thread for callbacks: it is also the quickest way to
-/// hear of an outcome.
+/// Puts an event into the sender's queue and frees the sender. It is a consul_lock_done, and runs
+/// on the thread that has the outcome, not on the thread for callbacks. So no other way reports an
+/// outcome sooner.
 ///
 /// @param status The event's code.
 /// @param error  Goes into the event. NULL: none.
-/// @param sender The sender. NULL: the error is freed.
+/// @param sender NULL: the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_done(
     status: StatusNumber,
@@ -198,12 +193,12 @@ pub unsafe extern "C" fn consul_lock_queue_done(
     unsafe { put_last(sender, || News::Done(outcome(status, error))) };
 }
 
-/// A consul_lock_holder_done that does the same.
+/// Does the same for a holder. It is a consul_lock_holder_done.
 ///
 /// @param status The event's code.
 /// @param holder Goes into the event. NULL: the lock is free.
 /// @param error  Goes into the event. NULL: none.
-/// @param sender The sender. NULL: holder and error are freed.
+/// @param sender NULL: holder and error are freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_holder_done(
     status: StatusNumber,
@@ -220,22 +215,20 @@ pub unsafe extern "C" fn consul_lock_queue_holder_done(
     }
 }
 
-/// A consul_lock_lost_callback that puts an event into the sender's queue.
+/// Puts an event into the sender's queue. It is a consul_lock_lost_callback.
 ///
 /// @param reason The event's code.
-/// @param sender The sender, which can be used again. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_lost(reason: LostReasonNumber, sender: *mut c_void) {
     // SAFETY: NULL or live, as the header asks.
     unsafe { put(sender, || News::Lost(reason.into())) };
 }
 
-/// A consul_lock_log_callback that puts an event into the sender's queue. At most 1,024 lines wait:
-/// the rest is dropped, and a line says how many.
+/// Puts an event into the sender's queue. It is a consul_lock_log_callback. At most 1,024 lines
+/// wait: the library drops the rest, and a line says how many.
 ///
-/// @param level  The event's code.
-/// @param line   Goes into the event. NULL: nothing happens.
-/// @param sender The sender, which can be used again. NULL: nothing happens.
+/// @param level The event's code.
+/// @param line  Goes into the event. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_queue_log(
     level: LevelNumber,
@@ -254,20 +247,18 @@ pub unsafe extern "C" fn consul_lock_queue_log(
     }
 }
 
-/// Ties a lock to a queue, for threads that may end without a last word, such as the workers of
-/// Node. When the queue is freed, or its reading end is closed (as the system does when the event
-/// loop that watched it ends), the lock has no user any more: a pending acquire is cancelled, a
-/// lock that was just won is given back, and a held lock is renewed no more, so that its TTL ends
-/// it. From then on the lock answers CONSUL_LOCK_NOT_HELD, and no loss is told.
+/// Ties a lock to a queue, for threads that may end at any moment, such as the workers of Node. The
+/// lock has no user any more when the queue is freed or its reading end is closed (as the system
+/// does when the event loop that watched it ends). Then the library cancels a pending acquire,
+/// releases a lock that was just won, and stops the renewal of a held lock, so that its TTL ends
+/// it. From then on the lock returns CONSUL_LOCK_NOT_HELD, and the library reports no loss.
 ///
 /// The library checks for a reader whenever it sends a request for a pending acquire, when an
 /// acquire succeeds, and after each renewal. A copy of the reading end in a child process counts as
 /// a reader.
 ///
-/// @param lock  The lock. The last call counts.
-/// @param queue The queue.
-/// @param error See ERRORS.
-/// @return CONSUL_LOCK_OK, or CONSUL_LOCK_INVALID_ARGUMENT for a NULL.
+/// @param lock The last call for this lock counts.
+/// @return CONSUL_LOCK_OK.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_bind_to_queue(
     lock: *mut LockHandle,
@@ -278,38 +269,31 @@ pub unsafe extern "C" fn consul_lock_bind_to_queue(
     unsafe { answer(error, || share(lock, "lock")?.bind(share(queue, "queue")?)) }
 }
 
-/// The tag of the sender that put the event into the queue.
-///
-/// @param event The event. NULL: 0.
+/// Returns the tag of the sender that put the event into the queue.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_event_tag(event: *const EventHandle) -> u64 {
     // SAFETY: NULL or live, as the header asks.
     observe(0, || unsafe { look(event) }.map_or(0, |event| event.tag))
 }
 
-/// What the event tells: how to read its code, and what else it has.
-///
-/// @param event The event. NULL: CONSUL_LOCK_EVENT_NONE.
+/// Returns the kind of an event, which says what its code is and what else it has.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn consul_lock_event_kind(event: *const EventHandle) -> EventType {
-    observe(EventType::None, || {
+pub unsafe extern "C" fn consul_lock_event_kind(event: *const EventHandle) -> EventKind {
+    observe(EventKind::None, || {
         // SAFETY: NULL or live, as the header asks.
-        unsafe { look(event) }.map_or(EventType::None, |event| event.kind)
+        unsafe { look(event) }.map_or(EventKind::None, |event| event.kind)
     })
 }
 
-/// How a call ended, how a lock was lost, or how important a line is: see consul_lock_event_type.
-///
-/// @param event The event. NULL: 0.
+/// Returns the event's code: see consul_lock_event_kind_t.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_event_code(event: *const EventHandle) -> i32 {
     // SAFETY: NULL or live, as the header asks.
     observe(0, || unsafe { look(event) }.map_or(0, |event| event.code))
 }
 
-/// Takes the error of a call that failed out of its event.
+/// Takes the error of a failed call out of its event.
 ///
-/// @param event The event. NULL: NULL is returned.
 /// @return Free it with consul_lock_error_free(). NULL: there is none, or it was taken.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -321,11 +305,10 @@ pub unsafe extern "C" fn consul_lock_event_take_error(event: *mut EventHandle) -
     })
 }
 
-/// Takes the answer of consul_lock_holder_start() out of its event.
+/// Takes the holder out of the event of a consul_lock_holder_start().
 ///
-/// @param event The event. NULL: NULL is returned.
-/// @return Free it with consul_lock_holder_free(). NULL: the lock is free, the question failed, or
-///         the answer was taken.
+/// @return Free it with consul_lock_holder_free(). NULL: the lock is free, the call failed, or the
+///         holder was taken.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_event_take_holder(
@@ -338,12 +321,9 @@ pub unsafe extern "C" fn consul_lock_event_take_holder(
     })
 }
 
-/// Copies a line of the log.
+/// Copies a log line; the empty text for another kind of event.
 ///
-/// @param event The event. NULL, or not one of the log: the empty text.
-/// @param buf   Receives the text, see TEXT.
-/// @param cap   The size of buf in bytes.
-/// @return The length of the whole line in bytes, without the NUL.
+/// @return See TEXT AND BYTES.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_event_line(
     event: *const EventHandle,
@@ -359,8 +339,6 @@ pub unsafe extern "C" fn consul_lock_event_line(
 }
 
 /// Frees an event, with what was not taken out of it.
-///
-/// @param event The event; not used afterwards. NULL: nothing happens.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_event_free(event: *mut EventHandle) {
     // SAFETY: NULL or live and freed once, as the header asks.

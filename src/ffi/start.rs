@@ -15,18 +15,18 @@ use crate::client::{Holder, shutdown_start};
 use crate::error::{Error, Status};
 use crate::lock::Completion;
 
-/// Is told how a call ended that was begun by a function named _start, but
-/// consul_lock_holder_start(). `status` is what the call without _start would have returned.
-/// `error` is NULL for CONSUL_LOCK_OK, else a new error that belongs to the callback, which frees
-/// it with consul_lock_error_free(), then or later, in any thread. (The error is not lent, as some
-/// languages run a callback after the library's thread has gone on.)
+/// Receives the outcome of a call that a function named _start began (consul_lock_holder_start()
+/// has a type of its own). `status` is what the call without _start would have returned. `error` is
+/// NULL for CONSUL_LOCK_OK, else a new error. The callback owns the error and frees it with
+/// consul_lock_error_free(), then or later, in any thread.
 ///
-/// It is called exactly once. See CALLBACKS; it may also call consul_lock_free() on this lock.
+/// The library calls it exactly once. See CALLBACKS. It may also call consul_lock_free() on this
+/// lock.
 pub type DoneFn =
     Option<unsafe extern "C" fn(status: Status, error: *mut ErrorHandle, user_data: *mut c_void)>;
 
-/// Is told how consul_lock_holder_start() ended. `status` is what consul_lock_holder() would have
-/// returned, and `holder` what it would have stored: it belongs to the callback, as `error` does.
+/// Receives the outcome of consul_lock_holder_start(): the status that consul_lock_holder() would
+/// have returned, and the holder that it would have stored. The callback owns `holder` and `error`.
 /// Otherwise as consul_lock_done.
 pub type HolderDoneFn = Option<
     unsafe extern "C" fn(
@@ -88,18 +88,16 @@ fn telling_holder(
     Ok(completion(done as *const (), of_queues, tell))
 }
 
-/// As consul_lock_acquire(), without waiting. The wait needs no thread of its own.
+/// Begins what consul_lock_acquire() does. The wait needs no thread of its own.
 ///
-/// consul_lock_cancel(), consul_lock_free() and consul_lock_abandon() end the wait: `done` is told
-/// CONSUL_LOCK_CANCELLED, unless the outcome was decided before. A lock that is freed before `done`
-/// was told CONSUL_LOCK_OK is given back by that.
+/// consul_lock_cancel(), consul_lock_free() and consul_lock_abandon() end the wait: `done` receives
+/// CONSUL_LOCK_CANCELLED, unless the outcome was decided before. If the caller frees the lock
+/// before `done` has received CONSUL_LOCK_OK, that releases the lock.
 ///
-/// @param lock      The lock.
-/// @param done      Is told the outcome exactly once, never inside this call, but perhaps before it
-///                  returns. Not told if this call fails.
-/// @param user_data Given to done, which may free it. If this call fails, it is still the caller's.
-/// @param error     See ERRORS.
-/// @return CONSUL_LOCK_OK: done will be called with what consul_lock_acquire() answers,
+/// @param done      Receives the outcome exactly once, never inside this call, but perhaps before
+///                  it returns. Not called if this call fails.
+/// @param user_data Given to done, which may free it. If this call fails, the caller still owns it.
+/// @return CONSUL_LOCK_OK: done will receive what consul_lock_acquire() returns,
 ///         CONSUL_LOCK_ALREADY_USED included;
 ///         CONSUL_LOCK_VALUE_FAILED: the value generator, which runs inside this call, has no
 ///         value;
@@ -121,15 +119,11 @@ pub unsafe extern "C" fn consul_lock_acquire_start(
     }
 }
 
-/// As consul_lock_release(), without waiting. `done` is told at the latest after the client's
-/// option "release_timeout_ms". The lock may be freed at once.
+/// Begins what consul_lock_release() does. `done` receives the outcome after at most the client's
+/// option "release_timeout_ms". The caller may free the lock at once.
 ///
-/// @param lock      The lock.
-/// @param done      As for consul_lock_acquire_start().
-/// @param user_data As for consul_lock_acquire_start().
-/// @param error     See ERRORS.
-/// @return CONSUL_LOCK_OK: done will be called with what consul_lock_release() answers;
-///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and the lock is as it was.
+/// @return CONSUL_LOCK_OK, or CONSUL_LOCK_NO_RESOURCES: the system gives no thread, and the lock is
+///         as it was.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_release_start(
@@ -146,14 +140,9 @@ pub unsafe extern "C" fn consul_lock_release_start(
     }
 }
 
-/// As consul_lock_renew(), without waiting.
+/// Begins what consul_lock_renew() does.
 ///
-/// @param lock      The lock.
-/// @param done      As for consul_lock_acquire_start().
-/// @param user_data As for consul_lock_acquire_start().
-/// @param error     See ERRORS.
-/// @return CONSUL_LOCK_OK: done will be called with what consul_lock_renew() answers;
-///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread.
+/// @return CONSUL_LOCK_OK, or CONSUL_LOCK_NO_RESOURCES: the system gives no thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_renew_start(
@@ -170,14 +159,9 @@ pub unsafe extern "C" fn consul_lock_renew_start(
     }
 }
 
-/// As consul_lock_check(), without waiting.
+/// Begins what consul_lock_check() does.
 ///
-/// @param lock      The lock.
-/// @param done      As for consul_lock_acquire_start().
-/// @param user_data As for consul_lock_acquire_start().
-/// @param error     See ERRORS.
-/// @return CONSUL_LOCK_OK: done will be called with what consul_lock_check() answers;
-///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread.
+/// @return CONSUL_LOCK_OK, or CONSUL_LOCK_NO_RESOURCES: the system gives no thread.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_check_start(
@@ -194,19 +178,12 @@ pub unsafe extern "C" fn consul_lock_check_start(
     }
 }
 
-/// As consul_lock_put_if_held(), without waiting. Two guarded writes that are under way at the same
-/// time may be applied in either order.
+/// Begins what consul_lock_put_if_held() does. Consul may apply two guarded writes that are in
+/// progress at the same time in either order.
 ///
-/// @param lock      The lock.
-/// @param key       As for consul_lock_put_if_held().
-/// @param value     Any bytes. NULL only if len is 0.
-/// @param len       As for consul_lock_put_if_held().
-/// @param done      As for consul_lock_acquire_start().
-/// @param user_data As for consul_lock_acquire_start().
-/// @param error     See ERRORS.
-/// @return CONSUL_LOCK_OK: done will be called with what consul_lock_put_if_held() answers;
-///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread, or no memory for the value;
-///         CONSUL_LOCK_INVALID_ARGUMENT: the key or the value is refused.
+/// @param key As for consul_lock_put_if_held().
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread, or no memory for
+///         the value; CONSUL_LOCK_INVALID_ARGUMENT: the key or the value is refused.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_put_if_held_start(
@@ -228,15 +205,10 @@ pub unsafe extern "C" fn consul_lock_put_if_held_start(
     }
 }
 
-/// As consul_lock_delete_if_held(), without waiting.
+/// Begins what consul_lock_delete_if_held() does.
 ///
-/// @param lock      The lock.
-/// @param key       As for consul_lock_put_if_held().
-/// @param done      As for consul_lock_acquire_start().
-/// @param user_data As for consul_lock_acquire_start().
-/// @param error     See ERRORS.
-/// @return CONSUL_LOCK_OK: done will be called with what consul_lock_delete_if_held() answers;
-///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
+/// @param key As for consul_lock_put_if_held().
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
 ///         CONSUL_LOCK_INVALID_ARGUMENT: the key is refused.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -257,17 +229,13 @@ pub unsafe extern "C" fn consul_lock_delete_if_held_start(
     }
 }
 
-/// As consul_lock_holder(), without waiting.
+/// Begins what consul_lock_holder() does.
 ///
-/// @param client    The client to ask with. NULL: the default client.
-/// @param key       As for consul_lock_holder().
-/// @param done      As for consul_lock_acquire_start().
-/// @param user_data As for consul_lock_acquire_start().
-/// @param error     See ERRORS.
-/// @return CONSUL_LOCK_OK: done will be called with what consul_lock_holder() answers;
-///         CONSUL_LOCK_INVALID_ARGUMENT: the key is refused;
-///         CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the default client cannot be
-///         made;
+/// @param client NULL: the default client.
+/// @param key    As for consul_lock_new().
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: the key is refused;
+///         CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the library cannot make the
+///         default client;
 ///         CONSUL_LOCK_NO_RESOURCES: the same, or the system gives no thread.
 #[must_use]
 #[unsafe(no_mangle)]
@@ -288,14 +256,10 @@ pub unsafe extern "C" fn consul_lock_holder_start(
     }
 }
 
-/// As consul_lock_shutdown(), without waiting.
+/// Begins what consul_lock_shutdown() does. A thread made for this call calls `done`.
 ///
 /// @param timeout_ms As for consul_lock_shutdown().
-/// @param done       As for consul_lock_acquire_start(), but on a thread made for this call.
-/// @param user_data  As for consul_lock_acquire_start().
-/// @param error      See ERRORS.
-/// @return CONSUL_LOCK_OK: done will be called with what consul_lock_shutdown() answers;
-///         CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
 ///         CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range.
 #[must_use]
 #[unsafe(no_mangle)]

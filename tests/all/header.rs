@@ -20,7 +20,8 @@ fn declarations() -> BTreeMap<String, String> {
     let text = String::from_utf8(text)
         .expect("UTF-8")
         .replace("CONSUL_LOCK_STATUS_", "CONSUL_LOCK_")
-        .replace("CONSUL_LOCK_EVENT_TYPE_", "CONSUL_LOCK_EVENT_");
+        .replace("CONSUL_LOCK_EVENT_KIND_T_", "CONSUL_LOCK_EVENT_");
+    let text = on_one_line(&text);
     let blocks = text.split("\n\n").map(str::trim);
     let mut all = BTreeMap::new();
     for block in blocks.filter(|block| !block.is_empty()) {
@@ -29,6 +30,27 @@ fn declarations() -> BTreeMap<String, String> {
         assert_eq!(before, None, "twice in the output of cbindgen");
     }
     all
+}
+
+/// The same text, where a comment of one line takes one line and not three.
+fn on_one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let (mut out, mut at) = (String::new(), 0);
+    while let Some(line) = lines.get(at) {
+        let (indent, rest) = line.split_at(line.len() - line.trim_start().len());
+        let whole = match lines.get(at + 1..at + 3).unwrap_or_default() {
+            [said, end] if rest == "/**" && end.trim() == "*/" => Some(format!(
+                "{indent}/**{} */",
+                said.trim().trim_start_matches('*')
+            )),
+            _ => None,
+        };
+        let whole = whole.filter(|whole| whole.chars().count() <= 100);
+        at += if whole.is_some() { 3 } else { 1 };
+        out.push_str(whole.as_deref().unwrap_or(line));
+        out.push('\n');
+    }
+    out
 }
 
 /// What a declaration declares.
