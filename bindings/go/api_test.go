@@ -130,26 +130,26 @@ func TestEachOptionCanBeSetAndIsInTheReadme(t *testing.T) {
 		}
 		row := "`" + option.Name + "`"
 		if !slices.Contains(option.Places, "default") {
-			row = "(?m)^\\| `With.*" + row // it has a function of its own
+			row = "(?m)^\\| `With.*" + row // the option has a function
 		}
 		if !regexp.MustCompile(row).Match(readme) {
-			t.Errorf("the README does not tell of %s", option.Name)
+			t.Errorf("the README does not name %s", option.Name)
 		}
 	}
 }
 
-// What the package leaves out, and why.
+// The functions that the package does not use, and why.
 var leftOut = map[string]string{
-	"consul_lock_free":                "a lock is released by itself, and freed by consul_lock_abandon",
-	"consul_lock_options_set_int":     "all options are texts",
-	"consul_lock_set_value_generator": "the generator is called in Go",
-	"consul_lock_value_set":           "the same",
-	"consul_lock_why_lost":            "a lock is told of its loss",
-	"consul_lock_lost_reason_name":    "LostReason has its own names",
-	"consul_lock_shutdown":            "consul_lock_shutdown_start ends with a context",
+	"consul_lock_free":                "the package releases by consul_lock_release, and frees by consul_lock_abandon",
+	"consul_lock_options_set_int":     "the package passes each option as a text",
+	"consul_lock_set_value_generator": "the package calls the generator in Go",
+	"consul_lock_value_set":           "the package calls the generator in Go",
+	"consul_lock_why_lost":            "the notice of a loss has the reason",
+
+	"consul_lock_shutdown": "consul_lock_shutdown_start ends with a context",
 }
 
-// A new function of the library has its place in the package, or a reason.
+// The package uses each function of the library, or says why not.
 func TestEachFunctionIsUsed(t *testing.T) {
 	files, err := filepath.Glob("*.[goch]*")
 	must(t, err)
@@ -164,7 +164,7 @@ func TestEachFunctionIsUsed(t *testing.T) {
 			used[name] = true
 		}
 	}
-	queues := regexp.MustCompile(`^consul_lock_(queue|event|sender|bind_to_queue)`) // Go waits in channels
+	queues := regexp.MustCompile(`^consul_lock_(queue|event|sender|bind_to_queue)`) // Go has channels instead
 	for _, function := range api(t).Functions {
 		_, out := leftOut[function.Name]
 		out = out || queues.MatchString(function.Name)

@@ -3,7 +3,7 @@
 
 static void done(consul_lock_status status, consul_lock_error *error, void *handle)
 {
-    (void)status; /* the error has it */
+    (void)status; /* the error contains it */
     consullockgo_done(error, (uintptr_t)handle);
 }
 

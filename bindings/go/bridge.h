@@ -1,4 +1,4 @@
-/* What lies between Go and libconsul_lock: the C functions that the library calls back. */
+/* C wrappers of the functions of libconsul_lock that take callbacks: cgo cannot pass a Go function to C. */
 #ifndef CONSULLOCK_GO_BRIDGE_H
 #define CONSULLOCK_GO_BRIDGE_H
 
@@ -37,7 +37,7 @@ consul_lock_status consullockgo_shutdown_start(int64_t timeout_ms, consullockgo_
 consul_lock_status consullockgo_watch_loss(consul_lock *lock, consullockgo_handle handle,
                                            consul_lock_error **error);
 
-/* The log goes to Go from this level up; 0: it is off. */
+/* Sends lines of the log at this level and above to Go. 0 turns the log off. */
 void consullockgo_set_log(int32_t level);
 
 #endif

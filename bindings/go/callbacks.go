@@ -7,7 +7,8 @@ import "C"
 
 import "runtime/cgo"
 
-// What the library calls, on threads of its own. Nothing here blocks, but for a slow handler of the log.
+// The library calls these functions on threads of its own. None of them blocks, except for a slow handler of the
+// log.
 
 //export consullockgo_done
 func consullockgo_done(raw *C.consul_lock_error, handle C.consullockgo_handle) {
@@ -20,7 +21,7 @@ func consullockgo_holder_done(info *C.consul_lock_holder_info, raw *C.consul_loc
 	answer(handle, outcome{err: taken(raw), holder: takenHolder(info)})
 }
 
-// answer uses the handle up: the library tells an outcome once.
+// answer deletes the handle, because the library reports an outcome once.
 func answer(handle C.consullockgo_handle, result outcome) {
 	waiting := cgo.Handle(handle)
 	done := waiting.Value().(chan outcome)

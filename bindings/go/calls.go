@@ -11,19 +11,19 @@ import (
 	"sync/atomic"
 )
 
-// The library offers each call that asks Consul in two ways. One blocks: it costs a thread of the operating
-// system while it lasts, and is the faster one, as the library sends the request on that very thread. The
-// other tells its outcome to a callback, and costs no thread however many wait. So the first few calls block,
-// and all beyond them are called back.
+// The library offers each call that asks Consul in two ways. A blocking call is faster, because the library sends
+// the request on the thread of the caller, but the call occupies that thread of the operating system. A started
+// call reports its outcome to a callback and occupies no thread. So the first few calls block, and the package
+// starts all calls beyond them.
 const (
-	// An acquire may wait for a long time.
+	// Acquires may wait for a long time, so half of the threads stay free for short calls.
 	mostBlockedAcquires = 8
 	mostBlocked         = 16
 )
 
 var blocked atomic.Int32
 
-// An outcome is what a call came to.
+// An outcome is the result of a call: an error, or none.
 type outcome struct {
 	err    *Error
 	holder *Holder // of WhoHolds
@@ -47,7 +47,7 @@ func ask(most int32, block blockingCall, start startingCall) outcome {
 	return result
 }
 
-// startCall makes a call that is called back, exactly once; nobody has to wait for it.
+// startCall starts a call. The channel gets the outcome, exactly once, and the caller need not read it.
 func startCall(start startingCall) <-chan outcome {
 	done := make(chan outcome, 1)
 	handle := cgo.NewHandle(done)
@@ -59,7 +59,7 @@ func startCall(start startingCall) <-chan outcome {
 	return done
 }
 
-// orEnd waits for a call, or the end of ctx, which leaves the call to itself.
+// orEnd waits for the end of a call or the end of ctx. After the end of ctx the call goes on in the background.
 func orEnd(ctx context.Context, call func() outcome) (result outcome, ended bool) {
 	if ctx.Done() == nil {
 		return call(), false

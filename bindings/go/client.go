@@ -7,15 +7,15 @@ import "C"
 
 import "runtime"
 
-// A Client says how to reach Consul, and has everything that the locks which use it share. A simple program
-// needs none: its locks use the default client, made on first use from the variables of the environment that
-// the consul command reads, from CONSUL_HTTP_ADDR to CONSUL_PARTITION. Any number of goroutines may use a
-// client.
+// A Client says how to reach Consul, and keeps what its locks share: connections, sessions, threads. A simple
+// program needs none: its locks use the default client, which the library makes at the first use from the
+// variables that the consul command reads, from CONSUL_HTTP_ADDR to CONSUL_PARTITION. Any number of goroutines may
+// use a client.
 type Client struct {
 	handle handle[*C.consul_lock_client]
 }
 
-// NewClient makes a client. It sends nothing: a Consul that cannot be reached shows at the first use.
+// NewClient makes a client. It sends nothing: an unreachable Consul fails the first use, not this call.
 //
 // ErrInvalidOption: an option is wrong, or belongs to a lock. ErrInvalidEnvironment: a variable is wrong.
 func NewClient(opts ...ClientOption) (*Client, error) {
@@ -43,8 +43,8 @@ func NewClient(opts ...ClientOption) (*Client, error) {
 	return client, nil
 }
 
-// Close gives up the client. Locks and the default that use it keep what they need of it: it ends with the
-// last of them. It sends nothing and always returns nil; a second Close does nothing.
+// Close gives up the caller's reference to the client. Locks that use the client, and the default client, keep
+// references of their own. Close sends nothing and always returns nil. A second Close does nothing.
 func (c *Client) Close() error {
 	if _, first := c.handle.close(); first {
 		runtime.SetFinalizer(c, nil)

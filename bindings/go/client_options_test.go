@@ -27,7 +27,7 @@ import (
 	consullock "github.com/libconsul/consul_lock/bindings/go"
 )
 
-// holds takes a lock with a client of these options, and gives it back.
+// holds acquires and releases a lock with a client of these options.
 func holds(t *testing.T, opts ...consullock.ClientOption) error {
 	t.Helper()
 	client := newClient(t, append(opts, consullock.WithConnectTimeout(5*time.Second))...)
@@ -42,7 +42,7 @@ func toConsul(t *testing.T) http.Handler {
 
 const serverName = "server.dc1.consul"
 
-// Certificates of a CA of their own, for serverName alone and for a client; each is a path.
+// The paths of a CA, and of a certificate of that CA for serverName and for a client.
 type certificates struct{ folder, ca, cert, key string }
 
 func newCertificates(t *testing.T) certificates {
@@ -85,7 +85,7 @@ func TestTLS(t *testing.T) {
 	server := httptest.NewUnstartedServer(toConsul(t))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert,
 		ClientCAs: trusted}
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it is refused on purpose
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the test provokes refusals
 	server.StartTLS()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 
@@ -96,7 +96,7 @@ func TestTLS(t *testing.T) {
 	must(t, holds(t, address, yes, consullock.WithCAPath(own.folder), name, cert))
 	must(t, holds(t, consullock.WithAddress(server.URL), file, name, cert))
 	must(t, holds(t, address, yes, consullock.WithTLSVerify(false), cert))
-	// Without one of them the message says which.
+	// The message names the option that is missing.
 	for missing, options := range map[string][]consullock.ClientOption{
 		"set ca_file":         {address, yes, name, cert},
 		"set tls_server_name": {address, yes, file, cert},
@@ -130,12 +130,12 @@ func TestTokenFile(t *testing.T) {
 	if strings.Contains(err.Error(), "secret-of-a-test") {
 		t.Fatal(err)
 	}
-	must(t, os.WriteFile(path, []byte("root\n"), 0o600)) // found by the same client
+	must(t, os.WriteFile(path, []byte("root\n"), 0o600)) // the same client reads it again
 	must(t, newLock(t, newKey(t), consullock.WithClient(client)).Acquire(context.Background()))
 }
 
-// What Consul is told in a request, and a proxy before it; both are played here, and refuse.
-func TestWhatARequestSays(t *testing.T) {
+// The test plays Consul, and a proxy before Consul. Both record each request and refuse it.
+func TestClientOptionsStandInTheRequest(t *testing.T) {
 	asked := make(chan *http.Request, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(to http.ResponseWriter, request *http.Request) {
 		asked <- request
@@ -166,7 +166,7 @@ func TestWhatARequestSays(t *testing.T) {
 	}
 }
 
-func TestWhatSessionsAndKeysAreLike(t *testing.T) {
+func TestClientOptionsStandInSessionAndKey(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
 	client := newClient(t, consullock.WithSessionName("billing"), consullock.WithSessionChecks("serfHealth"),
 		consullock.WithLockDelay(1500*time.Millisecond-1), consullock.WithFlags(7), consullock.WithMaxConnections(4))

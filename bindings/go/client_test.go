@@ -40,7 +40,7 @@ func TestWhoHolds(t *testing.T) {
 	wants(t, err, consullock.ErrClosed)
 }
 
-func TestALockKeepsWhatItNeedsOfItsClient(t *testing.T) {
+func TestALockKeepsItsClientAlive(t *testing.T) {
 	client, err := consullock.NewClient()
 	must(t, err)
 	lock := newLock(t, newKey(t), consullock.WithClient(client))
@@ -81,7 +81,7 @@ func TestStats(t *testing.T) {
 	if stats.Held != 0 || stats.Hold.Count != 1 || stats.Hold.P50 < 20*time.Millisecond || stats.Lost != 0 {
 		t.Fatalf("%+v", stats)
 	}
-	// Nothing of the text is left out but what a later version may have added.
+	// Stats has a field for each member of the JSON.
 	var fields map[string]any
 	must(t, json.Unmarshal(stats.JSON, &fields))
 	for _, known := range []string{"requests", "raft_writes", "unanswered", "retries", "waiting", "held", "lost",
@@ -112,7 +112,7 @@ func TestStatsSurviveJSON(t *testing.T) {
 	}
 }
 
-// A writer that tests can read.
+// A buffer that a logger writes and a test reads.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -130,7 +130,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// loggingTo sets a logger for this test.
+// loggingTo sets a logger for the time of a test.
 func loggingTo(t *testing.T, level slog.Level) *lines {
 	to := &lines{}
 	consullock.SetLogger(slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: level})))
@@ -168,7 +168,7 @@ func TestLog(t *testing.T) {
 	lose()
 	time.Sleep(100 * time.Millisecond)
 	if nothing.String() != "" || strings.Contains(info.String(), key) {
-		t.Fatal("a logger that was replaced is told")
+		t.Fatal("a replaced logger gets lines")
 	}
 }
 

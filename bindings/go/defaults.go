@@ -24,9 +24,8 @@ func SetDefault(name, value string) error {
 	return taken(raw).of(op, "")
 }
 
-// SetDefaultClient sets the client of the locks that are given none, from now on. It may be closed at once.
-// nil: it is again the one from the environment, which is read once, by the first lock of the process that
-// needs it.
+// SetDefaultClient sets the client of later locks that have no [WithClient]. The caller may close the client at once.
+// nil restores the client from the environment, which the library reads once, for the first lock that needs it.
 func SetDefaultClient(client *Client) error {
 	if incompatible != nil {
 		return incompatible
@@ -46,10 +45,10 @@ func SetDefaultClient(client *Client) error {
 
 var generator atomic.Pointer[func() ([]byte, error)]
 
-// SetValueGenerator sets what makes the value that a lock stores under its key, for the locks that are made
-// from now on and have no [WithValue]; nil: a JSON object with "locked_at", as without a generator. It is
-// called in the acquire, by its goroutine, and by several at once. If it fails, nothing is sent, the acquire
-// returns [ErrValueFailed] with its error in the chain, and the lock is not used up.
+// SetValueGenerator sets the function that makes the value of later locks that have no [WithValue]. nil restores the
+// value without a generator: a JSON object with "locked_at". An acquire calls the function on its own goroutine, so
+// several acquires may call it at once. If the function fails, the acquire sends nothing and returns
+// [ErrValueFailed] with the function's error in its chain, and the lock is not used up.
 func SetValueGenerator(generate func() ([]byte, error)) {
 	if generate == nil {
 		generator.Store(nil)

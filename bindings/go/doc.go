@@ -7,38 +7,38 @@
 //		return makeTheReport(ctx)
 //	})
 //	if errors.Is(err, consullock.ErrNotAcquired) {
-//		log.Print(err) // somebody else makes it, and the error says who
+//		log.Print(err) // another process makes it, and the error names that process
 //	}
 //
-// A lock has a bounded life: it is held by a Consul session with a TTL ([WithTTL]), so a holder that crashes
-// never blocks the others for ever, and its key is deleted when it is given back. It is single use: each
-// round of work makes a new one, which costs nothing. What works for the consul command works here:
-// Consul is found by CONSUL_HTTP_ADDR, else on 127.0.0.1:8500, and its other variables are read, too, such as
-// CONSUL_HTTP_TOKEN and CONSUL_CACERT. A program that wants it otherwise makes a client ([NewClient]).
+// A lock has a bounded life: a Consul session with a TTL ([WithTTL]) holds the lock, so a holder that crashes
+// does not block the others for ever. A release deletes the key. A lock is single use: each round of work makes a
+// new one, which costs nothing. The package reads the environment as the consul command does: CONSUL_HTTP_ADDR
+// (else Consul is at 127.0.0.1:8500), CONSUL_HTTP_TOKEN, CONSUL_CACERT and the others. A program that needs other
+// settings makes a client ([NewClient]).
 //
 // # Waiting and contexts
 //
-// By default an acquire makes exactly one attempt. [WithAcquireTimeout] waits so long, and [WithWait] until
-// the context ends; waiters are served in order, between processes as within one. The end of the context ends
-// any call at once: its error has the context's in its chain, and an acquire is undone. A thousand goroutines
-// that wait take no thousand threads of the operating system: no more than a few calls ever block one.
+// By default an acquire makes exactly one attempt. With [WithAcquireTimeout] an acquire waits for that time, and
+// with [WithWait] until the context ends. Waiters are served first come, first served, within a process and
+// between processes. The end of the context ends any call at once: the error of the call has the context's error
+// in its chain, and the library undoes an acquire. A thousand goroutines that wait do not take a thousand threads
+// of the operating system: at most 16 calls block a thread.
 //
 // # Lost locks
 //
-// A lock cannot stop a holder that works on after its life has ended. Stop when [Lock.Lost] is closed, or the
-// context ends that [Hold] gives; look at [Lock.IsHeld] before each step that must not be done twice; and
-// where a late write would do harm, hand on [Lock.FencingToken], or write with [Lock.PutIfHeld].
+// A lock cannot stop a holder that works on after the end of the lock's life. The holder stops when [Lock.Lost] is
+// closed, or when the context of [Hold] ends. The holder asks [Lock.IsHeld] before each step that must not be done
+// twice. Where a late write would do harm, the holder hands on [Lock.FencingToken] or writes with [Lock.PutIfHeld].
 //
 // # Errors
 //
-// Each failure is an *[Error] with a [Code], which [errors.Is] finds: [ErrNotAcquired] (somebody has it),
-// [ErrUnavailable] (no usable answer) and [ErrDenied] (no rights) are never confused.
+// Each failure is an *[Error] with a [Code], which [errors.Is] finds. [ErrNotAcquired] (another session holds the
+// lock), [ErrUnavailable] (Consul gave no usable answer) and [ErrDenied] (the token lacks a right) are kept apart.
 //
 // # Goroutines, memory, exit
 //
-// Everything may be called by any goroutine at any time, also a Close beside other calls. Close a lock that
-// was not used by [Hold], best by defer. One that is forgotten while it is held is left to its TTL by the
-// garbage collector, its [Lock.Lost] is closed, and a warning says so: a lock that the collector gave back
-// would be lost in silence.
-// Nothing happens at exit; see [Shutdown].
+// Any goroutine may call any function at any time, also Close beside other calls. A program closes each lock that
+// [Hold] does not close, best by defer. The garbage collector leaves a forgotten lock to its TTL, closes its
+// [Lock.Lost], and logs a warning: a release by the collector would be a loss that the holder does not notice.
+// The package does nothing at exit; see [Shutdown].
 package consullock

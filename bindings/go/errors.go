@@ -11,50 +11,50 @@ import (
 	"fmt"
 )
 
-// A Code says what became of a call that failed. The codes are the library's own, the same in every language,
-// and constants, to be compared with [errors.Is]:
+// A Code says why a call failed. The codes are those of the library, the same in every language. They are constants
+// for [errors.Is]:
 //
-//	if errors.Is(err, consullock.ErrNotAcquired) { … }   // somebody else works
+//	if errors.Is(err, consullock.ErrNotAcquired) { … }   // another process works
 //
-// or to be switched over after [errors.As] with *[Error].
+// or for a switch after [errors.As] with *[Error].
 type Code int32
 
-// What can become of a call.
+// The codes of failed calls.
 const (
-	// ErrInvalidArgument: an argument is wrong, such as a key that Consul would change or refuse. Nothing was
-	// changed.
+	// ErrInvalidArgument: an argument is wrong, such as a key that Consul would change or refuse. The call changed
+	// nothing.
 	ErrInvalidArgument Code = C.CONSUL_LOCK_INVALID_ARGUMENT
-	// ErrInvalidOption: an option is unknown, in the wrong place, or out of its range. Nothing was changed.
+	// ErrInvalidOption: an option is unknown, in the wrong place, or out of its range. The call changed nothing.
 	ErrInvalidOption Code = C.CONSUL_LOCK_INVALID_OPTION
-	// ErrInvalidEnvironment: a setting in the environment is wrong. Nothing was sent.
+	// ErrInvalidEnvironment: a variable of the environment is wrong. The library sent nothing.
 	ErrInvalidEnvironment Code = C.CONSUL_LOCK_INVALID_ENVIRONMENT
-	// ErrAlreadyUsed: a lock is single use, and this one was used before. Make a new one.
+	// ErrAlreadyUsed: the lock was used before, and a lock is single use. Make a new one.
 	ErrAlreadyUsed Code = C.CONSUL_LOCK_ALREADY_USED
-	// ErrValueFailed: the value generator gave no value; its error is in the chain. Nothing was sent, and the
-	// lock is not used up.
+	// ErrValueFailed: the value generator gave no value. Its error is in the chain. The library sent nothing, and
+	// the lock is not used up.
 	ErrValueFailed Code = C.CONSUL_LOCK_VALUE_FAILED
-	// ErrNotAcquired: Consul said until the deadline that the lock is not free. The message says who has it.
+	// ErrNotAcquired: Consul answered until the deadline that the lock is not free. The message names the holder.
 	ErrNotAcquired Code = C.CONSUL_LOCK_NOT_ACQUIRED
-	// ErrCancelled: the call was ended by its context, whose error is in the chain then, or by [Lock.Cancel].
+	// ErrCancelled: the context ended the call, and the context's error is in the chain. Or [Lock.Cancel] did.
 	ErrCancelled Code = C.CONSUL_LOCK_CANCELLED
-	// ErrLost: the lock was held once and is not any more: it expired, or Consul or an operator ended it.
+	// ErrLost: the lock was held and is not any more: it expired, or Consul or an operator ended it.
 	ErrLost Code = C.CONSUL_LOCK_LOST
-	// ErrNotHeld: the lock is not held: never acquired, given back, or used up.
+	// ErrNotHeld: the lock is not held: it was never acquired, or it was released or used up.
 	ErrNotHeld Code = C.CONSUL_LOCK_NOT_HELD
-	// ErrUnconfirmed: Consul did not confirm a release in time, and the library goes on in the background
-	// while the process lives (see Shutdown). Or Consul did not confirm a guarded write, which may have been
-	// applied, and may still be while the lock is held.
+	// ErrUnconfirmed: Consul did not confirm a release in time, and the library goes on in the background while the
+	// process lives (see Shutdown). Or Consul did not confirm a guarded write: Consul may have applied the write,
+	// or may still apply it while the lock is held.
 	ErrUnconfirmed Code = C.CONSUL_LOCK_UNCONFIRMED
 	// ErrUnavailable: Consul gave no usable answer in time.
 	ErrUnavailable Code = C.CONSUL_LOCK_UNAVAILABLE
-	// ErrDenied: Consul refused for want of rights, which the message names.
+	// ErrDenied: Consul refused because the token lacks a right, which the message names.
 	ErrDenied Code = C.CONSUL_LOCK_DENIED
-	// ErrRejected: Consul refused the request itself, or answered something that the library does not know. Or
-	// the key of the lock holds the data of another program, which stay as they are.
+	// ErrRejected: Consul refused the request itself, or gave an answer that the library does not know. Or the key
+	// of the lock holds the data of another program, which the library does not touch.
 	ErrRejected Code = C.CONSUL_LOCK_REJECTED
-	// ErrInternal: a defect of the library. Please report it.
+	// ErrInternal: the library has a defect. Please report it.
 	ErrInternal Code = C.CONSUL_LOCK_INTERNAL
-	// ErrForked: the lock belongs to the parent process. Not to be met in Go, which cannot fork without exec.
+	// ErrForked: the lock belongs to the parent process. A Go program never gets it, as Go cannot fork without exec.
 	ErrForked Code = C.CONSUL_LOCK_FORKED
 	// ErrNoResources: the system gave no thread, no descriptor or no memory.
 	ErrNoResources Code = C.CONSUL_LOCK_NO_RESOURCES
@@ -66,35 +66,34 @@ func (c Code) String() string { return C.GoString(C.consul_lock_status_name(C.in
 // Error makes a code an error that [errors.Is] finds.
 func (c Code) Error() string { return "consullock: " + c.String() }
 
-// ErrClosed is in the chain of the error of a call on a lock or a client that was closed before, or is a zero
-// value and not made by [New] or [NewClient].
+// ErrClosed is in the chain of the error of a call on a closed lock or client, or on a zero value that neither [New]
+// nor [NewClient] made.
 var ErrClosed = errors.New("it is closed")
 
-// An Error says why a call failed. [errors.Is] finds its Code and its Err, [errors.As] the whole.
+// An Error says why a call failed. [errors.Is] finds its Code and its Err. [errors.As] finds the Error itself.
 type Error struct {
-	// Op is the call: "new", "acquire", "release", "renew", "check", "put", "delete", "hold", …
+	// Op is the name of the call: "new", "acquire", "release", "renew", "check", "put", "delete", "hold", …
 	Op string
-	// Key is the lock's key as it was given; empty where there is none.
+	// Key is the lock's key as the caller wrote it. Empty: the call has no key.
 	Key string
-	// Code says what became of the call.
+	// Code says which kind of failure it was.
 	Code Code
-	// Message is one line for people: what went wrong, on which key and address, what Consul said. It never
-	// contains a token or a stored value.
+	// Message is one line for people: what the library could not do, on which key and address, and what Consul
+	// said. It never contains a token or a stored value.
 	Message string
-	// HTTPStatus is the status with which Consul answered, such as 403; 0 if the failure did not come with
-	// one.
+	// HTTPStatus is the status of Consul's answer, such as 403. 0: the failure came without an answer.
 	HTTPStatus int
-	// Retryable says that the same thing may well work later without any change: somebody had the lock, or
-	// Consul could not be reached. A lock is single use: try again with a new one.
+	// Retryable says that the same call may work later without any change: another session had the lock, or Consul
+	// was unreachable. A lock is single use, so the caller tries again with a new one.
 	Retryable bool
-	// Reason says how the lock was lost, where Code is ErrLost; else 0.
+	// Reason says how the lock was lost, where Code is ErrLost. Else it is 0.
 	Reason LostReason
-	// Err is what Go adds: the end of the context and its cause, the error of a value generator, ErrClosed;
-	// else nil.
+	// Err is the cause that Go knows: the end of the context and its cause, the error of a value generator, or
+	// ErrClosed. Else it is nil.
 	Err error
 }
 
-// Error is one line: the message, and what Go adds.
+// Error is one line: the message, and the cause that Go knows.
 func (e *Error) Error() string {
 	if e.Err == nil {
 		return "consullock: " + e.Message
@@ -110,7 +109,7 @@ func (e *Error) Unwrap() []error {
 	return []error{e.Code, e.Err}
 }
 
-// taken makes an error of the library's, which it frees; nil if there is none.
+// taken copies an error of the library, and frees it. It is nil where there is no error.
 func taken(raw *C.consul_lock_error) *Error {
 	if raw == nil {
 		return nil
@@ -125,7 +124,7 @@ func taken(raw *C.consul_lock_error) *Error {
 	}
 }
 
-// of says which call on which key it was, and makes it an error as callers get it: none is nil.
+// of adds the call and its key. A nil *Error becomes a nil error.
 func (e *Error) of(op, key string) error {
 	if e == nil {
 		return nil
@@ -134,12 +133,12 @@ func (e *Error) of(op, key string) error {
 	return e
 }
 
-// interrupted is the error of a call that its context has ended.
+// interrupted is the error of a call that was ended by its context.
 func interrupted(ctx context.Context, op, key string, code Code) error {
 	return &Error{Op: op, Key: key, Code: code, Message: fmt.Sprintf("%s of %q was ended", op, key), Err: endOf(ctx)}
 }
 
-// endOf is the error of a context that has ended: what ctx.Err() says, and the cause if there is another.
+// endOf is the error of an ended context: ctx.Err(), and the context's cause where that is another error.
 func endOf(ctx context.Context) error {
 	err, cause := ctx.Err(), context.Cause(ctx)
 	if cause == nil || cause == err {

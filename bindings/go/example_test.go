@@ -17,7 +17,7 @@ func ExampleHold() {
 		return nil
 	})
 	if errors.Is(err, consullock.ErrNotAcquired) {
-		fmt.Println("somebody else makes it:", err)
+		fmt.Println("another process makes it:", err)
 	}
 	// Output: making the report
 }
@@ -25,7 +25,7 @@ func ExampleHold() {
 // The function stops when the lock is lost.
 func ExampleHold_lost() {
 	err := consullock.Hold(context.Background(), "examples/lost", func(ctx context.Context) error {
-		takeAway(consullock.FromContext(ctx)) // an operator does it, say
+		takeAway(consullock.FromContext(ctx)) // stands for an operator
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -46,7 +46,7 @@ func ExampleNew() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer lock.Close() // gives it back
+	defer lock.Close() // releases the lock
 	if err := lock.Acquire(ctx); err != nil {
 		log.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func ExampleNew() {
 	// Output: locks/ephemeral/examples/new true
 }
 
-// Two seconds, and not longer.
+// The acquire waits for two seconds at most.
 func ExampleLock_TryAcquire() {
 	ctx := context.Background()
 	first, _ := consullock.New("examples/try")
@@ -69,7 +69,7 @@ func ExampleLock_TryAcquire() {
 	// false <nil>
 }
 
-// A wait that its context ends.
+// The end of the context ends the wait.
 func ExampleLock_Acquire() {
 	first, _ := consullock.New("examples/acquire")
 	defer first.Close()
@@ -86,7 +86,7 @@ func ExampleLock_Acquire() {
 	// true false
 }
 
-// Whoever writes hands its token on, and the database refuses a smaller one than it has seen.
+// The holder sends its token with each write, and the database refuses a token smaller than the last one.
 func ExampleLock_FencingToken() {
 	var seen uint64 // UPDATE job SET result = ?, token = ? WHERE id = ? AND token <= ?
 	for i := 0; i < 2; i++ {
@@ -105,7 +105,7 @@ func ExampleLock_FencingToken() {
 	// true
 }
 
-// A result in Consul's KV store that no holder of the past can overwrite.
+// A former holder cannot overwrite the result in Consul's KV store.
 func ExampleLock_PutIfHeld() {
 	err := consullock.Hold(context.Background(), "examples/put", func(ctx context.Context) error {
 		lock := consullock.FromContext(ctx)

@@ -4,17 +4,17 @@ package consullock
 
 import "sync"
 
-// A handle keeps a C object from being freed while a call on it begins. (A free beside a call that has begun
-// does no harm, says the library; but nobody can see from outside when one has.)
+// A handle keeps a C object alive while a call on it begins. The library allows a free beside a call that has begun,
+// but no caller can see when a call has begun.
 type handle[P comparable] struct {
 	mu     sync.Mutex
-	ptr    P // the zero P: it is freed
+	ptr    P // the zero P: the object is freed
 	users  int
 	closed bool
 }
 
-// enter gives the object for a call, unless it is closed, or was never made (a zero Lock or Client). Ends
-// with leave.
+// enter gives the object for a call, unless the handle is closed or is that of a zero Lock or Client. The caller ends
+// the use with leave.
 func (h *handle[P]) enter() (P, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -26,7 +26,7 @@ func (h *handle[P]) enter() (P, bool) {
 	return h.ptr, true
 }
 
-// look gives the object, closed or not, unless it is freed already. Ends with leave.
+// look gives the object, closed or not, unless it is freed. The caller ends the use with leave.
 func (h *handle[P]) look() (P, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -38,7 +38,7 @@ func (h *handle[P]) look() (P, bool) {
 	return h.ptr, true
 }
 
-// leave calls free, which must not block, when a closed object is used by nobody any more.
+// leave ends a use. The last use of a closed object calls free, which must not block.
 func (h *handle[P]) leave(free func(P)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -50,8 +50,7 @@ func (h *handle[P]) leave(free func(P)) {
 	}
 }
 
-// close refuses all later calls, and gives the object a last time to the first who closes it. Ends with
-// leave.
+// close refuses all later calls. The first close gets the object for a last use, which it ends with leave.
 func (h *handle[P]) close() (P, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// IsHeld says whether the lock is held, as far as this process can know by its own clock: true from a
-// successful acquire until the release, the end of its life, or a loss that was noticed. It asks nobody.
+// IsHeld says whether the lock is held, by this process's own clock: true from a successful acquire until the
+// release, the end of the lock's life, or the notice of a loss. It sends nothing.
 func (l *Lock) IsHeld() bool {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -22,8 +22,8 @@ func (l *Lock) IsHeld() bool {
 	return bool(C.consul_lock_is_held(ptr))
 }
 
-// Remaining is how much is left of the lock's life, by this process's own clock, which counts while the
-// machine sleeps; 0 when it is not held. It asks nobody.
+// Remaining is the rest of the lock's life, by a clock that counts while the machine sleeps. It is 0 when the lock is
+// not held. It sends nothing.
 func (l *Lock) Remaining() time.Duration {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -33,10 +33,9 @@ func (l *Lock) Remaining() time.Duration {
 	return time.Duration(C.consul_lock_remaining_ms(ptr)) * time.Millisecond
 }
 
-// FencingToken is a number that grows with every acquisition of this key. Send it along with what you write,
-// and let the receiver refuse a smaller one than it has seen: that stops a holder that was paused past the
-// end of its lock. It is 0 before the lock was acquired, and stays the same afterwards, also when the lock is
-// over.
+// FencingToken is a number that grows with every acquisition of this key. The holder sends it along with each write,
+// and the receiver refuses a token smaller than one that it has seen. That stops a holder that was paused past the
+// end of its lock. The token is 0 before the acquire, and does not change afterwards.
 func (l *Lock) FencingToken() uint64 {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -46,7 +45,7 @@ func (l *Lock) FencingToken() uint64 {
 	return tokenOf(ptr)
 }
 
-// Key is the full key: where the lock lives in Consul's KV store, such as "locks/ephemeral/nightly-report".
+// Key is the full key of the lock in Consul's KV store, such as "locks/ephemeral/nightly-report".
 func (l *Lock) Key() string {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -56,7 +55,7 @@ func (l *Lock) Key() string {
 	return keyOf(ptr)
 }
 
-// SessionID is the id of the Consul session that holds, or held, the lock; empty before it was acquired.
+// SessionID is the id of the Consul session that holds, or held, the lock. It is empty before the acquire.
 func (l *Lock) SessionID() string {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -76,13 +75,12 @@ func sessionOf(ptr *C.consul_lock) string {
 	return text(func(buf *C.char, n C.size_t) C.size_t { return C.consul_lock_session_id(ptr, buf, n) })
 }
 
-// Renew extends the life of a held lock: its whole TTL from now. For work that takes longer than was thought;
-// see also [WithAutoRenew]. It makes one request. If ctx ends before it is answered, the lock may have been
-// renewed or not.
+// Renew starts the life of a held lock anew, with its whole TTL, for work that takes longer than expected. See also
+// [WithAutoRenew]. It makes one request. If ctx ends before the answer, the lock may be renewed or not.
 //
-// ErrLost: it is not ours any more, stop the work. ErrNotHeld. ErrUnavailable: Consul gave no usable answer,
-// and the lock is held until Remaining is 0. ErrDenied, ErrRejected: Consul refused. ErrCancelled: ctx has
-// ended.
+// ErrLost: the lock is lost, and the caller stops the work. ErrNotHeld: the lock is not held. ErrUnavailable: Consul
+// gave no usable answer, and the lock is held until Remaining is 0. ErrDenied, ErrRejected: Consul refused.
+// ErrCancelled: ctx has ended.
 func (l *Lock) Renew(ctx context.Context) error {
 	return l.within(ctx, lockCall{
 		"renew", mostBlocked, ErrNotHeld,
@@ -93,8 +91,8 @@ func (l *Lock) Renew(ctx context.Context) error {
 	}, ErrCancelled)
 }
 
-// Check asks Consul whether the lock is still held: it also finds a lock that an operator took away. It does
-// not extend its life. It returns what Renew returns; nil: it is.
+// Check asks Consul whether the lock is still held, so it also finds a loss that no notice has reported yet. It does
+// not extend the lock's life. nil: the lock is held. Its errors are those of Renew.
 func (l *Lock) Check(ctx context.Context) error {
 	return l.within(ctx, lockCall{
 		"check", mostBlocked, ErrNotHeld,
@@ -105,13 +103,13 @@ func (l *Lock) Check(ctx context.Context) error {
 	}, ErrCancelled)
 }
 
-// PutIfHeld writes a key of Consul's KV store in one transaction with a check that this lock is held: who
-// lost it, known or not, cannot write. The key is a plain key of the KV store, not put into
-// "lock_key_pattern"; the value may have at most 390,000 bytes.
+// PutIfHeld writes a key of Consul's KV store in one transaction with a check that this lock is held, so a caller that
+// lost the lock cannot write, whether or not the caller knows of the loss. The key is a plain key of the KV store, and
+// "lock_key_pattern" does not apply. The value has at most 390,000 bytes.
 //
-// ErrUnconfirmed: Consul's answer was lost, or ctx ended before it came: it may have been written, or may be
-// later, as long as the lock is in Consul; while the lock is held, the same call may be made again. Any other
-// error: nothing was written, and will not be. ErrLost: the lock is not ours any more.
+// ErrUnconfirmed: Consul's answer was lost, or ctx ended before the answer. Consul may have written the value, or may
+// write it later, as long as the lock is in Consul. While the lock is held, the caller may repeat the call. After
+// any other error Consul has written nothing, and will not. ErrLost: the lock is lost.
 func (l *Lock) PutIfHeld(ctx context.Context, key string, value []byte) error {
 	name, refused := cText("the key", key)
 	if refused != nil {
@@ -129,7 +127,7 @@ func (l *Lock) PutIfHeld(ctx context.Context, key string, value []byte) error {
 	}, ErrUnconfirmed)
 }
 
-// DeleteIfHeld deletes a key of Consul's KV store in the same way. A key that does not exist is fine.
+// DeleteIfHeld deletes a key of Consul's KV store in the same way. A key that does not exist is no error.
 func (l *Lock) DeleteIfHeld(ctx context.Context, key string) error {
 	name, refused := cText("the key", key)
 	if refused != nil {
@@ -144,7 +142,7 @@ func (l *Lock) DeleteIfHeld(ctx context.Context, key string) error {
 	}, ErrUnconfirmed)
 }
 
-// within makes a call and waits for its outcome or the end of ctx; the error then has the code ifEnded.
+// within makes a call and waits for its outcome. If ctx ends first, the error has the code ifEnded.
 func (l *Lock) within(ctx context.Context, call lockCall, ifEnded Code) error {
 	if ctx.Err() != nil {
 		return interrupted(ctx, call.op, l.name, ErrCancelled)
@@ -157,5 +155,5 @@ func (l *Lock) within(ctx context.Context, call lockCall, ifEnded Code) error {
 	if ended {
 		return interrupted(ctx, call.op, l.name, ifEnded)
 	}
-	return l.explained(result.err, call.op)
+	return result.err.of(call.op, l.name)
 }

@@ -8,16 +8,15 @@ import (
 	"fmt"
 )
 
-// Hold takes the lock on a key, runs f, and gives the lock back, also when f fails or panics. It acquires as
+// Hold acquires the lock on a key, runs f, and releases the lock, also when f fails or panics. It acquires as
 // [Lock.Acquire] does: by default in one attempt, and no longer than ctx lasts.
 //
-// The context that f is given ends with ctx, and when the lock is lost: its cause is then an error that is
-// [ErrLost]. f should stop its work as soon as it ends. [FromContext] gives f the lock, with its fencing
-// token.
+// The context of f ends with ctx, or when the lock is lost. Its cause is then an error that is [ErrLost]. f stops its
+// work as soon as its context ends. [FromContext] gives f the lock, with its fencing token.
 //
-// What kept f from running is returned as [New] and Acquire say it; else f's own error, if it failed; else
-// what went wrong with the release: ErrLost when the lock was lost while f ran, though f ended well. An error
-// of f that only hands on that its context was ended by the loss is in the chain of an ErrLost.
+// Hold returns the error of [New] or Acquire if f did not run. Else it returns the error of f. Else it returns the
+// error of the release, such as ErrLost when f ended well but the lock was lost meanwhile. Where f only hands on that
+// the loss ended its context, f's error is in the chain of an ErrLost.
 func Hold(ctx context.Context, key string, f func(ctx context.Context) error, opts ...Option) error {
 	if f == nil {
 		return noFunction(key)
@@ -26,11 +25,11 @@ func Hold(ctx context.Context, key string, f func(ctx context.Context) error, op
 	if err != nil {
 		return err
 	}
-	defer l.Abandon() // of its memory: it is released by then
+	defer l.Abandon() // frees the memory: the lock is released by then
 	return l.Hold(ctx, f)
 }
 
-// Hold is the function of this name for a lock that was made before. Like Acquire, it uses the lock up.
+// Hold does what the function [Hold] does, with a lock that the caller has made. Like Acquire, it uses the lock up.
 func (l *Lock) Hold(ctx context.Context, f func(ctx context.Context) error) (err error) {
 	if f == nil {
 		return noFunction(l.name)
@@ -40,7 +39,7 @@ func (l *Lock) Hold(ctx context.Context, f func(ctx context.Context) error) (err
 	}
 	defer func() {
 		released := l.Release()
-		if err == nil && !errors.Is(released, ErrNotHeld) { // f may have given it back itself
+		if err == nil && !errors.Is(released, ErrNotHeld) { // f may have released the lock itself
 			err = released
 		}
 	}()
@@ -61,7 +60,7 @@ func (l *Lock) lostWhile(err error) error {
 	return lost
 }
 
-// noFunction refuses before anything is taken.
+// noFunction is the refusal of a nil function, before the acquire.
 func noFunction(key string) error {
 	return &Error{Op: "hold", Key: key, Code: ErrInvalidArgument,
 		Message: fmt.Sprintf("cannot hold the lock %q: the function is nil", key)}
@@ -69,7 +68,7 @@ func noFunction(key string) error {
 
 type heldLock struct{}
 
-// FromContext gives the lock that [Hold] holds for this context; nil if there is none.
+// FromContext gives the lock that [Hold] holds for this context. It is nil outside of a Hold.
 func FromContext(ctx context.Context) *Lock {
 	l, _ := ctx.Value(heldLock{}).(*Lock)
 	return l

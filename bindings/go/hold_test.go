@@ -14,7 +14,7 @@ import (
 func free(t *testing.T, key string) {
 	t.Helper()
 	if entry(t, full(key)) != nil {
-		t.Fatal("the lock was not given back")
+		t.Fatal("the lock was not released")
 	}
 }
 
@@ -101,7 +101,7 @@ func TestAPanicGoesOnAfterTheRelease(t *testing.T) {
 	free(t, key)
 }
 
-func TestHoldTellsOfALoss(t *testing.T) {
+func TestHoldReportsALoss(t *testing.T) {
 	client := newClient(t)
 	lose := func(ctx context.Context, key string) {
 		time.Sleep(1300 * time.Millisecond)
@@ -138,7 +138,7 @@ func TestHoldTellsOfALoss(t *testing.T) {
 	}
 }
 
-func TestALossThatNobodyNoticed(t *testing.T) {
+func TestTheReleaseFindsALossWithoutANotice(t *testing.T) {
 	key := newKey(t)
 	wants(t, consullock.Hold(context.Background(), key, func(context.Context) error {
 		consul(t, "DELETE", "kv/"+full(key), "")
@@ -163,33 +163,34 @@ func TestTheEndOfTheCallersContextIsSeenInside(t *testing.T) {
 	free(t, key)
 }
 
-func TestAFunctionMayGiveTheLockBack(t *testing.T) {
+func TestAFunctionMayReleaseTheLock(t *testing.T) {
 	key := newKey(t)
 	must(t, consullock.Hold(context.Background(), key, func(ctx context.Context) error {
 		return consullock.FromContext(ctx).Release()
 	}))
 }
 
-// Nothing is taken for a function that is not there.
-func TestHoldRefusesNil(t *testing.T) {
+func TestHoldRefusesNilBeforeTheAcquire(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
 	lock := newLock(t, key)
 	for name, hold := range map[string]func() error{
 		"by its key": func() error { return consullock.Hold(ctx, key, nil) },
 		"of a lock":  func() error { return lock.Hold(ctx, nil) },
 	} {
-		if err := hold(); !errors.Is(err, consullock.ErrInvalidArgument) || !strings.Contains(err.Error(), "function is nil") {
+		err := hold()
+		wants(t, err, consullock.ErrInvalidArgument)
+		if !strings.Contains(err.Error(), "function is nil") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if _, held, err := consullock.WhoHolds(ctx, key); held || err != nil {
 		t.Fatal(held, err)
 	}
-	must(t, lock.Acquire(ctx)) // it was not used up
+	must(t, lock.Acquire(ctx)) // the refusal did not use it up
 	must(t, lock.Release())
 }
 
-// A loss is told in the words that the library has for it.
+// The cause of the context says the same as the library's error.
 func TestALossHasTheWordsOfTheLibrary(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
 	err := consullock.Hold(ctx, key, func(ctx context.Context) error {
@@ -199,7 +200,7 @@ func TestALossHasTheWordsOfTheLibrary(t *testing.T) {
 		if !errors.As(lock.Check(context.Background()), &told) || told.Reason != consullock.KeyGone {
 			t.Error(told)
 		}
-		_, words, _ := strings.Cut(told.Message, ": ") // behind the address
+		_, words, _ := strings.Cut(told.Message, ": ") // after the address
 		<-lock.Lost()
 		<-ctx.Done()
 		if cause := context.Cause(ctx).Error(); !strings.HasSuffix(cause, `": `+words) {

@@ -10,27 +10,28 @@ import (
 	"time"
 )
 
-// A Holder is who held a lock at the moment when Consul was asked.
+// A Holder describes the session that held a lock when Consul answered.
 type Holder struct {
 	// Session is the id of the Consul session that holds the lock.
 	Session string
-	// Name is the session's name; for a lock of this library such as "consul_lock PROGRAM@HOST:PID NONCE".
-	// Empty: Consul would not say.
+	// Name is the session's name, such as "consul_lock PROGRAM@HOST:PID NONCE" for a lock of this library. Empty:
+	// the token has no session:read, or the session has no name.
 	Name string
-	// Node is the Consul node through which the session was made. Empty: Consul would not say.
+	// Node is the Consul node of the session. Empty: the token has no session:read.
 	Node string
-	// Value is what is stored under the key: data of somebody else, in which nothing is to be trusted.
+	// Value is the value under the key. Another program wrote it, so the caller must not trust it.
 	Value []byte
-	// FencingToken is that of the holder's lock: it grows from holder to holder.
+	// FencingToken is the fencing token of the holder's lock: it grows from holder to holder.
 	FencingToken uint64
-	// Since is when the lock was taken, by the holder's clock. Zero: the stored value does not say it.
+	// Since is the time of the acquire, by the holder's clock. Zero: the stored value does not contain it.
 	Since time.Time
-	// TTL is that of the session: the lock's timeout, for a lock of this library. Zero: Consul would not say.
+	// TTL is the TTL of the session: for a lock of this library, the value of [WithTTL]. Zero: the session has none,
+	// or the token has no session:read.
 	TTL time.Duration
 }
 
-// WhoHolds asks Consul, with the default client, who holds the lock on a key, as it is given to [New]. false:
-// nobody does. It makes one or two requests, and ends with ctx.
+// WhoHolds asks Consul, with the default client, for the holder of the lock on a key, as given to [New]. false: the
+// lock is free. It makes one or two requests, and ends with ctx.
 func WhoHolds(ctx context.Context, key string) (Holder, bool, error) {
 	if incompatible != nil {
 		return Holder{}, false, incompatible
@@ -38,7 +39,7 @@ func WhoHolds(ctx context.Context, key string) (Holder, bool, error) {
 	return whoHolds(ctx, nil, key, func() {})
 }
 
-// WhoHolds asks as the function of this name, with this client.
+// WhoHolds does what the function [WhoHolds] does, with this client.
 func (c *Client) WhoHolds(ctx context.Context, key string) (Holder, bool, error) {
 	ptr, ok := c.handle.enter()
 	if !ok {
@@ -81,7 +82,7 @@ func whoHolds(ctx context.Context, client *C.consul_lock_client, key string, lea
 	return *result.holder, true, nil
 }
 
-// takenHolder copies what the library found, which it frees; nil: nobody.
+// takenHolder copies a holder of the library, and frees it. It is nil where the lock is free.
 func takenHolder(info *C.consul_lock_holder_info) *Holder {
 	if info == nil {
 		return nil

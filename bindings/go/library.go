@@ -12,34 +12,33 @@ import (
 	"time"
 )
 
-// ErrIncompatible is in the chain of every error if the libconsul_lock that the dynamic linker found speaks
-// another interface than the header that this program was compiled with.
+// ErrIncompatible is in the chain of every error if the loaded libconsul_lock has another ABI version than the header
+// that this program was compiled with.
 var ErrIncompatible = errors.New("consullock: incompatible libconsul_lock")
 
-// incompatible is asked before anything else is called.
+// incompatible is the error of every function that would call an incompatible library.
 var incompatible = compare(C.CONSUL_LOCK_ABI_VERSION, uint32(C.consul_lock_abi_version()))
 
 func compare(header, library uint32) error {
 	if header == library {
 		return nil
 	}
-	return fmt.Errorf("%w: it speaks ABI version %d, and this program was compiled for %d: "+
+	return fmt.Errorf("%w: it has ABI version %d, and this program was compiled for %d: "+
 		"install the library that belongs to the header, or compile again (ldd shows which library is loaded)",
 		ErrIncompatible, library, header)
 }
 
-// Version is the version of libconsul_lock that runs, such as "0.1.0".
+// Version is the version of the loaded libconsul_lock, such as "0.1.0".
 func Version() string { return C.GoString(C.consul_lock_version()) }
 
 // longest is the longest time that the library takes, in milliseconds.
 const longest = 86_400_000
 
-// Shutdown is the one call for an orderly exit: it ends the sessions that the library keeps at hand, and waits
-// until releases and undone acquires that are still under way are over, or ctx ends. It is optional: after a
-// release that was unconfirmed, Consul removes the lock by itself after up to two TTLs, and the library does
-// nothing at exit. Locks and clients stay usable.
+// Shutdown makes an orderly exit: it destroys the sessions that the library keeps for reuse, and waits for the releases
+// and the undone acquires that are still in progress, or for the end of ctx. It is optional: after an unconfirmed
+// release Consul removes the lock by itself within two TTLs. Locks and clients stay usable.
 //
-// ErrUnconfirmed, with ctx's error: something was still under way.
+// ErrUnconfirmed, with ctx's error: something was still in progress.
 func Shutdown(ctx context.Context) error {
 	if incompatible != nil {
 		return incompatible
@@ -64,6 +63,6 @@ func Shutdown(ctx context.Context) error {
 		return outcome.err.of("shutdown", "")
 	case <-ctx.Done():
 		return &Error{Op: "shutdown", Code: ErrUnconfirmed, Err: endOf(ctx),
-			Message: "releases are still under way"}
+			Message: "releases are still in progress"}
 	}
 }

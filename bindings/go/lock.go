@@ -16,22 +16,22 @@ import (
 // A Lock is a lock on one key. It is single use: acquire it once, release it. Any number of goroutines may
 // use it at any time.
 type Lock struct {
-	name     string // the key as it was given
+	name     string // the key as the caller wrote it
 	generate func() ([]byte, error)
 	handle   handle[*C.consul_lock]
-	loss     atomic.Pointer[loss] // nil until somebody wants to be told
-	pending  atomic.Bool          // an acquire is under way
+	loss     atomic.Pointer[loss] // nil until the caller asks for a notice
+	pending  atomic.Bool          // an acquire is in progress
 
-	// What stays to be seen when the C object is freed.
+	// The answers of the getters after the free of the C object.
 	last struct {
 		key, session string
 		token        uint64
 	}
 }
 
-// New makes a lock on a key: UTF-8 that names the work, not the worker, such as "nightly-report", of at most
-// 60,000 bytes as it stands in a URL, with what stands before it in Consul. It reads the options, the defaults and, for the default client, the environment, and
-// sends nothing.
+// New makes a lock on a key. The key is UTF-8 and names the work, not the worker, such as "nightly-report". The full
+// key has at most 60,000 bytes when percent-encoded. New reads the options, the defaults and, for the default client,
+// the environment. It sends nothing.
 //
 // ErrInvalidArgument: the key is one that Consul would change or refuse. ErrInvalidOption: an option is
 // wrong, or belongs to a client. ErrInvalidEnvironment: a variable is wrong.
@@ -71,8 +71,8 @@ func New(key string, opts ...Option) (*Lock, error) {
 // A lockCall is a call on a lock that asks Consul.
 type lockCall struct {
 	op     string
-	most   int32 // so many block a thread
-	closed Code  // what it is on a closed lock
+	most   int32 // the largest number of calls of this kind that block a thread
+	closed Code  // the code of this call on a closed lock
 	block  func(ptr *C.consul_lock, raw **C.consul_lock_error)
 	start  func(ptr *C.consul_lock, handle C.consullockgo_handle, raw **C.consul_lock_error) C.consul_lock_status
 }
@@ -93,7 +93,7 @@ var releaseCall = lockCall{
 	},
 }
 
-// ask makes a call on the C object, of which it gives up the use.
+// ask makes a call on the C object, and ends the use of the object.
 func (l *Lock) ask(ptr *C.consul_lock, call lockCall) outcome {
 	defer l.leave()
 	return ask(call.most,
@@ -113,29 +113,29 @@ func (l *Lock) closed(op string, code Code) error {
 
 func (l *Lock) leave() { l.handle.leave(l.free) }
 
-// free ends the C object. It sends nothing: what was to be given back was given back before.
+// free frees the C object. It sends nothing: a release came before.
 func (l *Lock) free(ptr *C.consul_lock) {
 	l.last.key, l.last.session, l.last.token = keyOf(ptr), sessionOf(ptr), tokenOf(ptr)
 	C.consul_lock_abandon(ptr)
 }
 
-// Acquire takes the lock. Unless [WithAcquireTimeout] or [WithWait] say otherwise it makes exactly one
-// attempt. Who waits is served in the order of coming, between processes as within one.
+// Acquire takes the lock, by default in exactly one attempt; see [WithAcquireTimeout] and [WithWait]. Waiters are
+// served first come, first served, within a process and between processes.
 //
-// The end of ctx ends it at once: the error then has ctx's error and its cause in the chain, and nothing is
-// left behind in Consul. So whichever is earlier ends a wait, ctx or the timeout. A ctx that has ended before
-// changes nothing; else a lock is used up by its first acquire, whatever the outcome.
+// The end of ctx ends the acquire at once, so the earlier of ctx and the timeout ends a wait. The error then has ctx's
+// error and its cause in the chain, and names the last holder that the library saw. The library leaves nothing behind
+// in Consul. The first acquire uses the lock up, whatever the outcome, but not an acquire whose ctx ended before it.
 //
-// ErrNotAcquired: somebody else had it until the deadline, and the message says who. ErrUnavailable: Consul
-// gave no usable answer in time. ErrDenied, ErrRejected: Consul refused. ErrAlreadyUsed: the lock was used
-// before, or is closed. ErrValueFailed: the value generator failed. ErrCancelled: ctx has ended, or the lock
-// was cancelled.
+// ErrNotAcquired: another session had the lock until the deadline, and the message names the holder. ErrUnavailable:
+// Consul gave no usable answer in time. ErrDenied, ErrRejected: Consul refused. ErrAlreadyUsed: the lock was used
+// before, or is closed. ErrValueFailed: the value generator failed. ErrCancelled: ctx has ended, or [Lock.Cancel]
+// ended the acquire.
 func (l *Lock) Acquire(ctx context.Context) error {
 	op := acquireCall.op
 	if ctx.Err() != nil {
 		return interrupted(ctx, op, l.name, ErrCancelled)
 	}
-	// The end of the context of a second one must not be that of the first.
+	// The end of a second call's context must not end the first call.
 	if !l.pending.CompareAndSwap(false, true) {
 		return &Error{Op: op, Key: l.name, Code: ErrAlreadyUsed,
 			Message: fmt.Sprintf("the lock %q is being acquired by another call", l.name)}
@@ -148,7 +148,7 @@ func (l *Lock) Acquire(ctx context.Context) error {
 	if !ok {
 		return l.closed(op, acquireCall.closed)
 	}
-	// A cancel ends the call at once, in both its ways.
+	// A cancel ends a blocking call and a started call at once.
 	stop := context.AfterFunc(ctx, l.Cancel)
 	err := l.ask(ptr, acquireCall).err
 	if stop() {
@@ -156,7 +156,7 @@ func (l *Lock) Acquire(ctx context.Context) error {
 	}
 	switch {
 	case err == nil:
-		l.giveBack() // it was won at the very moment when ctx ended
+		l.giveBack() // the acquire succeeded just as ctx ended
 	case err.Code == ErrCancelled:
 		err.Err = endOf(ctx)
 		return err.of(op, l.name)
@@ -166,12 +166,12 @@ func (l *Lock) Acquire(ctx context.Context) error {
 	return interrupted(ctx, op, l.name, ErrCancelled)
 }
 
-// giveBack undoes what was won, as a cancel does: nobody waits for it. It has begun when this returns, so that
-// a Shutdown that follows waits for it.
+// giveBack starts a release and does not wait for it, as a cancel does. The release has begun when giveBack returns,
+// so a later Shutdown waits for it.
 func (l *Lock) giveBack() {
 	ptr, ok := l.handle.enter()
 	if !ok {
-		return // Close does it, and Abandon does not want it
+		return // Close releases the lock, and Abandon leaves it to its TTL
 	}
 	defer l.leave()
 	startCall(func(handle C.consullockgo_handle, raw **C.consul_lock_error) C.consul_lock_status {
@@ -179,18 +179,17 @@ func (l *Lock) giveBack() {
 	})
 }
 
-// TryAcquire is Acquire for whom it is no error that somebody else has the lock: it then returns false and
-// nil. It waits as Acquire does.
+// TryAcquire does what Acquire does, but returns false and nil instead of ErrNotAcquired.
 func (l *Lock) TryAcquire(ctx context.Context) (bool, error) {
 	err := l.Acquire(ctx)
-	// Not errors.Is: the error of a value generator, say, may have one of these in its chain.
+	// Not errors.Is: the error of a value generator may have an ErrNotAcquired in its chain.
 	if why, ok := err.(*Error); ok && why.Code == ErrNotAcquired {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// setValue calls the value generator that there was when the lock was made.
+// setValue calls the value generator that was set when the lock was made.
 func (l *Lock) setValue(op string) error {
 	if l.generate == nil {
 		return nil
@@ -215,26 +214,24 @@ func (l *Lock) setValue(op string) error {
 		Message: fmt.Sprintf("could not acquire the lock %q: the value generator failed", l.name)}
 }
 
-// Release gives the lock back and removes its key, at once. It can only ever touch this very lock. It waits
-// for Consul at most as long as the client's [WithReleaseTimeout] says. A pending acquire is cancelled and
-// undone.
+// Release releases the lock and removes its key, at once. It never touches the lock of another holder. It waits for
+// Consul no longer than the client's [WithReleaseTimeout]. It cancels and undoes a pending acquire.
 //
-// nil: it was held until now. ErrNotHeld: there was nothing to give back, and nothing was done; harmless.
-// ErrLost: it had been lost before, so others may have worked meanwhile. ErrUnconfirmed: Consul did not
-// confirm in time, and the library goes on in the background while the process lives; [Shutdown] waits for
-// that.
+// nil: the lock was held until now. ErrNotHeld: the lock was not held, and the call did nothing. ErrLost: the lock had
+// been lost before, so others may have worked meanwhile. ErrUnconfirmed: Consul did not confirm in time, and the
+// library goes on in the background while the process lives. [Shutdown] waits for that.
 func (l *Lock) Release() error {
 	ptr, ok := l.handle.enter()
 	if !ok {
 		return l.closed(releaseCall.op, releaseCall.closed)
 	}
-	return l.explained(l.ask(ptr, releaseCall).err, releaseCall.op)
+	return l.ask(ptr, releaseCall).err.of(releaseCall.op, l.name)
 }
 
-// Close ends the lock: one that is held is released, a pending acquire is cancelled and undone, and its
-// memory is freed. Key, FencingToken and SessionID can still be asked. A second Close does nothing.
+// Close releases a held lock, cancels and undoes a pending acquire, and frees the lock's memory. Key, FencingToken and
+// SessionID still answer. A second Close does nothing.
 //
-// nil: it was held until now, or there was nothing to give back. ErrLost, ErrUnconfirmed: as of Release.
+// nil: the lock was held until now, or was not held. ErrLost, ErrUnconfirmed: as of Release.
 func (l *Lock) Close() error {
 	ptr, first := l.handle.close()
 	if !first {
@@ -246,11 +243,11 @@ func (l *Lock) Close() error {
 	if err != nil && err.Code == ErrNotHeld {
 		return nil
 	}
-	return l.explained(err, "close")
+	return err.of("close", l.name)
 }
 
-// Cancel ends a pending acquire at once, as the end of its context does: it returns [ErrCancelled] and is
-// undone. It is sticky: an acquire that comes later ends so, too. It does nothing to a lock that is held.
+// Cancel ends a pending acquire at once, as the end of its context does: the acquire returns [ErrCancelled] and is
+// undone. Cancel is sticky: a later acquire ends in the same way. It does nothing to a held lock.
 func (l *Lock) Cancel() {
 	if ptr, ok := l.handle.look(); ok {
 		C.consul_lock_cancel(ptr)
@@ -258,9 +255,8 @@ func (l *Lock) Cancel() {
 	}
 }
 
-// Abandon closes the lock without giving it back: one that is held stays in Consul until its TTL ends it. For
-// work that may be done only once per TTL, by whomever. It sends nothing and never waits. A pending acquire
-// is cancelled.
+// Abandon closes the lock without a release: a held lock stays in Consul until its TTL ends. It is for work that all
+// processes together may do only once per TTL. It sends nothing, never waits, and cancels a pending acquire.
 func (l *Lock) Abandon() {
 	ptr, first := l.handle.close()
 	if !first {
@@ -271,11 +267,11 @@ func (l *Lock) Abandon() {
 	l.leave()
 }
 
-// collected is the finalizer: nobody can release the lock any more. Who works on by its Lost alone must stop,
-// as from here on nobody watches or renews it.
+// collected is the finalizer, after which no code can release the lock. It closes Lost, because the library neither
+// watches nor renews the lock from here on, and a worker may still rely on Lost alone.
 func (l *Lock) collected() {
 	held := l.IsHeld()
-	l.Abandon() // first: a logger of the program's may panic, or never return
+	l.Abandon() // first: the program's logger may panic, or never return
 	if !held {
 		return
 	}

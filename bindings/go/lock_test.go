@@ -54,7 +54,7 @@ func TestTheLifeOfALock(t *testing.T) {
 	must(t, lock.Close())
 	if lock.FencingToken() != token || token == 0 || lock.SessionID() != session || lock.Key() != full(key) ||
 		lock.IsHeld() {
-		t.Fatal("what was to be seen is gone with the close")
+		t.Fatal("a closed lock has lost its key, token or session")
 	}
 }
 
@@ -85,7 +85,7 @@ func TestZeroValuesAreRefused(t *testing.T) {
 	wants(t, lock.Acquire(ctx), consullock.ErrClosed)
 	wants(t, lock.Release(), consullock.ErrClosed)
 	must(t, lock.Close())
-	// And are no way to the default client.
+	// A zero client is not the default client.
 	var client consullock.Client
 	_, _, err := client.WhoHolds(ctx, newKey(t))
 	wants(t, err, consullock.ErrClosed)
@@ -97,7 +97,7 @@ func TestZeroValuesAreRefused(t *testing.T) {
 	must(t, client.Close())
 }
 
-func TestSomebodyElseHasIt(t *testing.T) {
+func TestAnotherSessionHoldsTheLock(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
 	must(t, newLock(t, key).Acquire(ctx))
 
@@ -116,9 +116,9 @@ func TestSomebodyElseHasIt(t *testing.T) {
 	if got || err != nil {
 		t.Fatal(got, err)
 	}
-	nobody := newClient(t, consullock.WithAddress(env(t, "TEST_CONSUL_DEAD_ADDR")),
+	dead := newClient(t, consullock.WithAddress(env(t, "TEST_CONSUL_DEAD_ADDR")),
 		consullock.WithRequestTimeout(300*time.Millisecond))
-	got, err = newLock(t, key, consullock.WithClient(nobody)).TryAcquire(ctx)
+	got, err = newLock(t, key, consullock.WithClient(dead)).TryAcquire(ctx)
 	wants(t, err, consullock.ErrUnavailable)
 	if got {
 		t.Fatal(got)
@@ -133,7 +133,7 @@ func TestSomebodyElseHasIt(t *testing.T) {
 	}
 }
 
-// More waiters than may block a thread: both ways of calling are seen.
+// There are more waiters than may block a thread, so that some block and the others are started.
 const manyWaiters = 24
 
 func TestTheEndOfTheContextEndsAWait(t *testing.T) {
@@ -228,7 +228,7 @@ func TestAContextThatHasEndedChangesNothing(t *testing.T) {
 	}
 }
 
-// A context that ends while the lock is being won: either it is held, or it is undone.
+// The context ends during an acquire: the lock is held, or the acquire is undone.
 func TestAnAcquireThatWonTheRaceIsUndone(t *testing.T) {
 	key := newKey(t)
 	won, ended, turn := 0, 0, time.Millisecond // how long an acquire takes: looked for until both come
@@ -237,7 +237,7 @@ func TestAnAcquireThatWonTheRaceIsUndone(t *testing.T) {
 		lock := newLock(t, key, consullock.WithAcquireTimeout(10*time.Second))
 		began, after := time.Now(), time.Duration(rand.Int63n(2*int64(turn)))
 		go func() {
-			for time.Since(began) < after { // a sleep is not so exact
+			for time.Since(began) < after { // a sleep is not exact enough
 				runtime.Gosched()
 			}
 			cancel()
@@ -262,8 +262,8 @@ func TestAnAcquireThatWonTheRaceIsUndone(t *testing.T) {
 	must(t, newLock(t, key).Acquire(context.Background()))
 }
 
-// The lock is won, and its context ends before the acquire has returned.
-func TestWhatWasWonTooLateIsGivenBack(t *testing.T) {
+// The acquire succeeds, and its context ends before it returns.
+func TestALockAcquiredTooLateIsReleased(t *testing.T) {
 	key, late := newKey(t), 0
 	for i := 0; i < 3000 && late < 3; i++ {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -283,7 +283,7 @@ func TestWhatWasWonTooLateIsGivenBack(t *testing.T) {
 		if lock.FencingToken() == 0 {
 			t.Fatal("it was never held")
 		}
-		// That it is given back has begun, so that a process may end in order now.
+		// The release has begun, so that a Shutdown waits for it.
 		if lock.IsHeld() {
 			t.Fatal("it is held still")
 		}
@@ -351,7 +351,7 @@ func TestAReleaseEndsAPendingAcquire(t *testing.T) {
 	}
 }
 
-// Whose context has ended, and who comes second: the first one is not his to end.
+// The end of a second call's context does not end the first call.
 func TestASecondAcquireNeverEndsTheFirst(t *testing.T) {
 	key, client := newKey(t), newClient(t)
 	holder := newLock(t, key)
@@ -390,7 +390,7 @@ func TestAbandon(t *testing.T) {
 	consul(t, "PUT", "session/destroy/"+stored.Session, "")
 }
 
-// Many goroutines call everything on one lock while it is closed.
+// Many goroutines call all methods of one lock, and one of them is Close.
 func TestCloseRacesWithEverything(t *testing.T) {
 	for i := 0; i < 60; i++ {
 		key := newKey(t)
@@ -473,7 +473,7 @@ func TestLost(t *testing.T) {
 	lock := newLock(t, key, consullock.WithClient(client))
 	lost := lock.Lost()
 	must(t, lock.Acquire(ctx))
-	time.Sleep(1300 * time.Millisecond) // from then on it is watched
+	time.Sleep(1300 * time.Millisecond) // the library watches a lock from one second on
 	select {
 	case <-lost:
 		t.Fatal("it is not lost")
@@ -496,7 +496,7 @@ func TestLost(t *testing.T) {
 	wants(t, lock.Release(), consullock.ErrNotHeld)
 }
 
-func TestALossIsToldAfterwards(t *testing.T) {
+func TestLostIsClosedForALockThatIsLostAlready(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
 	lock := newLock(t, key, consullock.WithMonitor(false))
 	must(t, lock.Acquire(ctx))

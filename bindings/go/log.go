@@ -17,7 +17,7 @@ var (
 	logger        atomic.Pointer[slog.Logger]
 )
 
-// The library's levels, from the one that says most.
+// The library's levels, the most verbose first.
 var logLevels = []struct {
 	c     C.int32_t
 	level slog.Level
@@ -28,12 +28,11 @@ var logLevels = []struct {
 	{C.CONSUL_LOCK_LOG_LEVEL_ERROR, slog.LevelError},
 }
 
-// SetLogger sets who is told, for the whole process, what the library has to say: locks that were lost,
-// releases that Consul did not confirm, outages that last. Lines never contain a token or a stored value.
-// nil: the log is off, as at the beginning.
+// SetLogger sends the library's log to a logger, for the whole process: lost locks, releases that Consul did not
+// confirm, long outages. A line never contains a token or a stored value. nil, as at the start, turns the log off.
 //
-// Which levels the logger wants is asked once, here. Its handler is called by a thread of the library, one
-// line at a time; one that blocks delays only later lines.
+// SetLogger asks the logger once which levels it wants. A thread of the library calls the logger's handler, one line
+// at a time, so a handler that blocks delays only later lines.
 func SetLogger(to *slog.Logger) {
 	if incompatible != nil {
 		return
@@ -65,7 +64,7 @@ func logLine(from C.int32_t, line string) {
 	}
 }
 
-// warn says what this package itself has to say: to the logger, or where there is none, to slog's default.
+// warn logs a warning of this package: to the logger, or without one to slog's default.
 func warn(line string) {
 	to := logger.Load()
 	if to == nil {

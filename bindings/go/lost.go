@@ -12,38 +12,26 @@ import (
 	"runtime/cgo"
 )
 
-// A LostReason says how a lock was lost; 0: nobody has said so.
+// A LostReason says how a lock was lost. 0: the lock is not lost, or the reason is unknown.
 type LostReason int32
 
 // How a lock can be lost.
 const (
-	// Expired: its life ended before it was released or renewed.
+	// Expired: the lock's life ended before a release or a renewal.
 	Expired LostReason = C.CONSUL_LOCK_LOST_REASON_EXPIRED
-	// SessionGone: Consul ended its session; an operator did it, or the stop of the agent that it was made
-	// through.
+	// SessionGone: Consul ended the lock's session: it expired, an operator ended it, or its node left or was
+	// removed.
 	SessionGone LostReason = C.CONSUL_LOCK_LOST_REASON_SESSION_GONE
-	// KeyGone: its key is gone: deleted, or removed with its session.
+	// KeyGone: the lock's key is gone: deleted, or removed with its session.
 	KeyGone LostReason = C.CONSUL_LOCK_LOST_REASON_KEY_GONE
-	// TakenOver: another session holds its key.
+	// TakenOver: another session holds the lock's key.
 	TakenOver LostReason = C.CONSUL_LOCK_LOST_REASON_TAKEN_OVER
 )
 
 // String is the name that the reason has in every language, such as "KEY_GONE".
-func (r LostReason) String() string {
-	switch r {
-	case Expired:
-		return "EXPIRED"
-	case SessionGone:
-		return "SESSION_GONE"
-	case KeyGone:
-		return "KEY_GONE"
-	case TakenOver:
-		return "TAKEN_OVER"
-	}
-	return "UNKNOWN"
-}
+func (r LostReason) String() string { return C.GoString(C.consul_lock_lost_reason_name(C.int32_t(r))) }
 
-// words are those of the library's log.
+// words says the reason as the library's log does.
 func (r LostReason) words() string {
 	switch r {
 	case Expired:
@@ -58,25 +46,24 @@ func (r LostReason) words() string {
 	return "the library does not say how"
 }
 
-// of is the loss of the lock on a key.
+// of is the error for the loss of the lock on a key.
 func (r LostReason) of(key string) *Error {
 	return &Error{Op: "hold", Key: key, Code: ErrLost, Reason: r,
 		Message: fmt.Sprintf("lost the lock %q: %s", key, r.words())}
 }
 
-// Lost is closed when the lock is lost: at the end of its life at the latest, also when no Consul can be
-// reached, and with the monitor (the default) a round trip after Consul ended it. It is never closed for a
-// lock that was given back.
+// Lost is closed when the lock is lost: a round trip after Consul ended it where the monitor is on (the default), and
+// at the end of the lock's life at the latest, also without Consul. It is never closed for a released lock.
 //
-// Should the system have no thread for the notice, it is closed at once, and LostReason is 0. It is also
-// closed when the lock is garbage collected while it is held.
+// It is closed at once, with LostReason 0, if the system has no thread for the notice. It is also closed when the
+// garbage collector finds a held lock.
 func (l *Lock) Lost() <-chan struct{} { return l.watch().ctx.Done() }
 
-// LostReason says how the lock was lost, when Lost is closed; 0 before.
+// LostReason says how the lock was lost, once Lost is closed. It is 0 before.
 func (l *Lock) LostReason() LostReason { return l.watch().reason() }
 
-// A loss is what the library tells of. It knows nothing of its lock, which could never be garbage collected
-// else.
+// A loss is the receiver of the library's notice. It does not refer to its lock: the library keeps the loss alive,
+// and would keep the lock from the garbage collector.
 type loss struct {
 	key    string
 	ctx    context.Context // ended by the loss, which is its cause
@@ -98,7 +85,7 @@ func (l *Lock) watch() *loss {
 	}
 	defer l.leave()
 	var raw *C.consul_lock_error
-	// The library frees the handle, also if it refuses.
+	// The library frees the handle, also when it refuses.
 	C.consullockgo_watch_loss(ptr, C.consullockgo_handle(cgo.NewHandle(told)), &raw)
 	if refused := taken(raw); refused != nil {
 		told.cancel(refused.of("watch", l.name))
@@ -116,14 +103,4 @@ func (t *loss) reason() LostReason {
 		return why.Reason
 	}
 	return 0
-}
-
-// explained adds the reason to the error of a lost lock that has none, where somebody was told of it.
-func (l *Lock) explained(err *Error, op string) error {
-	if err != nil && err.Code == ErrLost && err.Reason == 0 {
-		if told := l.loss.Load(); told != nil {
-			err.Reason = told.reason()
-		}
-	}
-	return err.of(op, l.name)
 }

@@ -18,7 +18,7 @@ import (
 	consullock "github.com/libconsul/consul_lock/bindings/go"
 )
 
-// What this process has of something that must not grow.
+// The numbers of this process that must not grow.
 type usage struct{ threads, descriptors, kilobytes int }
 
 func used(t testing.TB) usage {
@@ -39,7 +39,7 @@ func used(t testing.TB) usage {
 	return usage{count("/proc/self/task"), count("/proc/self/fd"), kilobytes}
 }
 
-// The library's own threads for one client, at most, and what Go has beside them.
+// The largest number of threads: the library's for one client, and those of Go.
 const fewThreads = 32 + 16 + 24
 
 func TestManyCyclesLeaveNothing(t *testing.T) {
@@ -53,7 +53,7 @@ func TestManyCyclesLeaveNothing(t *testing.T) {
 			must(t, err)
 			must(t, lock.Acquire(ctx))
 			must(t, lock.Release())
-			if i%4 != 0 { // the others are left to the garbage collector
+			if i%4 != 0 { // the garbage collector frees the others
 				must(t, lock.Close())
 			}
 			if i%20 == 0 {
@@ -66,7 +66,7 @@ func TestManyCyclesLeaveNothing(t *testing.T) {
 	if os.Getenv("NIGHTLY") == "1" {
 		n = 100_000
 	}
-	// What leaks does so in every round; a heap grows in some.
+	// A leak grows in every round, and a heap only in some.
 	for round, leaks := 0, true; leaks; round++ {
 		before := used(t)
 		cycles(n)
@@ -82,8 +82,7 @@ func TestManyCyclesLeaveNothing(t *testing.T) {
 	eventually(t, "no session is left", func() bool { return sessions(t) == 0 })
 }
 
-// A thousand goroutines wait; the operating system has few threads for them, and the end of the context ends
-// all at once.
+// A thousand goroutines wait with few threads of the operating system, and the end of the context ends them all.
 func TestAThousandWaiters(t *testing.T) {
 	const n = 1000
 	key, client := newKey(t), newClient(t)
@@ -106,7 +105,7 @@ func TestAThousandWaiters(t *testing.T) {
 	if waiting.threads > fewThreads || waiting.descriptors > 80 {
 		t.Errorf("%d waiters: %+v", n, waiting)
 	}
-	// A short call beside them is answered.
+	// A short call beside them gets its answer.
 	quickly(t, "a short call", func() { must(t, holder.Renew(context.Background())) })
 	began := time.Now()
 	cancel()
@@ -120,7 +119,7 @@ func TestAThousandWaiters(t *testing.T) {
 	nothingIsLeft(t, key)
 }
 
-// Consul answers nobody: calls of all kinds pile up, and threads do not.
+// Consul answers nothing: many calls of all kinds wait with few threads.
 func TestASilentConsulTakesNoThreads(t *testing.T) {
 	g := newGate(t)
 	client := newClient(t, consullock.WithAddress(g.address))
@@ -173,8 +172,7 @@ func TestASilentConsulTakesNoThreads(t *testing.T) {
 	consul(t, "DELETE", "kv/"+key+"-data", "")
 }
 
-// The garbage collector runs all the time, and stacks move, while calls of both kinds wait and are called
-// back.
+// The garbage collector runs all the time, and stacks move, while blocking and started calls wait and end.
 func TestTheCollectorRunsMeanwhile(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(1))
 	stop := make(chan struct{})
@@ -220,7 +218,7 @@ func TestTheCollectorRunsMeanwhile(t *testing.T) {
 	consul(t, "DELETE", "kv/"+key+"-data", "")
 }
 
-// deep makes the stack grow, and so move.
+// deep makes the stack grow, so that Go moves it.
 func deep(n int, do func() error) error {
 	var pad [512]byte
 	if n == 0 {
@@ -233,7 +231,7 @@ func deep(n int, do func() error) error {
 	return err
 }
 
-// Who forgets a lock: it is abandoned, and the log says so, and who still listens is told that it is lost.
+// The garbage collector abandons a forgotten lock, logs a warning, and closes Lost.
 func TestAForgottenLock(t *testing.T) {
 	log := loggingTo(t, slog.LevelWarn)
 	key := newKey(t)
@@ -257,17 +255,17 @@ func TestAForgottenLock(t *testing.T) {
 	}
 	stored := entry(t, full(key))
 	if stored == nil {
-		t.Fatal("a lock that the collector releases is lost in silence")
+		t.Fatal("the collector has released the lock")
 	}
 	select {
 	case <-lost:
 	default:
-		t.Fatal("who works on by Lost alone is not told")
+		t.Fatal("Lost is not closed")
 	}
 	consul(t, "PUT", "session/destroy/"+stored.Session, "")
 }
 
-// Without a logger of one's own slog's default is told.
+// Without SetLogger the warning goes to slog's default logger.
 func TestAForgottenLockWithoutALogger(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
@@ -286,7 +284,7 @@ func TestAForgottenLockWithoutALogger(t *testing.T) {
 	consul(t, "PUT", "session/destroy/"+entry(t, full(key)).Session, "")
 }
 
-// A lock that somebody waits with is not forgotten, though nobody else has it.
+// The collector does not take a lock whose acquire waits, though no variable refers to the lock.
 func TestAWaitingLockIsNotCollected(t *testing.T) {
 	key := newKey(t)
 	holder := newLock(t, key)
@@ -314,7 +312,7 @@ func TestAWaitingLockIsNotCollected(t *testing.T) {
 	}
 }
 
-// A process that ends while calls of both kinds wait, and outcomes come in, just ends.
+// A process can end while blocking and started calls wait and outcomes arrive.
 func TestExitWithWaitsPending(t *testing.T) {
 	const child = "CONSULLOCK_TEST_EXIT"
 	if key := os.Getenv(child); key != "" {

@@ -2,5 +2,5 @@
 
 package consullock
 
-// The package calls a C library. This name exists only to say so in the compiler's error.
+// The package calls a C library. This undefined name makes the compiler's error say so.
 var _ = consullock_needs_cgo__set_CGO_ENABLED_1_and_install_a_C_compiler

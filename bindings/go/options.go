@@ -13,9 +13,8 @@ import (
 	"time"
 )
 
-// An Option of a lock. The last setting of an option counts; a wrong one is refused by [New]. What is not set
-// comes from the defaults of the process ([SetDefault]). The whole table is docs/OPTIONS.md in the
-// repository.
+// An Option is an option of a lock. The last setting of an option counts. [New] refuses a wrong one. An option that is
+// not set comes from the defaults of the process ([SetDefault]). docs/OPTIONS.md in the repository has all options.
 type Option func(*settings)
 
 // settings are options on their way to C.
@@ -23,12 +22,13 @@ type settings struct {
 	texts    []setting
 	value    []byte
 	hasBytes bool // the value is set as bytes
-	hasValue bool // or as a text
+	hasValue bool // the value is set, as bytes or as a text
 	client   *Client
-	refused  *Error // the first refusal of this package's own
+	refused  *Error // the first refusal of this package itself
 }
 
-// function is the one that set the option, for messages; empty: it was set by its name. unit is that of a time.
+// A setting is one option. Messages use function, the name of the function that set the option, or the option's own
+// name where function is empty. unit is the unit of a time.
 type setting struct {
 	name, value, function string
 	unit                  time.Duration
@@ -49,7 +49,7 @@ func (s *settings) refuse(code Code, format string, args ...any) {
 	}
 }
 
-// setTime sets an option to a time in units of its own.
+// setTime sets an option to a time in the option's unit.
 func (s *settings) setTime(function, name string, d, unit time.Duration) {
 	switch {
 	case d < 0:
@@ -57,7 +57,7 @@ func (s *settings) setTime(function, name string, d, unit time.Duration) {
 	case unit == time.Second && d%unit != 0:
 		s.refuse(ErrInvalidOption, "%s: %v is not a whole number of seconds", function, d)
 	default:
-		// Less than a millisecond is not "at once".
+		// Rounded up: less than a millisecond is not 0, which has another meaning.
 		whole := d / unit
 		if d%unit != 0 {
 			whole++
@@ -66,13 +66,13 @@ func (s *settings) setTime(function, name string, d, unit time.Duration) {
 	}
 }
 
-// ofAnOption is a refusal of the library's: of which option, then the rest. ofANumber is the rest for a number.
+// ofAnOption matches a refusal by the library: the option, then the rest. ofANumber matches the rest for a number.
 var (
 	ofAnOption = regexp.MustCompile(`^option (\w+)(.*)$`)
 	ofANumber  = regexp.MustCompile(`^: must be (-?\d+) to (\d+), is (-?\d+)$`)
 )
 
-// spoken has a refusal of the library's name the function that the caller wrote, and times as Go writes them.
+// spoken puts the function that the caller wrote into a refusal by the library, and times as Go writes them.
 func (s *settings) spoken(err *Error) *Error {
 	if err == nil {
 		return nil
@@ -92,28 +92,28 @@ func (s setting) inUnits(why string) string {
 		return why
 	}
 	in := func(text string) time.Duration {
-		// A negative time is refused before: the library's -1 has a function of its own.
+		// setTime has refused a negative time: only WithWait sets the library's -1.
 		number, _ := strconv.ParseInt(text, 10, 64)
 		return time.Duration(max(number, 0)) * s.unit
 	}
 	return fmt.Sprintf(": must be %v to %v, is %v", in(found[1]), in(found[2]), in(found[3]))
 }
 
-// WithOption sets any option by its name, such as "queue_grace_ms". Numbers are decimal digits; yes and no
-// are "true" and "false".
+// WithOption sets any option by its name, such as "queue_grace_ms". A number is in decimal digits, and a bool is "true"
+// or "false".
 func WithOption(name, value string) Option {
 	return func(s *settings) { s.set(name, value) }
 }
 
-// WithTTL sets how long a lock lives that is never released: whole seconds, from 10 s to 24 h; the default is
-// 180 s ("lock_timeout_seconds"). Take several times as long as the work usually needs.
+// WithTTL sets the life of a lock without a release or a renewal: whole seconds, from 10 s to 24 h
+// ("lock_timeout_seconds"). The default is 180 s. A good value is several times what the work usually takes.
 func WithTTL(d time.Duration) Option {
 	return func(s *settings) { s.setTime("WithTTL", "lock_timeout_seconds", d, time.Second) }
 }
 
-// WithAcquireTimeout sets how long an acquire waits for a lock that somebody else has: at most 24 h, rounded
-// up to milliseconds; the default 0 makes exactly one attempt ("acquire_timeout_ms"). If the context of the
-// acquire ends earlier, that counts.
+// WithAcquireTimeout sets how long an acquire waits for the lock of another holder: at most 24 h, rounded up to
+// milliseconds ("acquire_timeout_ms"). The default is 0: exactly one attempt. The end of the context ends the acquire
+// earlier.
 func WithAcquireTimeout(d time.Duration) Option {
 	return func(s *settings) { s.setTime("WithAcquireTimeout", "acquire_timeout_ms", d, time.Millisecond) }
 }
@@ -123,47 +123,45 @@ func WithWait() Option {
 	return func(s *settings) { s.setBy("WithWait", "acquire_timeout_ms", "-1", 0) }
 }
 
-// WithValue sets the bytes that are stored under the key while the lock is held, at most 390,000, instead of
-// what the value generator gives. They tell others who works, and are no place for a secret.
+// WithValue sets the bytes under the key while the lock is held, at most 390,000, instead of the value generator's.
+// Other processes read them, so they must not contain a secret.
 func WithValue(value []byte) Option {
 	value = bytes.Clone(value)
 	return func(s *settings) { s.value, s.hasBytes, s.hasValue = value, true, true }
 }
 
-// WithAutoRenew has the library renew the lock every third of its TTL, until it is released or lost. For work
-// whose length nobody knows: a process that hangs then keeps the lock as long as it lives; see
-// [WithMaxLifetime].
+// WithAutoRenew makes the library renew the lock every third of its TTL, until the release or a loss. It is for work of
+// unknown length. A process that hangs then keeps the lock as long as the process lives; see [WithMaxLifetime].
 func WithAutoRenew() Option {
 	return func(s *settings) { s.setBy("WithAutoRenew", "auto_renew", "true", 0) }
 }
 
-// WithMaxLifetime bounds [WithAutoRenew]: so long after the acquire the lock is renewed no more, and ends
-// within its TTL. Whole seconds; 0, the default, is no limit.
+// WithMaxLifetime limits [WithAutoRenew], in whole seconds: this long after the acquire the library stops the renewals,
+// and the lock ends within its TTL. The default is 0: no limit.
 func WithMaxLifetime(d time.Duration) Option {
 	return func(s *settings) { s.setTime("WithMaxLifetime", "max_lifetime_seconds", d, time.Second) }
 }
 
-// WithMonitor sets whether a lock that is held for longer than a second is watched, so that a loss is told in
-// a round trip and not at the end of its life. The default is true; it takes a connection while the lock is
-// held.
+// WithMonitor sets whether the library watches a lock that is held for longer than a second, so that it reports a loss
+// within a round trip and not at the end of the lock's life. The default is true. A watch occupies a connection.
 func WithMonitor(yes bool) Option {
 	return func(s *settings) { s.setBy("WithMonitor", "monitor", strconv.FormatBool(yes), 0) }
 }
 
-// WithFair sets whether a waiting acquire stands in line with the other processes, first come first served.
-// The default is true; false lets luck decide.
+// WithFair sets whether a waiting acquire joins the line of waiters of all processes, first come, first served. The
+// default is true. With false, luck decides between processes.
 func WithFair(yes bool) Option {
 	return func(s *settings) { s.setBy("WithFair", "fair", strconv.FormatBool(yes), 0) }
 }
 
-// WithQueueGrace sets how long whoever is first in line may leave the lock free before the next one passes
-// it: 10 ms to 60 s, rounded up to milliseconds; the default is 300 ms.
+// WithQueueGrace sets how long the first waiter in line may leave the lock free before the next waiter passes it: 10 ms
+// to 60 s, rounded up to milliseconds. The default is 300 ms.
 func WithQueueGrace(d time.Duration) Option {
 	return func(s *settings) { s.setTime("WithQueueGrace", "queue_grace_ms", d, time.Millisecond) }
 }
 
-// WithClient sets the client that the lock uses, instead of the default client. The lock keeps what it needs
-// of it: the client may be closed at once.
+// WithClient sets the client of the lock, instead of the default client. The lock keeps a reference of its own, so the
+// caller may close the client at once.
 func WithClient(client *Client) Option {
 	return func(s *settings) {
 		s.client = client
@@ -173,7 +171,7 @@ func WithClient(client *Client) Option {
 	}
 }
 
-// toC makes C's options, which the caller frees; nil if nothing was set. C remembers its own first refusal.
+// toC makes C's options, which the caller frees. It is nil if nothing was set. C remembers its own first refusal.
 func (s *settings) toC() (*C.consul_lock_options, *Error) {
 	if s.refused != nil {
 		return nil, s.refused

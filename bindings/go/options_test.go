@@ -73,12 +73,11 @@ func TestBadOptionsAreRefused(t *testing.T) {
 	}
 }
 
-// The last setting counts, and each of the comfortable options sets what it says.
 func TestOptions(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
 	value := []byte("mine")
 	option := consullock.WithValue(value)
-	copy(value, "xxxx") // the option has its own
+	copy(value, "xxxx") // the option has a copy
 	lock := newLock(t, key, consullock.WithTTL(10*time.Second), consullock.WithTTL(time.Hour), option,
 		consullock.WithAutoRenew(), consullock.WithMaxLifetime(2*time.Hour), consullock.WithMonitor(false),
 		consullock.WithFair(false), consullock.WithQueueGrace(50*time.Millisecond), consullock.WithAcquireTimeout(0),
@@ -90,7 +89,7 @@ func TestOptions(t *testing.T) {
 	if stored := entry(t, full(key)); stored.Value != "mine" {
 		t.Fatalf("%+v", stored)
 	}
-	// Less than a millisecond is not "one attempt".
+	// A time is rounded up to milliseconds.
 	began := time.Now()
 	waiter := newLock(t, key, consullock.WithAcquireTimeout(300*time.Millisecond+time.Nanosecond))
 	wants(t, waiter.Acquire(ctx), consullock.ErrNotAcquired)
@@ -140,7 +139,7 @@ func TestDefaultClient(t *testing.T) {
 	nowhere := newClient(t, consullock.WithAddress(env(t, "TEST_CONSUL_DEAD_ADDR")),
 		consullock.WithRequestTimeout(300*time.Millisecond))
 	must(t, consullock.SetDefaultClient(nowhere))
-	must(t, nowhere.Close()) // the default has its own
+	must(t, nowhere.Close()) // the default client has a reference of its own
 	defer consullock.SetDefaultClient(nil)
 	wants(t, newLock(t, key).Acquire(ctx), consullock.ErrUnavailable)
 	_, _, err := consullock.WhoHolds(ctx, key)
@@ -163,10 +162,10 @@ func TestTheEnvironmentIsRead(t *testing.T) {
 	wants(t, err, consullock.ErrInvalidEnvironment)
 	_, err = consullock.NewClient()
 	wants(t, err, consullock.ErrInvalidEnvironment)
-	// What Go sets is seen, too, by the first lock of the process.
+	// The first lock of the process reads a variable that Go has set.
 	must(t, os.Unsetenv("CONSUL_HTTP_SSL"))
 	must(t, newLock(t, newKey(t)).Acquire(context.Background()))
-	// What is right is followed: this Consul speaks no TLS.
+	// The library obeys a right variable: this Consul speaks no TLS.
 	must(t, os.Setenv("CONSUL_HTTP_SSL", "true"))
 	overTLS := newLock(t, newKey(t), consullock.WithClient(newClient(t)))
 	wants(t, overTLS.Acquire(context.Background()), consullock.ErrUnavailable)
@@ -196,7 +195,7 @@ func TestValueGenerator(t *testing.T) {
 	wants(t, err, consullock.ErrValueFailed)
 	wants(t, err, consullock.ErrInvalidArgument)
 	value = []byte("generated")
-	must(t, lock.Acquire(ctx)) // it was not used up
+	must(t, lock.Acquire(ctx)) // the failures did not use it up
 	if stored := entry(t, full(key)); stored.Value != "generated" {
 		t.Fatalf("%+v", stored)
 	}

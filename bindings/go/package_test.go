@@ -17,7 +17,7 @@ const (
 	version    = "v0.1.0"
 )
 
-// moduleFiles are what a module proxy takes: all below this folder but modules of their own.
+// moduleFiles are the files of the module: all below this folder except other modules.
 func moduleFiles(t *testing.T) (files []string) {
 	t.Helper()
 	must(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
@@ -36,7 +36,7 @@ func moduleFiles(t *testing.T) (files []string) {
 	return files
 }
 
-// serveModule makes a folder that is a module proxy with this module.
+// serveModule makes a folder that serves as a module proxy for this module.
 func serveModule(t *testing.T) string {
 	t.Helper()
 	proxy := t.TempDir()
@@ -64,7 +64,7 @@ func serveModule(t *testing.T) string {
 	return proxy
 }
 
-// A consumer is an empty folder outside of the repository, that knows the module from the proxy only.
+// A consumer is an empty folder outside of the repository that gets the module from the proxy only.
 type consumer struct {
 	folder      string
 	environment []string
@@ -139,7 +139,7 @@ func TestThePackageIsSmall(t *testing.T) {
 	}
 }
 
-// The package as its users have it: from a proxy, in an empty folder, against the installed library.
+// A user gets the module from a proxy, in an empty folder, and links the installed library.
 func TestTheModuleIsInstalledAndRuns(t *testing.T) {
 	c := newConsumer(t)
 	must(t, os.WriteFile(filepath.Join(c.folder, "main.go"), []byte(readmeExample(t)), 0o644))
@@ -180,19 +180,18 @@ func TestTheModuleIsInstalledAndRuns(t *testing.T) {
 			readme, readErr := os.ReadFile("README.md")
 			must(t, readErr)
 			if err == nil || !strings.Contains(string(readme), strings.TrimPrefix(strings.TrimSpace(said), "./plain: ")) {
-				t.Errorf("%v: the README does not know %s", err, said)
+				t.Errorf("%v: the README does not contain %s", err, said)
 			}
-		} else if err != nil { // it is installed in the system
+		} else if err != nil { // the system has the library installed
 			t.Error(err, said)
 		}
 		if said, err := c.run([]string{"LD_LIBRARY_PATH=" + stranger(t)}, "./plain"); err == nil ||
-			!strings.Contains(said, "it speaks ABI version 999, and this program was compiled for 2") {
+			!strings.Contains(said, "it has ABI version 999, and this program was compiled for 2") {
 			t.Error(err, said)
 		}
 	})
 	t.Run("another header", func(t *testing.T) {
-		// The flag makes go forget what it has compiled with the right one: it does not look at what
-		// pkg-config says.
+		// The flag invalidates Go's build cache, which ignores the output of pkg-config.
 		folder := otherHeader(t)
 		other := []string{"PKG_CONFIG_PATH=" + folder, "CGO_CFLAGS=-I" + folder}
 		if said, err := c.run(other, "go", "build", "-o", "none", "."); err == nil ||
@@ -217,7 +216,7 @@ func TestTheModuleIsInstalledAndRuns(t *testing.T) {
 	})
 }
 
-// stranger makes a library with all names, which speaks another ABI version and dies of any other call.
+// stranger makes a library with all functions, which has another ABI version and aborts in any other call.
 func stranger(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()

@@ -10,35 +10,35 @@ import (
 	"time"
 )
 
-// Stats are the numbers of one client in this process, counted since its first use. docs/guide.md in the
-// repository says more of each.
+// Stats are the statistics of one client in this process, since its first use. docs/guide.md in the repository
+// describes each field.
 type Stats struct {
 	// Requests are the requests to Consul, by kind.
 	Requests map[string]uint64 `json:"requests"`
-	// RaftWrites are the writing requests that cost the cluster an fsync.
+	// RaftWrites counts the writing requests. Each costs the cluster an fsync.
 	RaftWrites uint64 `json:"raft_writes"`
-	// Unanswered are the requests without a usable answer.
+	// Unanswered counts the requests without a usable answer.
 	Unanswered uint64 `json:"unanswered"`
-	// Retries are the pauses after which something was tried again.
+	// Retries counts the pauses before a repeated request.
 	Retries uint64 `json:"retries"`
-	// Waiting and Held are the locks that are being acquired, or are held, now.
+	// Waiting is the number of pending acquires, and Held the number of held locks.
 	Waiting uint64 `json:"waiting"`
 	Held    uint64 `json:"held"`
-	// Lost are the locks that were lost.
+	// Lost counts the lost locks.
 	Lost uint64 `json:"lost"`
-	// Connections are open now, ConnectionsPeak were at most.
+	// Connections is the number of open connections, and ConnectionsPeak the largest number until now.
 	Connections     uint64 `json:"connections"`
 	ConnectionsPeak uint64 `json:"connections_peak"`
-	// Threads of the library for this client, now.
+	// Threads is the number of the library's threads for this client.
 	Threads uint64 `json:"threads"`
-	// Acquire is how long successful acquires took, Hold how long locks were held.
+	// Acquire is how long successful acquires took, and Hold how long locks were held.
 	Acquire Times `json:"acquire_us"`
 	Hold    Times `json:"hold_us"`
-	// JSON is the whole as the library says it; later versions may add fields.
+	// JSON is the library's whole answer. Later versions of the library may add fields.
 	JSON []byte `json:"-"`
 }
 
-// Times are percentiles, which are at most an eighth too large.
+// Times are percentiles of durations. A percentile is at most an eighth too large.
 type Times struct {
 	Count              uint64
 	P50, P90, P99, Max time.Duration
@@ -66,14 +66,14 @@ func (t Times) MarshalJSON() ([]byte, error) {
 	}{t.Count, t.P50.Microseconds(), t.P90.Microseconds(), t.P99.Microseconds(), t.Max.Microseconds()})
 }
 
-// DefaultStats gives the numbers of the default client. It asks nobody.
+// DefaultStats gives the statistics of the default client. It sends nothing.
 func DefaultStats() (Stats, error) {
 	if incompatible != nil {
 		return Stats{}, incompatible
 	}
 	said := statsText(nil)
 	if said == "" {
-		// The default client cannot be made. Why, says another that is made in the same way.
+		// The library cannot make the default client. The error of another client from the environment says why.
 		client, err := NewClient()
 		if err != nil {
 			return Stats{}, err
@@ -84,7 +84,7 @@ func DefaultStats() (Stats, error) {
 	return parseStats(said)
 }
 
-// Stats gives the numbers of this client. It asks nobody.
+// Stats gives the statistics of this client. It sends nothing.
 func (c *Client) Stats() (Stats, error) {
 	ptr, ok := c.handle.enter()
 	if !ok {

@@ -20,7 +20,7 @@ import (
 	consullock "github.com/libconsul/consul_lock/bindings/go"
 )
 
-// The tests ask a real Consul.
+// The tests need a real Consul.
 func TestMain(m *testing.M) {
 	if os.Getenv("CONSUL_HTTP_ADDR") == "" {
 		fmt.Fprintln(os.Stderr, "the tests need a Consul: run bindings/go/test, or bindings/with-consul go test")
@@ -36,10 +36,10 @@ func newKey(t testing.TB) string {
 	return fmt.Sprintf("go/%d/%s-%d", os.Getpid(), t.Name(), keys.Add(1))
 }
 
-// full is where a key lives in Consul.
+// full is the full key in Consul.
 func full(key string) string { return "locks/ephemeral/" + key }
 
-// consul asks Consul as somebody else would.
+// consul sends a request to Consul without the library, as an operator would.
 func consul(t testing.TB, method, path, body string) string {
 	t.Helper()
 	url := "http://" + os.Getenv("CONSUL_HTTP_ADDR") + "/v1/" + path
@@ -53,7 +53,7 @@ func consul(t testing.TB, method, path, body string) string {
 	return string(text)
 }
 
-// entry is what stands under a key; nil: nothing.
+// entry is the entry of a key in Consul. nil: the key does not exist.
 func entry(t testing.TB, key string) *struct{ Session, Value string } {
 	t.Helper()
 	var found []struct{ Session, Value string }
@@ -75,7 +75,7 @@ func nothingIsLeft(t testing.TB, key string) {
 	})
 }
 
-// sessions are how many there are of this process.
+// sessions counts the sessions of this process.
 func sessions(t testing.TB) int {
 	t.Helper()
 	var all []struct{ Name string }
@@ -96,7 +96,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// wants fails unless an error is what it should be.
+// wants fails unless errors.Is finds the wanted error.
 func wants(t testing.TB, err, wanted error) {
 	t.Helper()
 	if !errors.Is(err, wanted) {
@@ -104,7 +104,7 @@ func wants(t testing.TB, err, wanted error) {
 	}
 }
 
-// eventually waits until something is so.
+// eventually waits until a condition is true.
 func eventually(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(20 * time.Millisecond) {
@@ -114,7 +114,7 @@ func eventually(t testing.TB, what string, so func() bool) {
 	}
 }
 
-// quickly fails if something that should end at once does not.
+// quickly fails if a function does not end within 10 s.
 func quickly(t testing.TB, what string, do func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -145,7 +145,7 @@ func newClient(t testing.TB, opts ...consullock.ClientOption) *consullock.Client
 	return client
 }
 
-// A gate lets connections to Consul pass until it is shut: then nobody is answered, and nobody is refused.
+// A gate passes connections on to Consul until it is shut. A shut gate accepts connections and answers nothing.
 type gate struct {
 	address string
 	shut    atomic.Bool
@@ -217,7 +217,7 @@ func env(t testing.TB, name string) string {
 	return value
 }
 
-// inChild runs the test that calls it in a new process with these variables, where it says false.
+// inChild runs the calling test again in a new process with these variables. It is false in that process.
 func inChild(t *testing.T, environment ...string) bool {
 	t.Helper()
 	const marker = "CONSULLOCK_TEST_CHILD=yes"
@@ -234,9 +234,9 @@ func inChild(t *testing.T, environment ...string) bool {
 	return true
 }
 
-// takeAway does what an operator can: it deletes the lock's key. (For the examples, which have no T.)
+// takeAway deletes the lock's key, as an operator may. It needs no T, so that the examples can call it.
 func takeAway(lock *consullock.Lock) {
-	time.Sleep(1300 * time.Millisecond) // a lock is watched after a second
+	time.Sleep(1300 * time.Millisecond) // the library watches a lock from one second on
 	request, _ := http.NewRequest("DELETE", "http://"+os.Getenv("CONSUL_HTTP_ADDR")+"/v1/kv/"+lock.Key(), nil)
 	if answer, err := http.DefaultClient.Do(request); err == nil {
 		answer.Body.Close()

@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// text calls a function that copies a text out.
+// text gives the text that a function of the library copies into a buffer.
 func text(copyOut func(buf *C.char, cap C.size_t) C.size_t) string {
 	buf := make([]byte, 128)
 	for {
@@ -22,7 +22,7 @@ func text(copyOut func(buf *C.char, cap C.size_t) C.size_t) string {
 	}
 }
 
-// cText is a text for a call, which copies it: it is in Go's memory. A NUL inside would cut it off.
+// cText is a text in Go's memory for a call that copies it. It refuses a NUL, at which C would end the text.
 func cText(what, s string) (*C.char, *Error) {
 	if strings.IndexByte(s, 0) >= 0 {
 		return nil, &Error{Code: ErrInvalidArgument, Message: what + " contains a NUL"}
@@ -32,7 +32,7 @@ func cText(what, s string) (*C.char, *Error) {
 	return (*C.char)(unsafe.Pointer(&terminated[0])), nil
 }
 
-// cBytes are bytes for a call, which copies them.
+// cBytes are bytes in Go's memory for a call that copies them.
 func cBytes(b []byte) (unsafe.Pointer, C.size_t) {
 	return unsafe.Pointer(unsafe.SliceData(b)), C.size_t(len(b))
 }

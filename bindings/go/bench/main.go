@@ -1,5 +1,4 @@
-// Takes and gives back a lock as it is told, through the Go package: the contract is in
-// benches/peers/README.md.
+// Acquires and releases a lock through the Go package, as its input says: benches/peers/README.md has the contract.
 package main
 
 // #include <time.h>
@@ -18,7 +17,7 @@ import (
 	consullock "github.com/libconsul/consul_lock/bindings/go"
 )
 
-// now is CLOCK_MONOTONIC, which all programs of the bench read.
+// now reads CLOCK_MONOTONIC, as all programs of the bench do.
 func now() int64 {
 	var t C.struct_timespec
 	C.clock_gettime(C.CLOCK_MONOTONIC, &t)

@@ -12,15 +12,15 @@ import (
 type step struct {
 	line  int
 	words []string // VERB ARGUMENT… [as NAME], without the expectation
-	as    string   // the variable that the answer goes to
-	want  []string // the expectation; of a block, that of its end
+	as    string   // the variable that gets the answer
+	want  []string // the expectation, which stands at the end of a block
 	block []step
 	end   int // the line of a block's end
 }
 
 type scenario struct {
 	name    string
-	without bool // not for Go
+	without bool // Go leaves the scenario out
 	steps   []step
 }
 
@@ -97,7 +97,7 @@ func parse(number int, words []string) step {
 	return this
 }
 
-// text is what a word says, its quotes and escapes resolved.
+// text is a word with its quotes and escapes resolved.
 func text(word string) string {
 	if len(word) >= 2 && strings.HasPrefix(word, `"`) && strings.HasSuffix(word, `"`) {
 		return escapes.Replace(word[1 : len(word)-1])

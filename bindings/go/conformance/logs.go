@@ -11,7 +11,7 @@ import (
 	consullock "github.com/libconsul/consul_lock/bindings/go"
 )
 
-// collected are the lines of the log, with their levels.
+// collected has the lines of the log, with their levels.
 var collected struct {
 	sync.Mutex
 	lines []slog.Record

@@ -1,5 +1,4 @@
-// Runs the conformance scenarios of bindings/conformance through the Go package. Its README.md says what they
-// mean:
+// Runs the conformance scenarios of bindings/conformance through the Go package. Their README.md describes them.
 //
 //	conformance FILE [NAME…]
 //	conformance FILE child LINE NAME=VALUE…
@@ -62,7 +61,7 @@ func (s scenario) run(suite *suite) error {
 	return r.block(s.steps)
 }
 
-// child executes one block in this new process, and tells what it stored.
+// child executes one block in this new process, and prints the variables that the block stored.
 func child(suite *suite, line string, variables []string) int {
 	number, err := strconv.Atoi(line)
 	if err != nil {

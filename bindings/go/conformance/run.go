@@ -16,21 +16,21 @@ import (
 	consullock "github.com/libconsul/consul_lock/bindings/go"
 )
 
-// How long a step waits that waits for something.
+// The longest wait of a step.
 const patience = 30 * time.Second
 
-// errRaised is the error of the runner's own.
+// errRaised is the error of the step `raise`.
 var errRaised = errors.New("raised by the scenario")
 
 // A run is one scenario, or one block in a child.
 type run struct {
 	suite     *suite
-	stored    func(name, value string) // told of what a step stores
+	stored    func(name, value string) // gets each variable that a step stores
 	variables map[string]string
 	clients   map[string]*consullock.Client
 	locks     map[string]*consullock.Lock
 	lost      map[string]<-chan struct{}
-	holding   map[string]context.Context // of a hold, by the name of its lock
+	holding   map[string]context.Context // the contexts of the holds, by the names of their locks
 	tasks     map[string]*task
 }
 
@@ -57,7 +57,7 @@ func (r *run) set(name, value string) {
 	r.stored(name, value)
 }
 
-// end ends what is left open.
+// end ends the calls and children that the scenario has left.
 func (r *run) end() {
 	for _, task := range r.tasks {
 		task.stop()
@@ -73,7 +73,7 @@ func (r *run) end() {
 	all.Wait()
 }
 
-// block executes steps, to the first that fails.
+// block executes steps until one fails.
 func (r *run) block(steps []step) error {
 	for _, step := range steps {
 		if err := r.step(step); err != nil {
@@ -143,7 +143,7 @@ var clauses = map[string]int{
 	"says": 1, "hides": 1, "between": 2, "within": 2, "http": 1, "retryable": 0, "final": 0,
 }
 
-// judge says what is wrong with an answer, or an error that is one.
+// judge says what is wrong with an answer, or with an error that the scenario may expect.
 func judge(want []string, answer string, err error, took time.Duration) error {
 	said := answer
 	var of *consullock.Error

@@ -14,10 +14,10 @@ import (
 	consullock "github.com/libconsul/consul_lock/bindings/go"
 )
 
-// errInterrupted is what a call ends with that was interrupted.
+// errInterrupted is the cause of an interrupted call's context.
 var errInterrupted = errors.New("interrupted")
 
-// A task goes on beside the scenario: a call, or a child.
+// A task is a call or a child that runs beside the scenario.
 type task struct {
 	done      chan struct{}
 	answer    string
@@ -79,7 +79,7 @@ func (r *run) join(name string) (string, error) {
 	return t.answer, t.err
 }
 
-// child starts this program anew, for one block.
+// child starts this program in a new process, for one block.
 func (r *run) child(s step, name string, environment []string) error {
 	words := []string{r.suite.file, "child", strconv.Itoa(s.line)}
 	for name, value := range r.variables {
@@ -107,7 +107,7 @@ func (r *run) child(s step, name string, environment []string) error {
 
 var failed = regexp.MustCompile(`^FAILED line (\d+): (.*)`)
 
-// asFailure gives a child's failure its own line.
+// asFailure gives a child's failure the line that the child names.
 func asFailure(err error) error {
 	if err == nil {
 		return nil

@@ -71,7 +71,7 @@ func (r *run) do(s step, verb string, words []string) (string, error) {
 	case "delete":
 		return "ok", lock.DeleteIfHeld(ctx, words[1])
 	case "close":
-		// Close also says what the release says.
+		// Close also returns the errors of a release.
 		err := lock.Close()
 		if err != nil && !errors.Is(err, consullock.ErrUnconfirmed) && !errors.Is(err, consullock.ErrLost) {
 			return "", err
@@ -259,7 +259,7 @@ func expect(left, relation, right string) error {
 	return nil
 }
 
-// ofTheProcess executes the steps that change or see the whole process.
+// ofTheProcess executes the steps that concern the whole process.
 func ofTheProcess(r *run, verb string, words []string) (answer string, err error, done bool) {
 	answer = "ok"
 	switch verb {
@@ -321,7 +321,7 @@ func (r *run) stats(words []string) (string, error) {
 	return string(fields[words[0]]), nil
 }
 
-// readChild tells the variables in what a child has printed, and whether it ended well.
+// readChild reads the variables from a child's output, and whether the child ended well.
 func readChild(output string, set func(name, value string)) error {
 	lines := bufio.NewScanner(strings.NewReader(output))
 	last := ""

@@ -1,4 +1,4 @@
-// The first program: only one at a time makes the report, in the whole datacenter.
+// Only one process in the whole datacenter makes the report at a time.
 package main
 
 import (
@@ -17,7 +17,7 @@ func main() {
 	})
 	switch {
 	case errors.Is(err, consullock.ErrNotAcquired):
-		fmt.Println("no report:", err) // somebody else makes it, and the error says who
+		fmt.Println("no report:", err) // another process makes it, and the error names that process
 	case err != nil:
 		log.Fatal(err)
 	}

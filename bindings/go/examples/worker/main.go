@@ -1,5 +1,5 @@
-// A worker that waits for its turn, works until it is done, interrupted, or has lost the lock, and hands a
-// fencing token to what it writes to.
+// A worker waits for the lock, works until the work is done, Ctrl-C interrupts it or the lock is lost, and hands a
+// fencing token on with each write.
 package main
 
 import (
@@ -21,10 +21,10 @@ func main() {
 	consullock.SetLogger(slog.Default())
 
 	err := consullock.Hold(ctx, "invoices/"+time.Now().Format("2006-01"), work,
-		consullock.WithWait(),                 // until Ctrl-C
-		consullock.WithTTL(30*time.Second),    // after a crash the others go on soon
-		consullock.WithAutoRenew(),            // and nobody knows how long it takes
-		consullock.WithMaxLifetime(time.Hour), // unless it hangs
+		consullock.WithWait(),                 // waits until Ctrl-C
+		consullock.WithTTL(30*time.Second),    // a crash blocks the others for 30 s
+		consullock.WithAutoRenew(),            // the work may take longer than 30 s
+		consullock.WithMaxLifetime(time.Hour), // a worker that hangs loses the lock
 	)
 	switch {
 	case errors.Is(err, consullock.ErrLost):
@@ -35,7 +35,7 @@ func main() {
 		log.Fatal(err)
 	}
 
-	// For an orderly end: what is still to be undone in Consul is undone.
+	// An orderly exit waits for what the library still undoes in Consul.
 	ending, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if err := consullock.Shutdown(ending); err != nil {
