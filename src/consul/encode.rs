@@ -1,30 +1,38 @@
 //! A [`Request`] as HTTP. The same request gives the same bytes: a repeated `lock` must be
-//! identical, or Consul counts it as a change.
+//! identical, or Consul counts the repetition as a change.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::http::{HttpRequest, Method};
-use crate::core::messages::{Found, Request, SessionId, Value, line_of};
-use crate::key::is_unreserved;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
-/// `api.LockFlagValue` of Consul's Go client. It refuses to wait for a lock whose key carries
-/// other flags (ErrLockConflict), so ours carry these.
+use super::facts;
+use super::http::{HttpRequest, Method};
+use super::operations::{Operation, Verb, operations};
+use crate::core::messages::Request;
+use crate::key::{in_transaction, is_unreserved};
+
+/// `api.LockFlagValue` of Consul's Go client. That client refuses to wait for a lock whose key has
+/// other flags (ErrLockConflict), so the keys of this library have these.
 pub(crate) const LOCK_FLAGS: u64 = 3_304_740_253_564_472_344;
+
+/// The value of a ticket: short, because each waiter reads the whole line. The name of the ticket's session
+/// tells the waiter.
+const TICKET: &[u8] = b"{\"v\":1}";
 
 /// What all requests of a client have in common, beyond the address.
 #[derive(Clone, Debug)]
 pub(crate) struct Scope {
     /// The datacenter; None: the agent's own.
     pub(crate) datacenter: Option<String>,
-    /// Of Consul Enterprise; None: that of the token, or of the agent.
+    /// The namespace (Consul Enterprise); None: that of the token, or of the agent.
     pub(crate) namespace: Option<String>,
+    /// The partition (Consul Enterprise); None: that of the agent.
     pub(crate) partition: Option<String>,
-    /// Of the lock's key.
+    /// The flags of the lock's key.
     pub(crate) flags: u64,
-    /// For how long nobody can take a lock that was lost.
+    /// For how long Consul lets no session take a lock that was lost.
     pub(crate) lock_delay: Duration,
     /// The ids of the checks that end a session.
     pub(crate) session_checks: Vec<String>,
@@ -43,148 +51,53 @@ impl Default for Scope {
     }
 }
 
-/// Makes the HTTP request. None: there is no memory for it.
+/// Makes the HTTP request. None: there is no memory for the request.
 pub(crate) fn encode(request: &Request, scope: &Scope) -> Option<HttpRequest> {
-    let (method, mut target, body) = match request {
+    let facts = facts::of(request);
+    let mut target = facts.path.to_owned();
+    let mut body = String::new();
+    match request {
         Request::CreateSession { name, ttl, node } => {
-            let body = session(name, *ttl, node.as_deref(), scope);
-            (Method::Put, "/v1/session/create".to_owned(), Some(body))
+            body = session(name, *ttl, node.as_deref(), scope);
         }
-        Request::RegisterNode { node } => {
-            let body = registration(node, scope);
-            (Method::Put, "/v1/catalog/register".to_owned(), Some(body))
-        }
-        Request::DescribeNode { node } => {
-            let mut path = "/v1/catalog/node/".to_owned();
-            percent_encode(&mut path, node, b"");
-            (Method::Get, path, None)
-        }
-        Request::DescribeAgent => (Method::Get, "/v1/agent/self".to_owned(), None),
-        Request::FindSession { .. } => (Method::Get, "/v1/session/list".to_owned(), None),
-        Request::RenewSession { session } => (
-            Method::Put,
-            format!("/v1/session/renew/{session}"),
-            Some(String::new()),
-        ),
-        Request::DestroySession { session } => (
-            Method::Put,
-            format!("/v1/session/destroy/{session}"),
-            Some(String::new()),
-        ),
-        Request::DescribeSession { session } => {
-            (Method::Get, format!("/v1/session/info/{session}"), None)
-        }
-        Request::Lock {
-            key,
-            found,
-            value,
-            session,
-            line,
-        } => {
-            let mut txn = Txn::new(scope);
-            txn.check_found(key, *found, session);
-            txn.lock(key, value, scope.flags, session);
-            if *line {
-                txn.get_tree(&line_of(key));
-            }
-            txn.put()?
-        }
-        Request::Unlock { key, session, line } => {
-            let mut txn = Txn::new(scope);
-            txn.check_session(key, session);
-            txn.delete(key);
-            if *line {
-                txn.get_tree(&line_of(key));
-            }
-            txn.put()?
-        }
-        Request::Survey { key } => {
-            let mut txn = Txn::new(scope);
-            txn.check_not_exists(key);
-            txn.get_tree(&line_of(key));
-            txn.put()?
-        }
-        Request::ReadLine { key } => {
-            let mut txn = Txn::new(scope);
-            txn.get_tree(&line_of(key));
-            txn.put()?
-        }
-        Request::Join { key, slot, session } => {
-            let mut txn = Txn::new(scope);
-            txn.lock(&slot.ticket_of(key), &ticket_value(), 0, session);
-            txn.get_tree(&line_of(key));
-            txn.put()?
-        }
-        Request::Take {
-            key,
-            found,
-            slot,
-            value,
-            session,
-            ahead,
-        } => {
-            let mut txn = Txn::new(scope);
-            for ticket in ahead {
-                txn.delete_cas(&ticket.slot.ticket_of(key), ticket.modify_index);
-            }
-            let own = slot.ticket_of(key);
-            txn.check_session(&own, session);
-            txn.delete(&own);
-            txn.check_found(key, *found, session);
-            txn.lock(key, value, scope.flags, session);
-            txn.put()?
-        }
-        Request::Clear { key, ahead } => {
-            let mut txn = Txn::new(scope);
-            for ticket in ahead {
-                txn.delete_cas(&ticket.slot.ticket_of(key), ticket.modify_index);
-            }
-            txn.put()?
-        }
-        Request::Write {
-            lock,
-            session,
-            key,
-            value,
-        } => {
-            let mut txn = Txn::new(scope);
-            txn.check_session(lock, session);
-            match value {
-                Some(value) => txn.set(key, value),
-                None => txn.delete(key),
-            }
-            txn.put()?
-        }
+        Request::RegisterNode { node } => body = registration(node, scope),
+        Request::DescribeNode { node } => segment(&mut target, node, b""),
+        Request::DescribeAgent | Request::FindSession { .. } => {}
+        Request::RenewSession { session }
+        | Request::DestroySession { session }
+        | Request::DescribeSession { session } => segment(&mut target, &session.0, b""),
+        Request::Lock { .. }
+        | Request::Unlock { .. }
+        | Request::Survey { .. }
+        | Request::ReadLine { .. }
+        | Request::Join { .. }
+        | Request::Take { .. }
+        | Request::Clear { .. }
+        | Request::Write { .. } => body = transaction(request, scope)?,
         Request::Read { key, consistent } => {
-            let query = if *consistent { "?consistent=" } else { "" };
-            (Method::Get, format!("{}{query}", kv_path(key)), None)
+            segment(&mut target, key, b"/");
+            target.push_str(if *consistent { "?consistent=" } else { "" });
         }
         Request::Watch { key, index, wait } => {
-            // Consul refuses a negative wait and takes 0 for its default of 5 minutes.
-            let wait = wait.as_millis().max(1);
-            (
-                Method::Get,
-                format!("{}?index={index}&wait={wait}ms", kv_path(key)),
-                None,
-            )
+            segment(&mut target, key, b"/");
+            let _ = write!(target, "?index={index}&wait={}ms", at_least_1(*wait));
         }
         Request::WatchNames {
             folder,
             index,
             wait,
         } => {
-            let (path, wait) = (kv_path(folder), wait.as_millis().max(1));
-            let target = format!("{path}?keys=&index={index}&wait={wait}ms");
-            (Method::Get, target, None)
+            segment(&mut target, folder, b"/");
+            let _ = write!(target, "?keys=&index={index}&wait={}ms", at_least_1(*wait));
         }
-    };
+    }
     let takes: &[&str] = match request {
         Request::DescribeAgent => &[],
-        // It takes the datacenter in the body, and only there; and no node is in a namespace.
+        // Consul takes the datacenter of a registration from the body alone; and no node is in a namespace.
         Request::RegisterNode { .. } => &["partition"],
         Request::DescribeNode { .. } => &["dc", "partition"],
-        // A transaction takes namespace and partition inside of each operation, and only there.
-        _ if target == TXN => &["dc"],
+        // Consul takes namespace and partition of a transaction from each operation alone.
+        _ if facts.is_transaction() => &["dc"],
         _ => &["dc", "ns", "partition"],
     };
     let query = [
@@ -201,18 +114,23 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> Option<HttpRequest> {
         }
     }
     Some(HttpRequest {
-        method,
+        method: facts.method,
         target,
-        body: body.map(String::into_bytes),
+        body: (facts.method == Method::Put).then(|| body.into_bytes()),
     })
 }
 
-/// Every setting is named: without them Consul would add its `serfHealth` check, a lock-delay of
+/// Consul refuses a negative wait, and takes 0 for its default of 5 minutes.
+fn at_least_1(wait: Duration) -> u128 {
+    wait.as_millis().max(1)
+}
+
+/// The body names every setting: without them Consul would add its `serfHealth` check, a lock-delay of
 /// 15 s and no TTL. `Checks` and `NodeChecks` are the spellings before and since 1.7.
 fn session(name: &str, ttl: Duration, node: Option<&str>, scope: &Scope) -> String {
     let checks: Vec<String> = scope.session_checks.iter().map(|id| json(id)).collect();
     let checks = checks.join(",");
-    // With a unit: a number below 1000 would be seconds.
+    // With a unit: Consul takes a number below 1000 for seconds.
     let delay = match scope.lock_delay.as_millis() {
         0 => "0s".to_owned(),
         ms => format!("{ms}ms"),
@@ -227,9 +145,9 @@ fn session(name: &str, ttl: Duration, node: Option<&str>, scope: &Scope) -> Stri
     )
 }
 
-/// A node that no agent owns: marked so, and as one that consul-esm is not to probe (it would remove a
-/// node that does not answer). Consul wants an address; no host has this one (RFC 5737). A node of that
-/// name that came into being meanwhile stays as it is.
+/// A node that no agent owns. Its metadata say so, and keep consul-esm from probing the node (consul-esm would
+/// remove a node that does not answer). Consul wants an address; no host has this one (RFC 5737). A node of
+/// that name that another program has registered meanwhile stays as it is.
 fn registration(node: &str, scope: &Scope) -> String {
     let datacenter = scope.datacenter.as_ref();
     let datacenter = datacenter.map(|dc| format!(",\"Datacenter\":{}", json(dc)));
@@ -241,125 +159,64 @@ fn registration(node: &str, scope: &Scope) -> String {
     )
 }
 
-const TXN: &str = "/v1/txn";
-
-/// The body of a transaction, operation by operation.
-struct Txn<'a> {
-    body: String,
-    scope: &'a Scope,
-    /// There is no memory for it.
-    starved: bool,
-}
-
-impl<'a> Txn<'a> {
-    fn new(scope: &'a Scope) -> Txn<'a> {
-        Txn {
-            body: String::new(),
-            scope,
-            starved: false,
-        }
-    }
-
-    fn operation(&mut self, verb: &str, key: &str) -> &mut String {
-        let Txn { body, scope, .. } = self;
-        body.push(if body.is_empty() { '[' } else { ',' });
-        let _ = write!(body, "{{\"KV\":{{\"Verb\":\"{verb}\",\"Key\":{}", json(key));
-        let besides = [
-            ("Namespace", &scope.namespace),
-            ("Partition", &scope.partition),
-        ];
-        for (name, value) in besides {
-            if let Some(value) = value {
-                let _ = write!(body, ",\"{name}\":{}", json(value));
+/// The body of a transaction. None: there is no memory for its value.
+fn transaction(request: &Request, scope: &Scope) -> Option<String> {
+    let besides = [
+        ("Namespace", &scope.namespace),
+        ("Partition", &scope.partition),
+    ];
+    let mut body = String::from("[");
+    for Operation { key, verb } in operations(request) {
+        let of = |session| format!(",\"Session\":\"{session}\"");
+        let lock = |flags: u64, session| format!(",\"Flags\":{flags}{}", of(session));
+        let at = |index: u64| format!(",\"Index\":{index}");
+        let (name, value, rest) = match verb {
+            Verb::Lock(value, session) => ("lock", Some(value), lock(scope.flags, session)),
+            Verb::Join(session) => ("lock", Some(TICKET), lock(0, session)),
+            Verb::Set(value) => ("set", Some(value), String::new()),
+            Verb::CheckSession(session) => ("check-session", None, of(session)),
+            Verb::CheckIndex(index) => ("check-index", None, at(index)),
+            Verb::CheckNotExists => ("check-not-exists", None, String::new()),
+            Verb::Delete => ("delete", None, String::new()),
+            Verb::DeleteCas(index) => ("delete-cas", None, at(index)),
+            Verb::GetTree => ("get-tree", None, String::new()),
+        };
+        body.push_str(if body.len() > 1 { "," } else { "" });
+        let _ = write!(
+            body,
+            "{{\"KV\":{{\"Verb\":\"{name}\",\"Key\":{}",
+            json(&key)
+        );
+        for (name, of) in besides {
+            if let Some(of) = of {
+                let _ = write!(body, ",\"{name}\":{}", json(of));
             }
         }
-        body
-    }
-
-    /// Makes room for an operation that stores a value. False: there is no memory for it.
-    fn has_room(&mut self, key: &str, value: &Value) -> bool {
-        let wanted = 160 + key.len() + value.0.len().div_ceil(3) * 4;
-        self.starved |= self.body.try_reserve(wanted).is_err();
-        !self.starved
-    }
-
-    fn lock(&mut self, key: &str, value: &Value, flags: u64, session: &SessionId) {
-        if !self.has_room(key, value) {
-            return;
+        if let Some(value) = value {
+            let size = in_transaction(value.len(), &[&*key]);
+            body.try_reserve(size).ok()?;
+            body.push_str(",\"Value\":\"");
+            BASE64.encode_string(value, &mut body);
+            body.push('"');
         }
-        let body = self.operation("lock", key);
-        body.push_str(",\"Value\":\"");
-        BASE64.encode_string(&*value.0, body);
-        let _ = write!(body, "\",\"Flags\":{flags},\"Session\":\"{session}\"}}}}");
+        body.push_str(&rest);
+        body.push_str("}}");
     }
-
-    fn set(&mut self, key: &str, value: &Value) {
-        if !self.has_room(key, value) {
-            return;
-        }
-        let body = self.operation("set", key);
-        body.push_str(",\"Value\":\"");
-        BASE64.encode_string(&*value.0, body);
-        body.push_str("\"}}");
-    }
-
-    fn check_session(&mut self, key: &str, session: &SessionId) {
-        let body = self.operation("check-session", key);
-        let _ = write!(body, ",\"Session\":\"{session}\"}}}}");
-    }
-
-    fn check_index(&mut self, key: &str, index: u64) {
-        let _ = write!(self.operation("check-index", key), ",\"Index\":{index}}}}}");
-    }
-
-    fn check_found(&mut self, key: &str, found: Found, session: &SessionId) {
-        match found {
-            Found::Absent => self.check_not_exists(key),
-            Found::Unlocked(index) => self.check_index(key, index),
-            Found::Ours => self.check_session(key, session),
-        }
-    }
-
-    fn check_not_exists(&mut self, key: &str) {
-        self.operation("check-not-exists", key).push_str("}}");
-    }
-
-    fn delete(&mut self, key: &str) {
-        self.operation("delete", key).push_str("}}");
-    }
-
-    fn delete_cas(&mut self, key: &str, index: u64) {
-        let _ = write!(self.operation("delete-cas", key), ",\"Index\":{index}}}}}");
-    }
-
-    fn get_tree(&mut self, prefix: &str) {
-        self.operation("get-tree", prefix).push_str("}}");
-    }
-
-    fn put(mut self) -> Option<(Method, String, Option<String>)> {
-        self.body.push(']');
-        (!self.starved).then(|| (Method::Put, TXN.to_owned(), Some(self.body)))
-    }
-}
-
-/// What is stored in a ticket: short, for everybody who joins reads the whole line. The session's
-/// name says whose it is.
-fn ticket_value() -> Value {
-    Value(b"{\"v\":1}".to_vec().into())
+    body.push(']');
+    Some(body)
 }
 
 fn json(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
 }
 
-fn kv_path(key: &str) -> String {
-    let mut path = String::with_capacity(8 + key.len());
-    path.push_str("/v1/kv/");
-    percent_encode(&mut path, key, b"/");
-    path
+/// Adds a slash and `text`.
+fn segment(path: &mut String, text: &str, besides: &[u8]) {
+    path.push('/');
+    percent_encode(path, text, besides);
 }
 
-/// Everything but unreserved characters and `besides`.
+/// Encodes everything but unreserved characters and `besides`.
 fn percent_encode(out: &mut String, text: &str, besides: &[u8]) {
     for byte in text.bytes() {
         if is_unreserved(byte) || besides.contains(&byte) {
@@ -375,7 +232,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::core::messages::{Found, Key, LineSlot, Ticket};
+    use crate::core::messages::{Found, Key, LineSlot, SessionId, Ticket, Value};
 
     fn text(request: Request) -> String {
         let http = encode(&request, &Scope::default()).expect("memory");

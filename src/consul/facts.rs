@@ -1,103 +1,105 @@
-//! What is true of each kind of request, in one table.
+//! The facts of each kind of request, in one table.
 
+use std::fmt;
+
+use super::http::Method;
 use crate::core::messages::Request;
 
 /// One kind of request.
 pub(crate) struct Facts {
     /// The name in the statistics.
     pub(crate) name: &'static str,
-    /// Method and path, for messages.
+    pub(super) method: Method,
+    /// The path of the API, without the name of a key, a session or a node.
     pub(super) path: &'static str,
-    /// A read changes nothing: one without an answer was not "maybe applied".
-    pub(super) reads: bool,
-    /// Consul writes to its Raft log when it carries one out.
-    pub(crate) is_logged: bool,
+    effect: Effect,
 }
 
-/// How many kinds there are.
-pub(crate) const KINDS: usize = 19;
+/// What Consul does with a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    /// A read changes nothing: a read without an answer was not "maybe applied".
+    Reads,
+    /// A renewal changes something outside of the Raft log.
+    Renews,
+    Writes,
+}
 
-const TRANSACTION: &str = "PUT /v1/txn";
-pub(super) const READ_KEY: &str = "GET /v1/kv";
+impl Facts {
+    pub(super) fn reads(&self) -> bool {
+        self.effect == Effect::Reads
+    }
 
-/// In the order of [`number`].
-pub(crate) const TABLE: [Facts; KINDS] = [
-    write("create_session", "PUT /v1/session/create"),
-    read("find_session", "GET /v1/session/list"),
-    Facts {
-        is_logged: false,
-        ..write("renew_session", "PUT /v1/session/renew")
-    },
-    write("destroy_session", "PUT /v1/session/destroy"),
-    read("describe_session", "GET /v1/session/info"),
-    write("lock", TRANSACTION),
-    write("unlock", TRANSACTION),
-    read("survey", TRANSACTION),
-    read("read_line", TRANSACTION),
-    write("join", TRANSACTION),
-    write("take", TRANSACTION),
-    write("clear", TRANSACTION),
-    read("read", READ_KEY),
-    read("watch", READ_KEY),
-    read("watch_names", READ_KEY),
-    write("write", TRANSACTION),
-    write("register_node", "PUT /v1/catalog/register"),
-    read("describe_node", "GET /v1/catalog/node"),
-    read("describe_agent", "GET /v1/agent/self"),
-];
+    /// Consul writes to its Raft log when it carries out the request.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.effect == Effect::Writes
+    }
 
-const fn write(name: &'static str, path: &'static str) -> Facts {
-    Facts {
-        name,
-        path,
-        reads: false,
-        is_logged: true,
+    pub(super) fn is_transaction(&self) -> bool {
+        self.path == TRANSACTION
     }
 }
 
-const fn read(name: &'static str, path: &'static str) -> Facts {
-    Facts {
-        name,
-        path,
-        reads: true,
-        is_logged: false,
+impl fmt::Display for Facts {
+    /// Method and path, for messages.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let method = format!("{:?}", self.method).to_uppercase();
+        write!(f, "{method} {}", self.path)
     }
 }
 
-/// The row of a request in [`TABLE`].
-pub(crate) fn number(request: &Request) -> usize {
-    match request {
-        Request::CreateSession { .. } => 0,
-        Request::FindSession { .. } => 1,
-        Request::RenewSession { .. } => 2,
-        Request::DestroySession { .. } => 3,
-        Request::DescribeSession { .. } => 4,
-        Request::Lock { .. } => 5,
-        Request::Unlock { .. } => 6,
-        Request::Survey { .. } => 7,
-        Request::ReadLine { .. } => 8,
-        Request::Join { .. } => 9,
-        Request::Take { .. } => 10,
-        Request::Clear { .. } => 11,
-        Request::Read { .. } => 12,
-        Request::Watch { .. } => 13,
-        Request::WatchNames { .. } => 14,
-        Request::Write { .. } => 15,
-        Request::RegisterNode { .. } => 16,
-        Request::DescribeNode { .. } => 17,
-        Request::DescribeAgent => 18,
-    }
+const TRANSACTION: &str = "/v1/txn";
+pub(super) const KV: &str = "/v1/kv";
+
+/// A row stands for the requests of one variant of [`Request`], whatever the order of the rows.
+macro_rules! table {
+    ($($request:ident: $name:literal $method:ident $path:tt $effect:ident,)*) => {
+        #[derive(Clone, Copy)]
+        enum Row { $($request,)* }
+
+        /// How many kinds there are.
+        pub(crate) const KINDS: usize = [$(Row::$request,)*].len();
+
+        pub(crate) const TABLE: [Facts; KINDS] = [$(Facts {
+            name: $name,
+            method: Method::$method,
+            path: $path,
+            effect: Effect::$effect,
+        },)*];
+
+        /// The row of a request in [`TABLE`].
+        pub(crate) fn number(request: &Request) -> usize {
+            let row = match request { $(Request::$request { .. } => Row::$request,)* };
+            row as usize
+        }
+    };
 }
 
-/// The row itself.
+table! {
+    CreateSession:   "create_session"   Put "/v1/session/create"   Writes,
+    FindSession:     "find_session"     Get "/v1/session/list"     Reads,
+    RenewSession:    "renew_session"    Put "/v1/session/renew"    Renews,
+    DestroySession:  "destroy_session"  Put "/v1/session/destroy"  Writes,
+    DescribeSession: "describe_session" Get "/v1/session/info"     Reads,
+    Lock:            "lock"             Put TRANSACTION            Writes,
+    Unlock:          "unlock"           Put TRANSACTION            Writes,
+    Survey:          "survey"           Put TRANSACTION            Reads,
+    ReadLine:        "read_line"        Put TRANSACTION            Reads,
+    Join:            "join"             Put TRANSACTION            Writes,
+    Take:            "take"             Put TRANSACTION            Writes,
+    Clear:           "clear"            Put TRANSACTION            Writes,
+    Read:            "read"             Get KV                     Reads,
+    Watch:           "watch"            Get KV                     Reads,
+    WatchNames:      "watch_names"      Get KV                     Reads,
+    Write:           "write"            Put TRANSACTION            Writes,
+    RegisterNode:    "register_node"    Put "/v1/catalog/register" Writes,
+    DescribeNode:    "describe_node"    Get "/v1/catalog/node"     Reads,
+    DescribeAgent:   "describe_agent"   Get "/v1/agent/self"       Reads,
+}
+
+/// The facts of a request.
 pub(super) fn of(request: &Request) -> &'static Facts {
     const ROWS: &[Facts] = &TABLE;
     const FIRST: &Facts = &TABLE[0];
     ROWS.get(number(request)).unwrap_or(FIRST)
-}
-
-impl Facts {
-    pub(super) fn is_transaction(&self) -> bool {
-        self.path == TRANSACTION
-    }
 }

@@ -11,6 +11,7 @@ mod files;
 pub(crate) mod http;
 pub(crate) mod interrupt;
 mod names;
+mod operations;
 mod replaceable;
 pub(crate) mod secrets;
 mod stream;

@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
-use super::facts::{self, READ_KEY};
+use super::facts::{self, KV};
 use super::http::{Failure, HttpReply};
 use crate::core::messages::{
     AgentRow, Answer, Fault, KeyRow, NodeRow, Request, SessionId, SessionRow, Value,
@@ -57,7 +57,7 @@ pub(crate) fn verdict(
             return Err(Fault::Final(error));
         }
         // What may make it so large is not what the request itself is about: see there.
-        Err(Failure::TooLarge(why)) if facts::of(request).reads || shows_line(request) => {
+        Err(Failure::TooLarge(why)) if facts::of(request).reads() || shows_line(request) => {
             let mut error = unreachable(request, &why);
             (error.status, error.retryable) = (Status::Rejected, false);
             return Err(Fault::TooLarge(error));
@@ -65,7 +65,7 @@ pub(crate) fn verdict(
         Err(Failure::Unknown(why) | Failure::TooLarge(why)) => {
             let error = unreachable(request, &why);
             // Reading changes nothing: a read without an answer was not "maybe applied".
-            return Err(if facts::of(request).reads {
+            return Err(if facts::of(request).reads() {
                 Fault::NotApplied(error)
             } else {
                 Fault::Unknown(error)
@@ -352,7 +352,7 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
                 _ => Status::Rejected,
             };
             match status {
-                _ if !facts::of(request).reads => Fault::Unknown(said(status)),
+                _ if !facts::of(request).reads() => Fault::Unknown(said(status)),
                 // Reading changes nothing: what was not read was not "maybe applied".
                 Status::Unavailable => Fault::NotApplied(said(status)),
                 _ => Fault::Final(said(status)),
@@ -365,7 +365,7 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
 /// changes something: it may have been applied.
 fn unreadable(request: &Request, reply: &HttpReply) -> Fault {
     let error = unexpected(request, reply);
-    if facts::of(request).reads {
+    if facts::of(request).reads() {
         Fault::Final(error)
     } else {
         Fault::Unknown(error)
@@ -409,7 +409,7 @@ fn stored(request: &Request) -> Option<&[u8]> {
 fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Error {
     // A server may quote what it was asked. What its text means has been looked at before this.
     let text = reply.secrets.hide(stored(request), text);
-    let (path, code) = (facts::of(request).path, reply.status);
+    let (facts, code) = (facts::of(request), reply.status);
     let line = match one_line(&text, LONGEST_TEXT) {
         line if line.is_empty() => "(no text)".to_owned(),
         line => line,
@@ -421,12 +421,16 @@ fn told(request: &Request, reply: &HttpReply, status: Status, text: &str) -> Err
             " (lock_timeout_seconds is below session_ttl_min of this agent)"
         }
         // Its path filter says no more. It knows the characters of its own version of Unicode.
-        400 if path == READ_KEY && text.trim().is_empty() => {
+        400 if facts.path == KV && text.trim().is_empty() => {
             " (this Consul does not take every character of the key)"
         }
         _ => "",
     };
-    Error::new(status, format!("{path} answered HTTP {code}: {line}{hint}")).with_http(code)
+    Error::new(
+        status,
+        format!("{facts} answered HTTP {code}: {line}{hint}"),
+    )
+    .with_http(code)
 }
 
 fn said(request: &Request, reply: &HttpReply, status: Status) -> Error {
@@ -548,7 +552,7 @@ fn unreachable(request: &Request, why: &str) -> Error {
     let why = one_line(why, LONGEST_REASON);
     Error::new(
         Status::Unavailable,
-        format!("{}: {why}", facts::of(request).path),
+        format!("{}: {why}", facts::of(request)),
     )
 }
 

@@ -55,7 +55,7 @@ impl Stats {
             // Refused before it comes to the log.
             Ok(Answer::Delayed) => {}
             Ok(_) => {
-                let writes = TABLE.get(kind.0).is_some_and(|facts| facts.is_logged);
+                let writes = TABLE.get(kind.0).is_some_and(|facts| facts.is_logged());
                 self.raft_writes += u64::from(writes);
             }
             Err(Fault::NotApplied(_) | Fault::Unknown(_)) => self.unanswered += 1,

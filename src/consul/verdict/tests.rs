@@ -739,7 +739,7 @@ fn surely_not_applied() {
 fn perhaps_applied() {
     for request in every() {
         // A read that failed was not "maybe applied".
-        let expected = if facts::of(&request).reads {
+        let expected = if facts::of(&request).reads() {
             "not applied"
         } else {
             "unknown"
@@ -996,7 +996,7 @@ fn what_consul_does_not_say_is_unknown() {
         (503, "no healthy upstream"),
     ] {
         for request in every() {
-            if facts::of(&request).reads {
+            if facts::of(&request).reads() {
                 continue;
             }
             let (class, told) = class(judge(&request, status, text));
