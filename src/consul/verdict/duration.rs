@@ -1,8 +1,8 @@
-//! Durations as Go writes them, such as `180s` or `1h30m`: so Consul stores the TTL of a session.
+//! Durations as Go writes them, such as `180s` or `1h30m`. Consul stores the TTL of a session so.
 
 use std::time::Duration;
 
-/// None: it is not one.
+/// None: the text is no duration.
 pub(super) fn parse(text: &str) -> Option<Duration> {
     let mut seconds = 0.0;
     let mut rest = text;
@@ -14,10 +14,8 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
         seconds += number.parse::<f64>().ok()? * seconds_of(unit)?;
         rest = more;
     }
-    let is_something = !text.is_empty();
-    is_something
-        .then(|| Duration::try_from_secs_f64(seconds).ok())
-        .flatten()
+    let seconds = Some(seconds).filter(|_| !text.is_empty())?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 fn seconds_of(unit: &str) -> Option<f64> {

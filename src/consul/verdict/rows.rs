@@ -2,9 +2,9 @@
 
 use serde_json::Value as Json;
 
-use super::{is_id, member};
+use super::{id, member};
 use crate::consul::operations::{Operation, Verb, operations};
-use crate::core::messages::{LineSlot, Request, SessionId, Ticket};
+use crate::core::messages::{LineSlot, Request, Ticket};
 
 /// What a transaction answered.
 pub(super) struct Rows {
@@ -58,10 +58,9 @@ fn tickets(line: &str, rows: Vec<&Json>) -> Option<Vec<Ticket>> {
         .map(|row| member(row, "Key")?.strip_prefix(line));
     let below = below.collect::<Option<Vec<&str>>>()?;
     let ticket = |(row, name): (&&Json, &str)| {
-        let session = member(row, "Session").filter(|id| is_id(id))?;
         Some(Ticket {
             slot: LineSlot::parse(name)?,
-            session: SessionId(session.into()),
+            session: id(member(row, "Session")?)?,
             create_index: row.get("CreateIndex")?.as_u64()?,
             modify_index: row.get("ModifyIndex")?.as_u64()?,
         })

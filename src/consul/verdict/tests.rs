@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::consul::secrets::Secrets;
-use crate::core::messages::{Found, Key, LineSlot, Ticket};
+use crate::core::messages::{
+    AgentRow, Found, Key, KeyRow, LineSlot, NodeRow, SessionRow, Ticket, Value,
+};
 use std::time::Duration;
 
 const SID: &str = "0e5c1fbd-0b6a-61a5-e0f6-d4a5a0f1b2c3";
@@ -839,7 +841,7 @@ fn rights() {
         let Err(Fault::Final(error)) = judge(&lock(), 403, newer) else {
             panic!()
         };
-        let hint = "; give it that, as with key \"k\" { policy = \"write\" } (docs/acl.md)";
+        let hint = "; give the token that permission, as with key \"k\" { policy = \"write\" } (docs/acl.md)";
         assert!(error.message.contains(&format!("{newer}{hint}")), "{error}");
     }
 }

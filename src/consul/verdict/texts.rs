@@ -1,17 +1,17 @@
-//! The words in which Consul refuses. Any other text may come from a proxy on the way, and then says nothing
-//! about what Consul did.
+//! The words in which Consul refuses a request. Any other text may come from a proxy, and then says nothing about
+//! what Consul did.
 
 /// What a refusal of Consul's means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// A right is missing.
     Denied,
-    /// The server does not know the token, or not yet: tokens reach a server later than others, and
-    /// an agent remembers for half a minute that there was none.
+    /// The server does not know the token, or not yet: a new token reaches some servers later than others, and
+    /// an agent remembers for half a minute that a token did not exist.
     NoToken,
     /// A state that settles: an agent or a check that has just started is not in the catalog yet.
     Settling,
-    /// No leader, or it cannot be reached, or the server will not serve us now.
+    /// There is no leader, or the server cannot reach the leader, or does not serve the library now.
     NotNow,
     /// The session is gone.
     SessionGone,
@@ -53,7 +53,7 @@ const TEXTS: [(&str, Refusal); 30] = [
     ("Missing session", Refusal::Request),
 ];
 
-/// What a server puts before the text of the one that it asked.
+/// What a server puts before the text of another server that it asked.
 const BEFORE: [&str; 4] = [
     "rpc error making call: ",
     "raft apply failed: ",
@@ -61,8 +61,8 @@ const BEFORE: [&str; 4] = [
     "apply failed: ",
 ];
 
-/// What it means, if it is Consul's. A text that begins with anything else is not: a page of a
-/// proxy may quote whatever it likes.
+/// What a text of Consul's means. A text that begins otherwise is not Consul's: a page of a proxy may quote
+/// anything.
 pub(super) fn refusal(text: &str) -> Option<Refusal> {
     let mut text = text.trim();
     while let Some(rest) = BEFORE.iter().find_map(|before| text.strip_prefix(before)) {
@@ -78,79 +78,24 @@ pub(super) fn refusal(text: &str) -> Option<Refusal> {
     method.then_some(Refusal::Request)
 }
 
-/// What to say about a state that does not settle.
+/// The advice for a state that does not settle.
 pub(super) fn settles(text: &str) -> &'static str {
     if text.contains("node registration") {
-        " (the agent's node is not in the catalog: it has just started, or was deregistered; in \
-         another datacenter than the agent's own a session needs a node of that datacenter: option \
-         session_node)"
+        " (the agent's node is not in the catalog: the agent has just started, or its node was \
+         deregistered; in another datacenter than the agent's own a session needs a node of that \
+         datacenter: option session_node)"
     } else {
-        " (a check of option session_checks is unknown to the agent's node, or critical)"
+        " (the agent's node does not have a check of option session_checks, or the check is critical)"
     }
 }
 
-/// A server wants a longer TTL: no TTL of this library is too long for any server.
+/// The server wants a longer TTL. (No TTL of this library is too long for a server.)
 pub(super) fn is_short_of_ttl(text: &str) -> bool {
     text.contains("Invalid Session TTL") && text.contains("must be between")
 }
 
-/// What a server says to plain HTTP where it speaks TLS: Go's, and nginx.
+/// The answer to plain HTTP on a port that speaks TLS, of Go's servers and of nginx.
 pub(super) fn speaks_tls(text: &str) -> bool {
     text.contains("Client sent an HTTP request to an HTTPS server")
         || text.contains("The plain HTTP request was sent to HTTPS port")
-}
-
-// What a transaction's errors say. They quote the key, which may contain any of the other texts:
-// so only what stands before and behind it counts.
-
-pub(super) fn is_held(what: &str) -> bool {
-    what.starts_with("failed to lock key \"") && what.ends_with("\", lock is already held")
-}
-
-pub(super) fn is_delayed(what: &str) -> bool {
-    what.starts_with("failed to lock key \"") && what.ends_with("\" due to lock delay")
-}
-
-pub(super) fn is_dead_session(what: &str) -> bool {
-    what.starts_with("invalid session")
-}
-
-pub(super) fn is_not_ours(what: &str) -> bool {
-    what.starts_with("failed session check for key \"")
-        || what.starts_with("failed to check session, key \"") && what.ends_with("\" doesn't exist")
-}
-
-/// Of [`is_not_ours`]: another session holds the key.
-pub(super) fn is_taken(what: &str) -> bool {
-    let holder = what.rsplit_once("\", current session \"");
-    what.starts_with("failed session check")
-        && holder.is_some_and(|(_, holder)| !holder.starts_with('"'))
-}
-
-pub(super) fn is_stale(what: &str) -> bool {
-    what.starts_with("failed to delete key \"") && what.ends_with("\", index is stale")
-}
-
-/// What a transaction that takes a key can be refused for.
-pub(super) fn is_known(what: &str) -> bool {
-    let known = [
-        is_dead_session,
-        is_not_ours,
-        is_held,
-        is_delayed,
-        is_stale,
-        is_changed,
-    ];
-    known.iter().any(|means| means(what))
-}
-
-/// The key is not as it was found.
-pub(super) fn is_changed(what: &str) -> bool {
-    exists(what)
-        || what.starts_with("failed index check for key \"")
-        || what.starts_with("failed to check index, key \"") && what.ends_with("\" doesn't exist")
-}
-
-pub(super) fn exists(what: &str) -> bool {
-    what.starts_with("key \"") && what.ends_with("\" exists")
 }

@@ -1,0 +1,130 @@
+//! A transaction that Consul rolled back (409). Each operation that failed says why.
+
+use serde_json::Value as Json;
+
+use super::rights::denied;
+use super::texts::{Refusal, refusal};
+use super::words::told;
+use super::{member, unexpected};
+use crate::consul::http::HttpReply;
+use crate::core::messages::{Answer, Fault, Request};
+use crate::error::Status;
+
+/// Why an operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Held,
+    Delayed,
+    DeadSession,
+    /// The session does not hold the key.
+    NotOurs,
+    Stale,
+    Exists,
+    /// The key has another index than the one that it was found with.
+    Moved,
+}
+
+/// How Consul's texts begin and end. They quote the key between, which may contain any other text.
+const TEXTS: [(&str, &str, Why); 9] = [
+    (
+        "failed to lock key \"",
+        "\", lock is already held",
+        Why::Held,
+    ),
+    (
+        "failed to lock key \"",
+        "\" due to lock delay",
+        Why::Delayed,
+    ),
+    ("invalid session", "", Why::DeadSession),
+    ("failed session check for key \"", "", Why::NotOurs),
+    (
+        "failed to check session, key \"",
+        "\" doesn't exist",
+        Why::NotOurs,
+    ),
+    ("failed to delete key \"", "\", index is stale", Why::Stale),
+    ("key \"", "\" exists", Why::Exists),
+    ("failed index check for key \"", "", Why::Moved),
+    (
+        "failed to check index, key \"",
+        "\" doesn't exist",
+        Why::Moved,
+    ),
+];
+
+fn why(what: &str) -> Option<Why> {
+    let is = |begin: &str, end: &str| what.starts_with(begin) && what.ends_with(end);
+    let text = TEXTS.iter().find(|(begin, end, _)| is(begin, end));
+    text.map(|(_, _, why)| *why)
+}
+
+/// Of [`Why::NotOurs`]: another session holds the key.
+fn is_taken(what: &str) -> bool {
+    let holder = what.rsplit_once("\", current session \"");
+    what.starts_with("failed session check")
+        && holder.is_some_and(|(_, holder)| !holder.starts_with('"'))
+}
+
+/// What the operations said. None: the body is not the one of a transaction that was rolled back.
+fn errors(json: &Json) -> Option<Vec<&str>> {
+    let errors = json.get("Errors")?.as_array()?.iter();
+    let whats = errors.map(|error| member(error, "What"));
+    let whats = whats.collect::<Option<Vec<&str>>>()?;
+    (!whats.is_empty()).then_some(whats)
+}
+
+/// Every error must be one that the library knows, and the one that matters most counts.
+pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
+    let json: Json = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let whats = errors(&json).ok_or_else(|| unexpected(request, reply))?;
+    let mut said_once = whats.clone();
+    said_once.dedup();
+    let text = said_once.join("; ");
+    let is_refused = |why| whats.iter().any(|what| refusal(what) == Some(why));
+    if is_refused(Refusal::Denied) {
+        return Err(Fault::Final(denied(request, reply, &text)));
+    }
+    if is_refused(Refusal::NoToken) {
+        return Err(Fault::NotApplied(denied(request, reply, &text)));
+    }
+    let whys: Vec<Option<Why>> = whats.iter().map(|what| why(what)).collect();
+    let any = |why| whys.contains(&Some(why));
+    let all = |these: &[Why]| {
+        let fits = |why: &Option<Why>| why.is_some_and(|why| these.contains(&why));
+        whys.iter().all(fits)
+    };
+    let all_known = whys.iter().all(Option::is_some);
+    Ok(match request {
+        Request::Lock { .. } | Request::Join { .. } | Request::Take { .. }
+            if any(Why::DeadSession) && all_known =>
+        {
+            let error = told(request, reply, Status::Unavailable, &text);
+            return Err(Fault::SessionGone(error));
+        }
+        // A slot whose lock-delay runs is taken.
+        Request::Join { .. } if all(&[Why::Held, Why::Delayed]) => Answer::Held,
+        Request::Take { .. } if all_known && any(Why::NotOurs) => Answer::NoTicket,
+        // That the key has changed says less than that it is held.
+        Request::Lock { .. } if all(&[Why::Held, Why::Exists, Why::Moved, Why::NotOurs]) => {
+            match any(Why::Held) {
+                true => Answer::Held,
+                false => Answer::Changed,
+            }
+        }
+        Request::Lock { .. } if all(&[Why::Delayed]) => Answer::Delayed,
+        Request::Take { .. } if all_known && any(Why::Held) => Answer::Held,
+        Request::Take { .. } if all_known && any(Why::Delayed) => Answer::Delayed,
+        Request::Take { .. } if all_known && any(Why::Stale) => Answer::Stale,
+        Request::Take { .. } if all_known => Answer::Changed,
+        Request::Clear { .. } if all(&[Why::Stale]) => Answer::Stale,
+        Request::Unlock { .. } | Request::Write { .. } if all(&[Why::NotOurs]) => Answer::NotOurs {
+            taken: whats.iter().any(|what| is_taken(what)),
+        },
+        Request::Survey { .. } if all(&[Why::Exists]) => Answer::Exists,
+        _ => {
+            let error = told(request, reply, Status::Rejected, &text);
+            return Err(Fault::Final(error));
+        }
+    })
+}
