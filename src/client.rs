@@ -16,7 +16,7 @@ use crate::core::{Config, Done};
 use crate::error::{Error, Status};
 use crate::fork::{self, Generation};
 use crate::lockorder::{Mutex, Rank};
-use crate::options::{ClientSettings, Options};
+use crate::options::{OptionPlace, Options};
 use crate::runtime::{Handle, Runtime};
 use crate::threads::{HOST_STACK, thread};
 use crate::{defaults, key, sys};
@@ -51,11 +51,12 @@ impl Client {
     /// INVALID_OPTION or INVALID_ENVIRONMENT when something is wrong: the message names the option or
     /// the variable.
     pub fn new(options: Option<&Options>) -> Result<Client, Error> {
-        let mut settings =
-            options.map_or_else(|| Ok(ClientSettings::default()), Options::client_settings)?;
-        environment::complete(&mut settings)?;
+        let none = Options::new();
+        let values = options.unwrap_or(&none).values_for(OptionPlace::Client)?;
+        let mut values = values.clone();
+        environment::complete(&mut values)?;
         Ok(Client(Arc::new(Inner {
-            settings: Settings::new(&settings)?,
+            settings: Settings::new(&values)?,
             runtime: Mutex::new(Rank::Client, None),
         })))
     }
@@ -166,7 +167,10 @@ pub fn default_client() -> Result<Client, Error> {
 
 /// The full key of `key`, by the defaults of now.
 fn key_of(key: &str) -> Result<Key, Error> {
-    key::full(&defaults::snapshot().lock_key_pattern, key)
+    let pattern = defaults::snapshot()
+        .values
+        .text_or_default("lock_key_pattern");
+    key::full(&pattern.value, key)
 }
 
 fn holder_in(done: Done) -> Option<Holder> {

@@ -7,6 +7,10 @@ use crate::error::{Error, Status};
 /// The full key of a lock in Consul's KV store.
 pub type Key = Arc<str>;
 
+/// The flags of lock keys: `api.LockFlagValue` of Consul's Go client, which refuses to wait for a lock
+/// whose key has others (ErrLockConflict).
+pub(crate) const LOCK_FLAGS: u64 = 3_304_740_253_564_472_344;
+
 /// The longest stored value, in bytes. (Consul does not answer a transaction of more than 512 KiB,
 /// base64 included: it closes the connection.)
 pub const MAX_VALUE: usize = 390_000;

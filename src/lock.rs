@@ -13,9 +13,9 @@ use crate::core::{Call, LockId, LockSpec, Patience, Phase, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, LostReason, Status};
 use crate::key::{self, Key, MAX_VALUE, in_transaction};
-use crate::lockorder::{Guard, Mutex, Rank};
+use crate::lockorder::{Mutex, Rank};
 use crate::memory;
-use crate::options::{LockSettings, Options};
+use crate::options::{OptionPlace, OptionValues, Options};
 use crate::queue::Queue;
 pub use crate::runtime::losses::LostCallback;
 use crate::runtime::{Handle, Shown};
@@ -32,13 +32,8 @@ pub struct Lock {
     /// The core has heard of it.
     used: AtomicBool,
     abandoned: AtomicBool,
-    key: Key,
-    ttl: Duration,
-    patience: Patience,
-    upkeep: Upkeep,
-    fair: bool,
-    monitor: bool,
-    grace: Duration,
+    /// What an acquire asks for, without the value.
+    spec: LockSpec,
     /// Never locked in a child after a fork: [`Lock::runtime`] comes first.
     value: Mutex<Option<Value>>,
     generator: Option<ValueGenerator>,
@@ -47,7 +42,7 @@ pub struct Lock {
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock")
-            .field("key", &self.key)
+            .field("key", &self.spec.key)
             .finish_non_exhaustive()
     }
 }
@@ -60,44 +55,23 @@ impl Lock {
         options: Option<&Options>,
         client: Option<&Client>,
     ) -> Result<Lock, Error> {
-        let settings =
-            options.map_or_else(|| Ok(LockSettings::default()), Options::lock_settings)?;
+        let none = Options::new();
+        let given = options.unwrap_or(&none).values_for(OptionPlace::Lock)?;
         let defaults = defaults::snapshot();
-        let key = key::full(&defaults.lock_key_pattern, key)?;
+        let values = given.or(&defaults.values);
+        let key = key::full(&values.text_or_default("lock_key_pattern").value, key)?;
         let client = client.map_or_else(client::default_client, |client| Ok(client.clone()))?;
         let runtime = client.runtime();
         let (id, shown) = runtime.new_lock();
-        let seconds = settings
-            .lock_timeout_seconds
-            .unwrap_or(defaults.lock_timeout_seconds);
-        let patience = match settings
-            .acquire_timeout_ms
-            .unwrap_or(defaults.acquire_timeout_ms)
-        {
-            0 => Patience::Once,
-            ms => u64::try_from(ms).map_or(Patience::Forever, |ms| {
-                Patience::For(Duration::from_millis(ms))
-            }),
-        };
-        let longest = settings.max_lifetime_seconds.filter(|seconds| *seconds > 0);
-        let upkeep = match settings.auto_renew {
-            Some(true) => Upkeep::For(longest.map(Duration::from_secs)),
-            _ => Upkeep::Off,
-        };
+        let value = given.bytes("value").map(memory::copy).transpose()?;
         Ok(Lock {
             runtime,
             id,
             shown,
             used: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
-            key,
-            ttl: Duration::from_secs(seconds),
-            patience,
-            upkeep,
-            fair: settings.fair.unwrap_or(true),
-            monitor: settings.monitor.unwrap_or(true),
-            grace: Duration::from_millis(settings.queue_grace_ms.unwrap_or(300)),
-            value: Mutex::new(Rank::Leaf, settings.value.map(|value| Value(value.into()))),
+            spec: spec(key, &values),
+            value: Mutex::new(Rank::Leaf, value.map(|value| Value(value.into()))),
             generator: defaults.value_generator,
         })
     }
@@ -106,7 +80,7 @@ impl Lock {
     ///
     /// NOT_ACQUIRED: somebody else had it until the deadline, and the message says who.
     pub fn acquire(&self) -> Result<(), Error> {
-        self.call(Call::Acquire(self.spec()?))
+        self.call(Call::Acquire(self.filled()?))
     }
 
     /// As [`Lock::acquire`], without waiting: `done` is told the outcome, exactly once, also after a
@@ -115,7 +89,7 @@ impl Lock {
     /// On failure nothing was begun and `done` is not told: FORKED, VALUE_FAILED, NO_RESOURCES (the
     /// system gives no thread). Everything else comes through `done`, ALREADY_USED too.
     pub fn acquire_start(&self, done: Completion<()>) -> Result<(), Error> {
-        self.start(Call::Acquire(self.spec()?), done)
+        self.start(Call::Acquire(self.filled()?), done)
     }
 
     /// Sets the value that is stored under the key, instead of the option `value` and of the value
@@ -129,23 +103,19 @@ impl Lock {
         if self.view().phase != Phase::New {
             let message = format!(
                 "the lock \"{}\" has its value already: its acquire has begun",
-                self.key
+                self.spec.key
             );
             return Err(Error::new(Status::AlreadyUsed, message));
         }
         let value = memory::copy(value)?;
-        *self.own_value() = Some(Value(value.into()));
+        *self.value.lock() = Some(Value(value.into()));
         Ok(())
     }
 
-    fn own_value(&self) -> Guard<'_, Option<Value>> {
-        self.value.lock()
-    }
-
     /// What an acquire asks for. Runs the value generator.
-    fn spec(&self) -> Result<LockSpec, Error> {
+    fn filled(&self) -> Result<LockSpec, Error> {
         self.runtime()?;
-        let own = self.own_value().clone();
+        let own = self.value.lock().clone();
         let value = match own {
             Some(value) => Some(value),
             None if self.view().phase == Phase::New => self.generate()?,
@@ -153,18 +123,14 @@ impl Lock {
         };
         let len = value.as_ref().map_or(0, |value| value.0.len());
         // A ticket is named twice, and has a longer key.
-        if in_transaction(len, &[&self.key, &self.key, &self.key]) > key::MAX_TRANSACTION {
+        if in_transaction(len, &[&self.spec.key, &self.spec.key, &self.spec.key])
+            > key::MAX_TRANSACTION
+        {
             return Err(key::too_large(len));
         }
         Ok(LockSpec {
-            key: self.key.clone(),
             value,
-            ttl: self.ttl,
-            patience: self.patience,
-            fair: self.fair,
-            monitor: self.monitor,
-            grace: self.grace,
-            upkeep: self.upkeep,
+            ..self.spec.clone()
         })
     }
 
@@ -248,12 +214,12 @@ impl Lock {
     fn key_to_write(&self, key: &str, value_len: usize) -> Result<Key, Error> {
         let refused = |why: String| Err(Error::new(Status::InvalidArgument, why));
         let key = key::plain(key)?;
-        if key == self.key {
+        if key == self.spec.key {
             return refused(format!(
                 "the key \"{key}\" cannot be written: it is the lock"
             ));
         }
-        let size = in_transaction(value_len, &[&key, &self.key]);
+        let size = in_transaction(value_len, &[&key, &self.spec.key]);
         if value_len > MAX_VALUE || size > key::MAX_TRANSACTION {
             return Err(key::too_large(value_len));
         }
@@ -314,7 +280,7 @@ impl Lock {
 
     /// The full key.
     pub fn key(&self) -> &str {
-        &self.key
+        &self.spec.key
     }
 
     /// The session that holds (or held) it; None before the lock was acquired.
@@ -339,18 +305,20 @@ impl Lock {
         let message = format!(
             "the lock \"{}\" was made by the parent process, before the fork; make a lock \
              of this process's own",
-            self.key
+            self.spec.key
         );
         Err(Error::new(Status::Forked, message))
     }
 
     fn call(&self, what: Call) -> Result<(), Error> {
         let outcome = self.used_from_now_on(&what)?.call(self.id, what);
-        outcome.map(drop).map_err(|error| named(error, &self.key))
+        outcome
+            .map(drop)
+            .map_err(|error| named(error, &self.spec.key))
     }
 
     fn start(&self, what: Call, done: Completion<()>) -> Result<(), Error> {
-        let key = self.key.clone();
+        let key = self.spec.key.clone();
         let done = done
             .through_outcome(move |outcome| outcome.map(drop).map_err(|error| named(error, &key)));
         self.used_from_now_on(&what)?.start(self.id, what, done)
@@ -360,7 +328,7 @@ impl Lock {
         let runtime = self.runtime()?;
         self.used.store(true, Ordering::Release);
         if self.abandoned.load(Ordering::Acquire) && !matches!(what, Call::Abandon) {
-            let message = format!("the lock \"{}\" was abandoned", self.key);
+            let message = format!("the lock \"{}\" was abandoned", self.spec.key);
             return Err(Error::new(Status::NotHeld, message));
         }
         Ok(runtime)
@@ -376,7 +344,7 @@ impl Lock {
             return Ok(None);
         };
         let failed = |why: &str| {
-            let message = format!("could not acquire the lock \"{}\": {why}", self.key);
+            let message = format!("could not acquire the lock \"{}\": {why}", self.spec.key);
             Error::new(Status::ValueFailed, message)
         };
         let value = generator().ok_or_else(|| failed("the value generator has no value"))?;
@@ -399,6 +367,30 @@ impl Drop for Lock {
                 let _ = runtime.call(self.id, Call::Free);
             }
         }
+    }
+}
+
+/// What an acquire asks for, by the options, the defaults of the process and the table.
+fn spec(key: Key, values: &OptionValues) -> LockSpec {
+    let seconds = |name| Duration::from_secs(values.unsigned(name));
+    let ms = |name| Duration::from_millis(values.unsigned(name));
+    let longest = seconds("max_lifetime_seconds");
+    LockSpec {
+        key,
+        value: None,
+        ttl: seconds("lock_timeout_seconds"),
+        patience: match values.int("acquire_timeout_ms") {
+            0 => Patience::Once,
+            ..0 => Patience::Forever,
+            1.. => Patience::For(ms("acquire_timeout_ms")),
+        },
+        fair: values.bool("fair"),
+        monitor: values.bool("monitor"),
+        grace: ms("queue_grace_ms"),
+        upkeep: match values.bool("auto_renew") {
+            true => Upkeep::For(Some(longest).filter(|longest| !longest.is_zero())),
+            false => Upkeep::Off,
+        },
     }
 }
 

@@ -2,35 +2,35 @@
 //! leave out. docs/OPTIONS.md lists them.
 
 use crate::error::{Error, Status};
-use crate::options::{ClientSettings, Spec, TABLE};
+use crate::options::{OptionRow, OptionValues, TABLE};
 use crate::sys;
 
-/// Options that belong together. One that is set by hand sets aside the variables of all: a
-/// certificate does not fit somebody else's key.
+/// Options that belong together. An option that the caller sets takes the place of the variables of all
+/// in its group: a certificate does not fit the key of another one.
 const TOGETHER: [&[&str]; 3] = [
     &["token", "token_file"],
     &["ca_file", "ca_path"],
     &["client_cert", "client_key"],
 ];
 
-/// Adds what the environment says. An empty variable counts as not set, as with Consul's own client.
-/// A variable that an option takes the place of is not looked at.
-pub(crate) fn complete(settings: &mut ClientSettings) -> Result<(), Error> {
-    let set_aside: Vec<bool> = TABLE.iter().map(|spec| is_set(settings, spec)).collect();
-    for (spec, set_aside) in TABLE.iter().zip(set_aside) {
-        if let (Some(name), false) = (spec.env, set_aside)
+/// Adds the values of the environment. An empty variable counts as not set, as with Consul's own client.
+/// The library does not read a variable that an option takes the place of.
+pub(crate) fn complete(settings: &mut OptionValues) -> Result<(), Error> {
+    let set_aside: Vec<bool> = TABLE.iter().map(|row| is_set(settings, row)).collect();
+    for (row, set_aside) in TABLE.iter().zip(set_aside) {
+        if let (Some(name), false) = (row.env, set_aside)
             && let Some(value) = variable(name)?
         {
-            settings.take(spec, name, &value)?;
+            settings.take(row, name, &value)?;
         }
     }
     Ok(())
 }
 
-/// By hand, itself or one that it belongs together with.
-fn is_set(settings: &ClientSettings, spec: &Spec) -> bool {
-    let mut groups = TOGETHER.iter().filter(|group| group.contains(&spec.name));
-    settings.has(spec.name) || groups.any(|group| group.iter().any(|name| settings.has(name)))
+/// The caller has set the option, or one of its group.
+fn is_set(settings: &OptionValues, row: &OptionRow) -> bool {
+    let mut groups = TOGETHER.iter().filter(|group| group.contains(&row.name));
+    settings.has(row.name) || groups.any(|group| group.iter().any(|name| settings.has(name)))
 }
 
 fn variable(name: &str) -> Result<Option<String>, Error> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::consul::address::{Address, Place};
 use crate::consul::connect::Endpoint;
 use crate::consul::credentials::{self, Source as Credentials};
-use crate::consul::encode::{LOCK_FLAGS, Scope, encode};
+use crate::consul::encode::{Scope, encode};
 use crate::consul::errand::{self, Undone};
 use crate::consul::http::HttpRequest;
 use crate::consul::secrets::Secret;
@@ -16,19 +16,17 @@ use crate::core::SessionNode;
 use crate::core::messages::Request;
 use crate::error::{Error, Status};
 use crate::log::{self, Level};
-use crate::options::{ClientSettings, Setting, Source};
+use crate::options::{OptionValues, Origin, Setting};
 
-const DEFAULT_ADDRESS: &str = "127.0.0.1:8500";
-
-/// How long the files that the settings name may take to be read.
+/// The time limit for reading the files that the options name.
 const FILES: Duration = Duration::from_secs(5);
 
-/// Everything about a client that never changes.
+/// The settings of a client, which never change.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) endpoint: Endpoint,
     pub(super) scope: Scope,
-    /// What session names begin with, if somebody said so.
+    /// The option `session_name`: what the names of sessions begin with.
     pub(super) session_name: Option<String>,
     pub(super) session_node: Option<SessionNode>,
     pub(super) request_timeout: Duration,
@@ -37,9 +35,9 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Reads the files that are named, and sends nothing.
-    pub(super) fn new(settings: &ClientSettings) -> Result<Settings, Error> {
-        let ms = |name, default| Duration::from_millis(settings.unsigned(name).unwrap_or(default));
+    /// Reads the files that the options name, and sends nothing.
+    pub(super) fn new(settings: &OptionValues) -> Result<Settings, Error> {
+        let ms = |name| Duration::from_millis(settings.unsigned(name));
         let addresses = addresses(settings)?;
         let files = Arc::new(tls::Source::new(settings)?);
         let is_spoken = addresses.iter().any(|address| address.tls);
@@ -49,13 +47,12 @@ impl Settings {
             false => None,
         };
         let text = |name| settings.text(name).map(|setting| setting.value);
-        let max_connections = settings.unsigned("max_connections").unwrap_or(32);
         let scope = Scope {
             datacenter: text("datacenter"),
             namespace: text("namespace"),
             partition: text("partition"),
-            flags: settings.unsigned("flags").unwrap_or(LOCK_FLAGS),
-            lock_delay: ms("lock_delay_ms", 0),
+            flags: settings.unsigned("flags"),
+            lock_delay: ms("lock_delay_ms"),
             session_checks: checks(settings)?,
         };
         Ok(Settings {
@@ -66,13 +63,14 @@ impl Settings {
                 tls: tls.map(|tls| (files, tls)),
                 credentials: credentials(settings)?,
                 proxy: proxy(settings)?,
-                connect_timeout: ms("connect_timeout_ms", 2_000),
+                connect_timeout: ms("connect_timeout_ms"),
             },
             scope,
             session_name: text("session_name"),
-            request_timeout: ms("request_timeout_ms", 10_000),
-            release_timeout: ms("release_timeout_ms", 10_000),
-            max_connections: usize::try_from(max_connections).unwrap_or(32),
+            request_timeout: ms("request_timeout_ms"),
+            release_timeout: ms("release_timeout_ms"),
+            max_connections: usize::try_from(settings.unsigned("max_connections"))
+                .unwrap_or(usize::MAX),
         })
     }
 }
@@ -104,45 +102,40 @@ fn load(files: &Arc<tls::Source>) -> Result<Tls, Error> {
         move || reading.load(),
     )?;
     if !files.verifies() {
-        let line = "the certificate of Consul is not verified (ssl_verify is false): whoever \
-                    stands in between can read the token";
+        let line = "the certificate of Consul is not verified (ssl_verify is false): a program between \
+                    the library and Consul can read the token";
         log::write(Level::Warn, line);
     }
     Ok(tls)
 }
 
-fn addresses(settings: &ClientSettings) -> Result<Vec<Address>, Error> {
-    let setting = settings.text("address").unwrap_or(Setting {
-        value: DEFAULT_ADDRESS.to_owned(),
-        source: Source::Option("address"),
-    });
+fn addresses(settings: &OptionValues) -> Result<Vec<Address>, Error> {
+    let setting = settings.text_or_default("address");
     let mut addresses = Address::parse_list(&setting.value).map_err(|why| {
         setting.wrong(format!(
             "{why}; an address is host:port, http://…, https://… or unix:///path (a user and a password \
              for it go into http_auth, CONSUL_HTTP_AUTH)"
         ))
     })?;
-    // As in Consul's Go client, http:// does not undo it.
-    if settings.bool("ssl").is_some_and(|ssl| ssl.value) {
-        for address in &mut addresses {
-            address.tls = true;
-        }
+    for address in &mut addresses {
+        // As in Consul's Go client, http:// does not undo the option.
+        address.tls |= settings.bool("ssl");
     }
     Ok(addresses)
 }
 
-/// Where the addresses come from.
-fn origin(settings: &ClientSettings) -> String {
+/// Where the addresses come from, for messages.
+fn origin(settings: &OptionValues) -> String {
     match settings.text("address") {
-        Some(setting) => format!("from {}", setting.source),
+        Some(setting) => format!("from {}", setting.origin),
         None => "the default; set CONSUL_HTTP_ADDR or the option address".to_owned(),
     }
 }
 
 /// An option for the token wins over a file, and a file over the environment.
-fn credentials(settings: &ClientSettings) -> Result<Credentials, Error> {
+fn credentials(settings: &OptionValues) -> Result<Credentials, Error> {
     let given = settings.text("token");
-    let by_hand = |setting: &Setting<String>| matches!(setting.source, Source::Option(_));
+    let by_hand = |setting: &Setting<String>| matches!(setting.origin, Origin::Option(_));
     let (token, file) = match (given, settings.text("token_file")) {
         (Some(token), file) if by_hand(&token) || file.is_none() => {
             let secret = credentials::token(&token.value).map_err(|why| token.wrong(why))?;
@@ -165,7 +158,7 @@ fn credentials(settings: &ClientSettings) -> Result<Credentials, Error> {
     Ok(Credentials { token, file, basic })
 }
 
-fn proxy(settings: &ClientSettings) -> Result<Option<Address>, Error> {
+fn proxy(settings: &OptionValues) -> Result<Option<Address>, Error> {
     let Some(proxy) = settings.text("proxy") else {
         return Ok(None);
     };
@@ -178,18 +171,18 @@ fn proxy(settings: &ClientSettings) -> Result<Option<Address>, Error> {
     }
 }
 
-/// The longest name of a node that we take.
+/// The longest name of a node that the option takes.
 const MAX_NODE: usize = 128;
 
 fn session_node(
-    settings: &ClientSettings,
+    settings: &OptionValues,
     addresses: &[Address],
     scope: &Scope,
 ) -> Result<Option<SessionNode>, Error> {
     let Some(node) = settings.text("session_node") else {
         return Ok(None);
     };
-    // What DNS, policies and a shell take as it is.
+    // DNS, policies and a shell take these characters as they are.
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
     if node.value.len() > MAX_NODE || !node.value.bytes().all(plain) {
         return Err(node.wrong(format!(
@@ -212,7 +205,7 @@ fn session_node(
     }))
 }
 
-/// A request as people can send it.
+/// A request as a command for a terminal.
 fn command(request: &HttpRequest, address: &Address) -> String {
     let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
     let scheme = if address.tls { "https" } else { "http" };
@@ -230,7 +223,7 @@ fn command(request: &HttpRequest, address: &Address) -> String {
     )
 }
 
-fn checks(settings: &ClientSettings) -> Result<Vec<String>, Error> {
+fn checks(settings: &OptionValues) -> Result<Vec<String>, Error> {
     let Some(checks) = settings
         .text("session_checks")
         .filter(|c| !c.value.is_empty())

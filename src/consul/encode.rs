@@ -11,11 +11,7 @@ use super::facts;
 use super::http::{HttpRequest, Method};
 use super::operations::{Operation, Verb, operations};
 use crate::core::messages::Request;
-use crate::key::{in_transaction, is_unreserved};
-
-/// `api.LockFlagValue` of Consul's Go client. That client refuses to wait for a lock whose key has
-/// other flags (ErrLockConflict), so the keys of this library have these.
-pub(crate) const LOCK_FLAGS: u64 = 3_304_740_253_564_472_344;
+use crate::key::{LOCK_FLAGS, in_transaction, is_unreserved};
 
 /// The value of a ticket: short, because each waiter reads the whole line. The name of the ticket's session
 /// tells the waiter.

@@ -9,7 +9,7 @@ use super::text::{MAX_NAME, MAX_OPTION, bytes, text};
 use super::{answer, make, observe};
 use crate::error::{Error, Status};
 use crate::lockorder::{Mutex, Rank};
-use crate::options::Options;
+use crate::options::{OptionPlace, Options};
 
 /// The options of a client; None for NULL.
 ///
@@ -22,7 +22,7 @@ pub(super) unsafe fn of_client(options: *const OptionsHandle) -> Result<Option<O
     };
     if client.is_some() {
         // What is wrong besides is told first.
-        options.client_settings()?;
+        options.values_for(OptionPlace::Client)?;
         let why = "a client cannot be given a client: that belongs to a lock";
         return Err(Error::new(Status::InvalidOption, why));
     }

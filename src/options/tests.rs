@@ -1,6 +1,7 @@
 //! The table of options, and its parser.
 
 use super::*;
+use crate::error::Status;
 use crate::key::MAX_VALUE;
 
 fn refused(result: Result<(), Error>) -> String {
@@ -10,13 +11,18 @@ fn refused(result: Result<(), Error>) -> String {
     error.message
 }
 
+fn default_of(name: &str, value: &str) -> Result<OptionValues, Error> {
+    let mut values = OptionValues::default();
+    set_default(&mut values, name, value).map(|()| values)
+}
+
 #[test]
 fn numbers_are_decimal_digits_with_an_optional_minus() {
     for (text, number) in [("-1", -1), ("0", 0), ("007", 7), ("86400000", 86_400_000)] {
         let mut options = Options::new();
         options.set("acquire_timeout_ms", text).expect(text);
-        let settings = options.lock_settings().expect("settings");
-        assert_eq!(settings.acquire_timeout_ms, Some(number), "{text}");
+        let values = options.values_for(OptionPlace::Lock).expect("values");
+        assert_eq!(values.int("acquire_timeout_ms"), number, "{text}");
     }
     for text in ["", "-", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "١"] {
         let message = refused(Options::new().set("acquire_timeout_ms", text));
@@ -48,8 +54,8 @@ fn yes_and_no_are_the_words_of_go() {
     ] {
         let mut options = Options::new();
         options.set("auto_renew", word).expect(word);
-        let settings = options.lock_settings().expect("settings");
-        assert_eq!(settings.auto_renew, Some(yes), "{word}");
+        let values = options.values_for(OptionPlace::Lock).expect("values");
+        assert_eq!(values.bool("auto_renew"), yes, "{word}");
     }
     for word in ["", "yes", "on", "2", "tRUE", " true"] {
         let message = refused(Options::new().set("auto_renew", word));
@@ -58,10 +64,8 @@ fn yes_and_no_are_the_words_of_go() {
     for (number, yes) in [(1, true), (0, false)] {
         let mut options = Options::new();
         options.set_int("auto_renew", number).expect("a number");
-        assert_eq!(
-            options.lock_settings().expect("settings").auto_renew,
-            Some(yes)
-        );
+        let values = options.values_for(OptionPlace::Lock).expect("values");
+        assert_eq!(values.bool("auto_renew"), yes);
     }
     for number in [-1, 2] {
         assert!(refused(Options::new().set_int("auto_renew", number)).contains("true or false"));
@@ -70,28 +74,36 @@ fn yes_and_no_are_the_words_of_go() {
 
 #[test]
 fn each_number_of_the_table_takes_its_bounds_and_nothing_beyond() {
-    for spec in TABLE {
-        let Kind::Int { min, max } = spec.kind else {
+    for row in TABLE {
+        let ValueKind::Int { min, max } = row.kind else {
             continue;
         };
         let mut options = Options::new();
-        options.set_int(spec.name, min).expect(spec.name);
-        options.set_int(spec.name, max).expect(spec.name);
+        options.set_int(row.name, min).expect(row.name);
+        options.set_int(row.name, max).expect(row.name);
         let outside = [min.checked_sub(1), max.checked_add(1), Some(i64::MIN)];
         for wrong in outside.into_iter().flatten() {
-            let message = refused(Options::new().set_int(spec.name, wrong));
+            let message = refused(Options::new().set_int(row.name, wrong));
             assert!(message.contains(&wrong.to_string()), "{message}");
         }
     }
 }
 
 #[test]
-fn each_default_that_is_a_number_is_inside_its_range() {
-    for spec in TABLE {
-        if let Kind::Int { min, max } = spec.kind {
-            let default: i64 = spec.default.parse().expect(spec.name);
-            assert!((min..=max).contains(&default), "{}", spec.name);
+fn each_default_is_a_value_that_its_option_takes_and_is_what_holds() {
+    let none = OptionValues::default();
+    for row in TABLE {
+        let (name, text) = (row.name, row.default.to_string());
+        match row.default {
+            DefaultValue::Int(number) => assert_eq!(none.int(name), number, "{name}"),
+            DefaultValue::Bool(yes) => assert_eq!(none.bool(name), yes, "{name}"),
+            DefaultValue::Text(text) => assert_eq!(none.text_or_default(name).value, text),
+            DefaultValue::Absent(_) => continue,
         }
+        assert!(parse(row, &text).is_ok(), "{name}: {text}");
+        let is_value = matches!(row.kind, ValueKind::Int { .. } | ValueKind::Bool);
+        let is_text = matches!(row.default, DefaultValue::Text(_));
+        assert!(is_value != is_text, "{name}: {text}");
     }
 }
 
@@ -103,9 +115,18 @@ fn the_first_refusal_is_what_a_maker_answers() {
     options
         .set("acquire_timeout_ms", "5")
         .expect("a right value");
-    assert_eq!(options.lock_settings().expect_err("refused").message, first);
     assert_eq!(
-        options.client_settings().expect_err("refused").message,
+        options
+            .values_for(OptionPlace::Lock)
+            .expect_err("refused")
+            .message,
+        first
+    );
+    assert_eq!(
+        options
+            .values_for(OptionPlace::Client)
+            .expect_err("refused")
+            .message,
         first
     );
 }
@@ -127,7 +148,10 @@ fn an_unknown_name_lists_near_matches() {
 fn an_option_in_the_wrong_place_says_where_it_belongs() {
     let mut options = Options::new();
     options.set("address", "127.0.0.1:8500").expect("address");
-    let message = options.lock_settings().expect_err("refused").message;
+    let message = options
+        .values_for(OptionPlace::Lock)
+        .expect_err("refused")
+        .message;
     assert!(
         message.contains("address") && message.contains("a client"),
         "{message}"
@@ -137,13 +161,16 @@ fn an_option_in_the_wrong_place_says_where_it_belongs() {
     options
         .set("lock_timeout_seconds", "10")
         .expect("lock_timeout_seconds");
-    let message = options.client_settings().expect_err("refused").message;
+    let message = options
+        .values_for(OptionPlace::Client)
+        .expect_err("refused")
+        .message;
     assert!(message.contains("a lock"), "{message}");
 
     let message = refused(Options::new().set("lock_key_pattern", "a/%s"));
     assert!(message.contains("consul_lock_defaults_set"), "{message}");
     for name in ["value", "address", "token"] {
-        let message = refused(parse_default(name, "x").map(|_| ()));
+        let message = refused(default_of(name, "x").map(|_| ()));
         assert!(message.contains(name), "{message}");
     }
 }
@@ -151,11 +178,11 @@ fn an_option_in_the_wrong_place_says_where_it_belongs() {
 #[test]
 fn a_pattern_has_exactly_one_place_for_the_key() {
     for good in ["%s", "a/%s/b", "100%/%s", "%d/%s", "%%/%s"] {
-        let setting = parse_default("lock_key_pattern", good).expect(good);
-        assert_eq!(setting, DefaultSetting::LockKeyPattern(good.to_owned()));
+        let values = default_of("lock_key_pattern", good).expect(good);
+        assert_eq!(values.text_or_default("lock_key_pattern").value, good);
     }
     for bad in ["", "a/b", "%s/%s", "%S", "a\n%s"] {
-        refused(parse_default("lock_key_pattern", bad).map(|_| ()));
+        refused(default_of("lock_key_pattern", bad).map(|_| ()));
     }
 }
 
@@ -168,15 +195,14 @@ fn secrets_are_never_shown() {
     let mut options = Options::new();
     options.set("token", "hush-hush").expect("token");
     options.set("http_auth", "hush:hush").expect("http_auth");
-    let settings = options.client_settings().expect("settings");
-    let shown = format!("{settings:?}");
+    let shown = format!("{:?}", options.values_for(OptionPlace::Client));
     assert!(
         shown.contains("token") && !shown.contains("hush"),
         "{shown}"
     );
     let mut options = Options::new();
     options.set_bytes("value", b"hush-hush").expect("value");
-    assert!(!format!("{:?}", options.lock_settings()).contains("hush"));
+    assert!(!format!("{:?}", options.values_for(OptionPlace::Lock)).contains("hush"));
     assert!(!refused(Options::new().set("token", "hush\nhush")).contains("hush"));
 }
 

@@ -6,16 +6,16 @@ use crate::support::header::{Function, callbacks, enumeration, functions};
 use crate::support::{differs, root};
 use consul_lock::error::Status;
 use consul_lock::ffi::meta::ABI_VERSION;
-use consul_lock::options::{Kind, Place, Spec, TABLE};
+use consul_lock::options::{OptionPlace, OptionRow, TABLE, ValueKind};
 use serde_json::{Value, json};
 
 const COMMAND: &str = "UPDATE_HEADER=1 cargo test --test all api::";
 
-fn place(place: Place) -> &'static str {
+fn place(place: OptionPlace) -> &'static str {
     match place {
-        Place::Lock => "lock",
-        Place::Client => "client",
-        Place::Default => "default",
+        OptionPlace::Lock => "lock",
+        OptionPlace::Client => "client",
+        OptionPlace::Default => "default",
     }
 }
 
@@ -28,24 +28,24 @@ fn function(function: &Function) -> Value {
     json!({ "name": function.name, "returns": function.returns, "params": params })
 }
 
-fn option(spec: &Spec) -> Value {
-    let places: Vec<&str> = spec.places.iter().copied().map(place).collect();
+fn option(option: &OptionRow) -> Value {
+    let places: Vec<&str> = option.places.iter().copied().map(place).collect();
     let mut row = json!({
-        "name": spec.name,
+        "name": option.name,
         "places": places,
-        "type": spec.kind.name(),
-        "default": spec.default,
-        "env": spec.env,
-        "secret": spec.secret,
-        "doc": spec.doc,
+        "type": option.kind.name(),
+        "default": option.default.to_string(),
+        "env": option.env,
+        "secret": option.secret,
+        "doc": option.doc,
     });
-    match spec.kind {
-        Kind::Int { min, max } => {
+    match option.kind {
+        ValueKind::Int { min, max } => {
             row["min"] = min.into();
             row["max"] = max.into();
         }
-        Kind::Bytes { max } => row["max_bytes"] = max.into(),
-        Kind::Bool | Kind::Text { .. } | Kind::Pattern => {}
+        ValueKind::Bytes { max } => row["max_bytes"] = max.into(),
+        ValueKind::Bool | ValueKind::Text { .. } | ValueKind::Pattern => {}
     }
     row
 }
@@ -93,24 +93,24 @@ fn options_md_is_what_the_table_says() {
          variable. In a setuid program the environment is not read.\n",
     );
     for (wanted, title) in [
-        (Place::Lock, "Options of a lock"),
-        (Place::Client, "Options of a client"),
-        (Place::Default, "Process-wide defaults"),
+        (OptionPlace::Lock, "Options of a lock"),
+        (OptionPlace::Client, "Options of a client"),
+        (OptionPlace::Default, "Process-wide defaults"),
     ] {
         let _ = write!(
             text,
             "\n## {title}\n\n| name | type | default | environment | what it does |\n"
         );
         text.push_str("| --- | --- | --- | --- | --- |\n");
-        for spec in TABLE.iter().filter(|spec| spec.places.contains(&wanted)) {
-            let env = spec.env.map_or(String::new(), |env| format!("`{env}`"));
+        for row in TABLE.iter().filter(|row| row.places.contains(&wanted)) {
+            let env = row.env.map_or(String::new(), |env| format!("`{env}`"));
             let _ = writeln!(
                 text,
                 "| `{}` | {} | {} | {env} | {} |",
-                spec.name,
-                spec.kind.range(),
-                spec.default,
-                spec.doc
+                row.name,
+                row.kind.range(),
+                row.default,
+                row.doc
             );
         }
     }

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use consul_lock::client::Client;
 use consul_lock::lock::Lock;
-use consul_lock::options::Options;
+use consul_lock::options::{OptionPlace, Options};
 
 const TOKEN: &str = "marker-token-5f3a9c";
 const IN_FILE: &str = "marker-in-a-file-77b1";
@@ -369,15 +369,15 @@ fn no_debug_text_shows_a_secret() {
         let value = format!("http://{USER}:{PASSWORD}@h:1");
         refused.set(name, &value).unwrap();
     }
-    let refused_settings = refused.client_settings().unwrap();
+    let refused_settings = refused.values_for(OptionPlace::Client).unwrap();
     let why = Client::new(Some(&refused)).expect_err("a password");
-    let settings = of_client.client_settings().unwrap();
+    let settings = of_client.values_for(OptionPlace::Client).unwrap();
     let client = Client::new(Some(&of_client)).unwrap();
     let mut of_lock = Options::new();
     of_lock.set("value", VALUE).unwrap();
     let lock = Lock::new("k", Some(&of_lock), Some(&client)).unwrap();
     let error = lock.acquire().expect_err("nobody listens");
-    let of_lock_settings = of_lock.lock_settings().unwrap();
+    let of_lock_settings = of_lock.values_for(OptionPlace::Lock).unwrap();
     let shown = format!(
         "{of_client:?} {settings:?} {client:?} {of_lock:?} {of_lock_settings:?} {lock:?} {error:?} \
          {refused:?} {refused_settings:?} {why:?} {}",

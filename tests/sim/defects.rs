@@ -1,11 +1,11 @@
 //! The defects that a schedule may be run with: the simulation must catch each of them, or it proves
 //! nothing.
 
-use crate::consul::encode::LOCK_FLAGS;
 use crate::core::Outcome;
 use crate::core::messages::{Answer, Fault, Request};
 use crate::core::sabotage::Sabotage;
 use crate::error::Status;
+use crate::key::LOCK_FLAGS;
 
 /// A defect to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use super::network::{Fate, Weather};
 use super::plan::{Line, Plan, REQUEST_TIMEOUT, Random};
 use super::properties::Ledger;
 use crate::clock::{Now, Time};
-use crate::consul::encode::{LOCK_FLAGS, Scope, encode};
+use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{Failure, HttpReply, HttpRequest, Method};
 use crate::consul::secrets::Secrets;
 use crate::consul::verdict::verdict;
@@ -27,6 +27,7 @@ use crate::core::{
     Phase, RequestId, SessionNode, Upkeep,
 };
 use crate::error::{LostReason, Status};
+use crate::key::LOCK_FLAGS;
 
 #[derive(Debug)]
 enum Happening {

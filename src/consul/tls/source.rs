@@ -16,7 +16,7 @@ use super::Tls;
 use super::trust::{Root, Trusted, Verifier};
 use crate::consul::files::{self, Stamp};
 use crate::error::{Error, Status};
-use crate::options::{ClientSettings, Setting};
+use crate::options::{OptionValues, Setting};
 use crate::sys;
 
 /// How many bytes a file of certificates or of a key may have.
@@ -69,7 +69,7 @@ const FOLDERS: &str = "/etc/ssl/certs:/etc/pki/tls/certs";
 
 impl Source {
     /// Reads no file.
-    pub(crate) fn new(settings: &ClientSettings) -> Result<Source, Error> {
+    pub(crate) fn new(settings: &OptionValues) -> Result<Source, Error> {
         // Half a pair is a mistake also where no TLS is spoken.
         let own = both_or_neither(settings)?;
         let name = settings.text("tls_server_name").map(|name| {
@@ -83,9 +83,7 @@ impl Source {
         };
         Ok(Source {
             name: name.transpose()?,
-            verifies: settings
-                .bool("ssl_verify")
-                .is_none_or(|verify| verify.value),
+            verifies: settings.bool("ssl_verify"),
             own,
             cas,
         })
@@ -300,7 +298,7 @@ impl Roots<'_> {
 }
 
 /// The names of the files: both, or neither.
-fn both_or_neither(settings: &ClientSettings) -> Result<Option<Files>, Error> {
+fn both_or_neither(settings: &OptionValues) -> Result<Option<Files>, Error> {
     match (settings.text("client_cert"), settings.text("client_key")) {
         (None, None) => Ok(None),
         (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
