@@ -1,15 +1,16 @@
-//! Tells when nothing more can be asked: clients and locks hold a runtime by a [`Handle`], its threads do not.
+//! Notices that no call can come any more: clients and locks hold a runtime by a [`Handle`], and its
+//! threads do not.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use super::Runtime;
 
-/// A runtime in the hands of clients and locks. When the last of them is gone, nothing more will be asked: what
-/// is under way ends, and then the threads and the connections do, at once.
+/// A runtime in the hands of clients and locks. When the last of them is gone, no call can come any more:
+/// the threads and the connections end as soon as nothing is under way.
 ///
-/// In a child after a fork the parent's is left alone: its threads do not exist there, and its sockets are the
-/// parent's.
+/// A child after a fork leaves the runtime of its parent alone: the threads do not exist there, and the
+/// sockets are the parent's.
 #[derive(Debug)]
 pub(crate) struct Handle(Arc<Runtime>);
 
@@ -32,7 +33,7 @@ impl Drop for Handle {
         if self.generation.is_current() {
             self.leave();
         } else {
-            // One more that is never given back.
+            // A reference that is never dropped keeps the runtime of the parent.
             std::mem::forget(self.0.clone());
         }
     }

@@ -1,4 +1,4 @@
-//! Who is told that a lock is lost.
+//! The callbacks that report the loss of a lock.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use crate::callbacks::Seat;
 use crate::core::LockId;
 use crate::error::{Error, LostReason};
 
-/// Told once, by the thread for callbacks.
+/// Reports a loss, once, on the thread for callbacks.
 pub type LostCallback = Box<dyn FnOnce(LostReason) + Send>;
 
-/// A callback, and its right to be called. One that is never called is dropped by the thread for
-/// callbacks, too: what it owns is the host's, and none of our threads may wait for the host.
-pub(super) struct Listener(Option<(Seat, LostCallback)>);
+/// A callback, with its seat on the thread for callbacks. That thread also drops a callback that is never
+/// called: dropping it may run code of the host, and no other thread of the library may wait for that.
+pub(super) struct LossListener(Option<(Seat, LostCallback)>);
 
-impl fmt::Debug for Listener {
+impl fmt::Debug for LossListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Listener")
+        f.write_str("LossListener")
     }
 }
 
-impl Listener {
+impl LossListener {
     pub(super) fn tell(mut self, why: LostReason) {
         if let Some((seat, callback)) = self.0.take() {
             seat.run(move || callback(why));
@@ -28,7 +28,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for LossListener {
     fn drop(&mut self) {
         if let Some((seat, callback)) = self.0.take() {
             seat.run(move || drop(callback));
@@ -37,18 +37,18 @@ impl Drop for Listener {
 }
 
 impl Runtime {
-    /// Sets who is told of the loss of a lock, instead of who was before; at once if it is lost
-    /// already. NO_RESOURCES: the system gives no thread, and nothing was changed.
+    /// Sets the callback for the loss of a lock, in place of the one before. A lock that is lost already
+    /// is reported at once. NO_RESOURCES: the system gives no thread, and nothing was changed.
     pub(crate) fn on_loss(&self, id: LockId, callback: Option<LostCallback>) -> Result<(), Error> {
         let listener = match callback {
-            Some(callback) => Some(Listener(Some((self.callbacks.seat()?, callback)))),
+            Some(callback) => Some(LossListener(Some((self.callbacks.seat()?, callback)))),
             None => None,
         };
         let mut state = self.state.lock();
         if listener.is_some() {
             self.have_timer(&mut state)?;
         }
-        // The core has forgotten a lock that is not shown: nobody will be told.
+        // The core has forgotten this lock, and will report nothing.
         let Some(observed) = state.locks.get(&id) else {
             return Ok(());
         };

@@ -1,4 +1,4 @@
-//! What one client did, counted: plain numbers, changed under the mutex that is held anyway.
+//! The statistics of one client: plain numbers, changed under the mutex that is held anyway.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::consul::transport::Connections;
 use crate::core::messages::{Answer, Fault, Request};
 use crate::core::{Phase, View};
 
-/// The number of a kind of request.
+/// The row of a request in the table of facts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kind(usize);
+pub(super) struct RequestKind(usize);
 
-impl Kind {
-    pub(super) fn of(request: &Request) -> Kind {
-        Kind(facts::number(request))
+impl RequestKind {
+    pub(super) fn of(request: &Request) -> RequestKind {
+        RequestKind(facts::number(request))
     }
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Stats {
     hold_time: Histogram,
 }
 
-/// What others count.
+/// What other parts of the runtime count.
 pub(super) struct Elsewhere<'a> {
     pub(super) retries: u64,
     pub(super) threads: usize,
@@ -42,17 +42,17 @@ pub(super) struct Elsewhere<'a> {
 }
 
 impl Stats {
-    /// A request is sent, or stands in line for a thread.
-    pub(super) fn asked(&mut self, kind: Kind) {
+    /// The library sends a request, or has it wait for a thread.
+    pub(super) fn asked(&mut self, kind: RequestKind) {
         if let Some(count) = self.requests.get_mut(kind.0) {
             *count += 1;
         }
     }
 
-    /// Its answer.
-    pub(super) fn answered(&mut self, kind: Kind, answer: &Result<Answer, Fault>) {
+    /// The answer to a request has come.
+    pub(super) fn answered(&mut self, kind: RequestKind, answer: &Result<Answer, Fault>) {
         match answer {
-            // Refused before it comes to the log.
+            // Consul refuses before it writes to its Raft log.
             Ok(Answer::Delayed) => {}
             Ok(_) => {
                 let writes = TABLE.get(kind.0).is_some_and(|facts| facts.is_logged());
@@ -63,8 +63,8 @@ impl Stats {
         }
     }
 
-    /// A lock goes from one view to the next; it was in the first since `since`, and is in the
-    /// second since what this answers.
+    /// A lock goes from one view to the next. It was in the first phase since `since`. Returns the start of the
+    /// second one.
     pub(super) fn moved(&mut self, from: &View, to: &View, since: Time, now: Time) -> Time {
         if from.phase == to.phase {
             return since;
@@ -91,7 +91,7 @@ impl Stats {
         now
     }
 
-    /// All of it: see docs/guide.md, "Looking".
+    /// The object that docs/guide.md describes, "Looking".
     pub(super) fn json(&self, elsewhere: &Elsewhere<'_>) -> String {
         let kinds = TABLE.iter().map(|facts| facts.name.to_owned());
         let counts = self.requests.iter().map(|count| Json::from(*count));
@@ -114,10 +114,10 @@ impl Stats {
     }
 }
 
-/// Each power of two has that many buckets: a percentile is at most an eighth too large.
+/// The number of buckets for each power of two: a percentile is at most an eighth too large.
 const PARTS: u64 = 8;
 
-/// Up to 2^46 microseconds: two years.
+/// The number of buckets, up to 2^46 microseconds: two years.
 const BUCKETS: usize = 352;
 
 /// Lengths of time, in microseconds.
@@ -143,7 +143,7 @@ impl fmt::Debug for Histogram {
     }
 }
 
-/// Which bucket counts a value: 0 to 7 have one each, then each power of two has eight.
+/// The bucket that counts a value: 0 to 7 have one each, then each power of two has eight.
 fn bucket(us: u64) -> usize {
     let shift = us.max(1).ilog2().saturating_sub(PARTS.ilog2());
     let bucket = u64::from(shift) * PARTS + (us >> shift);
@@ -167,7 +167,7 @@ impl Histogram {
         self.max = self.max.max(us);
     }
 
-    /// The value that so many of a hundred do not exceed; 0 when there are none.
+    /// The value that so many of a hundred values do not exceed; 0 when there are no values.
     fn percentile(&self, of_hundred: u64) -> u64 {
         let rank = (self.count * of_hundred).div_ceil(100);
         let mut below = 0;

@@ -1,14 +1,15 @@
-//! What cannot be brought about from outside: a core that panicked; a lock that gets another keeper, or is
-//! won, between the look and what is done about it.
+//! What a test cannot bring about from outside: a core that panicked; a lock that gets another keeper, or is
+//! won, between the look and the call that ends the lock.
 
 use std::thread;
+use std::time::Duration;
 
 use super::*;
 use crate::consul::address::Address;
 use crate::consul::credentials::Source;
 use crate::core::{LockSpec, Patience, Phase};
 
-/// A client of a server that nobody runs.
+/// A client of a server that does not run.
 fn runtime() -> Arc<Runtime> {
     let endpoint = Endpoint {
         addresses: vec![Address::parse("127.0.0.1:1").expect("an address")],

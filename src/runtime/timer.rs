@@ -1,9 +1,9 @@
-//! One thread that wakes the core when it asked for it, while it asks for anything.
+//! The timer: one thread that wakes the core at the instants that the core asks for.
 
 use std::sync::Condvar;
 use std::time::Duration;
 
-use super::{Runtime, State};
+use super::{Runtime, RuntimeState};
 use crate::clock::Time;
 use crate::core::Input;
 use crate::error::{Error, Status};
@@ -14,37 +14,37 @@ use crate::threads::LINGER;
 /// a suspend: the thread looks at the real clock at least this often.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// How often a caller looks whether there is still a thread that keeps the time.
+/// How often a caller looks whether the timer still runs.
 const SAFETY_NET: Duration = Duration::from_secs(5);
 
-/// Where the thread sleeps.
+/// Where the timer sleeps.
 #[derive(Debug, Default)]
 pub(super) struct Timer {
     sooner: Condvar,
 }
 
-/// What the thread is doing, guarded by the state's mutex.
+/// What the timer is doing, guarded by the state's mutex.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    /// There is a thread; it looks at the clock again at this instant at the latest.
+    /// When the timer looks at the clock again, at the latest; None: there is no thread.
     until: Option<Time>,
 }
 
 impl Schedule {
-    /// When the thread looks at the clock again; None: there is none.
+    /// The same, for others.
     pub(super) fn until(&self) -> Option<Time> {
         self.until
     }
 }
 
 impl Runtime {
-    /// Has the timer wake in time. In a hot loop the thread sleeps until an instant that is early
-    /// enough already, and this costs nothing.
-    pub(super) fn set_timer(&self, state: &mut Guard<'_, State>) {
+    /// Has the timer wake in time. In a hot loop the timer already sleeps until an instant that is early
+    /// enough, and this costs nothing.
+    pub(super) fn set_timer(&self, state: &mut Guard<'_, RuntimeState>) {
         if let Some(at) = state.wake_at() {
             self.wake_timer(state, at);
         } else if state.timer.until.is_none() && self.wires.has_idle() {
-            // It closes them. Without it they would stay for ever.
+            // The timer closes idle connections. Without it they would stay for ever.
             self.wake_timer(state, Time::now() + LINGER);
             if state.timer.until.is_none() {
                 self.wires.close_all_idle();
@@ -53,7 +53,7 @@ impl Runtime {
     }
 
     /// Has the timer look at the clock at `at`, at the latest.
-    pub(super) fn wake_timer(&self, state: &mut Guard<'_, State>, at: Time) {
+    pub(super) fn wake_timer(&self, state: &mut Guard<'_, RuntimeState>, at: Time) {
         match state.timer.until {
             Some(until) if until <= at => {}
             Some(_) => {
@@ -61,8 +61,8 @@ impl Runtime {
                 self.timer.sooner.notify_one();
             }
             None => {
-                // Without a thread for it (the next step tries again) the callers that wait keep
-                // the time: see [`Runtime::time_left_alone`].
+                // Where the system gives no thread, the next step tries again, and the callers that wait
+                // keep the time: see [`Runtime::time_left_alone`].
                 if self.spawn(|runtime| runtime.keep_time()).is_ok() {
                     state.timer.until = Some(at);
                 }
@@ -70,8 +70,8 @@ impl Runtime {
         }
     }
 
-    /// Makes sure that there is a thread that keeps the time, for calls that nobody waits for.
-    pub(super) fn have_timer(&self, state: &mut Guard<'_, State>) -> Result<(), Error> {
+    /// Makes sure that the timer runs, for calls without a caller that waits.
+    pub(super) fn have_timer(&self, state: &mut Guard<'_, RuntimeState>) -> Result<(), Error> {
         if state.timer.until.is_none() {
             self.spawn(|runtime| runtime.keep_time()).map_err(|error| {
                 let why = format!("cannot start a thread (timer): {error}");
@@ -82,8 +82,8 @@ impl Runtime {
         Ok(())
     }
 
-    /// How long a caller may sleep before it looks after the core itself: until the core wants to be
-    /// woken if there is no timer thread, and else only as a safety net.
+    /// How long a caller may sleep before it looks after the core itself: without a timer until the core
+    /// wants to be woken, and else only as a safety net.
     pub(super) fn time_left_alone(&self) -> Duration {
         let state = self.state.lock();
         match (state.timer.until, state.wake_at()) {
@@ -92,7 +92,7 @@ impl Runtime {
         }
     }
 
-    /// Neither clients nor locks are left, and nothing is owed: no thread lingers.
+    /// Has the threads end at once: no client and no lock is left, and nothing is under way.
     pub(super) fn end_threads(&self) {
         self.timer.sooner.notify_one();
         self.wake_workers();
@@ -117,10 +117,10 @@ impl Runtime {
                 None if queued => now + SLICE,
                 None => {
                     let since = *idle_since.get_or_insert(now);
-                    // Connections end as threads do, and so before it.
+                    // The timer closes the idle connections, and so outlives them.
                     let lately =
                         !self.is_left() && (now.since(since) < LINGER || self.wires.has_idle());
-                    let wanted = lately || state.called_back > 0 || state.owes();
+                    let wanted = lately || state.waiters.has_completions() || state.owes();
                     if !wanted || state.broken {
                         state.timer.until = None;
                         return;
@@ -130,8 +130,7 @@ impl Runtime {
             };
             if wake_at <= now || queued {
                 drop(state);
-                let jobs = self.step(Input::Tick, None);
-                self.hand_over(jobs);
+                self.take(Input::Tick);
                 self.refuse_late(Time::now());
                 state = self.state.lock();
                 if state.wake_at().is_some_and(|at| at <= Time::now()) {

@@ -1,4 +1,4 @@
-//! The connections: never more than Consul serves gladly, some of them only for what keeps a promise, and those
+//! The connections: a bounded number, some of them only for requests that keep a promise, and the idle ones
 //! that wait for their next request.
 
 use std::sync::{Arc, Condvar};
@@ -12,31 +12,31 @@ use crate::core::Lane;
 use crate::lockorder::{Mutex, Rank};
 use crate::threads::LINGER;
 
-/// Kept idle at most; more are closed.
+/// The largest number of idle connections; more are closed.
 const MOST_IDLE: usize = 16;
 
-/// One that waited longer is not used again if there can be another: whatever stands between may have
-/// forgotten it.
+/// A connection that was idle for longer is only used where no new one can be opened: a firewall or a
+/// proxy on the way may have forgotten it.
 const LONGEST_IDLE: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Wires {
     route: Arc<Route>,
-    /// There are never more than these, idle or not.
+    /// The largest number of connections, idle or not.
     most: usize,
-    /// How many are lent only to keep promises.
+    /// How many of them are lent only to keep promises.
     kept: usize,
     promises: Promises,
     connections: Arc<Connections>,
-    state: Mutex<State>,
-    /// Notified when a connection came back or was closed: requests that keep promises wait for the first,
-    /// all others for the second.
+    state: Mutex<WiresState>,
+    /// Both are notified when a connection came back or was closed. Requests that keep promises wait for the
+    /// first, all others for the second.
     freed_to_keep: Condvar,
     freed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct WiresState {
     /// A stack: the connection used last is used next, and the others may age.
     idle: Vec<(Wire, Time)>,
     /// How many are in use.
@@ -47,7 +47,7 @@ struct State {
     waiting: usize,
 }
 
-/// A connection in use. Closed when it is dropped, unless it was put back.
+/// A connection in use. It is closed when this is dropped, unless it was put back.
 #[derive(Debug)]
 pub(super) struct Lent<'a> {
     wire: Option<Wire>,
@@ -65,13 +65,13 @@ impl Wires {
             kept: (most / 16).clamp(1, 2),
             promises: promises.clone(),
             connections: Arc::default(),
-            state: Mutex::new(Rank::Wires, State::default()),
+            state: Mutex::new(Rank::Wires, WiresState::default()),
             freed_to_keep: Condvar::new(),
             freed: Condvar::new(),
         }
     }
 
-    /// An open connection, if one is idle. Those that died or aged while they waited are dropped.
+    /// An open connection, if one is idle. Connections that died or aged are closed.
     pub(super) fn take_open(&self, lane: Lane) -> Option<Lent<'_>> {
         let mut state = self.state.lock();
         if !self.has_room(&state, lane) {
@@ -80,17 +80,22 @@ impl Wires {
         self.take_idle(&mut state, lane, &mut None)
     }
 
-    /// One more may be in use.
-    fn has_room(&self, state: &State, lane: Lane) -> bool {
+    /// Whether one more connection may be in use.
+    fn has_room(&self, state: &WiresState, lane: Lane) -> bool {
         let others = state.lent - state.keeping;
         state.lent < self.most && (lane == Lane::Keep || others < self.most - self.kept)
     }
 
-    /// Puts one that is open, but old, into `old`.
-    fn take_idle(&self, state: &mut State, lane: Lane, old: &mut Option<Wire>) -> Option<Lent<'_>> {
+    /// An idle connection. One that is open, but old, goes into `old`.
+    fn take_idle(
+        &self,
+        state: &mut WiresState,
+        lane: Lane,
+        old: &mut Option<Wire>,
+    ) -> Option<Lent<'_>> {
         let now = Time::now();
         loop {
-            // Where something is promised, one is always left for it.
+            // While there is a promise, one connection is always left for it.
             let last = state.idle.len() + state.keeping <= 1;
             if lane != Lane::Keep && last && self.promises.any() {
                 return None;
@@ -106,7 +111,13 @@ impl Wires {
         }
     }
 
-    fn lend(&self, state: &mut State, lane: Lane, wire: Wire, spare: Option<Wire>) -> Lent<'_> {
+    fn lend(
+        &self,
+        state: &mut WiresState,
+        lane: Lane,
+        wire: Wire,
+        spare: Option<Wire>,
+    ) -> Lent<'_> {
         state.lent += 1;
         state.keeping += usize::from(lane == Lane::Keep);
         Lent {
@@ -117,7 +128,7 @@ impl Wires {
         }
     }
 
-    /// An open connection, or one that opens itself; None: all are in use until `by`.
+    /// An open connection, or a new one that opens itself; None: all are in use until `by`.
     pub(super) fn open(&self, lane: Lane, by: Time) -> Option<Lent<'_>> {
         let mut old = None;
         let mut state = self.state.lock();
@@ -150,29 +161,29 @@ impl Wires {
         }
     }
 
-    /// The agent at the other end could not serve: another address, if there is one, comes first.
+    /// The agent at the other end could not serve: another address, if there is one, comes first from now on.
     pub(super) fn note_failure(&self, wire: &Wire) {
         self.route.note_failure(wire.at());
     }
 
-    /// Its address failed lately, and there is another one that did not.
+    /// The address of the connection failed lately, and there is another one that did not.
     pub(super) fn has_better(&self, wire: &Wire) -> bool {
         self.route.is_set_aside(wire.at())
     }
 
-    /// How many there are, idle or not.
+    /// The number of connections, idle or not.
     pub(super) fn connections(&self) -> &Connections {
         &self.connections
     }
 
-    /// Some wait for their next request.
+    /// Some connections wait for their next request.
     pub(super) fn has_idle(&self) -> bool {
         !self.state.lock().idle.is_empty()
     }
 
-    /// How many have waited for a while, as threads do before they end; without the one that is left for what
-    /// is promised.
-    fn aged(&self, state: &State, now: Time) -> usize {
+    /// How many connections were idle for as long as a thread is before it ends, without the one that is left for
+    /// a promise.
+    fn aged(&self, state: &WiresState, now: Time) -> usize {
         let idle = state.idle.iter();
         let aged = idle
             .take_while(|(_, since)| now.since(*since) >= LINGER)
@@ -181,12 +192,12 @@ impl Wires {
         aged.saturating_sub(usize::from(last && self.promises.any()))
     }
 
-    /// Some are to be closed.
+    /// Some idle connections are to be closed.
     pub(super) fn has_aged(&self, now: Time) -> bool {
         self.aged(&self.state.lock(), now) > 0
     }
 
-    /// Closes them.
+    /// Closes the idle connections that have aged.
     pub(super) fn close_aged(&self, now: Time) {
         let mut state = self.state.lock();
         let aged = self.aged(&state, now);
@@ -196,7 +207,7 @@ impl Wires {
         drop(closed);
     }
 
-    /// Closes all that wait for their next request.
+    /// Closes all idle connections.
     pub(super) fn close_all_idle(&self) {
         let closed = std::mem::take(&mut self.state.lock().idle);
         drop(closed);
@@ -208,7 +219,7 @@ impl Wires {
         state.keeping -= usize::from(lane == Lane::Keep);
         let closed = (state.idle.len() >= MOST_IDLE).then(|| state.idle.remove(0));
         state.idle.extend(wire.map(|wire| (wire, Time::now())));
-        // Who waits to keep a promise may have been woken before, and have what it needs.
+        // Both are notified: a request that keeps a promise may have been woken before, and need nothing more.
         let (to_keep, others) = (state.waiting_to_keep > 0, state.waiting > 0);
         drop(state);
         drop(closed);
@@ -227,7 +238,7 @@ impl Lent<'_> {
         self.wire.as_mut()
     }
 
-    /// There could not be a new connection. Whether there is an old one instead.
+    /// Takes the old connection instead of a new one that could not be opened. False: there is none.
     pub(super) fn falls_back(&mut self) -> bool {
         let spare = self.spare.take();
         let has_spare = spare.is_some();
@@ -237,7 +248,7 @@ impl Lent<'_> {
         has_spare
     }
 
-    /// Takes it back after a complete exchange.
+    /// Gives the connection back after a complete exchange.
     pub(super) fn put(mut self) {
         drop(self.spare.take());
         let wire = self.wire.take();

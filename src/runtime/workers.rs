@@ -1,24 +1,25 @@
-//! Threads that perform requests, made when they are needed and ended when they are not.
+//! The workers: threads that perform requests, made when they are needed and ended when they are not.
 //!
-//! Their number is bounded, whatever the number of waiters: beyond it requests stand in two lines. What keeps a
-//! promise comes first, and there the one whose time ends first; what makes a new one is served first come,
-//! first served, and never has the last thread.
+//! Their number is bounded, whatever the number of waiters: more requests wait in two lists. Requests that keep
+//! a promise come first, the one with the earliest deadline before the others. Requests that make a new promise
+//! are served first come, first served, and never get the last thread.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Condvar;
 
+use super::Runtime;
 use super::promises::Promises;
-use super::{Job, Runtime};
+use super::requests::RequestJob;
 use crate::clock::Time;
 use crate::core::{Budget, Lane};
 use crate::error::{Error, Status};
 use crate::lockorder::{Mutex, Rank};
 use crate::threads::LINGER;
 
-/// Threads for requests that make new promises, at most. With the one that only keeps them, those for blocking
-/// queries, the timer and the two for callbacks there are never more than 32, whatever waits, unless a client
-/// may have more connections.
+/// The largest number of threads for requests that make new promises. With the thread that only keeps them, those
+/// for blocking queries, the timer and the two for callbacks a client has 32 threads at most, unless it may have
+/// more connections than by default.
 const MOST_MAKING: usize = 4;
 
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(super) struct Workers {
 #[derive(Debug)]
 struct Team {
     most: usize,
-    /// How many of its threads serve only what keeps a promise, while there is one.
+    /// How many of the threads serve only requests that keep a promise, while there is one.
     kept: usize,
     promises: Promises,
     state: Mutex<TeamState>,
@@ -39,14 +40,14 @@ struct Team {
 
 #[derive(Debug, Default)]
 struct TeamState {
-    /// What keeps a promise, by the end of its time.
-    keep: BTreeMap<(Time, u64), Job>,
-    make: VecDeque<Job>,
+    /// Requests that keep a promise, by their deadline.
+    keep: BTreeMap<(Time, u64), RequestJob>,
+    make: VecDeque<RequestJob>,
     numbers: u64,
     threads: usize,
     /// Threads without a job.
     idle: usize,
-    /// Threads that do not keep a promise now.
+    /// Threads whose request does not keep a promise.
     making: usize,
 }
 
@@ -55,7 +56,7 @@ impl TeamState {
         self.keep.len() + self.make.len()
     }
 
-    fn put(&mut self, job: Job) {
+    fn put(&mut self, job: RequestJob) {
         if job.lane == Lane::Keep {
             self.numbers += 1;
             self.keep.insert((job.by, self.numbers), job);
@@ -76,17 +77,17 @@ impl Team {
         }
     }
 
-    /// How many of the threads there are may make new promises.
+    /// How many of the present threads may make new promises.
     fn may_make(&self, state: &TeamState) -> usize {
         let kept = if self.promises.any() { self.kept } else { 0 };
         let there = state.threads.saturating_sub(kept);
         there.min(self.most - self.kept)
     }
 
-    fn take(&self, state: &mut TeamState) -> Option<Job> {
+    fn take(&self, state: &mut TeamState) -> Option<RequestJob> {
         let job = match state.keep.pop_first() {
             Some((_, job)) => Some(job),
-            // The first promise may have been made since this was put into the line: no other thread would come.
+            // The first promise may be younger than this request: no other thread would come for it.
             None if state.making < self.may_make(state).max(1) => {
                 let job = state.make.pop_front();
                 state.making += usize::from(job.is_some());
@@ -98,7 +99,7 @@ impl Team {
         job
     }
 
-    /// A thread has done a job. Whether it may go on with this one, which stood in no line, or has none.
+    /// A thread has done a job. Whether it may go on with `next`, which stood in no list.
     fn goes_on(&self, done: Lane, next: Option<Lane>) -> bool {
         let mut state = self.state.lock();
         state.making -= usize::from(done != Lane::Keep);
@@ -117,7 +118,7 @@ impl Team {
 }
 
 impl Workers {
-    /// Those for blocking queries have a connection each.
+    /// Each thread for blocking queries has a connection.
     pub(super) fn new(connections: usize, promises: &Promises) -> Workers {
         let Budget {
             watches, listings, ..
@@ -141,13 +142,13 @@ impl Workers {
         [&self.prompt, &self.long]
     }
 
-    /// Some request waits for a thread.
+    /// A request waits for a thread.
     pub(super) fn are_behind(&self) -> bool {
         let mut teams = self.teams().into_iter();
         teams.any(|team| team.state.lock().queued() > 0)
     }
 
-    /// How many there are.
+    /// The number of threads.
     pub(super) fn threads(&self) -> usize {
         self.teams()
             .map(|team| team.state.lock().threads)
@@ -155,7 +156,7 @@ impl Workers {
             .sum()
     }
 
-    fn take_late(&self, now: Time) -> Vec<Job> {
+    fn take_late(&self, now: Time) -> Vec<RequestJob> {
         let mut late = Vec::new();
         for team in self.teams() {
             let mut state = team.state.lock();
@@ -166,7 +167,7 @@ impl Workers {
             if state.make.iter().any(|job| job.by <= now) {
                 let (over, rest) = state.make.drain(..).partition(|job| job.by <= now);
                 state.make = rest;
-                late.extend::<VecDeque<Job>>(over);
+                late.extend::<VecDeque<RequestJob>>(over);
             }
         }
         late
@@ -174,8 +175,8 @@ impl Workers {
 }
 
 impl Runtime {
-    /// Gives a job to a worker. What no thread can be made for comes back, with the reason.
-    pub(super) fn submit(&self, job: Job) -> Option<(Job, Error)> {
+    /// Gives a job to a worker. The job comes back with the reason where no thread can be made for it.
+    pub(super) fn submit(&self, job: RequestJob) -> Option<(RequestJob, Error)> {
         let (lane, by) = (job.lane, job.by);
         let team = self.workers.team(lane);
         let mut state = team.state.lock();
@@ -208,7 +209,7 @@ impl Runtime {
         state.put(job);
         let full = lane != Lane::Keep && state.making >= team.may_make(&state);
         let (wait, wakes) = (full || state.queued() > state.idle, state.idle > 0);
-        // The thread that wakes must not run into the mutex.
+        // The thread that wakes must find the mutex free.
         drop(state);
         if wakes {
             team.work.notify_one();
@@ -243,10 +244,10 @@ impl Runtime {
             let mut next = Some(job);
             while let Some(job) = next.take() {
                 let done = job.lane;
-                // A panic of ours ends neither the thread nor the process.
+                // A panic in the library ends neither the thread nor the process.
                 let jobs = catch_unwind(AssertUnwindSafe(|| self.perform(job, None)));
                 let mut jobs = jobs.unwrap_or_default();
-                // This thread goes on with the first job that follows, if it may; other threads get the rest.
+                // This thread goes on with the first job that follows, if it may. Other threads get the rest.
                 let first = jobs.iter().position(|job| job.lane != Lane::Long);
                 let first = first.filter(|_| done != Lane::Long);
                 let lane = first.and_then(|at| jobs.get(at)).map(|job| job.lane);
@@ -259,7 +260,7 @@ impl Runtime {
     }
 
     /// The next job; None: there was none for a while, and the thread has left the team.
-    fn next(&self, team: &Team) -> Option<Job> {
+    fn next(&self, team: &Team) -> Option<RequestJob> {
         let mut state = team.state.lock();
         let mut deadline = Time::now() + LINGER;
         loop {
@@ -268,7 +269,7 @@ impl Runtime {
             }
             let now = Time::now();
             if now >= deadline || self.is_left() {
-                // The last one stays while something is owed.
+                // The last thread stays while something is under way.
                 let last = state.threads == 1 && team.kept > 0;
                 let stays = last && {
                     drop(state);
@@ -290,16 +291,16 @@ impl Runtime {
         }
     }
 
-    /// Has those leave that wait for a job.
+    /// Wakes the idle threads, so that they leave.
     pub(super) fn wake_workers(&self) {
         for team in self.workers.teams() {
-            // One that has looked before is asleep by now.
+            // With the mutex free once, a thread that looked before this is asleep by now.
             drop(team.state.lock());
             team.work.notify_all();
         }
     }
 
-    /// No thread is free: if none is by then, the timer answers.
+    /// Has the timer answer if no thread is free by then.
     fn refuse_in_time(&self, by: Time) {
         self.wake_timer(&mut self.state.lock(), by);
     }
