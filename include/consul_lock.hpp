@@ -1,29 +1,27 @@
 /*
  * consul_lock.hpp: locks of libconsul_lock as C++17 objects. Header only, over consul_lock.h, which
- * says what each call means, what it answers, and what threads and forks may do.
+ * says what each call means, what it returns, and what threads and forks may do.
  *
  *     consul_locks::hold("nightly-report", [] { make_the_report(); });
  *
- *     consul_locks::options patient;
- *     patient.acquire_timeout(std::chrono::seconds(30));
+ *     auto patient = consul_locks::options().acquire_timeout(std::chrono::seconds(30));
  *     consul_locks::lock lock("nightly-report", patient);
- *     if (lock.try_acquire()) { ... }           // false: somebody else has it; all else throws
+ *     if (lock.try_acquire()) { ... }          // false: another process has it; all else throws
  *
- * FAILURES are thrown as consul_locks::error, with the statuses of the C function of the same name.
- * Each function that can fail also has a form with a consul_locks::failure & last, which never
- * throws for a failed call and answers whether it worked; these forms are all there is under
- * -fno-exceptions.
+ * FAILURES. A failed call throws consul_locks::error, with the status of the C function of the same
+ * name. Each function that can fail also has a form with a consul_locks::failure & last, which
+ * throws nothing for a failed call and returns whether it worked. Under -fno-exceptions only these
+ * forms exist.
  *
- * CALLABLES (completions, lost notices, listeners of the log) are called by threads of the library,
- * and are moved or copied in; the library owns them until their last call. One that throws ends the
- * program, as a std::thread does: no exception can cross C. A value generator may throw.
+ * CALLABLES. Threads of the library call completions, notices of a loss and listeners of the log.
+ * The library copies or moves a callable in, and owns it until its last call. One that throws ends
+ * the program, as with std::thread: no exception can cross C. Only a value generator may throw.
  *
- * OBJECTS are move-only and own what they wrap. One that was moved from answers INVALID_ARGUMENT,
- * and says so.
- * Any number of threads may use one object, as long as none moves, assigns or destroys it, or
- * changes options.
+ * OBJECTS. Objects are move-only and own what they wrap. A call on an object that was moved from
+ * fails with INVALID_ARGUMENT, and the message says so. Any number of threads may use one object,
+ * as long as none moves, assigns or destroys it, or changes options.
  *
- * The namespace is called consul_locks because `consul_lock` is a type of C.
+ * The namespace is consul_locks because `consul_lock` is a type of C.
  */
 #ifndef CONSUL_LOCK_HPP
 #define CONSUL_LOCK_HPP
@@ -78,44 +76,44 @@ struct deleter {
 
 template <class T> using owned = std::unique_ptr<T, deleter>;
 
-/* What the value generator threw in this thread, until somebody asks. */
+/* The exception of the value generator in this thread, until a failure takes it. */
 inline std::exception_ptr &thrown_by_generator() noexcept {
     static thread_local std::exception_ptr thrown;
     return thrown;
 }
 
-/* A reason of C's, whose 0 is none. */
+/* A lost reason from C, where 0 means none. */
 inline std::optional<consul_lock_lost_reason> reason(std::int32_t number) noexcept {
     return number == 0 ? std::nullopt : std::optional(static_cast<consul_lock_lost_reason>(number));
 }
 
 } // namespace detail
 
-/** Why a call failed, or that it did not. */
+/** The outcome of a call: why it failed, or that it worked. */
 class failure {
   public:
     failure() = default;
-    /** Whether it failed. */
+    /** Whether the call failed. */
     explicit operator bool() const noexcept { return code_ != CONSUL_LOCK_OK; }
-    /** OK where it did not fail. */
+    /** The status; OK if the call worked. */
     consul_lock_status code() const noexcept { return code_; }
     /** One line for people: what failed, on which key and address, what to do. Never null. */
     const char *message() const noexcept {
         return error_ ? consul_lock_error_message(error_.get()) : own_message_;
     }
-    /** 0 when the failure did not come with an HTTP status. */
+    /** The HTTP status of Consul's answer; 0 when the failure came without one. */
     int http_status() const noexcept { return consul_lock_error_http_status(error_.get()); }
-    /** Whether the same may well work later, with a new lock. */
+    /** Whether the same call may work later, with a new lock. */
     bool retryable() const noexcept { return consul_lock_error_is_retryable(error_.get()); }
-    /** For VALUE_FAILED: what the value generator threw, if it did. */
+    /** For VALUE_FAILED: the exception of the value generator, if it threw one. */
     std::exception_ptr cause() const noexcept { return cause_; }
 
-    /** For LOST: how the lock was lost; its name() is such as "KEY_GONE". */
+    /** For LOST: how the lock was lost. name() gives the name, such as "KEY_GONE". */
     std::optional<consul_lock_lost_reason> lost_reason() const noexcept {
         return detail::reason(consul_lock_error_why_lost(error_.get()));
     }
 
-    /** Takes in the outcome of a C function, and owns the error; answers whether it worked. */
+    /** Takes the outcome of a C function, and owns the error. Returns whether the call worked. */
     bool take(consul_lock_status code, consul_lock_error *error) noexcept {
         error_.reset(error);
         code_ = code;
@@ -126,7 +124,7 @@ class failure {
         }
         return code == CONSUL_LOCK_OK;
     }
-    /** Refuses before the library was asked. `message` lives for ever. Answers false. */
+    /** Records a refusal before any call of C. `message` is a literal. Returns false. */
     bool refuse(consul_lock_status code, const char *message) noexcept {
         take(code, nullptr);
         own_message_ = message;
@@ -140,22 +138,22 @@ class failure {
     std::exception_ptr cause_;
 };
 
-/** A failure, thrown. what() is its message. */
+/** A failure as an exception. what() is its message. */
 class error : public std::runtime_error {
   public:
-    /** From the form without exceptions, for who wants to throw after all. */
+    /** Makes an exception of a failure, for code that wants to throw after all. */
     explicit error(const failure &why)
         : std::runtime_error(why.message()), code_(why.code()), http_status_(why.http_status()),
           retryable_(why.retryable()), lost_reason_(why.lost_reason()), cause_(why.cause()) {}
-    /** Never OK. */
+    /** The status; never OK. */
     consul_lock_status code() const noexcept { return code_; }
-    /** 0 when the failure did not come with an HTTP status. */
+    /** The HTTP status of Consul's answer; 0 when the failure came without one. */
     int http_status() const noexcept { return http_status_; }
-    /** Whether the same may well work later, with a new lock. */
+    /** Whether the same call may work later, with a new lock. */
     bool retryable() const noexcept { return retryable_; }
-    /** For VALUE_FAILED: what the value generator threw, if it did. */
+    /** For VALUE_FAILED: the exception of the value generator, if it threw one. */
     std::exception_ptr cause() const noexcept { return cause_; }
-    /** For LOST: how the lock was lost; its name() is such as "KEY_GONE". */
+    /** For LOST: how the lock was lost. name() gives the name, such as "KEY_GONE". */
     std::optional<consul_lock_lost_reason> lost_reason() const noexcept { return lost_reason_; }
 
   private:
@@ -195,7 +193,7 @@ inline const char *name(consul_lock_log_level level) noexcept {
 
 namespace detail {
 
-/* A text that the library copies out; it may grow between two calls. */
+/* Copies a text out of the library. The text may grow between two calls. */
 template <class T>
 std::string text(const T *object, std::size_t (*copy)(const T *, char *, std::size_t)) {
     std::string out;
@@ -211,7 +209,7 @@ std::string text(const T *object, std::size_t (*copy)(const T *, char *, std::si
 
 inline bool has_nul(std::string_view text) noexcept { return text.find('\0') != text.npos; }
 
-/* C would read only what is before a NUL. */
+/* Refuses a key of which C would read only the part before a NUL. */
 inline bool is_key(const std::string &key, failure &why) noexcept {
     return !has_nul(key) || why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "key contains a NUL");
 }
@@ -223,7 +221,7 @@ template <class F, class... A> bool ask(failure &why, F function, A... arguments
     return why.take(status, told);
 }
 
-/* The same for functions that make something. */
+/* Calls a function of C that makes something. */
 template <class F, class... A> auto make(failure &why, F function, A... arguments) noexcept {
     consul_lock_error *told = nullptr;
     auto *made = function(arguments..., &told);
@@ -234,7 +232,7 @@ template <class F, class... A> auto make(failure &why, F function, A... argument
     return made;
 }
 
-/* Whether a callable is one that cannot be called. */
+/* Whether a callable is empty: nullptr, a null function or an empty std::function. */
 template <class F> constexpr bool is_nullptr = std::is_null_pointer_v<std::decay_t<F>>;
 template <class F> bool is_empty(const F &) noexcept { return false; }
 template <class R, class... A> bool is_empty(R (*const &function)(A...)) noexcept {
@@ -242,13 +240,13 @@ template <class R, class... A> bool is_empty(R (*const &function)(A...)) noexcep
 }
 template <class S> bool is_empty(const std::function<S> &function) noexcept { return !function; }
 
-/* A callable on the heap is the user_data of a callback. */
+/* A callable on the heap, which is the user_data of a callback. */
 template <class F> void drop(void *data) noexcept { delete static_cast<F *>(data); }
 template <class F> std::unique_ptr<std::decay_t<F>> boxed(F &&callable) {
     return std::make_unique<std::decay_t<F>>(std::forward<F>(callable));
 }
 
-/* Begins a call whose outcome `done` is told: calls `function` with `arguments`, the callback and
+/* Begins a call whose outcome `done` receives: calls `function` with `arguments`, the callback and
  * the boxed `done`. */
 template <class D, class C, class F, class... A>
 bool begin(failure &why, D &&done, C callback, F function, A... arguments) {
@@ -259,7 +257,7 @@ bool begin(failure &why, D &&done, C callback, F function, A... arguments) {
     if (!ask(why, function, arguments..., callback, static_cast<void *>(kept.get()))) {
         return false;
     }
-    kept.release(); // the callback's from now on; it may have been called already
+    kept.release(); // the callback owns it now, and may have freed it already
     return true;
 }
 
@@ -278,6 +276,14 @@ inline void raise(const failure &why) {
         throw error(why);
     }
 }
+
+/* Makes a form that throws of one that takes a failure. */
+template <class F> auto or_throw(F call) {
+    failure why;
+    auto result = call(why);
+    raise(why);
+    return result;
+}
 #endif
 
 } // namespace detail
@@ -286,30 +292,30 @@ inline void raise(const failure &why) {
 
 class options;
 
-/** How to reach Consul; see consul_lock_client. Locks keep what they need of it. */
+/** The way to reach Consul; see consul_lock_client. A lock keeps its client alive. */
 class client {
   public:
-    /** Makes one; empty on failure. */
+    /** Makes a client; empty on failure. */
     static std::optional<client> make(const options &from, failure &why);
 #if CONSUL_LOCKS_EXCEPTIONS
-    /** All from the environment. */
+    /** Makes a client from the environment. */
     client();
-    /** The environment fills in what the options leave out. Sends nothing. */
+    /** Makes a client. The environment fills in what the options leave out. Sends nothing. */
     explicit client(const options &from);
 #endif
-    /** Makes it the client of all locks that are given none, from now on. One that was moved from
-     * changes nothing. */
+    /** Makes this the default client of later locks. A client that was moved from changes nothing.
+     */
     void make_default() const noexcept {
         if (client_) {
             consul_lock_set_default_client(native());
         }
     }
-    /** What this process did with it until now: JSON, described in docs/guide.md. Empty for one
-     * that was moved from. */
+    /** The statistics of this client in this process: JSON, described in docs/guide.md. Empty if
+     * the client was moved from. */
     std::string stats() const {
         return client_ ? detail::text(native(), consul_lock_client_stats) : std::string();
     }
-    /** For calls of C; belongs to this object. */
+    /** The object of C, which belongs to this object. */
     const consul_lock_client *native() const noexcept { return client_.get(); }
 
   private:
@@ -318,18 +324,17 @@ class client {
 };
 
 /**
- * Options of a lock or of a client. A wrong one is remembered, and refused when something is made
- * from them. Any number of locks and clients can be made from one set.
+ * Options of a lock or of a client. The set remembers a wrong option, and the constructor of a lock
+ * or client refuses the set. One set can serve any number of locks and clients.
  */
 class options {
   public:
-    /** For acquire_timeout: wait until cancelled. */
+    /** The acquire_timeout of a wait that only a cancel ends. */
     static constexpr std::chrono::milliseconds forever{-1};
 
     options() : options_(consul_lock_options_new()) {}
 
-    /** Any option by its name (docs/OPTIONS.md lists them), from a text, a whole number or a bool.
-     */
+    /** Sets any option of docs/OPTIONS.md by its name, from a text, a whole number or a bool. */
     template <class T> options &set(const std::string &option, const T &value) & {
         if constexpr (std::is_integral_v<T>) {
             has_nul_ = has_nul_ || detail::has_nul(option);
@@ -346,7 +351,7 @@ class options {
         return std::move(set(option, value));
     }
 
-    /* Each setter of a temporary hands the options on:
+    /* Each setter of a temporary returns the options:
      * `auto patient = consul_locks::options().acquire_timeout(1s);` */
 
     /** Of a lock: how long an acquire waits. 0 (the default): exactly one attempt. */
@@ -356,22 +361,22 @@ class options {
     options acquire_timeout(std::chrono::milliseconds wait) && {
         return std::move(acquire_timeout(wait));
     }
-    /** Of a lock: its life if it is never released. */
+    /** Of a lock: its life, unless it is released or renewed. */
     options &lock_timeout(std::chrono::seconds life) & {
         return set("lock_timeout_seconds", life.count());
     }
     options lock_timeout(std::chrono::seconds life) && { return std::move(lock_timeout(life)); }
-    /** Of a lock: renewed by the library while it is held, so that it lives as long as the work. */
+    /** Of a lock: the library renews it while it is held, so that it lives as long as the work. */
     options &auto_renew(bool yes = true) & { return set("auto_renew", yes); }
     options auto_renew(bool yes = true) && { return std::move(auto_renew(yes)); }
-    /** Of a lock, with auto_renew: for how long. Zero: for ever. */
+    /** Of a lock, with auto_renew: how long the library renews it at most. Zero: for ever. */
     options &max_lifetime(std::chrono::seconds longest) & {
         return set("max_lifetime_seconds", longest.count());
     }
     options max_lifetime(std::chrono::seconds longest) && {
         return std::move(max_lifetime(longest));
     }
-    /** Of a lock: watched while it is held, so that a loss is told at once. */
+    /** Of a lock: the library watches it while it is held, and so reports a loss at once. */
     options &monitor(bool yes = true) & { return set("monitor", yes); }
     options monitor(bool yes = true) && { return std::move(monitor(yes)); }
     /** Of a lock: a waiting acquire stands in line with other processes. */
@@ -384,7 +389,7 @@ class options {
     options queue_grace(std::chrono::milliseconds grace) && {
         return std::move(queue_grace(grace));
     }
-    /** Of a lock: what is stored under its key; any bytes. */
+    /** Of a lock: the value under its key; any bytes. */
     options &value(std::string_view bytes) & {
         consul_lock_options_set_bytes(native(), "value", bytes.data(), bytes.size(), nullptr);
         return *this;
@@ -397,19 +402,20 @@ class options {
     }
     options use(const client &with) && { return std::move(use(with)); }
 
-    /** Of a client: where Consul's HTTP API is; several with commas between them. */
+    /** Of a client: the address of Consul's HTTP API, or several with commas between them. */
     options &address(const std::string &where) & { return set("address", where); }
     options address(const std::string &where) && { return std::move(address(where)); }
-    /** Of a client: TLS to every address, also one without `https://`. */
+    /** Of a client: TLS to every address, also to one without `https://`. */
     options &ssl(bool yes = true) & { return set("ssl", yes); }
     options ssl(bool yes = true) && { return std::move(ssl(yes)); }
-    /** Of a client: false for experiments; whoever stands in between can then read the token. */
+    /** Of a client: false only for experiments, as an attacker in between can then read the token.
+     */
     options &ssl_verify(bool yes) & { return set("ssl_verify", yes); }
     options ssl_verify(bool yes) && { return std::move(ssl_verify(yes)); }
     /** Of a client: a PEM file of the CAs to trust, instead of the system's. */
     options &ca_file(const std::string &path) & { return set("ca_file", path); }
     options ca_file(const std::string &path) && { return std::move(ca_file(path)); }
-    /** Of a client: a folder of such files. */
+    /** Of a client: a folder of PEM files of the CAs to trust. */
     options &ca_path(const std::string &path) & { return set("ca_path", path); }
     options ca_path(const std::string &path) && { return std::move(ca_path(path)); }
     /** Of a client: a PEM file with its certificate; needs client_key. */
@@ -442,7 +448,7 @@ class options {
     /** Of a client: the admin partition in which the locks live (Consul Enterprise). */
     options &partition(const std::string &name) & { return set("partition", name); }
     options partition(const std::string &name) && { return std::move(partition(name)); }
-    /** Of a client: what the names of its sessions begin with. */
+    /** Of a client: the beginning of the names of its sessions. */
     options &session_name(const std::string &name) & { return set("session_name", name); }
     options session_name(const std::string &name) && { return std::move(session_name(name)); }
     /** Of a client: a node that no agent owns, to which its sessions are bound. */
@@ -451,7 +457,7 @@ class options {
     /** Of a client: checks whose failure ends its sessions, with commas between their ids. */
     options &session_checks(const std::string &ids) & { return set("session_checks", ids); }
     options session_checks(const std::string &ids) && { return std::move(session_checks(ids)); }
-    /** Of a client: for how long nobody can take a lock that was lost. */
+    /** Of a client: how long a lost lock stays closed to other sessions. */
     options &lock_delay(std::chrono::milliseconds pause) & {
         return set("lock_delay_ms", pause.count());
     }
@@ -459,7 +465,7 @@ class options {
     /** Of a client: the flags of lock keys. */
     options &flags(std::uint64_t value) & { return set("flags", value); }
     options flags(std::uint64_t value) && { return std::move(flags(value)); }
-    /** Of a client: connections to Consul at most. */
+    /** Of a client: the largest number of connections to Consul. */
     options &max_connections(std::int64_t most) & { return set("max_connections", most); }
     options max_connections(std::int64_t most) && { return std::move(max_connections(most)); }
     /** Of a client: how long to try to connect. */
@@ -484,12 +490,12 @@ class options {
         return std::move(release_timeout(wait));
     }
 
-    /** For calls of C; belongs to this object. */
+    /** The object of C, which belongs to this object. */
     const consul_lock_options *native() const noexcept { return options_.get(); }
-    /** For calls of C; belongs to this object. */
+    /** The object of C, which belongs to this object. */
     consul_lock_options *native() noexcept { return options_.get(); }
 
-    /** What C could not be told: a text with a NUL inside, or that there is no object. */
+    /** Refuses options that C cannot receive: a text with a NUL inside, or no object. */
     bool are_usable(failure &why) const noexcept {
         if (!options_) {
             return why.refuse(CONSUL_LOCK_INVALID_ARGUMENT,
@@ -500,7 +506,7 @@ class options {
     }
 
   private:
-    /* A number that C has no room for becomes one that it refuses. */
+    /* A number that is too large for C becomes one that C refuses. */
     template <class T> static std::int64_t number(T value) noexcept {
         if constexpr (std::is_unsigned_v<T> && sizeof(T) >= sizeof(std::int64_t)) {
             constexpr auto largest = std::numeric_limits<std::int64_t>::max();
@@ -535,12 +541,12 @@ inline client::client(const options &from) {
 /* ---- Locks ---- */
 
 /**
- * A lock: single use, move-only. The destructor gives back a held one, waiting at most the client's
- * option "release_timeout_ms"; what goes wrong there, only the log tells: release() says it.
+ * A lock: single use, move-only. The destructor releases a held lock, and waits at most the
+ * client's option "release_timeout_ms". It reports a failure only to the log; release() throws it.
  */
 class lock {
   public:
-    /** Makes one; empty on failure. Sends nothing. */
+    /** Makes a lock; empty on failure. Sends nothing. */
     static std::optional<lock> make(const std::string &key, const options &from, failure &why) {
         if (!from.are_usable(why) || !detail::is_key(key, why)) {
             return std::nullopt;
@@ -549,18 +555,18 @@ class lock {
         return made != nullptr ? std::optional<lock>(lock(made)) : std::nullopt;
     }
 
-    /* Without exceptions: true if it worked; else `why` says why it did not. */
+    /* Without exceptions: each returns whether the call worked; else `why` has the reason. */
 
-    /** Takes it. NOT_ACQUIRED: somebody else had it until the deadline. REJECTED: the key holds the
-     * data of another program, which stay as they are, or Consul refused the request itself. */
+    /** Takes the lock. NOT_ACQUIRED: another process had it until the deadline. REJECTED: the key
+     * holds the data of another program, which stay as they are, or Consul refused the request. */
     [[nodiscard]] bool acquire(failure &why) noexcept {
         return call(why, consul_lock_acquire, native());
     }
-    /** Gives it back. NOT_HELD: there was nothing to give back. LOST: it had been lost before. */
+    /** Releases the lock. NOT_HELD: there was nothing to release. LOST: it had been lost before. */
     bool release(failure &why) noexcept { return call(why, consul_lock_release, native()); }
-    /** Starts its life anew. */
+    /** Starts the lock's life anew. */
     bool renew(failure &why) noexcept { return call(why, consul_lock_renew, native()); }
-    /** Asks Consul whether it is still held. */
+    /** Asks Consul whether the lock is still held. */
     bool check(failure &why) const noexcept { return call(why, consul_lock_check, native()); }
     /** Writes a key of the KV store, if and only if the lock is held. */
     bool put_if_held(const std::string &key, std::string_view value, failure &why) noexcept {
@@ -572,13 +578,12 @@ class lock {
         return detail::is_key(key, why) &&
                call(why, consul_lock_delete_if_held, native(), key.c_str());
     }
-    /** What it will store, instead of option and generator; before its acquire. */
+    /** Sets the value to store, instead of option and generator. Call it before acquire(). */
     bool set_value(std::string_view bytes, failure &why) noexcept {
         return call(why, consul_lock_set_value, native(), bytes.data(), bytes.size());
     }
-    /**
-     * Has a callable called, once, when the lock is lost: with the consul_lock_lost_reason, or with
-     * nothing. It takes the place of the one before; nullptr: nobody is told.
+    /** Sets the callable that the library calls once when the lock is lost, with the
+     * consul_lock_lost_reason or with nothing. It takes the place of the one before. nullptr: none.
      */
     template <class F> bool on_lost(F &&told, failure &why) {
         if constexpr (!detail::is_nullptr<F>) {
@@ -592,37 +597,34 @@ class lock {
         return set_lost_callback(nullptr, nullptr, nullptr, why);
     }
 
-    /*
-     * Without waiting: `done` is called exactly once with the outcome, a failure, by a thread of
-     * the library, perhaps before this call returns; never, if this call itself fails. It may
-     * destroy the lock.
-     */
+    /* Without waiting: a thread of the library calls `done` exactly once with the outcome, a
+     * failure, perhaps before this call returns, and never if this call fails. `done` may destroy
+     * the lock. */
 
-    /** Takes it: as acquire(). One that is destroyed, abandoned or cancelled meanwhile: CANCELLED.
-     */
+    /** Begins acquire(). CANCELLED: the lock was destroyed, abandoned or cancelled meanwhile. */
     template <class F> bool acquire_start(F &&done, failure &why) {
         return begin(why, std::forward<F>(done), consul_lock_acquire_start, native());
     }
-    /** Gives it back: as release(). The lock may be destroyed at once. */
+    /** Begins release(). The caller may destroy the lock at once. */
     template <class F> bool release_start(F &&done, failure &why) {
         return begin(why, std::forward<F>(done), consul_lock_release_start, native());
     }
-    /** Starts its life anew: as renew(). */
+    /** Begins renew(). */
     template <class F> bool renew_start(F &&done, failure &why) {
         return begin(why, std::forward<F>(done), consul_lock_renew_start, native());
     }
-    /** Asks Consul whether it is still held: as check(). */
+    /** Begins check(). */
     template <class F> bool check_start(F &&done, failure &why) const {
         return begin(why, std::forward<F>(done), consul_lock_check_start, native());
     }
-    /** Writes a key if the lock is held: as put_if_held(). Key and value are copied. */
+    /** Begins put_if_held(). The library copies key and value. */
     template <class F>
     bool put_if_held_start(const std::string &key, std::string_view value, F &&done, failure &why) {
         return detail::is_key(key, why) &&
                begin(why, std::forward<F>(done), consul_lock_put_if_held_start, native(),
                      key.c_str(), value.data(), value.size());
     }
-    /** Deletes a key if the lock is held: as delete_if_held(). */
+    /** Begins delete_if_held(). */
     template <class F> bool delete_if_held_start(const std::string &key, F &&done, failure &why) {
         return detail::is_key(key, why) &&
                begin(why, std::forward<F>(done), consul_lock_delete_if_held_start, native(),
@@ -630,22 +632,21 @@ class lock {
     }
 
 #if CONSUL_LOCKS_EXCEPTIONS
-    /* The same, throwing consul_locks::error. */
+    /* The same, throwing consul_locks::error. Those named _start throw only when they cannot begin.
+     */
 
-    /** Makes one; sends nothing. INVALID_ARGUMENT, INVALID_OPTION, INVALID_ENVIRONMENT. */
+    /** Makes a lock. Sends nothing. */
     explicit lock(const std::string &key, const options &from = options()) {
         failure why;
         std::optional<lock> made = make(key, from, why);
         detail::raise(why);
         lock_ = std::move(made->lock_);
     }
-    /** Takes it. NOT_ACQUIRED is thrown, too. */
+    /** Takes the lock. Also throws NOT_ACQUIRED. */
     void acquire() {
-        failure why;
-        static_cast<void>(acquire(why));
-        detail::raise(why);
+        detail::or_throw([&](failure &why) { return acquire(why); });
     }
-    /** false: somebody else had it until the deadline. Everything else is thrown. */
+    /** Takes the lock; false: another process had it until the deadline. Throws all else. */
     [[nodiscard]] bool try_acquire() {
         failure why;
         if (!acquire(why) && why.code() != CONSUL_LOCK_NOT_ACQUIRED) {
@@ -654,19 +655,19 @@ class lock {
         return !why;
     }
 #if defined(__cpp_lib_jthread)
-    /** Throws CANCELLED when a stop is requested before it has the lock. The lock is used up then.
-     * A stop ends the acquire of this lock, also one that another thread began. */
+    /** Takes the lock, or throws CANCELLED when a stop is requested first. The lock is used up
+     * then. A stop also ends an acquire of this lock that another thread began. */
     void acquire(std::stop_token stop) {
         const std::stop_callback cancelling(std::move(stop), [this] { cancel(); });
         acquire();
     }
-    /** The same, with false for NOT_ACQUIRED. */
+    /** The same; false: NOT_ACQUIRED. */
     [[nodiscard]] bool try_acquire(std::stop_token stop) {
         const std::stop_callback cancelling(std::move(stop), [this] { cancel(); });
         return try_acquire();
     }
 #endif
-    /** true: it was held until now; false: there was nothing to give back. LOST is thrown. */
+    /** Releases the lock; false: there was nothing to release. Throws LOST. */
     bool release() {
         failure why;
         if (!release(why) && why.code() != CONSUL_LOCK_NOT_HELD) {
@@ -674,105 +675,83 @@ class lock {
         }
         return !why;
     }
-    /** Starts its life anew. */
+    /** Starts the lock's life anew. */
     void renew() {
-        failure why;
-        renew(why);
-        detail::raise(why);
+        detail::or_throw([&](failure &why) { return renew(why); });
     }
-    /** Asks Consul whether it is still held. */
+    /** Asks Consul whether the lock is still held. */
     void check() const {
-        failure why;
-        check(why);
-        detail::raise(why);
+        detail::or_throw([&](failure &why) { return check(why); });
     }
     /** Writes a key of the KV store, if and only if the lock is held. */
     void put_if_held(const std::string &key, std::string_view value) {
-        failure why;
-        put_if_held(key, value, why);
-        detail::raise(why);
+        detail::or_throw([&](failure &why) { return put_if_held(key, value, why); });
     }
     /** Deletes a key of the KV store, if and only if the lock is held. */
     void delete_if_held(const std::string &key) {
-        failure why;
-        delete_if_held(key, why);
-        detail::raise(why);
+        detail::or_throw([&](failure &why) { return delete_if_held(key, why); });
     }
-    /** What it will store, instead of option and generator; before its acquire. */
+    /** Sets the value to store, instead of option and generator. Call it before acquire(). */
     void set_value(std::string_view bytes) {
-        failure why;
-        set_value(bytes, why);
-        detail::raise(why);
+        detail::or_throw([&](failure &why) { return set_value(bytes, why); });
     }
-    /** Has a callable called when the lock is lost; nullptr: nobody is told. */
-    template <class F> void on_lost(F &&told) {
-        failure why;
-        on_lost(std::forward<F>(told), why);
-        detail::raise(why);
+    /** Sets the callable that the library calls when the lock is lost; nullptr: none. */
+    template <class F> void on_lost(F &&lost) {
+        detail::or_throw([&](failure &why) { return on_lost(std::forward<F>(lost), why); });
     }
-    /** Takes it without waiting. Throws only what keeps it from beginning. */
+    /** Begins acquire(). */
     template <class F> void acquire_start(F &&done) {
-        failure why;
-        acquire_start(std::forward<F>(done), why);
-        detail::raise(why);
+        detail::or_throw([&](failure &why) { return acquire_start(std::forward<F>(done), why); });
     }
-    /** Gives it back without waiting. Throws only what keeps it from beginning. */
+    /** Begins release(). */
     template <class F> void release_start(F &&done) {
-        failure why;
-        release_start(std::forward<F>(done), why);
-        detail::raise(why);
+        detail::or_throw([&](failure &why) { return release_start(std::forward<F>(done), why); });
     }
-    /** Renews it without waiting. Throws only what keeps it from beginning. */
+    /** Begins renew(). */
     template <class F> void renew_start(F &&done) {
-        failure why;
-        renew_start(std::forward<F>(done), why);
-        detail::raise(why);
+        detail::or_throw([&](failure &why) { return renew_start(std::forward<F>(done), why); });
     }
-    /** Checks it without waiting. Throws only what keeps it from beginning. */
+    /** Begins check(). */
     template <class F> void check_start(F &&done) const {
-        failure why;
-        check_start(std::forward<F>(done), why);
-        detail::raise(why);
+        detail::or_throw([&](failure &why) { return check_start(std::forward<F>(done), why); });
     }
-    /** Writes without waiting. Throws only what keeps it from beginning. */
+    /** Begins put_if_held(). */
     template <class F>
     void put_if_held_start(const std::string &key, std::string_view value, F &&done) {
-        failure why;
-        put_if_held_start(key, value, std::forward<F>(done), why);
-        detail::raise(why);
+        detail::or_throw([&](failure &why) {
+            return put_if_held_start(key, value, std::forward<F>(done), why);
+        });
     }
-    /** Deletes without waiting. Throws only what keeps it from beginning. */
+    /** Begins delete_if_held(). */
     template <class F> void delete_if_held_start(const std::string &key, F &&done) {
-        failure why;
-        delete_if_held_start(key, std::forward<F>(done), why);
-        detail::raise(why);
+        detail::or_throw(
+            [&](failure &why) { return delete_if_held_start(key, std::forward<F>(done), why); });
     }
 #endif
 
-    /** Ends a pending acquire, or one that comes later: CANCELLED. Nothing to a lock that is held.
-     */
+    /** Ends a pending or a later acquire with CANCELLED. A held lock stays held. */
     void cancel() noexcept { consul_lock_cancel(native()); }
-    /** Gives up the object but not the lock: it stays in Consul until its TTL. */
+    /** Gives up the object but not the lock, which stays in Consul until its TTL ends it. */
     void abandon() noexcept { consul_lock_abandon(lock_.release()); }
-    /** Asks only the clock. */
+    /** Whether the lock is held, by the local clock. Sends nothing. */
     bool is_held() const noexcept { return consul_lock_is_held(native()); }
-    /** How it was lost; empty: it was not, as far as this process knows. */
+    /** How the lock was lost; empty: it was not, as far as this process knows. */
     std::optional<consul_lock_lost_reason> lost_reason() const noexcept {
         return detail::reason(consul_lock_why_lost(native()));
     }
-    /** How much is left of its life; asks only the clock. Zero when it is not held. */
+    /** How much of the lock's life is left, by the local clock; zero: it is not held. */
     std::chrono::milliseconds remaining() const noexcept {
         return std::chrono::milliseconds(consul_lock_remaining_ms(native()));
     }
-    /** Grows with every acquisition of the key; 0 before the acquire. */
+    /** A number that grows with every acquisition of the key; 0 before the acquire. */
     std::uint64_t fencing_token() const noexcept { return consul_lock_fencing_token(native()); }
-    /** The full one, where the lock lives in the KV store. */
+    /** The full key: the lock's place in the KV store. */
     std::string key() const { return detail::text(native(), consul_lock_key); }
-    /** Empty before the acquire. */
+    /** The id of the session that holds, or held, the lock; empty before the acquire. */
     std::string session_id() const { return detail::text(native(), consul_lock_session_id); }
-    /** For calls of C; belongs to this object. */
+    /** The object of C, which belongs to this object. */
     const consul_lock *native() const noexcept { return lock_.get(); }
-    /** For calls of C; belongs to this object. */
+    /** The object of C, which belongs to this object. */
     consul_lock *native() noexcept { return lock_.get(); }
 
   private:
@@ -819,7 +798,7 @@ class lock {
 
 namespace detail {
 
-/* Calls a block with what it takes; with a stop_token, that is stopped when the lock is lost. */
+/* Calls a block with the arguments that it takes. Its stop_token stops when the lock is lost. */
 class scope {
   public:
 #if defined(__cpp_lib_jthread)
@@ -856,8 +835,7 @@ class scope {
 #endif
 };
 
-/* Gives back what a block had, unless it has given it back, abandoned it or moved it away itself.
- */
+/* Releases the lock of a block, unless the block has released, abandoned or moved it. */
 inline bool give_back(lock &held, failure &why) noexcept {
     if (held.native() == nullptr || held.release(why) || why.code() == CONSUL_LOCK_NOT_HELD) {
         why = failure();
@@ -868,10 +846,10 @@ inline bool give_back(lock &held, failure &why) noexcept {
 } // namespace detail
 
 /**
- * Takes the lock, runs the block, gives the lock back. The block takes nothing, a
- * consul_locks::lock &, or, in C++20, that and a std::stop_token, which is stopped when the lock is
- * lost. Answers whether all went well; else `why` says what kept the block from running, or what
- * went wrong with the release: LOST when the lock was lost while the block ran.
+ * Takes the lock, runs the block, and releases the lock. The block takes nothing, a
+ * consul_locks::lock &, or, in C++20, that and a std::stop_token, which stops when the lock is
+ * lost. Returns whether all went well. Else `why` says why the block did not run, or why the
+ * release failed: LOST when the lock was lost while the block ran.
  */
 template <class F> bool hold(const std::string &key, const options &from, F &&block, failure &why) {
     std::optional<lock> held = lock::make(key, from, why);
@@ -914,7 +892,7 @@ template <class A, class F> decltype(auto) hold(lock &held, A acquire, F &&block
 
 } // namespace detail
 
-/** The same, throwing, and returning what the block returns. An exception of the block wins. */
+/** The same, but throws, and returns what the block returns. An exception of the block wins. */
 template <class F> decltype(auto) hold(const std::string &key, const options &from, F &&block) {
     lock held(key, from);
     return detail::hold(
@@ -925,7 +903,7 @@ template <class F> decltype(auto) hold(const std::string &key, F &&block) {
     return hold(key, options(), std::forward<F>(block));
 }
 #if defined(__cpp_lib_jthread)
-/** The same; a stop that is requested while it waits ends the wait: CANCELLED. */
+/** The same; a requested stop ends the wait with CANCELLED. */
 template <class F>
 decltype(auto) hold(const std::string &key, const options &from, std::stop_token stop, F &&block) {
     lock held(key, from);
@@ -935,18 +913,18 @@ decltype(auto) hold(const std::string &key, const options &from, std::stop_token
 #endif
 #endif
 
-/* ---- Who has it ---- */
+/* ---- The holder ---- */
 
-/** Who holds a lock. */
+/** The holder of a lock at the moment of Consul's answer. */
 struct holder_info {
-    std::string session;             ///< its id
-    std::string name;                ///< of the session; empty: Consul would not say
-    std::string node;                ///< through which it was made; empty: Consul would not say
-    std::string value;               ///< what is stored under the key: data of somebody else
-    std::uint64_t fencing_token = 0; ///< the holder's: it grows from holder to holder
-    /// When the lock was taken, by the holder's clock; empty: the stored value does not say it.
+    std::string session;             ///< The id of the session.
+    std::string name;                ///< The session's name; empty: Consul would not say.
+    std::string node;                ///< The session's node; empty: Consul would not say.
+    std::string value;               ///< The value under the key: data of another program.
+    std::uint64_t fencing_token = 0; ///< The holder's fencing token.
+    /// When the holder took the lock, by its own clock; empty: the stored value does not say it.
     std::optional<std::chrono::system_clock::time_point> since;
-    std::chrono::milliseconds ttl{0}; ///< of the session; zero: none, or Consul would not say
+    std::chrono::milliseconds ttl{0}; ///< The session's TTL; zero: none, or Consul would not say.
 };
 
 namespace detail {
@@ -983,7 +961,7 @@ inline const consul_lock_client *of(const client *with) noexcept {
     return with != nullptr ? with->native() : nullptr;
 }
 
-/* C would take a client that was moved from for the default one. */
+/* Refuses a client that was moved from, which C would take for the default client. */
 inline bool is_client(const client *with, failure &why) noexcept {
     return with == nullptr || with->native() != nullptr ||
            why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "the client was moved away");
@@ -991,8 +969,8 @@ inline bool is_client(const client *with, failure &why) noexcept {
 
 } // namespace detail
 
-/** Asks Consul who holds the lock on `key`; empty: nobody, or `why`. `with` null: the default
- * client. */
+/** Asks Consul which session holds the lock on `key`. Empty: the lock is free, or `why` has the
+ * reason. If `with` is null, the default client asks. */
 inline std::optional<holder_info> holder(const std::string &key, const client *with, failure &why) {
     consul_lock_holder_info *raw = nullptr;
     if (!detail::is_key(key, why) || !detail::is_client(with, why) ||
@@ -1002,7 +980,7 @@ inline std::optional<holder_info> holder(const std::string &key, const client *w
     return detail::take(raw);
 }
 
-/** Without waiting: `done` is called with a std::optional<holder_info> and a failure. */
+/** Begins holder(): `done` receives a std::optional<holder_info> and a failure. */
 template <class F>
 bool holder_start(const std::string &key, const client *with, F &&done, failure &why) {
     return detail::is_key(key, why) && detail::is_client(with, why) &&
@@ -1016,11 +994,11 @@ bool holder_start(const std::string &key, const client *with, F &&done, failure 
 /** One thing that happened. */
 class event {
   public:
-    /** What it tells. */
+    /** The kind of the event. */
     consul_lock_event_kind_t kind() const noexcept { return consul_lock_event_kind(event_.get()); }
-    /** The tag that the call was begun with. */
+    /** The tag of the call that led to the event. */
     std::uint64_t tag() const noexcept { return consul_lock_event_tag(event_.get()); }
-    /** The level of a line of the log. */
+    /** The level of the log line, for CONSUL_LOCK_EVENT_LOG. */
     consul_lock_log_level level() const noexcept {
         return static_cast<consul_lock_log_level>(consul_lock_event_code(event_.get()));
     }
@@ -1029,7 +1007,7 @@ class event {
         const bool lost = kind() == CONSUL_LOCK_EVENT_LOST;
         return detail::reason(lost ? consul_lock_event_code(event_.get()) : 0);
     }
-    /** How a call ended. To be asked for once: the event gives its error away. */
+    /** How a call ended. Call it once: the event gives its error away. */
     failure outcome() noexcept {
         failure why;
         const consul_lock_event_kind_t type = kind();
@@ -1039,11 +1017,11 @@ class event {
         }
         return why;
     }
-    /** The answer to queue::holder(). To be asked for once. */
+    /** The answer to queue::holder(). Call it once. */
     std::optional<holder_info> holder() {
         return detail::take(consul_lock_event_take_holder(event_.get()));
     }
-    /** The line of the log. */
+    /** The log line, for CONSUL_LOCK_EVENT_LOG. */
     std::string line() const {
         return detail::text<consul_lock_event>(event_.get(), consul_lock_event_line);
     }
@@ -1055,79 +1033,110 @@ class event {
 };
 
 /**
- * A queue of events, and the descriptor for poll() that is readable when events wait: then call
- * next() until it is empty. Each call answers whether it was begun; its outcome is an event with
- * its tag.
+ * A queue of events, and a descriptor for poll() that is readable when events wait. Then call
+ * next() until it returns nothing. The functions below begin a call, whose outcome becomes an event
+ * with the given tag. With a failure & last they return whether the call began.
  */
 class queue {
   public:
-    /** Makes one; empty on failure. */
+    /** Makes a queue; empty on failure. */
     static std::optional<queue> make(failure &why) {
         std::int32_t fd = -1;
         consul_lock_queue *made = detail::make(why, consul_lock_queue_new, &fd);
         return made != nullptr ? std::optional<queue>(queue(made, fd)) : std::nullopt;
     }
 #if CONSUL_LOCKS_EXCEPTIONS
+    /** Makes a queue. */
     queue() {
         failure why;
         queue_.reset(detail::make(why, consul_lock_queue_new, &fd_.number));
         detail::raise(why);
     }
 #endif
-    /** For poll(); belongs to this object. */
+    /** The descriptor for poll(), which belongs to this object. */
     int fd() const noexcept { return fd_.number; }
-    /** Takes the event that has waited longest; empty: none waits, and fd() is not readable. */
+    /** Takes the event that has waited longest. Empty: none waits, and fd() is not readable. */
     std::optional<event> next() noexcept {
         consul_lock_event *taken = consul_lock_queue_next(queue_.get());
         if (taken == nullptr) {
             char bytes[64];
             while (::read(fd_.number, bytes, sizeof bytes) > 0) {
             }
-            taken = consul_lock_queue_next(queue_.get()); // one that came meanwhile
+            taken = consul_lock_queue_next(queue_.get()); // an event that came meanwhile
         }
         return taken != nullptr ? std::optional<event>(event(taken)) : std::nullopt;
     }
 
-    /** As lock::acquire(). */
+    /** Begins lock::acquire(). */
     bool acquire(lock &of, std::uint64_t tag, failure &why) noexcept {
         return begin(tag, why, consul_lock_queue_done, consul_lock_acquire_start, of.native());
     }
-    /** As lock::release(). */
+    /** Begins lock::release(). */
     bool release(lock &of, std::uint64_t tag, failure &why) noexcept {
         return begin(tag, why, consul_lock_queue_done, consul_lock_release_start, of.native());
     }
-    /** As lock::renew(). */
+    /** Begins lock::renew(). */
     bool renew(lock &of, std::uint64_t tag, failure &why) noexcept {
         return begin(tag, why, consul_lock_queue_done, consul_lock_renew_start, of.native());
     }
-    /** As lock::check(). */
+    /** Begins lock::check(). */
     bool check(const lock &of, std::uint64_t tag, failure &why) noexcept {
         return begin(tag, why, consul_lock_queue_done, consul_lock_check_start, of.native());
     }
-    /** As holder(). */
+    /** Begins holder(). */
     bool holder(const std::string &key, const client *with, std::uint64_t tag,
                 failure &why) noexcept {
         return detail::is_key(key, why) && detail::is_client(with, why) &&
                begin(tag, why, consul_lock_queue_holder_done, consul_lock_holder_start,
                      detail::of(with), key.c_str());
     }
-    /** As lock::on_lost(). */
+    /** Makes an event of the loss of the lock. */
     bool on_lost(lock &of, std::uint64_t tag, failure &why) noexcept {
         return detail::ask(why, consul_lock_set_lost_callback, of.native(), consul_lock_queue_lost,
                            static_cast<void *>(consul_lock_sender_new(queue_.get(), tag)),
                            consul_lock_sender_free);
     }
-    /** As on_log(). */
+    /** Makes an event of each log line from `level` up. */
     void on_log(consul_lock_log_level level, std::uint64_t tag) noexcept {
         consul_lock_set_log_callback(consul_lock_queue_log,
                                      consul_lock_sender_new(queue_.get(), tag),
                                      consul_lock_sender_free, level);
     }
-    /** Gives the lock up when this queue ends: consul_lock_bind_to_queue(). */
+    /** Gives the lock up when this queue ends; see consul_lock_bind_to_queue(). */
     bool bind(lock &of, failure &why) noexcept {
         return detail::ask(why, consul_lock_bind_to_queue, of.native(), native());
     }
-    /** For calls of C; belongs to this object. */
+#if CONSUL_LOCKS_EXCEPTIONS
+    /** Begins lock::acquire(). */
+    void acquire(lock &of, std::uint64_t tag) {
+        detail::or_throw([&](failure &why) { return acquire(of, tag, why); });
+    }
+    /** Begins lock::release(). */
+    void release(lock &of, std::uint64_t tag) {
+        detail::or_throw([&](failure &why) { return release(of, tag, why); });
+    }
+    /** Begins lock::renew(). */
+    void renew(lock &of, std::uint64_t tag) {
+        detail::or_throw([&](failure &why) { return renew(of, tag, why); });
+    }
+    /** Begins lock::check(). */
+    void check(const lock &of, std::uint64_t tag) {
+        detail::or_throw([&](failure &why) { return check(of, tag, why); });
+    }
+    /** Begins holder(). */
+    void holder(const std::string &key, const client *with, std::uint64_t tag) {
+        detail::or_throw([&](failure &why) { return holder(key, with, tag, why); });
+    }
+    /** Makes an event of the loss of the lock. */
+    void on_lost(lock &of, std::uint64_t tag) {
+        detail::or_throw([&](failure &why) { return on_lost(of, tag, why); });
+    }
+    /** Gives the lock up when this queue ends; see consul_lock_bind_to_queue(). */
+    void bind(lock &of) {
+        detail::or_throw([&](failure &why) { return bind(of, why); });
+    }
+#endif
+    /** The object of C, which belongs to this object. */
     const consul_lock_queue *native() const noexcept { return queue_.get(); }
 
   private:
@@ -1158,7 +1167,7 @@ class queue {
         if (!detail::ask(why, function, arguments..., done, static_cast<void *>(sender.get()))) {
             return false;
         }
-        sender.release(); // the library's from now on; it may have been freed already
+        sender.release(); // the library owns it now, and may have freed it already
         return true;
     }
 
@@ -1216,20 +1225,20 @@ template <class T> bool set_default(const std::string &option, const T &value, f
     return detail::ask(why, consul_lock_defaults_set, option.c_str(), text.c_str());
 }
 
-/** Locks that are given no client use the one from the environment again, made at its first use. */
+/** Makes the client from the environment the default client again. */
 inline void reset_default_client() noexcept { consul_lock_set_default_client(nullptr); }
 
-/** The statistics of the default client: JSON, described in docs/guide.md. Empty: it cannot be
- * made, and lock's constructor says why. */
+/** The statistics of the default client: JSON, described in docs/guide.md. Empty if that client
+ * cannot be made; the constructor of a lock throws the reason. */
 inline std::string stats() {
     return detail::text<consul_lock_client>(nullptr, consul_lock_client_stats);
 }
 
 /**
- * Sets what makes the stored value of locks that are made from now on: a callable that returns a
- * std::string or a std::optional of it; nullptr: back to "locked_at". It is called in acquire, by
- * the thread that called that, and by several at once. No value, one that is too long, or an
- * exception: VALUE_FAILED, whose cause() is the exception (std::length_error for one that is too
+ * Sets the callable that makes the stored value of later locks. It returns a std::string or a
+ * std::optional of one. nullptr: back to "locked_at". The thread that acquires calls it, and
+ * several threads may do so at once. VALUE_FAILED: the callable returned no value or one that is
+ * too long, or threw. Then cause() is the exception (std::length_error for a value that is too
  * long), and the lock is not used up.
  */
 template <class F> void set_value_generator(F &&generator) {
@@ -1246,8 +1255,8 @@ template <class F> void set_value_generator(F &&generator) {
 }
 
 /**
- * Has a callable called with each line of the log from `level` up, as a consul_lock_log_level and a
- * std::string_view that is valid during the call; nullptr: the log is off.
+ * Sets the callable that receives each log line from `level` up: a consul_lock_log_level, and a
+ * std::string_view that is valid during the call. nullptr: the log is off.
  */
 template <class F> void on_log(consul_lock_log_level level, F &&listener) {
     if constexpr (!detail::is_nullptr<F>) {
@@ -1262,58 +1271,50 @@ template <class F> void on_log(consul_lock_log_level level, F &&listener) {
     consul_lock_set_log_callback(nullptr, nullptr, nullptr, level);
 }
 
-/** Waits for the releases under way, and ends the sessions kept at hand: for an orderly exit.
- * UNCONFIRMED: something was still under way. */
+/** Waits for releases in progress, and destroys the sessions kept for reuse: for an orderly exit.
+ * UNCONFIRMED: something was still in progress at the end of the time. */
 inline bool shutdown(std::chrono::milliseconds timeout, failure &why) noexcept {
     return detail::ask(why, consul_lock_shutdown, static_cast<std::int64_t>(timeout.count()));
 }
 
-/** Without waiting: `done` is called with a failure. */
+/** Begins shutdown(): `done` receives a failure. */
 template <class F> bool shutdown_start(std::chrono::milliseconds timeout, F &&done, failure &why) {
     return detail::begin(why, std::forward<F>(done),
                          consul_lock_done{detail::completed<std::decay_t<F>>},
                          consul_lock_shutdown_start, static_cast<std::int64_t>(timeout.count()));
 }
 
-/** The version of the library that runs; CONSUL_LOCK_VERSION is that of the header. */
+/** The version of the running library; CONSUL_LOCK_VERSION is that of the header. */
 inline const char *version() noexcept { return consul_lock_version(); }
 
-/** Whether the library that runs speaks the interface that this header was made for. */
+/** Whether the running library has the ABI version of this header. */
 inline bool is_compatible() noexcept {
     return consul_lock_abi_version() == CONSUL_LOCK_ABI_VERSION;
 }
 
 #if CONSUL_LOCKS_EXCEPTIONS
-/** The same, throwing: empty means nobody. */
+/** Asks Consul which session holds the lock on `key`. Empty: the lock is free. */
 inline std::optional<holder_info> holder(const std::string &key, const client *with = nullptr) {
-    failure why;
-    std::optional<holder_info> found = holder(key, with, why);
-    detail::raise(why);
-    return found;
+    return detail::or_throw([&](failure &why) { return holder(key, with, why); });
 }
-/** Without waiting; throws only what keeps it from beginning. */
+/** Begins holder(). Throws only when it cannot begin. */
 template <class F> void holder_start(const std::string &key, const client *with, F &&done) {
-    failure why;
-    holder_start(key, with, std::forward<F>(done), why);
-    detail::raise(why);
+    detail::or_throw(
+        [&](failure &why) { return holder_start(key, with, std::forward<F>(done), why); });
 }
 /** Sets a process-wide default, from a text, a whole number or a bool. */
 template <class T> void set_default(const std::string &option, const T &value) {
-    failure why;
-    set_default(option, value, why);
-    detail::raise(why);
+    detail::or_throw([&](failure &why) { return set_default(option, value, why); });
 }
-/** The orderly end; throws UNCONFIRMED when something was still under way. */
+/** Waits for releases in progress, and destroys the sessions kept for reuse: for an orderly exit.
+ */
 inline void shutdown(std::chrono::milliseconds timeout) {
-    failure why;
-    shutdown(timeout, why);
-    detail::raise(why);
+    detail::or_throw([&](failure &why) { return shutdown(timeout, why); });
 }
-/** Without waiting; throws only what keeps it from beginning. */
+/** Begins shutdown(). Throws only when it cannot begin. */
 template <class F> void shutdown_start(std::chrono::milliseconds timeout, F &&done) {
-    failure why;
-    shutdown_start(timeout, std::forward<F>(done), why);
-    detail::raise(why);
+    detail::or_throw(
+        [&](failure &why) { return shutdown_start(timeout, std::forward<F>(done), why); });
 }
 #endif
 

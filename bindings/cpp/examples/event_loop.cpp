@@ -1,50 +1,41 @@
-// Waits for a lock without a thread: the completion posts to the program's own event loop, here as
-// small as one can be. With Asio it is `asio::post(context, ...)`, with Qt
-// `QMetaObject::invokeMethod`.
+// Waits for a lock without a thread: poll() on the descriptor of a queue, which any event loop can
+// watch beside its own descriptors.
 #include <consul_lock.hpp>
 
-#include <condition_variable>
-#include <functional>
 #include <iostream>
-#include <mutex>
-#include <queue>
-
-class event_loop {
-  public:
-    void post(std::function<void()> work) {
-        std::lock_guard<std::mutex> guard(mutex_);
-        waiting_.push(std::move(work));
-        changed_.notify_one();
-    }
-    void run_one() {
-        std::unique_lock<std::mutex> guard(mutex_);
-        changed_.wait(guard, [this] { return !waiting_.empty(); });
-        std::function<void()> work = std::move(waiting_.front());
-        waiting_.pop();
-        guard.unlock();
-        work();
-    }
-
-  private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::queue<std::function<void()>> waiting_;
-};
+#include <poll.h>
 
 int main() {
     using namespace std::chrono_literals;
-    event_loop loop;
-    bool over = false;
-    consul_locks::options patient;
-    patient.acquire_timeout(10s);
-    consul_locks::lock lock("event-loop-example", patient);
-    lock.acquire_start([&](const consul_locks::failure &why) { // a thread of the library
-        loop.post([&, code = why.code()] {                     // the loop's own
-            std::cout << consul_locks::name(code) << '\n';
-            over = true;
-        });
-    });
-    while (!over) {
-        loop.run_one();
+    enum tag : std::uint64_t { acquired, lost, released };
+    try {
+        consul_locks::queue queue;
+        consul_locks::lock lock("event-loop-example", consul_locks::options().acquire_timeout(10s));
+        queue.on_lost(lock, lost);
+        queue.acquire(lock, acquired);
+        for (;;) {
+            pollfd ready{queue.fd(), POLLIN, 0};
+            poll(&ready, 1, -1);
+            while (auto event = queue.next()) {
+                if (const auto why = event->outcome()) {
+                    throw consul_locks::error(why);
+                }
+                switch (event->tag()) {
+                case acquired:
+                    std::cout << "working\n";
+                    queue.release(lock, released);
+                    break;
+                case lost:
+                    std::cout << "lost: " << consul_locks::name(*event->lost_reason()) << '\n';
+                    return 1;
+                case released:
+                    std::cout << "released\n";
+                    return 0;
+                }
+            }
+        }
+    } catch (const consul_locks::error &error) {
+        std::cerr << consul_locks::name(error.code()) << ": " << error.what() << '\n';
+        return 1;
     }
 }

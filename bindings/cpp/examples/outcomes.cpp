@@ -6,16 +6,16 @@
 int main() {
     consul_locks::failure why;
     auto lock = consul_locks::lock::make("outcomes-example", consul_locks::options(), why);
-    if (!lock) { // a bad key, option or environment: nothing was sent
+    if (!lock) { // a wrong key, option or environment: nothing was sent
         std::printf("%s\n", why.message());
         return 2;
     }
     if (!lock->acquire(why)) {
         switch (why.code()) {
-        case CONSUL_LOCK_NOT_ACQUIRED: // somebody else works; the message says who
+        case CONSUL_LOCK_NOT_ACQUIRED: // another process works; the message names it
             std::printf("not our turn: %s\n", why.message());
             return 0;
-        case CONSUL_LOCK_UNAVAILABLE: // nobody knows: do not work
+        case CONSUL_LOCK_UNAVAILABLE: // no usable answer: do not work
         case CONSUL_LOCK_DENIED:      // the message names the right that is missing
         default:
             std::printf("%s: %s\n", consul_locks::name(why.code()), why.message());
