@@ -1,6 +1,6 @@
 /*
- * Waits up to 10 seconds for a lock that somebody else may hold, and shows what one can know about
- * it while it is held.
+ * Waits up to 10 seconds for a lock that another process may hold, and shows what its holder can
+ * know about it.
  */
 #include <consul_lock.h>
 #include <inttypes.h>
@@ -10,7 +10,7 @@ int main(int argc, char **argv)
 {
     consul_lock_error *error = NULL;
 
-    /* A wrong option is remembered, and refused by consul_lock_new: one check is enough. */
+    /* The set remembers a wrong option, and consul_lock_new() refuses it: one check is enough. */
     consul_lock_options *options = consul_lock_options_new();
     consul_lock_options_set_int(options, "acquire_timeout_ms", 10000, NULL);
     consul_lock_options_set_int(options, "lock_timeout_seconds", 60, NULL);
@@ -29,17 +29,17 @@ int main(int argc, char **argv)
         consul_lock_key(lock, key, sizeof key);
         printf("%s is ours for %" PRId64 " ms, fencing token %" PRIu64 "\n", key,
                consul_lock_remaining_ms(lock), consul_lock_fencing_token(lock));
-        /* The work. Then, was the lock ours all the time? */
+        /* The work is here. The release says whether the lock was ours all the time. */
         status = consul_lock_release(lock, &error);
         if (status != CONSUL_LOCK_OK) {
             fprintf(stderr, "%s\n", consul_lock_error_message(error));
         }
         break;
     }
-    case CONSUL_LOCK_NOT_ACQUIRED: /* the message says who has it */
+    case CONSUL_LOCK_NOT_ACQUIRED: /* the message names the holder */
         printf("not our turn: %s\n", consul_lock_error_message(error));
         break;
-    default: /* Consul could not be asked, or refused: nobody knows who has it */
+    default: /* no usable answer, or a refusal: the holder is not known */
         fprintf(stderr, "%s: %s\n", consul_lock_status_name(status),
                 consul_lock_error_message(error));
         break;

@@ -1,10 +1,10 @@
 /*
- * worker.c - one of several processes that want the same job done by one of them at a time.
+ * One of several processes that want the same job, which one of them at a time may do.
  *
  *     worker NAME KEY WORK_MS WAIT_MS TTL_SECONDS
  *
  * Tries to take the lock on KEY, waiting up to WAIT_MS for it, works for WORK_MS while it has it,
- * and gives it back. Exit status: 0 it did the job, 1 somebody else had it, 2 something failed.
+ * and releases it. Exit status: 0 the job is done, 1 another process had the lock, 2 a call failed.
  * The settings of the connection come from CONSUL_HTTP_ADDR and CONSUL_HTTP_TOKEN.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -42,7 +42,7 @@ int main(int argc, char **argv)
     consul_lock_options_set(options, "acquire_timeout_ms", argv[4], NULL);
     consul_lock_options_set(options, "lock_timeout_seconds", argv[5], NULL);
 
-    /* A wrong option is remembered, and told here. */
+    /* The set remembers a wrong option, and consul_lock_new() reports it. */
     consul_lock_error *error = NULL;
     consul_lock *lock = consul_lock_new(argv[2], options, &error);
     consul_lock_options_free(options);

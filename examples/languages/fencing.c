@@ -19,7 +19,7 @@ static void write_balance(int balance, uint64_t token)
     }
 }
 
-/* Takes the lock once; returns the token of this turn. */
+/* Takes the lock once, and returns the token. */
 static uint64_t turn(void)
 {
     consul_lock_error *error = NULL;
@@ -29,7 +29,7 @@ static uint64_t turn(void)
         exit(1);
     }
     uint64_t token = consul_lock_fencing_token(lock);
-    consul_lock_free(lock); /* gives it back */
+    consul_lock_free(lock); /* releases it */
     return token;
 }
 
@@ -37,6 +37,6 @@ int main(void)
 {
     uint64_t earlier = turn(), later = turn();
     write_balance(200, later);
-    write_balance(100, earlier); /* was paused for too long, and knows nothing of it */
+    write_balance(100, earlier); /* by a holder that was paused for too long */
     return 0;
 }

@@ -19,7 +19,7 @@ struct account {
     }
 };
 
-// Takes the lock once; returns the token of this turn.
+// Takes the lock once, and returns the token.
 std::uint64_t turn()
 {
     return consul_locks::hold("account/7", [](auto &lock) { return lock.fencing_token(); });
@@ -27,8 +27,13 @@ std::uint64_t turn()
 
 int main()
 {
-    account account;
-    const std::uint64_t earlier = turn(), later = turn();
-    account.write(200, later);
-    account.write(100, earlier); // was paused for too long, and knows nothing of it
+    try {
+        account account;
+        const std::uint64_t earlier = turn(), later = turn();
+        account.write(200, later);
+        account.write(100, earlier); // by a holder that was paused for too long
+    } catch (const consul_locks::error &error) {
+        std::cerr << error.what() << '\n';
+        return 1;
+    }
 }

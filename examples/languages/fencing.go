@@ -23,7 +23,7 @@ func (a *account) write(balance int, token uint64) {
 	fmt.Println("written:", balance)
 }
 
-// turn takes the lock once and returns the token of this turn.
+// turn takes the lock once and returns the token.
 func turn() (token uint64) {
 	err := consullock.Hold(context.Background(), "account/7", func(ctx context.Context) error {
 		token = consullock.FromContext(ctx).FencingToken()
@@ -39,5 +39,5 @@ func main() {
 	var account account
 	earlier, later := turn(), turn()
 	account.write(200, later)
-	account.write(100, earlier) // was paused for too long, and knows nothing of it
+	account.write(100, earlier) // by a holder that was paused for too long
 }

@@ -10,10 +10,10 @@ function write(balance, token) {
   console.log(`written: ${balance}`);
 }
 
-// Takes the lock once; returns the token of this turn, a BigInt.
+// Takes the lock once, and returns the token, a BigInt.
 const turn = () => hold("account/7", async ({ fencingToken }) => fencingToken);
 
 const earlier = await turn();
 const later = await turn();
 write(200, later);
-write(100, earlier); // was paused for too long, and knows nothing of it
+write(100, earlier); // by a holder that was paused for too long

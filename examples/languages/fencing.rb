@@ -11,7 +11,7 @@ Account = Struct.new(:balance, :token) do
   end
 end
 
-# Takes the lock once; returns the token of this turn.
+# Takes the lock once, and returns the token.
 def turn
   ConsulLock.hold("account/7", &:fencing_token)
 end
@@ -20,4 +20,4 @@ account = Account.new(0, 0)
 earlier = turn
 later = turn
 account.write(200, later)
-account.write(100, earlier) # was paused for too long, and knows nothing of it
+account.write(100, earlier) # by a holder that was paused for too long

@@ -15,9 +15,9 @@ int main(void)
     }
     int failed = 0;
     if (consul_lock_error_code(error) == CONSUL_LOCK_NOT_ACQUIRED) {
-        puts("somebody else makes it");
+        puts("another process makes it");
     } else if (error != NULL) {
-        fprintf(stderr, "nobody knows: %s\n", consul_lock_error_message(error));
+        fprintf(stderr, "no report: %s\n", consul_lock_error_message(error));
         failed = 1;
     }
     consul_lock_error_free(error);

@@ -5,13 +5,16 @@
 int main()
 {
     using namespace std::chrono_literals;
-    consul_locks::options patient;
-    patient.acquire_timeout(2s);
-    consul_locks::lock lock("nightly-report", patient);
-    if (lock.try_acquire()) { // throws when nobody knows
-        std::cout << "making the report\n";
-        lock.release();
-    } else {
-        std::cout << "somebody else makes it\n";
+    try {
+        consul_locks::lock lock("nightly-report", consul_locks::options().acquire_timeout(2s));
+        if (lock.try_acquire()) {
+            std::cout << "making the report\n";
+            lock.release();
+        } else {
+            std::cout << "another process makes it\n";
+        }
+    } catch (const consul_locks::error &error) { // Consul gave no usable answer, or refused
+        std::cerr << "no report: " << error.what() << '\n';
+        return 1;
     }
 }

@@ -18,10 +18,10 @@ func main() {
 	taken, err := lock.TryAcquire(context.Background())
 	switch {
 	case err != nil:
-		log.Fatalf("nobody knows: %v", err)
+		log.Fatalf("no report: %v", err)
 	case taken:
 		fmt.Println("making the report")
 	default:
-		fmt.Println("somebody else makes it")
+		fmt.Println("another process makes it")
 	}
 }

@@ -1,10 +1,10 @@
 import { ConsulLock } from "consul-lock";
 
 const lock = new ConsulLock("nightly-report", { acquireTimeoutMs: 2000 });
-// is rejected when nobody knows
+// rejects when Consul gave no usable answer, or refused
 if (await lock.tryAcquire()) {
   console.log("making the report");
   await lock.release();
 } else {
-  console.log("somebody else makes it");
+  console.log("another process makes it");
 }

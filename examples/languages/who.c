@@ -11,7 +11,7 @@ int main(void)
         return 1;
     }
     if (holder == NULL) {
-        puts("nobody");
+        puts("free");
     } else {
         char name[256], node[256];
         consul_lock_holder_name(holder, name, sizeof name);

@@ -16,6 +16,6 @@ func main() {
 	case found:
 		fmt.Println(holder.Name, "on", holder.Node)
 	default:
-		fmt.Println("nobody")
+		fmt.Println("free")
 	}
 }

@@ -1,4 +1,4 @@
 import { holder } from "consul-lock";
 
 const found = await holder("nightly-report");
-console.log(found ? `${found.name} on ${found.node}` : "nobody");
+console.log(found ? `${found.name} on ${found.node}` : "free");

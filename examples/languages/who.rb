@@ -1,4 +1,4 @@
 require "consul_lock"
 
 holder = ConsulLock.holder("nightly-report")
-puts holder ? "#{holder.name} on #{holder.node}" : "nobody"
+puts holder ? "#{holder.name} on #{holder.node}" : "free"

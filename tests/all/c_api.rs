@@ -187,61 +187,73 @@ fn the_cpp_programs() {
     });
 }
 
+/// Compiles an example as its language wants it.
+fn example(path: &Path) -> PathBuf {
+    let folder = path.parent().and_then(Path::file_name).expect("a folder");
+    let file = path.file_name().expect("a name");
+    let name = [folder, file].map(|part| part.to_string_lossy()).join("-");
+    let is_c = path.extension().is_some_and(|extension| extension == "c");
+    let languages = path.ends_with(Path::new("languages").join(file));
+    let standard = match (is_c, languages) {
+        (true, true) => &C[..],
+        (true, false) => &["-std=c99", "-pedantic"],
+        (false, _) => &["-std=c++17", "-pedantic"],
+    };
+    compile(path, &name.replace('.', "-"), standard)
+}
+
 #[test]
 fn the_examples() {
     let consul = Consul::start();
-    let first = compile(
-        &root().join("examples/first.c"),
-        "first",
-        &["-std=c99", "-pedantic"],
-    );
-    let output = run(Command::new(first), &consul);
-    succeeds("first.c", &output);
-    assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
-        "making the report\n"
-    );
-
-    let wait = compile(
-        &root().join("examples/wait.c"),
-        "wait",
-        &["-std=c99", "-pedantic"],
-    );
-    let output = run(Command::new(wait), &consul);
-    succeeds("wait.c", &output);
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let says = |name: &str| {
+        let program = example(&root().join("examples").join(name));
+        let output = run(Command::new(program), &consul);
+        succeeds(name, &output);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(says("first.c"), "making the report\n");
+    let said = says("wait.c");
     assert!(
         said.starts_with("locks/ephemeral/wait-example is ours for "),
         "{said}"
     );
-
-    let hold = compile(
-        &root().join("examples/hold.cpp"),
-        "hold",
-        &["-std=c++17", "-pedantic"],
+    assert!(says("hold.cpp").ends_with("wrote 42 lines\n"));
+    assert_eq!(
+        says("event_loop.c"),
+        "the lock is ours\nstep 1\nstep 2\nstep 3\nreleased\n"
     );
-    let output = run(Command::new(hold), &consul);
-    succeeds("hold.cpp", &output);
-    assert!(String::from_utf8_lossy(&output.stdout).ends_with("wrote 42 lines\n"));
     consul.has_nothing_left();
 }
 
-/// Every example in C says what is wrong with the environment, and does not end as if all were well.
+/// Every example in C and C++ says what is wrong with the environment, and does not end as if all were well.
 #[test]
 fn the_examples_report_an_environment_that_cannot_be_read() {
-    let mut examples = vec![source("../examples/first.c"), source("../examples/wait.c")];
-    let folder = std::fs::read_dir(root().join("examples/languages")).expect("a folder");
-    examples.extend(folder.map(|entry| entry.expect("an entry").path()));
-    examples.retain(|path| path.extension().is_some_and(|extension| extension == "c"));
-    assert!(examples.len() > 6, "{examples:?}");
-    for example in examples {
-        let name = example.file_stem().expect("a name").to_string_lossy();
-        let program = compile(&example, &format!("wrong-{name}"), C);
-        let output = Command::new(program)
+    let folders = ["examples", "examples/languages", "bindings/cpp/examples"];
+    let files = folders.map(|folder| std::fs::read_dir(root().join(folder)).expect("a folder"));
+    let examples: Vec<PathBuf> = files
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "c" || extension == "cpp")
+        })
+        .collect();
+    assert!(examples.len() > 18, "{examples:?}");
+    for path in examples {
+        let name = path.display();
+        let output = Command::new(example(&path))
+            // What examples/worker.c wants; the others use none of it, or only the key.
+            .args(["name", "key", "0", "0", "10"])
             .env("CONSUL_HTTP_SSL", "maybe")
             .output()
             .expect("the program runs");
-        assert!(!output.status.success(), "{name}");
+        let code = output.status.code();
+        assert!(
+            code.is_some_and(|code| code > 0),
+            "{name}: {}",
+            output.status
+        );
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
         assert!(
