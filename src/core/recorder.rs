@@ -1,13 +1,13 @@
-//! The flight recorder of a lock: its last events and actions, kept in a few bytes each, and printed
+//! The flight recorder of a lock: its last events and actions, kept in a few bytes each. The library prints it
 //! when the lock is lost or an outcome is UNCONFIRMED. docs/guide.md describes the text.
 //!
-//! An entry holds kinds, numbers and times. It never holds a value or a token; of a session it holds
-//! a hash, which is printed as a small number.
+//! An entry holds kinds, numbers and times, and never a value or a token. Of a session it holds a hash, which
+//! is printed as a small number.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-use super::interface::{Action, Call, LockSpec, Patience, Phase, Upkeep};
+use super::interface::{Action, Call, LockSpec, Patience, Upkeep};
 use super::life::LockEvent;
 use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId};
 use super::watch::Observation;
@@ -24,132 +24,87 @@ const FIRST_ROOM: usize = 48;
 const LONGEST_LINE: usize = 900;
 
 macro_rules! words {
-    ($($name:ident $text:literal,)*) => {
+    ($($name:ident)*) => {
         /// What an entry says.
         #[derive(Clone, Copy)]
         #[repr(u8)]
         enum Word { $($name,)* }
 
         impl Word {
-            const TEXTS: &[&str] = &[$($text,)*];
+            const NAMES: &[&str] = &[$(stringify!($name),)*];
         }
     };
 }
 
 words! {
-    // What happened.
-    Acquire "acquire",
-    Cancel "cancel",
-    Renew "renew",
-    Check "check",
-    Put "put",
-    Delete "delete",
-    Release "release",
-    LetGo "let-go",
-    Abandon "abandon",
-    Free "free",
-    Turn "turn",
-    Alarm "alarm",
-    Undone "undone",
-    SawRow "saw-row",
-    SawGone "saw-gone",
-    SawNothing "saw-nothing",
-    SawFailed "saw-failed",
-    SawRefused "saw-refused",
-    Created "created",
-    NoNode "no-node",
-    Registered "registered",
-    Found "found",
-    Renewed "renewed",
-    Destroyed "destroyed",
-    Described "described",
-    Locked "locked",
-    IsHeld "is-held",
-    Delayed "delayed",
-    Changed "changed",
-    Unlocked "unlocked",
-    NotOurs "not-ours",
-    Written "written",
-    Line "line",
-    Exists "exists",
-    NoTicket "no-ticket",
-    Stale "stale",
-    Cleared "cleared",
-    Row "row",
-    Names "names",
-    NotApplied "not-applied",
-    Unknown "unknown",
-    SessionGone "session-gone",
-    TooLarge "too-large",
-    Final "final",
-    // What was done.
-    AskCreate "ask-create",
-    AskRegister "ask-register",
-    AskFind "ask-find",
-    AskRenew "ask-renew",
-    AskDestroy "ask-destroy",
-    AskDescribe "ask-describe",
-    AskLock "ask-lock",
-    AskUnlock "ask-unlock",
-    AskSurvey "ask-survey",
-    AskLine "ask-line",
-    AskJoin "ask-join",
-    AskTake "ask-take",
-    AskClear "ask-clear",
-    AskWrite "ask-write",
-    AskRead "ask-read",
-    Tell "tell",
-    View "view",
-    Lost "lost",
+    Acquire Cancel Renew Check Put Delete Release LetGo Abandon Free Turn Alarm Undone
+    SawRow SawGone SawNothing SawFailed SawRefused
+    Created NoNode Registered Found Renewed Destroyed Described Locked IsHeld Delayed Changed Unlocked NotOurs
+    Written Line Exists NoTicket Stale Cleared Row Names
+    NotApplied Unknown SessionGone TooLarge Final
+    AskCreate AskRegister AskFind AskRenew AskDestroy AskDescribe AskLock AskUnlock AskSurvey AskLine AskJoin
+    AskTake AskClear AskWrite AskRead
+    Tell View Lost
 }
 
 impl Word {
-    fn from_byte(byte: u8) -> Option<&'static str> {
-        Word::TEXTS.get(usize::from(byte)).copied()
+    /// `AskCreate` is printed as `ask-create`.
+    fn text(byte: u8) -> String {
+        let name = Word::NAMES.get(usize::from(byte)).copied();
+        let mut text = String::new();
+        for letter in name.unwrap_or_default().chars() {
+            if letter.is_ascii_uppercase() && !text.is_empty() {
+                text.push('-');
+            }
+            text.push(letter.to_ascii_lowercase());
+        }
+        text
     }
-}
-
-/// A number of an entry.
-#[derive(Clone, Copy, Debug)]
-enum Arg {
-    /// A number below 2^63.
-    N(u64),
-    /// A session: a hash of its id (FNV-1a).
-    S(u32),
 }
 
 /// The last entries of one lock.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
-    /// For each entry: its length, the word, the microseconds since the one before, the numbers.
+    /// For each entry: its length, the word, the microseconds since the entry before, its numbers.
     bytes: VecDeque<u8>,
     entries: u8,
-    /// When the last one was.
+    /// When the last entry was made.
     last: Time,
 }
 
-fn session(session: &SessionId) -> Arg {
-    Arg::S(session.0.bytes().fold(0x811c_9dc5, |hash, byte| {
+/// A number of an entry, below 2^63. The lowest bit tells it from a session.
+fn n(number: impl TryInto<u64>) -> u64 {
+    number.try_into().unwrap_or(u64::MAX).min(u64::MAX >> 1) << 1
+}
+
+/// A session of an entry: a hash of its id (FNV-1a).
+fn session(session: &SessionId) -> u64 {
+    let hash = session.0.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    }))
+    });
+    u64::from(hash) << 1 | 1
 }
 
-fn number(number: usize) -> Arg {
-    Arg::N(u64::try_from(number).unwrap_or(u64::MAX))
+fn status(error: &Error) -> u64 {
+    n(error.status as u64)
 }
 
-fn millis(duration: std::time::Duration) -> Arg {
-    Arg::N(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+/// The holder and the index of the last change; 0 where there is none.
+fn of_row(row: Option<&KeyRow>) -> [u64; 2] {
+    let holder = row.and_then(|row| row.session.as_ref());
+    [
+        holder.map_or(0, session),
+        n(row.map_or(0, |row| row.modify_index)),
+    ]
 }
 
 impl Recorder {
-    /// Takes in what happens to the lock.
-    pub(super) fn happens(&mut self, now: Time, input: &LockEvent) {
-        match input {
+    /// Records what happens to the lock.
+    pub(super) fn happens(&mut self, now: Time, event: &LockEvent) {
+        match event {
             LockEvent::Call(call, what) => {
-                let id = Arg::N(call.0);
                 let word = match what {
-                    Call::Acquire(spec) => return self.acquire(now, id, spec),
+                    Call::Acquire(spec) => return self.acquire(now, n(call.0), spec),
                     Call::Cancel => Word::Cancel,
                     Call::Renew => Word::Renew,
                     Call::Check => Word::Check,
@@ -160,52 +115,44 @@ impl Recorder {
                     Call::Abandon => Word::Abandon,
                     Call::Free => Word::Free,
                 };
-                self.put(now, word, &[id]);
+                self.put(now, word, &[n(call.0)]);
             }
             LockEvent::Reply {
                 request, answer, ..
-            } => {
-                let id = Arg::N(request.0);
-                match answer {
-                    Ok(answer) => self.answer(now, id, answer),
-                    Err(fault) => self.fault(now, id, fault),
-                }
-            }
+            } => match answer {
+                Ok(answer) => self.answer(now, n(request.0), answer),
+                Err(fault) => self.fault(now, n(request.0), fault),
+            },
             LockEvent::First => self.put(now, Word::Turn, &[]),
             LockEvent::Alarm => self.put(now, Word::Alarm, &[]),
-            LockEvent::Undone(confirmed) => {
-                self.put(now, Word::Undone, &[Arg::N((*confirmed).into())]);
-            }
-            LockEvent::Saw(news) => match news {
+            LockEvent::Undone(confirmed) => self.put(now, Word::Undone, &[n(*confirmed)]),
+            LockEvent::Saw(seen) => match seen {
                 Observation::Row { row, .. } => self.put(now, Word::SawRow, &of_row(row.as_ref())),
                 Observation::Gone => self.put(now, Word::SawGone, &[]),
                 Observation::Nothing => self.put(now, Word::SawNothing, &[]),
-                Observation::Failed(error) => self.put(now, Word::SawFailed, &[of_error(error)]),
-                Observation::Refused(error) => self.put(now, Word::SawRefused, &[of_error(error)]),
+                Observation::Failed(error) => self.put(now, Word::SawFailed, &[status(error)]),
+                Observation::Refused(error) => self.put(now, Word::SawRefused, &[status(error)]),
             },
         }
     }
 
-    fn acquire(&mut self, now: Time, call: Arg, spec: &LockSpec) {
-        let flag = |flag: bool| Arg::N(flag.into());
+    fn acquire(&mut self, now: Time, call: u64, spec: &LockSpec) {
         let patience = match spec.patience {
-            Patience::Once => Arg::N(0),
-            Patience::Forever => Arg::N(u64::MAX >> 1),
-            Patience::For(time) => millis(time),
+            Patience::Once => n(0_u64),
+            Patience::Forever => n(u64::MAX),
+            Patience::For(time) => n(time.as_millis()),
         };
-        let is_kept_up = spec.upkeep != Upkeep::Off;
-        let args = [
-            call,
-            millis(spec.ttl),
-            patience,
-            flag(spec.fair),
-            flag(spec.monitor),
-            flag(is_kept_up),
-        ];
-        self.put(now, Word::Acquire, &args);
+        let (fair, monitor) = (n(spec.fair), n(spec.monitor));
+        let upkeep = n(spec.upkeep != Upkeep::Off);
+        let ttl = n(spec.ttl.as_millis());
+        self.put(
+            now,
+            Word::Acquire,
+            &[call, ttl, patience, fair, monitor, upkeep],
+        );
     }
 
-    fn answer(&mut self, now: Time, id: Arg, answer: &Answer) {
+    fn answer(&mut self, now: Time, id: u64, answer: &Answer) {
         let (word, detail) = match answer {
             Answer::Created(id) => (Word::Created, Some(session(id))),
             Answer::NoNode => (Word::NoNode, None),
@@ -214,19 +161,19 @@ impl Recorder {
             Answer::Renewed => (Word::Renewed, None),
             Answer::Destroyed => (Word::Destroyed, None),
             Answer::Described(_) | Answer::Node(_) | Answer::Agent(_) => (Word::Described, None),
-            Answer::Locked { index, .. } => (Word::Locked, Some(Arg::N(*index))),
+            Answer::Locked { index, .. } => (Word::Locked, Some(n(*index))),
             Answer::Held => (Word::IsHeld, None),
             Answer::Delayed => (Word::Delayed, None),
             Answer::Changed => (Word::Changed, None),
-            Answer::Unlocked { line } => (Word::Unlocked, Some(number(line.len()))),
-            Answer::NotOurs { taken } => (Word::NotOurs, Some(Arg::N((*taken).into()))),
+            Answer::Unlocked { line } => (Word::Unlocked, Some(n(line.len()))),
+            Answer::NotOurs { taken } => (Word::NotOurs, Some(n(*taken))),
             Answer::Written => (Word::Written, None),
-            Answer::Line(line) => (Word::Line, Some(number(line.len()))),
+            Answer::Line(line) => (Word::Line, Some(n(line.len()))),
             Answer::Exists => (Word::Exists, None),
             Answer::NoTicket => (Word::NoTicket, None),
             Answer::Stale => (Word::Stale, None),
             Answer::Cleared => (Word::Cleared, None),
-            Answer::Names { names, .. } => (Word::Names, Some(number(names.len()))),
+            Answer::Names { names, .. } => (Word::Names, Some(n(names.len()))),
             Answer::Row { row, .. } => {
                 let [holder, index] = of_row(row.as_ref());
                 return self.put(now, Word::Row, &[id, holder, index]);
@@ -235,7 +182,7 @@ impl Recorder {
         self.put_with(now, word, id, detail);
     }
 
-    fn fault(&mut self, now: Time, id: Arg, fault: &Fault) {
+    fn fault(&mut self, now: Time, id: u64, fault: &Fault) {
         let word = match fault {
             Fault::NotApplied(_) => Word::NotApplied,
             Fault::Unknown(_) => Word::Unknown,
@@ -243,38 +190,33 @@ impl Recorder {
             Fault::TooLarge(_) => Word::TooLarge,
             Fault::Final(_) => Word::Final,
         };
-        self.put(now, word, &[id, of_error(fault.error())]);
+        self.put(now, word, &[id, status(fault.error())]);
     }
 
-    /// Takes in what the lock did about it.
+    /// Records what the lock does.
     pub(super) fn does(&mut self, now: Time, actions: &[Action]) {
         for action in actions {
             match action {
-                Action::Send { id, request, .. } => self.asks(now, Arg::N(id.0), request),
+                Action::Send { id, request, .. } => self.asks(now, n(id.0), request),
                 Action::Tell { call, outcome } => {
-                    let status = outcome.as_ref().err().map_or(Arg::N(0), of_error);
-                    self.put(now, Word::Tell, &[Arg::N(call.0), status]);
+                    let status = outcome.as_ref().err().map_or(0, status);
+                    self.put(now, Word::Tell, &[n(call.0), status]);
                 }
                 Action::Publish { view, .. } => {
-                    let phase = match view.phase {
-                        Phase::New => 0,
-                        Phase::Acquiring => 1,
-                        Phase::Held => 2,
-                        Phase::Lost => 3,
-                        Phase::Over => 4,
-                    };
-                    let left = view.lease_end.map_or(Arg::N(0), |at| millis(at.since(now)));
-                    self.put(now, Word::View, &[Arg::N(phase), left]);
+                    let left = view.lease_end.map(|end| end.since(now).as_millis());
+                    self.put(
+                        now,
+                        Word::View,
+                        &[n(view.phase as u64), n(left.unwrap_or(0))],
+                    );
                 }
-                Action::Lost { why, .. } => {
-                    self.put(now, Word::Lost, &[Arg::N(*why as u64)]);
-                }
+                Action::Lost { why, .. } => self.put(now, Word::Lost, &[n(*why as u64)]),
                 Action::Abort(_) | Action::Forget(_) | Action::Log { .. } => {}
             }
         }
     }
 
-    fn asks(&mut self, now: Time, id: Arg, request: &Request) {
+    fn asks(&mut self, now: Time, id: u64, request: &Request) {
         let (word, detail) = match request {
             Request::CreateSession { .. } => (Word::AskCreate, None),
             Request::RegisterNode { .. } => (Word::AskRegister, None),
@@ -288,10 +230,10 @@ impl Recorder {
             Request::ReadLine { .. } => (Word::AskLine, None),
             Request::Join { session: s, .. } => (Word::AskJoin, Some(session(s))),
             Request::Take { session: s, .. } => (Word::AskTake, Some(session(s))),
-            Request::Clear { ahead, .. } => (Word::AskClear, Some(number(ahead.len()))),
+            Request::Clear { ahead, .. } => (Word::AskClear, Some(n(ahead.len()))),
             Request::Write { session: s, .. } => (Word::AskWrite, Some(session(s))),
-            Request::Read { consistent, .. } => (Word::AskRead, Some(Arg::N((*consistent).into()))),
-            // Asked for all locks.
+            Request::Read { consistent, .. } => (Word::AskRead, Some(n(*consistent))),
+            // The core asks these for all its locks together.
             Request::Watch { .. }
             | Request::WatchNames { .. }
             | Request::DescribeNode { .. }
@@ -300,14 +242,14 @@ impl Recorder {
         self.put_with(now, word, id, detail);
     }
 
-    fn put_with(&mut self, now: Time, word: Word, id: Arg, detail: Option<Arg>) {
+    fn put_with(&mut self, now: Time, word: Word, id: u64, detail: Option<u64>) {
         match detail {
             Some(detail) => self.put(now, word, &[id, detail]),
             None => self.put(now, word, &[id]),
         }
     }
 
-    fn put(&mut self, now: Time, word: Word, args: &[Arg]) {
+    fn put(&mut self, now: Time, word: Word, numbers: &[u64]) {
         let after = match self.entries {
             0 => 0,
             _ => u64::try_from(now.since(self.last).as_micros()).unwrap_or(u64::MAX),
@@ -324,12 +266,8 @@ impl Recorder {
         }
         let at = self.bytes.len();
         self.bytes.extend([0, word as u8]);
-        self.varint(after);
-        for arg in args {
-            match *arg {
-                Arg::N(n) => self.varint(n.min(u64::MAX >> 1) << 1),
-                Arg::S(s) => self.varint(u64::from(s) << 1 | 1),
-            }
+        for number in std::iter::once(&after).chain(numbers) {
+            self.varint(*number);
         }
         let length = self.bytes.len() - at;
         if let Some(place) = self.bytes.get_mut(at) {
@@ -353,7 +291,7 @@ impl Recorder {
         let mut texts = Vec::new();
         while let Some(length) = bytes.next() {
             let mut entry = bytes.by_ref().take(usize::from(length).saturating_sub(1));
-            let word = entry.next().and_then(Word::from_byte).unwrap_or_default();
+            let word = entry.next().map(Word::text).unwrap_or_default();
             let (mut number, mut shift) = (0, 0);
             let mut numbers = entry.filter_map(|byte| {
                 number |= u64::from(byte & 0x7f) << shift;
@@ -366,14 +304,13 @@ impl Recorder {
             let after = numbers.next().unwrap_or_default();
             let mut text = format!("+{}.{:03} {word}", after / 1000, after % 1000);
             for number in numbers {
-                let arg = number >> 1;
                 // Writing to a string does not fail.
                 let _ = if number & 1 == 0 {
-                    write!(text, " {arg}")
+                    write!(text, " {}", number >> 1)
                 } else {
-                    let known = sessions.iter().position(|known| *known == arg);
+                    let known = sessions.iter().position(|known| *known == number);
                     let at = known.unwrap_or_else(|| {
-                        sessions.push(arg);
+                        sessions.push(number);
                         sessions.len() - 1
                     });
                     write!(text, " s{}", at + 1)
@@ -384,7 +321,7 @@ impl Recorder {
         texts
     }
 
-    /// The record, for the log.
+    /// The record in lines of the log.
     pub(super) fn lines(&self, key: &Key) -> Vec<String> {
         let mut parts: Vec<String> = Vec::new();
         for text in self.texts() {
@@ -397,39 +334,23 @@ impl Recorder {
             }
         }
         let of = parts.len();
-        let line = |(at, part)| {
-            format!(
-                "flight recorder of \"{key}\" part {} of {of}: {part}",
-                at + 1
-            )
-        };
-        parts.into_iter().enumerate().map(line).collect()
+        let numbered = parts.iter().zip(1..);
+        numbered
+            .map(|(part, at)| format!("flight recorder of \"{key}\" part {at} of {of}: {part}"))
+            .collect()
     }
 }
 
-/// Something that is worth the record happened.
+/// The lock was lost, or an outcome is UNCONFIRMED: an operator will want the record.
 pub(super) fn is_serious(actions: &[Action]) -> bool {
     actions.iter().any(|action| match action {
         Action::Lost { .. } => true,
-        Action::Tell {
-            outcome: Err(error),
-            ..
-        } => error.status == Status::Unconfirmed,
+        Action::Tell { outcome, .. } => {
+            let error = outcome.as_ref().err();
+            error.is_some_and(|error| error.status == Status::Unconfirmed)
+        }
         _ => false,
     })
-}
-
-fn of_error(error: &Error) -> Arg {
-    Arg::N(error.status as u64)
-}
-
-/// The holder and the index of the last change; 0 where there is none.
-fn of_row(row: Option<&KeyRow>) -> [Arg; 2] {
-    let holder = row.and_then(|row| row.session.as_ref());
-    [
-        holder.map_or(Arg::N(0), session),
-        Arg::N(row.map_or(0, |row| row.modify_index)),
-    ]
 }
 
 #[cfg(test)]
@@ -439,15 +360,15 @@ mod tests {
     #[test]
     fn the_last_64_are_kept_in_the_words_that_were_put() {
         let mut recorder = Recorder::default();
+        let session = session(&SessionId("a".into()));
         for number in 0..1_000 {
             let at = Time(number * 1_000_000_007);
-            let args = [Arg::N(number << 40), Arg::S(u32::MAX), Arg::N(0)];
-            recorder.put(at, Word::Tell, &args);
+            recorder.put(at, Word::LetGo, &[n(number << 40), session, n(0_u64)]);
         }
         let texts = recorder.texts();
         assert_eq!(texts.len(), usize::from(MOST));
         for (at, text) in (1_000 - u64::from(MOST)..).zip(texts) {
-            assert_eq!(text, format!("+1000.000 tell {} s1 0", at << 40));
+            assert_eq!(text, format!("+1000.000 let-go {} s1 0", at << 40));
         }
         assert!(recorder.bytes.capacity() < 4_096);
     }
@@ -456,23 +377,12 @@ mod tests {
     fn long_records_have_several_lines_and_none_is_too_long() {
         let mut recorder = Recorder::default();
         for number in 0..64 {
-            recorder.put(Time(number), Word::AskRenew, &[Arg::N(u64::MAX), Arg::S(9)]);
+            recorder.put(Time(number), Word::AskRenew, &[n(u64::MAX), 9]);
         }
         let lines = recorder.lines(&"k".into());
         assert!(lines.len() > 1, "{lines:?}");
         assert!(lines.iter().all(|line| line.len() < 1_000), "{lines:?}");
-        let entries: usize = lines
-            .iter()
-            .map(|line| line.matches("ask-renew").count())
-            .sum();
-        assert_eq!(entries, 64);
-    }
-
-    #[test]
-    fn a_text_stands_for_one_word() {
-        assert_eq!(Word::from_byte(Word::Acquire as u8), Some("acquire"));
-        assert_eq!(Word::from_byte(Word::Lost as u8), Some("lost"));
-        let texts: std::collections::HashSet<_> = Word::TEXTS.iter().collect();
-        assert_eq!(texts.len(), Word::TEXTS.len());
+        let entries = lines.iter().map(|line| line.matches("ask-renew").count());
+        assert_eq!(entries.sum::<usize>(), 64);
     }
 }
