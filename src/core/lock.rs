@@ -53,9 +53,10 @@ enum Stage {
     New {
         cancelled: bool,
     },
+    // Boxed: of the thousands of locks that a process may have, most wait.
     Acquiring(Box<Acquire>),
-    Held(HeldLock),
-    Releasing(Releasing),
+    Held(Box<HeldLock>),
+    Releasing(Box<Releasing>),
     Lost {
         why: LostReason,
         /// A release has answered LOST.

@@ -50,7 +50,13 @@ impl Machine {
                 let of = (self.id, self.key.clone());
                 self.view.token = Some(token);
                 self.view.session = Some(session.id.clone());
-                self.stage = Stage::Held(HeldLock::new(&mut ctx.out, of, session, upkeep, monitor));
+                self.stage = Stage::Held(Box::new(HeldLock::new(
+                    &mut ctx.out,
+                    of,
+                    session,
+                    upkeep,
+                    monitor,
+                )));
                 ctx.out.tell(call, Ok(Done::Ok));
             }
             Progress::Failed(error) => {

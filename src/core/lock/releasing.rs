@@ -40,7 +40,7 @@ impl Machine {
         let keep = in_succession && !session.doubtful;
         let of = (self.id, self.key.clone());
         let releasing = Releasing::begin(ctx, of, self.fair, keep, call, session);
-        self.stage = Stage::Releasing(releasing);
+        self.stage = Stage::Releasing(Box::new(releasing));
     }
 
     pub(super) fn end_release(&mut self, ctx: &mut Context, ending: Ending) {
@@ -54,7 +54,7 @@ impl Machine {
         };
         let Releasing {
             call, session, by, ..
-        } = releasing;
+        } = *releasing;
         let now = ctx.out.time();
         ctx.pool.note_use(now);
         if lost.is_none() {
