@@ -195,7 +195,7 @@ fn example(path: &Path) -> PathBuf {
     let is_c = path.extension().is_some_and(|extension| extension == "c");
     let languages = path.ends_with(Path::new("languages").join(file));
     let standard = match (is_c, languages) {
-        (true, true) => &C[..],
+        (true, true) => C,
         (true, false) => &["-std=c99", "-pedantic"],
         (false, _) => &["-std=c++17", "-pedantic"],
     };
