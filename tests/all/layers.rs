@@ -140,7 +140,7 @@ fn every_arrow_points_down_and_there_is_no_circle() {
     assert!(all.len() > 50, "{:?}", all.keys());
     let arrows = arrows(&all);
     assert!(
-        arrows["runtime"].contains("consul::verdict")
+        arrows["runtime::requests"].contains("consul::verdict")
             && arrows["consul::tls"].contains("consul::files")
     );
     assert_eq!(wrong(&arrows), [""; 0]);
