@@ -1,9 +1,9 @@
-//! The host's callbacks: one thread that runs them, in order, and does nothing else. One that never
-//! returns delays other callbacks, never a renewal, a deadline, a cancel or a blocking call; and no
-//! function of the library waits for one, so each may be called from inside one.
+//! The host's callbacks: one thread runs them, in order, and does nothing else. A callback that never
+//! returns delays other callbacks, but no renewal, deadline, cancel or blocking call. No function of the
+//! library waits for a callback, so a callback may call each of them.
 //!
-//! What will be called later takes a [`Seat`] first: while a seat is taken the thread is there, so
-//! whoever promised a callback can keep the promise, also when the system gives no more threads.
+//! A callback that will run later takes a [`Seat`] first. While a seat is taken the thread is there, so the
+//! callback will run also when the system gives no more threads.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,8 +17,7 @@ use crate::threads::{HOST_STACK, LINGER, thread};
 
 type Callback = Box<dyn FnOnce() + Send>;
 
-/// Who is told the outcome of a call that nobody waits for: exactly once, unless the call could not
-/// even begin.
+/// Gets the outcome of a call without a caller that waits: exactly once, unless the call could not begin.
 pub struct Completion<T> {
     tell: Box<dyn FnOnce(Result<T, Error>) + Send>,
     prompt: bool,
@@ -31,7 +30,7 @@ impl<T> fmt::Debug for Completion<T> {
 }
 
 impl<T: 'static> Completion<T> {
-    /// `tell` is the host's code: it runs on the thread for callbacks, and may do what it likes.
+    /// `tell` is code of the host: it runs on the thread for callbacks, and may block and call the library.
     pub fn new(tell: impl FnOnce(Result<T, Error>) + Send + 'static) -> Completion<T> {
         Completion {
             tell: Box::new(tell),
@@ -39,8 +38,8 @@ impl<T: 'static> Completion<T> {
         }
     }
 
-    /// `tell` never blocks and calls nothing of the library: it runs at once, on the thread that has
-    /// the answer, which saves a hop to another thread.
+    /// `tell` never blocks and does not call the library: it runs at once, on the thread that has the
+    /// answer, which saves a hop to another thread.
     pub fn prompt(tell: impl FnOnce(Result<T, Error>) + Send + 'static) -> Completion<T> {
         Completion {
             prompt: true,
@@ -48,7 +47,7 @@ impl<T: 'static> Completion<T> {
         }
     }
 
-    /// The same for an outcome of another form.
+    /// The same completion for an outcome of another type.
     pub(crate) fn through<U: 'static>(
         self,
         into: impl FnOnce(U) -> T + Send + 'static,
@@ -56,7 +55,7 @@ impl<T: 'static> Completion<T> {
         self.through_outcome(|outcome| outcome.map(into))
     }
 
-    /// As [`Completion::through`], for failures, too.
+    /// As [`Completion::through`], also for errors.
     pub(crate) fn through_outcome<U: 'static>(
         self,
         into: impl FnOnce(Result<U, Error>) -> Result<T, Error> + Send + 'static,
@@ -67,7 +66,7 @@ impl<T: 'static> Completion<T> {
         }
     }
 
-    /// It is to be told on the thread for callbacks.
+    /// The completion runs on the thread for callbacks.
     pub(crate) fn needs_a_seat(&self) -> bool {
         !self.prompt
     }
@@ -77,13 +76,12 @@ impl<T: 'static> Completion<T> {
     }
 }
 
-/// A thread for callbacks, made when it is needed and ended when it is not. It outlives what it was
-/// made for until its last callback has run.
+/// The thread for callbacks, made when it is needed and ended when it is not. It outlives this handle until
+/// its last callback has run.
 ///
-/// Belongs to the process that it was made in: in a child after a fork it is left alone when it is dropped,
-/// and what was to run never runs there.
+/// It belongs to the process that made it: in a child after a fork the callbacks that wait never run.
 #[derive(Debug)]
-pub(crate) struct Callbacks(Arc<Inner>);
+pub(crate) struct Callbacks(Arc<CallbackThread>);
 
 impl Drop for Callbacks {
     fn drop(&mut self) {
@@ -91,35 +89,35 @@ impl Drop for Callbacks {
             self.0.state.lock().ended = true;
             self.0.work.notify_one();
         } else {
-            // The parent's: one more that is never given back.
+            // A reference that is never dropped keeps the state of the parent.
             std::mem::forget(self.0.clone());
         }
     }
 }
 
-/// The right to one callback. Dropped unused, it is given back.
+/// The right to one callback. A seat that is dropped unused is free again.
 #[derive(Debug)]
-pub(crate) struct Seat(Option<Arc<Inner>>);
+pub(crate) struct Seat(Option<Arc<CallbackThread>>);
 
 #[derive(Debug)]
-struct Inner {
+struct CallbackThread {
     generation: Generation,
-    state: Mutex<State>,
+    state: Mutex<CallbackList>,
     work: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct CallbackList {
     queue: VecDeque<Callback>,
     seats: usize,
     running: bool,
-    /// No seat will be asked for any more.
+    /// The library asks for no seat any more.
     ended: bool,
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for CallbackList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
+        f.debug_struct("CallbackList")
             .field("queue", &self.queue.len())
             .field("seats", &self.seats)
             .field("running", &self.running)
@@ -129,16 +127,16 @@ impl fmt::Debug for State {
 
 impl Default for Callbacks {
     fn default() -> Callbacks {
-        Callbacks(Arc::new(Inner {
+        Callbacks(Arc::new(CallbackThread {
             generation: Generation::current(),
-            state: Mutex::new(Rank::Callbacks, State::default()),
+            state: Mutex::new(Rank::Callbacks, CallbackList::default()),
             work: Condvar::new(),
         }))
     }
 }
 
 impl Callbacks {
-    /// The process that it belongs to.
+    /// The process that the thread belongs to.
     pub(crate) fn generation(&self) -> Generation {
         self.0.generation
     }
@@ -158,21 +156,21 @@ impl Callbacks {
         Ok(Seat(Some(self.0.clone())))
     }
 
-    /// Has one run, after those that came before it. NO_RESOURCES: the system gives no thread, and
-    /// it will not run.
+    /// Has a callback run, after those before it. NO_RESOURCES: the system gives no thread, and the callback
+    /// will not run.
     pub(crate) fn run(&self, callback: impl FnOnce() + Send + 'static) -> Result<(), Error> {
         self.seat()?.run(callback);
         Ok(())
     }
 
-    /// There is a thread.
+    /// The thread is there.
     pub(crate) fn is_running(&self) -> bool {
         self.0.state.lock().running
     }
 }
 
 impl Seat {
-    /// Has it run, after those that came before it.
+    /// Has the callback run, after those before it.
     pub(crate) fn run(mut self, callback: impl FnOnce() + Send + 'static) {
         self.leave(Some(Box::new(callback)));
     }
@@ -182,7 +180,7 @@ impl Seat {
             return;
         };
         if !inner.generation.is_current() {
-            // The parent's: its mutex may be locked for ever, and its callbacks are not ours.
+            // The thread is the parent's: its mutex may be locked for ever, and its callbacks must not run here.
             std::mem::forget((inner, callback));
             return;
         }
@@ -201,15 +199,15 @@ impl Drop for Seat {
     }
 }
 
-fn attend(inner: Arc<Inner>) {
+fn attend(inner: Arc<CallbackThread>) {
     let mut state = inner.state.lock();
     loop {
         if let Some(callback) = state.queue.pop_front() {
             drop(state);
-            // A panic of ours ends neither the thread nor the process.
+            // A panic ends neither the thread nor the process.
             let _ = catch_unwind(AssertUnwindSafe(callback));
             if !inner.generation.is_current() {
-                // The callback forked and returned in the child: what is left is the parent's.
+                // The callback forked and returned in the child: the other callbacks are the parent's.
                 std::mem::forget(inner);
                 return;
             }
@@ -287,7 +285,7 @@ mod tests {
         let used = callbacks.seat().expect("a thread");
         let unused = callbacks.seat().expect("a thread");
         std::thread::sleep(LINGER + Duration::from_millis(500));
-        assert!(callbacks.is_running(), "somebody may want it");
+        assert!(callbacks.is_running(), "a seat is taken");
         let (told, heard) = channel();
         used.run(move || {
             let _ = told.send(());

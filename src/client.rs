@@ -1,4 +1,4 @@
-//! The client: how to reach Consul, and everything that its locks share.
+//! The client: the settings for Consul, and everything that its locks share.
 
 mod environment;
 mod program;
@@ -22,20 +22,19 @@ use crate::threads::{HOST_STACK, thread};
 use crate::{defaults, key, sys};
 use settings::Settings;
 
-/// A connection setting and the runtime behind it; cheap to clone (reference counted).
+/// The settings for Consul, and the runtime for them; cheap to clone (reference counted).
 ///
-/// A client is configuration: after a fork it works in the child, too, with threads and connections
-/// of the child's own.
+/// After a fork a client also works in the child, with threads and connections of the child's own.
 #[derive(Clone, Debug)]
-pub struct Client(Arc<Inner>);
+pub struct Client(Arc<ClientState>);
 
-struct Inner {
+struct ClientState {
     settings: Settings,
-    /// Made when it is first used in a process. Only touched inside [`fork::shared`].
+    /// The runtime of this process, made when it is first used. Only touched inside [`fork::shared`].
     runtime: Mutex<Option<Arc<Handle>>>,
 }
 
-impl fmt::Debug for Inner {
+impl fmt::Debug for ClientState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("address", &self.settings.endpoint.shown())
@@ -45,46 +44,45 @@ impl fmt::Debug for Inner {
 }
 
 impl Client {
-    /// Makes a client from the client's options, and the environment (docs/OPTIONS.md) for what they
-    /// leave out. Reads the files that these name, and sends nothing.
+    /// Makes a client from options, from the environment (docs/OPTIONS.md) for options that are not set, and
+    /// from the files that these name. Sends nothing.
     ///
-    /// INVALID_OPTION or INVALID_ENVIRONMENT when something is wrong: the message names the option or
-    /// the variable.
+    /// INVALID_OPTION or INVALID_ENVIRONMENT: the message names the option or the variable.
     pub fn new(options: Option<&Options>) -> Result<Client, Error> {
         let none = Options::new();
         let values = options.unwrap_or(&none).values_for(OptionPlace::Client)?;
         let mut values = values.clone();
         environment::complete(&mut values)?;
-        Ok(Client(Arc::new(Inner {
+        Ok(Client(Arc::new(ClientState {
             settings: Settings::new(&values)?,
             runtime: Mutex::new(Rank::Client, None),
         })))
     }
 
-    /// Who holds the lock on `key` (put into `lock_key_pattern`), asked of Consul; None: nobody.
-    /// Blocks for two reads, at most `request_timeout_ms`.
+    /// Asks Consul for the holder of the lock on `key`, which is put into `lock_key_pattern`. None: the lock
+    /// has no holder. Blocks for two reads, at most `request_timeout_ms`.
     pub fn holder(&self, key: &str) -> Result<Option<Holder>, Error> {
         self.runtime().who(key_of(key)?).map(holder_in)
     }
 
-    /// As [`Client::holder`], without waiting: `done` is told, exactly once. On failure (a key that is
-    /// refused, NO_RESOURCES) nothing was asked, and `done` is not told.
+    /// As [`Client::holder`], without waiting: `done` gets the outcome, exactly once. On failure (a key that
+    /// the library refuses, NO_RESOURCES) the library asks nothing, and `done` gets nothing.
     pub fn holder_start(&self, key: &str, done: Completion<Option<Holder>>) -> Result<(), Error> {
         self.runtime()
             .who_start(key_of(key)?, done.through(holder_in))
     }
 
-    /// What this process did with it until now: a JSON object, described in docs/guide.md.
+    /// The statistics of this client in this process: a JSON object, described in docs/guide.md.
     pub fn stats(&self) -> String {
         self.runtime().stats()
     }
 
-    /// This process's runtime.
+    /// The runtime of this process.
     pub(crate) fn runtime(&self) -> Arc<Handle> {
         if let Some(runtime) = self.with_runtime(|runtime| runtime.clone()) {
             return runtime;
         }
-        // Made outside: nothing that takes time, or asks the system, happens while a fork waits.
+        // Made before the mutex is taken: a fork must not wait for what takes time or asks the system.
         let settings = &self.0.settings;
         let config = Config {
             address: settings.endpoint.shown(),
@@ -109,21 +107,21 @@ impl Client {
         })
     }
 
-    /// Shows the place of this process's runtime. A parent's is taken out of it before.
+    /// Shows the place of the runtime, without that of a parent process.
     fn with_runtime<T>(&self, look: impl FnOnce(&mut Option<Arc<Handle>>) -> T) -> T {
         let _inside = fork::shared();
         let mut place = self.0.runtime.lock();
-        // The parent's is only forgotten here.
+        // Dropping the handle of a parent's runtime does nothing to it.
         place.take_if(|runtime| !runtime.generation.is_current());
         look(&mut place)
     }
 }
 
-/// The client of locks that are given none.
+/// The client of locks that are made without one.
 struct DefaultClient {
-    /// What the host has set.
+    /// The client that the host has set.
     set: Option<Client>,
-    /// The one made from the environment. A failure is not kept: the next lock tries again.
+    /// The client from the environment. A failure is not kept: the next lock tries again.
     from_environment: Option<Client>,
 }
 
@@ -140,14 +138,14 @@ fn with_default<T>(change: impl FnOnce(&mut DefaultClient) -> T) -> T {
     change(&mut DEFAULT.lock())
 }
 
-/// Sets the client of locks that are given none; None returns to the environment.
+/// Sets the client of locks that are made without one. None: the client from the environment.
 pub fn set_default_client(client: Option<Client>) {
     let before = with_default(|default| std::mem::replace(&mut default.set, client));
     drop(before);
 }
 
-/// The client of locks that are given none: the one that was set, else one made from the
-/// environment on first use.
+/// The client of locks that are made without one: the one that the host has set, else one that is made from
+/// the environment on first use.
 pub fn default_client() -> Result<Client, Error> {
     let known = with_default(|default| {
         let client = default.set.as_ref();
@@ -156,7 +154,7 @@ pub fn default_client() -> Result<Client, Error> {
     if let Some(client) = known {
         return Ok(client);
     }
-    // Made outside: it reads files, which may take their time, and a fork must not wait for them.
+    // Made before the mutex is taken: a fork must not wait until files are read.
     let made = Client::new(None)?;
     // Another thread may have been faster.
     Ok(with_default(|default| {
@@ -165,7 +163,7 @@ pub fn default_client() -> Result<Client, Error> {
     }))
 }
 
-/// The full key of `key`, by the defaults of now.
+/// The full key of `key`, by the present default.
 fn key_of(key: &str) -> Result<Key, Error> {
     let pattern = defaults::snapshot()
         .values
@@ -180,8 +178,7 @@ fn holder_in(done: Done) -> Option<Holder> {
     }
 }
 
-/// `consul_lock PROGRAM@HOST:PID NONCE`, or `NAME NONCE`: what the names of this process's sessions
-/// begin with.
+/// The beginning of the names of this process's sessions: `consul_lock PROGRAM@HOST:PID NONCE`, or `NAME NONCE`.
 fn identity(name: Option<&str>) -> String {
     static NONCE: Mutex<Option<(Generation, u64)>> = Mutex::new(Rank::Process, None);
     let number = {
@@ -213,14 +210,14 @@ static RUNTIMES: Mutex<Vec<(Generation, Weak<Runtime>)>> = Mutex::new(Rank::Proc
 
 fn register(runtime: &Arc<Runtime>) {
     let mut runtimes = RUNTIMES.lock();
-    // A parent's must not be upgraded here: it might be dropped here.
+    // A reference to a runtime of the parent must not be made here: the runtime might be dropped with it.
     runtimes.retain(|(made_in, weak)| made_in.is_current() && weak.strong_count() > 0);
     runtimes.push((runtime.generation, Arc::downgrade(runtime)));
 }
 
-/// For who wants an orderly end: destroys the warm sessions of every client of this process and
-/// waits for releases and undoings under way, at most `timeout`. UNCONFIRMED when some are left.
-/// Clients stay usable, but keep no session warm any more.
+/// Optional orderly shutdown: destroys the sessions that the clients of this process keep for reuse, and waits
+/// for releases and undoings in progress, at most `timeout`. UNCONFIRMED: some are left. Clients stay usable,
+/// but keep no session for reuse any more.
 pub fn shutdown(timeout: Duration) -> Result<(), Error> {
     let runtimes: Vec<Arc<Runtime>> = {
         let _inside = fork::shared();
@@ -234,17 +231,17 @@ pub fn shutdown(timeout: Duration) -> Result<(), Error> {
     }
     for runtime in &runtimes {
         if !runtime.wait_until_idle(deadline) {
-            let message = "Consul did not confirm in time that everything is undone; the library \
-                           goes on while the process lives, and the TTL of each session does the \
-                           rest";
+            let message = "could not shut down in time: Consul has not confirmed every release yet; the \
+                           library goes on while the process lives, and the TTL of each session does \
+                           the rest";
             return Err(Error::new(Status::Unconfirmed, message));
         }
     }
     Ok(())
 }
 
-/// As [`shutdown`], without waiting: `done` is told, exactly once, by a thread made for that. On
-/// failure (NO_RESOURCES: the system gives no thread) nothing was done.
+/// As [`shutdown`], without waiting: a thread made for that gives `done` the outcome, exactly once. On failure
+/// (NO_RESOURCES: the system gives no thread) the library does nothing.
 pub fn shutdown_start(timeout: Duration, done: Completion<()>) -> Result<(), Error> {
     thread(HOST_STACK, move || done.tell(shutdown(timeout))).map_err(|error| {
         let why = format!("cannot start a thread (shutdown): {error}");

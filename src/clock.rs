@@ -1,7 +1,7 @@
 //! One clock for every deadline: time since boot, counted through a suspend.
 //!
-//! `CLOCK_MONOTONIC` stops while a Linux machine sleeps, and Consul's timers do not: a lease
-//! counted on it would outlive the session. So `CLOCK_BOOTTIME` (macOS: mach_continuous_time).
+//! `CLOCK_MONOTONIC` stops while a Linux machine sleeps, and Consul's timers do not: a lease that is
+//! counted on that clock would outlive the session. So the library uses `CLOCK_BOOTTIME`.
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use std::time::Duration;
 pub struct Time(pub u64);
 
 impl Time {
-    /// Now.
+    /// The present instant.
     pub fn now() -> Time {
         Time(crate::sys::boot_time_ns())
     }
 
-    /// How long from `earlier` to `self`; zero when `earlier` is later.
+    /// The time from `earlier` to `self`; zero when `earlier` is later.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
@@ -38,7 +38,7 @@ impl Sub<Duration> for Time {
     }
 }
 
-/// An instant on both clocks: the one that deadlines use, and the wall clock for people
+/// An instant on both clocks: the boot-time clock for deadlines, and the wall clock for people
 /// (`locked_at`), which decides nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {

@@ -1,24 +1,23 @@
-//! What a `fork` must find in order.
+//! What makes a `fork` safe.
 //!
-//! A child has the memory of its parent, but one thread. A mutex that another thread held at that
-//! instant stays locked in the child for ever; so the library's process-wide state is only touched
-//! under [`Shared`], and a fork waits for whoever is inside. What belongs to the parent alone
-//! (threads, sockets, locks) carries the [`Generation`] it was made in, which is compared before
-//! anything of it is used.
+//! A child has the memory of its parent, but one thread. A mutex that another thread of the parent held
+//! at that instant stays locked in the child for ever. So threads touch the state of the process only
+//! under [`NoFork`], and a fork waits for them. Objects that belong to the parent alone (threads, sockets,
+//! locks) have the [`Generation`] that they were made in, which the library compares before it uses them.
 
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::lockorder::{Held, Mutex, Rank};
+use crate::lockorder::{HeldRank, Mutex, Rank};
 use crate::sys;
 
 /// One process's life, from its fork to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Generation {
     forks: u64,
-    /// Also finds a child whose maker went round the C library (`clone(2)`).
+    /// Also tells a child that was not made by the C library (`clone(2)`).
     pid: u32,
 }
 
@@ -32,7 +31,7 @@ thread_local! {
 }
 
 impl Generation {
-    /// The one that runs now.
+    /// The generation of this process.
     pub(crate) fn current() -> Generation {
         Generation {
             forks: FORKS.load(Ordering::Acquire),
@@ -40,46 +39,46 @@ impl Generation {
         }
     }
 
-    /// It is this process's.
+    /// The generation is that of this process.
     pub(crate) fn is_current(self) -> bool {
         self == Generation::current()
     }
 }
 
-/// While this lives no fork happens. Never held while user code runs or anything is waited for, and never twice
-/// by a thread: a fork that waits in between would wait for it, and it for the fork.
-pub(crate) struct Shared {
+/// While this lives no fork happens. No thread holds it while it waits for something or runs code of the host, or
+/// holds it twice: a fork that waits in between and the thread would wait for each other.
+pub(crate) struct NoFork {
     _inside: RwLockReadGuard<'static, ()>,
-    _held: Held,
+    _held: HeldRank,
 }
 
-/// Enters.
-pub(crate) fn shared() -> Shared {
-    // Not a Once: a fork while another thread is inside one leaves it shut in the child for ever.
-    // Two threads may both install the handlers, which can be called twice.
+/// Waits until no fork happens.
+pub(crate) fn shared() -> NoFork {
+    // Not a Once: after a fork while another thread is inside it, the child could never get in. Two
+    // threads may both install the handlers, which may run twice.
     static INSTALLED: AtomicBool = AtomicBool::new(false);
     if !INSTALLED.load(Ordering::Acquire) {
         sys::at_fork(before, in_parent, in_child);
         INSTALLED.store(true, Ordering::Release);
     }
-    let _held = Held::new(Rank::Fork);
-    Shared {
+    let _held = HeldRank::new(Rank::Fork);
+    NoFork {
         _held,
         _inside: INSIDE.read().unwrap_or_else(PoisonError::into_inner),
     }
 }
 
-/// Something that each process has one of: a child after a fork gets its own.
+/// A value that each process has one of: a child after a fork gets its own.
 #[derive(Debug)]
 pub(crate) struct OfProcess<T>(Mutex<Option<(Generation, Arc<T>)>>);
 
 impl<T: Default> OfProcess<T> {
-    /// Nothing yet.
+    /// A value that is made when it is first used.
     pub(crate) const fn new() -> OfProcess<T> {
         OfProcess(Mutex::new(Rank::Process, None))
     }
 
-    /// This process's.
+    /// The value of this process.
     pub(crate) fn get(&self) -> Arc<T> {
         let _inside = shared();
         let mut current = self.0.lock();
@@ -89,7 +88,7 @@ impl<T: Default> OfProcess<T> {
             return current.clone();
         }
         let made = Arc::new(T::default());
-        // The parent's may be in the midst of a change: it is not touched.
+        // The value of the parent may be in the midst of a change, and so is not dropped.
         std::mem::forget(current.replace((Generation::current(), made.clone())));
         made
     }

@@ -19,21 +19,21 @@ pub const MAX_VALUE: usize = 390_000;
 /// request; a URL of more than 64 KiB is more than the HTTP library makes.
 const MAX_KEY: usize = 60_000;
 
-/// RFC 3986, section 2.3: what a URL takes as it is.
+/// Whether a URL takes the byte as it is (RFC 3986, section 2.3).
 pub(crate) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// How long it is in a URL.
+/// The length of a key in a URL.
 fn in_url(key: &str) -> usize {
     let plain = |b: u8| is_unreserved(b) || b == b'/';
     key.bytes().map(|b| if plain(b) { 1 } else { 3 }).sum()
 }
 
-/// The longest body of a transaction, in bytes: beyond that Consul closes the connection.
+/// The longest body of a transaction, in bytes: Consul closes the connection on a longer one.
 pub(crate) const MAX_TRANSACTION: usize = 512 << 10;
 
-/// What an operation of a transaction has besides its key and its value, at most.
+/// The largest size of an operation of a transaction without its key and its value.
 const FRAME: usize = 256;
 
 /// The size of a transaction with a value and an operation for each key, in bytes.
@@ -50,10 +50,10 @@ pub(crate) fn too_large(value_len: usize) -> Error {
     Error::new(Status::InvalidArgument, message)
 }
 
-/// Puts a key into the pattern, and refuses what Consul would change or refuse: the paths of its
-/// HTTP API are cleaned (`//`, `.` and `..` segments, a leading `/` answer with a redirect), and
-/// they refuse what cannot be printed (since 1.0.3, by Go's `unicode.IsPrint`), and since 1.22
-/// outer spaces, and `..` or a space that an encoding hides. `.fifo` is the place of the line of waiters below a key.
+/// Puts a key into the pattern, and refuses a key that Consul would change or refuse. Consul's HTTP API
+/// cleans paths (it answers `//`, `.` and `..` segments and a leading `/` with a redirect). It refuses
+/// characters that cannot be printed (since 1.0.3, by Go's `unicode.IsPrint`), and since 1.22 outer spaces,
+/// and `..` or a space that an encoding hides. The line of waiters stands below a key, at `.fifo`.
 pub(crate) fn full(pattern: &str, key: &str) -> Result<Key, Error> {
     let full = pattern.replacen("%s", key, 1);
     match problem_of(&full, key) {
@@ -62,7 +62,7 @@ pub(crate) fn full(pattern: &str, key: &str) -> Result<Key, Error> {
     }
 }
 
-/// A key that stands for itself, by the same rules.
+/// Checks a key that is not put into the pattern, by the same rules.
 pub(crate) fn plain(key: &str) -> Result<Key, Error> {
     match problem_of(key, key) {
         None => Ok(key.into()),
@@ -80,13 +80,13 @@ fn bad_key(key: &str, to_be: &str, problem: &str) -> Error {
     Error::new(Status::InvalidArgument, message)
 }
 
-/// As Go's `unicode.IsPrint`: no space but the plain one, nothing invisible or unassigned. The table is
-/// that of the standard library, which escapes such characters, and others only at the beginning.
+/// As Go's `unicode.IsPrint`: no space but the plain one, no invisible or unassigned character. Rust's standard
+/// library escapes such characters; it escapes others only at the beginning of a text.
 fn is_print(c: char) -> bool {
     ['a', c].iter().collect::<String>().escape_debug().nth(2) != Some('u')
 }
 
-/// Whether a text that is percent-encoded as a whole, so that it can be decoded once more, has `..` or a space then.
+/// Whether a key that can be percent-decoded once more has `..` or a space then.
 fn hides_dots_or_space(key: &str) -> bool {
     let mut plain = Vec::with_capacity(key.len());
     let mut bytes = key.bytes();

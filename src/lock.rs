@@ -22,14 +22,14 @@ use crate::runtime::{Handle, Shown};
 
 /// A lock on one key: single use, held by a Consul session with a TTL.
 ///
-/// Every method may be called from any thread at any time. Dropping a held lock releases it, waiting
-/// at most `release_timeout_ms`. In a child after a fork a lock of the parent answers FORKED, and
-/// dropping it only frees memory.
+/// Every method may be called from any thread at any time. Dropping a held lock releases it, and waits
+/// at most `release_timeout_ms`. In a child after a fork the methods of a lock of the parent answer FORKED, and
+/// dropping the lock only frees memory.
 pub struct Lock {
     runtime: Arc<Handle>,
     id: LockId,
     shown: Arc<Shown>,
-    /// The core has heard of it.
+    /// The core may know the lock.
     used: AtomicBool,
     abandoned: AtomicBool,
     /// What an acquire asks for, without the value.
@@ -48,8 +48,8 @@ impl fmt::Debug for Lock {
 }
 
 impl Lock {
-    /// Makes a lock on `key` (put into `lock_key_pattern`); without a client, with the default one.
-    /// Reads options, defaults and, for the default client, the environment; sends nothing.
+    /// Makes a lock on `key`, which is put into `lock_key_pattern`; without a client, with the default one.
+    /// Reads options, defaults and, for the default client, the environment. Sends nothing.
     pub fn new(
         key: &str,
         options: Option<&Options>,
@@ -76,25 +76,25 @@ impl Lock {
         })
     }
 
-    /// Takes the lock. Uses it up, whatever the outcome (a failing value generator excepted).
+    /// Acquires the lock. Uses it up with every outcome but VALUE_FAILED.
     ///
-    /// NOT_ACQUIRED: somebody else had it until the deadline, and the message says who.
+    /// NOT_ACQUIRED: another session had the lock until the deadline, and the message names the holder.
     pub fn acquire(&self) -> Result<(), Error> {
         self.call(Call::Acquire(self.filled()?))
     }
 
-    /// As [`Lock::acquire`], without waiting: `done` is told the outcome, exactly once, also after a
-    /// cancel and when the lock is dropped.
+    /// As [`Lock::acquire`], without waiting: `done` gets the outcome, exactly once, also after a cancel and
+    /// when the lock is dropped.
     ///
-    /// On failure nothing was begun and `done` is not told: FORKED, VALUE_FAILED, NO_RESOURCES (the
-    /// system gives no thread). Everything else comes through `done`, ALREADY_USED too.
+    /// On failure nothing was begun and `done` gets nothing: FORKED, VALUE_FAILED, NO_RESOURCES (the system
+    /// gives no thread). `done` gets every other outcome, ALREADY_USED too.
     pub fn acquire_start(&self, done: Completion<()>) -> Result<(), Error> {
         self.start(Call::Acquire(self.filled()?), done)
     }
 
-    /// Sets the value that is stored under the key, instead of the option `value` and of the value
-    /// generator. ALREADY_USED: the acquire has begun before, and nothing was changed. (Beside the call
-    /// of the acquire itself, which of the two values is stored is open.)
+    /// Sets the value that the library stores under the key, in place of the option `value` and of the value
+    /// generator. Call it before the acquire: if both run at the same time, either value may be stored.
+    /// ALREADY_USED: the acquire has begun, and nothing was changed.
     pub fn set_value(&self, value: &[u8]) -> Result<(), Error> {
         self.runtime()?;
         if value.len() > MAX_VALUE {
@@ -112,7 +112,7 @@ impl Lock {
         Ok(())
     }
 
-    /// What an acquire asks for. Runs the value generator.
+    /// What an acquire asks for, with the value. Runs the value generator.
     fn filled(&self) -> Result<LockSpec, Error> {
         self.runtime()?;
         let own = self.value.lock().clone();
@@ -134,27 +134,26 @@ impl Lock {
         })
     }
 
-    /// Gives it back and removes the key. NOT_HELD: there was nothing to give back. LOST: it had been
-    /// lost before. UNCONFIRMED: Consul did not answer within `release_timeout_ms`; a thread of the
-    /// library goes on. A pending acquire is cancelled and undone.
+    /// Releases the lock and removes the key; cancels and undoes a pending acquire. NOT_HELD: the lock was not
+    /// held. LOST: the lock was lost before. UNCONFIRMED: Consul did not answer within `release_timeout_ms`; a
+    /// thread of the library goes on.
     pub fn release(&self) -> Result<(), Error> {
         self.call(Call::Release)
     }
 
-    /// As [`Lock::release`], without waiting: `done` is told the outcome as in
-    /// [`Lock::acquire_start`].
+    /// As [`Lock::release`], without waiting: see [`Lock::acquire_start`].
     pub fn release_start(&self, done: Completion<()>) -> Result<(), Error> {
         self.start(Call::Release, done)
     }
 
-    /// Ends a pending acquire at once; sticky: one that comes later answers CANCELLED. Does nothing
-    /// to a lock that is held. Never blocks.
+    /// Ends a pending acquire at once; an acquire that comes later answers CANCELLED. Does nothing to a lock
+    /// that is held. Never blocks.
     pub fn cancel(&self) {
-        // The outcome is always that it is done.
+        // A cancel always succeeds.
         let _ = self.call(Call::Cancel);
     }
 
-    /// Extends the lease by the full TTL. LOST: it is not ours any more.
+    /// Extends the lease by the full TTL. LOST: this lock is not the holder any more.
     pub fn renew(&self) -> Result<(), Error> {
         self.call(Call::Renew)
     }
@@ -169,21 +168,21 @@ impl Lock {
         self.start(Call::Check, done)
     }
 
-    /// Asks Consul whether it is still ours. LOST: it is not.
+    /// Asks Consul whether this lock is still the holder. LOST: it is not.
     pub fn check(&self) -> Result<(), Error> {
         self.call(Call::Check)
     }
 
-    /// Writes a key of Consul's KV store in one transaction with a check that this lock is still
-    /// ours: who lost it cannot write. `key` is the plain key, not put into the pattern.
+    /// Writes a key of Consul's KV store in one transaction with a check that this lock is still the holder:
+    /// a process that lost the lock cannot write. `key` is the plain key, not put into the pattern.
     ///
-    /// LOST: it was not written. UNCONFIRMED: Consul's answer was lost, and it may have been.
+    /// LOST: the key was not written. UNCONFIRMED: Consul's answer was lost, and the key may be written.
     pub fn put_if_held(&self, key: &str, value: &[u8]) -> Result<(), Error> {
         self.call(self.write(key, Some(value))?)
     }
 
-    /// As [`Lock::put_if_held`], without waiting: see [`Lock::acquire_start`]. A key or a value that
-    /// is refused is a failure of this call.
+    /// As [`Lock::put_if_held`], without waiting: see [`Lock::acquire_start`]. This call itself fails where
+    /// the library refuses the key or the value.
     pub fn put_if_held_start(
         &self,
         key: &str,
@@ -193,7 +192,7 @@ impl Lock {
         self.start(self.write(key, Some(value))?, done)
     }
 
-    /// Deletes a key in the same way. OK also if it does not exist.
+    /// Deletes a key in the same way. OK also if the key does not exist.
     pub fn delete_if_held(&self, key: &str) -> Result<(), Error> {
         self.call(self.write(key, None)?)
     }
@@ -210,7 +209,7 @@ impl Lock {
         Ok(Call::Write { key, value })
     }
 
-    /// Refuses what would break this lock, and what Consul would refuse or cut off.
+    /// Refuses a key that would break this lock, and what Consul would refuse or cut off.
     fn key_to_write(&self, key: &str, value_len: usize) -> Result<Key, Error> {
         let refused = |why: String| Err(Error::new(Status::InvalidArgument, why));
         let key = key::plain(key)?;
@@ -226,35 +225,35 @@ impl Lock {
         Ok(key)
     }
 
-    /// Has `callback` told, once and by the library's thread for callbacks, when this lock is lost:
-    /// at the end of its lease at the latest, at once if it is lost already, never if it is given
-    /// back or abandoned. Takes the place of the one before; None: nobody is told.
+    /// Sets the callback for the loss of this lock, in place of the one before; None: no callback. It runs once,
+    /// on the library's thread for callbacks: at the end of the lease at the latest, at once if the lock is lost
+    /// already, never if the lock is released or abandoned.
     pub fn set_lost_callback(&self, callback: Option<LostCallback>) -> Result<(), Error> {
         self.runtime()?.on_loss(self.id, callback)
     }
 
-    /// Ties it to the reader of `queue`: when that is gone (the queue closed, or its reading end), a
-    /// pending acquire is cancelled, or given back, and a held lock is renewed no more and left to its
-    /// TTL. The last call counts.
+    /// Binds the lock to the reader of `queue`. When the queue or its reading end is closed, the library cancels
+    /// a pending acquire, or releases what it took, and renews a held lock no more: its TTL ends it. The last
+    /// call counts.
     ///
-    /// FORKED: the lock, or the queue, is the parent process's.
+    /// FORKED: the lock or the queue belongs to the parent process.
     pub fn bind(&self, queue: Arc<Queue>) -> Result<(), Error> {
         let runtime = self.runtime()?;
         if !queue.is_ours() {
-            let message = "the queue was made by the parent process, before the fork; make a queue of \
-                           this process's own";
+            let message = "the parent process made the queue, before the fork; make a queue of this \
+                           process's own";
             return Err(Error::new(Status::Forked, message));
         }
         runtime.bind(self.id, queue);
         Ok(())
     }
 
-    /// Local and cheap: held, and the lease has not ended by our own clock.
+    /// Whether the lock is held, and its lease has not ended by the local clock. Asks nothing of Consul.
     pub fn is_held(&self) -> bool {
         !self.remaining().is_zero()
     }
 
-    /// How much of the lease is left; zero when not held.
+    /// The time until the lease ends; zero if the lock is not held.
     pub fn remaining(&self) -> Duration {
         if self.runtime().is_err() {
             return Duration::ZERO;
@@ -263,7 +262,7 @@ impl Lock {
         end.map_or(Duration::ZERO, |end| end.since(Time::now()))
     }
 
-    /// How the lock was lost; None: it was not, as far as this process knows.
+    /// How the lock was lost; None: this process knows of no loss.
     pub fn why_lost(&self) -> Option<LostReason> {
         self.runtime().ok()?;
         let view = self.view();
@@ -272,39 +271,38 @@ impl Lock {
         view.lost.or(expired.then_some(LostReason::Expired))
     }
 
-    /// The fencing token; None before the lock was acquired. It stays readable after the end.
+    /// The fencing token, also after the end of the lock; None before the lock was acquired.
     pub fn fencing_token(&self) -> Option<u64> {
         self.runtime().ok()?;
         self.view().token
     }
 
-    /// The full key.
+    /// The full key of the lock.
     pub fn key(&self) -> &str {
         &self.spec.key
     }
 
-    /// The session that holds (or held) it; None before the lock was acquired.
+    /// The session that holds or held the lock; None before the lock was acquired.
     pub fn session_id(&self) -> Option<String> {
         self.runtime().ok()?;
         self.view().session.map(|id| id.to_string())
     }
 
-    /// Forgets the lock without a request and without blocking: it stays in Consul until its TTL.
-    /// What is called afterwards answers NOT_HELD.
+    /// Forgets the lock without a request and without blocking: the lock stays in Consul until its TTL ends it.
+    /// Later calls answer NOT_HELD.
     pub fn abandon(&self) {
         if self.used.load(Ordering::Acquire) && !self.abandoned.swap(true, Ordering::AcqRel) {
             let _ = self.call(Call::Abandon);
         }
     }
 
-    /// The runtime, if it is this process's.
+    /// The runtime, if it belongs to this process.
     fn runtime(&self) -> Result<&Handle, Error> {
         if self.runtime.generation.is_current() {
             return Ok(&self.runtime);
         }
         let message = format!(
-            "the lock \"{}\" was made by the parent process, before the fork; make a lock \
-             of this process's own",
+            "the parent process made the lock \"{}\", before the fork; make a lock of this process's own",
             self.spec.key
         );
         Err(Error::new(Status::Forked, message))
@@ -350,7 +348,8 @@ impl Lock {
         let value = generator().ok_or_else(|| failed("the value generator has no value"))?;
         if value.len() > MAX_VALUE {
             return Err(failed(&format!(
-                "the value generator made more than {MAX_VALUE} bytes"
+                "the value generator made {} bytes; a value has at most {MAX_VALUE}",
+                value.len()
             )));
         }
         Ok(Some(Value(value.into())))
@@ -363,7 +362,7 @@ impl Drop for Lock {
             if !self.used.load(Ordering::Acquire) {
                 runtime.drop_lock(self.id);
             } else if !self.abandoned.load(Ordering::Acquire) {
-                // Gives it back if it is held. What Consul does not confirm, the TTL ends.
+                // Releases a held lock. Where Consul does not confirm that, the TTL ends the lock.
                 let _ = runtime.call(self.id, Call::Free);
             }
         }
@@ -394,7 +393,7 @@ fn spec(key: Key, values: &OptionValues) -> LockSpec {
     }
 }
 
-/// The core learns the key of a lock with its acquire. An error about a lock before that gets the key here.
+/// Adds the key to an error about a lock that was never acquired: the core does not know its key.
 fn named(mut error: Error, key: &Key) -> Error {
     if error.status == Status::NotHeld && !error.message.contains(&**key) {
         error.message = error
@@ -425,7 +424,7 @@ mod tests {
                 assert!(error.message.contains("cannot be written"), "{error}");
             }
         }
-        // Not taken, so a good one is not sent either.
+        // The lock is not held, so the library does not send a good key either.
         let not_held = |key: &str, len: usize| {
             let error = lock.put_if_held(key, &vec![0; len]).expect_err("not held");
             assert!(!error.message.contains("\"\""), "{error}");

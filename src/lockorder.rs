@@ -1,45 +1,45 @@
 //! The mutexes of the library, and the order in which a thread may take them.
 //!
-//! Each has a [`Rank`]. A thread takes a mutex only while all that it holds have a lower rank: so no two threads
-//! can wait for each other. A debug build, and so every test, panics where a thread does otherwise.
+//! Each mutex has a [`Rank`]. A thread takes a mutex only while all mutexes that it holds have a lower rank: so no
+//! two threads can wait for each other. A debug build, and so every test, panics where a thread breaks the order.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{self, Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// The order: what stands first is taken first.
+/// The order: a mutex of an earlier rank is taken first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Rank {
-    /// Options that a host fills in.
+    /// The options of a host.
     Options,
-    /// Keeps a fork away (`fork.rs`). So a thread that locks this holds nothing else but options; and while it
-    /// is held no file is read, no client made and no line logged.
+    /// Keeps a fork away (`fork.rs`). A thread that takes this rank holds nothing else but options. While it
+    /// holds the rank, it reads no file, makes no client and logs no line.
     Fork,
     /// A client's place for the runtime of this process.
     Client,
-    /// What there is once in a process: the defaults, the log, the lists of runtimes and queues.
+    /// The state of the process: the defaults, the log, the lists of runtimes and queues.
     Process,
-    /// A client's core, and who waits for what.
+    /// A client's core, and its pending calls.
     Runtime,
-    /// A team of threads, with the requests that stand in its lines.
+    /// A team of threads, with the requests that wait for one.
     Team,
     /// A client's connections.
     Wires,
-    /// A thread for callbacks, with what it is to call.
+    /// The thread for callbacks, with the callbacks that it is to run.
     Callbacks,
     /// The events of a queue.
     Queue,
-    /// The names of hosts that were looked up.
+    /// The look-ups of host names.
     Names,
-    /// Work that runs aside, and who waits for it.
+    /// Work that runs aside, and its outcome.
     Errand,
-    /// Mutexes around a single value: nothing else is locked while one of them is held.
+    /// Mutexes around a single value: a thread that holds one takes no other.
     Leaf,
 }
 
-/// A mutex. A panic elsewhere does not make what it guards invalid: nothing that can panic runs between two
-/// changes that belong together (the core of a client that panicked is marked).
+/// A mutex. A panic of a thread that holds it does not make its value invalid: no code that can panic runs
+/// between two changes that belong together. (A client marks its core after a panic.)
 #[derive(Debug)]
 pub(crate) struct Mutex<T> {
     rank: Rank,
@@ -49,9 +49,9 @@ pub(crate) struct Mutex<T> {
 /// A mutex that is held.
 #[derive(Debug)]
 pub(crate) struct Guard<'a, T> {
-    // Unlocked before it is counted as unlocked.
+    // Dropped first: the thread holds the rank until the mutex is free.
     inner: MutexGuard<'a, T>,
-    held: Held,
+    held: HeldRank,
 }
 
 impl<T> Mutex<T> {
@@ -62,16 +62,16 @@ impl<T> Mutex<T> {
         }
     }
 
-    /// Waits for it, and holds it.
+    /// Waits until the mutex is free, and takes it.
     pub(crate) fn lock(&self) -> Guard<'_, T> {
-        let held = Held::new(self.rank);
+        let held = HeldRank::new(self.rank);
         Guard {
             inner: self.inner.lock().unwrap_or_else(PoisonError::into_inner),
             held,
         }
     }
 
-    /// What it guards, for its only owner.
+    /// The value, for the only owner of the mutex.
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.inner.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,7 +85,7 @@ impl<T> Guard<'_, T> {
         Guard { inner, held }
     }
 
-    /// The same, for so much time at most. The second is true when that time is over.
+    /// The same, for `time` at most. The second value is true when that time is over.
     pub(crate) fn wait_timeout(self, told: &Condvar, time: Duration) -> (Self, bool) {
         let Guard { inner, held } = self;
         let waited = told.wait_timeout(inner, time);
@@ -108,9 +108,9 @@ impl<T> DerefMut for Guard<'_, T> {
     }
 }
 
-/// A rank that this thread holds.
+/// A rank that the thread holds while this lives.
 #[derive(Debug)]
-pub(crate) struct Held(#[cfg(debug_assertions)] Rank);
+pub(crate) struct HeldRank(#[cfg(debug_assertions)] Rank);
 
 #[cfg(debug_assertions)]
 thread_local! {
@@ -119,26 +119,26 @@ thread_local! {
     static HELD: std::cell::Cell<u16> = const { std::cell::Cell::new(0) };
 }
 
-impl Held {
+impl HeldRank {
     #[cfg(debug_assertions)]
-    pub(crate) fn new(rank: Rank) -> Held {
+    pub(crate) fn new(rank: Rank) -> HeldRank {
         let held = HELD.get();
         assert!(
             held >> rank as u8 == 0,
             "a defect of libconsul_lock: {rank:?} is taken by a thread that holds the ranks {held:b}"
         );
         HELD.set(held | 1 << rank as u8);
-        Held(rank)
+        HeldRank(rank)
     }
 
     #[cfg(not(debug_assertions))]
-    pub(crate) fn new(_: Rank) -> Held {
-        Held()
+    pub(crate) fn new(_: Rank) -> HeldRank {
+        HeldRank()
     }
 }
 
 #[cfg(debug_assertions)]
-impl Drop for Held {
+impl Drop for HeldRank {
     fn drop(&mut self) {
         HELD.set(HELD.get() & !(1 << self.0 as u8));
     }

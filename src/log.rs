@@ -1,8 +1,8 @@
-//! What the library tells the host's log: one process-wide callback, one line at a time.
+//! The log of the library: one callback in a process, which gets one line at a time.
 //!
-//! Lines are delivered in order by a thread of the log's own, never two at once, and never on a
-//! thread of the host's: so neither a slow log nor a callback of a client's can delay the other. At
-//! most [`MOST_QUEUED`] wait; what comes beyond them is dropped, and the next line says how many.
+//! A thread of the log delivers the lines in order, never two at once and never on a thread of the host. So
+//! neither a slow log nor a callback of a client can delay the other. [`MOST_QUEUED`] lines wait at most: the
+//! library drops further ones, and the next line says how many.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -13,36 +13,36 @@ use crate::fork;
 use crate::lockorder::{Mutex, Rank};
 use crate::text::one_line;
 
-/// Told each line. It never contains a token, a stored value or a line break.
+/// Gets each line. A line never contains a token, a stored value or a line break.
 pub type LogCallback = Box<dyn Fn(Level, &str) + Send + Sync>;
 
-/// Lines that wait for a slow callback at most.
+/// The largest number of lines that wait for a slow callback.
 const MOST_QUEUED: usize = 256;
 
-/// The least important level that anybody wants to hear; 0: none.
+/// The least important level that the host wants; 0: none.
 static WANTED: AtomicU8 = AtomicU8::new(0);
 
-/// Only touched inside [`fork::shared`]. Nothing of a user's runs while it is locked.
+/// Only touched inside [`fork::shared`]. No code of the host runs while it is locked.
 static LOG: Mutex<Option<Log>> = Mutex::new(Rank::Process, None);
 
 struct Log {
-    listener: Arc<Listener>,
+    listener: Arc<LogListener>,
     callbacks: Callbacks,
-    /// Keeps the thread: a host that gives no more threads has something to be told.
+    /// Keeps the thread: the log must work on a host that gives no more threads.
     seat: Option<Seat>,
 }
 
-struct Listener {
+struct LogListener {
     callback: LogCallback,
-    /// Another one has taken its place: it hears no more.
+    /// Another callback has taken its place: this one gets no more lines.
     replaced: AtomicBool,
     queued: AtomicUsize,
     dropped: AtomicU64,
 }
 
-impl Listener {
-    fn new(callback: LogCallback) -> Arc<Listener> {
-        Arc::new(Listener {
+impl LogListener {
+    fn new(callback: LogCallback) -> Arc<LogListener> {
+        Arc::new(LogListener {
             callback,
             replaced: AtomicBool::new(false),
             queued: AtomicUsize::new(0),
@@ -56,27 +56,27 @@ impl Listener {
         }
     }
 
-    /// One line of the queue.
+    /// Delivers a line that has waited.
     fn hear_queued(&self, level: Level, line: &str) {
         self.hear(level, line);
         self.queued.fetch_sub(1, Ordering::AcqRel);
         let dropped = self.dropped.swap(0, Ordering::AcqRel);
         if dropped > 0 {
-            let line = format!("the log is too slow: {dropped} lines were dropped");
+            let line = format!("the log callback is too slow: {dropped} lines were dropped");
             self.hear(Level::Warn, &line);
         }
     }
 }
 
-/// Sets who hears the log of this process, from `level` up; None turns it off. The one before may
-/// still be in a call when this returns; it is dropped after its last. In a child after a fork the
-/// same callback hears the child's log, and none of the parent's.
+/// Sets the callback for the log of this process, from `level` up; None turns the log off. The callback
+/// before may still run when this returns; it is dropped after its last call. In a child after a fork the
+/// same callback gets the lines of the child, and none of the parent's.
 pub fn set_callback(callback: Option<LogCallback>, level: Level) {
     let log = callback.map(|callback| {
         let callbacks = Callbacks::default();
         Log {
-            listener: Listener::new(callback),
-            // Without a thread now the next line asks for one.
+            listener: LogListener::new(callback),
+            // Where the system gives no thread, the next line asks again.
             seat: callbacks.seat().ok(),
             callbacks,
         }
@@ -92,7 +92,7 @@ pub fn set_callback(callback: Option<LogCallback>, level: Level) {
     }
 }
 
-/// Says it, if anybody wants to hear it. Never blocks.
+/// Logs a line, if the host wants its level. Never blocks.
 pub(crate) fn write(level: Level, line: &str) {
     if level as u8 > WANTED.load(Ordering::Acquire) {
         return;
@@ -108,7 +108,7 @@ pub(crate) fn write(level: Level, line: &str) {
         return;
     };
     if !callbacks.generation().is_current() {
-        // The parent's lines are its own.
+        // The lines that wait are the parent's.
         *seat = None;
         *callbacks = Callbacks::default();
         listener.queued.store(0, Ordering::Release);
@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    /// Tests of this module use the one log of the process: one at a time.
+    /// The tests of this module take turns, because they use the one log of the process.
     static ALONE: Mutex<()> = Mutex::new(());
 
     fn listen(level: Level) -> Receiver<(Level, String)> {
@@ -189,7 +189,7 @@ mod tests {
             "the first is gone, and heard no more"
         );
         set_callback(None, Level::Debug);
-        write(Level::Error, "the log: to nobody");
+        write(Level::Error, "the log: without a callback");
         assert!(!other.iter().any(|(_, line)| line.starts_with("the log")));
     }
 

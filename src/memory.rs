@@ -1,8 +1,8 @@
-//! What may be large is asked for so that a host without memory gets an error, and lives.
+//! Memory for large values: a host without memory gets an error and does not end.
 
 use crate::error::{Error, Status};
 
-/// A copy of what a host hands in. NO_RESOURCES: there is no memory for it.
+/// A copy of the host's bytes. NO_RESOURCES: there is no memory for it.
 pub(crate) fn copy(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut copy = Vec::new();
     match copy.try_reserve_exact(bytes.len()) {
@@ -14,7 +14,7 @@ pub(crate) fn copy(bytes: &[u8]) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// There is no memory for so many bytes.
+/// The error where there is no memory for so many bytes.
 pub(crate) fn none_for(bytes: usize) -> Error {
     let why = format!("the system gives no memory for {bytes} bytes");
     Error::new(Status::NoResources, why)

@@ -1,6 +1,6 @@
-//! A queue of outcomes for a host with an event loop: events wait in it, and a socket says that some
-//! do. So no thread of the library ever has to enter an interpreter, which may be busy, have ended,
-//! or be another process's after a fork.
+//! A queue of events for a host with an event loop: a socket becomes readable when events wait. So no
+//! thread of the library has to enter an interpreter, which may be busy, have ended, or belong to another
+//! process after a fork.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,15 +15,16 @@ use crate::lockorder::{Guard, Mutex, Rank};
 use crate::log::Level;
 use crate::sys;
 
-/// Lines of the log that wait at most: a host that does not read must not cost memory for ever.
+/// The largest number of log lines that wait: a host that does not read its log must not cost memory
+/// without end.
 const MOST_LINES: usize = 1024;
 
-/// One thing that happened.
+/// Something that happened, for the host.
 #[derive(Debug)]
 pub struct Event {
-    /// The number that its sender was made with.
+    /// The number that the host gave for it.
     pub tag: u64,
-    /// What it is.
+    /// What happened.
     pub news: News,
 }
 
@@ -32,7 +33,7 @@ pub struct Event {
 pub enum News {
     /// A call has ended.
     Done(Result<(), Error>),
-    /// The question for a holder has ended.
+    /// A call for the holder of a key has ended.
     Holder(Result<Option<Holder>, Error>),
     /// A lock was lost.
     Lost(LostReason),
@@ -40,24 +41,23 @@ pub enum News {
     Line(Level, String),
 }
 
-/// Where events wait. It belongs to the process that made it: in a child after a fork nothing comes
-/// out of it.
+/// A queue of events. It belongs to the process that made it: a child after a fork gets nothing from it.
 #[derive(Debug)]
 pub struct Queue {
     generation: Generation,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct QueueState {
     events: VecDeque<Event>,
     lines: usize,
     dropped_lines: u64,
-    /// Our end of the pair; None: nobody will take events any more.
+    /// The library's end of the socket pair; None: the queue was closed.
     wake: Option<Arc<UnixStream>>,
 }
 
-/// The right to put events into a queue, under a number.
+/// Puts events into a queue, under a number of the host's.
 #[derive(Debug)]
 pub struct Sender {
     queue: Arc<Queue>,
@@ -65,9 +65,8 @@ pub struct Sender {
 }
 
 impl Queue {
-    /// A queue, and the end of the socket that becomes readable when events wait: non-blocking,
-    /// closed on exec. Closes the queues whose readers are gone. NO_RESOURCES: the system gives no
-    /// sockets.
+    /// Makes a queue, and the end of the socket pair that becomes readable when events wait: non-blocking,
+    /// closed on exec. Also closes the queues without a reader. NO_RESOURCES: the system gives no sockets.
     pub fn new() -> Result<(Arc<Queue>, OwnedFd), Error> {
         let (wake, reader) = pair().map_err(|error| {
             let why = format!("the system gives no socket pair for a queue: {error}");
@@ -77,9 +76,9 @@ impl Queue {
             generation: Generation::current(),
             state: Mutex::new(
                 Rank::Queue,
-                State {
+                QueueState {
                     wake: Some(Arc::new(wake)),
-                    ..State::default()
+                    ..QueueState::default()
                 },
             ),
         };
@@ -88,7 +87,7 @@ impl Queue {
         Ok((queue, reader.into()))
     }
 
-    /// The event that waits longest; None: none does. Never blocks.
+    /// Takes the event that waits longest; None: no event waits. Never blocks.
     pub fn next(&self) -> Option<Event> {
         let mut state = self.state()?;
         let event = state.events.pop_front();
@@ -98,7 +97,7 @@ impl Queue {
         event
     }
 
-    /// Nobody will take events any more: those that wait are dropped, and so are those that come.
+    /// Closes the queue: the library drops the events that wait, and those that come.
     pub fn close(&self) {
         if let Some(mut state) = self.state() {
             state.wake = None;
@@ -108,13 +107,13 @@ impl Queue {
         }
     }
 
-    /// Somebody may still take events: the queue was not closed, and nor was the reading end.
+    /// The queue has a reader: neither the queue nor the reading end was closed.
     pub(crate) fn is_read(&self) -> bool {
         let state = self.state();
         state.is_some_and(|state| state.wake.as_deref().is_some_and(sys::has_peer))
     }
 
-    /// A right to put events into it.
+    /// A sender of events with this number.
     pub fn sender(self: &Arc<Self>, tag: u64) -> Sender {
         Sender {
             queue: self.clone(),
@@ -122,13 +121,13 @@ impl Queue {
         }
     }
 
-    /// It was made by this process, and not by its parent.
+    /// This process made the queue, and not its parent.
     pub(crate) fn is_ours(&self) -> bool {
         self.generation.is_current()
     }
 
-    /// None: it is the parent's, whose mutex may be locked for ever.
-    fn state(&self) -> Option<Guard<'_, State>> {
+    /// None: the queue is the parent's, and its mutex may be locked for ever.
+    fn state(&self) -> Option<Guard<'_, QueueState>> {
         self.is_ours().then(|| self.state.lock())
     }
 }
@@ -136,12 +135,12 @@ impl Queue {
 /// The queues of this process. Only touched inside [`fork::shared`].
 static QUEUES: Mutex<Vec<(Generation, Weak<Queue>)>> = Mutex::new(Rank::Process, Vec::new());
 
-/// A thread that is ended without a last word frees no queue: our end of its socket would stay open for
-/// ever. It is closed when the next queue is made.
+/// Adds a queue, and closes those without a reader: a thread that a host ends from outside frees no queue, and
+/// the library's end of its socket would stay open for ever.
 fn register(queue: &Arc<Queue>) {
     let _inside = fork::shared();
     let mut queues = QUEUES.lock();
-    // A parent's must not be upgraded here: it might be dropped here.
+    // A reference to a queue of the parent must not be made here: the queue might be dropped with it.
     queues.retain(|(made_in, weak)| {
         let queue = made_in.is_current().then(|| weak.upgrade()).flatten();
         queue.is_some_and(|queue| {
@@ -158,15 +157,15 @@ fn register(queue: &Arc<Queue>) {
 impl Drop for Queue {
     fn drop(&mut self) {
         if !self.is_ours() {
-            // At the fork another thread of the parent's may have been in the middle of a change.
+            // Another thread of the parent may have been in the middle of a change when it forked.
             std::mem::forget(std::mem::take(self.state.get_mut()));
         }
     }
 }
 
-impl State {
-    /// Answers whom to wake, when the state is unlocked: the reader takes events until none is left, so
-    /// only for the first.
+impl QueueState {
+    /// Returns the socket to write to when the state is unlocked. Only the first event wakes the reader, which
+    /// takes events until none is left.
     fn put(&mut self, event: Event) -> Option<Arc<UnixStream>> {
         let wake = self.wake.as_ref()?;
         let wake = self.events.is_empty().then(|| wake.clone());
@@ -176,7 +175,7 @@ impl State {
 }
 
 impl Sender {
-    /// Puts an event into the queue. Never blocks, and calls nobody.
+    /// Puts an event into the queue. Never blocks, and runs no code of the host.
     pub fn put(&self, news: News) {
         let Some(mut state) = self.queue.state() else {
             return;
@@ -190,7 +189,7 @@ impl Sender {
             }
             let dropped = std::mem::take(&mut state.dropped_lines);
             if dropped > 0 {
-                let line = format!("nobody reads the log: {dropped} lines were dropped");
+                let line = format!("the host does not read its log: {dropped} lines were dropped");
                 let news = News::Line(Level::Warn, line);
                 state.lines += 1;
                 wake = state.put(Event { tag, news });
@@ -200,7 +199,7 @@ impl Sender {
         let wake = state.put(Event { tag, news }).or(wake);
         drop(state);
         if let Some(wake) = wake {
-            // A socket that is full or closed is readable already.
+            // A socket that is full or closed is readable already, so an error does not matter.
             sys::send_byte(&wake);
         }
     }
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_reads_and_nothing_happens() {
+    fn a_queue_without_a_reader_drops_its_events() {
         let (queue, reader) = queue();
         assert!(queue.is_read());
         queue.sender(0).put(News::Done(Ok(())));

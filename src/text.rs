@@ -1,7 +1,7 @@
 //! Makes texts that came from Consul or a proxy fit for a message.
 
-/// One line of at most `most` characters: line breaks and tabs become spaces, and what cannot be shown (control
-/// characters, marks that turn the direction of a line) becomes a question mark.
+/// One line of at most `most` characters: line breaks and tabs become spaces, and characters that cannot be shown
+/// (control characters, marks that turn the direction of a line) become question marks.
 pub(crate) fn one_line(text: &str, most: usize) -> String {
     text.trim().chars().map(shown).take(most).collect()
 }
@@ -10,7 +10,7 @@ fn shown(c: char) -> char {
     match c {
         '\t' | '\n' | '\r' => ' ',
         '"' | '\'' | '\\' => c,
-        // What Debug would escape is what cannot be shown.
+        // Debug escapes the characters that cannot be shown.
         c if c.escape_debug().len() == 1 => c,
         _ => '?',
     }

@@ -1,4 +1,4 @@
-//! The calls that wait for an outcome: of callers that sleep, and of completions.
+//! The calls that wait for their outcome: a caller sleeps, or a completion gets it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,50 +12,50 @@ use crate::error::Error;
 use crate::lockorder::{Mutex, Rank};
 
 /// What gets the outcome of a call.
-pub(super) enum Waiter {
+pub(super) enum Caller {
     /// A thread of the host's, which waits.
     Parked(Arc<OutcomeSlot>),
     /// A completion. With a seat it is the host's code, for the thread for callbacks.
     Completion(Option<Seat>, Completion<Done>),
 }
 
-impl fmt::Debug for Waiter {
+impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Waiter::Parked(_) => "Parked",
-            Waiter::Completion(..) => "Completion",
+            Caller::Parked(_) => "Parked",
+            Caller::Completion(..) => "Completion",
         })
     }
 }
 
-/// All waiters of a client.
+/// The calls of a client that have no outcome yet.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
-    waiting: HashMap<CallId, Waiter>,
+pub(super) struct PendingCalls {
+    waiting: HashMap<CallId, Caller>,
     completions: usize,
     /// Outcomes to tell when the state is unlocked.
     prompt: Vec<(Completion<Done>, Outcome)>,
     last: u64,
 }
 
-impl Waiters {
+impl PendingCalls {
     /// The number of a new call.
     pub(super) fn new_call(&mut self) -> CallId {
         self.last += 1;
         CallId(self.last)
     }
 
-    pub(super) fn add(&mut self, waiter: Waiter) -> CallId {
+    pub(super) fn add(&mut self, caller: Caller) -> CallId {
         let call = self.new_call();
-        self.completions += usize::from(matches!(waiter, Waiter::Completion(..)));
-        self.waiting.insert(call, waiter);
+        self.completions += usize::from(matches!(caller, Caller::Completion(..)));
+        self.waiting.insert(call, caller);
         call
     }
 
     pub(super) fn tell(&mut self, call: CallId, outcome: Outcome) {
         match self.waiting.remove(&call) {
-            Some(Waiter::Parked(slot)) => slot.tell(outcome),
-            Some(Waiter::Completion(seat, done)) => {
+            Some(Caller::Parked(slot)) => slot.tell(outcome),
+            Some(Caller::Completion(seat, done)) => {
                 self.completions -= 1;
                 match seat {
                     Some(seat) => seat.run(move || done.tell(outcome)),
@@ -84,7 +84,7 @@ impl Waiters {
     }
 }
 
-/// Tells the outcomes that [`Waiters::take_prompt`] gave.
+/// Tells the outcomes that [`PendingCalls::take_prompt`] gave.
 pub(super) fn tell_all(outcomes: Vec<(Completion<Done>, Outcome)>) {
     for (completion, outcome) in outcomes {
         // A panic in a completion must not stop the rest of the step.

@@ -6,6 +6,7 @@
 //! a third of an uncontended cycle (measured). A worker performs every request that can take long, while
 //! the caller sleeps.
 
+mod calls;
 mod handle;
 pub(crate) mod losses;
 mod orphans;
@@ -14,7 +15,6 @@ mod requests;
 mod stats;
 mod step;
 mod timer;
-mod waiters;
 mod wires;
 mod workers;
 
@@ -35,13 +35,13 @@ use crate::fork::Generation;
 use crate::lockorder::{Guard, Mutex, Rank};
 use crate::queue::Queue;
 use crate::threads::thread;
+use calls::{Caller, OutcomeSlot, PendingCalls};
 pub(crate) use handle::Handle;
 use losses::LossListener;
 use promises::{Promise, Promises};
 use requests::{Flight, RequestJob};
 use stats::{Elsewhere, Stats};
 use timer::Timer;
-use waiters::{OutcomeSlot, Waiter, Waiters};
 use wires::Wires;
 use workers::Workers;
 
@@ -66,7 +66,7 @@ pub(crate) struct Runtime {
 #[derive(Debug)]
 struct RuntimeState {
     core: Core,
-    waiters: Waiters,
+    calls: PendingCalls,
     locks: HashMap<LockId, Observed>,
     promises: Promises,
     /// The callbacks for the loss of a lock.
@@ -134,20 +134,20 @@ impl RuntimeState {
         promise.is_some()
     }
 
-    /// The core panicked: the waiters get an error, and the library does not ask the core again.
+    /// The core panicked: the callers get an error, and the library does not ask the core again.
     fn break_down(&mut self) {
         self.broken = true;
         for observed in self.locks.values_mut() {
             observed.promise = None;
         }
-        self.waiters.fail_all(&defect());
+        self.calls.fail_all(&defect());
     }
 
-    fn add(&mut self, waiter: Waiter) -> Result<CallId, Error> {
+    fn add(&mut self, caller: Caller) -> Result<CallId, Error> {
         if self.broken {
             return Err(defect());
         }
-        Ok(self.waiters.add(waiter))
+        Ok(self.calls.add(caller))
     }
 }
 
@@ -164,7 +164,7 @@ impl Runtime {
                 Rank::Runtime,
                 RuntimeState {
                     core: Core::new(config),
-                    waiters: Waiters::default(),
+                    calls: PendingCalls::default(),
                     locks: HashMap::new(),
                     promises: promises.clone(),
                     listeners: HashMap::new(),
@@ -264,7 +264,7 @@ impl Runtime {
         input: impl FnOnce(CallId) -> Input,
     ) -> Result<(), Error> {
         self.have_timer(&mut state)?;
-        let call = state.add(Waiter::Completion(seat, done))?;
+        let call = state.add(Caller::Completion(seat, done))?;
         drop(state);
         self.take(input(call));
         Ok(())
@@ -332,7 +332,7 @@ impl Runtime {
         input: impl FnOnce(CallId) -> Input,
     ) -> Outcome {
         let slot = Arc::new(OutcomeSlot::new());
-        let call = state.add(Waiter::Parked(slot.clone()))?;
+        let call = state.add(Caller::Parked(slot.clone()))?;
         drop(state);
         let mut jobs = self.step(input(call));
         while !jobs.is_empty() {

@@ -48,7 +48,7 @@ impl Runtime {
         Some(Input::Call {
             lock: id,
             // No caller waits for it.
-            call: state.waiters.new_call(),
+            call: state.calls.new_call(),
             what,
         })
     }

@@ -2,10 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::calls::tell_all;
 use super::losses::LossListener;
 use super::requests::{Flight, RequestJob};
 use super::stats::RequestKind;
-use super::waiters::tell_all;
 use super::{Observed, Runtime, RuntimeState};
 use crate::clock::{Now, Time};
 use crate::consul::interrupt::Interrupt;
@@ -53,7 +53,7 @@ impl Runtime {
         let state = &mut *guard;
         let mut after = Afterwards::default();
         state.take_in(input, &mut after);
-        let prompt = state.waiters.take_prompt();
+        let prompt = state.calls.take_prompt();
         if state.broken {
             drop(guard);
             tell_all(prompt);
@@ -129,7 +129,7 @@ impl RuntimeState {
                 let interrupt = flight.map(|flight| flight.interrupt.clone());
                 after.aborted.extend(interrupt);
             }
-            Action::Tell { call, outcome } => self.waiters.tell(call, outcome),
+            Action::Tell { call, outcome } => self.calls.tell(call, outcome),
             Action::Publish { lock, view } => self.publish(lock, view, now, after),
             Action::Lost { lock, why } => {
                 if let Some(listener) = self.listeners.remove(&lock) {

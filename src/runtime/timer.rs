@@ -120,7 +120,7 @@ impl Runtime {
                     // The timer closes the idle connections, and so outlives them.
                     let lately =
                         !self.is_left() && (now.since(since) < LINGER || self.wires.has_idle());
-                    let wanted = lately || state.waiters.has_completions() || state.owes();
+                    let wanted = lately || state.calls.has_completions() || state.owes();
                     if !wanted || state.broken {
                         state.timer.until = None;
                         return;
