@@ -1,8 +1,8 @@
 //! Distributed ephemeral locks on Consul, as a C library.
 //!
-//! A call comes in at [`ffi`] and becomes an event for the client's [`core`]; the core, which is
-//! pure, says what to ask Consul next; the runtime asks; the answer goes back into the core, until
-//! there is an outcome to tell.
+//! A call comes in at [`ffi`] and becomes an input of the client's [`core`]. The core is pure: it answers
+//! with the requests for Consul. The runtime sends them and takes the answers back to the core, until the
+//! core has an outcome for the call.
 //!
 //! Every arrow between modules points down, which `tests/all/layers.rs` checks:
 //! `ffi → lock → client → runtime → consul, queue → log → core → key, clock, error and the like`.

@@ -1,4 +1,4 @@
-//! What only the C library can do: the second and last place with unsafe.
+//! Calls of the C library: besides `src/ffi` the only place with `unsafe`.
 #![allow(unsafe_code)]
 
 use std::net::TcpStream;
@@ -22,8 +22,8 @@ pub(crate) fn boot_time_ns() -> u64 {
         .saturating_add(nanos.unwrap_or(0))
 }
 
-/// Connected, and nothing to read: neither the end of the connection nor bytes that nobody asked
-/// for.
+/// Whether the socket is connected and has nothing to read: neither the end of the connection nor bytes that
+/// answer no request.
 pub(crate) fn is_quiet(socket: &TcpStream) -> bool {
     let mut byte = 0_u8;
     // SAFETY: the descriptor is open for as long as `socket` is borrowed, and `byte` is one
@@ -40,7 +40,7 @@ pub(crate) fn is_quiet(socket: &TcpStream) -> bool {
     read < 0 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock
 }
 
-/// The process, or the host, has no descriptor or no memory left for what was asked.
+/// Whether the system has no descriptor or no memory left.
 pub(crate) fn is_starved(error: &std::io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -48,7 +48,7 @@ pub(crate) fn is_starved(error: &std::io::Error) -> bool {
     )
 }
 
-/// Sends one byte without waiting, and without the signal that a closed other end would cause.
+/// Sends one byte without waiting, and without the signal of a socket whose other end is closed.
 pub(crate) fn send_byte(socket: &UnixStream) {
     let byte = [0_u8; 1];
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
@@ -56,21 +56,21 @@ pub(crate) fn send_byte(socket: &UnixStream) {
     unsafe { libc::send(socket.as_raw_fd(), byte.as_ptr().cast(), byte.len(), flags) };
 }
 
-/// Whether the other end of a socket pair is open; also true if the system does not say.
+/// Whether the other end of a socket pair is open; also true where the system does not say it.
 pub(crate) fn has_peer(socket: &UnixStream) -> bool {
     let mut asked = libc::pollfd {
         fd: socket.as_raw_fd(),
         events: 0,
         revents: 0,
     };
-    // A signal that is pending fails this, too, although it does not wait.
+    // A pending signal also fails this call, although the call does not wait.
     // SAFETY: one pollfd, writable, whose descriptor is open while `socket` is borrowed.
     let told = unsafe { libc::poll(&raw mut asked, 1, 0) };
     told <= 0 || asked.revents & (libc::POLLHUP | libc::POLLERR) == 0
 }
 
-/// Has the C library call these around every `fork`. Where it has no memory left for that, a child
-/// is still known by its pid.
+/// Has the C library call these around every `fork`. Where the C library has no memory for that, the library
+/// still tells a child by its pid.
 pub(crate) fn at_fork(
     before: extern "C" fn(),
     in_parent: extern "C" fn(),
@@ -86,12 +86,12 @@ unsafe extern "C" {
     fn c_secure_getenv(name: *const libc::c_char) -> *const libc::c_char;
 }
 
-/// A variable of the environment; None if it is not set, or the program runs with rights that its
-/// user does not have (setuid), whose environment is not to be trusted.
+/// A variable of the environment. None: the variable is not set, or the program is a setuid program, which must
+/// not trust its environment.
 pub(crate) fn secure_getenv(name: &str) -> Option<Vec<u8>> {
     let name = std::ffi::CString::new(name).ok()?;
-    // SAFETY: `name` is NUL-terminated. The text that is pointed to may be changed by another
-    // thread's setenv, as with every reader of the environment; it is copied at once.
+    // SAFETY: `name` is NUL-terminated. A setenv of another thread may change the text, as with every
+    // reader of the environment; the text is copied at once.
     unsafe {
         let value = c_secure_getenv(name.as_ptr());
         if value.is_null() {
@@ -127,21 +127,21 @@ pub(crate) fn random() -> u64 {
     }
 }
 
-/// What the C library takes for itself from the stack of each thread: glibc puts the thread-local variables of the
+/// The bytes that the C library takes from the stack of each thread: glibc puts the thread-local variables of the
 /// host and of its libraries there, which may be megabytes.
 pub(crate) fn stack_overhead() -> usize {
     minimal_stack().unwrap_or_else(|| thread_locals() + (64 << 10))
 }
 
-/// What glibc says of it, with the least that a thread needs; None: another C library, or another glibc.
+/// The same by glibc, with the least that a thread needs; None: another C library, or another glibc.
 fn minimal_stack() -> Option<usize> {
     // SAFETY: the name is NUL-terminated.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__pthread_get_minstack".as_ptr()) };
     if found.is_null() {
         return None;
     }
-    // SAFETY: glibc's function of that name takes attributes and gives a size; they are made before, and
-    // unmade after it.
+    // SAFETY: glibc's function of that name takes attributes and gives a size; the attributes live from
+    // before until after the call.
     unsafe {
         type Minimum = unsafe extern "C" fn(*const libc::pthread_attr_t) -> libc::size_t;
         let minimum: Minimum = std::mem::transmute(found);
@@ -155,7 +155,7 @@ fn minimal_stack() -> Option<usize> {
     }
 }
 
-/// The size of all thread-local variables that a thread has from its beginning on.
+/// The size of the thread-local variables that each thread has from its start.
 fn thread_locals() -> usize {
     unsafe extern "C" fn add(
         object: *mut libc::dl_phdr_info,
@@ -181,8 +181,8 @@ fn thread_locals() -> usize {
     sum
 }
 
-/// Runs `spawn`, which makes a thread, so that the thread never sees the host's signals: all are
-/// blocked but those that a thread gets for what it does itself, and the profiler's.
+/// Runs `spawn`, which makes a thread, so that the thread never gets the host's signals: it blocks all but
+/// those that a thread causes itself, and the profiler's.
 pub(crate) fn without_signals<T>(spawn: impl FnOnce() -> T) -> T {
     const OWN: [libc::c_int; 6] = [
         libc::SIGSEGV,
@@ -208,24 +208,18 @@ pub(crate) fn without_signals<T>(spawn: impl FnOnce() -> T) -> T {
     }
 }
 
-// Connecting, so that another thread can end it: the standard library shows a socket only when it
-// is connected.
+// Connecting in two steps, so that another thread can end it: the standard library gives a socket only when
+// the socket is connected.
 
-/// Begins to connect and does not wait: the socket is in non-blocking mode, and writable when the
-/// attempt has ended.
+/// Begins to connect, without waiting: the socket is in non-blocking mode, and becomes writable when the attempt
+/// has ended.
 pub(crate) fn begin_connect(address: &std::net::SocketAddr) -> std::io::Result<TcpStream> {
     let family = match address {
         std::net::SocketAddr::V4(_) => libc::AF_INET,
         std::net::SocketAddr::V6(_) => libc::AF_INET6,
     };
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: plain numbers.
-    let descriptor = unsafe { libc::socket(family, kind, 0) };
-    if descriptor < 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new, and nobody else's.
-    let socket = TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    let socket = unconnected(family)?;
+    let descriptor = socket.as_raw_fd();
     let result = match address {
         std::net::SocketAddr::V4(address) => {
             let raw = libc::sockaddr_in {
@@ -264,8 +258,7 @@ pub(crate) fn begin_connect(address: &std::net::SocketAddr) -> std::io::Result<T
     }
 }
 
-/// Connects to a socket in the file system, in non-blocking mode: `WouldBlock` when its queue is
-/// full.
+/// Connects to a socket in the file system, in non-blocking mode. `WouldBlock`: the socket's queue is full.
 pub(crate) fn connect_unix(path: &Path) -> std::io::Result<TcpStream> {
     let mut raw = libc::sockaddr_un {
         sun_family: libc::AF_UNIX as libc::sa_family_t,
@@ -279,14 +272,8 @@ pub(crate) fn connect_unix(path: &Path) -> std::io::Result<TcpStream> {
     for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
         *to = *from as libc::c_char;
     }
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: plain numbers.
-    let descriptor = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
-    if descriptor < 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new, and nobody else's.
-    let socket = TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
+    let socket = unconnected(libc::AF_UNIX)?;
+    let descriptor = socket.as_raw_fd();
     // SAFETY: `raw` is an address of this family and of the length given.
     match unsafe { libc::connect(descriptor, (&raw const raw).cast(), length_of(&raw)) } {
         0 => Ok(socket),
@@ -294,11 +281,23 @@ pub(crate) fn connect_unix(path: &Path) -> std::io::Result<TcpStream> {
     }
 }
 
+/// A socket in non-blocking mode that is not connected.
+fn unconnected(family: libc::c_int) -> std::io::Result<TcpStream> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: plain numbers.
+    let descriptor = unsafe { libc::socket(family, kind, 0) };
+    if descriptor < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new, and only this socket owns it.
+    Ok(TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+}
+
 fn length_of<T>(address: &T) -> libc::socklen_t {
     libc::socklen_t::try_from(size_of_val(address)).unwrap_or(0)
 }
 
-/// Waits until the socket is writable or broken. False: not in time. A signal ends it early, with
+/// Waits until the socket is writable or broken. False: that was not so in time. A signal ends the wait with
 /// `Interrupted`.
 pub(crate) fn await_writable(socket: &TcpStream, timeout: Duration) -> std::io::Result<bool> {
     let mut wanted = libc::pollfd {

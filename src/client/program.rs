@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// Programs whose first argument is the program that people know. A version may follow.
+/// Programs whose first argument is the script that people know. A version may follow.
 const INTERPRETERS: [&str; 9] = [
     "python", "pypy", "ruby", "node", "nodejs", "perl", "php", "lua", "bun",
 ];
@@ -24,7 +24,7 @@ const WITH_VALUE: [&str; 9] = [
     "--env-file",
 ];
 
-/// How much of the command line is read.
+/// The number of bytes of the command line that are read.
 const LONGEST: u64 = 64 << 10;
 
 /// `report.py` for `python3 report.py`, else the name of the executable.
@@ -54,7 +54,7 @@ fn is_interpreter(executable: &str) -> bool {
     INTERPRETERS.contains(&executable.trim_end_matches(version))
 }
 
-/// The first argument that is not an option; None: there is none, or the program is in an option (`-e CODE`).
+/// The first argument that is not an option. None: there is none, or an option has the program (`-e CODE`).
 fn script(command_line: &[u8]) -> Option<&[u8]> {
     let mut arguments = command_line.split(|byte| *byte == 0).skip(1);
     while let Some(argument) = arguments.next() {
@@ -73,7 +73,8 @@ fn script(command_line: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// `-e`, `-c`, `-p`, `-m`, also behind other letters (`-ne`), and the long forms of Node.
+/// Whether an option has the program: `-e`, `-c`, `-p`, `-m`, also behind other letters (`-ne`), and the long
+/// forms of Node.
 fn has_code(option: &str) -> bool {
     if let Some(long) = option.strip_prefix("--") {
         return long.starts_with("eval") || long.starts_with("print");

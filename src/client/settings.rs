@@ -1,4 +1,4 @@
-//! What a client is made from, checked: options first, then files and the environment.
+//! The settings of a client, checked, from its options, the environment and files.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl Settings {
         let addresses = addresses(settings)?;
         let files = Arc::new(tls::Source::new(settings)?);
         let is_spoken = addresses.iter().any(|address| address.tls);
-        // Files are read also where no TLS is spoken, as Consul's own clients do: a wrong one shows.
+        // The files are read also where no address speaks TLS, as Consul's own clients do: so an error in them shows.
         let tls = match is_spoken || files.names_any() {
             true => Some(load(&files)?).filter(|_| is_spoken),
             false => None,
@@ -75,7 +75,7 @@ impl Settings {
     }
 }
 
-/// Reads a file, or several, on a thread that may be left behind; `which` names them.
+/// Reads files on a thread of their own, which is left behind if it takes too long; `which` names the files.
 fn read<T: Clone + Send + 'static>(
     which: &str,
     wrong: impl FnOnce(String) -> Error,
@@ -132,7 +132,7 @@ fn origin(settings: &OptionValues) -> String {
     }
 }
 
-/// An option for the token wins over a file, and a file over the environment.
+/// The token and the user. The option for the token wins over a file, and a file over the environment.
 fn credentials(settings: &OptionValues) -> Result<Credentials, Error> {
     let given = settings.text("token");
     let by_hand = |setting: &Setting<String>| matches!(setting.origin, Origin::Option(_));
@@ -166,7 +166,7 @@ fn proxy(settings: &OptionValues) -> Result<Option<Address>, Error> {
         Ok(address) if address.is_plain_host() => Ok(Some(address)),
         Ok(_) => Err(proxy.wrong("a proxy is http://host:port")),
         Err(why) => Err(proxy.wrong(format!(
-            "{why}; a proxy is http://host:port, and is told no user and no password"
+            "{why}; a proxy is http://host:port, without user and password"
         ))),
     }
 }
@@ -191,7 +191,7 @@ fn session_node(
     }
     if !scope.session_checks.is_empty() {
         return Err(node.wrong(
-            "its node has no agent, and so no checks: it does not go together with session_checks",
+            "this node has no agent, and so no checks: session_node and session_checks do not go together",
         ));
     }
     let name: Arc<str> = node.value.into();
