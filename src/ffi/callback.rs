@@ -1,16 +1,16 @@
-//! Functions of the host's, and what they are called with.
+//! Functions of the host, with their user_data.
 
 use std::ffi::c_void;
 
 /// Frees a user_data. See CALLBACKS.
 pub type UserDataFreeFn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// A function of the host's with its data, which is freed when the last user of both is done.
+/// A function of the host with its user_data, which is freed when the registration ends.
 ///
-/// In a child after a fork, one that belongs to an object of the parent's is leaked with it; one
-/// that is configuration (the value generator, the log) works there, too.
+/// In a child after fork, the registration of an object of the parent leaks with the object. The
+/// value generator and the log work there, too.
 pub(super) struct Registration<F> {
-    /// What to call.
+    /// The function.
     pub(super) function: F,
     user_data: *mut c_void,
     free: UserDataFreeFn,
@@ -22,7 +22,7 @@ unsafe impl<F: Send> Send for Registration<F> {}
 unsafe impl<F: Sync> Sync for Registration<F> {}
 
 impl<F> Registration<F> {
-    /// Owns `user_data` from now on.
+    /// Makes a registration, which owns `user_data`.
     pub(super) fn new(function: F, user_data: *mut c_void, free: UserDataFreeFn) -> Self {
         Registration {
             function,
@@ -31,7 +31,7 @@ impl<F> Registration<F> {
         }
     }
 
-    /// What to call it with.
+    /// The argument for the function.
     pub(super) fn user_data(&self) -> *mut c_void {
         self.user_data
     }

@@ -10,7 +10,7 @@ use super::{make, observe};
 use crate::client::{self, Client};
 use crate::error::Error;
 
-/// The client that a NULL stands for, or the one that C gave.
+/// The client of the host, or the default client for NULL.
 ///
 /// # Safety
 /// `client` is NULL or live.

@@ -82,7 +82,7 @@ pub unsafe extern "C" fn consul_lock_set_value_generator(
     });
 }
 
-/// One call of the host's generator.
+/// Calls the host's generator.
 fn generate(registration: &Registration<ValueGeneratorFn>) -> Option<Vec<u8>> {
     let generator = registration.function?;
     let mut value: Option<Vec<u8>> = None;

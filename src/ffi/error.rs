@@ -4,7 +4,7 @@ use std::ffi::{CString, c_char};
 
 use super::handle::{give_owned, look, take_owned};
 use super::objects::{ErrorHandle, Failure};
-use super::observe;
+use super::{known, observe};
 use crate::error::{Error, LostReason, Status};
 
 /// Makes the object that C receives.
@@ -19,7 +19,7 @@ pub(super) fn object(error: Error) -> *mut ErrorHandle {
 /// `error` is NULL or live, and not used afterwards.
 pub(super) unsafe fn taken(error: *mut ErrorHandle) -> Option<Error> {
     // SAFETY: the caller's contract.
-    unsafe { take_owned(error) }.map(|told| told.error)
+    unsafe { take_owned(error) }.map(|failure| failure.error)
 }
 
 /// Returns the status of the failed call; CONSUL_LOCK_OK for NULL.
@@ -27,7 +27,7 @@ pub(super) unsafe fn taken(error: *mut ErrorHandle) -> Option<Error> {
 pub unsafe extern "C" fn consul_lock_error_code(error: *const ErrorHandle) -> Status {
     observe(Status::Internal, || {
         // SAFETY: NULL or live, as the header asks.
-        unsafe { look(error) }.map_or(Status::Ok, |told| told.error.status)
+        unsafe { look(error) }.map_or(Status::Ok, |failure| failure.error.status)
     })
 }
 
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn consul_lock_error_code(error: *const ErrorHandle) -> St
 pub unsafe extern "C" fn consul_lock_error_message(error: *const ErrorHandle) -> *const c_char {
     observe(c"".as_ptr(), || {
         // SAFETY: NULL or live, as the header asks.
-        unsafe { look(error) }.map_or(c"".as_ptr(), |told| told.message.as_ptr())
+        unsafe { look(error) }.map_or(c"".as_ptr(), |failure| failure.message.as_ptr())
     })
 }
 
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn consul_lock_error_http_status(error: *const ErrorHandle
     observe(0, || {
         // SAFETY: NULL or live, as the header asks.
         unsafe { look(error) }
-            .and_then(|told| told.error.http_status)
+            .and_then(|failure| failure.error.http_status)
             .map_or(0, i32::from)
     })
 }
@@ -60,7 +60,7 @@ pub unsafe extern "C" fn consul_lock_error_http_status(error: *const ErrorHandle
 pub unsafe extern "C" fn consul_lock_error_is_retryable(error: *const ErrorHandle) -> bool {
     observe(false, || {
         // SAFETY: NULL or live, as the header asks.
-        unsafe { look(error) }.is_some_and(|told| told.error.retryable)
+        unsafe { look(error) }.is_some_and(|failure| failure.error.retryable)
     })
 }
 
@@ -71,8 +71,9 @@ pub unsafe extern "C" fn consul_lock_error_is_retryable(error: *const ErrorHandl
 pub unsafe extern "C" fn consul_lock_error_why_lost(error: *const ErrorHandle) -> i32 {
     observe(0, || {
         // SAFETY: NULL or live, as the header asks.
-        let told = unsafe { look(error) };
-        told.and_then(|told| told.error.lost)
+        let failure = unsafe { look(error) };
+        failure
+            .and_then(|failure| failure.error.lost)
             .map_or(0, |why| why as i32)
     })
 }
@@ -90,10 +91,8 @@ pub unsafe extern "C" fn consul_lock_error_free(error: *mut ErrorHandle) {
 /// @return Never NULL. Lives as long as the process.
 #[unsafe(no_mangle)]
 pub extern "C" fn consul_lock_status_name(status: i32) -> *const c_char {
-    let known = Status::ALL
-        .into_iter()
-        .find(|known| *known as i32 == status);
-    known.map_or(c"UNKNOWN", Status::c_name).as_ptr()
+    let found = known(Status::ALL, status, |known| known as i32);
+    found.map_or(c"UNKNOWN", Status::c_name).as_ptr()
 }
 
 /// Returns the name of a consul_lock_lost_reason, such as "KEY_GONE".
@@ -102,8 +101,6 @@ pub extern "C" fn consul_lock_status_name(status: i32) -> *const c_char {
 /// @return Never NULL. Lives as long as the process.
 #[unsafe(no_mangle)]
 pub extern "C" fn consul_lock_lost_reason_name(reason: i32) -> *const c_char {
-    let known = LostReason::ALL
-        .into_iter()
-        .find(|known| *known as i32 == reason);
-    known.map_or(c"UNKNOWN", LostReason::c_name).as_ptr()
+    let found = known(LostReason::ALL, reason, |known| known as i32);
+    found.map_or(c"UNKNOWN", LostReason::c_name).as_ptr()
 }

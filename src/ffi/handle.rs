@@ -1,5 +1,5 @@
-//! Typed pointers in and out. A handle type says how its object is owned, so the two ways cannot
-//! be mixed up.
+//! Typed pointers to and from C. The type of a handle says how its object is owned, so the compiler
+//! refuses to mix the two ways.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use crate::error::Error;
 /// A handle whose object lives until its last user is done: each call holds a reference of its own
 /// while it runs, so that another thread may free the handle meanwhile.
 pub(super) trait Shared {
-    /// What the handle points to.
+    /// The type of the object.
     type Inner: Send + Sync;
 }
 
 /// A handle whose object is only read and then freed, by its one owner.
 pub(super) trait Owned {
-    /// What the handle points to.
+    /// The type of the object.
     type Inner;
 }
 
@@ -24,7 +24,7 @@ pub(super) fn give<H: Shared>(inner: impl Into<Arc<H::Inner>>) -> *mut H {
     Arc::into_raw(inner.into()).cast_mut().cast()
 }
 
-/// A reference of this call's own, or the refusal of NULL.
+/// Takes a reference for one call, or refuses NULL.
 ///
 /// # Safety
 /// `handle` is NULL or came from [`give`] and was not taken back yet.
@@ -58,13 +58,13 @@ pub(super) fn give_owned<H: Owned>(inner: H::Inner) -> *mut H {
     Box::into_raw(Box::new(inner)).cast()
 }
 
-/// Looks at an owned object; None for NULL.
+/// Borrows an owned object; None for NULL.
 ///
 /// # Safety
 /// `handle` is NULL or came from [`give_owned`] and is not taken back during `'a`.
 pub(super) unsafe fn look<'a, H: Owned>(handle: *const H) -> Option<&'a H::Inner> {
     let inner: *const H::Inner = handle.cast();
-    // SAFETY: NULL or a live object that nobody changes, by the caller's contract.
+    // SAFETY: NULL or a live object that no thread changes, by the caller's contract.
     unsafe { inner.as_ref() }
 }
 

@@ -1,4 +1,4 @@
-//! "Who has it?" as C sees it.
+//! The holder of a lock as C sees it.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;

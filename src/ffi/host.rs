@@ -1,4 +1,4 @@
-//! What belongs to the host's thread and must be the same after a call as before it.
+//! The state of the host's thread that a call must leave as it was.
 
 use libc::c_int;
 
@@ -11,8 +11,8 @@ unsafe extern "C" {
     fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
 }
 
-/// Keeps errno, and puts off thread cancellation: a `pthread_cancel` unwinds the stack, and to
-/// unwind through Rust's `catch_unwind` ends the process. It takes effect after the call instead.
+/// Keeps errno, and defers thread cancellation until after the call: `pthread_cancel` unwinds the
+/// stack, and an unwinding through Rust's `catch_unwind` ends the process.
 pub(super) struct Kept {
     errno: c_int,
     cancel_state: c_int,

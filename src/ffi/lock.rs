@@ -271,7 +271,7 @@ pub unsafe extern "C" fn consul_lock_set_lost_callback(
     }
 }
 
-/// The one call of the host's.
+/// Calls the host's function.
 fn tell(registration: &Registration<LostCallbackFn>, reason: LostReason) {
     if let Some(callback) = registration.function {
         // SAFETY: the host promised that the callback may be called so.

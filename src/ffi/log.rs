@@ -3,8 +3,8 @@
 use std::ffi::{CString, c_char, c_void};
 use std::ptr;
 
-use super::answer;
 use super::callback::{Registration, UserDataFreeFn};
+use super::{answer, known};
 use crate::error::{Error, Status};
 use crate::log::{Level, LogCallback, set_callback};
 
@@ -40,9 +40,9 @@ pub unsafe extern "C" fn consul_lock_set_log_callback(
     // SAFETY: NULL is allowed.
     unsafe {
         answer(ptr::null_mut(), move || {
-            let level = Level::ALL.into_iter().find(|known| *known as i32 == level);
-            let level = level.ok_or_else(|| {
-                Error::new(Status::InvalidArgument, "level is not one of the four")
+            let level = known(Level::ALL, level, |known| known as i32).ok_or_else(|| {
+                let why = format!("level: {level} is not from 1 to 4");
+                Error::new(Status::InvalidArgument, why)
             })?;
             let callback = registration.function.map(|_| -> LogCallback {
                 Box::new(move |level, line| tell(&registration, level, line))
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn consul_lock_set_log_callback(
     }
 }
 
-/// One call of the host's.
+/// Calls the host's function.
 fn tell(registration: &Registration<LogCallbackFn>, level: Level, line: &str) {
     if let (Some(callback), Ok(line)) = (registration.function, CString::new(line)) {
         // SAFETY: the host promised that the callback may be called so.

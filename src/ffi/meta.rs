@@ -54,7 +54,7 @@ pub unsafe extern "C" fn consul_lock_shutdown(
     unsafe { answer(error, || shutdown(duration(timeout_ms)?)) }
 }
 
-/// How long a shutdown waits.
+/// Reads the time limit of a shutdown.
 pub(super) fn duration(timeout_ms: i64) -> Result<Duration, Error> {
     match u64::try_from(timeout_ms) {
         Ok(ms) if ms <= MAX_SHUTDOWN_MS => Ok(Duration::from_millis(ms)),

@@ -1,8 +1,8 @@
-//! The C boundary: nothing of C above, nothing of Rust below.
+//! The C interface.
 //!
-//! Every exported function is one expression inside [`answer`], [`make`] or [`observe`], which
-//! catch panics, keep the host's errno and put off its thread cancellations. `include/consul_lock.h`
-//! is generated from the comments here: they are written for C programmers.
+//! Every exported function is one expression inside [`answer`], [`make`] or [`observe`]. These catch
+//! panics, keep the host's errno and defer cancellations of its thread. The comments on exported
+//! items become those of `include/*.h`, so they are written for C programmers.
 #![allow(unsafe_code)]
 // The comment of a function in the header is its safety contract.
 #![allow(clippy::missing_safety_doc)]
@@ -32,7 +32,7 @@ use std::ptr;
 use crate::error::{Error, Status};
 use objects::ErrorHandle;
 
-/// Runs a call whose answer is a status.
+/// Runs a call that returns a status.
 ///
 /// # Safety
 /// `error` is NULL or points to a place that can be written.
@@ -41,7 +41,7 @@ unsafe fn answer(error: *mut *mut ErrorHandle, f: impl FnOnce() -> Result<(), Er
     unsafe { boundary(error, |status| status, || f().map(|()| Status::Ok)) }
 }
 
-/// Runs a call that makes an object: NULL when it fails.
+/// Runs a call that makes an object, or returns NULL.
 ///
 /// # Safety
 /// As for [`answer`].
@@ -53,13 +53,13 @@ unsafe fn make<H>(
     unsafe { boundary(error, |_| ptr::null_mut(), f) }
 }
 
-/// Runs a call that cannot fail, but for a defect of ours: then it gives `otherwise`.
+/// Runs a call that fails only by a defect of the library, and then returns `otherwise`.
 fn observe<T>(otherwise: T, f: impl FnOnce() -> T) -> T {
     // SAFETY: NULL is allowed.
     unsafe { boundary(ptr::null_mut(), |_| otherwise, || Ok(f())) }
 }
 
-/// What stands between C and Rust. Writes `*error` last and never reads it.
+/// Runs a call of the host. Writes `*error` last and never reads it.
 ///
 /// # Safety
 /// As for [`answer`].
@@ -83,7 +83,7 @@ unsafe fn boundary<T>(
     value
 }
 
-/// A panic, as an error.
+/// Makes an error of a panic.
 fn defect(payload: &(dyn Any + Send)) -> Error {
     let text = payload
         .downcast_ref::<&str>()
@@ -97,8 +97,7 @@ fn defect(payload: &(dyn Any + Send)) -> Error {
     )
 }
 
-/// The refusal of a NULL where an object is needed. What makes an object has said why there is
-/// none.
+/// Refuses a NULL in place of an object, and names the function that should have made the object.
 fn null(what: &str) -> Error {
     let maker = match what {
         "lock" => "consul_lock_new()",
@@ -112,6 +111,11 @@ fn null(what: &str) -> Error {
         format!("{what} is NULL: {maker} failed, look at its error")
     };
     Error::new(Status::InvalidArgument, message)
+}
+
+/// Finds the value of an enumeration that has a number of C.
+fn known<T: Copy, const N: usize>(all: [T; N], number: i32, number_of: fn(T) -> i32) -> Option<T> {
+    all.into_iter().find(|value| number_of(*value) == number)
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ impl Shared for OptionsHandle {
     type Inner = Mutex<OfLock>;
 }
 
-/// The options of a lock, with the client that it is to use.
+/// The options of a lock, with the client that the lock will use.
 #[derive(Clone, Default)]
 pub(super) struct OfLock {
     pub(super) options: Options,
@@ -62,7 +62,7 @@ impl Owned for ErrorHandle {
     type Inner = Failure;
 }
 
-/// What is behind an [`ErrorHandle`].
+/// The object behind an [`ErrorHandle`].
 pub(super) struct Failure {
     pub(super) error: Error,
     pub(super) message: CString,
@@ -110,11 +110,11 @@ pub struct EventHandle {
 }
 
 impl Owned for EventHandle {
-    type Inner = Told;
+    type Inner = EventParts;
 }
 
-/// What is behind an [`EventHandle`]: what C asks for, piece by piece.
-pub(super) struct Told {
+/// The object behind an [`EventHandle`], in the pieces that C asks for.
+pub(super) struct EventParts {
     pub(super) tag: u64,
     pub(super) kind: EventKind,
     pub(super) code: i32,
@@ -123,7 +123,8 @@ pub(super) struct Told {
     pub(super) line: Option<String>,
 }
 
-/// The kind of an event. (The name ends in _t because consul_lock_event_kind() is a function.)
+/// The kind of an event. The numbers are part of the ABI. (The name ends in _t because
+/// consul_lock_event_kind() is a function.)
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {

@@ -21,15 +21,15 @@ pub(super) unsafe fn of_client(options: *const OptionsHandle) -> Result<Option<O
         return Ok(None);
     };
     if client.is_some() {
-        // What is wrong besides is told first.
+        // Another mistake in the options is reported first.
         options.values_for(OptionPlace::Client)?;
-        let why = "a client cannot be given a client: that belongs to a lock";
+        let why = "a client cannot be set here: it is an option of a lock";
         return Err(Error::new(Status::InvalidOption, why));
     }
     Ok(Some(options))
 }
 
-/// A copy of what was set so far; None for NULL.
+/// Copies what was set so far; None for NULL.
 ///
 /// # Safety
 /// `options` is NULL or a live handle.
@@ -40,7 +40,7 @@ pub(super) unsafe fn snapshot(options: *const OptionsHandle) -> Option<OfLock> {
     Some(copy)
 }
 
-/// Runs a setter. Arguments that cannot even be read are remembered as a refusal, too.
+/// Runs a setter, and remembers its refusal, also of arguments that cannot be read.
 ///
 /// # Safety
 /// `options` is NULL or a live handle; `error` is NULL or writable.
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn consul_lock_options_set_client(
             before = options.client.replace(client);
             Ok(())
         });
-        // Not before the options are unlocked: a client that is dropped ends what is under way.
+        // Dropped after the options are unlocked, as the drop may end the work of a client.
         drop(before);
         status
     }

@@ -7,28 +7,29 @@ use std::ptr;
 use super::error;
 use super::handle::{give, give_owned, look, share, take, take_owned};
 use super::objects::{
-    ErrorHandle, EventHandle, EventKind, HolderHandle, LockHandle, QueueHandle, SenderHandle, Told,
+    ErrorHandle, EventHandle, EventKind, EventParts, HolderHandle, LockHandle, QueueHandle,
+    SenderHandle,
 };
 use super::text::copy_text;
-use super::{answer, make, null, observe};
+use super::{answer, known, make, null, observe};
 use crate::client::Holder;
 use crate::error::{Error, LostReason, Status};
 use crate::log::Level;
 use crate::queue::{Event, News, Queue};
 
-/// A status, a reason or a level that comes from C, where any number fits into an enumeration.
+/// A status that comes from C, where an enumeration may have any number.
 ///
 /// cbindgen:ignore
 #[repr(transparent)]
 pub struct StatusNumber(i32);
 
-/// As [`StatusNumber`].
+/// A lost reason that comes from C.
 ///
 /// cbindgen:ignore
 #[repr(transparent)]
 pub struct LostReasonNumber(i32);
 
-/// As [`StatusNumber`].
+/// A level that comes from C.
 ///
 /// cbindgen:ignore
 #[repr(transparent)]
@@ -36,36 +37,31 @@ pub struct LevelNumber(i32);
 
 impl From<StatusNumber> for Status {
     fn from(number: StatusNumber) -> Status {
-        let known = Status::ALL.into_iter().find(|it| *it as i32 == number.0);
-        known.unwrap_or(Status::Internal)
+        known(Status::ALL, number.0, |known| known as i32).unwrap_or(Status::Internal)
     }
 }
 
 impl From<LostReasonNumber> for LostReason {
     fn from(number: LostReasonNumber) -> LostReason {
-        let known = LostReason::ALL
-            .into_iter()
-            .find(|it| *it as i32 == number.0);
-        known.unwrap_or(LostReason::Expired)
+        known(LostReason::ALL, number.0, |known| known as i32).unwrap_or(LostReason::Expired)
     }
 }
 
 impl From<LevelNumber> for Level {
     fn from(number: LevelNumber) -> Level {
-        let known = Level::ALL.into_iter().find(|it| *it as i32 == number.0);
-        known.unwrap_or(Level::Error)
+        known(Level::ALL, number.0, |known| known as i32).unwrap_or(Level::Error)
     }
 }
 
-impl From<Event> for Told {
-    fn from(Event { tag, news }: Event) -> Told {
+impl From<Event> for EventParts {
+    fn from(Event { tag, news }: Event) -> EventParts {
         let kind = match &news {
             News::Done(_) => EventKind::Done,
             News::Holder(_) => EventKind::Holder,
             News::Lost(_) => EventKind::Lost,
             News::Line(..) => EventKind::Log,
         };
-        let mut told = Told {
+        let mut parts = EventParts {
             tag,
             kind,
             code: Status::Ok as i32,
@@ -75,18 +71,18 @@ impl From<Event> for Told {
         };
         match news {
             News::Done(Ok(())) => {}
-            News::Holder(Ok(holder)) => told.holder = holder,
+            News::Holder(Ok(holder)) => parts.holder = holder,
             News::Done(Err(error)) | News::Holder(Err(error)) => {
-                told.code = error.status as i32;
-                told.error = Some(error);
+                parts.code = error.status as i32;
+                parts.error = Some(error);
             }
-            News::Lost(reason) => told.code = reason as i32,
+            News::Lost(reason) => parts.code = reason as i32,
             News::Line(level, line) => {
-                told.code = level as i32;
-                told.line = Some(line);
+                parts.code = level as i32;
+                parts.line = Some(line);
             }
         }
-        told
+        parts
     }
 }
 
@@ -345,7 +341,7 @@ pub unsafe extern "C" fn consul_lock_event_free(event: *mut EventHandle) {
     observe((), || drop(unsafe { take_owned(event) }));
 }
 
-/// What a call was told. The error is taken over.
+/// Makes an outcome of a status and an error of C, and takes the error.
 ///
 /// # Safety
 /// `error` is NULL or live, and not used afterwards.
@@ -359,6 +355,8 @@ unsafe fn outcome(status: StatusNumber, error: *mut ErrorHandle) -> Result<(), E
     }
 }
 
+/// Puts an event into the queue of a sender, unless the sender is NULL.
+///
 /// # Safety
 /// `sender` is NULL or live.
 unsafe fn put(sender: *mut c_void, news: impl FnOnce() -> News) {
@@ -371,6 +369,8 @@ unsafe fn put(sender: *mut c_void, news: impl FnOnce() -> News) {
     });
 }
 
+/// Puts the last event of a sender, and frees the sender.
+///
 /// # Safety
 /// `sender` is NULL or live, and not used afterwards.
 unsafe fn put_last(sender: *mut c_void, news: impl FnOnce() -> News) {
@@ -383,9 +383,11 @@ unsafe fn put_last(sender: *mut c_void, news: impl FnOnce() -> News) {
     });
 }
 
+/// Borrows an event to take a piece out of it.
+///
 /// # Safety
 /// `event` is NULL or live, and no other thread uses it during `'a`.
-unsafe fn take_from<'a>(event: *mut EventHandle) -> Option<&'a mut Told> {
+unsafe fn take_from<'a>(event: *mut EventHandle) -> Option<&'a mut EventParts> {
     // SAFETY: the caller's contract.
-    unsafe { event.cast::<Told>().as_mut() }
+    unsafe { event.cast::<EventParts>().as_mut() }
 }

@@ -1,4 +1,4 @@
-//! The calls that do not wait: each begins something, and a callback is told how it ended.
+//! The calls that do not wait: each begins a call, whose outcome a callback receives.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
@@ -37,9 +37,9 @@ pub type HolderDoneFn = Option<
     ),
 >;
 
-/// How `done` is told. Our own functions for queues never block, so they need no thread of their
-/// own. Where the host has another address of them, they run on the thread for callbacks: slower,
-/// and as good.
+/// Makes the completion that calls `done`. The library's own functions for queues never block, so
+/// the thread that has the outcome calls them. If the host passes another address of them, the
+/// thread for callbacks calls them: slower, with the same result.
 fn completion<T: 'static>(
     done: *const (),
     of_queues: *const (),
@@ -52,7 +52,7 @@ fn completion<T: 'static>(
     }
 }
 
-/// Tells the host; the caller's duty is that `user_data` is for `done`.
+/// Makes the completion that calls the host's `done` with `user_data`.
 fn telling(done: DoneFn, user_data: *mut c_void) -> Result<Completion<()>, Error> {
     let done = done.ok_or_else(|| null("done"))?;
     let registration = Registration::new(done, user_data, None);
@@ -68,7 +68,7 @@ fn telling(done: DoneFn, user_data: *mut c_void) -> Result<Completion<()>, Error
     Ok(completion(done as *const (), of_queues, tell))
 }
 
-/// The same for the question for a holder.
+/// Makes the same for a holder.
 fn telling_holder(
     done: HolderDoneFn,
     user_data: *mut c_void,

@@ -8,13 +8,14 @@ use super::null;
 use crate::error::{Error, Status};
 use crate::key::MAX_VALUE;
 
-/// The longest name or key that is taken in, in bytes.
+/// The longest name or key that the host may pass, in bytes.
 pub(super) const MAX_NAME: usize = 64 * 1024;
 
-/// The longest text of an option that is taken in, in bytes; the table of options says more.
+/// The longest text of an option that the host may pass, in bytes. The table of options has the
+/// limit of each option.
 pub(super) const MAX_OPTION: usize = 1024 * 1024;
 
-/// Reads a text from C: not NULL, at most `max` bytes, UTF-8. `what` names it in a refusal.
+/// Reads a text from C: not NULL, at most `max` bytes, UTF-8. `what` is its name in a refusal.
 ///
 /// # Safety
 /// `text` is NULL or NUL-terminated, and does not change during `'a`.
@@ -65,7 +66,7 @@ pub(super) unsafe fn bytes<'a>(
     Ok(unsafe { slice::from_raw_parts(bytes.cast::<u8>(), len) })
 }
 
-/// A value that is not too long to be stored.
+/// Reads a value, and refuses one that is too long to be stored.
 ///
 /// # Safety
 /// As for [`bytes`].
@@ -79,7 +80,7 @@ pub(super) unsafe fn value_bytes<'a>(value: *const c_void, len: usize) -> Result
     unsafe { bytes(value, len, "value") }
 }
 
-/// A key of the KV store and the value for it.
+/// Reads a key of the KV store and a value for it.
 ///
 /// # Safety
 /// As for [`text`] and [`bytes`].
