@@ -1,4 +1,4 @@
-/* An abandoned lock stays until its TTL, and then comes free by itself. */
+/* An abandoned lock stays until its TTL, which then frees it. */
 #include "check.h"
 
 int main(void)

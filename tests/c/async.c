@@ -1,6 +1,6 @@
 /*
- * Calls that do not wait: each done once, by another thread, with an error of its own; and every
- * function of the library called inside a callback, where none may wait for one.
+ * Calls that do not wait: another thread reports each outcome once, with an error of its own. A
+ * callback calls every function of the library, and none of them waits for another callback.
  */
 #include "check.h"
 
@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-/* What one callback was told. */
+/* What one callback received. */
 typedef struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
@@ -115,7 +115,7 @@ typedef struct {
     told *second;
 } everything;
 
-/* Every function of the library (tests/all/c_api.rs looks that none is missing). */
+/* Calls every function of the library (tests/all/c_api.rs checks that none is missing). */
 static void queue_inside(consul_lock *lock);
 
 static void inside(consul_lock_status status, consul_lock_error *none, void *user_data)
@@ -179,7 +179,7 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(consul_lock_lost_reason_name(0) != NULL);
     CHECK(consul_lock_abi_version() == CONSUL_LOCK_ABI_VERSION);
 
-    /* What begins here is told after this has returned. */
+    /* The outcomes of what begins here arrive after this callback has returned. */
     consul_lock *third = lock_on("async-c/third", 0, 30);
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire_start(third, done, in->first, &error));
     consul_lock_cancel(third);
@@ -191,7 +191,7 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(in->first->times == 0 && in->second->times == 0);
 }
 
-/* A queue needs no thread for callbacks, so its events come also while a callback runs. */
+/* A queue needs no thread for callbacks, so its events also come while a callback runs. */
 static void queue_inside(consul_lock *lock)
 {
     int32_t fd = -1;
@@ -256,7 +256,7 @@ static void count_free(void *user_data)
     atomic_fetch_add(&freed, 1);
 }
 
-/* Whatever becomes of a log callback, its data is freed once. */
+/* The library frees the data of a log callback once, refused, replaced or removed. */
 static void data_is_freed(void)
 {
     const int32_t all = CONSUL_LOCK_LOG_LEVEL_DEBUG;
@@ -267,7 +267,7 @@ static void data_is_freed(void)
     CHECK(consul_lock_set_log_callback(hear, &freed, count_free, all) == CONSUL_LOCK_OK);
     CHECK(consul_lock_set_log_callback(NULL, &freed, count_free, all) == CONSUL_LOCK_OK);
     for (int i = 0; i < 1000 && atomic_load(&freed) < 4; i++) {
-        pause_ms(5); /* a line was on its way */
+        pause_ms(5); /* until the line that was under way has arrived */
     }
     CHECK(atomic_load(&freed) == 4);
 }

@@ -1,7 +1,7 @@
 /*
- * Fork with acquires pending and callbacks queued: nothing of the parent's runs in the child, which
- * can start acquires of its own; also when the fork is made inside a callback that returns in the
- * child.
+ * A fork with acquires pending and callbacks queued: no callback of the parent runs in the child,
+ * which can start acquires of its own. The same holds for a fork inside a callback that returns in
+ * the child.
  */
 #include "check.h"
 
@@ -30,7 +30,7 @@ static void count(consul_lock_status status, consul_lock_error *error, void *use
     atomic_fetch_add(getpid() == parent ? &in_parent : &in_child, 1);
 }
 
-/* In the child anything of the parent's that runs is a failure. */
+/* A callback of the parent that runs in the child is a failure. */
 static void only_in_parent(consul_lock_status status, consul_lock_error *error, void *user_data)
 {
     if (getpid() != parent) {

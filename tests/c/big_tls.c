@@ -21,7 +21,7 @@ int main(void)
     memset(large, 1, sizeof large);
     consul_lock *first = lock_on("big_tls", 0, 30);
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(first, &error));
-    /* One that waits is watched, and told by the thread for callbacks. */
+    /* The library watches a lock that waits, and the thread for callbacks reports its outcome. */
     consul_lock *second = lock_on("big_tls", 20000, 30);
     atomic_int told = 0;
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire_start(second, done, &told, &error));

@@ -1,4 +1,4 @@
-/* pthread_cancel() of a thread inside acquire: the process lives, and Consul has nothing of it. */
+/* pthread_cancel() of a thread inside acquire: the process lives, and nothing is left in Consul. */
 #include "check.h"
 
 #include <pthread.h>

@@ -18,7 +18,7 @@
         }                                                                                          \
     } while (0)
 
-/* The call must answer `wanted`, and give an error with the same code (none for OK). */
+/* The call must return `wanted`, and give an error with the same code (none for OK). */
 #define EXPECT(wanted, call)                                                                       \
     do {                                                                                           \
         consul_lock_error *error = NULL;                                                           \
@@ -78,7 +78,7 @@ static inline consul_lock *lock_on(const char *key, int64_t wait_ms, int64_t sec
     return lock;
 }
 
-/* Whether anybody holds the lock on a key. */
+/* Whether a session holds the lock on a key. */
 static inline bool is_taken(const char *key)
 {
     consul_lock_holder_info *holder = NULL;

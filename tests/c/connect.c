@@ -1,11 +1,11 @@
-/* One lock's life with settings from the environment and from arguments, and how that went.
+/* One lock's life, with settings from the environment and from arguments.
  *
  *   connect make|take|hold|who [key=KEY] [log=LEVEL] [lock.NAME=VALUE]... [NAME=VALUE]...
  *
  * make: only makes the lock; take: also acquires and releases it; hold: acquires it, waits for the
- * end of its input, releases it; who: acquires it, and asks who holds it. NAME=VALUE is an option
- * of the client; without one the default client is used, which is made when the first lock wants
- * it. Says one word for each step that worked, or STATUS: message, and last the client's numbers.
+ * end of its input, releases it; who: acquires it, and asks for its holder. NAME=VALUE is an option
+ * of the client; without one the lock uses the default client. Prints one word for each step that
+ * worked, or STATUS: message, and last the client's statistics.
  */
 #include <consul_lock.h>
 #include <stdio.h>
@@ -115,7 +115,7 @@ end:
     }
     consul_lock_shutdown(2000, NULL);
     if (logs) {
-        usleep(200000); /* the lines come by a thread of their own */
+        usleep(200000); /* a thread of their own brings the lines */
     }
     consul_lock_set_log_callback(NULL, NULL, NULL, 1);
     consul_lock_client_free(client);

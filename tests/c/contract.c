@@ -1,4 +1,4 @@
-/* The rows of the contract and the cells of a lock's life, on a real Consul. */
+/* The rules of the contract, and each call in each state of a lock, on a real Consul. */
 #include "check.h"
 
 #include <pthread.h>
@@ -78,7 +78,7 @@ static void the_second_is_told_who_has_it(void)
     EXPECT(CONSUL_LOCK_NOT_HELD, consul_lock_release(second, &error));
     consul_lock_free(second);
 
-    /* Another process is told our pid. */
+    /* Another process learns our pid. */
     char pid[32];
     snprintf(pid, sizeof pid, "%ld", (long)getpid());
     pid_t child = fork();
@@ -92,7 +92,7 @@ static void the_second_is_told_who_has_it(void)
     consul_lock_free(first);
 }
 
-/* The other process of the row above. */
+/* The other process of the rule above. */
 static int second_process(const char *pid)
 {
     consul_lock *lock = lock_on("contract/second", 0, 30);

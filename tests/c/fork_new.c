@@ -1,5 +1,5 @@
-/* The default client is made, with something to log and with a file that does not come, while other
- * threads fork: neither waits for the other. */
+/* One thread makes the default client, with something to log and with a file that does not come,
+ * while other threads fork: neither waits for the other. */
 #include "check.h"
 
 #include <pthread.h>
@@ -44,7 +44,7 @@ static void *fork_on(void *data)
     return NULL;
 }
 
-/* Made while another thread forks on and on. TLS that checks nothing is worth a line of the log. */
+/* Makes the client while another thread forks. The log warns of TLS that verifies nothing. */
 static void beside_forks(void)
 {
     alarm(30); /* a deadlock is a failure, not a hang */
@@ -71,7 +71,7 @@ static void *make_one(void *data)
     return NULL;
 }
 
-/* A fork while a client is made from a file that nobody writes. */
+/* Forks while a client is made from a pipe that no process writes to. */
 static void beside_a_file(const char *fifo)
 {
     alarm(30);

@@ -1,4 +1,4 @@
-/* What belongs to the host stays as it was: errno, locale, signal dispositions, signal mask. */
+/* The library leaves the host as it was: errno, locale, signal dispositions, signal mask. */
 #include "check.h"
 
 #include <errno.h>

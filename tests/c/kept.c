@@ -1,5 +1,5 @@
-/* A host at its limits, of threads and of descriptors, keeps the lock that it holds; and what it
- * could not keep is not promised. */
+/* A host at its limits of threads and descriptors keeps the lock that it holds, and takes no lock
+ * that the library could not renew. */
 #include "check.h"
 
 #include <dlfcn.h>
@@ -32,7 +32,7 @@ static consul_lock *renewed(const char *key, const char *wait_ms)
     return lock;
 }
 
-/* The host gives no more threads. The library's call comes here, too. */
+/* Gives no more threads. The library calls this function, too. */
 static atomic_bool no_threads;
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *),
@@ -45,7 +45,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     return atomic_load(&no_threads) ? EAGAIN : real(thread, attributes, run, data);
 }
 
-/* No descriptor is given from now on. */
+/* Lets the system give no descriptor from now on. */
 static struct rlimit no_descriptors(void)
 {
     int lowest = open("/dev/null", O_RDONLY);
@@ -63,7 +63,7 @@ int main(void)
     CHECK(consul_lock_set_log_callback(line, NULL, NULL, CONSUL_LOCK_LOG_LEVEL_WARN) ==
           CONSUL_LOCK_OK);
 
-    /* What cannot be renewed is not taken: no descriptor for a connection, ... */
+    /* An acquire whose lock could not be renewed fails: no descriptor for a connection, ... */
     consul_lock *never = renewed("kept/never", "1500");
     struct rlimit before = no_descriptors();
     EXPECT(CONSUL_LOCK_NO_RESOURCES, consul_lock_acquire(never, &error));
@@ -72,7 +72,7 @@ int main(void)
     consul_lock_free(never);
 
     /* ... and no thread. */
-    pause_ms(8000); /* those of before have ended */
+    pause_ms(8000); /* until the earlier threads have ended */
     never = renewed("kept/never", "30000");
     atomic_store(&no_threads, true);
     int64_t begun = now_ms();
@@ -80,17 +80,17 @@ int main(void)
     CHECK(now_ms() - begun < 20000);
     atomic_store(&no_threads, false);
     CHECK(!is_taken("kept/never"));
-    /* It was not used up. */
+    /* The refused acquire did not use the lock up. */
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(never, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_release(never, &error));
     consul_lock_free(never);
 
-    /* What is held is kept. */
+    /* A held lock stays held. */
     consul_lock *held = renewed("kept/held", "30000");
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(held, &error));
     consul_lock *plain = lock_on("kept/plain", 0, 120);
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(plain, &error));
-    pause_ms(3000); /* they are watched by now */
+    pause_ms(3000); /* until the library watches the locks */
     before = no_descriptors();
     atomic_store(&no_threads, true);
     for (int i = 0; i < 220; i++) {

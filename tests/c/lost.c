@@ -1,4 +1,4 @@
-/* Writing under a lock, and being told that it is lost. */
+/* Guarded writes, and the notice of a loss. */
 #include "check.h"
 
 #include <pthread.h>
@@ -77,7 +77,7 @@ static void losing(void)
     wait_until_freed(&replaced);
     CHECK(replaced.calls == 0);
 
-    /* Who may write a key may take a lock away: here it is ourselves. */
+    /* A program that may write the key can take the lock away: here, this one. */
     EXPECT(CONSUL_LOCK_OK,
            consul_lock_delete_if_held(first, "locks/ephemeral/lost/second", &error));
     CHECK(consul_lock_why_lost(second) == 0);
@@ -92,14 +92,14 @@ static void losing(void)
     CHECK(told.calls == 1 && told.frees == 1 && told.elsewhere && !told.held);
     CHECK(told.reason == CONSUL_LOCK_LOST_REASON_KEY_GONE);
 
-    /* Too late is at once. */
+    /* A notice that is set after the loss comes at once. */
     struct told late = {.caller = pthread_self(), .lock = second};
     EXPECT(CONSUL_LOCK_OK, consul_lock_set_lost_callback(second, lost, &late, freed, &error));
     wait_until_freed(&late);
     CHECK(late.calls == 1 && late.reason == CONSUL_LOCK_LOST_REASON_KEY_GONE);
     consul_lock_free(second);
 
-    /* Given back is not lost. */
+    /* A released lock is not lost. */
     struct told never = {.caller = pthread_self(), .lock = first};
     EXPECT(CONSUL_LOCK_OK, consul_lock_set_lost_callback(first, lost, &never, freed, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_release(first, &error));
@@ -108,7 +108,7 @@ static void losing(void)
     wait_until_freed(&never);
     CHECK(never.calls == 0 && never.frees == 1);
 
-    /* Nobody to tell: what was given is given back in the call. */
+    /* Without a function, the call frees its data. */
     consul_lock *third = lock_on("lost/third", 0, 30);
     struct told none = {.caller = pthread_self()};
     EXPECT(CONSUL_LOCK_OK, consul_lock_set_lost_callback(third, NULL, &none, freed, &error));

@@ -1,5 +1,5 @@
-/* Names that a nameserver is slow or silent about. The program brings a getaddrinfo of its own,
- * which the library finds before the C library's.
+/* A slow and a silent nameserver. The program has a getaddrinfo of its own, which the library finds
+ * before that of the C library.
  *
  *   names PORT      the port of a Consul at 127.0.0.1
  */
@@ -114,15 +114,15 @@ int main(int argc, char **argv)
     pthread_join(thread, NULL);
     consul_lock_free(lock);
 
-    /* Nor does it keep the next address from its turn, and it is waited for by one thread for all.
-     */
+    /* A silent nameserver does not keep the next address from its turn, and one thread waits for it
+     * on behalf of all. */
     snprintf(addresses, sizeof addresses, "silent.example:%s,127.0.0.1:%s", port, port);
     for (int i = 0; i < 20; i++) {
         taken_at(addresses);
     }
     is(silent == 1, "a silent nameserver is asked once at a time");
 
-    /* A slow one costs its time once, whatever connect_timeout_ms says. */
+    /* A slow nameserver costs its time once, whatever connect_timeout_ms is. */
     snprintf(addresses, sizeof addresses, "slow.example:%s", port);
     taken_at(addresses);
     taken_at(addresses);

@@ -1,4 +1,4 @@
-/* A system that gives no memory for something large: an error, and the process lives. */
+/* The system gives no memory for something large: the call fails, and the process lives. */
 #include "check.h"
 
 #include <sys/resource.h>

@@ -1,4 +1,4 @@
-/* A system that gives no thread: calls end in time, and work again when it does. */
+/* The system gives no thread: calls end in time, and work again when it does. */
 #include "check.h"
 
 #include <stdatomic.h>
@@ -51,7 +51,7 @@ int main(void)
     EXPECT(CONSUL_LOCK_OK, consul_lock_release(lock, &error));
     consul_lock_free(lock);
 
-    /* The refused start did not use it up. */
+    /* The refused start did not use the lock up. */
     atomic_int times = 0;
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire_start(later, counted, &times, &error));
     while (atomic_load(&times) == 0) {

@@ -24,7 +24,7 @@ static consul_lock_event *next(void)
     }
 }
 
-/* The next event has this tag, and says this. */
+/* The next event must have this tag and this status. */
 static void is_done(const char *file, int line, uint64_t tag, consul_lock_status wanted)
 {
     consul_lock_event *event = next();
@@ -98,7 +98,7 @@ static void calls(void)
     consul_lock_free(lock);
 }
 
-static void many_wait_and_are_told_in_order(void)
+static void many_wait_and_are_served_in_order(void)
 {
     enum { MANY = 50 };
     consul_lock *locks[MANY];
@@ -107,7 +107,7 @@ static void many_wait_and_are_told_in_order(void)
         EXPECT(CONSUL_LOCK_OK,
                consul_lock_acquire_start(locks[i], consul_lock_queue_done, SENDER(i), &error));
     }
-    /* The next is served when one gives back: before or after that one is told so. */
+    /* A release serves the next waiter, before or after the event of the release. */
     for (uint64_t served = 0, released = 0; released < MANY;) {
         consul_lock_event *event = next();
         uint64_t tag = consul_lock_event_tag(event);
@@ -133,7 +133,7 @@ static void losses_and_lines(void)
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(lock, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_set_lost_callback(lock, consul_lock_queue_lost, SENDER(21),
                                                          consul_lock_sender_free, &error));
-    /* Whoever may write there can take it away: here, another lock's guarded write. */
+    /* A program that may write the key can take the lock away: here, by a guarded write. */
     consul_lock *thief = lock_on("queue/thief", 0, 30);
     EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(thief, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_delete_if_held(thief, "locks/ephemeral/queue/lost", &error));
@@ -210,7 +210,7 @@ int main(void)
     CHECK(queue != NULL && error == NULL && fd >= 0);
     CHECK(consul_lock_queue_next(queue) == NULL);
     calls();
-    many_wait_and_are_told_in_order();
+    many_wait_and_are_served_in_order();
     losses_and_lines();
     a_child();
     EXPECT(CONSUL_LOCK_OK,

@@ -1,4 +1,4 @@
-/* What is refused, and with which words: needs no Consul. */
+/* Refused arguments, and the words of the refusals. Needs no Consul. */
 #include "check.h"
 
 /* The key must be refused with a reason. */

@@ -1,4 +1,5 @@
-/* dlopen, lock, dlclose, 100 times. Not linked with the library: argv[1] is where it is. */
+/* dlopen, lock, dlclose, 100 times. The program is not linked with the library: argv[1] is its
+ * path. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What is stored under the key: a fixed value, a generator's, the default. */
+/* The value under the key: a fixed one, one of a generator, the default. */
 #include "check.h"
 
 static int freed;
@@ -28,7 +28,7 @@ static int none(consul_lock_value *value, void *user_data)
     return 1;
 }
 
-/* What Consul has under the key of a lock that is held. */
+/* The value that Consul has under the key of a held lock. */
 static size_t stored(const char *key, char *buf, size_t cap)
 {
     consul_lock_holder_info *holder = NULL;
@@ -84,7 +84,7 @@ int main(void)
     CHECK(calls == 1);
     consul_lock_free(lock);
 
-    /* A lock that exists keeps its generator; the data lives as long. */
+    /* A lock that exists keeps its generator, whose data lives as long. */
     lock = consul_lock_new("value/old", NULL, NULL);
     consul_lock_set_value_generator(none, NULL, NULL);
     CHECK(freed == 0);

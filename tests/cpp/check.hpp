@@ -23,7 +23,7 @@
         std::exit(1);                                                                              \
     } while (0)
 
-// Waits until something is so.
+// Waits until a condition holds.
 template <class F> void eventually(F &&is_so) {
     for (int tries = 0; !is_so(); tries++) {
         CHECK(tries < 3000);
@@ -31,7 +31,7 @@ template <class F> void eventually(F &&is_so) {
     }
 }
 
-// What another thread tells once, and this one waits for.
+// A value that another thread sets once, and that this one waits for.
 template <class T> class awaited {
   public:
     template <class... A> void tell(A &&...what) { told_.set_value(T{std::forward<A>(what)...}); }

@@ -40,7 +40,7 @@ static void a_life() {
     CHECK(holder && holder->session == lock.session_id() && holder->value == "by C++");
     CHECK(!holder->name.empty() && !holder->node.empty());
     CHECK(holder->fencing_token == lock.fencing_token() && holder->ttl == 1min);
-    CHECK(!holder->since); // the value is another one
+    CHECK(!holder->since); // another value is stored
     lock.renew();
     lock.check();
 
@@ -60,7 +60,7 @@ static void a_life() {
             std::chrono::system_clock::now() - *consul_locks::holder("cpp/life")->since;
         CHECK(age > -1s && age < 1min);
     }
-    consul_locks::lock("cpp/life").acquire(); // the destructor gives it back
+    consul_locks::lock("cpp/life").acquire(); // the destructor releases it
     CHECK(!consul_locks::holder("cpp/life"));
 }
 
@@ -74,7 +74,7 @@ static void chained() {
     CHECK(!other.try_acquire());
 }
 
-// A loss is thrown with its reason.
+// The exception of a loss has the reason.
 static void lost_and_thrown() {
     consul_locks::lock lock("cpp/lost-and-thrown");
     consul_locks::lock thief("cpp/thief");
@@ -149,12 +149,24 @@ static void queues() {
     }
     CHECK(!queue.next());
     consul_locks::queue moved = std::move(queue);
-    CHECK(!queue.renew(thief, 4, why) && queue.fd() == -1); // NOLINT
-    CHECK(moved.bind(thief, why) && moved.renew(thief, 5, why) && !next(moved).outcome());
-    CHECK(moved.release(thief, 6, why) && !next(moved).outcome());
+    CHECK(!queue.renew(thief, 4, why) && queue.fd() == -1);                        // NOLINT
+    CHECK(thrown([&] { queue.renew(thief, 4); }) == CONSUL_LOCK_INVALID_ARGUMENT); // NOLINT
+    moved.bind(thief);
+    moved.renew(thief, 5);
+    CHECK(!next(moved).outcome());
+    moved.check(thief, 6);
+    CHECK(!next(moved).outcome());
+    moved.holder("cpp/queue-thief", nullptr, 7);
+    CHECK(next(moved).holder()->fencing_token == thief.fencing_token());
+    moved.release(thief, 8);
+    CHECK(!next(moved).outcome());
+    consul_locks::lock last("cpp/queue-last");
+    moved.on_lost(last, 9);
+    moved.acquire(last, 10);
+    CHECK(!next(moved).outcome() && last.is_held());
 }
 
-// What was moved from is empty, and says so.
+// An object that was moved from fails with a message that says so.
 static void moved_from() {
     consul_locks::lock lock("cpp/moved");
     consul_locks::lock there = std::move(lock);
@@ -165,7 +177,7 @@ static void moved_from() {
     CHECK(!lock.check_start([](const consul_locks::failure &) {}, why));
     CHECK(!lock.is_held() && lock.key().empty() && lock.remaining() == 0ms);
     there.acquire();
-    there = consul_locks::lock("cpp/other"); // gives back what it was
+    there = consul_locks::lock("cpp/other"); // releases the lock that it was
     CHECK(!consul_locks::holder("cpp/moved") && there.key() == "locks/ephemeral/cpp/other");
 
     consul_locks::client client;
@@ -193,7 +205,7 @@ static void scopes() {
     consul_locks::hold("cpp/abandoned", brief, [](consul_locks::lock &lock) { lock.abandon(); });
     CHECK(consul_locks::holder("cpp/abandoned"));
     consul_locks::hold("cpp/guard", [](consul_locks::lock &guard) {
-        guard.delete_if_held("locks/ephemeral/cpp/abandoned"); // for who runs this next
+        guard.delete_if_held("locks/ephemeral/cpp/abandoned"); // for the next run
     });
     std::optional<consul_locks::lock> out;
     const auto take = [&](consul_locks::lock &lock) { return out.emplace(std::move(lock)).key(); };
@@ -255,7 +267,7 @@ static void clients_and_generators() {
     client.make_default();
     consul_locks::lock same("cpp/nowhere");
     CHECK(thrown([&] { same.acquire(); }) == CONSUL_LOCK_UNAVAILABLE);
-    // One that was moved from is not taken for the default one.
+    // A client that was moved from does not stand for the default client.
     consul_locks::client there = std::move(client);
     CHECK(client.stats().empty()); // NOLINT
     CHECK(thrown([&] { consul_locks::holder("cpp/nowhere", &client); }) ==
@@ -331,7 +343,7 @@ static void writes_and_losses() {
     lock.on_lost([&] { late.tell(5); });
     CHECK(late.get() == 5);
 
-    // What is not called any more is freed.
+    // The library frees a callable after its last call.
     auto counted = std::make_shared<int>(1);
     guard.on_lost([counted](consul_lock_lost_reason) { NEVER("never lost"); });
     CHECK(counted.use_count() == 2);
@@ -382,7 +394,7 @@ static void without_waiting() {
     });
     CHECK(!consul_locks::holder("cpp/async"));
 
-    // A lock that goes while its acquire waits has it told.
+    // The destructor of a lock ends its pending acquire, which reports CANCELLED.
     consul_locks::options patient;
     patient.acquire_timeout(patient.forever);
     consul_locks::hold("cpp/async", [&] {
@@ -401,7 +413,7 @@ static void without_waiting() {
         });
     });
 
-    // What cannot begin says so in the call, and calls nobody.
+    // A call that cannot begin throws, and its completion is never called.
     auto never = [](failure) { NEVER("never begun"); };
     CHECK(thrown([&] { lock.put_if_held_start("a\0b"s, "v", never); }) ==
           CONSUL_LOCK_INVALID_ARGUMENT);

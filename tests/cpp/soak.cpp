@@ -1,5 +1,5 @@
-// Many cycles leave nothing behind: soak COUNT. Memory, threads, descriptors and sessions are
-// counted after a tenth of them and at the end.
+// soak COUNT: many cycles leave nothing behind. Counts memory, threads, descriptors and sessions
+// after a tenth of the cycles and at the end.
 #include "check.hpp"
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 using namespace std::chrono_literals;
 
-// Of /proc/self/status.
+// A number of /proc/self/status.
 static long status(const char *field) {
     std::ifstream lines("/proc/self/status");
     for (std::string line; std::getline(lines, line);) {
@@ -29,7 +29,7 @@ struct counts {
     long kilobytes = status("VmRSS"), threads = status("Threads"), files = descriptors();
 };
 
-// One of each way to take a lock.
+// Takes a lock once in each way.
 static void cycle(int number) {
     const std::string key = "cpp/soak-" + std::to_string(number % 10);
     consul_locks::failure why;

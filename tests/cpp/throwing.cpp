@@ -1,5 +1,5 @@
-// What happens when a callable throws: no exception crosses C. A completion, a notice or a listener
-// ends the program in std::terminate, as a std::thread does; a value generator has no value.
+// A callable throws, and no exception crosses C. A completion, a notice or a listener ends the
+// program in std::terminate, as with std::thread. A value generator has no value.
 #include "check.hpp"
 
 #include <sys/wait.h>
@@ -30,7 +30,7 @@ template <class F> static void ends_in_terminate(const char *what, F &&block) {
     }
 }
 
-// A lock that is lost, as a check would find.
+// Makes a lock whose loss a check would find.
 static void lose(lock &lost) {
     lock guard("cpp/throwing-guard");
     guard.acquire();

@@ -1,4 +1,4 @@
-// Takes and gives back a lock as it is told: the contract is in benches/peers/README.md.
+// Takes and releases a lock by the contract of benches/peers/README.md.
 #include <consul_lock.hpp>
 
 #include <cstdio>

@@ -19,7 +19,7 @@ namespace {
 
 constexpr auto patience = 30s;
 
-// What another thread tells, and this one waits for.
+// Words of another thread, for which this one waits.
 template <class T> class told {
   public:
     void tell(T what) {
@@ -50,7 +50,7 @@ struct log_line {
     std::string level, line;
 };
 
-// Ends a call from another thread: the standard's own way in C++20, the library's before.
+// Ends a call from another thread: by a stop_token in C++20, by cancel() before.
 #if defined(__cpp_lib_jthread)
 struct stopper {
     std::stop_source source;
@@ -90,7 +90,7 @@ class scene {
         }
     }
 
-    // Executes the steps from `at` up to `end`, and tells what came of it.
+    // Executes the steps from `at` up to `end`, and reports the outcome.
     bool run(std::size_t at, std::size_t end, const std::function<void(const std::string &)> &say) {
         try {
             run(at, end);
@@ -184,7 +184,7 @@ class scene {
             [notice](consul_lock_lost_reason reason) { notice->tell(consul_locks::name(reason)); });
     }
 
-    // While it lives, the lock of a block has a name.
+    // Gives the lock of a block a name, as long as this object lives.
     struct scope {
         std::map<std::string, consul_locks::lock *> &names;
         const std::string &name;
@@ -259,7 +259,7 @@ class scene {
         return interrupted ? "interrupted" : answer.said;
     }
 
-    // Reads what a child said of its block.
+    // Reads the outcome of a child's block.
     void take_over(const std::string &output) {
         std::istringstream lines(output);
         for (std::string line; std::getline(lines, line);) {
@@ -328,7 +328,7 @@ class scene {
         }
     }
 
-    // Never destroyed: the library may tell a line while the process ends.
+    // Never destroyed: the library may report a line while the process ends.
     static told<log_line> &log() {
         static auto *lines = new told<log_line>;
         return *lines;
@@ -378,7 +378,7 @@ class scene {
 const std::map<std::string, scene::verb> &scene::verbs() {
     using std::size_t;
     constexpr size_t many = 99;
-    // A verb that does something answers "ok", one that asks says what it was told.
+    // A verb that acts returns "ok", a verb that asks returns the answer.
     auto does = [](auto block) {
         return [block](scene &s, size_t at, const words &call) -> std::string {
             block(s, at, call);

@@ -25,7 +25,7 @@ class child {
     child(child &&other) noexcept
         : pid_(std::exchange(other.pid_, -1)), output_(std::exchange(other.output_, -1)) {}
     child &operator=(child &&) = delete;
-    // A child that nobody waited for is ended.
+    // Ends a child that still runs.
     ~child() {
         if (pid_ > 0) {
             ::kill(pid_, SIGKILL);
@@ -33,7 +33,7 @@ class child {
         }
     }
 
-    // All that it wrote; it must come to its end in time.
+    // Returns all that the child wrote, which must end in time.
     std::string output(std::chrono::milliseconds patience) {
         const auto deadline = std::chrono::steady_clock::now() + patience;
         std::string all;
@@ -69,8 +69,8 @@ class child {
     int status_ = 0;
 };
 
-// Runs `block` in a forked process, with the descriptor to write to; it ends with what that
-// returns.
+// Runs `block` in a forked process, with the descriptor to write to. The process ends with the
+// value that the block returns.
 inline child fork(const std::function<int(int)> &block) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) {

@@ -1,4 +1,4 @@
-// The form of scenarios.txt: words, steps, blocks; and what a step's answer is measured with.
+// The form of scenarios.txt: words, steps, blocks, and the expectation of a step.
 #pragma once
 
 #include <consul_lock.hpp>
@@ -16,13 +16,13 @@ namespace steps {
 
 using words = std::vector<std::string>;
 
-// A step that went wrong ends its scenario.
+// The failure of a step, which ends its scenario.
 struct failure {
     int line;
     std::string why;
 };
 
-// What a block fails with by `raise`.
+// The exception of a block that says `raise`.
 struct own_error {};
 
 inline bool contains(const std::string &text, const std::string &part) {
@@ -110,7 +110,7 @@ class file {
     const std::vector<scenario> &scenarios() const { return scenarios_; }
     const step &at(std::size_t number) const { return steps_.at(number); }
 
-    // The `end` of the block that begins at a step.
+    // Finds the `end` of the block that begins at a step.
     std::size_t end_of(std::size_t block) const {
         std::size_t depth = 1;
         while (depth > 0) {
@@ -132,7 +132,7 @@ class file {
     std::vector<scenario> scenarios_;
 };
 
-// Puts the values of variables in.
+// Replaces variables by their values.
 template <class F> std::string filled(const std::string &word, F value_of) {
     std::string out;
     std::size_t at = 0;
@@ -147,7 +147,7 @@ template <class F> std::string filled(const std::string &word, F value_of) {
     return out + word.substr(at);
 }
 
-// What a step answered.
+// The answer of a step.
 struct answer {
     std::string said;
     std::optional<consul_locks::error> error;
