@@ -65,7 +65,8 @@ int main(int argc, char **argv)
         }
         break;
     case CONSUL_LOCK_NOT_ACQUIRED:
-        printf("%.6f %s is told: %s\n", seconds(), argv[1], consul_lock_error_message(error));
+        printf("%.6f %s does not have it: %s\n", seconds(), argv[1],
+               consul_lock_error_message(error));
         result = 1;
         break;
     default:

@@ -216,19 +216,19 @@ inline bool is_key(const std::string &key, failure &why) noexcept {
 
 /* Calls a function of C whose last parameter is the error. */
 template <class F, class... A> bool ask(failure &why, F function, A... arguments) noexcept {
-    consul_lock_error *told = nullptr;
-    const consul_lock_status status = function(arguments..., &told);
-    return why.take(status, told);
+    consul_lock_error *refusal = nullptr;
+    const consul_lock_status status = function(arguments..., &refusal);
+    return why.take(status, refusal);
 }
 
 /* Calls a function of C that makes something. */
 template <class F, class... A> auto make(failure &why, F function, A... arguments) noexcept {
-    consul_lock_error *told = nullptr;
-    auto *made = function(arguments..., &told);
-    const consul_lock_status status = made != nullptr   ? CONSUL_LOCK_OK
-                                      : told != nullptr ? consul_lock_error_code(told)
-                                                        : CONSUL_LOCK_NO_RESOURCES;
-    why.take(status, told);
+    consul_lock_error *refusal = nullptr;
+    auto *made = function(arguments..., &refusal);
+    const consul_lock_status status = made != nullptr      ? CONSUL_LOCK_OK
+                                      : refusal != nullptr ? consul_lock_error_code(refusal)
+                                                           : CONSUL_LOCK_NO_RESOURCES;
+    why.take(status, refusal);
     return made;
 }
 
@@ -585,12 +585,12 @@ class lock {
     /** Sets the callable that the library calls once when the lock is lost, with the
      * consul_lock_lost_reason or with nothing. It takes the place of the one before. nullptr: none.
      */
-    template <class F> bool on_lost(F &&told, failure &why) {
+    template <class F> bool on_lost(F &&lost, failure &why) {
         if constexpr (!detail::is_nullptr<F>) {
-            if (!detail::is_empty(told)) {
+            if (!detail::is_empty(lost)) {
                 using function = std::decay_t<F>;
                 // The library frees it, also when this fails.
-                void *data = detail::boxed(std::forward<F>(told)).release();
+                void *data = detail::boxed(std::forward<F>(lost)).release();
                 return set_lost_callback(tell_lost<function>, data, detail::drop<function>, why);
             }
         }
@@ -776,11 +776,11 @@ class lock {
                why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "the lock was moved from, or abandoned");
     }
     template <class F> static void tell_lost(consul_lock_lost_reason reason, void *data) noexcept {
-        F &told = *static_cast<F *>(data);
+        F &lost = *static_cast<F *>(data);
         if constexpr (std::is_invocable_v<F &, consul_lock_lost_reason>) {
-            told(reason);
+            lost(reason);
         } else {
-            told();
+            lost();
         }
     }
     template <class F, class C, class L, class... A>

@@ -156,7 +156,7 @@ fn a_handful_under_valgrind() {
         ]
         .map(str::to_owned)
         .to_vec();
-        // What the parent's threads had in their hands nobody frees in a child, where they are not.
+        // A child has not the threads of its parent, and so never frees what they had.
         let leaks = match name {
             "fork" | "async_fork" | "queue" => "none",
             _ => "definite",
