@@ -325,7 +325,10 @@ class client {
 
 /**
  * Options of a lock or of a client. The set remembers a wrong option, and the constructor of a lock
- * or client refuses the set. One set can serve any number of locks and clients.
+ * or client refuses the set. One set can serve any number of locks and clients. Each setter returns
+ * the options, also those of a temporary:
+ *
+ *     auto patient = consul_locks::options().acquire_timeout(1s).auto_renew();
  */
 class options {
   public:
@@ -347,148 +350,147 @@ class options {
         return *this;
     }
 
-    template <class T> options set(const std::string &option, const T &value) && {
-        return std::move(set(option, value));
-    }
-
-    /* Each setter of a temporary returns the options:
-     * `auto patient = consul_locks::options().acquire_timeout(1s);` */
-
     /** Of a lock: how long an acquire waits. 0 (the default): exactly one attempt. */
     options &acquire_timeout(std::chrono::milliseconds wait) & {
         return set("acquire_timeout_ms", wait.count());
-    }
-    options acquire_timeout(std::chrono::milliseconds wait) && {
-        return std::move(acquire_timeout(wait));
     }
     /** Of a lock: its life, unless it is released or renewed. */
     options &lock_timeout(std::chrono::seconds life) & {
         return set("lock_timeout_seconds", life.count());
     }
-    options lock_timeout(std::chrono::seconds life) && { return std::move(lock_timeout(life)); }
     /** Of a lock: the library renews it while it is held, so that it lives as long as the work. */
     options &auto_renew(bool yes = true) & { return set("auto_renew", yes); }
-    options auto_renew(bool yes = true) && { return std::move(auto_renew(yes)); }
     /** Of a lock, with auto_renew: how long the library renews it at most. Zero: for ever. */
     options &max_lifetime(std::chrono::seconds longest) & {
         return set("max_lifetime_seconds", longest.count());
     }
-    options max_lifetime(std::chrono::seconds longest) && {
-        return std::move(max_lifetime(longest));
-    }
     /** Of a lock: the library watches it while it is held, and so reports a loss at once. */
     options &monitor(bool yes = true) & { return set("monitor", yes); }
-    options monitor(bool yes = true) && { return std::move(monitor(yes)); }
     /** Of a lock: a waiting acquire stands in line with other processes. */
     options &fair(bool yes = true) & { return set("fair", yes); }
-    options fair(bool yes = true) && { return std::move(fair(yes)); }
     /** Of a lock: how long the first in line may leave the lock free before the next passes it. */
     options &queue_grace(std::chrono::milliseconds grace) & {
         return set("queue_grace_ms", grace.count());
-    }
-    options queue_grace(std::chrono::milliseconds grace) && {
-        return std::move(queue_grace(grace));
     }
     /** Of a lock: the value under its key; any bytes. */
     options &value(std::string_view bytes) & {
         consul_lock_options_set_bytes(native(), "value", bytes.data(), bytes.size(), nullptr);
         return *this;
     }
-    options value(std::string_view bytes) && { return std::move(value(bytes)); }
     /** Of a lock: its client, instead of the default one. */
     options &use(const client &with) & {
         consul_lock_options_set_client(native(), with.native(), nullptr);
         return *this;
     }
-    options use(const client &with) && { return std::move(use(with)); }
-
     /** Of a client: the address of Consul's HTTP API, or several with commas between them. */
     options &address(const std::string &where) & { return set("address", where); }
-    options address(const std::string &where) && { return std::move(address(where)); }
     /** Of a client: TLS to every address, also to one without `https://`. */
     options &ssl(bool yes = true) & { return set("ssl", yes); }
-    options ssl(bool yes = true) && { return std::move(ssl(yes)); }
     /** Of a client: false only for experiments, as an attacker in between can then read the token.
      */
     options &ssl_verify(bool yes) & { return set("ssl_verify", yes); }
-    options ssl_verify(bool yes) && { return std::move(ssl_verify(yes)); }
     /** Of a client: a PEM file of the CAs to trust, instead of the system's. */
     options &ca_file(const std::string &path) & { return set("ca_file", path); }
-    options ca_file(const std::string &path) && { return std::move(ca_file(path)); }
     /** Of a client: a folder of PEM files of the CAs to trust. */
     options &ca_path(const std::string &path) & { return set("ca_path", path); }
-    options ca_path(const std::string &path) && { return std::move(ca_path(path)); }
     /** Of a client: a PEM file with its certificate; needs client_key. */
     options &client_cert(const std::string &path) & { return set("client_cert", path); }
-    options client_cert(const std::string &path) && { return std::move(client_cert(path)); }
     /** Of a client: a PEM file with the private key of client_cert. */
     options &client_key(const std::string &path) & { return set("client_key", path); }
-    options client_key(const std::string &path) && { return std::move(client_key(path)); }
     /** Of a client: the name that Consul's certificate must be for. */
     options &tls_server_name(const std::string &name) & { return set("tls_server_name", name); }
-    options tls_server_name(const std::string &name) && { return std::move(tls_server_name(name)); }
     /** Of a client: the ACL token. */
     options &token(const std::string &secret) & { return set("token", secret); }
-    options token(const std::string &secret) && { return std::move(token(secret)); }
     /** Of a client: a file with the ACL token, read again when Consul refuses the token. */
     options &token_file(const std::string &path) & { return set("token_file", path); }
-    options token_file(const std::string &path) && { return std::move(token_file(path)); }
     /** Of a client: `user:password`, for a proxy in front of Consul. */
     options &http_auth(const std::string &secret) & { return set("http_auth", secret); }
-    options http_auth(const std::string &secret) && { return std::move(http_auth(secret)); }
     /** Of a client: an HTTP proxy, as `http://host:port`. */
     options &proxy(const std::string &where) & { return set("proxy", where); }
-    options proxy(const std::string &where) && { return std::move(proxy(where)); }
     /** Of a client: the datacenter in which the locks live. */
     options &datacenter(const std::string &where) & { return set("datacenter", where); }
-    options datacenter(const std::string &where) && { return std::move(datacenter(where)); }
     /** Of a client: the namespace in which the locks live (Consul Enterprise). */
     options &namespace_(const std::string &name) & { return set("namespace", name); }
-    options namespace_(const std::string &name) && { return std::move(namespace_(name)); }
     /** Of a client: the admin partition in which the locks live (Consul Enterprise). */
     options &partition(const std::string &name) & { return set("partition", name); }
-    options partition(const std::string &name) && { return std::move(partition(name)); }
     /** Of a client: the beginning of the names of its sessions. */
     options &session_name(const std::string &name) & { return set("session_name", name); }
-    options session_name(const std::string &name) && { return std::move(session_name(name)); }
     /** Of a client: a node that no agent owns, to which its sessions are bound. */
     options &session_node(const std::string &name) & { return set("session_node", name); }
-    options session_node(const std::string &name) && { return std::move(session_node(name)); }
     /** Of a client: checks whose failure ends its sessions, with commas between their ids. */
     options &session_checks(const std::string &ids) & { return set("session_checks", ids); }
-    options session_checks(const std::string &ids) && { return std::move(session_checks(ids)); }
     /** Of a client: how long a lost lock stays closed to other sessions. */
     options &lock_delay(std::chrono::milliseconds pause) & {
         return set("lock_delay_ms", pause.count());
     }
-    options lock_delay(std::chrono::milliseconds pause) && { return std::move(lock_delay(pause)); }
     /** Of a client: the flags of lock keys. */
     options &flags(std::uint64_t value) & { return set("flags", value); }
-    options flags(std::uint64_t value) && { return std::move(flags(value)); }
     /** Of a client: the largest number of connections to Consul. */
     options &max_connections(std::int64_t most) & { return set("max_connections", most); }
-    options max_connections(std::int64_t most) && { return std::move(max_connections(most)); }
     /** Of a client: how long to try to connect. */
     options &connect_timeout(std::chrono::milliseconds wait) & {
         return set("connect_timeout_ms", wait.count());
-    }
-    options connect_timeout(std::chrono::milliseconds wait) && {
-        return std::move(connect_timeout(wait));
     }
     /** Of a client: how long one request may take. */
     options &request_timeout(std::chrono::milliseconds wait) & {
         return set("request_timeout_ms", wait.count());
     }
-    options request_timeout(std::chrono::milliseconds wait) && {
-        return std::move(request_timeout(wait));
-    }
     /** Of a client: how long a release waits for Consul's confirmation. */
     options &release_timeout(std::chrono::milliseconds wait) & {
         return set("release_timeout_ms", wait.count());
     }
+
+    /* The same setters for a temporary. */
+    /** @cond */
+    template <class T> options set(const std::string &option, const T &value) && {
+        return std::move(set(option, value));
+    }
+    options acquire_timeout(std::chrono::milliseconds wait) && {
+        return std::move(acquire_timeout(wait));
+    }
+    options lock_timeout(std::chrono::seconds life) && { return std::move(lock_timeout(life)); }
+    options auto_renew(bool yes = true) && { return std::move(auto_renew(yes)); }
+    options max_lifetime(std::chrono::seconds longest) && {
+        return std::move(max_lifetime(longest));
+    }
+    options monitor(bool yes = true) && { return std::move(monitor(yes)); }
+    options fair(bool yes = true) && { return std::move(fair(yes)); }
+    options queue_grace(std::chrono::milliseconds grace) && {
+        return std::move(queue_grace(grace));
+    }
+    options value(std::string_view bytes) && { return std::move(value(bytes)); }
+    options use(const client &with) && { return std::move(use(with)); }
+    options address(const std::string &where) && { return std::move(address(where)); }
+    options ssl(bool yes = true) && { return std::move(ssl(yes)); }
+    options ssl_verify(bool yes) && { return std::move(ssl_verify(yes)); }
+    options ca_file(const std::string &path) && { return std::move(ca_file(path)); }
+    options ca_path(const std::string &path) && { return std::move(ca_path(path)); }
+    options client_cert(const std::string &path) && { return std::move(client_cert(path)); }
+    options client_key(const std::string &path) && { return std::move(client_key(path)); }
+    options tls_server_name(const std::string &name) && { return std::move(tls_server_name(name)); }
+    options token(const std::string &secret) && { return std::move(token(secret)); }
+    options token_file(const std::string &path) && { return std::move(token_file(path)); }
+    options http_auth(const std::string &secret) && { return std::move(http_auth(secret)); }
+    options proxy(const std::string &where) && { return std::move(proxy(where)); }
+    options datacenter(const std::string &where) && { return std::move(datacenter(where)); }
+    options namespace_(const std::string &name) && { return std::move(namespace_(name)); }
+    options partition(const std::string &name) && { return std::move(partition(name)); }
+    options session_name(const std::string &name) && { return std::move(session_name(name)); }
+    options session_node(const std::string &name) && { return std::move(session_node(name)); }
+    options session_checks(const std::string &ids) && { return std::move(session_checks(ids)); }
+    options lock_delay(std::chrono::milliseconds pause) && { return std::move(lock_delay(pause)); }
+    options flags(std::uint64_t value) && { return std::move(flags(value)); }
+    options max_connections(std::int64_t most) && { return std::move(max_connections(most)); }
+    options connect_timeout(std::chrono::milliseconds wait) && {
+        return std::move(connect_timeout(wait));
+    }
+    options request_timeout(std::chrono::milliseconds wait) && {
+        return std::move(request_timeout(wait));
+    }
     options release_timeout(std::chrono::milliseconds wait) && {
         return std::move(release_timeout(wait));
     }
+    /** @endcond */
 
     /** The object of C, which belongs to this object. */
     const consul_lock_options *native() const noexcept { return options_.get(); }
