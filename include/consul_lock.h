@@ -690,6 +690,7 @@ void consul_lock_set_value_generator(consul_lock_value_generator generator,
  * Sets the value, for value generators. The last call counts.
  *
  * @param value The place that the generator received.
+ * @param bytes The value: any bytes.
  * @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes;
  *         CONSUL_LOCK_NO_RESOURCES: there is no memory for them. After an error the place has no
  *         value.

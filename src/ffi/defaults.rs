@@ -96,6 +96,7 @@ fn generate(registration: &Registration<ValueGeneratorFn>) -> Option<Vec<u8>> {
 /// Sets the value, for value generators. The last call counts.
 ///
 /// @param value The place that the generator received.
+/// @param bytes The value: any bytes.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_INVALID_ARGUMENT: a NULL, or too many bytes;
 ///         CONSUL_LOCK_NO_RESOURCES: there is no memory for them. After an error the place has no
 ///         value.
