@@ -1,4 +1,4 @@
-/* C wrappers of the functions of libconsul_lock that take callbacks: cgo cannot pass a Go function to C. */
+/* Wrappers of the functions that take callbacks: cgo cannot pass a Go function to C. */
 #ifndef CONSULLOCK_GO_BRIDGE_H
 #define CONSULLOCK_GO_BRIDGE_H
 

@@ -8,9 +8,10 @@ Gem::Specification.new do |spec|
   spec.authors = ["the libconsul_lock authors"]
   spec.summary = "Distributed ephemeral locks on Consul"
   spec.description = <<~TEXT
-    For work that only one process in the whole datacenter may do at a time. A lock has a bounded life, so a holder
-    that crashes never blocks the others for ever; who waits is served in order; you are told who has it, when you have
-    lost it, and a fencing token that proves who came later. Runs libconsul_lock through the ffi gem.
+    For work that one process at a time may do in the whole datacenter. A lock has a bounded life, so a holder that
+    crashes does not block the others for ever. Waiters are served first come, first served. An error names the holder,
+    a callback reports a loss, and each holder gets a larger fencing token than the one before. The gem calls
+    libconsul_lock through the ffi gem.
   TEXT
   spec.licenses = ["MIT", "Apache-2.0"]
   spec.required_ruby_version = ">= 3.1"

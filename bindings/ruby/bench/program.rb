@@ -1,11 +1,11 @@
 # frozen_string_literal: true
 
-# Takes and gives back a lock as it is told: the contract is in benches/peers/README.md.
+# Acquires and releases a lock as its input says: benches/peers/README.md has the contract.
 
 $LOAD_PATH.unshift(File.expand_path("../lib", __dir__))
 require "consul_lock"
 
-# One key, and what is done with it.
+# The turns on one key.
 class Program
   def initialize(key)
     @key = key

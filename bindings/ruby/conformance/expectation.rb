@@ -1,24 +1,24 @@
 # frozen_string_literal: true
 
-# A step that was not right. No rescue of a step's own errors catches it.
+# The failure of a step. It is no StandardError, so that no rescue of a step's errors catches it.
 class Failed < Exception # rubocop:disable Lint/InheritException
   def initialize(line, message)
     super("line #{line}: #{message.tr("\n", " ")}")
   end
 
-  # As it was told by a child.
+  # Reads a failure that a child has printed.
   def self.told(message)
     line, message = message.match(/\Aline (\d+): (.*)/)&.captures
     new(line, message) if line
   end
 end
 
-# What a step answered: a text, and the error that it failed with, if it did.
+# The answer of a step: a text, and the error of a failed call.
 class Answer
   attr_reader :text, :error
 
   # @param text [Object]
-  # @param says [String, nil] what "says" and "hides" look at, if that is not the text
+  # @param says [String, nil] the text for "says" and "hides", if that is another one
   def initialize(text, error: nil, says: nil)
     @text = text.to_s
     @error = error
@@ -29,7 +29,7 @@ class Answer
     new(error.status.to_s.upcase, error: error, says: error.message)
   end
 
-  # The block's own error came out.
+  # The hold raised the block's own error.
   def self.raised
     new("raised").tap { |it| it.failed = true }
   end
@@ -49,7 +49,7 @@ class Answer
   end
 end
 
-# What a step should answer.
+# The expected answer of a step.
 class Expectation
   CLAUSES = {
     "says" => [1, ->(answer, _took, text) { answer.says.include?(text) }],

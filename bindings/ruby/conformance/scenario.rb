@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
-# A step of a scenario, as it stands in the file.
+# A step of a scenario, as written in the file.
 Step = Struct.new(:line, :verb, :arguments, :variable, :expectation, :block, keyword_init: true) do
   def opens_block?
     %w[hold child fork].include?(verb)
   end
 end
 
-# A word of the file: its text, and whether it stood in quotes.
+# A word of the file: its text, and whether it was in quotes.
 Word = Struct.new(:text, :quoted) do
   def self.all(line)
     line.scan(/"(?:[^"\\]|\\.)*"|\S+/).map do |word|
@@ -65,7 +65,7 @@ Scenario = Struct.new(:name, :without, :steps, keyword_init: true) do
 
   private_class_method :add, :parse
 
-  # The block that begins on a line, however deep.
+  # The block that begins on a line, at any depth.
   def self.block_at(scenarios, line)
     steps = scenarios.flat_map(&:steps)
     until steps.empty?

@@ -8,10 +8,10 @@ class Steps
   include LockVerbs
   include OtherVerbs
 
-  # What "raise" and the generator raise.
+  # The exception of the step "raise" and of the generator.
   class Own < StandardError; end
 
-  # The variables that steps stored.
+  # The variables that the steps have stored.
   attr_reader :stored
 
   # @param variables [Hash{String => String}]
@@ -30,7 +30,7 @@ class Steps
     steps.each { |step| run_one(step) unless step.verb == "end" }
   end
 
-  # Ends what a scenario left open.
+  # Ends the calls and children that a scenario has left.
   def clear
     @tasks.each_value(&:kill)
     @locks.each_value(&:abandon)
@@ -43,7 +43,7 @@ class Steps
     begun = now
     answer = answer_of(step, arguments)
     problem = problem_of(step, answer, now - begun)
-    # What a block ends with is expected at its end.
+    # A block's expectation stands at its end.
     line = step.verb == "hold" ? step.block.last.line : step.line
     raise Failed.new(line, "#{[step.verb, *arguments].join(" ")}: #{problem}") if problem
 

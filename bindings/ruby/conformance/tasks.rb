@@ -2,9 +2,9 @@
 
 require "rbconfig"
 
-# A call that was begun, in a thread.
+# A call in a thread.
 class Call
-  # What ends it.
+  # The exception that interrupts the call.
   class Interrupted < StandardError; end
 
   def initialize(&block)
@@ -17,7 +17,7 @@ class Call
     @thread.raise(Interrupted)
   end
 
-  # @return [Object] what the call answers
+  # @return [Object] the call's answer
   def join(patience)
     raise ArgumentError, "it never ended" unless @thread.join(patience)
 
@@ -49,13 +49,13 @@ class Child
     pid = Process.fork do
       output.close
       tell(child_output, &block)
-      exit! # without cleaning up: the rest is the parent's
+      exit! # without at_exit blocks, which belong to the parent
     end
     child_output.close
     new(pid, output)
   end
 
-  # In a child: says how a block went, and which variables it stored.
+  # In a child: prints the outcome of a block, and the variables that it stored.
   def self.tell(output)
     yield.each { |name, value| output.puts "as #{name} #{value}" }
     output.puts "ok"
@@ -74,7 +74,7 @@ class Child
     @said.report_on_exception = false
   end
 
-  # @return [Hash{String => String}, Failed] the variables that it stored
+  # @return [Hash{String => String}, Failed] the variables that the child stored
   def join(patience)
     raise ArgumentError, "the child never ended" unless @said.join(patience)
 

@@ -4,13 +4,13 @@ require "logger"
 require "open3"
 require_relative "tasks"
 
-# What several verbs need.
+# Methods that several verbs share.
 module Helpers
   PATIENCE = 30
 
   private
 
-  # Any option by its name, as text.
+  # Sets any option by its name, as text.
   def options(words)
     words.to_h do |word|
       name, value = word.split("=", 2)
@@ -32,7 +32,7 @@ module Helpers
     nil
   end
 
-  # Asks again and again until there is something.
+  # Repeats the block until it has a value.
   def wait
     deadline = now + (PATIENCE * 1000)
     loop do
@@ -45,7 +45,7 @@ module Helpers
   end
 end
 
-# The verbs that are about locks.
+# The verbs for locks.
 module LockVerbs
   include Helpers
 
@@ -135,7 +135,7 @@ module LockVerbs
   end
 end
 
-# The verbs that are about tasks, other programs, and the whole process.
+# The verbs for tasks, other programs and the whole process.
 module OtherVerbs
   include Helpers
 

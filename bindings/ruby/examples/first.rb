@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# The first program: only one at a time makes the report, in the whole datacenter.
+# Only one process in the whole datacenter makes the report at a time.
 require "consul_lock"
 
 begin

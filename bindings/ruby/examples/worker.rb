@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Work of unknown length that stops when the lock is lost: run it twice, and kill the one that works.
+# Work of unknown length stops when the lock is lost. Run the program twice, and kill the process that works.
 #
 #   CONSUL_HTTP_ADDR=127.0.0.1:8500 ruby examples/worker.rb
 require "consul_lock"
@@ -26,5 +26,5 @@ begin
 rescue ConsulLock::LostError => e
   warn e.message
 rescue Interrupt
-  puts "given back"
+  puts "released"
 end

@@ -15,7 +15,7 @@ require_relative "consul_lock/handle"
 require_relative "consul_lock/holder"
 require_relative "consul_lock/lock"
 
-# Distributed ephemeral locks on Consul: for work that only one process in the whole datacenter may do at a time.
+# Distributed ephemeral locks on Consul, for work that one process at a time may do in the whole datacenter.
 #
 #   require "consul_lock"
 #
@@ -23,25 +23,25 @@ require_relative "consul_lock/lock"
 #     make_the_report
 #   end
 #
-# The lock has a bounded life: a holder that crashes can never block the others for ever. It is deleted when it is
-# given back. Consul is found by CONSUL_HTTP_ADDR, else on 127.0.0.1:8500.
+# A lock has a bounded life, so a holder that crashes does not block the others for ever. A release deletes the key.
+# The library finds Consul by CONSUL_HTTP_ADDR, else at 127.0.0.1:8500.
 module ConsulLock
   class << self
-    # Takes a lock, runs the block, gives the lock back, whether the block ends well or not.
+    # Acquires a lock, runs the block, and releases the lock, however the block ends.
     #
-    # @example Wait for half a minute, and tell a database who comes later
+    # @example Wait for half a minute, and give the fencing token to a database
     #   ConsulLock.hold("invoices", acquire_timeout: 30, lock_timeout: 60) do |lock|
     #     database.write(invoices, token: lock.fencing_token)
     #   end
     #
     # @param key [String, Symbol] see {Lock#initialize}
     # @param options [Hash{Symbol => Object}] see {Lock#initialize}
-    # @yieldparam lock [Lock] it is closed after the block
-    # @return [Object] what the block returned; false, only with +fail_hard: false+: somebody else had the lock, and
-    #   the block did not run
-    # @raise [NotAcquiredError] somebody else had the lock, and the block did not run; see {Lock#acquire} for more
+    # @yieldparam lock [Lock] the lock, which +hold+ closes after the block
+    # @return [Object] the block's value; false, only with +fail_hard: false+: another session had the lock, and the
+    #   block did not run
+    # @raise [NotAcquiredError] another session had the lock, and the block did not run; see {Lock#acquire} for more
     # @raise [LostError] the block ended well, but the lock was lost meanwhile: others may have worked at the same
-    #   time. What the block itself raises comes first
+    #   time. An exception of the block has precedence
     # @raise [UnconfirmedError] the block ended well, but Consul did not confirm the release; see {Lock#release}
     def hold(key, **options)
       raise ArgumentError, "no block given" unless block_given?
@@ -52,19 +52,19 @@ module ConsulLock
         return false unless lock.acquire
 
         yield lock
-      rescue Exception => e # rubocop:disable Lint/RescueException -- only to know of it
+      rescue Exception => e # rubocop:disable Lint/RescueException -- only noted for the ensure
         raise
       ensure
-        # An exception here would bring a thread that is being killed back to life.
+        # An exception here would end the kill of a thread, and the thread would live on.
         lock.finish(quietly: e || Thread.current.status == "aborting")
       end
     end
 
-    # Who has it? Asks Consul.
+    # Asks Consul for the holder of a lock.
     #
     # @param key [String, Symbol] as given to {Lock#initialize}
     # @param client [Client, nil] instead of the default client
-    # @return [Holder, nil] nil: nobody
+    # @return [Holder, nil] nil: the lock is free
     # @raise [InvalidArgumentError, InvalidEnvironmentError, UnavailableError, DeniedError, RejectedError]
     def holder(key, client: nil)
       Options.check_client(client)
@@ -77,27 +77,27 @@ module ConsulLock
       Holder.take(found)
     end
 
-    # @return [Defaults] the process-wide defaults, to be set by name
+    # @return [Defaults] the process-wide defaults, which a program reads and sets by name
     def defaults
       Defaults
     end
 
-    # @return [Client, nil] the client of locks that are given none; nil: it is made from the environment
+    # @return [Client, nil] the client of locks without the option +client+; nil: the one from the environment
     attr_reader :default_client
 
-    # Sets the client of locks that are given none. Locks that exist keep theirs.
+    # Sets the client of later locks without the option +client+. Existing locks keep theirs.
     #
-    # @param client [Client, nil] nil: the next lock makes one from the environment again
+    # @param client [Client, nil] nil: the client from the environment
     def default_client=(client)
       Options.check_client(client)
       Native.set_default_client(client&.pointer)
       @default_client = client
     end
 
-    # What makes the value that a lock stores under its key, for locks that are made from now on and have no option
-    # +value+. It is called without arguments on the thread that acquires, before anything is sent, and returns a
-    # String. If it raises, or returns anything else, the acquire raises {ValueFailedError}. Without one the value
-    # is a JSON object with +locked_at+, the time of the attempt that took the lock.
+    # The generator of the value under the key, for later locks without the option +value+. An acquire calls it on its
+    # own thread, without arguments, before it sends anything. The generator returns a String. If it raises or returns
+    # anything else, the acquire raises {ValueFailedError}. Without a generator the value is a JSON object with
+    # +locked_at+, the time of the attempt that took the lock.
     #
     # @example
     #   ConsulLock.value_generator = -> { JSON.generate(host: Socket.gethostname, release: RELEASE) }
@@ -105,7 +105,7 @@ module ConsulLock
     # @return [#call, nil]
     attr_accessor :value_generator
 
-    # What the default client did in this process until now; see {Client#stats}.
+    # The statistics of the default client; see {Client#stats}.
     #
     # @return [Hash{Symbol => Object}]
     def stats
@@ -115,11 +115,11 @@ module ConsulLock
     # @return [Logger, nil]
     attr_reader :logger
 
-    # Sets who is told what the library has to say: locks that were lost, releases that Consul did not confirm,
-    # outages that last. One for the whole process, also for a child after fork (from its first use of ConsulLock
-    # on). The logger's level at this moment says what it is told. Lines never contain a token or a stored value.
+    # Sends the library's log to a logger: lost locks, releases that Consul did not confirm, long outages. The process
+    # has one logger, and so has a child after fork (from its first use of ConsulLock on). The logger's level at the
+    # time of this call limits the lines. A line never contains a token or a stored value.
     #
-    # @param logger [Logger, nil] anything with +level+, +add+ and +warn+ as Logger has them; nil: the log is off
+    # @param logger [Logger, nil] an object with +level+, +add+ and +warn+ as Logger has them; nil turns the log off
     # @raise [TrapError] in a trap handler
     def logger=(logger)
       Trap.refuse("logger=")
@@ -132,13 +132,13 @@ module ConsulLock
       @logger = logger
     end
 
-    # Waits for the releases that are still under way, and ends the sessions that the library keeps at hand: the one
-    # call for an orderly exit. It is optional: after a release that was unconfirmed, Consul removes the lock by
-    # itself after up to two TTLs. Locks and clients stay usable afterwards.
+    # Makes an orderly exit: waits for the releases that are still in progress, and destroys the sessions that the
+    # library keeps for reuse. It is optional: after an unconfirmed release Consul removes the lock by itself within
+    # two TTLs. Locks and clients stay usable.
     #
-    # @param timeout [Numeric] how many seconds to wait at most
+    # @param timeout [Numeric] the longest wait in seconds
     # @return [nil]
-    # @raise [UnconfirmedError] something was still under way at the end of the time
+    # @raise [UnconfirmedError] a release was still in progress at the end of the time
     # @raise [InvalidArgumentError] +timeout+ is no number, or more than a day
     def shutdown(timeout: 30)
       milliseconds = Options.milliseconds(:timeout, timeout)
@@ -148,7 +148,7 @@ module ConsulLock
       nil
     end
 
-    # @return [String] the version of the library that runs; that of this gem is {VERSION}
+    # @return [String] the version of the loaded library; the gem's own version is {VERSION}
     def version
       Native.version.force_encoding(Encoding::UTF_8)
     end

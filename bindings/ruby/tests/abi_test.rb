@@ -6,7 +6,7 @@ require_relative "helper"
 class AbiTest < Test
   API = JSON.parse(File.read(File.join(REPOSITORY, "abi/api.json")))
 
-  # What this binding does without, and why. Anything else that the library has, it uses.
+  # The functions that this binding does not use, and why.
   UNUSED = {
     "consul_lock_acquire" => "waits", "consul_lock_release" => "waits", "consul_lock_renew" => "waits",
     "consul_lock_check" => "waits", "consul_lock_put_if_held" => "waits", "consul_lock_delete_if_held" => "waits",
@@ -65,7 +65,7 @@ class AbiTest < Test
     end
   end
 
-  def test_each_option_that_is_a_time_goes_without_its_unit
+  def test_each_time_option_has_a_name_without_its_unit
     times = API["options"].map { |option| option["name"] }.grep(/_(ms|seconds)\z/)
     assert_equal times.sort, ConsulLock::Options::TIMES.values.map(&:first).sort
     ConsulLock::Options::TIMES.each do |name, (option, per_second)|
@@ -83,7 +83,7 @@ class AbiTest < Test
 
   TYPES = { "bool" => :bool, "void" => :void, "size_t" => :size_t, "consul_lock_status" => :int, "int" => :int }.freeze
 
-  # The type by which a type of C's goes through the ffi gem.
+  # The ffi gem's type for a type of C.
   def declared(type, name = nil)
     case type
     when *TYPES.keys then TYPES[type]

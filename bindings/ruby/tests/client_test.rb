@@ -7,7 +7,7 @@ class ClientTest < Test
     @client ||= ConsulLock::Client.new(address: Consul::ADDRESS)
   end
 
-  def test_its_locks
+  def test_lock_and_hold_use_the_client
     client.hold(key) do |lock|
       assert_equal lock.session_id, client.holder(key).session
       refute client.lock(key).try_acquire
@@ -28,7 +28,7 @@ class ClientTest < Test
     end
   end
 
-  def test_a_holder_in_the_dark
+  def test_a_holder_without_the_right_to_read_sessions
     client = ConsulLock::Client.new(address: Consul::DEAD_ADDRESS, request_timeout: 0.5)
     error = assert_raises(ConsulLock::UnavailableError) { client.holder(key) }
     assert_predicate error, :retryable?
@@ -86,7 +86,7 @@ class ClientTest < Test
     assert_includes out, "{}"
   end
 
-  # One that does not answer comes later.
+  # The first address is dead.
   def test_several_addresses
     client = ConsulLock::Client.new(address: [Consul::DEAD_ADDRESS, Consul::ADDRESS])
     assert_equal 7, client.hold(key) { 7 }

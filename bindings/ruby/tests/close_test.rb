@@ -2,7 +2,7 @@
 
 require_relative "helper"
 
-# Closing while another thread is inside is an error there, and never a crash.
+# A close during a call of another thread is an error there, and never a crash.
 class CloseTest < Test
   def test_close_ends_an_acquire_of_another_thread
     holding do

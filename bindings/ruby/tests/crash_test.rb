@@ -2,9 +2,9 @@
 
 require_relative "helper"
 
-# What must never crash, often.
+# Programs that must never crash, run often.
 class CrashTest < Test
-  # Three threads that wait for the lock.
+  # A program with three threads that wait for the lock.
   WAITING = <<~'RUBY'
     3.times { Thread.new { ConsulLock.hold(ARGV[0], acquire_timeout: 60, lock_timeout: 10) {} } }
     sleep 0.01 while ConsulLock.stats.fetch(:waiting, 0) < 3
@@ -24,7 +24,7 @@ class CrashTest < Test
     often("#{WAITING} raise 'own'", status: 1, complaints: /own \(RuntimeError\)/)
   end
 
-  def test_an_exception_in_a_block_that_is_told
+  def test_an_exception_in_a_block_of_on_lost
     program = <<~'RUBY'
       require "net/http"
       told = Thread::Queue.new
@@ -66,8 +66,8 @@ class CrashTest < Test
 
   private
 
-  # Runs a program again and again, two at a time, while the lock is held. (Anew for each two: Consul does not hear
-  # that somebody who watched a key is gone before the key changes, and takes 200 connections.)
+  # Runs a program many times, two at a time, while the lock is held. Each two get a new holder: Consul keeps the
+  # connection of a dead watcher until the key changes, and allows 200 connections.
   def often(program, status:, complaints: /\A\z/)
     RUNS.times.each_slice(2) do |pair|
       programs = holding(acquire_timeout: 30) { pair.map { Thread.new { ruby(program, key) } }.map(&:value) }

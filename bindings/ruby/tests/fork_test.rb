@@ -2,7 +2,7 @@
 
 require_relative "helper"
 
-# A child by fork has none of its parent's locks, and can take its own.
+# A child of fork holds none of its parent's locks, and can acquire its own.
 class ForkTest < Test
   def test_as_in_a_preloading_server
     holding(value: "parent") do |lock|
@@ -18,7 +18,7 @@ class ForkTest < Test
     end
   end
 
-  # A job in a fork of its own, which takes the lock, while the parent waits for the child.
+  # A job in a fork acquires the lock, while the parent waits for the child.
   def test_as_in_a_forking_worker
     RUNS.times do
       assert_equal "done", answer(child { ConsulLock.hold(key, acquire_timeout: 30) { "done" } })
@@ -118,7 +118,6 @@ class ForkTest < Test
     ConsulLock.logger = nil
   end
 
-  # How it was told.
   def lose_a_lock
     lock = ConsulLock::Lock.new("#{key}-own", monitor: false)
     told = Thread::Queue.new
@@ -131,7 +130,7 @@ class ForkTest < Test
 
   private
 
-  # A child that answers what the block returns.
+  # Forks a child that runs the block, and returns the block's value.
   def child
     reader, writer = IO.pipe
     pid = fork do

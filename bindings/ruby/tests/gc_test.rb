@@ -2,7 +2,7 @@
 
 require_relative "helper"
 
-# The garbage collector at its worst, and what it does with a lock that nobody released.
+# The garbage collector runs all the time, and finds locks without a release.
 class GcTest < Test
   def test_collecting_all_the_time_while_waiting
     holding do
@@ -31,7 +31,7 @@ class GcTest < Test
     assert_equal :key_gone, Timeout.timeout(10) { told.pop }
   end
 
-  def test_a_lock_that_was_dropped_is_abandoned_and_told_once
+  def test_a_dropped_lock_is_abandoned_with_one_warning
     out, complaints, status = ruby(<<~'RUBY', key)
       def drop = ConsulLock::Lock.new(ARGV[0]).acquire
       def clutter = Array.new(1000) { |number| number.to_s }
@@ -48,7 +48,7 @@ class GcTest < Test
     Consul.end_session_of(full_key)
   end
 
-  def test_the_logger_is_told_if_there_is_one
+  def test_the_warning_goes_to_the_logger
     out, complaints, = ruby(<<~'RUBY', key)
       require "logger"
       ConsulLock.logger = Logger.new($stdout)
@@ -60,8 +60,8 @@ class GcTest < Test
     Consul.end_session_of(full_key)
   end
 
-  # A logger that fails keeps nothing alive: what is renewed on its own would stay for ever.
-  def test_a_logger_that_fails_does_not_keep_what_was_dropped
+  # A dropped lock that the library went on renewing would stay for ever.
+  def test_a_logger_that_fails_does_not_keep_a_dropped_lock
     out, = ruby(<<~'RUBY', key)
       require "logger"
       require "timeout"
@@ -79,7 +79,7 @@ class GcTest < Test
     Consul.end_session_of(full_key)
   end
 
-  def test_what_was_ended_is_not_told
+  def test_a_released_or_closed_lock_causes_no_warning
     ruby!(<<~'RUBY', key)
       def used(way) = ConsulLock::Lock.new("#{ARGV[0]}-#{way}").tap(&:acquire).public_send(way)
       ConsulLock.hold(ARGV[0]) {}

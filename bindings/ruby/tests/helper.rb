@@ -15,39 +15,39 @@ require "tmpdir"
 
 ROOT = File.expand_path("..", __dir__)
 REPOSITORY = File.expand_path("../..", ROOT)
-# How often what must never crash is run.
+# The number of runs of a program that must never crash.
 RUNS = ENV["NIGHTLY"] ? 200 : 20
 
 $LOAD_PATH.unshift(File.join(ROOT, "lib"))
 require "consul_lock"
 
-# What threads of the tests raise, the tests look at.
+# The tests check the exceptions of their threads.
 Thread.report_on_exception = false
 
-# Somebody else at the Consul of the tests.
+# Requests to the Consul of the tests without the library, as an operator makes them.
 module Consul
   ADDRESS = ENV.fetch("CONSUL_HTTP_ADDR")
   ACL_ADDRESS = ENV.fetch("TEST_CONSUL_ACL_ADDR")
   DEAD_ADDRESS = ENV.fetch("TEST_CONSUL_DEAD_ADDR")
 
   class << self
-    # Who holds a full key: a session's id, or nil.
+    # The id of the session that holds a full key, or nil.
     def session_on(key)
       get("kv/#{key}?consistent")&.first&.fetch("Session", nil)
     end
 
-    # What is stored under a full key.
+    # The value under a full key.
     def value(key)
       get("kv/#{key}?consistent")&.first&.fetch("Value")&.unpack1("m")
     end
 
-    # How many sessions locks of processes have.
+    # The number of sessions of processes.
     def sessions_of(*pids)
       names = get("session/list?consistent").map { |session| session["Name"] }
       names.count { |name| pids.any? { |pid| name.include?(":#{pid} ") } }
     end
 
-    # All keys below a full key, and it.
+    # A full key, and all keys below it.
     def keys(key)
       get("kv/#{key}?keys&consistent") || []
     end
@@ -74,7 +74,7 @@ module Consul
   end
 end
 
-# A way to Consul that can be shut: nothing passes, but connections stay and are taken.
+# A proxy before Consul. A shut gate accepts connections and passes nothing on.
 class Gate
   attr_reader :address
 
@@ -117,20 +117,19 @@ class Gate
   end
 end
 
-# What every test has.
+# The base of all tests.
 class Test < Minitest::Test
-  # A key of this test alone.
+  # A key that no other test uses.
   def key
     @key ||= "ruby-tests/#{name}-#{SecureRandom.hex(4)}"
   end
 
-  # A test that failed under stress does not leave it to the next one.
+  # A test that fails under GC stress must not leave the stress on.
   def teardown
     GC.stress = false
     super
   end
 
-  # Where it lives.
   def full_key
     "locks/ephemeral/#{key}"
   end
@@ -139,7 +138,7 @@ class Test < Minitest::Test
     Process.clock_gettime(Process::CLOCK_MONOTONIC)
   end
 
-  # Until something is so. It costs nothing to be patient.
+  # Waits until the block is true. The patience is generous, as a machine may be busy.
   def wait_until(what, patience: 30)
     deadline = now + patience
     until (it = yield)
@@ -156,39 +155,39 @@ class Test < Minitest::Test
     result
   end
 
-  # Nothing is left of the lock: neither its key, nor a place in its line, nor a session of this process (one that
-  # is kept at hand goes first).
+  # The lock has left no key, no ticket and no session of this process. The shutdown destroys the session that the
+  # library keeps for reuse.
   def assert_nothing_left(*pids)
     ConsulLock.shutdown(timeout: 10)
     wait_until("nothing is left on #{full_key}") { Consul.keys(full_key).empty? }
     assert_nothing_left_of(Process.pid, *pids)
   end
 
-  # A program that ended may have left its session to Consul, which takes up to twice the TTL: take 10 s.
+  # A program that ended may have left its session to Consul, which needs up to two TTLs: such a lock has 10 s.
   def assert_nothing_left_of(*pids)
     wait_until("no session is left", patience: 60) { Consul.sessions_of(*pids).zero? }
   end
 
-  # A lock that others wait for.
+  # Holds the lock of this test.
   def holding(**options, &block)
     ConsulLock.hold(key, **options, &block)
   end
 
-  # A thread that waits for the lock; once it surely does.
+  # Starts a thread that acquires the lock, and returns when that thread waits.
   def waiting(lock = ConsulLock::Lock.new(key, acquire_timeout: 60))
     thread = Thread.new { lock.acquire }
     wait_until("it waits") { Consul.keys("#{full_key}/.fifo/").any? || !thread.alive? }
     thread
   end
 
-  # Runs a program of Ruby's of its own, with this binding. What it printed, its complaints, its status.
+  # Runs a Ruby program with this binding, and returns its output, its standard error and its status.
   def ruby(program, *arguments, requires: ["consul_lock"], **environment)
     requires = requires.map { |name| "-r#{name}" }
     command = [RbConfig.ruby, "-I", File.join(ROOT, "lib"), *requires, "-e", program, *arguments]
     Open3.capture3(environment.transform_keys(&:to_s), *command)
   end
 
-  # The same; it must end well and say nothing on its standard error.
+  # Runs a Ruby program that must end well, with an empty standard error.
   def ruby!(program, *arguments, **options)
     out, complaints, status = ruby(program, *arguments, **options)
     assert_predicate status, :success?, "#{status}: #{complaints}"

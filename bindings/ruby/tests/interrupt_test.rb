@@ -3,9 +3,9 @@
 require_relative "helper"
 require_relative "scheduler"
 
-# A wait ends at once when its thread is interrupted, and leaves nothing behind.
+# An interruption of its thread ends a wait at once, and leaves nothing behind.
 class InterruptTest < Test
-  # Prompt, on a machine that has other things to do.
+  # Seconds: "at once" on a busy machine.
   AT_ONCE = 5
 
   def test_timeout
@@ -13,7 +13,7 @@ class InterruptTest < Test
       assert_raises(Timeout::Error) { assert_timely { Timeout.timeout(0.2) { acquire } } }
       assert_raises(KeyError) { assert_timely { Timeout.timeout(0.2, KeyError) { acquire } } }
       assert_raises(Timeout::Error) { Timeout.timeout(0.2) { ConsulLock.hold(key, acquire_timeout: 60) { flunk } } }
-      assert_nobody_waits
+      assert_line_is_empty
     end
     assert_nothing_left
   end
@@ -23,12 +23,12 @@ class InterruptTest < Test
       thread = waiting
       assert_timely { thread.kill.join }
       assert_nil thread.value
-      assert_nobody_waits
+      assert_line_is_empty
     end
     assert_nothing_left
   end
 
-  # Also when it has lost its lock, which is no reason to live on.
+  # The LostError of the release must not end the kill.
   def test_a_killed_thread_stays_dead
     thread = Thread.new do
       holding do
@@ -47,7 +47,7 @@ class InterruptTest < Test
       thread = waiting
       thread.raise(KeyError, "enough")
       assert_equal "enough", assert_raises(KeyError) { assert_timely { thread.value } }.message
-      assert_nobody_waits
+      assert_line_is_empty
     end
     assert_nothing_left
   end
@@ -62,7 +62,7 @@ class InterruptTest < Test
     end
   end
 
-  # A Consul that hangs is no reason to wait for it.
+  # Consul does not answer.
   def test_timeout_inside_of_a_request
     Gate.open do |gate|
       gate.shut = true
@@ -74,7 +74,7 @@ class InterruptTest < Test
     end
   end
 
-  # At whatever moment the interruption comes, also when the lock was just won: nothing is left.
+  # An interruption at any moment, also just after the success, leaves nothing behind.
   def test_timeout_at_any_moment
     lock = ConsulLock::Lock.new(key)
     begun = now
@@ -83,7 +83,7 @@ class InterruptTest < Test
     longest = now - begun
     outcomes = []
     until outcomes.uniq.size == 2 || longest > 10
-      longest *= 2 # so long may one take, on a machine that does other things now
+      longest *= 2 # a busy machine needs more time
       outcomes += Array.new(RUNS * 5) { |number| outcome_within(0.0001 + (longest * number / (RUNS * 5))) }
     end
     assert_equal %i[held interrupted], outcomes.uniq.sort
@@ -120,7 +120,7 @@ class InterruptTest < Test
     end
   end
 
-  # Who has masked interrupts is not interrupted.
+  # A mask of the caller delays an interruption.
   def test_a_mask_of_the_callers_holds
     lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
     won = false
@@ -148,7 +148,7 @@ class InterruptTest < Test
     end
   end
 
-  # It waits for the lock, gets a signal, and ends.
+  # Runs a program that waits for the lock, and ends it by a signal.
   def interrupted_program(signal)
     program = <<~RUBY
       $stdout.sync = true
@@ -167,15 +167,15 @@ class InterruptTest < Test
     end
   end
 
-  # Whoever is won and has to wait, even for a moment, can be interrupted there.
-  def test_an_acquire_that_is_interrupted_after_it_was_won
+  # Each wait after the success, however short, can be interrupted.
+  def test_an_acquire_that_is_interrupted_after_its_success
     interruptions.each do |interrupt|
       lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
       before = ConsulLock::Lock.new(key).tap(&:acquire)
       thread = waiting(lock)
       engaged(lock) do
         before.release
-        wait_until("it is won") { stands_in_line?(thread) }
+        wait_until("it has succeeded") { stands_in_line?(thread) }
         interrupt.call(thread)
       end
       assert_interrupted thread
@@ -184,7 +184,7 @@ class InterruptTest < Test
     end
   end
 
-  # At whatever moment, while others are inside all the time: either the acquire says that it is won, or it is not.
+  # While other threads call the lock all the time, an interrupted acquire has either returned true, or is undone.
   def test_raise_at_any_moment
     (RUNS * 2).times do |number|
       lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
@@ -219,7 +219,7 @@ class InterruptTest < Test
     end
   end
 
-  # Which nothing can mask.
+  # No mask delays the handler of a signal.
   def test_ctrl_c_before_a_release_began
     %i[release close].each do |way|
       assert_equal "Interrupt false\n", ruby!(<<~'RUBY', key, way.to_s)
@@ -245,8 +245,37 @@ class InterruptTest < Test
     end
   end
 
-  # A second acquire, which is an error, undoes nothing of the first.
-  def test_an_interrupted_mistake
+  # The handler of a second signal raises while the acquire, which the first signal has interrupted, is being undone.
+  def test_a_second_ctrl_c_leaves_no_lock
+    assert_equal "Interrupt\n", ruby!(<<~'RUBY', key)
+      before = ConsulLock::Lock.new(ARGV[0]).tap(&:acquire)
+      lock = ConsulLock::Lock.new(ARGV[0], acquire_timeout: 60)
+      Thread.new(Thread.current) do |main|
+        waits = ->(place) { sleep 0.01 until %w[synchronize].push(place).all? { |it| main.backtrace.join.include?(it) } }
+        sleep 0.01 until ConsulLock.stats[:waiting] == 1
+        lock.instance_variable_get(:@handle).use do
+          before.release
+          %w[acquire undo].each do |place|
+            waits.call(place)
+            Process.kill(:INT, Process.pid)
+          end
+          sleep 0.3
+        end
+      end
+      begin
+        lock.acquire
+      rescue Interrupt => e
+        puts e.class
+      end
+      deadline = Process.clock_gettime(Process::CLOCK_MONOTONIC) + 5
+      sleep 0.01 while lock.held? && Process.clock_gettime(Process::CLOCK_MONOTONIC) < deadline
+      ConsulLock.shutdown(timeout: 10)
+    RUBY
+    assert_nil Consul.session_on(full_key)
+  end
+
+  # An interrupted second acquire, which is an error, undoes nothing of the first.
+  def test_an_interrupted_second_acquire
     lock = ConsulLock::Lock.new(key)
     lock.acquire
     RUNS.times do |number|
@@ -289,7 +318,7 @@ class InterruptTest < Test
     end
   end
 
-  # In a program of its own: threads of other tests do not count.
+  # The test runs a program, so that threads of other tests do not count.
   def test_a_wait_costs_no_time_of_the_processor
     holding do
       spent = ruby!(<<~'RUBY', key)
@@ -305,13 +334,13 @@ class InterruptTest < Test
     end
   end
 
-  # A wait has no thread of the library's to itself, and no thread of Ruby's beside its own.
+  # Waits share the library's threads, and need no Ruby thread but the caller's.
   def test_waits_cost_no_threads
     holding do
       threads = Array.new(40) { |number| Thread.new { ConsulLock.hold(key, acquire_timeout: 60) { number } } }
       wait_until("all wait") { ConsulLock.stats[:waiting] >= 40 }
       others = Dir["/proc/self/task/*"].size - Thread.list.size
-      assert_operator others, :<, 33 # docs/threading.md: 32 at most, and Ruby's own
+      assert_operator others, :<, 33 # docs/threading.md: 32 at most
       threads.first(20).each(&:kill)
       @served = threads.drop(20)
     end
@@ -338,9 +367,9 @@ class InterruptTest < Test
 
   private
 
-  # At once, or a little later: an interrupted acquire waits for Consul's word only for a moment.
-  def assert_nobody_waits
-    wait_until("nobody waits") { Consul.keys("#{full_key}/.fifo/").empty? }
+  # Waits, as an interrupted acquire waits for Consul's confirmation only for a moment.
+  def assert_line_is_empty
+    wait_until("the line is empty") { Consul.keys("#{full_key}/.fifo/").empty? }
   end
 
   def acquire
@@ -361,7 +390,7 @@ class InterruptTest < Test
     nil
   end
 
-  # Another thread is inside of a lock meanwhile, as each that asks it something is for a moment.
+  # Runs the block while another thread is in a call on the lock.
   def engaged(lock)
     gate = Thread::Queue.new
     thread = Thread.new { lock.instance_variable_get(:@handle).use { gate.pop } }

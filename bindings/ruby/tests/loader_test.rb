@@ -2,7 +2,7 @@
 
 require_relative "helper"
 
-# How the library is found, with libraries that are none and a copy of this gem's files.
+# The gem finds the library, in a copy of the gem's files with stubs of libraries.
 class LoaderTest < Test
   REAL = ENV.fetch("CONSUL_LOCK_LIBRARY")
 
@@ -18,14 +18,14 @@ class LoaderTest < Test
     FileUtils.remove_entry(@folder)
   end
 
-  # A library that speaks another interface, and nothing else.
+  # A library with another ABI version, and no other function.
   def stub_library(path, interface)
     source = "unsigned consul_lock_abi_version(void) { return #{interface}; }"
     out, status = Open3.capture2e("cc", "-shared", "-x", "c", "-o", path, "-", stdin_data: source)
     assert_predicate status, :success?, out
   end
 
-  # What loading the gem prints: a version, or the message.
+  # Loads the gem in a program, which prints the version or the message.
   def load_gem(library: nil)
     program = <<~RUBY
       begin
@@ -64,10 +64,10 @@ class LoaderTest < Test
     assert_equal "ConsulLock::LibraryError", name
     assert_equal ["#{@bundled}/libconsul_lock.so", "libconsul_lock.so.0.1", "libconsul_lock.so"],
                  tried.map { |line| line[/\A  (\S+): /, 1] }
-    assert_equal [997, 998, 999], tried.map { |line| line[/speaks interface (\d+), this gem 2/, 1].to_i }
+    assert_equal [997, 998, 999], tried.map { |line| line[/has ABI version (\d+), and this gem needs 2/, 1].to_i }
   end
 
-  # The first that does is taken.
+  # The gem takes the first library that it can load.
   def test_each_place
     %W[#{@bundled}/libconsul_lock.so #{@system}/libconsul_lock.so.0.1 #{@system}/libconsul_lock.so].each do |place|
       FileUtils.cp(REAL, place)

@@ -2,7 +2,7 @@
 
 require_relative "helper"
 
-# What is Ruby's own about a lock. Its life, cell by cell, is in bindings/conformance.
+# The Ruby interface of a lock. bindings/conformance tests the rules that all languages share.
 class LockTest < Test
   def teardown
     ConsulLock.value_generator = nil
@@ -50,7 +50,7 @@ class LockTest < Test
     assert_nothing_left
   end
 
-  def test_a_lock_that_was_lost_during_the_block_is_told
+  def test_a_loss_during_the_block_raises
     [-> { holding { Consul.delete(full_key) } }, -> { holding { Consul.delete(full_key) && break } }].each do |way|
       assert_raises(ConsulLock::LostError, &way)
     end
@@ -83,7 +83,7 @@ class LockTest < Test
     end
   end
 
-  def test_what_it_answers_before_during_and_after
+  def test_its_answers_before_during_and_after
     lock = ConsulLock::Lock.new(key, lock_timeout: 60)
     assert_equal [false, false, 0.0, nil, nil, full_key], facts(lock)
     refute lock.release
@@ -116,7 +116,7 @@ class LockTest < Test
     assert_predicate lock, :lost?
   end
 
-  def test_a_release_of_nothing_hides_no_later_loss
+  def test_a_release_before_the_acquire_hides_no_later_loss
     lock = ConsulLock::Lock.new(key, monitor: false)
     refute lock.release
     lock.acquire
@@ -159,7 +159,7 @@ class LockTest < Test
     end
   end
 
-  def test_nil_counts_as_left_out
+  def test_an_option_that_is_nil_has_its_default
     assert_equal full_key, ConsulLock::Lock.new(key, acquire_timeout: nil, value: nil, client: nil).key
   end
 
@@ -194,7 +194,7 @@ class LockTest < Test
     refute_includes error.message, "s3cret"
   end
 
-  def test_what_is_of_the_wrong_class
+  def test_arguments_of_the_wrong_class
     { -> { ConsulLock::Lock.new(key, client: "x") } => "client must be a ConsulLock::Client, not String",
       -> { ConsulLock.holder(key, client: "x") } => "client must be a ConsulLock::Client, not String",
       -> { ConsulLock.default_client = "x" } => "client must be a ConsulLock::Client, not String",

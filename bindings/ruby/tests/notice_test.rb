@@ -2,7 +2,7 @@
 
 require_relative "helper"
 
-# What the program is told on its own: lost locks, lines of log.
+# Notices of losses, and lines of the log.
 class NoticeTest < Test
   def setup
     @told = Thread::Queue.new
@@ -12,7 +12,7 @@ class NoticeTest < Test
     ConsulLock.logger = nil
   end
 
-  # A held lock that was just lost; the block may prepare it. It is kept: one that is dropped is not told.
+  # Loses a lock, which the block prepares. The test keeps the lock, as a dropped lock gets no notice.
   def lose(lock = ConsulLock::Lock.new(key, monitor: false))
     @kept = lock
     yield lock if block_given?
@@ -26,7 +26,7 @@ class NoticeTest < Test
     assert_equal expected, Timeout.timeout(10) { @told.pop }
   end
 
-  def test_a_loss_is_told_once_and_how
+  def test_a_loss_calls_the_block_once_with_the_reason
     lock = lose { |it| assert_same it, it.on_lost { |reason| @told << reason } }
     assert_told :key_gone
     assert_raises(ConsulLock::LostError) { lock.release }
@@ -42,7 +42,7 @@ class NoticeTest < Test
     assert_told :session_gone
   end
 
-  def test_a_lock_that_is_watched_is_told_at_once
+  def test_a_watched_lock_gets_the_notice_at_once
     holding do |lock|
       lock.on_lost { |reason| @told << reason }
       sleep 1.3
@@ -54,7 +54,7 @@ class NoticeTest < Test
     nil
   end
 
-  def test_a_loss_of_the_past_is_told
+  def test_on_lost_after_the_loss_calls_the_block
     lose.on_lost { |reason| @told << reason }
     assert_told :key_gone
   end
@@ -68,7 +68,7 @@ class NoticeTest < Test
     assert_empty @told
   end
 
-  # Also when the notice for the former one is under way already.
+  # The notice for the former block is on its way already.
   def test_a_notice_that_comes_late_is_not_for_the_next_block
     lock = ConsulLock::Lock.new(key)
     handle = lock.instance_variable_get(:@handle)
@@ -94,7 +94,7 @@ class NoticeTest < Test
     assert_told :lost
   end
 
-  def test_a_lock_that_was_given_back_is_not_lost
+  def test_a_released_lock_is_not_lost
     %i[release close].each do |way|
       lock = ConsulLock::Lock.new(key)
       lock.on_lost { @told << :lost }
@@ -105,7 +105,7 @@ class NoticeTest < Test
     assert_told :after
   end
 
-  # A block that knows its lock does not keep it alive.
+  # A block that refers to its lock does not keep the lock alive.
   def test_locks_and_blocks_do_not_pile_up
     count = lambda do
       GC.start
@@ -127,15 +127,15 @@ class NoticeTest < Test
       lose { |lock| lock.on_lost { @told << :second } }
       assert_told :second
     end
-    assert_includes complaints, "consul_lock: a block that was told something raised: "
+    assert_includes complaints, "consul_lock: a block of on_lost, or the logger, raised: "
     assert_includes complaints, "own (NotImplementedError)"
   end
 
-  def test_a_complaint_that_nobody_can_read_ends_nothing
+  def test_a_closed_standard_error_ends_no_notices
     before = $stderr
     reader, $stderr = IO.pipe
     [reader, $stderr].each(&:close)
-    # Both are listened to before the first is told: to listen would start the thread again.
+    # Both blocks are registered before the first notice, because on_lost would start the thread again.
     locks = %i[first second].map do |name|
       lock = ConsulLock::Lock.new(key, monitor: false)
       lock.on_lost { (@told << name) && raise("own") }.acquire
@@ -188,7 +188,7 @@ class NoticeTest < Test
     refute_includes others.string, key
   end
 
-  # A logger that fails does no harm to what comes later.
+  # The exception of a logger does not stop later lines.
   def test_a_logger_that_fails
     logger = Logger.new(lines = StringIO.new, level: :error)
     failing = true

@@ -3,7 +3,7 @@
 require_relative "helper"
 require "rubygems/package"
 
-# The gem: built from its gemspec, installed into an empty folder without a network, and used from there.
+# The gem is built from its gemspec, installed into an empty folder without a network, and used there.
 class PackageTest < Test
   FILES = %w[
     .yardopts LICENSE-APACHE LICENSE-MIT README.md
@@ -24,7 +24,7 @@ class PackageTest < Test
     FileUtils.remove_entry(@folder)
   end
 
-  # An own folder for the gem, as ffi comes from where it is.
+  # The gem gets a folder of its own, and ffi comes from the system's.
   INSTALL = %w[install --local --ignore-dependencies --no-document --install-dir gems].freeze
 
   def run!(*command, folder: @folder, **environment)
@@ -38,12 +38,12 @@ class PackageTest < Test
     run!(RbConfig.ruby, "-S", "gem", *arguments, **options)
   end
 
-  # A program that finds the gem that was installed here.
+  # Runs a program with the installed gem.
   def program(*arguments, **environment)
     run!(RbConfig.ruby, *arguments, GEM_PATH: [File.join(@folder, "gems"), *Gem.path].join(":"), **environment)
   end
 
-  # Nothing of the source tree is used: the gem and the program are alone in a folder.
+  # The gem and the program are alone in a folder, so that they cannot use the source tree.
   def install
     built = File.join(@folder, "consul_lock-#{ConsulLock::VERSION}.gem")
     said = gem("build", "--output", built, "consul_lock.gemspec", folder: ROOT)
@@ -103,7 +103,7 @@ class PackageTest < Test
       [first, io.read]
     end
     assert_match(/\Astep 1, token \d+, 15 s left/, out.first)
-    assert_includes out.last, "given back"
+    assert_includes out.last, "released"
     assert_nil Consul.session_on("locks/ephemeral/worker")
   end
 end

@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
-# Runs the tests of the files that are named, or of all, and says as its last line how many passed and failed.
+# Runs the tests of the named files, or of all, and prints the count as its last line.
 
 require_relative "helper"
 
-# The plain line. A skipped test has not passed.
+# Prints the count. A skipped test has not passed.
 class Closing < Minitest::StatisticsReporter
   def report
     super
@@ -16,7 +16,7 @@ class Closing < Minitest::StatisticsReporter
   end
 end
 
-# Adds it to what Minitest itself reports.
+# Adds the count to Minitest's own reports.
 module Minitest
   def self.plugin_closing_init(options)
     reporter << Closing.new(options[:io], options)

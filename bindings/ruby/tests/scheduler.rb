@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# A small scheduler of fibers: who waits for an IO, or sleeps, lets the others run.
+# A small scheduler of fibers: while a fiber waits for an IO or sleeps, the others run.
 class Scheduler
   def initialize
     @readable = {}
@@ -35,7 +35,7 @@ class Scheduler
     Fiber.yield
   end
 
-  # Of a Mutex, say. Not needed here but demanded.
+  # Ruby demands these methods for a Mutex, though no test needs them.
   def block(_blocker, _timeout = nil)
     raise NotImplementedError
   end

@@ -14,7 +14,7 @@ class SoakTest < Test
     end
   end
 
-  # What leaks shows in every round; the first one will do if nothing else grew in it.
+  # A leak grows in every round, so one round without growth is enough.
   def test_cycles
     cycles(CYCLES / 10)
     before = Use.now
@@ -26,8 +26,8 @@ class SoakTest < Test
     assert_nothing_left
   end
 
-  # Native memory, which the collector knows nothing of: enough of each that a forgotten one shows, and shows in every
-  # round, while Ruby's own heap grows in some.
+  # Native memory, which the collector does not see: a leak of any object grows in every round, and Ruby's heap only in
+  # some.
   def test_objects_of_the_library
     lock = ConsulLock::Lock.new(key)
     uses = {
@@ -43,7 +43,7 @@ class SoakTest < Test
     end
   end
 
-  def test_what_a_thread_waits_with_is_used_again
+  def test_mailboxes_are_used_again
     holding { nil }
     ConsulLock::Mailbox.stub(:new, -> { flunk "a new one" }) { holding { ConsulLock.holder(key) } }
   end
@@ -54,7 +54,7 @@ class SoakTest < Test
     Use.now.memory_kb - before.memory_kb
   end
 
-  # In every way that a lock is used.
+  # Uses a lock in every way.
   def cycles(count)
     (count / 10).times do
       4.times { ConsulLock.hold(key) { |lock| lock.on_lost { lock.close } } }
@@ -64,7 +64,7 @@ class SoakTest < Test
     end
   end
 
-  # Left to the collector.
+  # Leaves locks and clients to the collector.
   def used_without_a_word
     lock = ConsulLock::Lock.new(key, lock_timeout: 60, value: "v")
     lock.acquire

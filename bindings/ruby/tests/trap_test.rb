@@ -2,9 +2,9 @@
 
 require_relative "helper"
 
-# In a handler of Signal.trap what asks nobody may be called. The rest says that it may not, and does nothing.
+# A handler of Signal.trap may call the methods that send nothing. The others raise TrapError and do nothing.
 class TrapTest < Test
-  def test_what_asks_nobody
+  def test_the_methods_that_send_nothing
     lock = ConsulLock::Lock.new(key)
     before = in_trap { answers(lock) }
     assert_equal [false, false, 0.0, nil, full_key, nil, false], before
@@ -27,7 +27,7 @@ class TrapTest < Test
     assert(in_trap { lock.lost? })
   end
 
-  def test_the_rest_says_so_and_does_nothing
+  def test_the_others_raise_and_do_nothing
     lock = ConsulLock::Lock.new(key)
     lock.acquire
     unused = ConsulLock::Lock.new("#{key}-unused")
@@ -52,7 +52,7 @@ class TrapTest < Test
     assert_nothing_left
   end
 
-  def test_an_exit_gives_back
+  def test_an_exit_releases
     out = ruby!(<<~'RUBY', key)
       trap("TERM") { exit }
       ConsulLock.hold(ARGV[0]) do |lock|
@@ -66,7 +66,7 @@ class TrapTest < Test
     assert_nil Consul.session_on(full_key)
   end
 
-  # The thread that is interrupted has just begun, or is about to end, what asks nobody.
+  # The interrupted thread has just begun, or is about to end, a call that sends nothing.
   def test_a_handler_that_interrupts_a_call_on_the_same_lock
     lock = ConsulLock::Lock.new(key)
     lock.acquire
@@ -84,20 +84,20 @@ class TrapTest < Test
     gate = Thread::Queue.new
     thread = Thread.new { lock.instance_variable_get(:@handle).use { gate.pop } }
     wait_until("it is inside") { thread.stop? }
-    # It stays there, as it never does: the handler does not wait for ever.
+    # The other thread's call does not end, so the handler gives up.
     assert_raises(ConsulLock::TrapError) { in_trap { lock.held? } }
     assert_nil(in_trap { lock.cancel })
     gate << nil
     thread.join
     holding { assert_raises(ConsulLock::CancelledError) { lock.acquire } }
-    # It goes away, as it does.
+    # The other thread's call ends, as it does in programs.
     thread = Thread.new { lock.instance_variable_get(:@handle).use { sleep 0.1 } }
     wait_until("it is inside") { thread.stop? }
     assert_equal(false, in_trap { lock.held? })
     thread.join
   end
 
-  # At any moment, in the midst of whatever the interrupted thread does.
+  # A handler may come at any moment of any call.
   def test_handlers_at_any_moment
     asked = 0
     lock = nil
@@ -120,7 +120,7 @@ class TrapTest < Test
     assert_nothing_left
   end
 
-  # What a handler raises comes out of the call that it interrupts. A close has released the lock all the same.
+  # The interrupted call raises the handler's exception. A close has released the lock nevertheless.
   def test_a_handler_that_raises_loses_no_release
     ending = nil
     raises = lambda do
@@ -171,7 +171,7 @@ class TrapTest < Test
     end
   end
 
-  # Runs a block while a handler is there for a signal.
+  # Runs a block while a signal has a handler.
   def in_traps_of(handler)
     before = trap("USR1") { handler.call }
     yield
@@ -179,7 +179,7 @@ class TrapTest < Test
     trap("USR1", before || "DEFAULT")
   end
 
-  # What a block answers, or raises, in a trap handler.
+  # Runs a block in a trap handler, and returns its value or its exception.
   def in_trap
     told = nil
     handler = lambda do

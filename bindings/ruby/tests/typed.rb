@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Calls each public method; the test of the signatures runs it.
+# Calls each public method, for the test of the signatures.
 
 require "logger"
 

@@ -3,7 +3,7 @@
 require "rbs"
 require_relative "helper"
 
-# The signatures in sig/ are those of what there is: name by name, and when it runs.
+# The signatures in sig/ are right: each public name has one, and a running program keeps to them.
 class TypesTest < Test
   SIGNATURES = File.join(ROOT, "sig")
 
@@ -24,7 +24,7 @@ class TypesTest < Test
     member.respond_to?(:kind) ? member.kind : :instance
   end
 
-  # What is for this gem's own use alone.
+  # The names that are for the gem itself.
   INTERNAL = %i[Dispatcher Handle Loader Mailbox Native Options Releaser Runtime Trap].freeze
   PRIVATE = { Client: %i[pointer], Lock: %i[finish] }.freeze
 
@@ -47,7 +47,7 @@ class TypesTest < Test
     RBS_TEST_TARGET: "ConsulLock,ConsulLock::*", RBS_TEST_LOGLEVEL: "error"
   }.freeze
 
-  # A program runs with each call checked against its signature; one that is wrong is found.
+  # A program runs while rbs checks each call against its signature, and rbs finds a wrong call.
   def test_calls_keep_to_their_signatures
     assert_equal "done\n", ruby!(File.read(File.join(__dir__, "typed.rb")), key, **CHECKED)
     _, complaints, status = ruby("ConsulLock::Lock.new(7)", **CHECKED)

@@ -3,18 +3,19 @@
 require "json"
 
 module ConsulLock
-  # How to reach Consul, and everything that the locks which use it share. A simple program needs none: its locks
-  # use the default client, made from the environment (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN).
+  # How to reach Consul, and what the client's locks share: connections, sessions, threads. A simple program needs no
+  # client: its locks use the default client, which the library makes from the environment (CONSUL_HTTP_ADDR,
+  # CONSUL_HTTP_TOKEN).
   #
   #   consul = ConsulLock::Client.new(address: "10.0.0.7:8500", token: ENV.fetch("LOCK_TOKEN"))
   #   consul.hold("nightly-report") { make_the_report }
   #
-  # Any thread may use it at any time, and so may a child after fork. Locks keep what they need of it.
+  # Any thread may use a client at any time, and so may a child after fork. A lock keeps its client alive.
   class Client
-    # Makes a client. Sends nothing: a Consul that cannot be reached shows at the first use.
+    # Makes a client. Sends nothing: an unreachable Consul fails the first use, not this call.
     #
-    # @param options [Hash{Symbol => Object}] the client's options (README.md lists them); the environment fills in
-    #   what they leave out
+    # @param options [Hash{Symbol => Object}] the client's options (README.md lists them); the environment has the
+    #   others
     # @raise [InvalidOptionError] an option is wrong, or belongs to a lock
     # @raise [InvalidEnvironmentError] a variable is wrong
     def initialize(**options)
@@ -32,22 +33,22 @@ module ConsulLock
       Lock.new(key, client: self, **options)
     end
 
-    # Takes a lock with this client, runs the block, gives the lock back.
+    # Acquires a lock with this client, runs the block, and releases the lock.
     #
     # @see ConsulLock.hold
     def hold(key, **options, &block)
       ConsulLock.hold(key, client: self, **options, &block)
     end
 
-    # Who has it?
+    # Asks Consul, with this client, for the holder of a lock.
     #
     # @see ConsulLock.holder
     def holder(key)
       ConsulLock.holder(key, client: self)
     end
 
-    # What this process did with this client until now: requests, Raft writes, locks that wait or are held,
-    # connections, threads, times. docs/guide.md describes the fields; later versions may add some. Asks nobody.
+    # The statistics of this client in this process: requests, Raft writes, waiting and held locks, connections,
+    # threads, times. docs/guide.md describes the fields. Later versions of the library may add fields. Sends nothing.
     #
     # @return [Hash{Symbol => Object}]
     def stats

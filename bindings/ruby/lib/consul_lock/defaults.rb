@@ -2,13 +2,13 @@
 
 module ConsulLock
   # The process-wide defaults: +acquire_timeout+ (or +acquire_timeout_ms+), +lock_timeout+ (or
-  # +lock_timeout_seconds+), +lock_key_pattern+. Locks read them when they are made: a later change never touches a
-  # lock that exists.
+  # +lock_timeout_seconds+), +lock_key_pattern+. {Lock#initialize} reads them, so a later change does not touch an
+  # existing lock.
   #
   #   ConsulLock.defaults[:lock_key_pattern] = "billing/locks/%s"
   #   ConsulLock.defaults.set(acquire_timeout: 30, lock_timeout: 60)
   module Defaults
-    # The library's names, with what holds where nothing was set.
+    # The library's names, with the values of the library itself.
     BUILT_IN = {
       "acquire_timeout_ms" => "0", "lock_timeout_seconds" => "180", "lock_key_pattern" => "locks/ephemeral/%s"
     }.freeze
@@ -17,11 +17,11 @@ module ConsulLock
     @set = {}
 
     class << self
-      # Reads a default, as it was set here.
+      # Reads a default.
       #
       # @param name [Symbol, String]
-      # @return [String, Numeric] a time without its unit is in seconds, +acquire_timeout+ Float::INFINITY for one
-      #   without an end
+      # @return [String, Numeric] a name without a unit gives seconds; +acquire_timeout+ is Float::INFINITY for a wait
+      #   without a limit
       # @raise [InvalidOptionError] there is no such default
       def [](name)
         option, per_second = Options::TIMES.fetch(name.to_sym, [name.to_s, nil])
@@ -40,7 +40,8 @@ module ConsulLock
       #
       # @param name [Symbol, String]
       # @param value [Object]
-      # @raise [InvalidOptionError] there is no such default, or the value is out of its range; nothing was changed
+      # @raise [InvalidOptionError] there is no such default, or the value is out of its range; the call changed
+      #   nothing
       def []=(name, value)
         option, text = Options.text(name.to_sym, value)
         Options.as_written([name.to_sym]) do
@@ -52,10 +53,10 @@ module ConsulLock
         raise InvalidOptionError, "#{name}: contains a NUL"
       end
 
-      # Sets several.
+      # Sets several defaults.
       #
       # @return [nil]
-      # @raise [InvalidOptionError] those before the wrong one are set
+      # @raise [InvalidOptionError] one is wrong; the defaults before it are set
       def set(**values)
         values.each { |name, value| self[name] = value }
         nil

@@ -1,10 +1,10 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # Runs the blocks of the program that want to hear of lost locks and of lines of log: one after the other, on one
-  # thread, which is started when the first wants to.
+  # Runs the blocks of {Lock#on_lost} and the logger, one after the other, on one thread, which the first of them
+  # starts.
   #
-  # It keeps no lock alive: a lock that is told of its loss keeps its block itself.
+  # A dispatcher keeps no lock alive: the lock's own handle keeps the block.
   #
   # @api private
   # @private
@@ -14,7 +14,7 @@ module ConsulLock
     # The library's levels count down to ERROR = 1, Logger's up to ERROR = 3.
     LOUDEST = 4
 
-    # The number under which lines come; locks have others.
+    # The tag of the lines of the log. Locks have other tags.
     LOG = 0
     private_constant :LOG
 
@@ -24,9 +24,9 @@ module ConsulLock
       @last_tag = LOG
     end
 
-    # Has a lock told of its loss.
+    # Registers a lock for the notice of its loss.
     #
-    # @param handle [Handle] its +lost+ is called with the number that the block was given, and the reason
+    # @param handle [Handle] the dispatcher calls its +lost+ with the tag and the reason
     # @yieldparam tag [Integer]
     # @yieldparam sender [FFI::Pointer]
     # @yieldparam error [FFI::Pointer]
@@ -73,16 +73,16 @@ module ConsulLock
     def handle(event)
       tell(Native.event_tag(event), event)
     rescue SystemExit
-      raise # which ends the program, as everywhere
+      raise # ends the program, as in any thread
     rescue Exception => e # rubocop:disable Lint/RescueException
       complain(e)
     ensure
       Native.event_free(event)
     end
 
-    # The next one is to be told also when there is nobody to complain to.
+    # A closed standard error must not end the thread.
     def complain(error)
-      warn "consul_lock: a block that was told something raised: #{error.full_message}"
+      warn "consul_lock: a block of on_lost, or the logger, raised: #{error.full_message}"
     rescue IOError, SystemCallError
       nil
     end

@@ -1,19 +1,18 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # What went wrong. Each status of the library has a class of its own below this one, so that a +rescue+
-  # names what it can handle:
+  # The base of all errors. Each status of the library has a subclass, so that a +rescue+ names what it handles:
   #
   #   begin
   #     ConsulLock.hold("nightly-report") { make_the_report }
   #   rescue ConsulLock::NotAcquiredError => e
-  #     puts e.message                             # somebody else works: who, on which node, since when
+  #     puts e.message                             # names the holder, its node and since when
   #   end
   #
   # The message is one line for people. It never contains a token or a stored value.
   class Error < StandardError
-    # @return [Integer, nil] the library's number for the status; nil for {ClosedError} and {TrapError}, which are
-    #   Ruby's own
+    # @return [Integer, nil] the library's number of the status; nil for {ClosedError} and {TrapError}, which the
+    #   library does not know
     attr_reader :code
 
     # @param message [String, nil]
@@ -32,18 +31,18 @@ module ConsulLock
       code ? Native.status_name(code).downcase.to_sym : :closed
     end
 
-    # @return [Integer, nil] the HTTP status with which Consul answered, such as 403, if that was the failure
+    # @return [Integer, nil] the HTTP status of Consul's answer, such as 403; nil: the failure came without an answer
     attr_reader :http_status
 
-    # Whether the same may well work later without any change: somebody had the lock, or Consul could not be
-    # reached. A lock is single use: try again with a new one.
+    # Whether the same call may work later without any change: another session had the lock, or Consul was unreachable.
+    # A lock is single use, so the caller tries again with a new one.
     #
     # @return [Boolean]
     def retryable?
       @retryable
     end
 
-    # The exception for an error of the library, which is freed by that.
+    # Makes an exception of an error of the library, and frees that error.
     #
     # @param error [FFI::Pointer]
     # @return [Error]
@@ -61,33 +60,33 @@ module ConsulLock
     end
   end
 
-  # An argument is wrong: a key that Consul would change or refuse, text that is not UTF-8. Nothing was changed.
+  # An argument is wrong: a key that Consul would change or refuse, or text that is not UTF-8. The call changed nothing.
   class InvalidArgumentError < Error; end
 
-  # An option is unknown, in the wrong place, or out of its range. Nothing was changed.
+  # An option is unknown, in the wrong place, or out of its range. The call changed nothing.
   class InvalidOptionError < Error; end
 
-  # A setting in the environment is wrong. Nothing was sent.
+  # A variable of the environment is wrong. The library sent nothing.
   class InvalidEnvironmentError < Error; end
 
-  # The lock is single use and was used before.
+  # The lock was used before, and a lock is single use.
   class AlreadyUsedError < Error; end
 
-  # The value generator has no value, or raised what is the cause of this. Nothing was sent, and the lock is not
-  # used up.
+  # The value generator raised (its exception is the cause) or gave no String. The library sent nothing, and the lock is
+  # not used up.
   class ValueFailedError < Error; end
 
-  # Consul said until the deadline that the lock is not free: somebody has it, or its lock-delay runs. The message
-  # says who.
+  # Consul answered until the deadline that the lock is not free: another session has it, or its lock-delay runs. The
+  # message names the holder.
   class NotAcquiredError < Error; end
 
   # {Lock#cancel} ended the call.
   class CancelledError < Error; end
 
-  # The lock was held once and is not any more: it expired, or Consul or an operator ended it. Others may have
-  # worked at the same time.
+  # The lock was held and is not any more: it expired, or Consul or an operator ended it. Others may have worked at the
+  # same time.
   class LostError < Error
-    # @return [Symbol, nil] how it was lost: +:expired+, +:session_gone+, +:key_gone+ or +:taken_over+
+    # @return [Symbol, nil] how the lock was lost: +:expired+, +:session_gone+, +:key_gone+ or +:taken_over+
     attr_reader :reason
 
     # @param message [String, nil]
@@ -99,27 +98,27 @@ module ConsulLock
     end
   end
 
-  # The lock is not held: never acquired, given back, or used up.
+  # The lock is not held: it was never acquired, or it was released or used up.
   class NotHeldError < Error; end
 
-  # Consul did not confirm a release in time: the library goes on while the process lives. Or it did not confirm a
-  # guarded write, which may have been applied.
+  # Consul did not confirm a release in time, and the library goes on while the process lives. Or Consul did not confirm
+  # a guarded write, and may have applied it.
   class UnconfirmedError < Error; end
 
-  # Consul gave no usable answer in time. Nobody knows who has the lock.
+  # Consul gave no usable answer in time, so it is unknown whether the lock is free.
   class UnavailableError < Error; end
 
-  # Consul refused for want of rights. The message names the right.
+  # Consul refused because the token lacks a right, which the message names.
   class DeniedError < Error; end
 
-  # Consul refused the request itself, or answered something that the library does not know. Or the key of the lock
-  # holds the data of another program, which stay as they are.
+  # Consul refused the request itself, or gave an answer that the library does not know. Or the key of the lock holds
+  # the data of another program, which the library does not touch.
   class RejectedError < Error; end
 
-  # A defect of the library. Please report it.
+  # The library has a defect. Please report it.
   class InternalError < Error; end
 
-  # The lock was made by the parent process, before the fork, and stays the parent's.
+  # The parent process made the lock before the fork, and the lock stays the parent's.
   class ForkedError < Error; end
 
   # The system gave no thread, no socket or no memory.
@@ -128,7 +127,7 @@ module ConsulLock
   # The lock was closed or abandoned, perhaps by another thread while the call waited.
   class ClosedError < Error; end
 
-  # The method waits for Consul or for another thread, which a handler of Signal.trap must not. Nothing was done.
+  # The method waits for Consul or for another thread, which a handler of Signal.trap must not. The call did nothing.
   class TrapError < Error
     # @return [Symbol]
     def status

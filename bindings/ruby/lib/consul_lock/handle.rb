@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # A lock of the library until it is freed. Its calls go one at a time, as each returns at once; so closing it never
-  # pulls it away from under a call of another thread.
+  # A handle owns a lock of the library until it frees the lock. It makes one call at a time, each of which returns at
+  # once, so it never frees the lock during a call of another thread.
   #
   # @api private
   # @private
   class Handle
-    # Leaves a lock that nobody released to its TTL, and says so.
+    # Leaves a lock without a release to its TTL, with a warning.
     class Finalizer < Releaser
       def initialize(pointer)
         super(pointer, :abandon)
@@ -18,7 +18,7 @@ module ConsulLock
         return unless @pointer
 
         key = Native.text(:key, @pointer) if Native.is_held(@pointer)
-        free # first, as a logger may fail
+        free # first: a logger may fail
         complain(key) if key
       end
 
@@ -30,7 +30,7 @@ module ConsulLock
       end
     end
 
-    # How many seconds a trap handler waits for another thread that is inside.
+    # How many seconds a trap handler waits for another thread's call.
     PATIENCE = 1
     private_constant :PATIENCE
 
@@ -42,11 +42,11 @@ module ConsulLock
       ObjectSpace.define_finalizer(self, @finalizer)
     end
 
-    # In a trap handler, too.
+    # Lends the lock for a call, also in a trap handler.
     #
     # @yieldparam pointer [FFI::Pointer] for calls that return at once
     # @raise [ClosedError]
-    # @raise [TrapError] in a trap handler, while another thread is inside and stays there
+    # @raise [TrapError] in a trap handler, while another thread's call does not end
     def use(&block)
       inside = false
       @mutex.synchronize do
@@ -63,18 +63,18 @@ module ConsulLock
       @closed
     end
 
-    # Closes it to all others and frees it. Does nothing the second time. It returns at once, and is done even if the
-    # thread is interrupted meanwhile.
+    # Refuses all later calls, and frees the lock. Does nothing the second time. It returns at once, and an interruption
+    # of the thread does not prevent it.
     #
     # @yieldparam pointer [FFI::Pointer] for a last call, which returns at once
     # @return [nil]
     def close(&last)
       Thread.handle_interrupt(Object => :never) { finish(&last) }
     ensure
-      finish(&last) unless @freed # a signal came, which nothing can mask
+      finish(&last) unless @freed # the handler of a signal raised, which no mask prevents
     end
 
-    # Has a block told when the lock is lost.
+    # Registers a block for the notice of a loss.
     def on_lost(block)
       use do |pointer|
         Runtime.current.dispatcher.watch(self) do |tag, sender, error|
@@ -85,7 +85,7 @@ module ConsulLock
       end
     end
 
-    # The lock was lost. What was meant for a block of the past is not for this one.
+    # Calls the block with the reason of the loss. The tag tells a notice for an earlier block from one for this block.
     def lost(tag, reason)
       return unless tag == @tag
 
@@ -102,8 +102,8 @@ module ConsulLock
       yield @pointer
     end
 
-    # Ruby lets a trap handler take the mutex only if it need not wait. The thread that it interrupted may be inside:
-    # then the pointer stays as it is until the handler is over.
+    # Ruby lets a trap handler take the mutex only without a wait. If the interrupted thread owns the mutex, the pointer
+    # does not change until the handler ends.
     def use_in_trap(&block)
       return give(&block) if @mutex.owned?
 
@@ -115,11 +115,11 @@ module ConsulLock
       end
     end
 
-    # Another thread inside is there for a moment, unless it waits for the one that the handler interrupted.
+    # The call of another thread ends soon, unless that thread waits for the thread that the handler interrupted.
     def enter
       deadline = now + PATIENCE
       until @mutex.try_lock
-        raise TrapError, "another thread is inside of a call on the lock: try again when the handler is over" if
+        raise TrapError, "another thread is in a call on the lock: try again when the handler is over" if
           now > deadline
 
         Thread.pass
@@ -130,7 +130,7 @@ module ConsulLock
       Process.clock_gettime(Process::CLOCK_MONOTONIC)
     end
 
-    # Others hear that it is closed before they hear what the last call does to theirs.
+    # Notes the close before the last call, so that calls which the last call ends raise ClosedError.
     def finish
       @mutex.synchronize do
         next if @freed

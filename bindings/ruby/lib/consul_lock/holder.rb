@@ -1,21 +1,23 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # Who held a lock at the moment when Consul was asked.
+  # The session that held a lock when Consul answered.
   class Holder
     # @return [String] the id of the session that holds the lock
     attr_reader :session
-    # @return [String, nil] the session's name, such as "consul_lock PROGRAM@HOST:PID NONCE"; nil: Consul would not say
+    # @return [String, nil] the session's name, such as "consul_lock PROGRAM@HOST:PID NONCE"; nil: the token has no
+    #   session:read, or the session has no name
     attr_reader :name
-    # @return [String, nil] the Consul node through which the session was made; nil: Consul would not say
+    # @return [String, nil] the Consul node of the session; nil: the token has no session:read
     attr_reader :node
-    # @return [String] what is stored under the key, in binary: data of somebody else
+    # @return [String] the value under the key, in binary; another program wrote it, so the caller must not trust it
     attr_reader :value
     # @return [Integer] the fencing token of the holder's lock: it grows from holder to holder
     attr_reader :fencing_token
-    # @return [Time, nil] when the lock was taken, by the holder's clock; nil: the stored value does not say it
+    # @return [Time, nil] the time of the acquire, by the holder's clock; nil: the stored value does not contain it
     attr_reader :since
-    # @return [Float, nil] the TTL of the session in seconds; nil: it has none, or Consul would not say
+    # @return [Float, nil] the TTL of the session in seconds; nil: the session has none, or the token has no
+    #   session:read
     attr_reader :ttl
 
     # @api private

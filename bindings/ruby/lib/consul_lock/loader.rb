@@ -3,14 +3,14 @@
 require "ffi"
 
 module ConsulLock
-  # libconsul_lock could not be loaded. The message lists what was tried, and why each did not do.
+  # The gem could not load libconsul_lock. The message lists each file that the gem tried, with its problem.
   class LibraryError < LoadError; end
 
   # Finds libconsul_lock.
   #
-  # CONSUL_LOCK_LIBRARY, if it is set, is the one and only: somebody who names a library does not want another.
-  # Else it is the library in this gem, the one of this version that the system finds, or whatever it finds by the
-  # plain name; the first that speaks this gem's interface.
+  # If CONSUL_LOCK_LIBRARY is set, the gem tries nothing else: a program that names a library must not run with another.
+  # Else the gem tries the library in this gem, then the system's library of this version, then the system's library of
+  # any version, and takes the first with this gem's ABI version.
   #
   # @api private
   # @private
@@ -32,7 +32,7 @@ module ConsulLock
 
           "  #{name}: #{problem}"
         end
-        # Without a cause: RubyGems has just failed to find the gem's file in another way, which explains nothing.
+        # No cause: the error of RubyGems' own search before explains nothing.
         raise LibraryError, "cannot load libconsul_lock. #{REMEDY} Tried#{hint}:\n#{tried.join("\n")}", cause: nil
       end
 
@@ -51,7 +51,7 @@ module ConsulLock
         named ? " what CONSUL_LOCK_LIBRARY names" : ""
       end
 
-      # The library, or nil and why not.
+      # @return [Array(FFI::DynamicLibrary, nil), Array(nil, String)] the library, or its problem
       def attempt(name)
         library = FFI::DynamicLibrary.open(name, FFI::DynamicLibrary::RTLD_LAZY | FFI::DynamicLibrary::RTLD_LOCAL)
         version = library.find_function("consul_lock_abi_version")
@@ -60,7 +60,7 @@ module ConsulLock
         spoken = FFI::Function.new(:uint32, [], version).call
         return library if spoken == ABI_VERSION
 
-        [nil, "speaks interface #{spoken}, this gem #{ABI_VERSION}"]
+        [nil, "has ABI version #{spoken}, and this gem needs #{ABI_VERSION}"]
       rescue LoadError => e
         [nil, e.message.lines.first.chomp]
       end

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # A lock on one key. Single use: acquire it once, release it.
+  # A lock on one key. A lock is single use: a program acquires it once and releases it.
   #
   #   lock = ConsulLock::Lock.new("nightly-report", acquire_timeout: 30)
   #   if lock.try_acquire
@@ -12,52 +12,53 @@ module ConsulLock
   #     end
   #   end
   #
-  # {ConsulLock.hold} does all of that. Any thread may call any method at any time. A wait of a method ends at once
-  # when the thread is interrupted (Timeout, Thread#raise, Thread#kill, Ctrl-C), and leaves nothing behind.
+  # {ConsulLock.hold} does all of that. Any thread may call any method at any time. An interruption of the thread
+  # (Timeout, Thread#raise, Thread#kill, Ctrl-C) ends the wait of a method at once, and leaves nothing behind.
   #
-  # In a handler of Signal.trap a program may call the methods that ask nothing: {#cancel}, {#abandon}, {#held?},
-  # {#lost?}, {#remaining}, {#fencing_token}, {#key}, {#session_id}, {#closed?}. The rest raises {TrapError} there, and
-  # does nothing.
+  # A handler of Signal.trap may call the methods that send nothing: {#cancel}, {#abandon}, {#held?}, {#lost?},
+  # {#remaining}, {#fencing_token}, {#key}, {#session_id}, {#closed?}. The other methods raise {TrapError} there, and do
+  # nothing.
   #
-  # After a fork a lock stays the parent's: in the child its methods raise {ForkedError}, and it is not held there.
+  # After a fork a lock stays the parent's: in the child the lock is not held, and its methods raise {ForkedError}.
   class Lock
-    # How many seconds an interrupted acquire waits until Consul has confirmed that nothing is left of it. Beyond
-    # that the library sees to it in the background.
+    # How many seconds an interrupted acquire waits for Consul's confirmation that it is undone. After that the library
+    # goes on in the background.
     UNDO_PATIENCE = 0.25
     private_constant :UNDO_PATIENCE
 
-    # Makes a lock. Reads the options, the defaults and, for the default client, the environment; sends nothing.
+    # Makes a lock. Reads the options, the defaults and, for the default client, the environment. Sends nothing.
     #
-    # @param key [String, Symbol] what to lock; it is put into the default +lock_key_pattern+ to make the key in
-    #   Consul's KV store
-    # @param fail_hard [Boolean] whether {#acquire} raises {NotAcquiredError} (else it answers false)
+    # @param key [String, Symbol] the name of the work; the default +lock_key_pattern+ makes of it the key in Consul's
+    #   KV store
+    # @param fail_hard [Boolean] whether {#acquire} raises {NotAcquiredError}; with false it returns false
     # @param client [Client, nil] instead of the default client
     # @param options [Hash{Symbol => Object}] the lock's options (README.md lists them), such as
-    #   +acquire_timeout: 30+; nil counts as left out, and the defaults fill that in
+    #   +acquire_timeout: 30+; an option that is nil has its default
     # @raise [InvalidArgumentError] the key is one that Consul would change or refuse
     # @raise [InvalidOptionError] an option is unknown, belongs to a client, or is out of its range
-    # @raise [InvalidEnvironmentError] a variable of the default client's is wrong
+    # @raise [InvalidEnvironmentError] a variable of the default client is wrong
     def initialize(key, fail_hard: true, client: nil, **options)
       @runtime = Runtime.current
       @name = Native.utf8_key(key)
       @fail_hard = fail_hard
       @generator = ConsulLock.value_generator if options[:value].nil?
-      @handle = Handle.new(Options.lend(options, client) { |native| make(native) })
+      made = Options.lend(options, client) { |set| Native.check { |error| Native.new(@name, set, error) } }
+      @handle = Handle.new(made)
       @begun = @to_release = @acquired = @over = @lost = false
     end
 
-    # Takes the lock. Waits for it up to the option +acquire_timeout+; its default 0 makes exactly one attempt. Who
-    # waits is served in the order of coming, between processes, too.
+    # Takes the lock. Waits as long as the option +acquire_timeout+ says, whose default 0 makes exactly one attempt.
+    # Waiters are served first come, first served, within a process and between processes.
     #
-    # A lock is used up by its first acquire, whatever the outcome ({ValueFailedError} excepted). If it fails or is
-    # interrupted, nothing is left behind in Consul.
+    # The first acquire uses a lock up, whatever the outcome ({ValueFailedError} excepted). An acquire that fails or is
+    # interrupted leaves nothing behind in Consul.
     #
-    # @return [Boolean] true: it is yours, with its whole life ahead; false only without +fail_hard+: somebody else
-    #   had it until the deadline
-    # @raise [NotAcquiredError] somebody else had it until the deadline, and the message says who
-    # @raise [AlreadyUsedError] it was acquired before
-    # @raise [CancelledError] by {#cancel}
-    # @raise [ValueFailedError] the value generator has no value
+    # @return [Boolean] true: the lock is held, with its whole life; false only without +fail_hard+: another session had
+    #   the lock until the deadline
+    # @raise [NotAcquiredError] another session had the lock until the deadline, and the message names the holder
+    # @raise [AlreadyUsedError] the lock was used before
+    # @raise [CancelledError] {#cancel} ended the acquire
+    # @raise [ValueFailedError] the value generator gave no value
     # @raise [UnavailableError] Consul gave no usable answer in time
     # @raise [DeniedError, RejectedError] Consul refused
     def acquire
@@ -68,20 +69,21 @@ module ConsulLock
       false
     end
 
-    # As {#acquire}, but somebody else's lock is no failure.
+    # Does what {#acquire} does, but returns false instead of raising {NotAcquiredError}.
     #
-    # @return [Boolean] false: somebody else had it until the deadline; everything else is raised
+    # @return [Boolean] false: another session had the lock until the deadline
+    # @raise (see #acquire)
     def try_acquire
       take
     rescue NotAcquiredError
       false
     end
 
-    # Gives the lock back and removes its key, at once; can only ever touch this very lock. An acquire that another
-    # thread waits for is cancelled. A release that is interrupted goes on in the background.
+    # Releases the lock and removes its key, at once. Never touches the lock of another holder. Cancels an acquire that
+    # waits in another thread. An interrupted release goes on in the background.
     #
-    # @return [Boolean] true: it was held until now; false: there was nothing to give back
-    # @raise [LostError] it had been lost before, so others may have worked meanwhile
+    # @return [Boolean] true: the lock was held until now; false: the lock was not held
+    # @raise [LostError] the lock had been lost before, so others may have worked meanwhile
     # @raise [UnconfirmedError] Consul did not confirm within the client's +release_timeout+; the library goes on in
     #   the background while the process lives, and {ConsulLock.shutdown} waits for that
     def release
@@ -97,11 +99,11 @@ module ConsulLock
 
       @to_release = false
     ensure
-      undo unless ended # it may not have begun
+      undo unless ended # the interruption may have come before the release began
     end
 
-    # Ends an acquire that another thread waits for: it raises {CancelledError}. Sticky: an acquire that comes later
-    # does so, too. Does nothing to a lock that is held or closed. Never waits, and may be called in a trap handler.
+    # Ends an acquire that waits in another thread: the acquire raises {CancelledError}. A cancel is sticky: a later
+    # acquire raises the same. Does nothing to a held or closed lock. Never waits, and works in a trap handler.
     #
     # @return [nil]
     def cancel
@@ -110,22 +112,22 @@ module ConsulLock
     rescue ClosedError
       nil
     rescue TrapError
-      Trap.leave { cancel } # another thread is inside of the lock
+      Trap.leave { cancel } # another thread is in a call on the lock
     end
 
-    # Starts the lock's life anew, for work that takes longer than was thought.
+    # Starts the lock's life anew, for work that takes longer than expected.
     #
     # @return [self]
-    # @raise [LostError] it is not yours any more: stop the work
-    # @raise [NotHeldError]
-    # @raise [UnavailableError] Consul gave no usable answer; the lock is held as long as {#remaining} says
+    # @raise [LostError] the lock is lost, and the caller stops the work
+    # @raise [NotHeldError] the lock is not held
+    # @raise [UnavailableError] Consul gave no usable answer; the lock is held until {#remaining} is 0
     def renew
       ask { |lock, sender, error| Native.renew_start(lock, Native::QUEUE_DONE, sender, error) }
       self
     end
 
-    # Asks Consul whether the lock is still held, and so also finds out that an operator took it away. Does not
-    # extend its life.
+    # Asks Consul whether the lock is still held, so it also finds a loss that no notice has reported yet. Does not
+    # extend the lock's life.
     #
     # @return [self]
     # @raise (see #renew)
@@ -134,18 +136,18 @@ module ConsulLock
       self
     end
 
-    # Writes a key of Consul's KV store if and only if this lock is held, in one transaction: a holder of the past,
-    # however long it was paused, cannot write.
+    # Writes a key of Consul's KV store in one transaction with a check that this lock is held, so that a former holder
+    # cannot write.
     #
-    # @param key [String] the key as it stands in the KV store, not put into +lock_key_pattern+
+    # @param key [String] a plain key of the KV store; +lock_key_pattern+ does not apply
     # @param value [String] any bytes, at most 390,000
     # @return [self]
-    # @raise [LostError] the lock is not yours any more, and nothing was written
-    # @raise [NotHeldError] nothing was written
-    # @raise [UnconfirmedError] Consul's answer was lost: it may have been written, or may be as long as the lock is
-    #   in Consul. While it is held, the same call may be made again
-    # @raise [UnavailableError, DeniedError, RejectedError] nothing was written
-    # @raise [InvalidArgumentError] a key or a value that is refused
+    # @raise [LostError] the lock is lost, and Consul has written nothing
+    # @raise [NotHeldError] the lock is not held, and Consul has written nothing
+    # @raise [UnconfirmedError] Consul's answer was lost: Consul may have written the value, or may write it later, as
+    #   long as the lock is in Consul. While the lock is held, the caller may repeat the call
+    # @raise [UnavailableError, DeniedError, RejectedError] Consul has written nothing
+    # @raise [InvalidArgumentError] the key or the value is wrong
     def put_if_held(key, value)
       key = Native.utf8_key(key)
       raise InvalidArgumentError, "value: #{value.class} is no String" unless value.is_a?(String)
@@ -156,7 +158,7 @@ module ConsulLock
       self
     end
 
-    # Deletes a key of Consul's KV store in the same way. A key that does not exist is fine.
+    # Deletes a key of Consul's KV store in the same way. A key that does not exist is no error.
     #
     # @param key [String] as for {#put_if_held}
     # @return [self]
@@ -167,12 +169,12 @@ module ConsulLock
       self
     end
 
-    # Has the block called when the lock is lost: once, with how (+:expired+, +:session_gone+, +:key_gone+ or
-    # +:taken_over+), at the end of its life at the latest, network or not. It takes the place of the one before.
-    # Never called for a lock that was given back, closed, abandoned or dropped.
+    # Registers a block that is called once when the lock is lost, at the end of the lock's life at the latest, also
+    # without Consul. The block gets the reason: +:expired+, +:session_gone+, +:key_gone+ or +:taken_over+. A later
+    # block replaces an earlier one. A released, closed, abandoned or dropped lock calls no block.
     #
-    # Blocks run on one thread of Ruby's for all locks, one after the other: say there that the work must stop, and
-    # return. What a block raises is printed by Kernel#warn.
+    # One Ruby thread runs the blocks of all locks, one after the other. A block therefore only stops the work, and
+    # returns. Kernel#warn prints the exception of a block.
     #
     # @yieldparam reason [Symbol]
     # @return [self]
@@ -184,53 +186,54 @@ module ConsulLock
       self
     end
 
-    # Whether the lock is held, as far as this process can know by its own clock. Asks nobody. Look before each step
-    # that must not be done twice.
+    # Whether the lock is held, by this process's own clock. Sends nothing. The holder asks before each step that must
+    # not be done twice.
     def held?
       @handle.use { |lock| Native.is_held(lock) }
     rescue ClosedError
       false
     end
 
-    # Whether the lock was held once and is not any more, without having been given back.
+    # Whether the lock was held and is not any more, without a release.
     def lost?
       @lost || (@acquired && !@over && !held? && @runtime.pid == Process.pid)
     end
 
-    # @return [Float] how many seconds are left of the lock's life, by this process's own clock; 0.0 when it is not
-    #   held. Asks nobody
+    # @return [Float] the rest of the lock's life in seconds, by this process's own clock; 0.0 when the lock is not
+    #   held. Sends nothing
     def remaining
       @handle.use { |lock| Native.remaining_ms(lock) } / 1000.0
     rescue ClosedError
       0.0
     end
 
-    # The fencing token: it grows with every acquisition of the key. Send it along with what you write, and let the
-    # receiver refuse a smaller one than it has seen: that stops a holder that was paused past the end of its lock.
+    # The fencing token grows with every acquisition of the key. The holder sends it along with each write, and the
+    # receiver refuses a token smaller than one that it has seen. That stops a holder that was paused past the end of
+    # its lock.
     #
-    # @return [Integer, nil] nil before the lock was acquired; stays the same afterwards
+    # @return [Integer, nil] nil before the acquire; does not change afterwards
     attr_reader :fencing_token
 
-    # @return [String] where the lock lives in Consul's KV store, such as "locks/ephemeral/nightly-report"
+    # @return [String] the full key in Consul's KV store, such as "locks/ephemeral/nightly-report"
     # @raise [ClosedError]
     def key
       @key ||= @handle.use { |lock| Native.text(:key, lock) }
     end
 
-    # @return [String, nil] the id of the session that holds, or held, the lock; nil before it was acquired
+    # @return [String, nil] the id of the session that holds, or held, the lock; nil before the acquire
     # @raise [ClosedError]
     def session_id
       id = @handle.use { |lock| Native.text(:session_id, lock, 36) }
       id unless id.empty?
     end
 
-    # Ends the lock. A held one is released; an acquire that another thread waits for raises {ClosedError} there, and
-    # so does whatever is called afterwards that needs the lock. Never raises, so it can stand in an +ensure+: call
-    # {#release} before to know how that went. Does nothing the second time, and in a child after fork gives up only
-    # memory. A lock that was released need not be closed: the garbage collector sees to it.
+    # Releases a held lock and frees its memory. An acquire that waits in another thread raises {ClosedError}, and so do
+    # later calls that need the lock. Raises no error of the release, so that it can stand in an +ensure+: {#release}
+    # reports that error. Does nothing the second time. In a child after fork it frees memory only. The garbage
+    # collector frees a released lock without a close.
     #
     # @return [nil]
-    # @raise [TrapError] in a trap handler, the one exception
+    # @raise [TrapError] in a trap handler
     def close
       Trap.refuse("close")
       @over = true
@@ -239,8 +242,8 @@ module ConsulLock
       hear(outcome) if outcome
     end
 
-    # Ends the lock without giving it back, and without waiting: a held one stays in Consul until its life ends. For
-    # work that may be done only once in that time, by whomever.
+    # Closes the lock without a release and without a wait: a held lock stays in Consul until its life ends. It is for
+    # work that all processes together may do only once in that time.
     #
     # @return [nil]
     def abandon
@@ -250,9 +253,9 @@ module ConsulLock
       @handle.close
     end
 
-    # The end of a {ConsulLock.hold}.
+    # Releases and closes the lock at the end of a {ConsulLock.hold}.
     #
-    # @param quietly [Boolean] whether something else is being raised
+    # @param quietly [Boolean] whether another exception is on its way
     # @api private
     def finish(quietly:)
       release if @to_release && !closed?
@@ -285,13 +288,9 @@ module ConsulLock
       raise TypeError, "a lock cannot be copied; it can be shared"
     end
 
-    def make(native)
-      Native.check { |error| Native.new(@name, native, error) }
-    end
-
-    # Begins a call of the library on this lock, and waits for its outcome.
+    # Starts a call of the library on this lock, and waits for its outcome.
     #
-    # @yieldreturn [Integer] the status of the beginning
+    # @yieldreturn [Integer] the status of the start
     # @raise [Error]
     def ask(patience = nil)
       Runtime.current.ask(patience) do |mailbox|
@@ -306,9 +305,8 @@ module ConsulLock
       raise ClosedError, "the lock was closed meanwhile"
     end
 
-    # Either there is an outcome, or the call is interrupted: by an exception, a throw, or the end of the thread. Then
-    # what it began, and may have won, is undone. So that it is won has to be the last that happens: whatever waits,
-    # even for a moment, can be interrupted.
+    # An acquire has an outcome, or an exception, a throw or the end of the thread interrupts it. An interrupted acquire
+    # is undone, also when it has succeeded. So the success is noted last: any wait before can be interrupted.
     def take
       Trap.refuse("acquire")
       generate_value
@@ -316,7 +314,7 @@ module ConsulLock
       begin
         ask do |lock, sender, error|
           status = Native.acquire_start(lock, Native::QUEUE_DONE, sender, error)
-          # The first one is the one that can win. What it has is not another's to undo.
+          # Only the first acquire can succeed, and a second one must not undo it.
           mine = @begun = @to_release = true if status.zero? && !@begun
           status
         end
@@ -332,30 +330,35 @@ module ConsulLock
       true
     end
 
-    # Gives back what nobody waits for any more, and what it has won meanwhile.
-    def undo
+    # Undoes an interrupted acquire, also one that has succeeded. The handler of a signal can raise here, in spite of
+    # the mask. Then another thread goes on, in which no handler of a signal runs.
+    def undo(again: true)
+      undone = false
       Thread.handle_interrupt(Object => :never) do
         ask(UNDO_PATIENCE) { |lock, sender, error| Native.release_start(lock, Native::QUEUE_DONE, sender, error) }
+        undone = true
       end
       @to_release = false
     rescue Error
-      nil # nothing was left, or the library goes on in the background; the interruption is what counts
+      undone = true # the lock is not held, or the library goes on in the background
+    ensure
+      Trap.leave { undo(again: false) } if again && !undone
     end
 
-    # Begins a release.
+    # Starts a release.
     #
-    # @return [Mailbox, nil] to which the outcome comes
+    # @return [Mailbox, nil] the receiver of the outcome
     def give_back(lock)
       Runtime.current.post do |mailbox|
         mailbox.post { |sender, error| Native.release_start(lock, Native::QUEUE_DONE, sender, error) }
       end
     rescue ClosedError, TrapError
-      raise # of a handler of Signal.trap, which came in between: the release has still to begin
+      raise # a handler of Signal.trap came in between, and the release has not begun
     rescue Error
-      nil # as in a child after fork
+      nil # such as ForkedError in a child
     end
 
-    # What the library has to say of a failure, the log says.
+    # Waits for the outcome of a release. The log has its error.
     def hear(outcome)
       Runtime.current.await(outcome)
       nil
@@ -363,7 +366,7 @@ module ConsulLock
       nil
     end
 
-    # Runs the generator on the thread that acquires, and outside of everything that could be locked.
+    # Calls the generator on the thread that acquires, while that thread owns no mutex.
     def generate_value
       return unless @generator
 
@@ -373,8 +376,8 @@ module ConsulLock
         raise ValueFailedError, "could not acquire the lock #{@name.inspect}: the value generator raised #{e.class}"
       end
       unless value.is_a?(String)
-        raise ValueFailedError, "could not acquire the lock #{@name.inspect}: the value generator has no value, " \
-                                "which would be a String, but #{value.class}"
+        raise ValueFailedError, "could not acquire the lock #{@name.inspect}: the value generator must return a " \
+                                "String, not #{value.class}"
       end
 
       @handle.use { |lock| Native.check { |error| Native.set_value(lock, value, value.bytesize, error) } }

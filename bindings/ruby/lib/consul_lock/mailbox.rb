@@ -3,9 +3,9 @@
 require "io/wait"
 
 module ConsulLock
-  # Where the library puts what it has to tell: outcomes, lost locks, lines of log. Ruby waits for it as for any
-  # other IO. So other threads run meanwhile (and fibers, under a scheduler); Timeout, Thread#kill and Ctrl-C end
-  # the wait at once; and no thread of the library ever enters Ruby.
+  # The library puts events into a mailbox: outcomes, losses, lines of the log. A Ruby thread waits for events as for
+  # any other IO. So other threads run meanwhile (and fibers, under a scheduler), Timeout, Thread#kill and Ctrl-C end
+  # the wait at once, and no thread of the library ever enters Ruby.
   #
   # @api private
   # @private
@@ -24,12 +24,12 @@ module ConsulLock
       @error = FFI::MemoryPointer.new(:pointer)
     end
 
-    # Begins a call of the library whose outcome comes here.
+    # Starts a call of the library whose outcome comes to this mailbox.
     #
-    # @yieldparam sender [FFI::Pointer] the library's from then on, unless it refuses
+    # @yieldparam sender [FFI::Pointer] belongs to the library from then on, unless the library refuses
     # @yieldparam error [FFI::Pointer]
     # @yieldreturn [Integer] the status
-    # @raise [Error] the library refused, and will tell nothing
+    # @raise [Error] the library refused, and sends no event
     def post
       sender = Native.sender_new(@queue, 0)
       return if (yield sender, @error).zero?
@@ -38,18 +38,18 @@ module ConsulLock
       raise Error.take(@error.read_pointer)
     end
 
-    # Has the library tell again and again, under a number.
+    # Makes the library send any number of events with a tag.
     #
-    # @yieldparam sender [FFI::Pointer] the library's, whether it refuses or not
+    # @yieldparam sender [FFI::Pointer] belongs to the library, also when the library refuses
     # @yieldparam error [FFI::Pointer]
     def subscribe(tag)
       Native.check { |error| yield Native.sender_new(@queue, tag), error }
     end
 
-    # Waits until something comes, after which {#next} gives all of it, event by event. One thread at a time.
+    # Waits for events, which {#next} then gives one by one. One thread at a time may wait.
     #
-    # @param patience [Numeric, nil] for how many seconds at most
-    # @return [Boolean] false: nothing came
+    # @param patience [Numeric, nil] the longest wait in seconds
+    # @return [Boolean] false: no event came
     def wait(patience = nil)
       return false if patience && !@io.wait_readable(patience)
 
@@ -57,13 +57,13 @@ module ConsulLock
       true
     end
 
-    # @return [FFI::Pointer, nil] an event, which the caller frees
+    # @return [FFI::Pointer, nil] the next event, which the caller frees
     def next
       event = Native.queue_next(@queue)
       event unless event.null?
     end
 
-    # Nobody will hear what is still to come.
+    # Frees the queue. The library drops later events.
     def close
       @releaser.free
       @io.close

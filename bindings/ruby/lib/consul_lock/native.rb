@@ -3,14 +3,14 @@
 require_relative "loader"
 
 module ConsulLock
-  # The C interface, function by function: `Native.acquire_start` is consul_lock_acquire_start() of
-  # include/consul_lock.h. Every one of them returns at once, so none gives up Ruby's lock on the interpreter;
-  # what has to be waited for is told to a {Mailbox}.
+  # The functions of the C interface: `Native.acquire_start` is consul_lock_acquire_start() of
+  # include/consul_lock_async.h. Each of them returns at once, so none needs to give up Ruby's global lock. Outcomes
+  # come to a {Mailbox}.
   #
   # @api private
   # @private
   module Native
-    # By the C name without its prefix: the types of the parameters, and of what is returned.
+    # The types of the parameters and of the result, by the C name without its prefix.
     FUNCTIONS = {
       new: [%i[string pointer pointer], :pointer],
       acquire_start: [%i[pointer pointer pointer pointer], :int],
@@ -80,7 +80,7 @@ module ConsulLock
     LIBRARY = Loader.load
 
     class << self
-      # A text for the library. Bytes of no known encoding go as they are: it says whether they are UTF-8.
+      # A text for the library. Bytes without an encoding stay as they are: the library checks whether they are UTF-8.
       #
       # @param text [String]
       # @raise [EncodingError] it cannot be written in UTF-8
@@ -103,14 +103,14 @@ module ConsulLock
 
       # Copies a text out of the library.
       #
-      # @param function [Symbol] one that takes a buffer and its size, and answers the length of the whole text
-      # @param length [Integer] how many bytes are expected at most
+      # @param function [Symbol] a function that takes a buffer and its size, and returns the length of the whole text
+      # @param length [Integer] the expected length in bytes; a longer text costs a second call
       # @return [String] UTF-8
       def text(function, object, length = 255)
         bytes(function, object, length).force_encoding(Encoding::UTF_8)
       end
 
-      # The same for bytes that are no text. (One byte more than asked for: a text is followed by a NUL.)
+      # Copies bytes out of the library. The buffer has one byte more, as a NUL follows a text.
       def bytes(function, object, length = 1023)
         loop do
           buffer = FFI::MemoryPointer.new(:char, length + 1)
@@ -133,7 +133,7 @@ module ConsulLock
         error.null? ? result : raise(Error.take(error))
       end
 
-      # The address of a function that the library is to call.
+      # The address of a function of the library, for a parameter of type callback.
       def address(name)
         LIBRARY.find_function("consul_lock_#{name}") || raise(LibraryError, too_old(name))
       end

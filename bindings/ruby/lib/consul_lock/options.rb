@@ -1,8 +1,9 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # Ruby's keywords as options of the library. Any option goes by its own name, with its value as it is or as text, a
-  # list as an Array; the library knows which there are. Those that are a time also go without their unit, in seconds.
+  # Translates Ruby's keywords into options of the library. A keyword is the option's own name, and its value a Ruby
+  # value, a text, or an Array for a list. A time may also stand without its unit, in seconds. The library refuses
+  # unknown options.
   #
   # @api private
   # @private
@@ -19,15 +20,14 @@ module ConsulLock
       release_timeout: ["release_timeout_ms", 1000]
     }.freeze
 
-    # Stands for "until it is cancelled".
+    # The library's value for a wait without a limit.
     FOREVER = "-1"
-    # More than the library takes, and as much as a parameter does.
+    # The largest int64: the library refuses it in its own words.
     LONGEST = (2**63) - 1
     private_constant :FOREVER, :LONGEST
 
     class << self
-      # Lends a set of options, or nil where there are none. What is wrong with them is said by what they are used
-      # for.
+      # Lends a set of options, or nil where there are none. The function that uses the set refuses a wrong option.
       #
       # @yieldparam native [FFI::Pointer, nil]
       def lend(options, client = nil)
@@ -53,7 +53,7 @@ module ConsulLock
         raise TypeError, "client must be a ConsulLock::Client, not #{client.class}"
       end
 
-      # Has a refusal of the library's name the option as the caller wrote it, and a range in the caller's unit.
+      # Puts the option as the caller wrote it, and the range in the caller's unit, into a refusal by the library.
       #
       # @param names [Array<Symbol>]
       # @raise [InvalidOptionError]
@@ -76,7 +76,7 @@ module ConsulLock
         option ? [option, time(name, value, per_second)] : [name.to_s, word(name, value)]
       end
 
-      # A time that is no option, in milliseconds.
+      # A parameter in seconds that is no option, in milliseconds.
       #
       # @return [Integer]
       # @raise [InvalidArgumentError]
@@ -89,7 +89,7 @@ module ConsulLock
       private
 
       def set(native, name, value)
-        return if value.nil? # as if it were not there
+        return if value.nil? # nil means the default
         return Native.options_set(native, *text(name, value), nil) unless name == :value
 
         raise TypeError, "value must be a String, not #{value.class}" unless value.is_a?(String)
@@ -100,8 +100,8 @@ module ConsulLock
         raise InvalidOptionError, "#{name}: contains a NUL"
       end
 
-      # A time in seconds as a whole number of a smaller unit, rounded up: a little is not nothing. But what the library
-      # itself counts in seconds is not made longer than was asked for.
+      # A time in seconds as a whole number of a smaller unit, rounded up, as 0 has another meaning. A time that the
+      # library counts in seconds must be whole, as rounding would change it too much.
       def time(name, value, per_second)
         return FOREVER if value == Float::INFINITY && name == :acquire_timeout
 
@@ -114,7 +114,7 @@ module ConsulLock
         time.ceil.to_s
       end
 
-      # A number of the library's in seconds. (Its -1, without an end, is no number here: no time is negative.)
+      # A number of the library in seconds. The library's -1 becomes 0, as no time is negative here.
       def seconds(number, per_second)
         number = [Integer(number, 10), 0].max
         (number % per_second).zero? ? number / per_second : number.fdiv(per_second)

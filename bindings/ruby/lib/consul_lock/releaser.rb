@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # Frees what the library gave, once: when it is told to, or as the finalizer of the object that owns it.
+  # Frees an object of the library once: in {#free}, or as the finalizer of the owner.
   #
   # @api private
   # @private
@@ -11,14 +11,14 @@ module ConsulLock
       @function = function
     end
 
-    # Forgets the pointer first: whoever is interrupted in between leaks it, and nobody frees it twice.
+    # Forgets the pointer first: an interruption in between leaks the object, and cannot free it twice.
     def free
       pointer = @pointer
       @pointer = nil
       Native.public_send(@function, pointer) if pointer
     end
 
-    # The garbage collector found the owner.
+    # Ruby calls this when the garbage collector has found the owner, or at exit.
     def call(_object_id)
       free
     end

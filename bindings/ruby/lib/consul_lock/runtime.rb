@@ -1,19 +1,19 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # What belongs to one process: idle mailboxes, and the dispatcher. A child of fork gets its own, as nothing comes
-  # out of its parent's.
+  # The idle mailboxes and the dispatcher of one process. A child of fork makes its own, because the parent's queues
+  # give it no events.
   #
   # @api private
   # @private
   class Runtime
-    # Mailboxes kept at hand. Beyond them a thread that waits makes one, and closes it.
+    # The number of mailboxes that are kept for reuse.
     IDLE = 8
     private_constant :IDLE
 
     @mutex = Mutex.new
 
-    # @return [Runtime] this process's
+    # @return [Runtime] the runtime of this process
     def self.current
       runtime = @current
       return runtime if runtime && runtime.pid == Process.pid
@@ -34,7 +34,7 @@ module ConsulLock
       @dispatcher.log_to(ConsulLock.logger) if ConsulLock.logger
     end
 
-    # Asks the library, and waits for the outcome.
+    # Starts a call of the library, and waits for its outcome.
     #
     # @param (see #await)
     # @yieldparam (see #post)
@@ -44,10 +44,10 @@ module ConsulLock
       await(post(&question), patience)
     end
 
-    # Asks the library.
+    # Starts a call of the library.
     #
-    # @yieldparam mailbox [Mailbox] where to post the question
-    # @return [Mailbox] the same, for {#await}
+    # @yieldparam mailbox [Mailbox] the mailbox to post the call to
+    # @return [Mailbox] the same mailbox, for {#await}
     # @raise [Error] the library refused
     # @raise [TrapError] in a trap handler
     def post
@@ -59,17 +59,17 @@ module ConsulLock
       mailbox&.close unless posted
     end
 
-    # Waits for the outcome of what was asked.
+    # Waits for the outcome of a call.
     #
     # @param mailbox [Mailbox]
-    # @param patience [Numeric, nil] for how many seconds at most
-    # @return [FFI::Pointer, nil] who holds the lock, if that was the question
-    # @raise [Error] if that is the outcome
+    # @param patience [Numeric, nil] the longest wait in seconds
+    # @return [FFI::Pointer, nil] the holder, if the call asked for it
+    # @raise [Error] the call failed
     def await(mailbox, patience = nil)
       event = mailbox.next until event || !mailbox.wait(patience)
       answer(event) if event
     ensure
-      # One that has told its one outcome is empty, and can be used again.
+      # A mailbox whose one outcome has come is empty, and can be used again.
       event ? keep(mailbox) : mailbox.close
     end
 

@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # What may be done in a handler of Signal.trap. Ruby lets such a handler take no mutex that it would have to wait for,
-  # as the thread that it interrupted may have it; and while it runs, nothing else interrupts that thread.
+  # Detects handlers of Signal.trap. Ruby lets such a handler take no mutex with a wait, because the interrupted thread
+  # may own the mutex. While the handler runs, nothing else interrupts that thread.
   #
   # @api private
   # @private
@@ -16,7 +16,7 @@ module ConsulLock
         raise TrapError, "#{what} cannot be called in a trap handler, which must not wait: #{REMEDY}" if inside?
       end
 
-      # Has a thread do what must not wait: it does so when the handler is over, or before.
+      # Runs a block on a new thread, in which no handler of a signal runs, and does not wait for it.
       #
       # @return [nil]
       def leave(&block)
@@ -24,7 +24,7 @@ module ConsulLock
         nil
       end
 
-      # Nobody else has this mutex: only a trap handler cannot take it.
+      # No other thread knows this mutex, so only a trap handler can fail to take it.
       def inside?
         Mutex.new.synchronize { false }
       rescue ThreadError
