@@ -1,6 +1,6 @@
 "use strict";
 
-/* The one implementation; index.js gives it to `import`. index.d.cts says what it all does. */
+/* The implementation, which index.js gives to `import`. index.d.cts documents it. */
 
 const { Client } = require("./lib/client.cjs");
 const { ConsulLockError } = require("./lib/errors.cjs");

@@ -1,5 +1,5 @@
-// The door for `import`. It leads to the same objects as `require`: a program that uses both has one
-// ConsulLockError, one value generator, one queue of events.
+// The entry for `import`. It exports the same objects as `require` gives, so that a program with both has one
+// ConsulLockError, one value generator and one queue of events.
 import implementation from "./index.cjs";
 
 export const {

@@ -1,4 +1,4 @@
-// Only one server at a time makes the report, in the whole datacenter.
+// Only one process in the whole datacenter makes the report at a time.
 const { hold } = require("consul-lock");
 
 hold("nightly-report", async () => {

@@ -1,5 +1,5 @@
-// One of many servers leads: it waits for its turn as long as it takes, keeps the lock while it works, and
-// stops at once when the lock is lost.
+// One of many servers leads: it waits for the lock without a limit, keeps the lock while it works, and stops at once
+// when the lock is lost.
 import { setTimeout as sleep } from "node:timers/promises";
 import { hold } from "consul-lock";
 
@@ -7,6 +7,6 @@ const options = { acquireTimeoutMs: Infinity, lockTimeoutSeconds: 30, autoRenew:
 await hold("leader", options, async ({ signal }) => {
   for (let step = 1; step <= 3; step++) {
     console.log(`step ${step}`);
-    await sleep(100, undefined, { signal }); // whatever takes a signal stops with it
+    await sleep(100, undefined, { signal }); // stops when the lock is lost
   }
 });

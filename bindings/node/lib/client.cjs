@@ -5,7 +5,7 @@ const { heedEnvironment } = require("./environment.cjs");
 const { askHolder } = require("./holder.cjs");
 const { clientPointer, clientPointers, optionNames, withOptions } = require("./options.cjs");
 
-/** A client that is not closed gives up only its own reference: locks that use it keep theirs. */
+/** The collector frees the reference of a client without a close. Locks keep references of their own. */
 const unreachable = new FinalizationRegistry(c.consul_lock_client_free);
 
 class Client {
@@ -43,7 +43,7 @@ class Client {
   }
 }
 
-/** Null: there is no default client. */
+/** Null: the library cannot make the default client. */
 const statsOf = (pointer) => JSON.parse(text(c.consul_lock_client_stats, pointer) || "null");
 
 module.exports = { Client, statsOf };

@@ -1,9 +1,9 @@
 "use strict";
 
 /*
- * The library reads the environment of the process. `process.env` of a worker is a copy of it, and so is that
- * of some test runners: what a program sets there, the library cannot see, and would look for another Consul
- * than the program means. So a client is not made from an environment of which JavaScript says otherwise.
+ * The library reads the environment of the process. The `process.env` of a worker, and of some test runners, is a
+ * copy: the library cannot see a variable that a program sets there, and would use another Consul than the program
+ * means. So this package makes no client from a variable that has another value in the copy.
  */
 
 const koffi = require("koffi");
@@ -11,7 +11,7 @@ const { ConsulLockError, Status } = require("./errors.cjs");
 
 const getenv = koffi.load(null).func("getenv", "str", ["str"]);
 
-/** The variables that a client is made from, each with the options that set it aside. */
+/** The variables that the library reads for a client, each with the options that override it. */
 const VARIABLES = {
   CONSUL_HTTP_ADDR: ["address"],
   CONSUL_HTTP_SSL: ["ssl"],
@@ -29,9 +29,9 @@ const VARIABLES = {
 };
 
 /**
- * Throws if a client cannot be made as this thread's `process.env` says.
+ * Throws if this thread's `process.env` has another value of a variable than the process.
  *
- * @param {(option: string) => boolean} isGiven whether an option, by the library's own name, is given
+ * @param {(option: string) => boolean} isGiven whether the caller has set an option, by the library's own name
  */
 function heedEnvironment(isGiven = () => false) {
   for (const [name, options] of Object.entries(VARIABLES)) {
@@ -39,18 +39,18 @@ function heedEnvironment(isGiven = () => false) {
     if (here && !options.some(isGiven) && here !== getenv(name)) {
       const option = options[0].replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
       const message =
-        `${name}: process.env of this thread is a copy, and the environment of the process, which the library ` +
-        `reads, says otherwise; give a Client the option ${option}, start the worker with env: SHARE_ENV, or set ` +
+        `${name}: process.env of this thread is a copy, and has another value than the environment of the process, ` +
+        `which the library reads; give a Client the option ${option}, start the worker with env: SHARE_ENV, or set ` +
         "the variable before the process starts or in its main thread";
       throw new ConsulLockError(Status.INVALID_ENVIRONMENT, message);
     }
   }
 }
 
-/** Whether this thread need not look any more: the default client is there, or is not made from the environment. */
+/** Whether the default client exists, so that the environment does not matter any more. */
 let hasDefaultClient = false;
 
-/** The same, for who uses the default client: one from the environment is made once, at its first use. */
+/** Checks the environment before the first use of the default client, at which the library makes that client. */
 function heedDefaultClient() {
   if (!hasDefaultClient) {
     heedEnvironment();
@@ -58,7 +58,7 @@ function heedDefaultClient() {
   }
 }
 
-/** The default client was set, or is to be the one from the environment again. */
+/** Notes whether the program has set a default client, or has restored the one from the environment. */
 function defaultClientIsSet(isSet) {
   hasDefaultClient = isSet;
 }

@@ -1,6 +1,6 @@
 "use strict";
 
-/** What the library answers, by number; abi/api.json has the list, and a test compares. */
+/** The statuses of the library, by number. A test compares them with abi/api.json. */
 const STATUSES = new Map([
   [1, "INVALID_ARGUMENT"],
   [2, "INVALID_OPTION"],
@@ -20,13 +20,13 @@ const STATUSES = new Map([
   [92, "NO_RESOURCES"],
 ]);
 
-/** The same by name: `Status.NOT_ACQUIRED` is 20. */
+/** The numbers by name: `Status.NOT_ACQUIRED` is 20. */
 const Status = Object.fromEntries([
   ["OK", 0],
   ...[...STATUSES].map(([number, name]) => [name, number]),
 ]);
 
-/** How a lock was lost, by number, with the words for the message. */
+/** The reasons of a loss, by number, with the words of the library's messages. */
 const LOST_REASONS = new Map([
   [1, ["EXPIRED", "its time ran out before it was released or renewed"]],
   [
@@ -61,13 +61,13 @@ Object.defineProperty(ConsulLockError.prototype, "name", {
   writable: true,
 });
 
-/** What a lock says that was lost. */
+/** The error for the loss of the lock on a key. */
 function lossError(key, reason) {
   const [lostReason, why] = LOST_REASONS.get(reason) ?? ["UNKNOWN", `reason ${reason}`];
   return new ConsulLockError(Status.LOST, `lost the lock "${key}": ${why}`, { lostReason });
 }
 
-/** Throws an error that was made in the event loop with the stack of who waited for it. */
+/** Throws an error of the event loop with the stack of the caller that awaits it. */
 function raise(error) {
   Error.captureStackTrace(error, raise);
   throw error;

@@ -1,17 +1,17 @@
 "use strict";
 
 /*
- * What this package asks the library through this thread's queue. While calls are pending they keep the
- * process alive; what is only listened to (a loss, the log) does not.
+ * The calls and listeners that use this thread's queue. A pending call keeps the process alive. A listener for a
+ * loss or for the log does not.
  */
 
 const { address, c, must, slot, takeError, text } = require("./native.cjs");
 const { queue } = require("./queue.cjs");
 
-/** A new sender; its tag is now the last one of the queue. */
+/** Makes a sender, whose tag is `lastTag` of the queue afterwards. */
 const sender = (mine) => c.consul_lock_sender_new(mine.pointer, ++mine.lastTag);
 
-/** Calls a function whose name ends in _start; the promise is what `read` makes of its event. */
+/** Calls a function whose name ends in _start. The promise is fulfilled with the value of `read` for its event. */
 function begin(done, read, call, args) {
   return new Promise((resolve, reject) => {
     const mine = queue();
@@ -37,14 +37,14 @@ function begin(done, read, call, args) {
 }
 
 /**
- * Ties a lock to this thread, which may be ended at any time by worker.terminate(), without a last word:
- * the library then cancels its acquire, when it next asks Consul for it, and renews it no more.
+ * Binds a lock to this thread, which worker.terminate() may end at any time. The library then cancels the lock's
+ * acquire at its next request, and stops its renewals.
  */
 function bindToThread(lock) {
   must(c.consul_lock_bind_to_queue(lock, queue().pointer, slot) === 0);
 }
 
-/** How a call ended: null, or its error. */
+/** The error of a call, or null. */
 function failure(event) {
   return c.consul_lock_event_code(event) === 0
     ? null
@@ -52,14 +52,14 @@ function failure(event) {
 }
 
 /**
- * Begins a call. The promise is rejected if it was refused before anything began; otherwise it is
- * fulfilled with how the call ended: null, or its error.
+ * Starts a call. The promise is rejected if the library refuses to start it. Otherwise the promise is fulfilled with
+ * the error of the call, or null.
  */
 function start(call, ...args) {
   return begin(address.consul_lock_queue_done, failure, call, args);
 }
 
-/** Begins the question for a holder, whose pointer `read` is given: null for nobody. */
+/** Asks for a holder. `read` gets the holder's pointer; the result is null where the lock is free. */
 function startHolder(client, key, read) {
   const answer = (event) => {
     const error = failure(event);
@@ -75,7 +75,7 @@ function startHolder(client, key, read) {
   ]);
 }
 
-/** Has `receiver` told of the loss of a lock, with the number of the reason. Returns what makes it forgotten. */
+/** Calls `receiver` with the number of the reason when a lock is lost. Returns a function that removes `receiver`. */
 function listenForLoss(lock, receiver) {
   const mine = queue();
   const { receivers } = mine;
@@ -98,8 +98,8 @@ function listenForLoss(lock, receiver) {
 }
 
 /**
- * Has `receiver` given each line of the log of the whole process, with the number of its level, instead
- * of whom was given them before, in whichever thread; null: nobody.
+ * Calls `receiver` with each line of the log of the whole process, and the number of its level. It replaces the
+ * receiver before, also one of another thread. Null turns the log off.
  */
 function listenToLog(receiver, level) {
   const mine = queue();

@@ -12,7 +12,7 @@ async function hold(key, options, block) {
   }
   const { signal: outer, ...lockOptions } = options ?? {};
   if (outer === undefined) {
-    plainOptions(options); // else an AbortController will do, as in an acquire
+    plainOptions(options); // refuses an AbortSignal, among others
   }
   const lock = new ConsulLock(key, lockOptions);
   const sources = outer === undefined ? [] : [outer];
@@ -20,7 +20,7 @@ async function hold(key, options, block) {
     sources.push(lock.signal);
     await lock.acquire({ signal: outer });
   } catch (error) {
-    lock.abandon(); // it is not held; where the acquire never began, nothing else frees it
+    lock.abandon(); // frees the lock, also where the acquire never began
     throw error;
   }
   const until = new Until(sources);
@@ -28,7 +28,7 @@ async function hold(key, options, block) {
   try {
     result = await block({ signal: until.signal, fencingToken: lock.fencingToken, lock });
   } catch (error) {
-    // The block's own error wins; what went wrong with the release is in the log.
+    // The block's own error has precedence. The log has the error of the release.
     await lock.release().catch(() => {});
     throw error;
   } finally {
@@ -38,7 +38,7 @@ async function hold(key, options, block) {
   return result;
 }
 
-/** A signal that is aborted by the first of several, for as long as it is wanted. */
+/** A signal that the first of several signals aborts, until `forget`. */
 class Until {
   #controller = new AbortController();
   #sources;

@@ -5,7 +5,7 @@ const { startHolder } = require("./events.cjs");
 const { raise } = require("./errors.cjs");
 const { plainKey } = require("./options.cjs");
 
-/** Copies what the library found out about a holder, and frees it. */
+/** Copies a holder of the library, and frees it. */
 function read(pointer) {
   const sinceMs = Number(c.consul_lock_holder_since_ms(pointer));
   const holder = {
@@ -21,7 +21,7 @@ function read(pointer) {
   return holder;
 }
 
-/** Asks with a client, null for the default one; null: nobody holds the lock. */
+/** Asks Consul with a client, or with the default client if it is null. The answer is null where the lock is free. */
 async function askHolder(client, key) {
   const { error, holder } = await startHolder(client, plainKey(key), read);
   return error ? raise(error) : holder;

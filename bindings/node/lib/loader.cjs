@@ -1,6 +1,6 @@
 "use strict";
 
-/* Finds the native library, and refuses one that speaks another ABI. */
+/* Finds the native library, and refuses one with another ABI version. */
 
 const { existsSync } = require("node:fs");
 const path = require("node:path");
@@ -10,8 +10,8 @@ const koffi = require("koffi");
 const ABI_VERSION = 2;
 
 /**
- * Where to look, in this order. A path in CONSUL_LOCK_LIBRARY is an order: if it cannot be followed,
- * nothing else is tried, so that a program never runs with another library than it was told to.
+ * The files to try, in this order. If CONSUL_LOCK_LIBRARY is set, it is the only one, so that a program never runs
+ * with another library than the one that it names.
  */
 function candidates() {
   const told = process.env.CONSUL_LOCK_LIBRARY;
@@ -26,7 +26,7 @@ function candidates() {
   return [path.join(__dirname, "..", "native", place, plain), versioned, plain];
 }
 
-/** Without the library there is nothing: an import of this package fails with this error. */
+/** The error of an import of this package without a usable library. */
 function unusable(message, options) {
   return Object.assign(new Error(message, options), { code: "ERR_CONSUL_LOCK_LIBRARY" });
 }
@@ -47,7 +47,7 @@ function load() {
   );
 }
 
-/** What keeps every library from being loaded here, as a sentence with a space behind it. */
+/** Why no library can be loaded on this platform: a sentence, followed by a space. */
 function strangeness() {
   const { platform, arch } = process;
   if (platform !== "linux") {
@@ -71,7 +71,7 @@ function open(file) {
   const library = koffi.load(file);
   const version = library.func("consul_lock_abi_version", "uint32_t", [])();
   if (version !== ABI_VERSION) {
-    throw new Error(`it speaks ABI ${version}, and this package ABI ${ABI_VERSION}`);
+    throw new Error(`it has ABI version ${version}, and this package needs ${ABI_VERSION}`);
   }
   return library;
 }

@@ -12,20 +12,20 @@ const { currentGenerator, generatedValue, storeValue } = require("./values.cjs")
 
 class ConsulLock {
   #key;
-  /** The native lock. Null when this one is over: then all is said that the library could say. */
+  /** The native lock. Null: this lock is over, and keeps the last answers of the native lock itself. */
   #pointer;
   #token = 0n;
   #session = "";
-  /** Its one acquire has begun, or cannot any more. */
+  /** The one acquire has begun, or cannot begin any more. */
   #isUsed = false;
-  /** Released, closed or abandoned since the acquire began. */
+  /** The program has released, closed or abandoned the lock since the acquire began. */
   #isGivenUp = false;
-  /** Makes the value to store; null: an option, or the library, does. */
+  /** Makes the value to store. Null: an option has the value, or the library makes it. */
   #generator;
-  /** Aborted when the lock is lost; null: nobody has asked for it. */
+  /** Aborted when the lock is lost. Null: the program has not asked for a notice. */
   #loss = null;
   #forgetLoss = () => false;
-  /** Released, but the notice of its loss is still to come. */
+  /** The lock is released, and the notice of its loss is still to come. */
   #isReleased = false;
 
   constructor(key, options) {
@@ -58,12 +58,12 @@ class ConsulLock {
     return error === null;
   }
 
-  /** Null: it is ours; else why not. An aborted signal comes first, whatever became of the acquire. */
+  /** The error of the acquire, or null. An aborted signal has precedence over both. */
   async #acquire(signal) {
     signal?.throwIfAborted();
     if (!this.#isUsed && this.#generator !== null) {
       const value = generatedValue(this.#key, this.#generator);
-      // The generator may have used or ended this very lock, or aborted the signal.
+      // The generator may have used or ended this lock, or aborted the signal.
       signal?.throwIfAborted();
       if (!this.#isUsed) {
         storeValue(this.#pointer, this.#key, value);
@@ -90,7 +90,7 @@ class ConsulLock {
       this.#end();
     }
     if (error === null && signal?.aborted) {
-      // It was won before the signal could end it. What Consul does not confirm, the TTL ends.
+      // The acquire succeeded before the signal could end it. Without a confirmation of Consul the TTL ends the lock.
       await this.release().catch(() => {});
     }
     if (signal?.aborted && error?.status === Status.CANCELLED) {
@@ -98,8 +98,9 @@ class ConsulLock {
     }
     signal?.throwIfAborted();
     if (error === null && this.#isGivenUp && !this.isHeld) {
-      // It was won, and was over before this thread could say so. (A release that was refused ended nothing.)
-      return this.#over(Status.CANCELLED, "was given up while it was acquired");
+      // The acquire succeeded, and the program ended the lock before this thread saw the success. A refused release
+      // does not end a lock.
+      return this.#over(Status.CANCELLED, "was released, closed or abandoned during the acquire");
     }
     return error;
   }
@@ -169,18 +170,18 @@ class ConsulLock {
     this.#end();
   }
 
-  /** What goes wrong with the release is in the log: who ends an object can do nothing about it. */
+  /** The log has the error of the release, about which a caller of close can do nothing. */
   async close() {
     await this.#dispose().catch(() => {});
   }
 
-  /** The end of a scope, which must not pass for a success when the lock was lost. */
+  /** Ends the lock at the end of a scope. A loss rejects it, because the work in the scope was not protected. */
   [Symbol.asyncDispose]() {
     return this.#dispose();
   }
 
   async #dispose() {
-    this.cancel(); // also an acquire that begins before the release is over
+    this.cancel(); // also ends an acquire that begins before the end of the release
     try {
       await this.release();
     } finally {
@@ -212,7 +213,7 @@ class ConsulLock {
     return this.#pointer === null ? this.#session : text(c.consul_lock_session_id, this.#pointer);
   }
 
-  /** While it is listened to, the lock is reachable, as a socket is that waits for data. */
+  /** A listener keeps the lock reachable, as a pending read keeps a socket. */
   get signal() {
     if (this.#loss === null) {
       const loss = new AbortController();
@@ -242,7 +243,7 @@ class ConsulLock {
     }
   }
 
-  /** Frees the native lock, which never blocks: it is over, or is left to its TTL. */
+  /** Frees the native lock without a release, which never blocks. */
   #end() {
     if (this.#pointer === null) {
       return;
@@ -258,7 +259,7 @@ class ConsulLock {
     c.consul_lock_abandon(pointer);
   }
 
-  /** For console.log. Never a token of Consul's, nor the stored value. */
+  /** The text for console.log, without the ACL token and the stored value. */
   [inspect.custom](depth, options, inspectWith = inspect) {
     const shown = { key: this.#key, state: this.#state(), fencingToken: this.fencingToken };
     return depth < 0 ? "[ConsulLock]" : `ConsulLock ${inspectWith(shown, options)}`;
@@ -283,23 +284,22 @@ class ConsulLock {
 }
 
 /**
- * A held lock that nobody can reach any more is left to its TTL, and never released: whoever still works
- * under it would lose it in silence. The first one is reported.
+ * The collector leaves a held lock to its TTL and never releases it, because the work under the lock may go on. The
+ * first such lock causes a warning.
  */
 const forgotten = new FinalizationRegistry(({ pointer, key }) => {
   if (c.consul_lock_is_held(pointer) && !hasWarned) {
     hasWarned = true;
     const message =
       `the lock "${key}" was garbage-collected while it was held, and stays in Consul until its TTL ` +
-      "ends it: release locks, or keep them reachable (this is said once)";
+      "ends: release locks, or keep them reachable (this warning comes once)";
     process.emitWarning(message, { type: "ConsulLockWarning", code: "CONSUL_LOCK_FORGOTTEN" });
   }
   c.consul_lock_abandon(pointer);
 });
 let hasWarned = false;
 
-/** The signal in the options of an acquire. What else stands there would be ignored, and so is refused. */
-/** The reason of an aborted signal is what the caller gets; that the library knew who has the lock is its cause. */
+/** Makes the library's error, which names the holder, the cause of an aborted signal's reason. */
 function explain(reason, error) {
   if (reason instanceof Error && !("cause" in reason) && Object.isExtensible(reason)) {
     const cause = { value: error, configurable: true, enumerable: false, writable: true };
@@ -307,6 +307,7 @@ function explain(reason, error) {
   }
 }
 
+/** The signal in the options of an acquire. Other options are refused, as an acquire would ignore them. */
 function signalIn(options) {
   const { signal, ...others } = options ?? {};
   if (isSignal(options) || Object.keys(others).length > 0) {
@@ -316,12 +317,12 @@ function signalIn(options) {
     throw new TypeError("signal must be an AbortSignal");
   }
   if (signal instanceof EventTarget) {
-    setMaxListeners(0, signal); // any number may wait under one signal: that is no leak
+    setMaxListeners(0, signal); // many acquires may wait under one signal, without a warning of a leak
   }
   return signal;
 }
 
-/** One of another realm, such as a test environment's, is as good. */
+/** Accepts a signal of another realm, such as a test environment's. */
 const isSignal = (it) => typeof it?.throwIfAborted === "function";
 
 function aborted(reason) {

@@ -1,19 +1,19 @@
 "use strict";
 
 /*
- * The C functions that this package calls, as they stand in consul_lock.h; a test compares them with
- * abi/api.json. Objects of the library are pointers here, BigInts that koffi does not check: they never
- * leave this package.
+ * The C functions that this package calls, as declared in consul_lock.h and consul_lock_async.h. A test compares them
+ * with abi/api.json. An object of the library is a pointer, which is a BigInt that koffi does not check, so a pointer
+ * never leaves this package.
  *
- * Nothing here calls back into JavaScript, and nothing blocks: what asks Consul has a name in _start and
- * is told to the queue of lib/events.cjs. So no thread of the library ever waits for this one, and
- * none of the four threads of Node's pool is ever taken.
+ * No function here calls back into JavaScript, and none blocks: a call that asks Consul has a name in _start, and its
+ * outcome comes through the queue of lib/queue.cjs. So no thread of the library waits for this thread, and no call
+ * occupies one of the four threads of Node's pool.
  */
 
 const { ConsulLockError, LOST_REASONS } = require("./errors.cjs");
 const { load, unusable } = require("./loader.cjs");
 
-// What each function returns, and what it takes.
+// The result type of each function, then the types of its parameters.
 // prettier-ignore
 const DECLARATIONS = {
   consul_lock_new: ["consul_lock *", "const char *", "const consul_lock_options *", "consul_lock_error **"],
@@ -81,7 +81,7 @@ const DECLARATIONS = {
   consul_lock_event_free: ["void", "consul_lock_event *"],
 };
 
-/** Types of functions. */
+/** The types of callbacks. */
 const CALLBACKS = new Set([
   "consul_lock_done",
   "consul_lock_holder_done",
@@ -90,7 +90,7 @@ const CALLBACKS = new Set([
   "consul_lock_user_data_free",
 ]);
 
-/** Functions of the library whose address is given to it as a callback. */
+/** The functions of the library that serve as callbacks, by their address. */
 const ADDRESSES = [
   "consul_lock_queue_done",
   "consul_lock_queue_holder_done",
@@ -99,7 +99,7 @@ const ADDRESSES = [
   "consul_lock_sender_free",
 ];
 
-/** How koffi calls a type of C. */
+/** Koffi's name for a type of C. */
 function koffiType(type) {
   if (type === "const char *") {
     return "str";
@@ -122,14 +122,14 @@ try {
     address[name] = library.symbol(name);
   }
 } catch (cause) {
-  // The same ABI, but from before a function was added.
+  // The library has this ABI version, but comes from before a new function.
   throw unusable(`libconsul_lock is older than this package: ${cause.message}`, { cause });
 }
 
-/** Receives the error of a call. One for all: it is emptied before JavaScript can run again. */
+/** Receives the error of a call. All calls share it, because each call takes its error before other code runs. */
 const slot = new BigUint64Array(1);
 
-/** The error behind a pointer, which is freed by that. */
+/** Copies an error of the library, and frees it. */
 function takeError(pointer) {
   const error = new ConsulLockError(
     c.consul_lock_error_code(pointer),
@@ -144,7 +144,7 @@ function takeError(pointer) {
   return error;
 }
 
-/** Throws what the last call left in the slot, unless it worked. */
+/** Throws the error in the slot, unless the last call worked. */
 function must(worked) {
   if (!worked) {
     const error = takeError(slot[0]);
@@ -155,7 +155,7 @@ function must(worked) {
 
 const scratch = Buffer.allocUnsafeSlow(4096);
 
-/** A text, or the bytes of a value, that a function copies out. */
+/** The text, or the bytes of a value, that a function of the library copies into a buffer. */
 function bytes(copy, object) {
   let room = scratch;
   for (;;) {

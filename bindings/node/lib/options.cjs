@@ -1,16 +1,16 @@
 "use strict";
 
 /*
- * Options of locks and clients. Every option of docs/OPTIONS.md is taken under its own name and in
- * camel case: `lock_timeout_seconds` and `lockTimeoutSeconds`. The library knows which there are and
- * what is right, so that one of a later version works at once.
+ * Options of locks and clients. A program may write an option of docs/OPTIONS.md by its own name or in camel case:
+ * `lock_timeout_seconds` or `lockTimeoutSeconds`. The library refuses unknown and wrong options, so that an option
+ * of a later version works without a change here.
  */
 
 const { isUint8Array } = require("node:util").types;
 const { c, must, slot } = require("./native.cjs");
 const { ConsulLockError, Status } = require("./errors.cjs");
 
-/** The native client of each Client that is open; lib/client.cjs keeps it. */
+/** The native client of each open Client. */
 const clientPointers = new WeakMap();
 
 function clientPointer(client) {
@@ -23,7 +23,7 @@ function clientPointer(client) {
 
 const snakeCase = (name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-/** Text that C can be given as it is: without a NUL, and with all surrogates in pairs. */
+/** Checks that C can take a text: it has no NUL, and all its surrogates are in pairs. */
 function plainText(text, what, status) {
   if (typeof text !== "string") {
     throw new ConsulLockError(status, `${what} must be text, not ${kindOf(text)}`);
@@ -39,13 +39,13 @@ function plainText(text, what, status) {
 
 const plainKey = (key) => plainText(key, "key", Status.INVALID_ARGUMENT);
 
-/** What the library parses: it refuses what is not a whole number, or out of range, by name. */
+/** The text of an option for the library, which checks numbers and ranges itself. */
 function optionText(name, value) {
   if (value === Infinity && name === "acquire_timeout_ms") {
     return "-1";
   }
   if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
-    const message = `option "${name}" is too large for a number that is exact: give a BigInt`;
+    const message = `option "${name}" is too large for an exact number: use a BigInt`;
     throw new ConsulLockError(Status.INVALID_OPTION, message);
   }
   if (["boolean", "number", "bigint"].includes(typeof value)) {
@@ -62,7 +62,7 @@ function optionText(name, value) {
   return plainText(value, `option "${name}"`, Status.INVALID_OPTION);
 }
 
-/** Bytes to store: a text becomes UTF-8. */
+/** The bytes of a value. A text becomes UTF-8. */
 function bytesToStore(value, what, status) {
   if (typeof value === "string") {
     return Buffer.from(value);
@@ -76,8 +76,8 @@ function bytesToStore(value, what, status) {
 const kindOf = (value) => (value === null ? "null" : typeof value);
 
 /**
- * The options of a call, null if there are none. What a Map, a Client or a signal says would be ignored: it is not
- * in properties of its own.
+ * The options of a call, or null. Refuses a Map, a Client or a signal, whose contents are not in own properties and
+ * would be ignored.
  */
 function plainOptions(options) {
   if (options === undefined || options === null) {
@@ -89,19 +89,19 @@ function plainOptions(options) {
   return options;
 }
 
-/** One of another realm, such as a test environment's, is as good. */
+/** Accepts an object of another realm, such as a test environment's. */
 function isPlain(object) {
   const prototype = Object.getPrototypeOf(object);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** What is given, by the library's own names. */
+/** The options that the caller has set, by the library's own names. */
 function optionNames(options) {
   const given = Object.entries(options ?? {}).filter(([, value]) => value !== undefined);
   return new Set(given.map(([name]) => snakeCase(name)));
 }
 
-/** Calls `make` with the options as the library wants them, and frees them. */
+/** Calls `make` with the options as an object of the library, and frees that object. */
 function withOptions(given, make) {
   const options = plainOptions(given);
   if (options === null) {
@@ -122,7 +122,7 @@ function withOptions(given, make) {
   }
 }
 
-/** A refusal names the option as the caller wrote it. */
+/** Puts the option's name as the caller wrote it into a refusal. */
 function asWritten(error, names) {
   if (!(error instanceof ConsulLockError)) {
     return error;

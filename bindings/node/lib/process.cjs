@@ -1,6 +1,6 @@
 "use strict";
 
-/* What belongs to the whole process, all threads of it. */
+/* The functions that concern the whole process, with all its threads. */
 
 const { AsyncResource } = require("node:async_hooks");
 const { c, must, slot } = require("./native.cjs");
@@ -11,7 +11,7 @@ const { listenToLog, start } = require("./events.cjs");
 const { askHolder } = require("./holder.cjs");
 const { clientPointer, optionText, plainOptions, plainText, snakeCase } = require("./options.cjs");
 
-/** By its number in the library, from 1 on. */
+/** The levels of the log. The library's number of the first is 1. */
 const LOG_LEVELS = ["error", "warn", "info", "debug"];
 
 function setDefault(name, value) {
@@ -37,13 +37,13 @@ function stats() {
   heedDefaultClient();
   const told = statsOf(null);
   if (told === null) {
-    // The default client cannot be made. Another one, made in the same way, says why.
+    // The library cannot make the default client. The error of another client from the environment says why.
     new Client().close();
   }
   return told ?? statsOf(null);
 }
 
-/** A line that cannot be told is an uncaught exception of who listens, and no end of the log. */
+/** An exception of the callback is an uncaught exception, and does not stop the log. */
 function setLogger(callback, { level = "info" } = {}) {
   const number = LOG_LEVELS.indexOf(level) + 1;
   if (number === 0) {

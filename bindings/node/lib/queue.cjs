@@ -1,13 +1,12 @@
 "use strict";
 
 /*
- * What the library has to say comes into this thread's event loop through a queue of the library:
- * one for each JavaScript thread, made at its first use. Its descriptor wakes the loop, and `drain` takes
- * the events.
+ * The queue through which the library's events come into the event loop. Each JavaScript thread has one, from its
+ * first use on. The queue's descriptor wakes the loop, and `drain` takes the events.
  *
- * It is one, however often this package is evaluated in the thread (a test runner that clears the cache of
- * require, contexts of vm): locks are bound to it, so that it lives as long as the thread does. The first
- * evaluation makes it, and the others find it at a built-in module, which all of them have in common.
+ * A thread has one queue, however often the thread evaluates this package (a test runner that clears the cache of
+ * require, contexts of vm). Locks are bound to the queue, so the queue lives as long as the thread. The first
+ * evaluation makes the queue, and the others find it at a built-in module, which all evaluations share.
  */
 
 const { AsyncResource } = require("node:async_hooks");
@@ -15,18 +14,18 @@ const net = require("node:net");
 const { isMainThread } = require("node:worker_threads");
 const { address, c, must, slot } = require("./native.cjs");
 
-/** Where this thread's queues are. The number changes with what stands there: it may be of another version. */
+/** The place of this thread's queues. The number changes with their form, as another version may have made them. */
 const PLACE = Symbol.for("consul-lock.queues.1");
-/** Two files of the library that are loaded side by side know nothing of each other's queues. */
+/** The key of a library's queue: two loaded copies of the library cannot use each other's queues. */
 const LIBRARY = String(address.consul_lock_queue_done);
 
 /** @type {Map<string, ReturnType<typeof make>>} */
 const queues = /** @type {any} */ (net[PLACE] ??= new Map());
 
-/** This thread's queue. */
+/** The queue of this thread. */
 const queue = () => queues.get(LIBRARY) ?? open();
 
-/** Runs in the asynchronous context of the import: the socket would keep that of the first caller for ever. */
+/** Runs in the asynchronous context of the import, because the socket keeps the context in which it is made. */
 const open = AsyncResource.bind(() => {
   const made = make();
   queues.set(LIBRARY, made);
@@ -45,12 +44,12 @@ function make() {
   must(pointer !== null);
   const made = {
     pointer,
-    /** While calls are pending they keep the process alive, as a pending read of a socket does. */
+    /** The number of pending calls. They keep the process alive, as a pending read of a socket does. */
     pending: 0,
     lastTag: 0,
-    /** Of the one who is given the lines of the log, 0: nobody. */
+    /** The tag of the lines of the log. 0: this thread does not receive the log. */
     logTag: 0,
-    /** Who is told of an event, by the tag of its sender. */
+    /** The receivers of events, by the tag of the sender. */
     receivers: new Map(),
     socket: /** @type {net.Socket} */ (/** @type {unknown} */ (null)),
   };
@@ -62,9 +61,8 @@ function make() {
 }
 
 /**
- * Takes all events. No receiver throws, not even where it runs code of users (Node makes an uncaught
- * exception of what a listener of a signal throws, later): the library wakes us again only when it has
- * seen an empty queue.
+ * Takes all events, because the library wakes the loop again only after the queue was empty. No receiver throws, also
+ * where it runs code of users: Node turns the exception of a signal's listener into an uncaught exception, later.
  */
 function drain({ pointer, receivers }) {
   let event;

@@ -1,8 +1,8 @@
 "use strict";
 
 /*
- * The value generator: what makes the value that a lock stores under its key. It is JavaScript's own,
- * one for each thread, and it runs inside the acquire, on this thread, before anything is sent.
+ * The value generator makes the value that a lock stores under its key. Each thread has one. It runs inside the
+ * acquire, on this thread, before the library sends anything.
  */
 
 const { c, slot, takeError } = require("./native.cjs");
@@ -18,7 +18,7 @@ function setValueGenerator(callback) {
   generator = callback;
 }
 
-/** The generator that a lock which is made now will use; null: the library's own value. */
+/** The generator of the locks that are made now. Null: the library makes the value. */
 const currentGenerator = () => generator;
 
 function valueFailed(key, why, cause) {
@@ -26,16 +26,16 @@ function valueFailed(key, why, cause) {
   return new ConsulLockError(Status.VALUE_FAILED, message, { cause });
 }
 
-/** What the generator of a lock gives. It runs code of the user, who may do anything to the lock. */
+/** Calls the generator of a lock. The generator is code of the user, and may do anything to the lock. */
 function generatedValue(key, make) {
   try {
     return bytesToStore(make(), "the value", Status.VALUE_FAILED);
   } catch (cause) {
-    throw valueFailed(key, "the value generator has no value", cause);
+    throw valueFailed(key, "the value generator gave no value", cause);
   }
 }
 
-/** Gives a value to a lock that was not acquired yet. */
+/** Sets the value of a lock before its acquire. */
 function storeValue(lock, key, value) {
   if (c.consul_lock_set_value(lock, value, value.length, slot) !== 0) {
     const error = takeError(slot[0]);

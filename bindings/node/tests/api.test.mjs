@@ -1,4 +1,4 @@
-// What this package declares, against abi/api.json.
+// The declarations of this package agree with abi/api.json.
 
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
@@ -15,7 +15,7 @@ const { LOG_LEVELS } = require("../lib/process.cjs");
 const types = readFileSync(`${HERE}/index.d.cts`, "utf8");
 const readme = readFileSync(`${HERE}/README.md`, "utf8");
 
-/** Functions of the library that this package does without, and why. */
+/** The functions that this package does not use, and why. */
 const WITHOUT = {
   consul_lock_acquire: "blocks",
   consul_lock_release: "blocks",
@@ -25,13 +25,13 @@ const WITHOUT = {
   consul_lock_delete_if_held: "blocks",
   consul_lock_holder: "blocks",
   consul_lock_shutdown: "blocks",
-  consul_lock_free: "releases, and so may block: what is over is abandoned",
-  consul_lock_options_set_int: "all is given as text, which the library parses and refuses",
-  consul_lock_set_value_generator: "calls back: generators are JavaScript's own",
-  consul_lock_value_set: "belongs to that",
-  consul_lock_status_name: "codes are JavaScript's own",
-  consul_lock_lost_reason_name: "the same for reasons",
-  consul_lock_why_lost: "a lock is told of its loss",
+  consul_lock_free: "releases, and so may block: the package releases, then abandons",
+  consul_lock_options_set_int: "the package passes each option as a text",
+  consul_lock_set_value_generator: "calls back: the package calls the generator in JavaScript",
+  consul_lock_value_set: "calls back: the package calls the generator in JavaScript",
+  consul_lock_status_name: "the types have the codes",
+  consul_lock_lost_reason_name: "the types have the reasons",
+  consul_lock_why_lost: "the notice of a loss has the reason",
   consul_lock_event_kind: "a tag has one kind of event",
 };
 
@@ -44,7 +44,7 @@ test("every declared function has the signature of the library", () => {
   }
 });
 
-test("every function of the library is declared, or it is said why not", () => {
+test("every function of the library is declared, or has a reason why not", () => {
   const known = [...Object.keys(DECLARATIONS), ...ADDRESSES, ...Object.keys(WITHOUT)];
   const missing = API.functions.map(({ name }) => name).filter((name) => !known.includes(name));
   assert.deepEqual(missing, []);

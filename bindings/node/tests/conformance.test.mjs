@@ -1,4 +1,4 @@
-// What all languages promise: bindings/conformance.
+// The rules that all languages share: bindings/conformance.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -8,7 +8,7 @@ import { ROOT } from "./support.mjs";
 
 test("conformance", () => {
   const runner = fileURLToPath(new URL("conformance/runner.mjs", import.meta.url));
-  // `mixed` runs this command again, with nothing of our environment.
+  // `mixed` runs this command again, without the environment of this test.
   const node = ["env", `NODE_PATH=${process.env.NODE_PATH}`, process.execPath, runner];
   const { status, stdout, stderr } = spawnSync(
     `${ROOT}/bindings/conformance/run`,

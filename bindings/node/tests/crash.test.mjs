@@ -1,11 +1,11 @@
-// Ends and accidents, often: threads that are ended from outside, exits while something waits, exceptions
-// in what the library calls. Each is a process, which must end as its program says and not by a signal.
+// Accidents, provoked often: terminated threads, exits while calls wait, exceptions in callbacks. Each test runs a
+// process, which must end as its program says and not by a signal.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AGENT, run, someKey, TIMES } from "./support.mjs";
 
-/** So often, and as many at once as there are processors. */
+/** Runs a program TIMES times, as many at once as there are processors. */
 async function often(source, judge) {
   let left = TIMES;
   const work = async () => {
@@ -91,7 +91,7 @@ test(`workers that end, exit or are terminated while they wait, ${TIMES} times`,
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
     await Promise.all(workers.map((it) => it.terminate()));
     await ours.release();
-    // Nobody but this thread waits any more, and it goes on as before.
+    // Only this thread still waits, and it goes on as before.
     const next = new ConsulLock("${key}", { acquireTimeoutMs: 30000 });
     await next.acquire();
     console.log(await next.release());`;

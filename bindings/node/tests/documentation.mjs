@@ -1,4 +1,4 @@
-// Everything that the types declare is documented. Run by `check`.
+// Each declaration in the types is documented. `check` runs this program.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,7 +13,7 @@ const undocumented = [];
 function look(node, of = "") {
   const name = `${of}${node.name?.getText(source) ?? "constructor"}`;
   const isIndex = ts.isIndexSignatureDeclaration(node);
-  // The second form of an overloaded function is documented with the first.
+  // The first form of an overloaded function documents the others.
   const isNamed = node.name !== undefined || ts.isConstructorDeclaration(node);
   if (isNamed && !isIndex && ts.getJSDocCommentsAndTags(node).length === 0) {
     undocumented.push(name);

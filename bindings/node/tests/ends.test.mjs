@@ -1,4 +1,4 @@
-// What takes its time: the ends of leases, and of threads that cannot say a last word.
+// Slow ends: of leases, and of terminated threads.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -17,7 +17,7 @@ function workerWith(key, options) {
 }
 
 describe("ends", { concurrency: true }, () => {
-  test("a listener is told of the end of the lease", async () => {
+  test("a listener gets a notice of the end of the lease", async () => {
     const lock = new ConsulLock(someKey("expires"), { lockTimeoutSeconds: 10 });
     await lock.acquire();
     let told = null;
@@ -27,7 +27,7 @@ describe("ends", { concurrency: true }, () => {
     await assert.rejects(lock.release(), { code: "ERR_CONSUL_LOCK_LOST" });
   });
 
-  test("what a terminated worker waited for goes to the next", async () => {
+  test("the wait of a terminated worker does not delay the next waiter", async () => {
     const key = someKey("terminated");
     const held = new ConsulLock(key);
     await held.acquire();
@@ -42,7 +42,7 @@ describe("ends", { concurrency: true }, () => {
     assert.ok(await next.release());
   });
 
-  test("what a terminated worker held is renewed no more", async () => {
+  test("the library stops the renewals of a terminated worker's lock", async () => {
     const key = someKey("orphan");
     const { worker, says } = workerWith(key, { lockTimeoutSeconds: 10, autoRenew: true });
     await says("held");

@@ -1,4 +1,4 @@
-// What a worker's copy of the environment says, and the library cannot see, is not ignored in silence.
+// The package refuses a variable that only a worker's copy of the environment has, and the library cannot see.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -11,7 +11,7 @@ const require = createRequire(import.meta.url);
 const { VARIABLES } = require("../lib/environment.cjs");
 const readme = readFileSync(`${HERE}/README.md`, "utf8");
 
-/** Runs `source` in a worker; what it sends back. */
+/** Runs `source` in a worker, and gives the worker's message. */
 function inWorker(source, options = {}) {
   const worker = new Worker(
     `import { parentPort } from "node:worker_threads";
@@ -47,7 +47,7 @@ test("a variable that is set in a worker alone is refused, by name and with the 
   }
 });
 
-test("so is one of the Worker's option env", async () => {
+test("a variable of the Worker's option env is refused", async () => {
   const env = { ...process.env, CONSUL_HTTP_TOKEN: "a secret" };
   const [code, message] = await inWorker(`return refused(() => new it.ConsulLock(key));`, { env });
   assert.equal(code, INVALID);
@@ -55,7 +55,7 @@ test("so is one of the Worker's option env", async () => {
   assert.doesNotMatch(message, /a secret/);
 });
 
-test("not where an option sets it aside, or a client is given", async () => {
+test("a variable that an option or a client overrides is not refused", async () => {
   const answer = await inWorker(`
     process.env.CONSUL_HTTP_ADDR = "127.0.0.1:1";
     process.env.CONSUL_HTTP_TOKEN_FILE = "/nowhere";
@@ -65,7 +65,7 @@ test("not where an option sets it aside, or a client is given", async () => {
   assert.equal(answer, "held");
 });
 
-test("what is the same, empty or not there is fine, and so is the environment of all", async () => {
+test("an equal, empty or missing variable is not refused, nor is SHARE_ENV", async () => {
   const held = `return it.hold(key, () => "held");`;
   assert.equal(await inWorker(held), "held");
   const { NODE_PATH, CONSUL_LOCK_LIBRARY } = process.env;
@@ -82,8 +82,7 @@ test("what is the same, empty or not there is fine, and so is the environment of
   }
 });
 
-test("a default client that the worker sets is not of the environment", async () => {
-  // In the process of this test alone; back at the end.
+test("a default client that the worker sets does not depend on the environment", async () => {
   const told = await inWorker(`
     process.env.CONSUL_HTTP_ADDR = "127.0.0.1:1";
     it.setDefaultClient(new it.Client({ address: "${AGENT}" }));

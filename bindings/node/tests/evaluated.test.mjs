@@ -1,5 +1,5 @@
-// The package evaluated again and again in one process: by a test runner that clears the cache of require, in
-// contexts of vm, in workers.
+// One process evaluates the package many times: as a test runner that clears the cache of require, in contexts of vm,
+// and in workers.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -17,7 +17,7 @@ const EVALUATE = `
   const require = createRequire(path.resolve("index.cjs"));
   const descriptors = () => readdirSync("/proc/self/fd").length;
 
-  /** Ways to evaluate it. */
+  /** The ways to evaluate the package. */
   const ways = {
     "the cache of require": () => {
       for (const name of Object.keys(require.cache)) {
@@ -25,7 +25,7 @@ const EVALUATE = `
       }
       return require("./index.cjs");
     },
-    // As test runners do it: each has its globals, and a copy of process; modules of Node itself are shared.
+    // As in test runners, each context has its own globals and a copy of process, and shares Node's own modules.
     "a context": () => {
       const { env, platform, arch } = process;
       const globals = { AbortController, Buffer, EventTarget, queueMicrotask, process: { env, platform, arch } };
@@ -47,7 +47,7 @@ const EVALUATE = `
     },
   };
 
-  /** What it is good for, and that what one evaluation listens to does not end with the next. */
+  /** Each evaluation works, and its listeners go on after the next evaluation. */
   async function use({ ConsulLock, ConsulLockError, setLogger, hold }, key) {
     const held = await hold(key, async ({ lock }) => {
       const other = new ConsulLock(key);

@@ -1,4 +1,4 @@
-// How the native library is found. Each case is a process of its own, which has not loaded it yet.
+// The package finds the native library. Each case runs in a new process, which has not loaded the library yet.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -22,7 +22,7 @@ after(() => rmSync(folder, { recursive: true }));
 
 const PRINT = `const { version } = await import("consul-lock"); console.log("loaded", version);`;
 
-/** The package in a place of its own, as it would be installed. */
+/** A copy of the package in another folder, as npm would install it. */
 function somewhere(name) {
   const place = path.join(folder, name);
   mkdirSync(place);
@@ -90,11 +90,11 @@ test("then comes the library in the package, then libconsul_lock.so.0.1, then th
   assert.match(bundled.stdout, /native\/.*\/libconsul_lock\.so/, bundled.stderr);
 });
 
-test("a library with another ABI is refused, and the next one is looked at", async () => {
+test("a library with another ABI version is refused, and the next one is tried", async () => {
   const place = somewhere("other-abi");
   const told = await run(PRINT, { cwd: place, env: { CONSUL_LOCK_LIBRARY: OTHER_ABI } });
   assert.equal(told.status, 1);
-  assert.match(told.stderr, /other-abi\.so: it speaks ABI 999, and this package ABI 2/);
+  assert.match(told.stderr, /other-abi\.so: it has ABI version 999, and this package needs 2/);
   bundle(place, OTHER_ABI);
   const there = path.join(folder, "right");
   mkdirSync(there);
@@ -111,7 +111,7 @@ test("a library without a function of this package is too old", async () => {
   assert.match(ended.stderr, /libconsul_lock is older than this package.*consul_lock_new/s);
 });
 
-test("what is not a library at all is refused, with the system's words", async () => {
+test("a file that is no library is refused, with the system's words", async () => {
   const text = path.join(folder, "text.so");
   writeFileSync(text, "text");
   const ended = await run(PRINT, { env: { CONSUL_LOCK_LIBRARY: text } });

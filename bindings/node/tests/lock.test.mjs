@@ -1,5 +1,5 @@
-// What this package adds to the library: promises, signals, errors, scopes. What the library itself
-// promises, the conformance suite looks at.
+// The JavaScript interface: promises, signals, errors, scopes. The conformance suite tests the rules that all languages
+// share.
 
 import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -45,7 +45,7 @@ test("a lock shows itself without a secret", async () => {
   assert.equal(seen(), shown("over", lock.fencingToken));
 });
 
-test("an aborted wait says who had the lock, as the cause of the reason", async () => {
+test("the cause of an aborted wait's reason names the holder", async () => {
   const key = someKey("abort-cause");
   const held = new ConsulLock(key);
   await held.acquire();
@@ -64,7 +64,7 @@ test("an aborted wait says who had the lock, as the cause of the reason", async 
   await held.release();
 });
 
-test("a refused option is named as it was written", async () => {
+test("a refusal has the option's name as the caller wrote it", async () => {
   const refused = (options) => {
     try {
       return new ConsulLock("k", options) && null;
@@ -77,7 +77,7 @@ test("a refused option is named as it was written", async () => {
   assert.equal(refused({ lock_timeout_seconds: 5 }), `option lock_timeout_seconds: ${range}`);
 });
 
-test("tryAcquire makes false of NOT_ACQUIRED, and of nothing else", async () => {
+test("tryAcquire gives false for NOT_ACQUIRED, and for no other error", async () => {
   const key = someKey("try");
   const held = new ConsulLock(key);
   assert.equal(await held.tryAcquire(), true);
@@ -88,7 +88,7 @@ test("tryAcquire makes false of NOT_ACQUIRED, and of nothing else", async () => 
   await held.release();
 });
 
-test("an error says what, why, and where it was awaited", async () => {
+test("an error has its message, its details and the stack of the await", async () => {
   const key = someKey("error");
   const held = new ConsulLock(key);
   await held.acquire();
@@ -123,7 +123,7 @@ test("options are taken in camel case and by their own name", async () => {
   await lock.release();
 });
 
-test("what is wrong is refused, by name and range, and never shows a secret", () => {
+test("a refusal has the option's name and range, and never a secret", () => {
   const key = someKey("refused");
   const refused = (options, message) =>
     assert.throws(() => new ConsulLock(key, options), { ...code("INVALID_OPTION"), message });
@@ -150,7 +150,7 @@ test("what is wrong is refused, by name and range, and never shows a secret", ()
   assert.throws(() => new ConsulLock(key, { token: "secret" }), secret);
 });
 
-test("keys are text that C can be given", () => {
+test("a key is text that C can take", () => {
   const refused = (key, message) =>
     assert.throws(() => new ConsulLock(key), { ...code("INVALID_ARGUMENT"), message });
   refused(undefined, /key must be text, not undefined/);
@@ -188,12 +188,12 @@ test("arguments that are no functions or signals are TypeErrors", async () => {
   await lock.release();
 });
 
-test("a long key is told as a whole", () => {
+test("a long key is not cut off", () => {
   const key = "k".repeat(20_000);
   assert.equal(new ConsulLock(key).key, `locks/ephemeral/${key}`);
 });
 
-test("a key has 60000 bytes at most, as it stands in a URL", () => {
+test("a key has 60000 bytes at most, when percent-encoded", () => {
   const room = 60_000 - "locks/ephemeral/".length;
   const tooLong = { ...code("INVALID_ARGUMENT"), message: /60,?000/ };
   for (const [letter, bytes] of Object.entries({ k: 1, "+": 3, ä: 6, 日: 9 })) {
@@ -210,7 +210,7 @@ test("a signal that is aborted before the acquire changes nothing", async () => 
   await lock.release();
 });
 
-test("a signal ends a wait, with its reason, and leaves nothing", async () => {
+test("a signal ends a wait, with its reason, and leaves nothing behind", async () => {
   const key = someKey("aborted");
   const held = new ConsulLock(key);
   await held.acquire();
@@ -292,7 +292,7 @@ test("an abort at any moment of an acquire never leaves a lock behind", async ()
   assert.ok(won < 60, "some were aborted");
 });
 
-test("an acquire that won while the signal was aborted is given back", async () => {
+test("an acquire that succeeded before the abort is released", async () => {
   const lock = new ConsulLock(someKey("won"));
   const controller = new AbortController();
   const ended = lock.acquire(controller);
@@ -304,7 +304,7 @@ test("an acquire that won while the signal was aborted is given back", async () 
   assert.equal(await row(lock), null);
 });
 
-test("a second acquire, and its signal, disturb neither the first nor what it won", async () => {
+test("a second acquire, and its signal, do not disturb the first", async () => {
   const key = someKey("second");
   const lock = new ConsulLock(key, forever);
   const second = () => {
@@ -327,7 +327,7 @@ test("a second acquire, and its signal, disturb neither the first nor what it wo
   await second();
 });
 
-test("a lock that was given up while it was acquired does not pass for a held one", async () => {
+test("an acquire is not fulfilled after a release, a close or an abandon during it", async () => {
   const ends = {
     release: async (lock) => assert.equal(await lock.release(), true),
     close: (lock) => lock.close(),
@@ -372,7 +372,7 @@ test("cancel is sticky, and does nothing to a held lock", async () => {
   held.cancel();
 });
 
-test("hold gives what the block returns, and what it throws", async () => {
+test("hold gives the block's value, or the block's error", async () => {
   const key = someKey("hold");
   const result = await hold(key, { lockTimeoutSeconds: 20 }, async (held) => {
     assert.deepEqual(Object.keys(held).sort(), ["fencingToken", "lock", "signal"]);
@@ -392,7 +392,7 @@ test("hold gives what the block returns, and what it throws", async () => {
   assert.equal(await holder(key), null);
 });
 
-test("hold is told of a loss by its signal", async () => {
+test("the signal of a hold reports a loss", async () => {
   const ended = hold(someKey("hold-lost"), async ({ signal, lock }) => {
     await removeKeyOf(lock);
     const told = assert.rejects(sleep(20_000, undefined, { signal }), { name: "AbortError" });
@@ -404,7 +404,7 @@ test("hold is told of a loss by its signal", async () => {
   await assert.rejects(ended, { ...code("LOST"), lostReason: "KEY_GONE", message: /key is gone/ });
 });
 
-test("hold is LOST when only the release finds out", async () => {
+test("hold is rejected with LOST when only the release finds the loss", async () => {
   let ran = false;
   const ended = hold(someKey("hold-lost"), { monitor: false }, async ({ lock }) => {
     await removeKeyOf(lock);
@@ -414,7 +414,7 @@ test("hold is LOST when only the release finds out", async () => {
   assert.ok(ran);
 });
 
-test("the signal of a hold ends the wait, and is passed on to the block", async () => {
+test("the caller's signal ends the wait of a hold, and aborts the block's signal", async () => {
   const key = someKey("hold-signal");
   const controller = new AbortController();
   const begun = hold(key, { signal: controller.signal }, async ({ signal }) => {
@@ -429,7 +429,7 @@ test("the signal of a hold ends the wait, and is passed on to the block", async 
   assert.equal(await holder(key), null);
 });
 
-test("await using gives back, and reports a loss", async () => {
+test("await using releases, and reports a loss", async () => {
   const lock = new ConsulLock(someKey("using"));
   await lock.acquire();
   await lock[Symbol.asyncDispose]();
@@ -442,7 +442,7 @@ test("await using gives back, and reports a loss", async () => {
   await new ConsulLock(someKey("using"))[Symbol.asyncDispose]();
 });
 
-test("close ends whatever a lock is doing, and is never rejected", async () => {
+test("close ends a lock in any state, and is never rejected", async () => {
   const key = someKey("close");
   const held = new ConsulLock(key);
   await held.acquire();
@@ -475,7 +475,7 @@ test("an abandoned lock stays in Consul, and is over here", async () => {
   await removeKeyOf(lock);
 });
 
-test("listeners are told of a loss once, in the context in which they were added", async () => {
+test("a listener is called once for a loss, in the context in which it was added", async () => {
   const lock = new ConsulLock(someKey("listeners"));
   const storage = new AsyncLocalStorage();
   const told = [];
@@ -496,7 +496,7 @@ test("listeners are told of a loss once, in the context in which they were added
   assert.equal(told.length, 3);
 });
 
-test("a loss that the release found is told to who listens before and afterwards", async () => {
+test("a loss that the release found reaches the listeners added before and afterwards", async () => {
   const [before, after] = [new ConsulLock(someKey("late")), new ConsulLock(someKey("late"))];
   let told = null;
   before.onLost((error) => (told = error));
@@ -528,7 +528,7 @@ test("guarded writes take text and bytes", async () => {
   await lock.release();
 });
 
-test("the holder is told, with a value of any bytes", async () => {
+test("holder gives all fields, with a value of any bytes", async () => {
   const key = someKey("holder");
   assert.equal(await holder(key), null);
   const value = Buffer.alloc(100_000, "value\0");
@@ -548,7 +548,7 @@ test("the holder is told, with a value of any bytes", async () => {
   await assert.rejects(holder("a//b"), code("INVALID_ARGUMENT"));
 });
 
-test("a client is closed once, and what uses it goes on", async () => {
+test("a client is closed once, and its locks go on", async () => {
   const client = new Client({ address: AGENT });
   const lock = new ConsulLock(someKey("client"), { client });
   client.close();
@@ -560,7 +560,7 @@ test("a client is closed once, and what uses it goes on", async () => {
   assert.throws(() => new ConsulLock("key", { client }), code("INVALID_ARGUMENT"));
 });
 
-test("several addresses, as an array or with commas: one that does not answer comes later", async () => {
+test("of several addresses, as an array or with commas, a dead one comes last", async () => {
   const addresses = [process.env.TEST_CONSUL_DEAD_ADDR, AGENT];
   for (const address of [addresses, addresses.join(",")]) {
     const client = new Client({ address });
@@ -568,7 +568,7 @@ test("several addresses, as an array or with commas: one that does not answer co
   }
 });
 
-test("what a client says of its sessions and keys is in Consul", async () => {
+test("the options of a client for sessions and keys reach Consul", async () => {
   const settings = { sessionName: "the job", lockDelayMs: 1500, sessionChecks: ["serfHealth"] };
   const client = new Client({ ...settings, flags: 2n ** 63n - 1n });
   await hold(someKey("settings"), { client }, async ({ lock }) => {
@@ -591,7 +591,7 @@ test("what a client says of its sessions and keys is in Consul", async () => {
   assert.throws(() => new Client({ flags: 2 ** 60 }), inexact);
 });
 
-test("a file of a token is read; what is wrong with a file is said by option", async () => {
+test("the library reads a token file, and a refusal of a file names its option", async () => {
   const folder = mkdtempSync(path.join(tmpdir(), "consul-lock-token-"));
   try {
     const tokenFile = path.join(folder, "token");
@@ -610,7 +610,7 @@ test("a file of a token is read; what is wrong with a file is said by option", a
   assert.throws(() => new Client({ ssl: true, clientCert: "/dev/null" }), alone);
 });
 
-test("what speaks no TLS is told apart, and is no reason to wait", async () => {
+test("a server without TLS ends a wait, with a message that says so", async () => {
   const client = new Client({ address: AGENT, ssl: true });
   const lock = new ConsulLock(someKey("tls"), { ...forever, client });
   const refused = { ...code("UNAVAILABLE"), retryable: false, message: /TLS/ };
@@ -627,7 +627,7 @@ test("statistics are an object", async () => {
   assert.equal(typeof stats().raft_writes, "number");
 });
 
-test("statistics of a default client that cannot be made say why", async () => {
+test("stats throws the reason why the library cannot make the default client", async () => {
   const { stdout } = await run(
     `import { stats } from "consul-lock";
     try { stats(); } catch (error) { console.log(error.code); }`,
@@ -636,7 +636,7 @@ test("statistics of a default client that cannot be made say why", async () => {
   assert.equal(stdout, "ERR_CONSUL_LOCK_INVALID_ENVIRONMENT\n");
 });
 
-test("a value generator runs in the acquire; what it throws is the cause", async () => {
+test("a value generator runs in the acquire, and its exception is the cause", async () => {
   const { status, stderr } = await run(`
     import assert from "node:assert/strict";
     import { ConsulLock, holder, setValueGenerator } from "consul-lock";
@@ -697,7 +697,7 @@ test("a value generator may do anything to its lock", async () => {
   assert.equal(status, 0, stderr);
 });
 
-test("a logger is told lines with their level, until another takes its place", async () => {
+test("a logger gets lines with their levels, until another replaces it", async () => {
   const { status, stderr } = await run(`
     import assert from "node:assert/strict";
     import { setTimeout as sleep } from "node:timers/promises";
@@ -722,7 +722,7 @@ test("a logger is told lines with their level, until another takes its place", a
     await lose();
     setLogger((level) => last.push(level));
     await lose();
-    await until(() => last.includes("error")); // what came before was told, if it was to be told
+    await until(() => last.includes("error")); // earlier lines have come before this one
     assert.deepEqual([errors, lines.length], [["error"], before]);
   `);
   assert.equal(status, 0, stderr);

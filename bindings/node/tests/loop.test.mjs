@@ -1,5 +1,4 @@
-// The event loop: never blocked, no thread of its pool used, kept alive by what is pending and by
-// nothing else.
+// No call blocks the event loop or uses a thread of its pool, and only pending calls keep the process alive.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -11,7 +10,7 @@ import { inLine, run, someKey } from "./support.mjs";
 
 const WAITS = 64;
 
-/** How long a file and a timer of 1 ms take, in milliseconds: the medians of many. */
+/** The median times of a read of a file and of a timer of 1 ms, in milliseconds. */
 async function latencies() {
   const median = async (act) => {
     const times = [];
@@ -44,7 +43,7 @@ test(`${WAITS} waits leave files and timers as quick as without`, async () => {
   await Promise.all(held.map((lock) => lock.release()));
   await Promise.all(ended);
   const after = await latencies();
-  // A pool of four with a wait on each thread would take seconds, each time; a busy machine takes them at times.
+  // With a wait on each of the pool's four threads each round would take seconds. A busy machine is slow in some rounds.
   for (const what of ["file", "timer"]) {
     const without = Math.max(before[what], after[what]);
     const least = Math.min(...meanwhile.map((it) => it[what]));
@@ -64,7 +63,7 @@ test("no call takes long on this thread, also when Consul does not answer", asyn
     const address = "127.0.0.1:" + silent.address().port;
     const client = new Client({ address, requestTimeoutMs: 2000, releaseTimeoutMs: 2000 });
     await new Promise((resolve) => setTimeout(resolve, 200));
-    /** For how long the loop stood still, in milliseconds. */
+    /** The longest stop of the loop, in milliseconds. */
     async function round() {
       const delay = monitorEventLoopDelay({ resolution: 10 });
       delay.enable();
@@ -77,7 +76,7 @@ test("no call takes long on this thread, also when Consul does not answer", asyn
       delay.disable();
       return delay.max / 1e6;
     }
-    // A call that waits for Consul does so in every round; a busy machine stops a thread in some.
+    // A call that waits for Consul is slow in every round. A busy machine stops a thread in some rounds.
     const stood = [];
     do stood.push(await round()); while (stood.at(-1) >= 1000 && stood.length < 3);
     assert.ok(stood.at(-1) < 1000, "the loop stood still for " + stood + " ms");
@@ -96,7 +95,7 @@ test("a pending wait keeps the process alive", async () => {
     const lock = new ConsulLock("${key}", { acquireTimeoutMs: -1 });
     await lock.acquire();
     console.log("taken");
-    lock.release().then((given) => console.log("given", given)); // nobody waits for it but the loop
+    lock.release().then((given) => console.log("given", given)); // only the loop waits for it
   `);
   await inLine(held, 1);
   await sleep(1000);
@@ -105,7 +104,7 @@ test("a pending wait keeps the process alive", async () => {
   assert.deepEqual([status, stdout], [0, "taken\ngiven true\n"], stderr);
 });
 
-test("clients, locks that are not used or held, and listeners do not", async () => {
+test("clients, locks without a pending call, and listeners do not keep the process alive", async () => {
   const { status, stderr, took } = await run(`
     import { Client, ConsulLock, setLogger, holder } from "consul-lock";
     const client = new Client();
@@ -113,14 +112,14 @@ test("clients, locks that are not used or held, and listeners do not", async () 
     await held.acquire();
     held.onLost(() => console.log("lost"));
     setLogger(console.log);
-    await holder("nobody");
+    await holder("unheld");
     new ConsulLock("unused").onLost(() => {});
   `);
   assert.equal(status, 0, stderr);
   assert.ok(took < 10_000, `it took ${took} ms to end`);
   const unused = await run(`
     import { ConsulLock } from "consul-lock";
-    new ConsulLock("unused").onLost(() => {}); // all that this process ever does
+    new ConsulLock("unused").onLost(() => {}); // the process makes no call
   `);
   assert.equal(unused.status, 0, unused.stderr);
 });
@@ -134,7 +133,7 @@ test("an import alone opens no socket", async () => {
     const before = sockets();
     const { holder } = await import("consul-lock");
     const imported = sockets();
-    await holder("nobody");
+    await holder("unheld");
     console.log(imported - before, sockets() > before);
   `);
   assert.deepEqual([status, stdout], [0, "0 true\n"], stderr);

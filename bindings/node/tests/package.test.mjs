@@ -1,5 +1,4 @@
-// The package that people install: packed, installed into an empty folder, and run and compiled from
-// there.
+// The package is packed, installed into an empty folder, and run and compiled there.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -23,7 +22,7 @@ const MODULES = process.env.NODE_PATH;
 const folder = mkdtempSync(path.join(tmpdir(), "consul-lock-package-"));
 after(() => rmSync(folder, { recursive: true }));
 
-/** Without the settings of this repository's own tests. */
+/** The environment without the settings of this repository's tests. */
 const { NODE_PATH: _, CONSUL_LOCK_LIBRARY: __, ...environment } = process.env;
 
 async function command(name, args, { cwd = folder, env = {} } = {}) {
@@ -62,7 +61,7 @@ describe("package", () => {
     plain = await install(HERE, "plain");
   });
 
-  test("it holds what it should, and nothing else", () => {
+  test("the package contains its files, and no others", () => {
     const lib =
       "client environment errors events hold holder loader lock native options process queue values";
     assert.deepEqual(
@@ -152,7 +151,7 @@ describe("package", () => {
     const env = { CONSUL_LOCK_LIBRARY: LIBRARY };
     for (const name of ["user.mjs", "user.cjs"]) {
       const told = await command(process.execPath, [name], { cwd: plain.place, env });
-      assert.equal(told, "42\n", "what was compiled runs, await using too");
+      assert.equal(told, "42\n", "the compiled program runs, with await using");
     }
   });
 });

@@ -1,4 +1,4 @@
-// What failed, with its reason, and at the end the same in short and how many did not and did.
+// Reports each failure with its reason, and at the end the failures in short and the count.
 
 import { inspect } from "node:util";
 
@@ -14,7 +14,7 @@ export default async function* reporter(events) {
       passed++;
     } else if (type === "test:fail") {
       const { error } = data.details;
-      // A suite fails with its tests, which have been told, or by itself.
+      // A suite fails with its tests, which are reported already, or by itself.
       if (!IS_NO_TEST.has(data.details.type) || error.failureType !== "subtestsFailed") {
         const why = error.cause ?? error;
         failed.push(`${data.name}: ${why?.message ?? inspect(why)}`);

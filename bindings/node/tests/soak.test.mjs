@@ -1,5 +1,5 @@
-// Many rounds leave nothing behind: no memory, threads, descriptors, sessions. The collector of garbage
-// disturbs nothing that is still wanted, and abandons what is not.
+// Many rounds leave nothing behind: no memory, threads, descriptors or sessions. The garbage collector does not disturb
+// locks in use, and abandons forgotten ones.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -7,7 +7,7 @@ import { consul, NIGHTLY, run, someKey } from "./support.mjs";
 
 const CYCLES = NIGHTLY ? 100_000 : 10_000;
 
-/** A heap that does not grow by itself, so that what grows is ours. */
+/** A heap of a fixed size, so that growth is a leak. */
 const STEADY = ["--expose-gc", "--max-semi-space-size=1"];
 
 const MEASURE = `
@@ -19,7 +19,7 @@ const MEASURE = `
     for (let i = 0; i < 3; i++) gc();
     return { megabytes: rss(), threads: count("task"), descriptors: count("fd") };
   };
-  /** What leaks grows in every round; a heap that grew in one does not. */
+  /** A leak grows in every round, and a heap only in some. */
   async function steady(megabytes, round) {
     const most = { megabytes, threads: 5, descriptors: 5 };
     const told = [measure()];
@@ -55,7 +55,7 @@ describe("soak", { concurrency: true }, () => {
         cycles(count / 2, "${someKey("soak-b")}"),
         (async () => {
           for (let i = 0; i < count / 50; i++) {
-            await hold("${someKey("soak-c")}", () => holder("nobody"));
+            await hold("${someKey("soak-c")}", () => holder("unheld"));
             assert.throws(() => new ConsulLock("a//b"));
           }
         })(),
@@ -127,7 +127,7 @@ describe("soak", { concurrency: true }, () => {
         for (let i = 0; i < 10; i++) await worker();
         await held.release();
         const next = new ConsulLock(key, { acquireTimeoutMs: 30_000 });
-        await next.acquire(); // the 500 before it are nobody's
+        await next.acquire(); // the 500 waits before it belonged to terminated workers
         await next.release();
         while (stats().waiting > 0) await new Promise((resolve) => setTimeout(resolve, 10));
       }
@@ -159,7 +159,7 @@ describe("soak", { concurrency: true }, () => {
         await lock.acquire();
         await fetch("http://" + process.env.CONSUL_HTTP_ADDR + "/v1/kv/" + lock.key, { method: "DELETE" });
       })();
-      await sleep(1500); // it is watched from the first second on
+      await sleep(1500); // the library watches a lock from one second on
       await held.release();
       await Promise.all(waits);
       while (told === null) await sleep(10);

@@ -1,4 +1,4 @@
-// What the tests share.
+// Helpers that the tests share.
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -9,29 +9,29 @@ export const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 export const HERE = fileURLToPath(new URL("..", import.meta.url));
 export const API = JSON.parse(readFileSync(`${ROOT}/abi/api.json`, "utf8"));
 export const NIGHTLY = process.env.NIGHTLY === "1";
-/** How often a crash is provoked. */
+/** The number of provoked accidents. */
 export const TIMES = NIGHTLY ? 200 : 20;
 export const AGENT = process.env.CONSUL_HTTP_ADDR;
 
-/** A key of this test alone. */
+/** A key that no other test uses. */
 export const someKey = (name) => `node/${name}-${randomBytes(4).toString("hex")}`;
 
 /** The check of `assert.rejects` and `assert.throws` for an error of the library. */
 export const code = (name) => ({ name: "ConsulLockError", code: `ERR_CONSUL_LOCK_${name}` });
 
-/** Asks Consul as somebody else; the JSON of the answer, null for a 404. */
+/** Sends a request to Consul without the library; gives the JSON of the answer, or null for a 404. */
 export async function consul(method, path, body) {
   const answer = await fetch(`http://${AGENT}/v1/${path}`, { method, body });
   return answer.status === 404 ? null : JSON.parse((await answer.text()) || "null");
 }
 
-/** The row of a lock's key; null: it is not there. */
+/** The row of a lock's key, or null if the key does not exist. */
 export async function row(lock) {
   const rows = await consul("GET", `kv/${lock.key}?consistent`);
   return rows?.[0] ?? null;
 }
 
-/** What somebody else does who takes the key away. */
+/** Deletes the key of a lock, as an operator may. */
 export const removeKeyOf = (lock) => consul("DELETE", `kv/${lock.key}`);
 
 export async function until(condition, patience = 20_000) {
@@ -44,11 +44,11 @@ export async function until(condition, patience = 20_000) {
   }
 }
 
-/** Until so many processes stand in line for a lock: their tickets are below its key. */
+/** Waits until `count` processes stand in line for a lock: their tickets are below its key. */
 export const inLine = (lock, count) =>
   until(async () => ((await consul("GET", `kv/${lock.key}/.fifo/?keys`)) ?? []).length === count);
 
-/** Runs a program of this folder's package; fulfilled with how it ended. */
+/** Runs a program with this package; fulfilled with its output and its end. */
 export function run(source, { flags = [], env = {}, patience = 60_000, cwd = HERE } = {}) {
   const child = spawn(process.execPath, [...flags, "--input-type=module", "-e", source], {
     cwd,

@@ -26,7 +26,7 @@ import { blockAt, Failure, judge, read } from "./scenarios.mjs";
 const AT_ONCE = 8;
 const PATIENCE = 30_000;
 
-/** What a block fails with, and what a signal is aborted with: ours, and not the library's. */
+/** The runner's own error, with which a block fails or a signal is aborted. */
 class Raised extends Error {}
 class Interrupted extends Error {}
 
@@ -36,7 +36,7 @@ class Run {
   #clients = new Map();
   #tasks = new Map();
   #watched = new Map();
-  #held = new Map(); // by the name of a lock in a hold: its signal
+  #held = new Map(); // the signals of the holds, by the names of their locks
   #log = [];
 
   constructor(file, variables) {
@@ -239,7 +239,7 @@ class Run {
     throw new Error(`no line of the log contains ${text}`);
   }
 
-  /** Ends what a failed scenario has left open. */
+  /** Ends the calls and children that a failed scenario has left. */
   end() {
     for (const { child } of this.#tasks.values()) {
       child?.kill("SIGKILL");
@@ -312,7 +312,7 @@ const GENERATORS = {
 
 const FIELDS = { fencing_token: "fencingToken" };
 
-/** A verb: how many words it takes, and what it does. `this` is the run. (`raise` is in `step`.) */
+/** The verbs, with their numbers of words. `this` is the run. (`step` executes `raise`.) */
 const verb = (least, most, act) => Object.assign(act, { words: [least, most] });
 const MANY = Infinity;
 
@@ -418,7 +418,7 @@ const VERBS = {
   version: verb(0, 0, () => version),
 };
 
-/** Null, or what went wrong. */
+/** The failure, or null. */
 async function execute(run, steps) {
   try {
     await run.steps(steps);

@@ -1,4 +1,4 @@
-// Reads scenarios: bindings/conformance/README.md says what is in them.
+// Reads scenarios, which bindings/conformance/README.md describes.
 
 import { readFileSync } from "node:fs";
 
@@ -77,7 +77,7 @@ export function blockAt(scenarios, line) {
   return find(scenarios.flatMap((scenario) => scenario.steps));
 }
 
-/** What is wrong with an answer; null: nothing. `message` is its error's, or itself. */
+/** The problem of an answer, or null. `message` is the error's message, or the answer itself. */
 export function judge(expectation, { answer, failed, message, error, took }) {
   const words = [...expectation];
   const exact = words.length > 0 && !(words[0] in CLAUSES) ? words.shift() : null;
