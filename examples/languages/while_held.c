@@ -15,13 +15,14 @@ int main(void)
             printf("step %d\n", step);
             nanosleep(&(struct timespec){0, 100000000}, NULL);
         }
-        if (consul_lock_release(lock, &error) == CONSUL_LOCK_LOST) {
-            puts("lost: stopped");
-        }
+        consul_lock_release(lock, &error);
     }
-    int failed = error != NULL;
-    if (failed) {
+    int failed = 0;
+    if (consul_lock_error_code(error) == CONSUL_LOCK_LOST) {
+        puts("lost: stopped");
+    } else if (error != NULL) {
         fprintf(stderr, "%s\n", consul_lock_error_message(error));
+        failed = 1;
     }
     consul_lock_error_free(error);
     consul_lock_free(lock);
