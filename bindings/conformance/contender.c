@@ -1,4 +1,4 @@
-/* What mixed.txt says, in C: contender OPERATOR KEY NAME TURNS. */
+/* The steps of mixed.txt in C: contender OPERATOR KEY NAME TURNS. */
 #include <consul_lock.h>
 #include <inttypes.h>
 #include <stdio.h>

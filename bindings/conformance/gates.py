@@ -1,8 +1,7 @@
 """Gates: proxies before Consul that can be shut, for scenarios in which the network falls silent.
 
-`run` keeps them; the program `operator` asks for them at the address CONFORMANCE_GATES. A gate that is
-shut takes connections and bytes, and passes nothing on in either direction. When it opens again,
-everything that it kept arrives, late.
+`run` keeps them, and the program `operator` controls them at the address CONFORMANCE_GATES. A shut gate accepts
+connections and bytes, and passes nothing on in either direction. When it opens again, it passes on all that it kept.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Reads scenarios.txt, and refuses what is not well formed: README.md says what is."""
+"""Reads scenarios.txt, and refuses a malformed file: README.md describes the form."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ LANGUAGES = ("cpp", "go", "ruby", "node")
 WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 NAME = r"[a-z_][a-z0-9_]*"
 GIVEN = {"key", "agent", "acl", "dead", "pid"}
-# How many arguments each verb takes, at least and at most.
+# The least and the largest number of arguments of each verb.
 MANY = 99
 VERBS = {
     "client": (1, MANY), "lock": (2, MANY), "acquire": (1, 1), "try": (1, 1), "release": (1, 1), "cancel": (1, 1),
@@ -43,7 +43,7 @@ def words(line):
 
 
 def read(path=FILE):
-    """The scenarios, in order; ends the program if the file is not well formed."""
+    """Gives the scenarios in order. Ends the program if the file is malformed."""
     scenarios, wrong, here, must_fail = [], [], False, False
     for number, line in enumerate(path.read_text().splitlines(), 1):
         line = line.strip()
@@ -75,7 +75,7 @@ def read(path=FILE):
 
 
 def faults(scenario):
-    """What is wrong with the steps of one scenario."""
+    """Gives the mistakes in the steps of one scenario."""
     blocks, tasks = [], {}
     known = {"fails-verb": {"juggle"}, "fails-clause": {"sings"}}.get(scenario.name, set())
     for number, step in scenario.steps:
@@ -129,19 +129,19 @@ def faults(scenario):
 
 
 def kept():
-    """The folder for the results of full runs."""
+    """Gives the folder for the results of full runs."""
     folder = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", HERE.parent.parent / "target"), "conformance")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def digest():
-    """Tells one state of scenarios.txt from another."""
+    """Gives a digest of scenarios.txt, by which results of older scenarios are recognised."""
     return hashlib.sha256(FILE.read_bytes()).hexdigest()
 
 
 def verdicts(output):
-    """What a runner said of each scenario: (word, the rest)."""
+    """Gives a runner's verdict on each scenario: (word, the rest)."""
     said = {}
     for line in output.splitlines():
         word, _, rest = line.partition(" ")
@@ -152,7 +152,7 @@ def verdicts(output):
 
 
 def judge(scenario, language, verdict):
-    """None if the verdict is the right one, else what is wrong."""
+    """Gives None if the verdict is right, else the mistake."""
     if verdict is None:
         return "the runner says nothing of it"
     word, why = verdict

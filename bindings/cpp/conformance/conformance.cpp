@@ -213,7 +213,7 @@ class scene {
     std::string holder(const words &call) const {
         const auto found = consul_locks::holder(call[1], client_in(call));
         const std::string &field = call[2];
-        return !found                     ? "nobody"
+        return !found                     ? "free"
                : field == "session"       ? found->session
                : field == "name"          ? found->name
                : field == "node"          ? found->node

@@ -215,7 +215,7 @@ func (r *run) holder(words []string) (string, error) {
 	case err != nil:
 		return "", err
 	case !found:
-		return "nobody", nil
+		return "free", nil
 	}
 	switch words[1] {
 	case "session":

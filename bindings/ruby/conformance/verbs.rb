@@ -131,7 +131,7 @@ module LockVerbs
 
   def do_holder(key, field, *words)
     holder = ConsulLock.holder(key, client: client_of(words))
-    holder ? holder.public_send(field).to_s : "nobody"
+    holder ? holder.public_send(field).to_s : "free"
   end
 end
 

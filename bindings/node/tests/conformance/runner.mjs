@@ -379,7 +379,7 @@ const VERBS = {
   }),
   holder: verb(2, 3, async function ([key, field, client]) {
     const found = await holder(key, this.withClient(client));
-    return found === null ? "nobody" : found[FIELDS[field] ?? field];
+    return found === null ? "free" : found[FIELDS[field] ?? field];
   }),
   begin: verb(3, 3, function ([task, name, lock]) {
     this.begin(task, name, lock);
