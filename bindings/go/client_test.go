@@ -35,8 +35,16 @@ func TestWhoHolds(t *testing.T) {
 			t.Fatal(holder, found, err)
 		}
 	}
+	// The default value has the time of the acquire.
+	key = newKey(t)
+	before := time.Now()
+	must(t, newLock(t, key).Acquire(ctx))
+	holder, _, err := client.WhoHolds(ctx, key)
+	if took := holder.Since.Sub(before); err != nil || took < -time.Second || took > 10*time.Second {
+		t.Fatal(holder, err)
+	}
 	must(t, client.Close())
-	_, _, err := client.WhoHolds(ctx, key)
+	_, _, err = client.WhoHolds(ctx, key)
 	wants(t, err, consullock.ErrClosed)
 }
 

@@ -279,5 +279,5 @@ func (l *Lock) collected() {
 		told.happened(0)
 	}
 	go warn(fmt.Sprintf("consullock: the lock %q was held when it was garbage collected, and stays until its TTL "+
-		"ends it: release it, or use Hold", l.Key()))
+		"ends: release it, or use Hold", l.Key()))
 }

@@ -13,7 +13,7 @@ import (
 	"sync"
 )
 
-// How many scenarios run at once: they wait more than they work.
+// The number of scenarios at once: they wait more than they work.
 const atOnce = 8
 
 func main() {

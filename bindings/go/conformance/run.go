@@ -138,7 +138,7 @@ func (r *run) texts(words []string) ([]string, error) {
 	return out, unknown
 }
 
-// How many words each clause takes.
+// The number of words of each clause.
 var clauses = map[string]int{
 	"says": 1, "hides": 1, "between": 2, "within": 2, "http": 1, "retryable": 0, "final": 0,
 }

@@ -96,7 +96,7 @@ func (r *run) do(s step, verb string, words []string) (string, error) {
 	return "ok", nil
 }
 
-// How many words each verb takes at least.
+// The least number of words of each verb.
 var verbs = map[string]int{
 	"client": 1, "lock": 2, "acquire": 1, "try": 1, "release": 1, "cancel": 1, "renew": 1, "check": 1, "put": 3,
 	"delete": 2, "close": 1, "abandon": 1, "held": 1, "remaining": 1, "token": 1, "session": 1, "key": 1, "watch": 1,

@@ -1,5 +1,5 @@
-// Takes and gives back a lock as it is told: the contract is in benches/peers/README.md. Several turns
-// that are told to one process run at once.
+// Acquires and releases a lock as its input says: benches/peers/README.md has the contract. Several turns of one process
+// run at once.
 
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";

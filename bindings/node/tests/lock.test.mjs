@@ -545,6 +545,11 @@ test("holder gives all fields, with a value of any bytes", async () => {
     assert.equal(found.ttlMs, 180_000);
   }
   await lock.release();
+  const before = Date.now();
+  await hold(key, async () => {
+    const { since } = await holder(key); // "locked_at" of the default value
+    assert.ok(since >= before - 1000 && since <= Date.now(), `${since}`);
+  });
   await assert.rejects(holder("a//b"), code("INVALID_ARGUMENT"));
 });
 

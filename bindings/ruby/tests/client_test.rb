@@ -28,7 +28,12 @@ class ClientTest < Test
     end
   end
 
-  def test_a_holder_without_the_right_to_read_sessions
+  def test_the_default_value_has_the_time_of_the_acquire
+    before = Time.now
+    holding { assert_in_delta before, ConsulLock.holder(key).since, 10 }
+  end
+
+  def test_a_holder_at_a_dead_address
     client = ConsulLock::Client.new(address: Consul::DEAD_ADDRESS, request_timeout: 0.5)
     error = assert_raises(ConsulLock::UnavailableError) { client.holder(key) }
     assert_predicate error, :retryable?
