@@ -1,4 +1,4 @@
-//! For whom an answer is, and when to wake whom.
+//! To which part of a core an answer belongs, and when each part wants to be woken.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,26 +9,26 @@ use crate::clock::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct UndoingId(pub(super) u64);
 
-/// Whom an answer belongs to.
+/// The part of a core that an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    /// A lock.
+    /// A lock, and a caller that waits for the answer.
     Lock(LockId),
-    /// A lock, which is renewed without a caller who waits for it.
+    /// A lock that the library renews or checks by itself.
     Upkeep(LockId),
-    /// The undoing of something.
+    /// The undoing of something in Consul.
     Undoing(UndoingId),
     /// The renewal of a warm session.
     Warm,
     /// A blocking query.
     Watch,
-    /// A question who holds a key.
+    /// The question for the holder of a key.
     Inquiry(CallId),
-    /// The look at what the sessions stand on.
+    /// The look at the nodes that the sessions are bound to.
     Footing,
 }
 
-/// What wants to be woken.
+/// A part of a core that wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Alarm {
     Lock(LockId),
@@ -39,7 +39,7 @@ pub(super) enum Alarm {
     Footing,
 }
 
-/// When each of them wants it.
+/// When each part wants to be woken.
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     by_time: BTreeSet<(Time, Alarm)>,
@@ -47,7 +47,7 @@ pub(super) struct Alarms {
 }
 
 impl Alarms {
-    /// Sets, moves or (None) removes one.
+    /// Sets, moves or (None) removes an alarm.
     pub(super) fn set(&mut self, alarm: Alarm, at: Option<Time>) {
         let before = match at {
             Some(at) => self.set.insert(alarm, at),
@@ -64,12 +64,12 @@ impl Alarms {
         }
     }
 
-    /// The earliest.
+    /// The time of the earliest alarm.
     pub(super) fn next(&self) -> Option<Time> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
-    /// Takes out one that is due.
+    /// Takes out an alarm that is due.
     pub(super) fn take_due(&mut self, now: Time) -> Option<Alarm> {
         let (at, alarm) = *self.by_time.first()?;
         (at <= now).then(|| {

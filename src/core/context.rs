@@ -18,7 +18,7 @@ pub(super) struct Context {
     pub(super) watches: Watches,
     pub(super) waiters: Waiters,
     pub(super) footing: Footing,
-    /// Sessions that locks of this core hold a key with, for "it is this very process".
+    /// The sessions with which locks of this core hold a key. An error text says "this very process" by them.
     pub(super) holding: BTreeSet<SessionId>,
 }
 
@@ -34,7 +34,7 @@ impl Context {
         }
     }
 
-    /// No session is kept warm from now on, and nothing goes on that no caller waits for.
+    /// From now on the core keeps no session warm, and does nothing that no caller waits for.
     pub(super) fn drain(&mut self) {
         self.footing.end(&mut self.out);
         self.pool.drain(&mut self.out);

@@ -1,8 +1,7 @@
-//! Failures in a row of one kind of request: how long to wait before the next try, and when to tell
-//! people.
+//! Failures in a row of one kind of request: how long to wait before the next try, and when to log them.
 //!
-//! A kind of its own has a count of its own: a read that works says nothing about the writes, and
-//! must not have them tried at full speed.
+//! Each kind has a count of its own: a read that works says nothing about the writes, which must not be tried
+//! at full speed then.
 
 use std::time::Duration;
 
@@ -12,27 +11,27 @@ use super::outbox::Outbox;
 use crate::clock::Time;
 use crate::error::{Error, Status};
 
-/// A failure that lasts longer is told to people.
+/// A failure that lasts longer is logged.
 const LASTING: Duration = Duration::from_secs(1);
 
-/// A core that cannot reach Consul says so this often at most.
+/// A core that cannot reach Consul logs so this often at most.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// How often something failed since it last worked, and since when.
+/// How often a kind of request has failed since it last worked, and since when.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Failures {
     count: u32,
-    /// When the first was.
+    /// The time of the first failure.
     since: Time,
 }
 
 impl Failures {
-    /// It works again.
+    /// The kind of request works again.
     pub(super) fn clear(&mut self) {
         *self = Failures::default();
     }
 
-    /// One more, at this instant.
+    /// Takes in one more failure.
     pub(super) fn add(&mut self, now: Time) {
         if self.count == 0 {
             self.since = now;
@@ -40,13 +39,13 @@ impl Failures {
         self.count = self.count.saturating_add(1);
     }
 
-    /// How many there were.
+    /// The number of failures in a row.
     pub(super) fn count(&self) -> u32 {
         self.count
     }
 
-    /// Takes in one more failure, and answers how long to wait before the next try. An outage that
-    /// lasts is logged; at once where it is this host that fails, which does not pass by itself.
+    /// Takes in one more failure, and answers how long to wait before the next try. Logs an outage that lasts;
+    /// at once where this host fails, for that does not pass by itself.
     pub(super) fn pause_after(&mut self, out: &mut Outbox, error: &Error) -> Duration {
         let now = out.time();
         self.add(now);

@@ -1,9 +1,10 @@
-//! What the sessions of a core stand on: one look, once.
+//! One look at the nodes that the sessions of a core are bound to.
 //!
-//! Consul ends every session of a node that it removes, whatever is left of its TTL. A server's node it
-//! removes by itself, some ten seconds after the server has gone silent; so people are told when their
-//! sessions stand on one, or on a `session_node` that an agent may own. The answers are advice: the look
-//! begins when a lock has been held for a second, no lock waits for it, and what it may not see is let be.
+//! Consul ends every session of a node that it removes, whatever is left of the TTL. Consul removes the node of
+//! a server by itself, some ten seconds after the server has gone silent. So the library logs a warning when
+//! its sessions are bound to the node of a server, or to a `session_node` that an agent may own. The answers
+//! are advice: the look begins when a lock has been held for a second, no lock waits for it, and the library
+//! does without what its token may not read.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,30 +15,32 @@ use super::log::Often;
 use super::messages::{Answer, Fault, Request, SessionId};
 use super::outbox::Outbox;
 
-/// A program whose locks are shorter has nothing to fear.
+/// A program that holds its locks for a shorter time has nothing to fear.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A server that has lost the others may answer after half a minute, or never.
+/// How long the library waits for an answer. A server that has lost the others may answer after half a
+/// minute, or never.
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// How far the look has come.
 #[derive(Debug, Default)]
 pub(super) enum Footing {
-    /// Not begun, or it failed: with the next lock.
+    /// The look has not begun, or has failed: it begins with the next lock.
     #[default]
     Unseen,
-    /// A lock was taken.
+    /// A lock was taken, and the look begins a second later.
     Due,
-    /// Is the agent a server? Or: is the `session_node` marked as one that no agent owns?
+    /// The question whether the agent is a server, or whether the `session_node` is marked as a node that no
+    /// agent owns.
     Asked(RequestId),
-    /// The agent is the server of that name. Is a session of ours bound to its node?
+    /// The agent is a server with this node. The question whether a session of this core is bound to it.
     Server(RequestId, String),
-    /// It is over.
+    /// The look is over.
     Seen,
 }
 
 impl Footing {
-    /// What is asked.
+    /// The question that is on its way.
     fn request(&self) -> Option<RequestId> {
         match self {
             Footing::Asked(request) | Footing::Server(request, _) => Some(*request),
@@ -54,7 +57,7 @@ impl Footing {
         }
     }
 
-    /// Asks, if a lock is held; gives up what was asked and is not answered.
+    /// Asks, if a lock is held; gives up a question that is not answered.
     pub(super) fn look(&mut self, out: &mut Outbox, holding: &BTreeSet<SessionId>) {
         let before = std::mem::take(self);
         if let Some(request) = before.request() {
@@ -81,7 +84,7 @@ impl Footing {
         let before = std::mem::replace(self, Footing::Seen);
         match (before, answer) {
             (Footing::Asked(_), Ok(Answer::Agent(Some(agent)))) if agent.server_among_others => {
-                // What was given back meanwhile stands on nothing.
+                // Locks that were given back meanwhile have no session.
                 *self = Footing::Unseen;
                 if let Some(session) = holding.first().cloned() {
                     let request = ask(out, Request::DescribeSession { session });
@@ -105,7 +108,7 @@ impl Footing {
         out.alarms.set(Alarm::Footing, None);
     }
 
-    /// Nothing is to be begun any more.
+    /// Ends the look for good.
     pub(super) fn end(&mut self, out: &mut Outbox) {
         let before = std::mem::replace(self, Footing::Seen);
         if let Some(request) = before.request() {
@@ -115,8 +118,8 @@ impl Footing {
     }
 }
 
-/// The alarm ends it, not the limit of a request: that an agent is slow with this says nothing about
-/// its other answers.
+/// The alarm ends the question, not the limit of a request: an agent that is slow with this answer may be quick
+/// with others.
 fn ask(out: &mut Outbox, request: Request) -> RequestId {
     let by = out.time() + out.config.request_timeout;
     out.send(Owner::Footing, request, by)

@@ -1,4 +1,4 @@
-//! While a lock is held: what is asked of it, what is written under it, and how it is lost.
+//! A held lock: what callers ask of it, what they write under it, and how it is lost.
 
 use super::alarms::Owner;
 use super::context::Context;
@@ -28,7 +28,7 @@ pub(super) struct HeldLock {
     monitor: Option<Monitor>,
 }
 
-/// Something asked by a call: repeated, the same each time, until Consul answers or its time is up.
+/// A question of a caller. The library repeats it unchanged until Consul answers or its time is up.
 #[derive(Debug)]
 struct Asked {
     call: CallId,
@@ -38,7 +38,7 @@ struct Asked {
     request: Option<RequestId>,
     /// When to ask again, after a failure.
     again: Option<Time>,
-    /// An answer was lost: what was asked may have been done, or may still be.
+    /// An answer was lost: Consul may have done what the caller asked, or may still do it.
     in_doubt: bool,
 }
 
@@ -46,7 +46,7 @@ struct Asked {
 pub(super) enum Question {
     Renew,
     Check,
-    /// None: delete.
+    /// A write; without a value, a delete.
     Write {
         key: Key,
         value: Option<Value>,
@@ -54,7 +54,7 @@ pub(super) enum Question {
 }
 
 impl Question {
-    /// The beginning of the sentence that says that it failed.
+    /// The beginning of the error text.
     fn failed(&self) -> String {
         match self {
             Question::Renew => "could not renew the lock".to_owned(),
@@ -68,7 +68,7 @@ impl Question {
 }
 
 impl Asked {
-    /// It is a write that may have been done, or may still be.
+    /// The question is a write that Consul may have done, or may still do.
     fn may_be_written(&self) -> bool {
         let in_doubt = self.in_doubt || self.request.is_some();
         in_doubt && matches!(self.what, Question::Write { .. })
@@ -106,7 +106,7 @@ impl HeldLock {
         again.chain(renewal).chain(monitor).fold(end, Time::min)
     }
 
-    /// Time went by: sends what is due.
+    /// Time has passed: sends what is due.
     pub(super) fn alarm(&mut self, ctx: &mut Context) {
         self.ask_again(&mut ctx.out);
         self.keep_up(&mut ctx.out);
@@ -146,7 +146,7 @@ impl HeldLock {
         }
     }
 
-    /// A call asks something.
+    /// A caller asks something.
     pub(super) fn ask(&mut self, out: &mut Outbox, call: CallId, what: Question) {
         self.asked.push(Asked {
             call,
@@ -185,7 +185,7 @@ impl HeldLock {
         }
     }
 
-    /// Takes in an answer. Whoever asked for it is told.
+    /// Takes in an answer, and gives the caller the outcome.
     pub(super) fn replied(
         &mut self,
         out: &mut Outbox,
@@ -199,13 +199,13 @@ impl HeldLock {
         let mut asked = self.asked.swap_remove(at);
         asked.request = None;
         let outcome: Outcome = match answer {
-            // The transaction itself says that the lock was ours, whatever the time is now.
+            // The transaction itself proves that this session held the lock, whatever the time is now.
             Ok(Answer::Written) => {
                 out.tell(asked.call, Ok(Done::Ok));
                 return Fate::Stays;
             }
             Ok(Answer::Renewed) => {
-                // Too late: that is found out below.
+                // A confirmation that came too late shows below, by the end of the lease.
                 let _ = self.session.confirm(out, sent);
                 Ok(Done::Ok)
             }
@@ -220,7 +220,7 @@ impl HeldLock {
             }
             Err(fault @ (Fault::NotApplied(_) | Fault::Unknown(_))) => {
                 asked.in_doubt |= matches!(fault, Fault::Unknown(_));
-                // A session with a request that may still be on its way is not used again.
+                // The library does not use a session again while a request with it may be on its way.
                 self.session.doubtful = true;
                 #[cfg(test)]
                 if out.sabotaged(Sabotage::PoolAfterWriteInDoubt) {
@@ -251,7 +251,7 @@ impl HeldLock {
         Fate::Stays
     }
 
-    /// An answer to the check of what the watch saw, or to a renewal of the library's own.
+    /// Takes in an answer to a check of what the watch saw, or to a renewal by the library itself.
     fn not_asked_by_a_call(
         &mut self,
         out: &mut Outbox,
@@ -287,7 +287,7 @@ impl HeldLock {
         }
     }
 
-    /// Ends what calls have asked.
+    /// Ends the questions of callers.
     pub(super) fn end_asked(&mut self, out: &mut Outbox, error: &Error) {
         let asked = std::mem::take(&mut self.asked);
         if asked.iter().any(|asked| asked.request.is_some()) {
@@ -298,8 +298,7 @@ impl HeldLock {
         }
     }
 
-    /// Ends a question without an answer to it. `error` is the whole truth but for a write whose
-    /// answer was lost.
+    /// Ends a question without an answer to it. The outcome is `error`, but for a write that Consul may have done.
     fn tell_unanswered(&self, out: &mut Outbox, asked: Asked, error: &Error) {
         let in_doubt = asked.may_be_written();
         if let Some(request) = asked.request {

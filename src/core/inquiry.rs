@@ -1,4 +1,4 @@
-//! Who holds a key: one read, and one for the session's name.
+//! The question for the holder of a key: one read of the key, and one of the session.
 
 use super::alarms::Owner;
 use super::failures::Failures;
@@ -8,9 +8,9 @@ use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, SessionRow
 use super::outbox::Outbox;
 use crate::clock::Time;
 
-const WHAT: &str = "could not look who holds the lock";
+const WHAT: &str = "could not read the holder of the lock";
 
-/// One question under way.
+/// One such question under way.
 #[derive(Debug)]
 pub(super) struct Inquiry {
     call: CallId,
@@ -61,7 +61,7 @@ impl Inquiry {
         self.request = Some(out.send(Owner::Inquiry(self.call), request, self.by));
     }
 
-    /// True: it is over.
+    /// True: the question is over, and the caller has the outcome.
     pub(super) fn replied(
         &mut self,
         out: &mut Outbox,
@@ -92,7 +92,7 @@ impl Inquiry {
                 }
                 Err(error)
             }
-            // The name is an extra: without it there is still the row.
+            // Without the name of the session, the row still names the holder.
             Err(_) if self.found.is_some() => Ok(Done::Holder(self.holder(None))),
             Err(fault) => Err(out.error_from(fault.error(), WHAT, &self.key)),
             Ok(_) => Ok(Done::Holder(self.holder(None))),

@@ -7,25 +7,25 @@ use super::messages::{Answer, Fault, Key, Request, SessionId, Value};
 use crate::clock::Time;
 use crate::error::{Error, LostReason};
 
-/// A lock, made by whoever calls the core; never used twice.
+/// The id of a lock. The caller of the core chooses it, and never uses it twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LockId(pub u64);
 
-/// A call that somebody waits for; never used twice.
+/// The id of a call. The caller of the core chooses it, and never uses it twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(pub u64);
 
-/// A request on its way; made by the core; never used twice.
+/// The id of a request on its way. The core chooses it, and never uses it twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
 
-/// What one core is told at birth: the client's settings.
+/// The settings of a client, from which a core is made.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where Consul is, for messages.
+    /// Consul's address, for messages.
     pub address: String,
-    /// What session names begin with: `consul_lock PROGRAM@HOST:PID NONCE`, the same for all
-    /// clients of a process and unique to it. A session of this process is recognised by it.
+    /// What session names begin with: `consul_lock PROGRAM@HOST:PID NONCE`, the same for all clients of a
+    /// process, and unique to the process. The library recognises its own sessions by it.
     pub identity: String,
     /// How long one request may take. Also the budget of a single attempt.
     pub request_timeout: Duration,
@@ -33,13 +33,13 @@ pub struct Config {
     pub release_timeout: Duration,
     /// Sessions have a lock-delay: the end of one that still holds a key blocks the key for a while.
     pub lock_delay: bool,
-    /// What the keys of locks carry as their Flags.
+    /// The Flags that the keys of locks have in Consul.
     pub flags: u64,
     /// The node of the catalog that sessions are bound to; None: that of the agent that makes them.
     pub session_node: Option<SessionNode>,
-    /// How many connections there may be.
+    /// How many connections the client may have.
     pub connections: usize,
-    /// Random and unique to this core: part of its session names, and the seed of the small
+    /// A number that is random and unique to this core: part of its session names, and the seed of the small
     /// random spreads.
     pub seed: u64,
 }
@@ -47,9 +47,9 @@ pub struct Config {
 /// A node of the catalog that no agent owns.
 #[derive(Clone, Debug)]
 pub struct SessionNode {
-    /// Its name.
+    /// The name of the node.
     pub name: Arc<str>,
-    /// The command that registers it, for people.
+    /// The command that registers the node, for an error text.
     pub registration: String,
 }
 
@@ -58,28 +58,28 @@ pub struct SessionNode {
 pub struct LockSpec {
     /// The full key.
     pub key: Key,
-    /// What to store; None: a JSON object with `locked_at`, made anew for each attempt.
+    /// The value to store; None: a JSON object with `locked_at`, made anew for each attempt.
     pub value: Option<Value>,
     /// `lock_timeout_seconds`: the session's TTL.
     pub ttl: Duration,
     /// How long to wait.
     pub patience: Patience,
-    /// Whether to wait in line, or to try with everybody else when the key is free.
+    /// Whether to wait in line. Otherwise all waiters try when the key is free.
     pub fair: bool,
-    /// Whether the key is watched while it is held, so that a loss is told early.
+    /// Whether the library watches the key of the held lock, to find a loss early.
     pub monitor: bool,
-    /// How long whoever is first in line may leave the key free before it is passed.
+    /// How long the head of the line may leave the key free before another waiter passes it.
     pub grace: Duration,
-    /// Whether it is renewed while it is held, without anybody asking.
+    /// Whether the library renews the held lock by itself.
     pub upkeep: Upkeep,
 }
 
-/// Whether a held lock is renewed without anybody asking.
+/// Whether the library renews a held lock by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upkeep {
-    /// It is not.
+    /// The library does not renew the lock.
     Off,
-    /// Until that long after it was taken; None: until it is given back or lost.
+    /// The library renews the lock for so long after the acquire; None: until it is given back or lost.
     For(Option<Duration>),
 }
 
@@ -88,123 +88,123 @@ pub enum Upkeep {
 pub enum Patience {
     /// Exactly one attempt, bounded by the request limit.
     Once,
-    /// Until that long after the call.
+    /// Until so long after the call.
     For(Duration),
-    /// Until cancelled.
+    /// Until a cancel ends the wait.
     Forever,
 }
 
 /// What happens to a core.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// Somebody calls. `Tell` for `call` follows exactly once (for [`Call::Cancel`],
-    /// [`Call::LetGo`], [`Call::Abandon`] and, of a lock that is not held, [`Call::Free`] at once).
+    /// A caller asks something of a lock. `Tell` for `call` follows exactly once (for [`Call::Cancel`],
+    /// [`Call::LetGo`], [`Call::Abandon`] and, of a lock that is not held, [`Call::Free`] in the same step).
     Call {
-        /// Which lock; an id that the core does not know is a new lock for `Acquire` and over for
-        /// all else.
+        /// The lock; an id that the core does not know is a new lock for `Acquire`, and a lock that is over for
+        /// all other calls.
         lock: LockId,
-        /// Who waits for the outcome.
+        /// The call that gets the outcome.
         call: CallId,
-        /// What they want.
+        /// What the caller wants.
         what: Call,
     },
-    /// Somebody wants to know who holds a key.
+    /// A caller asks for the holder of a key.
     Who {
-        /// Who waits for the outcome.
+        /// The call that gets the outcome.
         call: CallId,
         /// The full key.
         key: Key,
     },
-    /// The one answer to a `Send`; also after `Abort`.
+    /// The one answer to a `Send`, which comes after an `Abort` as well.
     Reply {
-        /// Which request.
+        /// The request of the `Send`.
         request: RequestId,
-        /// The instant before its first byte was sent; None: nothing was sent.
+        /// The instant before the first byte of the request was sent; None: nothing was sent.
         sent: Option<Time>,
         /// What `consul/verdict.rs` made of it.
         answer: Result<Answer, Fault>,
     },
-    /// The client ends: no session is kept warm from now on.
+    /// The client ends: from now on the core keeps no session warm.
     Drain,
-    /// Time went by: at the latest at [`wake_at`](super::Core::wake_at).
+    /// Time has passed. Comes at [`wake_at`](super::Core::wake_at) at the latest.
     Tick,
 }
 
-/// What can be asked of a lock.
+/// What a caller can ask of a lock.
 #[derive(Clone, Debug)]
 pub enum Call {
-    /// Take it.
+    /// Take the lock.
     Acquire(LockSpec),
-    /// End a pending acquire; sticky: an acquire that comes later answers CANCELLED.
+    /// End a pending acquire. An acquire that comes later answers CANCELLED.
     Cancel,
     /// Extend the lease by the full TTL.
     Renew,
-    /// Ask Consul whether it is still ours.
+    /// Ask Consul whether this client still holds the lock.
     Check,
-    /// Write a key of the KV store (None: delete it) in one transaction with a check that the lock
-    /// is ours.
+    /// Write a key of the KV store (None: delete it) in one transaction with a check that this client holds the
+    /// lock.
     Write {
-        /// Which key, as Consul knows it.
+        /// The full key to write.
         key: Key,
-        /// What to store.
+        /// The value to store.
         value: Option<Value>,
     },
-    /// Give it back, or cancel a pending acquire and wait until that is undone.
+    /// Give the lock back; or cancel a pending acquire, and wait until it is undone.
     Release,
-    /// Hold it no more, without a request: the TTL ends it. Cancels a pending acquire.
+    /// Leave the lock to its TTL, without a request. Cancels a pending acquire.
     LetGo,
-    /// The same, and forget it: nobody will ask for it any more.
+    /// Do the same, and forget the lock: no call will follow.
     Abandon,
-    /// Forget it: its handle is gone. A held lock is given back, and the session of a lost one is ended.
+    /// Forget the lock, whose handle is gone. The core gives a held lock back, and ends the session of a lost one.
     Free,
 }
 
 /// What the runtime must do, in order.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Ask Consul, and answer with `Reply` once, at the latest soon after `by`.
+    /// Ask Consul, and answer with one `Reply`, soon after `by` at the latest.
     Send {
-        /// To be named in the `Reply`.
+        /// The id that the `Reply` names.
         id: RequestId,
-        /// What to ask.
+        /// The question to Consul.
         request: Request,
-        /// When to give up; the answer is a fault then.
+        /// When to give the request up; the answer is a fault then.
         by: Time,
-        /// Before and behind which others.
+        /// Which requests go first.
         lane: Lane,
-        /// The lock whose caller may perform it on its own thread; None: nobody waits for it.
+        /// The lock whose caller may send the request on its own thread; None: no caller waits for it.
         lock: Option<LockId>,
     },
-    /// Nobody waits for this request any more: end it now. Its `Reply` still comes.
+    /// End this request now: its answer is not wanted any more. Its `Reply` still comes.
     Abort(RequestId),
     /// The outcome of a call.
     Tell {
-        /// Whose.
+        /// The call that gets this outcome.
         call: CallId,
-        /// What.
+        /// The outcome.
         outcome: Outcome,
     },
     /// What observers of the lock see from now on.
     Publish {
-        /// Which lock.
+        /// The lock.
         lock: LockId,
-        /// What they see.
+        /// What the observers see.
         view: View,
     },
-    /// A lock that was held is lost: told once for each that is.
+    /// A lock that was held is lost. Comes once for each lost lock.
     Lost {
-        /// Which lock.
+        /// The lock.
         lock: LockId,
-        /// How.
+        /// The reason of the loss.
         why: LostReason,
     },
     /// The core knows nothing of this lock any more.
     Forget(LockId),
-    /// Something that an operator wants to know. Never a token or a stored value.
+    /// A line of the log, for an operator. It never has a token or a stored value.
     Log {
-        /// How much.
+        /// How important the line is.
         level: Level,
-        /// One line.
+        /// The text of the line.
         line: String,
     },
 }
@@ -230,77 +230,77 @@ impl Level {
     pub const ALL: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 }
 
-/// How a request is performed. What keeps a promise is never behind what makes a new one.
+/// How a request is performed. A request that keeps a promise is never behind one that makes a new promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// Consul answers at once, and a promise depends on it: a renewal, a release, a question about a held
+    /// Consul answers at once, and a promise depends on the answer: a renewal, a release, a question about a held
     /// lock or a write under it, an undoing.
     Keep,
-    /// Consul answers at once, and what it gives is new: a look, a session, a place in a line, a lock.
+    /// Consul answers at once, and gives something new: a look, a session, a place in a line, a lock.
     Make,
-    /// A blocking query: Consul answers when the key changes, or seconds later.
+    /// The request is a blocking query: Consul answers when the key changes, or seconds later.
     Long,
 }
 
 /// How a call ended.
 pub type Outcome = Result<Done, Error>;
 
-/// What a call that worked gives.
+/// The result of a call that succeeded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// Acquire, renew, check, write, release, cancel, let go, abandon.
+    /// The result of each [`Call`].
     Ok,
-    /// [`Input::Who`]: nobody, or who.
+    /// The result of [`Input::Who`]; None: no session holds the key.
     Holder(Option<Holder>),
 }
 
-/// Who holds a key.
+/// The holder of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The session that holds it.
     pub session: SessionId,
-    /// The session's name; None: Consul would not say.
+    /// The session's name; None: Consul did not say it.
     pub name: Option<String>,
-    /// The node that the session is bound to; None: Consul would not say.
+    /// The node that the session is bound to; None: Consul did not say it.
     pub node: Option<String>,
-    /// The TTL of the session; None: Consul would not say, or there is none.
+    /// The TTL of the session; None: Consul did not say it, or the session has none.
     pub ttl: Option<Duration>,
     /// The ModifyIndex of the key: the holder's fencing token, unless a program wrote the key since.
     pub fencing_token: u64,
     /// When the holder took the lock by its own clock, as the stored value says, in milliseconds since
     /// 1970-01-01 UTC; None: the value does not say it.
     pub since: Option<i64>,
-    /// What is stored under the key.
+    /// The value that is stored under the key.
     pub value: Value,
 }
 
 /// A lock as its observers see it.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct View {
-    /// Where in its life it is.
+    /// Where in its life the lock is.
     pub phase: Phase,
-    /// Until when it is held, for [`Phase::Held`]. Observers compare it with the clock themselves.
+    /// The end of the lease, for [`Phase::Held`]. Observers compare it with the clock themselves.
     pub lease_end: Option<Time>,
-    /// The fencing token, once acquired.
+    /// The fencing token, once the lock was acquired.
     pub token: Option<u64>,
-    /// The session, once acquired.
+    /// The session, once the lock was acquired.
     pub session: Option<SessionId>,
-    /// How it was lost, for [`Phase::Lost`].
+    /// The reason of the loss, for [`Phase::Lost`].
     pub lost: Option<LostReason>,
 }
 
 /// Where in its life a lock is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Phase {
-    /// Not acquired yet.
+    /// The caller has not called acquire yet.
     #[default]
     New,
     /// An acquire is under way.
     Acquiring,
-    /// Held until the lease ends.
+    /// The lock is held until the lease ends.
     Held,
-    /// Was held, and is not any more, though nobody gave it back.
+    /// The lock was held, and is lost.
     Lost,
-    /// Released, abandoned, or an acquire ended without it.
+    /// The lock was released or abandoned, or its acquire ended without it.
     Over,
 }

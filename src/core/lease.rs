@@ -1,4 +1,4 @@
-//! How long a session is surely alive, by our own clock.
+//! How long a session is surely alive, by this process's clock.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::clock::Time;
 
 /// The part of a session's life that Consul has promised.
 ///
-/// Consul counts the TTL from when a create or renewal reached its leader; the only instant before
-/// that which we know is the one before we sent it. So the lease is counted from there, and a
-/// thousandth of the TTL is left to the drift between two clocks. Consul keeps a session for up to
-/// twice its TTL and longer after a change of leader: that belongs to nobody.
+/// Consul counts the TTL from the instant at which a create or a renewal reached its leader. The library knows
+/// one instant that was surely earlier: the one before it sent the request. So the lease begins there, and
+/// ends a thousandth of the TTL early, for the drift between two clocks. Consul keeps a session for up to
+/// twice its TTL, and longer after a change of leader; no holder may count on that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lease {
     confirmed: Time,
@@ -29,12 +29,12 @@ impl Lease {
         }
     }
 
-    /// Counts from a newer confirmation. An older one, answered late, changes nothing, and so does
-    /// any that is answered after the lease has ended. False: the lease has ended.
+    /// Counts from a newer confirmation. An older one that was answered late changes nothing, nor does any that
+    /// is answered after the end of the lease. False: the lease has ended.
     ///
-    /// Once over, always over. A leader of Consul that was paused answers the renewals that it finds
-    /// waiting from its own memory, and tells no other server: the session may have ended elsewhere,
-    /// or ends there as if it had not been renewed.
+    /// A lease that is over stays over. A paused leader of Consul answers the renewals that it finds waiting from
+    /// its own memory, and tells no other server: the session may have ended on the other servers, or ends
+    /// there as if no renewal had come.
     #[must_use]
     pub(super) fn extend(&mut self, now: Time, sent: Time) -> bool {
         let lives = !self.is_over(now);
@@ -49,44 +49,44 @@ impl Lease {
         self.confirmed + (self.ttl - self.ttl / 1000)
     }
 
-    /// It has ended.
+    /// The lease has ended.
     pub(super) fn is_over(&self, now: Time) -> bool {
         now >= self.end()
     }
 
-    /// How long ago it was confirmed.
+    /// How long ago Consul confirmed the lease.
     pub(super) fn age(&self, now: Time) -> Duration {
         now.since(self.confirmed)
     }
 
-    /// When it was confirmed.
+    /// From which instant on the lease counts.
     pub(super) fn confirmed(&self) -> Time {
         self.confirmed
     }
 
-    /// Its full length.
+    /// The full length of the lease.
     pub(super) fn ttl(&self) -> Duration {
         self.ttl
     }
 }
 
-/// A session of ours.
+/// A session of this core.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
-    /// Its id.
+    /// The id that Consul gave.
     pub(super) id: SessionId,
-    /// How long it surely lives.
+    /// How long the session surely lives.
     pub(super) lease: Lease,
-    /// A request sent with it may still be on its way. Such a session is never used for another
-    /// lock: a late copy of `check-session` + `delete` would remove the next lock held by it.
+    /// A request with it may still be on its way. The library never uses such a session for another lock: a
+    /// late copy of `check-session` + `delete` would remove the next lock that the session holds.
     pub(super) doubtful: bool,
-    /// The fencing token of the last lock that was taken with it; 0: none was. The token of the next
-    /// one is larger.
+    /// The fencing token of the last lock that the session took; 0: it took none. The next token is larger.
     pub(super) last_token: u64,
 }
 
 impl Session {
-    /// One that Consul has just made, asked at `sent`. Without that instant it has no life.
+    /// A session that Consul has just made, for a request that was about to be sent at `sent`. Without that
+    /// instant the lease is over.
     pub(super) fn new(id: SessionId, sent: Option<Time>, ttl: Duration) -> Session {
         Session {
             id,
@@ -96,8 +96,8 @@ impl Session {
         }
     }
 
-    /// Consul confirmed a renewal that was about to be sent at `sent`. False: that is too late, and the
-    /// session is as good as gone.
+    /// Consul confirmed a renewal that was about to be sent at `sent`. False: the confirmation came too late, and
+    /// the session is as good as gone.
     #[must_use]
     pub(super) fn confirm(&mut self, out: &Outbox, sent: Option<Time>) -> bool {
         let confirmed = sent.unwrap_or_default();

@@ -9,21 +9,21 @@ use crate::error::LostReason;
 /// What happens to a lock.
 #[derive(Debug)]
 pub(super) enum LockEvent {
-    /// Somebody calls.
+    /// A caller asks something of the lock.
     Call(CallId, Call),
-    /// The answer to a request.
+    /// Consul answered a request, or the request failed.
     Reply {
         request: RequestId,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
     },
-    /// It is the first of its key's waiters here.
+    /// The lock has become the first of this process's waiters for its key.
     First,
-    /// What it watches has news.
+    /// A watch of the lock found something.
     Saw(Observation),
-    /// Time went by.
+    /// The time that the lock wanted to be woken at has come.
     Alarm,
-    /// The undoing is over; confirmed by Consul, or given up.
+    /// The undoing is over. True: Consul confirmed it; false: the library gave it up.
     Undone(bool),
 }
 
@@ -31,14 +31,14 @@ pub(super) enum LockEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(super) enum Fate {
-    /// It stays held, as far as is known.
+    /// The lock stays held, as far as the library knows.
     Stays,
-    /// It is lost.
+    /// The lock is lost.
     Lost(LostReason),
 }
 
 impl Fate {
-    /// What the leader's own word on the lock's key says of the session that held it.
+    /// What the leader's answer about the key says of the session that held it.
     pub(super) fn of_row(row: Option<&KeyRow>, session: &SessionId) -> Fate {
         match row.map(|row| row.session.as_ref()) {
             Some(Some(holder)) if holder == session => Fate::Stays,
@@ -47,7 +47,7 @@ impl Fate {
         }
     }
 
-    /// What a transaction says that found the session without the key.
+    /// Why the lock is lost, after a transaction that found the session without the key.
     pub(super) fn not_ours(taken: bool) -> LostReason {
         if taken {
             LostReason::TakenOver

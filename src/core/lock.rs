@@ -33,7 +33,7 @@ const UNDO_GRACE: Duration = Duration::from_millis(500);
 pub(super) struct Machine {
     id: LockId,
     key: Key,
-    /// The release asks who stands in line: the acquire waited, or would have.
+    /// The release asks for the line: the acquire waited, or would have.
     fair: bool,
     /// The acquire came right after another lock was given back. So the session is worth keeping, however
     /// long the lock waited and was held.

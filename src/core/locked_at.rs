@@ -1,4 +1,4 @@
-//! What a lock stores by default, and what its reader may believe of it.
+//! The value that a lock stores by default (`locked_at`), and what a reader may believe of it.
 
 use super::messages::Value;
 
@@ -11,21 +11,20 @@ pub(super) fn stored(unix_ms: i64) -> Value {
     )
 }
 
-/// When the holder claims to have taken it: the text of `locked_at` and the seconds since, by the
-/// reader's clock. Only a well-formed time is passed on, so nothing else of a stored value can
-/// reach a message.
+/// When the holder claims to have taken the lock: the text of `locked_at`, and the seconds since by the
+/// reader's clock. Only a well-formed time counts, so nothing else of a stored value can reach a message.
 pub(super) fn claimed(value: &Value, unix_ms: i64) -> Option<(String, i64)> {
     let then = claimed_at(value)?;
     Some((rfc3339(then), unix_ms.saturating_sub(then).div_euclid(1000)))
 }
 
-/// The same as milliseconds since 1970-01-01 UTC.
+/// The same time in milliseconds since 1970-01-01 UTC.
 pub(super) fn claimed_at(value: &Value) -> Option<i64> {
     let json: serde_json::Value = serde_json::from_slice(&value.0).ok()?;
     parse_rfc3339(json.get("locked_at")?.as_str()?)
 }
 
-/// RFC 3339, UTC, milliseconds.
+/// A time as RFC 3339 writes it, in UTC, with milliseconds.
 fn rfc3339(unix_ms: i64) -> String {
     let (days, ms_of_day) = (
         unix_ms.div_euclid(86_400_000),
@@ -74,7 +73,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     (year, month, day)
 }
 
-/// The other way round.
+/// The day, counted from 1970-01-01, of a Gregorian date.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (cycle, year_of_cycle) = (year.div_euclid(400), year.rem_euclid(400));

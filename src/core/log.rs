@@ -1,4 +1,4 @@
-//! What was said to people already, and how often it may be said.
+//! What the core has logged already, and how often it may log the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use super::messages::Key;
 use crate::clock::Time;
 
-/// Keys that something was said about at most; beyond them all are forgotten, and it may be said
+/// How many pairs of a subject and a key are remembered. Beyond them all are forgotten, and may be logged
 /// again.
 const REMEMBERED: usize = 1024;
 
-/// What was said already.
+/// What the core has logged already.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     once: BTreeSet<(&'static str, Key)>,
     lately: BTreeMap<&'static str, Time>,
 }
 
-/// How often something is said.
+/// How often the core logs the same.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Often<'a> {
-    /// Each time that it happens.
+    /// Each time.
     Always,
-    /// Once for this key.
+    /// Once for each key.
     OncePerKey(&'static str, &'a Key),
     /// Once in that time.
     Every(&'static str, Duration),

@@ -1,4 +1,4 @@
-//! What the core and Consul say to each other: the one vocabulary that both sides share.
+//! What the core asks Consul, and what Consul answers.
 //!
 //! A [`Request`] is one HTTP request, made in `consul/encode.rs`; an [`Answer`] or a [`Fault`] is
 //! what `consul/verdict.rs` made of the reply.
@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::error::Error;
 pub use crate::key::Key;
 
-/// The bytes stored under a key. Never printed. (A `Vec` inside: it can be made where memory may be refused.)
+/// The bytes stored under a key, which the library never prints. (A `Vec` inside, because the library can make it
+/// where the system may refuse memory.)
 #[derive(Clone, PartialEq, Eq)]
 pub struct Value(pub Arc<Vec<u8>>);
 
@@ -25,13 +26,13 @@ impl fmt::Debug for Value {
 pub struct SessionId(pub Arc<str>);
 
 impl SessionId {
-    /// Stands for what another program stored as the session of a key, and what is no id of
-    /// Consul's: the key is held, and nothing can be asked about who holds it.
+    /// Stands for a session of a key whose text is no id of Consul's: the key is held, and Consul cannot be asked
+    /// for its holder.
     pub fn unreadable() -> SessionId {
         SessionId(UNREADABLE.into())
     }
 
-    /// It is one that Consul may have made.
+    /// The id is one that Consul may have made.
     pub fn is_readable(&self) -> bool {
         &*self.0 != UNREADABLE
     }
@@ -55,7 +56,7 @@ impl fmt::Display for SessionId {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
     /// `PUT /v1/session/create`: behaviour delete, no lock-delay, no checks. Not idempotent. `node`: the
-    /// node of the catalog that it is bound to; None: the agent's own.
+    /// node of the catalog that the session is bound to; None: the agent's own.
     CreateSession {
         name: Arc<str>,
         ttl: Duration,
@@ -63,7 +64,7 @@ pub enum Request {
     },
     /// `PUT /v1/catalog/register` of a node that no agent owns. A node of that name stays as it is.
     RegisterNode { node: Arc<str> },
-    /// `GET /v1/catalog/node/NAME`: does an agent own it?
+    /// `GET /v1/catalog/node/NAME`: does an agent own the node?
     DescribeNode { node: Arc<str> },
     /// `GET /v1/agent/self`: is the agent a server?
     DescribeAgent,
@@ -75,9 +76,9 @@ pub enum Request {
     DestroySession { session: SessionId },
     /// `GET /v1/session/info/ID`: the holder's name and node.
     DescribeSession { session: SessionId },
-    /// `PUT /v1/txn` with a check that the key is as it was found and a KV `lock`, and `get-tree` of
-    /// the key's line where `line` asks for it, for no further write. Repeating it is safe: a copy that
-    /// comes after it was applied finds the key changed.
+    /// `PUT /v1/txn` with a check that the key is as it was found and a KV `lock`; and `get-tree` of the key's
+    /// line where `line` asks for that, at no further write. The library may repeat it: a copy that comes after
+    /// the transaction was applied finds the key changed.
     Lock {
         key: Key,
         found: Found,
@@ -85,28 +86,27 @@ pub enum Request {
         session: SessionId,
         line: bool,
     },
-    /// `PUT /v1/txn` with `check-session` and `delete`: removes the key if the session holds it;
-    /// and `get-tree` of the key's line where `line` asks for it.
+    /// `PUT /v1/txn` with `check-session` and `delete`: removes the key if the session holds it; and `get-tree`
+    /// of the key's line where `line` asks for that.
     Unlock {
         key: Key,
         session: SessionId,
         line: bool,
     },
-    /// `PUT /v1/txn` with `check-not-exists` on the key and `get-tree` of its line: is it free, and
-    /// who waits for it? Only reads: no Raft write.
+    /// `PUT /v1/txn` with `check-not-exists` on the key and `get-tree` of its line: is the key free, and which
+    /// tickets stand in line? Only reads: no Raft write.
     Survey { key: Key },
     /// `PUT /v1/txn` with `get-tree` of the key's line. Only reads.
     ReadLine { key: Key },
-    /// `PUT /v1/txn` with `lock` of a ticket and `get-tree` of the line. Repeating it byte for byte
-    /// is safe.
+    /// `PUT /v1/txn` with `lock` of a ticket and `get-tree` of the line. The library may repeat it byte for byte.
     Join {
         key: Key,
         slot: LineSlot,
         session: SessionId,
     },
-    /// `PUT /v1/txn` which takes the key from the line, all or nothing: removes the stalled tickets
-    /// `ahead` if they are still the same (`delete-cas`), gives up the own ticket (`check-session`,
-    /// `delete`) and locks the key, if that is as it was found.
+    /// `PUT /v1/txn` which takes the key from the line, all or nothing: removes the stalled tickets `ahead` if they
+    /// are still the same (`delete-cas`), gives up the own ticket (`check-session`, `delete`), and locks the key
+    /// if it is as it was found.
     Take {
         key: Key,
         found: Found,
@@ -115,8 +115,8 @@ pub enum Request {
         session: SessionId,
         ahead: Vec<Ticket>,
     },
-    /// `PUT /v1/txn` with `delete-cas` of stalled tickets: more than one transaction can remove
-    /// together with taking the key.
+    /// `PUT /v1/txn` with `delete-cas` of stalled tickets, where they are too many for the transaction that takes
+    /// the key.
     Clear { key: Key, ahead: Vec<Ticket> },
     /// `PUT /v1/txn` with `check-session` on the key `lock`, and `set` of `key`, or `delete` where
     /// there is no value: writes only while the session holds the lock.
@@ -128,14 +128,14 @@ pub enum Request {
     },
     /// `GET /v1/kv/KEY`, `?consistent` where the answer must be the leader's own.
     Read { key: Key, consistent: bool },
-    /// `GET /v1/kv/KEY?index=N&wait=T`: answers when the key changes, or after `wait`.
+    /// `GET /v1/kv/KEY?index=N&wait=T`: Consul answers when the key changes, or after `wait`.
     Watch {
         key: Key,
         index: u64,
         wait: Duration,
     },
-    /// `GET /v1/kv/FOLDER?keys&index=N&wait=T`: the names in a folder, when one came or went, or
-    /// after `wait`.
+    /// `GET /v1/kv/FOLDER?keys&index=N&wait=T`: Consul answers with the names in a folder when one came or went,
+    /// or after `wait`.
     WatchNames {
         folder: Key,
         index: u64,
@@ -143,94 +143,94 @@ pub enum Request {
     },
 }
 
-/// What a key was when it was looked at. A transaction that takes it checks that nothing has changed:
-/// the data of another program is never overwritten.
+/// What a key was at the last look. The transaction that takes the key checks that nothing has changed, so the
+/// library never overwrites the data of another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// There was no such key.
+    /// The key did not exist.
     Absent,
-    /// It was there, a lock that no session held, last changed at this index.
+    /// The key was a lock that no session held, last changed at this index.
     Unlocked(u64),
-    /// Our own session held it.
+    /// The session of this acquire held the key.
     Ours,
 }
 
-/// What Consul said.
+/// What Consul answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// [`Request::CreateSession`].
+    /// The answer to [`Request::CreateSession`].
     Created(SessionId),
-    /// [`Request::CreateSession`]: the catalog does not have the node; nothing was made.
+    /// The answer to [`Request::CreateSession`]: the catalog does not have the node; nothing was made.
     NoNode,
-    /// [`Request::RegisterNode`]; also for a node that was there before.
+    /// The answer to [`Request::RegisterNode`]; also for a node that was there before.
     Registered,
-    /// [`Request::DescribeNode`]; None: unknown, or no right to read it.
+    /// The answer to [`Request::DescribeNode`]; None: unknown, or no right to read it.
     Node(Option<NodeRow>),
-    /// [`Request::DescribeAgent`]; None: no right to read it.
+    /// The answer to [`Request::DescribeAgent`]; None: no right to read it.
     Agent(Option<AgentRow>),
-    /// [`Request::FindSession`]: the session of that name, if there is one.
+    /// The answer to [`Request::FindSession`]: the session of that name, if there is one.
     Found(Option<SessionId>),
-    /// [`Request::RenewSession`].
+    /// The answer to [`Request::RenewSession`].
     Renewed,
-    /// [`Request::DestroySession`]; also for a session that Consul does not know.
+    /// The answer to [`Request::DestroySession`]; also for a session that Consul does not know.
     Destroyed,
-    /// [`Request::DescribeSession`]; None: unknown, or no right to read it.
+    /// The answer to [`Request::DescribeSession`]; None: unknown, or no right to read it.
     Described(Option<SessionRow>),
-    /// [`Request::Lock`] and [`Request::Take`]: ours now, or ours already. `index` is the
-    /// ModifyIndex of the transaction that took it: the fencing token. `line`: who waits, if that
-    /// was asked for.
+    /// The answer to [`Request::Lock`] and [`Request::Take`]: the session holds the key, now or since an earlier
+    /// copy. `index` is the ModifyIndex of the transaction that took it: the fencing token. `line`: the tickets, if
+    /// the request asked for them.
     Locked { index: u64, line: Vec<Ticket> },
-    /// [`Request::Lock`] and [`Request::Take`]: another session has the key; [`Request::Join`]:
-    /// another session has the slot.
+    /// The answer to [`Request::Lock`] and [`Request::Take`]: another session has the key. The answer to
+    /// [`Request::Join`]: another session has the slot.
     Held,
-    /// [`Request::Lock`] and [`Request::Take`]: nobody has the key, but its lock-delay runs.
+    /// The answer to [`Request::Lock`] and [`Request::Take`]: no session has the key, but its lock-delay runs.
     Delayed,
-    /// [`Request::Lock`] and [`Request::Take`]: the key is not as it was found; nothing was done.
+    /// The answer to [`Request::Lock`] and [`Request::Take`]: the key is not as it was found; Consul changed
+    /// nothing.
     Changed,
-    /// [`Request::Unlock`]. `line`: who waits, if that was asked for.
+    /// The answer to [`Request::Unlock`]. `line`: the tickets, if the request asked for them.
     Unlocked { line: Vec<Ticket> },
-    /// [`Request::Unlock`] and [`Request::Write`]: the session does not hold the lock's key, and
-    /// nothing was done. `taken`: another one does; else the key is gone, or free.
+    /// The answer to [`Request::Unlock`] and [`Request::Write`]: the session does not hold the lock's key, and Consul
+    /// changed nothing. `taken`: another session holds it; otherwise the key is gone, or free.
     NotOurs { taken: bool },
-    /// [`Request::Write`].
+    /// The answer to [`Request::Write`].
     Written,
-    /// [`Request::Survey`] of a key that does not exist, [`Request::ReadLine`] and
-    /// [`Request::Join`]: who waits, in no particular order.
+    /// The answer to [`Request::Survey`] of a key that does not exist, to [`Request::ReadLine`] and to
+    /// [`Request::Join`]: the tickets, in no particular order.
     Line(Vec<Ticket>),
-    /// [`Request::Survey`]: the key exists, held or not.
+    /// The answer to [`Request::Survey`]: the key exists, held or not.
     Exists,
-    /// [`Request::Take`]: the own ticket is gone; nothing was done.
+    /// The answer to [`Request::Take`]: the own ticket is gone; Consul changed nothing.
     NoTicket,
-    /// [`Request::Take`] and [`Request::Clear`]: a ticket ahead is not the same any more; nothing
-    /// was done.
+    /// The answer to [`Request::Take`] and [`Request::Clear`]: a ticket ahead is not the same any more; Consul changed nothing.
     Stale,
-    /// [`Request::Clear`].
+    /// The answer to [`Request::Clear`].
     Cleared,
-    /// [`Request::Read`] and [`Request::Watch`]: the row, if the key exists, and the index to
+    /// The answer to [`Request::Read`] and [`Request::Watch`]: the row, if the key exists, and the index to
     /// watch from.
     Row { row: Option<KeyRow>, index: u64 },
-    /// [`Request::WatchNames`].
+    /// The answer to [`Request::WatchNames`].
     Names { names: Vec<String>, index: u64 },
 }
 
-/// The number of a ticket in a key's line. A process keeps its own for a key, and uses it again:
-/// Consul walks every name that was deleted in the last quarter of an hour on each listing.
+/// The number of a ticket in a key's line. A process uses the same slot again for a key, because Consul walks
+/// every name that was deleted in the last quarter of an hour on each listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LineSlot(u16);
 
 impl LineSlot {
-    /// How many there are.
+    /// The number of slots.
     ///
     /// cbindgen:ignore
     pub const COUNT: u16 = 1_024;
 
-    /// One of them.
+    /// The slot for a number of any size.
     pub fn new(number: u64) -> LineSlot {
         // The remainder is below COUNT.
         LineSlot(u16::try_from(number % u64::from(LineSlot::COUNT)).unwrap_or(0))
     }
 
-    /// The key under which a ticket with this number stands.
+    /// The key of the ticket with this number, in the line of `key`.
     pub fn ticket_of(self, key: &str) -> String {
         format!("{}{:03x}", line_of(key), self.0)
     }
@@ -246,88 +246,87 @@ impl LineSlot {
     }
 }
 
-/// Where the line of a key stands: below the key, so that who may write the key may stand in line;
-/// with the final slash, so that neighbours never meet.
+/// The folder of a key's line. It is below the key, so that a token that may write the key may stand in line. It
+/// ends in a slash, so that the lines of two keys never meet.
 pub fn line_of(key: &str) -> String {
     format!("{key}/.fifo/")
 }
 
-/// Somebody's place in a line. Its identity is slot and CreateIndex, for slots are used again.
+/// A place in a line. Slot and CreateIndex together identify it, for slots are used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// Its name.
+    /// The number of the ticket.
     pub slot: LineSlot,
-    /// Whose it is.
+    /// The session of the waiter.
     pub session: SessionId,
-    /// When it was written. The order of the line is that of (CreateIndex, slot).
+    /// The index at which the ticket was written. The line is in the order of (CreateIndex, slot).
     pub create_index: u64,
-    /// For `delete-cas`.
+    /// The index that `delete-cas` checks.
     pub modify_index: u64,
 }
 
 /// A key as Consul shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRow {
-    /// The session that holds it, if one does; [`SessionId::unreadable`] where its id is none.
+    /// The session that holds the key, if one does; [`SessionId::unreadable`] where the text is no id.
     pub session: Option<SessionId>,
     /// The Raft index at which the key came into being.
     pub create_index: u64,
     /// The Raft index of its last change.
     pub modify_index: u64,
-    /// A number that a program stores beside the value. It tells a lock from other data.
+    /// A number that a program stores beside the value; it tells a lock from other data.
     pub flags: u64,
-    /// What is stored.
+    /// The stored value.
     pub value: Value,
 }
 
-/// A session as Consul shows it. Its texts are one line and can be shown (`text.rs`).
+/// A session as Consul shows it. Its texts are one line each and can be shown (`text.rs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRow {
-    /// The name it was created with.
+    /// The name with which it was created.
     pub name: String,
-    /// The node that it is bound to.
+    /// The node that the session is bound to.
     pub node: String,
-    /// Its TTL; None: it has none, or one that cannot be read.
+    /// The TTL; None: the session has none, or the text is no duration.
     pub ttl: Option<Duration>,
 }
 
 /// A node as the catalog shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeRow {
-    /// It is marked as one that no agent owns.
+    /// The node is marked as one that no agent owns.
     pub external: bool,
 }
 
 /// An agent as it shows itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentRow {
-    /// Its node.
+    /// The node of the agent.
     pub node: String,
-    /// It is one of several servers.
+    /// The agent is one of several servers.
     pub server_among_others: bool,
 }
 
-/// Why there is no [`Answer`]: the classes that an algorithm can act on.
+/// Why there is no [`Answer`], in the classes that the algorithm can act on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Surely not applied: refused connection, no leader, a node or a token that is not known yet.
-    /// Try again.
+    /// Consul surely did not apply the request: refused connection, no leader, a node or a token that is not known
+    /// yet. The core tries again.
     NotApplied(Error),
-    /// May have been applied, now or later: reset, time-out, EOF, leadership lost, an answer that
-    /// is not Consul's.
+    /// Consul may have applied the request, or may later: reset, time-out, EOF, leadership lost, an answer that is
+    /// not Consul's.
     Unknown(Error),
     /// Consul does not know the session (any more).
     SessionGone(Error),
-    /// Consul answered, with more than is read of one answer, and would do so again. A write may have
-    /// been applied: it shows the line of its key, too, and can be repeated without.
+    /// Consul answered with more than the library reads of one answer, and would do so again. Consul may have
+    /// applied a write, which asks for the line as well; the core repeats it without the line.
     TooLarge(Error),
-    /// Trying again cannot help: no rights, a bad request; to a question, an answer that we do not
-    /// know.
+    /// Another try cannot help: no rights, a bad request, or an unknown answer to a question.
     Final(Error),
 }
 
 impl Fault {
-    /// What to tell people.
+    /// The error for the caller and the log.
     pub fn error(&self) -> &Error {
         match self {
             Fault::NotApplied(e)

@@ -1,8 +1,8 @@
-//! The lock algorithm: pure, without I/O, clock, thread or global. The same seed and the same
-//! events give the same actions, so the simulation can run it millions of times.
+//! The lock algorithm: pure, without I/O, clock, thread or global. The same seed and the same inputs give the
+//! same actions, so the simulation can run it millions of times.
 //!
-//! One [`Core`] per client, behind the client's mutex: whoever has an event locks, steps, unlocks
-//! and then performs the actions.
+//! Each client has one [`Core`], behind the client's mutex: a thread with an input locks, steps, unlocks and then
+//! performs the actions.
 
 mod acquire;
 mod alarms;
@@ -47,12 +47,12 @@ pub struct Core {
     ctx: Context,
     locks: BTreeMap<LockId, Machine>,
     inquiries: BTreeMap<CallId, Inquiry>,
-    /// What one lock does at a time.
+    /// The actions of the lock that is acting, to use their memory again.
     scratch: Vec<Action>,
 }
 
 impl Core {
-    /// A core with nothing in it.
+    /// A core without locks.
     pub fn new(config: Config) -> Core {
         Core {
             ctx: Context::new(config),
@@ -62,16 +62,16 @@ impl Core {
         }
     }
 
-    /// Breaks it.
+    /// Builds a defect in.
     #[cfg(test)]
     pub(crate) fn sabotage(&mut self, sabotage: sabotage::Sabotage) {
         self.ctx.out.sabotage = Some(sabotage);
     }
 
-    /// Takes in one event and says what to do.
-    pub fn step(&mut self, now: Now, event: Input, actions: &mut Vec<Action>) {
+    /// Takes in one input, and answers what to do.
+    pub fn step(&mut self, now: Now, input: Input, actions: &mut Vec<Action>) {
         self.ctx.out.now = now;
-        match event {
+        match input {
             Input::Call { lock, call, what } => self.with_lock(lock, LockEvent::Call(call, what)),
             Input::Who { call, key } => {
                 let inquiry = Inquiry::begin(&mut self.ctx.out, call, key);
@@ -94,13 +94,13 @@ impl Core {
         self.ctx.out.alarms.next()
     }
 
-    /// How often something was tried again after a pause: Consul gave no usable answer, or a
+    /// How often the core tried a request again after a pause, because Consul gave no usable answer or a
     /// lock-delay ran.
     pub fn retries(&self) -> u64 {
         self.ctx.out.retries
     }
 
-    /// Owes nothing to callers or to Consul, and keeps no session warm.
+    /// The core owes nothing to callers or to Consul, and keeps no session warm.
     pub fn is_idle(&self) -> bool {
         self.ctx.pool.is_idle()
             && self.inquiries.is_empty()
@@ -119,12 +119,12 @@ impl Core {
         let Some(owner) = owner else { return };
         match owner {
             Owner::Lock(lock) | Owner::Upkeep(lock) => {
-                let input = LockEvent::Reply {
+                let event = LockEvent::Reply {
                     request,
                     sent,
                     answer,
                 };
-                self.with_lock(lock, input);
+                self.with_lock(lock, event);
             }
             Owner::Undoing(undoing) => self.ctx.pool.undoing_replied(out, undoing, answer),
             Owner::Warm => self.ctx.pool.warm_replied(out, request, sent, &answer),
@@ -144,7 +144,7 @@ impl Core {
         }
     }
 
-    /// Everything that is due, and what follows from it.
+    /// Does everything that is due, and what follows from it.
     fn sound_alarms(&mut self) {
         loop {
             for (lock, confirmed) in self.ctx.pool.take_undone() {
@@ -182,12 +182,12 @@ impl Core {
         }
     }
 
-    /// Lets one lock act, keeps the record of it, and forgets the lock when it is done.
-    fn with_lock(&mut self, lock: LockId, input: LockEvent) {
+    /// Lets one lock act, and forgets a lock that is over.
+    fn with_lock(&mut self, lock: LockId, event: LockEvent) {
         let machine = self.locks.entry(lock).or_insert_with(|| Machine::new(lock));
         let before =
             std::mem::replace(&mut self.ctx.out.actions, std::mem::take(&mut self.scratch));
-        machine.take_in(&mut self.ctx, input);
+        machine.take_in(&mut self.ctx, event);
         let out = &mut self.ctx.out;
         self.scratch = std::mem::replace(&mut out.actions, before);
         out.actions.append(&mut self.scratch);

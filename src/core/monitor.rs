@@ -1,8 +1,8 @@
-//! Watching the key of a held lock, so that a loss is told in a round trip and not at the end of the
-//! lease: an agent's leave, an operator or a deregistration end sessions early.
+//! Watching the key of a held lock, so that the library finds a loss within a round trip and not at the end of the
+//! lease: an agent that leaves, an operator or a deregistration ends a session early.
 //!
-//! It shares the key's watch with those who wait for it here, and goes without when connections are
-//! scarce (`watch.rs`).
+//! The holder shares the watch of the key with the waiters of this process, and goes without when connections
+//! are scarce (`watch.rs`).
 
 use std::time::Duration;
 
@@ -16,8 +16,7 @@ use super::watch::{LONGEST_WATCH, Need, Observation};
 use crate::clock::Time;
 use crate::error::Status;
 
-/// A lock that is held for a shorter time is not worth a connection; and so long is the pause after
-/// a watch that failed.
+/// How long a lock is held before it is worth a connection; and the pause after a watch that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The watch of one held lock.
@@ -27,12 +26,12 @@ pub(super) struct Monitor {
     index: u64,
     /// When to begin.
     at: Option<Time>,
-    /// What was seen is checked: a server that lags behind says what was.
+    /// The check of what the watch saw: a server that lags behind says what was.
     check: Option<RequestId>,
 }
 
 impl Monitor {
-    /// `token`: the key was last changed then, by us.
+    /// `token`: the index at which this session changed the key.
     pub(super) fn begin(now: Time, token: u64) -> Monitor {
         Monitor {
             index: token,
@@ -71,7 +70,7 @@ impl Monitor {
         }
     }
 
-    /// The watch of the key found something, or nothing. False: it will find nothing, ever.
+    /// Takes in what the watch of the key found. False: the watch will never find anything.
     pub(super) fn saw(
         &mut self,
         out: &mut Outbox,
@@ -97,7 +96,7 @@ impl Monitor {
                 let by = now + out.config.request_timeout;
                 self.check = Some(out.send(Owner::Upkeep(lock), request, by));
             }
-            // No right to read the key: then not.
+            // The token may not read the key: the lock goes without a watch.
             Observation::Refused(error) if error.status == Status::Denied => return false,
             // What is not Consul's (a page of a proxy) says nothing about the next answer.
             Observation::Nothing | Observation::Failed(_) | Observation::Refused(_) => {
@@ -107,7 +106,7 @@ impl Monitor {
         true
     }
 
-    /// The leader's own word on what the watch saw. None: it was not asked for this.
+    /// Takes in the leader's answer about what the watch saw. None: the answer belongs to another request.
     pub(super) fn checked(
         &mut self,
         now: Time,

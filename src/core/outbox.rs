@@ -1,5 +1,5 @@
 //! What every part of a core needs while a step runs: the instant, the list of actions, the requests on
-//! their way, the alarms, and the sources of names, numbers and chance.
+//! their way, the alarms, and the sources of names and random numbers.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use super::messages::{Key, Request};
 use crate::clock::{Now, Time};
 use crate::error::{Error, LostReason, Status};
 
-/// So many answers tell how long Consul takes.
+/// How many answers tell how long Consul takes.
 const RECENT: usize = 8;
 
 const MAX_BACK_OFF: Duration = Duration::from_secs(1);
 
-/// What a step does, and what it takes to do it.
+/// What a step does, and what the step needs for that.
 #[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) config: Arc<Config>,
@@ -27,7 +27,7 @@ pub(super) struct Outbox {
     pub(super) actions: Vec<Action>,
     pub(super) owners: HashMap<RequestId, Owner>,
     pub(super) alarms: Alarms,
-    /// Pauses before another try.
+    /// How many pauses before another try there were.
     pub(super) retries: u64,
     said: Said,
     /// How long the last answers took, and how many there were.
@@ -67,13 +67,13 @@ impl Outbox {
         self.now.time
     }
 
-    /// Asks Consul. `by` is never later than the request limit allows.
+    /// Asks Consul, until `by` or the request limit, whichever comes first.
     pub(super) fn send(&mut self, owner: Owner, request: Request, by: Time) -> RequestId {
         let limit = self.time() + self.config.request_timeout;
         self.send_in(Lane::of(owner, &request), owner, request, by.min(limit))
     }
 
-    /// Asks for a blocking query, which may wait beyond the request limit.
+    /// Sends a blocking query, which may wait beyond the request limit.
     pub(super) fn send_long(&mut self, owner: Owner, request: Request, by: Time) -> RequestId {
         self.send_in(Lane::Long, owner, request, by)
     }
@@ -96,7 +96,7 @@ impl Outbox {
         id
     }
 
-    /// Ends a request that nobody waits for any more. Its late answer finds no owner.
+    /// Ends a request whose answer is not wanted any more. A late answer finds no owner.
     pub(super) fn abort(&mut self, request: RequestId) {
         self.owners.remove(&request);
         self.actions.push(Action::Abort(request));
@@ -122,7 +122,7 @@ impl Outbox {
         Error::new(status, format!("{what}{quoted} at {address}: {why}"))
     }
 
-    /// The same for what Consul, or the way to it, said.
+    /// The same, with what Consul or the connection to Consul said.
     pub(super) fn error_from(&self, cause: &Error, what: &str, key: &Key) -> Error {
         let mut error = self.error(cause.status, what, key, &cause.message);
         error.http_status = cause.http_status;
@@ -130,7 +130,7 @@ impl Outbox {
         error
     }
 
-    /// Says one line to the log. It must not contain a token or a stored value.
+    /// Logs one line, which must not contain a token or a stored value.
     pub(super) fn log(&mut self, level: Level, often: Often<'_>, line: impl FnOnce() -> String) {
         if self.said.is_due(often, self.now.time) {
             let line = line();
@@ -138,7 +138,7 @@ impl Outbox {
         }
     }
 
-    /// Tells a caller of what was not confirmed in time.
+    /// Gives a caller the outcome; logs an outcome that Consul did not confirm in time.
     pub(super) fn tell_late(&mut self, call: CallId, outcome: Outcome) {
         if let Err(error) = &outcome
             && error.status == Status::Unconfirmed
@@ -148,19 +148,19 @@ impl Outbox {
         self.tell(call, outcome);
     }
 
-    /// What a call on a lost lock is told.
+    /// The error of a call on a lost lock.
     pub(super) fn lost(&self, key: &Key, why: LostReason) -> Error {
         self.error(Status::Lost, "lost the lock", key, why.text())
             .with_loss(why)
     }
 
-    /// Tells that a lock that was held is lost.
+    /// Logs and reports that a lock is lost.
     pub(super) fn say_lost(&mut self, lock: LockId, why: LostReason, error: &Error) {
         self.log(Level::Error, Often::Always, || error.message.clone());
         self.actions.push(Action::Lost { lock, why });
     }
 
-    /// This defect was built in.
+    /// The test has built this defect in.
     #[cfg(test)]
     pub(super) fn sabotaged(&self, sabotage: super::sabotage::Sabotage) -> bool {
         self.sabotage == Some(sabotage)
@@ -176,13 +176,13 @@ impl Outbox {
         z ^ (z >> 31)
     }
 
-    /// A random part of `most`.
+    /// A random duration below `most`.
     pub(super) fn spread(&mut self, most: Duration) -> Duration {
         let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(self.next_random() % nanos.max(1))
     }
 
-    /// Takes in how long an answer took.
+    /// Notes how long an answer took.
     pub(super) fn note_round_trip(&mut self, took: Duration) {
         let oldest = self.answers % RECENT;
         self.answers = self.answers.wrapping_add(1);
@@ -191,8 +191,8 @@ impl Outbox {
         }
     }
 
-    /// How long Consul takes to answer: the fastest of the last few. A process that was stopped
-    /// meanwhile, or an agent that was, says nothing about the way.
+    /// How long Consul takes to answer: the fastest of the last answers. The slower ones may have met a process
+    /// or an agent that was stopped for a while.
     pub(super) fn round_trip(&self) -> Duration {
         let seen = self.round_trips.iter().take(self.answers);
         seen.min().copied().unwrap_or_default()
@@ -209,11 +209,11 @@ impl Outbox {
 }
 
 impl Lane {
-    /// That of a request which Consul answers at once.
+    /// The lane of a request that Consul answers at once.
     fn of(owner: Owner, request: &Request) -> Lane {
         let keeps = match owner {
             Owner::Upkeep(_) | Owner::Undoing(_) | Owner::Warm => true,
-            // The leader's own word on a key is only asked for a lock that is held, or given back.
+            // Only for a lock that is held or given back the library asks the leader itself (`consistent`).
             Owner::Lock(_) => matches!(
                 request,
                 Request::RenewSession { .. }

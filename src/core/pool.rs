@@ -1,4 +1,4 @@
-//! Sessions beyond the life of a lock: kept warm for the next one, or destroyed.
+//! Sessions beyond the life of a lock: kept warm for the next lock, or destroyed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,23 +14,23 @@ use super::outbox::Outbox;
 use crate::clock::Time;
 use crate::error::Error;
 
-/// How long a session is kept for a next lock that does not come. With the time to destroy it, it
-/// is gone within 5 s of the last release.
+/// How long the library keeps a session for a next lock that does not come. With the time to destroy it, the
+/// session is gone within 5 s of the last release.
 const KEEP_WARM: Duration = Duration::from_secs(3);
 
-/// A warm session is renewed when its last confirmation is older than this, so that a lock gets
-/// its whole life, less at most a second.
+/// The library renews a warm session when its last confirmation is older than this, so that a lock gets its whole
+/// life, less at most a second.
 const RENEW_WARM: Duration = Duration::from_millis(700);
 
-/// In a hot loop the next lock comes at once; a renewal would only be in its way.
+/// In a tight loop the next lock comes at once; an earlier renewal would only be in its way.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// How long the answer to a create is waited for that nobody wants any more, before its connection is
-/// cut. The answer is the sure way to learn of the session: one that is looked up by name may be made
-/// after the look. The caller who cancelled a blocking acquire may have to wait that long.
+/// How long the library waits for the answer to a create whose session is not wanted any more, before it cuts the
+/// connection. The answer is the sure way to learn of the session: Consul may make a session after a look by
+/// name did not find it. A caller that cancelled a blocking acquire may have to wait that long.
 const LATE_CREATE: Duration = Duration::from_millis(100);
 
-/// How long after a look that found no session of that name the last look comes.
+/// How long after a look that found no session of that name the last look follows.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// Sessions kept warm at most, for locks that are taken side by side.
@@ -59,26 +59,26 @@ struct Warm {
 #[derive(Debug)]
 struct Undoing {
     step: UndoStep,
-    /// From then on the TTL has done it.
+    /// By then the TTL has ended the session.
     until: Time,
     request: Option<RequestId>,
     failures: Failures,
-    /// Who wants to know when it is done.
+    /// The lock that waits for the end of the undoing.
     waiter: Option<LockId>,
 }
 
 #[derive(Debug)]
 enum UndoStep {
-    /// The create is on its way, and nobody wants the session any more.
+    /// The create is on its way, and its session is not wanted any more.
     Adopt(Arc<str>),
-    /// The answer to the create was lost: is there a session of that name? The look may come before
-    /// the session does, so there are two of them.
+    /// The answer to the create was lost, so the library looks for a session of that name. Consul may make the
+    /// session after the first look, so there are two.
     Find(Arc<str>, Look),
-    /// It must go.
+    /// The session must go.
     Destroy(SessionId),
 }
 
-/// Which look.
+/// The looks for a session by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Look {
     First,
@@ -86,7 +86,7 @@ enum Look {
 }
 
 impl UndoStep {
-    /// What could not be done.
+    /// The beginning of the error text.
     fn not_undone(&self) -> String {
         match self {
             UndoStep::Adopt(name) | UndoStep::Find(name, _) => {
@@ -111,45 +111,44 @@ impl Pool {
         self.last_use = Some(now);
     }
 
-    /// Nothing warm and nothing to undo.
+    /// There is no warm session, and nothing to undo.
     pub(super) fn is_idle(&self) -> bool {
         self.warm.is_empty() && self.undoings.is_empty()
     }
 
-    /// A warm session of that TTL, the one renewed last.
-    pub(super) fn take(&mut self, now: Time, ttl: Duration) -> Option<Session> {
+    /// Takes the warm session of that TTL that was renewed last.
+    pub(super) fn take_warm(&mut self, out: &mut Outbox, ttl: Duration) -> Option<Session> {
+        let now = out.time();
         let (index, _) = self
             .warm
             .iter()
             .enumerate()
             .filter(|(_, warm)| warm.suits(now, ttl))
             .max_by_key(|(_, warm)| warm.session.lease.confirmed())?;
-        Some(self.warm.swap_remove(index).session)
+        let session = self.warm.swap_remove(index).session;
+        self.set_warm_alarm(out);
+        Some(session)
     }
 
-    /// Whether one could be taken.
+    /// There is a warm session of that TTL.
     pub(super) fn has(&self, now: Time, ttl: Duration) -> bool {
         self.warm.iter().any(|warm| warm.suits(now, ttl))
     }
 
-    /// The locks that waited for an undoing that is over now, and whether Consul confirmed it.
+    /// The locks that waited for an undoing that is over, and whether Consul confirmed it.
     pub(super) fn take_undone(&mut self) -> Vec<(LockId, bool)> {
         std::mem::take(&mut self.undone)
-    }
-
-    fn warm_alarm(&self) -> Option<Time> {
-        self.warm.iter().map(Warm::next_change).min()
     }
 }
 
 impl Warm {
-    /// It can be used for a lock of that TTL. A process that was stopped may find one that is over.
+    /// The session can be used for a lock of that TTL. A process that was stopped may find a session that is over.
     fn suits(&self, now: Time, ttl: Duration) -> bool {
         let lease = &self.session.lease;
         lease.ttl() == ttl && self.renewal.is_none() && !lease.is_over(now)
     }
 
-    /// When to renew or give it up.
+    /// When to renew the session or give it up.
     fn next_change(&self) -> Time {
         let end = self.since + KEEP_WARM;
         if self.renewal.is_some() {
@@ -161,8 +160,8 @@ impl Warm {
 }
 
 impl Pool {
-    /// Keeps a session for the next lock. Its last lock was given back, confirmed, and every
-    /// request ever sent with it has been answered.
+    /// Keeps a session for the next lock. Consul has confirmed the release of its last lock, and has answered every
+    /// request with it.
     pub(super) fn keep_warm(&mut self, out: &mut Outbox, session: Session) {
         if self.draining || self.warm.len() >= MOST_WARM {
             return self.retire(out, session, None);
@@ -176,7 +175,7 @@ impl Pool {
         self.set_warm_alarm(out);
     }
 
-    /// Destroys a session, whatever may be held with it or still arrive for it.
+    /// Destroys a session, whatever locks it holds and whatever requests for it still arrive.
     pub(super) fn retire(&mut self, out: &mut Outbox, session: Session, waiter: Option<LockId>) {
         let Session { id, lease, .. } = session;
         self.undo(out, UndoStep::Destroy(id), lease.ttl(), waiter);
@@ -193,7 +192,7 @@ impl Pool {
         self.undo(out, UndoStep::Find(name, Look::First), ttl, waiter);
     }
 
-    /// Takes over a create on its way that nobody wants any more.
+    /// Takes over a create on its way whose session is not wanted any more.
     pub(super) fn adopt(
         &mut self,
         out: &mut Outbox,
@@ -211,7 +210,7 @@ impl Pool {
         out.alarms.set(Alarm::Undoing(id), Some(at));
     }
 
-    /// No session is kept warm from now on.
+    /// Ends all warm sessions, and keeps none from now on.
     pub(super) fn drain(&mut self, out: &mut Outbox) {
         self.draining = true;
         for warm in std::mem::take(&mut self.warm) {
@@ -227,11 +226,9 @@ impl Pool {
         ttl: Duration,
         waiter: Option<LockId>,
     ) -> UndoingId {
-        // A renewal whose answer was lost may have been applied a moment ago, and Consul ends a
-        // session at twice its TTL after the last one, counted anew after a change of leader: from
-        // then on there is nothing to undo.
+        // Consul may have applied a renewal a moment ago whose answer was lost. It ends a session at twice the TTL
+        // after the last renewal, counted anew after a change of leader. After that there is nothing to undo.
         let until = out.time() + ttl * 4;
-
         self.last_undoing += 1;
         let id = UndoingId(self.last_undoing);
         self.undoings.insert(
@@ -252,13 +249,13 @@ impl Pool {
         self.run_undoing(out, id);
     }
 
-    /// Sends the undoing's request, or ends the one that takes too long.
+    /// Sends the request of an undoing, or cuts off a create that takes too long.
     pub(super) fn run_undoing(&mut self, out: &mut Outbox, id: UndoingId) {
         let Some(undoing) = self.undoings.get(&id) else {
             return;
         };
         let request = match &undoing.step {
-            // Its answer, which still comes, goes on with it.
+            // The answer still comes, and continues the undoing.
             UndoStep::Adopt(_) => return out.actions.extend(undoing.request.map(Action::Abort)),
             UndoStep::Find(name, _) => Request::FindSession { name: name.clone() },
             UndoStep::Destroy(session) => Request::DestroySession {
@@ -276,7 +273,7 @@ impl Pool {
         }
     }
 
-    /// Takes in the answer to a undoing's request.
+    /// Takes in the answer to the request of an undoing.
     pub(super) fn undoing_replied(
         &mut self,
         out: &mut Outbox,
@@ -314,7 +311,7 @@ impl Pool {
                 let address = &out.config.address;
                 let message = format!("{what} at {address}: {}", cause.message);
                 let pause = failures.pause_after(out, &Error::new(cause.status, message));
-                // A long outage is not hammered by everything that it left undone.
+                // After a long outage Consul does not get everything at once that is left to undo.
                 let slower = if failures.count() > 10 { 10 } else { 1 };
                 let at = out.time() + pause * slower;
                 out.alarms.set(Alarm::Undoing(id), Some(at));
@@ -322,7 +319,7 @@ impl Pool {
                     undoing.failures = failures;
                 }
             }
-            // No right to do it, or an answer that we do not know: the TTL does it.
+            // The token has no right to do it, or the answer is unknown: the TTL ends the session.
             (_, Err(Fault::Final(cause) | Fault::TooLarge(cause))) => {
                 self.log_given_up(out, id, &cause.message);
                 self.end_undoing(out, id, false);
@@ -334,7 +331,7 @@ impl Pool {
         }
     }
 
-    /// Something stays in Consul until its TTL.
+    /// Logs that a session stays in Consul until its TTL.
     fn log_given_up(&mut self, out: &mut Outbox, id: UndoingId, why: &str) {
         let Some(undoing) = self.undoings.get(&id) else {
             return;
@@ -415,15 +412,8 @@ impl Pool {
         self.retire(out, warm.session, None);
     }
 
-    pub(super) fn set_warm_alarm(&mut self, out: &mut Outbox) {
-        let at = self.warm_alarm();
+    fn set_warm_alarm(&mut self, out: &mut Outbox) {
+        let at = self.warm.iter().map(Warm::next_change).min();
         out.alarms.set(Alarm::Warm, at);
-    }
-
-    /// A warm session for a lock of that TTL.
-    pub(super) fn take_warm(&mut self, out: &mut Outbox, ttl: Duration) -> Option<Session> {
-        let session = self.take(out.time(), ttl)?;
-        self.set_warm_alarm(out);
-        Some(session)
     }
 }

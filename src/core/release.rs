@@ -16,7 +16,7 @@ use crate::error::{Error, LostReason, Status};
 pub(super) struct Releasing {
     lock: LockId,
     key: Key,
-    /// The release asks who stands in line.
+    /// The release asks for the line as well.
     fair: bool,
     pub(super) call: CallId,
     pub(super) session: Session,
@@ -24,11 +24,11 @@ pub(super) struct Releasing {
     failures: Failures,
     request: Option<RequestId>,
     again: Option<Time>,
-    /// The session is used again afterwards.
+    /// The library uses the session again afterwards.
     keep: bool,
-    /// The key is given back in a transaction, before anything happens to the session.
+    /// A transaction gives the key back before anything happens to the session.
     by_transaction: bool,
-    /// An answer to that was lost.
+    /// An answer to that transaction was lost.
     doubt: bool,
 }
 
@@ -36,20 +36,20 @@ pub(super) struct Releasing {
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub(super) enum Ending {
-    /// It goes on.
+    /// The release goes on.
     Stays,
-    /// Confirmed: the session is free for another lock.
+    /// Consul confirmed the release, and the session is free for another lock.
     GivenBack,
-    /// The session must go, and with it whatever it holds. The reason: it did not hold the key any more.
+    /// The session must go, and with it the keys that it holds. The reason: why it did not hold the key any more.
     Destroy(Option<LostReason>),
 }
 
 impl Releasing {
-    /// Two ways, neither of which names the key alone. A session that will be used again gives the
-    /// key back in one transaction that checks it is its own (1 Raft write, the session stays).
-    /// Any other is destroyed, which removes its key (1 Raft write, nothing stays); whether it
-    /// still held the key is read before, for nothing. But the end of a session with a lock-delay
-    /// would block the key that it still holds: there the transaction comes first.
+    /// There are two ways, and neither names the key alone. A session that will be used again gives the key back
+    /// in one transaction that checks that the session holds the key (1 Raft write, the session stays). Any other
+    /// session is destroyed, which removes its key (1 Raft write, nothing stays); a read before, which costs no
+    /// write, shows whether the session still held the key. But the end of a session with a lock-delay blocks the
+    /// key that it still holds: there the transaction comes first.
     pub(super) fn begin(
         ctx: &mut Context,
         (lock, key): (LockId, Key),
@@ -82,7 +82,7 @@ impl Releasing {
         self.again.map_or(self.by, |at| at.min(self.by))
     }
 
-    /// Time went by. When it is up, the undoing goes on without the caller.
+    /// Time has passed. When the time of the release is up, the undoing goes on without the caller.
     pub(super) fn alarm(&mut self, ctx: &mut Context) -> Ending {
         let now = ctx.out.time();
         if now >= self.by {
@@ -101,7 +101,7 @@ impl Releasing {
         self.again = None;
         let key = self.key.clone();
         let request = if self.by_transaction {
-            // Whoever has not seen a line looks for one: it costs nothing here.
+            // A process that has seen no line looks for one here, where that costs no write.
             let line =
                 self.fair && !ctx.waiters.others_waited(&key) && ctx.waiters.may_have_ticket(&key);
             let session = self.session.id.clone();
@@ -144,7 +144,7 @@ impl Releasing {
             Err(Fault::NotApplied(cause)) if self.by_transaction => {
                 self.unlock_later(&mut ctx.out, &cause)
             }
-            // It may have been done: the session's end makes sure, without a look at the line.
+            // Consul may have released the key: the end of the session makes sure, without a look at the line.
             Err(Fault::TooLarge(cause)) => {
                 ctx.waiters.note_no_tickets(&self.key);
                 self.in_doubt(&mut ctx.out, &cause)
@@ -157,8 +157,8 @@ impl Releasing {
         }
     }
 
-    /// It may have been done, or may still be. The session's end removes the key; where that would block
-    /// the key, the transaction is repeated first.
+    /// Consul may have released the key, or may still do so. The end of the session removes the key; where that
+    /// would block the key, the library repeats the transaction first.
     fn in_doubt(&mut self, out: &mut Outbox, cause: &Error) -> Ending {
         self.keep = false;
         self.doubt = true;
@@ -176,7 +176,7 @@ impl Releasing {
     }
 }
 
-/// What a caller is told whose release was not confirmed.
+/// The error of a release that Consul did not confirm.
 pub(super) fn unconfirmed(out: &Outbox, key: &Key, lease: Lease) -> Error {
     let left = lease.end().since(out.time()).as_secs();
     let why = format!(

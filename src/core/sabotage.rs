@@ -1,24 +1,24 @@
-//! Cores that are broken on purpose: the simulation must catch each of them, or it proves nothing.
-//! None of this is in a library that is built for use. Defects that can be made outside of a core, by what
-//! it is told and by what becomes of its actions, are in `tests/sim/defects.rs`.
+//! Defects for the simulation, which must catch each of them, or proves nothing. A library that is built for
+//! use has none of this. Defects that can be made outside of a core, in its inputs and its actions, are in
+//! `tests/sim/defects.rs`.
 
-/// A defect to have.
+/// A defect of a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sabotage {
-    /// A renewal that is answered after the end of a lease makes a new one.
+    /// A renewal that Consul answers after the end of the lease begins a new lease.
     ReviveTheDead,
-    /// A lock is handed out although the renewal that makes its life whole was not answered.
+    /// The caller gets a lock although the renewal that makes its life whole was not answered.
     HalfALife,
-    /// The session of a lock whose lease has ended is ended at once.
+    /// The core ends the session of a lock at once when the lease has ended.
     HurriedEnd,
-    /// An acquire with an unknown outcome is taken as a failure, and its session is left alone.
+    /// The core takes an unknown outcome of an acquire for a failure, and leaves the session alone.
     DoubtIsFailure,
-    /// A session is used again although a write under it may still be on its way.
+    /// The core uses a session again although a write under it may still be on its way.
     PoolAfterWriteInDoubt,
-    /// A head that does not act is never passed.
+    /// A waiter never passes a head that does not act.
     NeverPass,
-    /// Whoever stands in line takes the key when it is free, head or not.
+    /// Every waiter in line takes the key when it is free, head or not.
     AnyoneTakes,
-    /// A blocking query that is not wanted any more is aborted, and its place is free at once.
+    /// The core aborts a blocking query that is not wanted any more, and its place is free at once.
     HangUp,
 }

@@ -1,5 +1,5 @@
-//! Renewing a held lock without anybody asking: every third of its TTL, until it is given back or
-//! lost, or its longest life is over.
+//! Renewing a held lock by the library itself: every third of its TTL, until the lock is given back or lost, or
+//! its longest life is over.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ const WHAT: &str = "could not renew the lock";
 /// The renewals of one held lock.
 #[derive(Debug)]
 pub(super) struct Renewals {
-    /// The end of its longest life: from then on the lease is left to end.
+    /// The end of the longest life. Then the renewals stop, and the lease ends.
     until: Option<Time>,
-    /// How much earlier than a third of the TTL the next one is, so that locks that were taken
-    /// together are not renewed together for ever.
+    /// How much earlier than a third of the TTL the next renewal is: locks that were taken together are not renewed
+    /// together for ever.
     early: Duration,
     request: Option<RequestId>,
     /// When to try again, after a failure.
@@ -44,7 +44,7 @@ impl Renewals {
         })
     }
 
-    /// When the next one is due, or the longest life is over.
+    /// When the next renewal is due, or the longest life is over.
     pub(super) fn next(&self, lease: &Lease) -> Option<Time> {
         if self.request.is_some() {
             return None;
@@ -54,7 +54,7 @@ impl Renewals {
         Some(self.until.map_or(at, |until| at.min(until)))
     }
 
-    /// Ends them. The session of one that is on its way is not used again.
+    /// Ends the renewals. The library does not use the session again while a renewal is on its way.
     pub(super) fn end(self, out: &mut Outbox, session: &mut Session) {
         if let Some(request) = self.request {
             session.doubtful = true;
@@ -73,14 +73,14 @@ impl Renewals {
         if self.next(&lease).is_some_and(|at| now >= at) {
             self.again = None;
             let session = session.id.clone();
-            // Short enough to leave time for another if this one is not answered.
+            // The limit leaves time for another renewal if this one is not answered.
             let by = lease.end().min(now + lease.ttl() / 6);
             let request = Request::RenewSession { session };
             self.request = Some(out.send(Owner::Upkeep(lock), request, by));
         }
     }
 
-    /// Takes in an answer, if it is one to a renewal.
+    /// Takes in an answer, if it belongs to a renewal.
     pub(super) fn replied(
         &mut self,
         out: &mut Outbox,
@@ -98,7 +98,7 @@ impl Renewals {
             Ok(Answer::Renewed) => {
                 self.failures.clear();
                 self.early = out.spread(ttl / 30);
-                // Too late: the end of the lease is noticed in the same step.
+                // A confirmation that came too late shows in the same step, by the end of the lease.
                 let _ = session.confirm(out, sent);
             }
             Err(Fault::SessionGone(_)) => return Fate::Lost(LostReason::SessionGone),
@@ -107,7 +107,7 @@ impl Renewals {
                 self.again = Some(out.time() + self.failures.pause_after(out, &error));
                 session.doubtful = true;
             }
-            // A refusal does not go away within a second.
+            // A refusal does not pass within a second.
             Err(Fault::Final(cause) | Fault::TooLarge(cause)) => {
                 self.again = Some(out.time() + ttl / 12);
                 let error = out.error_from(&cause, WHAT, key);

@@ -1,15 +1,14 @@
-//! Blocking queries: one per key, however many want to know; and never more of them than we may
-//! have connections.
+//! Blocking queries: one per key, however many locks want to know of it, and never more than the client may have
+//! connections.
 //!
-//! Beyond [`Budget::watches`] keys, those of a common folder share one blocking listing of names
-//! (`listing.rs`). It tells that a key is gone, which is what a waiter waits for, and nothing else;
-//! between two listings there is a pause, for each carries the names of the whole folder. Where our
-//! token may not list, the keys take turns.
+//! Beyond [`Budget::watches`] keys, the keys of a common folder share one blocking listing of names (`listing.rs`).
+//! A listing tells only that a key is gone, which is what a waiter waits for. There is a pause between two
+//! listings, because each carries the names of the whole folder. Where the token may not list, the keys take turns.
 //!
-//! A query that is not wanted any more is left alone: Consul would not notice an abort, and keep the
-//! connection until the key changes or the wait is over. So the query counts until its answer comes,
-//! its connection is used again, and whoever wants the same key meanwhile shares it. And each query
-//! is short, for a process that ends leaves its own behind.
+//! The library does not abort a query that is not wanted any more: Consul would not notice the abort, and keep
+//! the connection until the key changes or the wait is over. So the query counts until its answer comes, its
+//! connection is used again, and locks that want the same key meanwhile share the query. Each query is short,
+//! because a process that ends leaves its queries behind.
 
 mod listing;
 mod pace;
@@ -30,20 +29,19 @@ use crate::error::Error;
 use listing::Listing;
 use pace::Pace;
 
-/// What the connections of a client are for.
+/// How many connections of a client may have a blocking query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
-    /// Keys watched one by one at the same time. Each takes a connection and a thread.
+    /// Keys watched one by one at the same time. Each query takes a connection and a thread.
     pub(crate) watches: usize,
-    /// As many of those at most for who only likes to know.
+    /// How many of those may serve held locks, which need no watch.
     courtesies: usize,
     /// Folders watched by a listing at the same time.
     pub(crate) listings: usize,
 }
 
 impl Budget {
-    /// Of 32: 20 watches and 4 listings, and the rest for requests that are answered at once: of these
-    /// some keep promises, and some make new ones.
+    /// Of 32 connections, 20 are for watches, 4 for listings, and the rest for requests that Consul answers at once.
     pub(crate) fn of(connections: usize) -> Budget {
         let listings = (connections / 8).clamp(1, 4);
         let short = (connections / 4).clamp(2, 8);
@@ -56,46 +54,45 @@ impl Budget {
     }
 }
 
-/// One blocking query. So long Consul keeps the connection of a process that was killed, and so long
-/// a cancelled wait keeps its place here.
+/// The length of one blocking query. So long Consul keeps the connection of a process that was killed, and so long
+/// a cancelled wait keeps its connection.
 const LONGEST_QUERY: Duration = Duration::from_secs(5);
 
-/// While nothing happens, a lock looks again after this time, however many queries that takes.
+/// A lock looks again after this time in which nothing happened, however many queries that takes.
 pub(super) const LONGEST_WATCH: Duration = Duration::from_secs(60);
 
-/// While keys take turns, a turn is this long.
+/// The length of a query while keys take turns.
 const TURN: Duration = Duration::from_millis(500);
 
-/// When the query of somebody who only liked to know is not wanted any more, the next one comes so much
-/// later: locks are often given back by the hundred, and each query begun meanwhile would be for
-/// nothing.
+/// How long after the release of a watched lock the next query of a held lock may begin: programs often give
+/// locks back by the hundred, and each query that began meanwhile would be for nothing.
 const CALM: Duration = Duration::from_secs(1);
 
-/// An agent without a leader takes up to 7.3 s to say so (measured), and the server adds up to a
-/// sixteenth to a wait: beyond that a blocking query is dead.
+/// How long after its wait and a sixteenth of it, which the server adds, a blocking query is dead. An agent
+/// without a leader takes up to 7.3 s to say so (measured).
 const WATCH_SLACK: Duration = Duration::from_secs(10);
 
-/// What a watch tells whoever wants it.
+/// What a watch found.
 #[derive(Clone, Debug)]
 pub(super) enum Observation {
     /// The key as it is now, changed or not, and the index to watch from.
     Row { row: Option<KeyRow>, index: u64 },
     /// The key does not exist any more.
     Gone,
-    /// Nothing is known to have happened until the time that was asked for.
+    /// The watch saw no change until the time that the lock asked for.
     Nothing,
-    /// Consul, or the way to it, failed.
+    /// Consul, or the connection to it, failed.
     Failed(Error),
-    /// It will always fail.
+    /// Consul refuses the query, and will refuse the next.
     Refused(Error),
 }
 
-/// How much somebody wants to know; what comes first is served first.
+/// How urgent a watch is; the first is served first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Need {
-    /// It waits for it.
+    /// A waiter needs to know.
     Waiting,
-    /// It is good to know; not if the connection is needed elsewhere.
+    /// A held lock likes to know, but not if the connection is needed elsewhere.
     Courtesy,
 }
 
@@ -103,24 +100,24 @@ pub(super) enum Need {
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     wants: BTreeMap<LockId, Want>,
-    /// How often each lock asked lately, from its first wish to its last.
+    /// How often each lock asked lately, from its first want to its last.
     paces: BTreeMap<LockId, Pace>,
-    /// When to say that nothing is known, to those whose query does not end by itself then.
+    /// When to answer [`Observation::Nothing`] to the locks whose query does not end by itself then.
     untils: BTreeSet<(Time, LockId)>,
     keys: BTreeMap<Key, Watch>,
-    /// How many have a query of their own, wanted or not.
+    /// How many keys have a query of their own, wanted or not.
     running: usize,
-    /// The others, whoever waits and had a turn longest ago first.
+    /// The keys without a query: those of waiters first, and of these the one whose turn was longest ago.
     crowd: BTreeSet<(Need, u64, Key)>,
-    /// Those that were asked for too often, until then.
+    /// The keys that were asked for too often, each until its time.
     resting: BTreeSet<(Time, Key)>,
-    /// From when on those who only like to know may have a query.
+    /// When held locks may have a query again.
     calm_at: Time,
     listings: BTreeMap<Key, Listing>,
-    /// Folders that our token may not list.
+    /// Folders that the token may not list.
     unlisted: BTreeSet<Key>,
     turns: u64,
-    news: Vec<(LockId, Observation)>,
+    seen: Vec<(LockId, Observation)>,
 }
 
 #[derive(Debug)]
@@ -129,28 +126,28 @@ struct Want {
     until: Time,
 }
 
-/// A key that somebody wants to know about, or wanted to when its query began.
+/// A key that a lock wants to know about, or wanted to when the query began.
 #[derive(Debug)]
 struct Watch {
     folder: Key,
     wanted_by: BTreeSet<LockId>,
     need: Need,
-    /// From which index on.
+    /// The index after which a change counts.
     index: u64,
     request: Option<RequestId>,
-    /// When it last had a turn.
+    /// The turn that the key had last.
     turn: u64,
-    /// It rests until then.
+    /// The key gets no query until then.
     rests_until: Option<Time>,
 }
 
 impl Watches {
-    /// What became known, for whom.
+    /// What the watches found, each with the lock that wants it.
     pub(super) fn take_observations(&mut self) -> Vec<(LockId, Observation)> {
-        std::mem::take(&mut self.news)
+        std::mem::take(&mut self.seen)
     }
 
-    /// When something is due. Called when all that was due is done.
+    /// When the next thing is due. Everything that was due is done.
     fn wake_at(&self, now: Time) -> Option<Time> {
         let until = self.untils.first().map(|(at, _)| *at);
         let rested = self.resting.first().map(|(at, _)| *at);
@@ -160,18 +157,18 @@ impl Watches {
         [until, rested, listing, calm].into_iter().flatten().min()
     }
 
-    /// Tells everybody who wants the key, who then wants it no more.
-    fn tell(&mut self, key: &Key, news: &Observation) {
+    /// Gives every lock that wants the key what was found. The locks want nothing then.
+    fn found(&mut self, key: &Key, seen: &Observation) {
         let Some(watch) = self.keys.get(key) else {
             return;
         };
         for lock in watch.wanted_by.clone() {
             self.drop_want(lock);
-            self.news.push((lock, news.clone()));
+            self.seen.push((lock, seen.clone()));
         }
     }
 
-    /// Forgets what a lock wants. Answers the key whose query goes on although nobody wants it now.
+    /// Forgets what a lock wants. Answers the key if its query goes on although no lock wants it.
     fn drop_want(&mut self, lock: LockId) -> Option<Key> {
         let Want { key, until } = self.wants.remove(&lock)?;
         self.untils.remove(&(until, lock));
@@ -188,7 +185,7 @@ impl Watches {
         None
     }
 
-    /// Who has no query of its own waits for one, from then on.
+    /// Has a key wait for a query of its own, from then on.
     fn line_up(&mut self, key: &Key, from: Time, now: Time) {
         let Some(watch) = self.keys.get_mut(key) else {
             return;
@@ -214,14 +211,14 @@ impl Watches {
         if watch.need == Need::Waiting && !self.unlisted.contains(&watch.folder) {
             let listing = self.listings.entry(watch.folder.clone()).or_default();
             listing.crowd += 1;
-            // It was known to be there when its watch began; was it gone by the last listing?
+            // The key existed when its watch began; the last listing may show that it is gone.
             if listing.index > watch.index && !listing.names.contains(&**key) {
-                self.tell(key, &Observation::Gone);
+                self.found(key, &Observation::Gone);
             }
         }
     }
 
-    /// Waits for a query no more. Answers until when the key was to rest.
+    /// Takes a key out of those that wait for a query. Answers until when it was to rest.
     fn step_out(&mut self, key: &Key) -> Option<Time> {
         let watch = self.keys.get_mut(key).filter(|w| w.request.is_none())?;
         for lock in &watch.wanted_by {
@@ -243,7 +240,7 @@ impl Watches {
         None
     }
 
-    /// Whether the crowd is served by nothing but turns.
+    /// A key of the crowd can only be served by turns.
     fn takes_turns(&self) -> bool {
         let waiting = self.crowd.iter();
         let mut waiting = waiting.take_while(|(need, _, _)| *need == Need::Waiting);
@@ -253,7 +250,7 @@ impl Watches {
         })
     }
 
-    /// Whose turn it is to have a query of its own, if there is one to have.
+    /// The next key to get a query of its own, if there is a query to have.
     fn next_of_crowd(&self, budget: Budget, now: Time) -> Option<Key> {
         let (need, _, key) = self.crowd.first()?;
         let may = match need {
@@ -263,8 +260,8 @@ impl Watches {
         may.then(|| key.clone())
     }
 
-    /// Nothing happened, and those who want the key still do: it gets another query, after all
-    /// others that wait for one. False: the time of one of them is over.
+    /// After a query that saw no change: the key gets another one, after all other keys that wait for a query.
+    /// False: the time of a lock that wants the key is over.
     fn goes_on(&mut self, key: &Key, now: Time) -> bool {
         let Some(watch) = self.keys.get_mut(key) else {
             return false;
@@ -288,9 +285,8 @@ impl Watches {
 }
 
 impl Watches {
-    /// Wants to know when `key` is not any more as it was at `index`, or that nothing is known at
-    /// `until`. A lock wants one thing at a time; the answer is [`Observation`], and then it wants no more.
-    /// [`Watches::unwatch`] tells that it will want nothing again.
+    /// A lock wants to know when `key` is not any more as it was at `index`, until `until`. It wants one thing at a
+    /// time, gets one [`Observation`], and wants nothing then. [`Watches::unwatch`] says that it will not watch again.
     pub(super) fn watch(
         &mut self,
         out: &mut Outbox,
@@ -337,7 +333,7 @@ impl Watches {
         self.arrange(out);
     }
 
-    /// Wants to know nothing any more.
+    /// A lock wants to know nothing any more.
     pub(super) fn unwatch(&mut self, out: &mut Outbox, lock: LockId) {
         self.paces.remove(&lock);
         if self.wants.contains_key(&lock) {
@@ -357,7 +353,7 @@ impl Watches {
         if watch.need == Need::Courtesy {
             self.calm_at = now + CALM;
         }
-        // Whoever shares it from now on says how much it wants to know.
+        // The next lock that shares the query says how urgent it is.
         watch.need = Need::Courtesy;
         #[cfg(test)]
         if out.sabotaged(Sabotage::HangUp) {
@@ -365,7 +361,7 @@ impl Watches {
         }
     }
 
-    /// Aborts the queries that nobody wants any more: so that no thread waits for them.
+    /// Aborts the queries that no lock wants any more, so that no thread waits for them.
     pub(super) fn hang_up(&mut self, out: &mut Outbox) {
         let mut unwanted = Vec::new();
         self.keys.retain(|_, watch| {
@@ -389,7 +385,7 @@ impl Watches {
         Budget::of(out.config.connections)
     }
 
-    /// Gives those of the crowd a query who can have one, and the others a listing.
+    /// Gives a query to the keys of the crowd that can have one, and to the others a listing.
     fn arrange(&mut self, out: &mut Outbox) {
         let (now, budget) = (out.time(), self.budget(out));
         while let Some(key) = self.next_of_crowd(budget, now) {
@@ -432,13 +428,13 @@ impl Watches {
         }
     }
 
-    /// Something is due.
+    /// Does what is due.
     pub(super) fn tend(&mut self, out: &mut Outbox) {
         let now = out.time();
         while let Some((_, lock)) = self.untils.first().filter(|(at, _)| *at <= now) {
             let lock = *lock;
             self.give_up_want(out, lock);
-            self.news.push((lock, Observation::Nothing));
+            self.seen.push((lock, Observation::Nothing));
         }
         while let Some((_, key)) = self.resting.first().filter(|(at, _)| *at <= now) {
             let key = key.clone();
@@ -483,7 +479,7 @@ impl Watches {
             self.keys.remove(key);
             return;
         }
-        let news = match answer {
+        let seen = match answer {
             Ok(Answer::Row { row, index }) => {
                 let is_held = row.as_ref().is_some_and(|row| row.session.is_some());
                 if is_held && index == watch.index && self.goes_on(key, now) {
@@ -495,11 +491,11 @@ impl Watches {
             Err(fault) => Observation::Failed(fault.error().clone()),
             Ok(_) => Observation::Nothing,
         };
-        self.tell(key, &news);
+        self.found(key, &seen);
     }
 }
 
-/// The folder of a key, with its slash; of a ticket, that of the key in whose line it stands.
+/// The folder of a key, with its slash. A ticket has the folder of its lock's key.
 fn folder(key: &str) -> &str {
     let key = key.find("/.fifo/").map_or(key, |at| &key[..at]);
     key.rfind('/').map_or("", |at| &key[..=at])

@@ -1,4 +1,4 @@
-//! What an acquire that ended without the lock says.
+//! The errors of an acquire that ended without the lock.
 
 use super::{Acquire, WHAT};
 use crate::core::context::Context;
@@ -9,7 +9,7 @@ use crate::core::waiters::Known;
 use crate::error::{Error, Status};
 use crate::text::one_line;
 
-/// What is shown at most of the name of a session or a node.
+/// How many bytes of the name of a session or a node an error text shows at most.
 const LONGEST_NAME: usize = 200;
 
 impl Acquire {
@@ -22,7 +22,7 @@ impl Acquire {
         )
     }
 
-    /// The lock is ours, but Consul does not confirm its lease: it is given back.
+    /// Consul gave the lock, but does not confirm the lease: the library gives the lock back.
     pub(super) fn not_whole(&self, ctx: &Context) -> Error {
         let last = self
             .known
@@ -37,7 +37,7 @@ impl Acquire {
             .error(Status::Unavailable, WHAT, &self.spec.key, &why)
     }
 
-    /// The key holds what is no lock: it is not ours to overwrite, and a release would delete it.
+    /// The key holds data that is no lock. The library must not overwrite it, and a release would delete it.
     pub(super) fn occupied(&self, ctx: &Context, row: &KeyRow) -> Error {
         let what = match row.flags {
             SEMAPHORE_FLAGS => "a semaphore of Consul's Go client (consul lock -n)".to_owned(),
@@ -54,16 +54,16 @@ impl Acquire {
         error
     }
 
-    /// The lock is not free, and who has it, as far as Consul says.
+    /// The lock is not free. The text names the holder, as far as Consul said it.
     pub(super) fn not_acquired(&self, ctx: &Context) -> Error {
         let why = match self.known.holder() {
             Some(row) => describe(ctx, self.known.name.as_ref(), row),
             None if self.attempt.delays > 0 => {
-                "nobody holds it, but its lock-delay runs".to_owned()
+                "no session holds it, but its lock-delay runs".to_owned()
             }
-            None if self.is_parked() => "others of this process wait for it, too".to_owned(),
+            None if self.is_parked() => "other waiters of this process come first".to_owned(),
             None => match self.standing.ahead().len() {
-                0 => "somebody else was faster".to_owned(),
+                0 => FASTER.to_owned(),
                 n => format!("{n} waited before this process"),
             },
         };
@@ -84,14 +84,16 @@ impl Acquire {
     }
 }
 
+const FASTER: &str = "another client was faster";
+
 /// Says which session holds the key of `row`; `name` is what Consul said of the session `name.0`.
 fn describe(ctx: &Context, name: Option<&(SessionId, Option<SessionRow>)>, row: &KeyRow) -> String {
     let Some(session) = &row.session else {
-        return "somebody else was faster".to_owned();
+        return FASTER.to_owned();
     };
     let named = name.filter(|(id, _)| id == session);
     let described = named.and_then(|(_, row)| row.as_ref());
-    // Another client of this process may give its sessions another name; the nonce is the same.
+    // Another client of this process may name its sessions differently; the nonce is the same.
     let nonce = ctx.out.config.identity.rsplit(' ').next();
     let ours = ctx.holding.contains(session)
         || described.is_some_and(|row| nonce.is_some_and(|nonce| row.name.contains(nonce)));
@@ -120,7 +122,7 @@ fn describe(ctx: &Context, name: Option<&(SessionId, Option<SessionRow>)>, row: 
 /// `api.SemaphoreFlagValue` of Consul's Go client.
 const SEMAPHORE_FLAGS: u64 = 0xe0f6_9a2b_aa41_4de0;
 
-/// What people can do when the library may not.
+/// What an operator can do where the token may not register the node.
 pub(super) fn how_to_register(node: &SessionNode) -> String {
     let SessionNode { name, registration } = node;
     format!(

@@ -3,10 +3,10 @@
 //! ```text
 //!          ┌── the own ticket is gone ◀─────────┐
 //!          ▼                                    │
-//!        Join ──▶ who is before us? ─none──▶ head: Look ──free──▶ Take
+//!        Join ──▶ which is before? ───none─▶ head: Look ──free──▶ Take
 //!                   │        ▲                          └──held──▶ Watch the key
 //!                   ▼        │ it is gone
-//!                 Follow the one before us
+//!                 Follow the ticket before the own
 //!                   │ nothing moves: Look ──held──▶ Watch the key, then follow again
 //!                   └ free, and the head does not take it for a whole grace: Take, past it
 //! ```
@@ -94,7 +94,7 @@ impl Acquire {
             && ctx.waiters.may_have_ticket(&self.spec.key)
     }
 
-    /// Asks whether the key is free, and who stands in line.
+    /// Asks whether the key is free, and for the line.
     pub(super) fn survey(&mut self, ctx: &mut Context) {
         let key = self.spec.key.clone();
         self.step = Step::Survey(self.ask(ctx, Request::Survey { key }));

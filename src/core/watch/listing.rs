@@ -12,28 +12,27 @@ use crate::core::log::Often;
 use crate::core::messages::{Answer, Fault, Key, Request};
 use crate::core::outbox::Outbox;
 
-/// Between two listings of a folder: costs 20 ms of notice, and a fifth of the traffic (measured).
+/// The pause between two listings of a folder. A loss shows 20 ms later, and the traffic is a fifth (measured).
 const LISTING_PAUSE: Duration = Duration::from_millis(20);
 
-/// A folder whose names are watched.
+/// The listing of one folder.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    /// How many of the crowd are in it.
+    /// How many keys of the crowd are in the folder.
     pub(super) crowd: usize,
     pub(super) request: Option<RequestId>,
-    /// As of the last answer.
+    /// The index of the last answer.
     pub(super) index: u64,
     pub(super) names: HashSet<String>,
-    /// When to ask again.
+    /// When to list again.
     pub(super) again: Option<Time>,
     pace: Pace,
     faults: u32,
 }
 
 impl Watches {
-    /// Gives the folders of the crowd a listing, the fullest first, and ends those that nobody needs
-    /// any more. A query on its way is not aborted (see [`super`]): it takes its place until its answer
-    /// comes.
+    /// Gives the folders of the crowd a listing, the fullest first, and ends the listings that are not needed any
+    /// more. The library does not abort a query on its way (see [`super`]), which counts until its answer comes.
     pub(super) fn arrange_listings(&mut self, out: &mut Outbox) {
         let most = self.budget(out).listings;
         let listings = &mut self.listings;
@@ -83,16 +82,16 @@ impl Watches {
                 listing.index = if index < listing.index { 0 } else { index };
                 listing.names = names.into_iter().collect();
                 listing.again = Some(listing.pace.next(now).max(now + LISTING_PAUSE));
-                let is_of_use = self.tell_of_missing(folder);
+                let is_of_use = self.find_missing(folder);
                 if let Some(listing) = self.listings.get_mut(folder)
                     && is_of_use
                 {
-                    // Those who were told keep a pace of their own.
+                    // The locks that got an observation keep a pace of their own.
                     listing.pace.forgive();
                     listing.again = Some(now + LISTING_PAUSE);
                 }
             }
-            // What is too large today is so a moment later, too.
+            // A listing that is too large now is too large a moment later, too.
             Err(Fault::Final(error) | Fault::TooLarge(error)) => {
                 self.listings.remove(folder);
                 self.unlisted.insert(folder.clone());
@@ -114,8 +113,9 @@ impl Watches {
         }
     }
 
-    /// Tells those of the crowd whose key the listing does not show. Answers whether there are any.
-    fn tell_of_missing(&mut self, folder: &Key) -> bool {
+    /// Gives [`Observation::Gone`] to the keys of the crowd that are not in the listing. Answers whether there
+    /// are any.
+    fn find_missing(&mut self, folder: &Key) -> bool {
         let Some(listing) = self.listings.get(folder) else {
             return false;
         };
@@ -125,7 +125,7 @@ impl Watches {
         });
         let gone = gone.cloned().collect::<Vec<_>>();
         for key in &gone {
-            self.tell(key, &Observation::Gone);
+            self.found(key, &Observation::Gone);
         }
         !gone.is_empty()
     }

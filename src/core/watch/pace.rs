@@ -1,14 +1,14 @@
-//! How often something is asked: at once after a silence, and some ten times a second in the long run,
+//! How often the library asks Consul the same: at once after a silence, and some ten times a second in the long run,
 //! whatever the answers say.
 
 use std::time::Duration;
 
 use crate::clock::Time;
 
-/// One more may be asked after each of these.
+/// One more question is allowed after each interval.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// So many may be asked in a row: a waiter that loses one race after another needs them.
+/// So many questions are allowed in a row: a waiter that loses one race after another needs them.
 const IN_A_ROW: u32 = 20;
 
 /// A bucket of tokens, as the instant at which it is full again.
@@ -18,14 +18,14 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// One more is asked: when it may be sent, now or later.
+    /// Counts one more question, and answers when it may be sent.
     pub(super) fn next(&mut self, now: Time) -> Time {
         let full_at = self.full_at.max(now) + INTERVAL;
         self.full_at = full_at;
         now.max(full_at - INTERVAL * IN_A_ROW)
     }
 
-    /// What was asked last was worth it, and does not count.
+    /// The last question was worth it, and does not count.
     pub(super) fn forgive(&mut self) {
         self.full_at = self.full_at - INTERVAL;
     }

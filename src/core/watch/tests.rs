@@ -10,12 +10,12 @@ use crate::core::{
 };
 use crate::error::{Error, Status};
 
-/// An answer takes so long.
+/// How long an answer takes.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
 
 type Reply = Result<Answer, Fault>;
 
-/// A core and a server. What the server has no answer to hangs until it is asked for again.
+/// A core and a server. A request to which the server has no answer hangs until the server looks again.
 struct Bench<S> {
     core: Core,
     now: Time,
@@ -24,9 +24,9 @@ struct Bench<S> {
     calls: u64,
     due: BTreeMap<(Time, u64), (RequestId, Time, Request)>,
     hanging: BTreeMap<RequestId, Request>,
-    /// Every request, and when it was sent.
+    /// Every request, with the instant at which the core sent it.
     asked: Vec<(Time, Request)>,
-    /// Requests that were aborted while the server had no answer to them.
+    /// Requests that the core aborted while the server had no answer to them.
     aborted: usize,
     log: Vec<String>,
 }
@@ -124,7 +124,7 @@ impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
         });
     }
 
-    /// The server answers what hangs, where it has an answer now.
+    /// The server answers the requests that hang, where it has an answer now.
     fn stir(&mut self) {
         for (id, request) in std::mem::take(&mut self.hanging) {
             match (self.server)(&request, self.now) {
@@ -177,7 +177,7 @@ fn row(session: &str, index: u64) -> Answer {
     }
 }
 
-/// What others hold, as Consul answers all but blocking queries.
+/// How Consul answers requests for keys that others hold, but for blocking queries.
 fn held_by_others(request: &Request) -> Option<Answer> {
     Some(match request {
         Request::Survey { .. } => Answer::Exists,
@@ -197,7 +197,7 @@ fn held_by_others(request: &Request) -> Option<Answer> {
     })
 }
 
-/// What is ours, in the same way.
+/// How Consul answers requests for keys that this core holds, but for blocking queries.
 fn held_by_us(request: &Request) -> Option<Answer> {
     Some(match request {
         Request::Survey { .. } => Answer::Line(Vec::new()),
@@ -215,13 +215,13 @@ fn held_by_us(request: &Request) -> Option<Answer> {
     })
 }
 
-/// Ten a second, and those that may come in a row.
+/// Ten questions a second, and those that may come in a row.
 const TEN_A_SECOND_FOR_30_S: usize = 320;
 
-/// An answer to a blocking query, whose number is given.
+/// The answer to a blocking query with this number.
 type Nonsense = fn(u64) -> Answer;
 
-/// An answer to anything else.
+/// The answer to any other request.
 type Sense = fn(&Request) -> Option<Answer>;
 
 /// What a server may answer to blocking queries at once.
@@ -273,7 +273,7 @@ fn no_watch_asks_more_than_ten_times_a_second_whatever_comes_back() {
 
 #[test]
 fn no_listing_is_asked_for_more_than_ten_times_a_second_whatever_comes_back() {
-    // Those who are told that their key is gone ask again each at its own pace.
+    // The locks that learn that their key is gone ask again, each at its own pace.
     let some_more = 2 * TEN_A_SECOND_FOR_30_S;
     for (what, shows_keys, most) in [
         ("other names", true, TEN_A_SECOND_FOR_30_S),
@@ -302,7 +302,7 @@ fn no_listing_is_asked_for_more_than_ten_times_a_second_whatever_comes_back() {
     }
 }
 
-/// A change is acted upon at once, whatever the pace: there was a silence before.
+/// The core acts upon a change at once, whatever the pace, because there was a silence before.
 #[test]
 fn a_change_after_a_silence_is_acted_upon_at_once() {
     let held = std::cell::Cell::new(true);
@@ -325,7 +325,7 @@ fn a_change_after_a_silence_is_acted_upon_at_once() {
     assert_eq!(bench.count(lock), 1);
 }
 
-/// Consul keeps the connection of a query that is aborted: so none is, and it keeps its place.
+/// Consul keeps the connection of an aborted query: so the core aborts none, and each query keeps its place.
 #[test]
 fn a_query_that_is_not_wanted_any_more_keeps_its_place_and_is_shared() {
     let over = std::cell::Cell::new(false);
@@ -341,9 +341,9 @@ fn a_query_that_is_not_wanted_any_more_keeps_its_place_and_is_shared() {
     assert_eq!((bench.count(is_watch), bench.count(is_listing)), (2, 1));
     bench.call(0, Call::Cancel);
     bench.run(Duration::from_secs(1));
-    // The third has to go on without one of its own.
+    // The third lock has to go on without a query of its own.
     assert_eq!((bench.count(is_watch), bench.aborted), (2, 0));
-    // Whoever wants the same shares it.
+    // A lock that wants the same key shares the query.
     bench.acquire(4, "f/0", false);
     bench.run(Duration::from_secs(1));
     assert_eq!((bench.count(is_watch), bench.aborted), (2, 0));
@@ -385,7 +385,7 @@ fn no_query_is_long_and_none_goes_on_long_after_the_deadline() {
     assert!(impatient < Duration::from_millis(1_700), "{impatient:?}");
 }
 
-/// Each key that is given back has its query answered, and that of no other is begun in a hurry.
+/// The query of each key that is given back is answered, and the core begins none for another key in a hurry.
 #[test]
 fn a_thousand_locks_given_back_begin_no_thousand_queries() {
     let free = std::cell::RefCell::new(std::collections::HashSet::<Key>::new());
@@ -414,14 +414,14 @@ fn a_thousand_locks_given_back_begin_no_thousand_queries() {
         begun <= 20 && aborted == 0,
         "{begun} begun, {aborted} aborted"
     );
-    // A lock that is kept is watched again when there is calm.
+    // The core watches a lock that is kept again when there is calm.
     bench.acquire(2_000, "f/kept", false);
     let before = bench.count(is_watch);
     bench.run(Duration::from_secs(3));
     assert_eq!(bench.count(is_watch), before + 1);
 }
 
-/// A folder whose names are too many to be read: its keys take turns at once, and the log says so.
+/// The keys of a folder with too many names to read take turns at once, and the log says so.
 #[test]
 fn a_listing_that_is_too_large_is_asked_for_once() {
     let too_large = || Error::new(Status::Rejected, "the answer is larger than that");
@@ -450,7 +450,7 @@ fn a_listing_that_is_too_large_is_asked_for_once() {
     assert_eq!(said.count(), 1, "{:?}", bench.log);
 }
 
-/// Junk below the tickets: a first attempt whose answer cannot be read is repeated without the line.
+/// With junk below the tickets, the core repeats a first attempt whose answer it cannot read without the line.
 #[test]
 fn a_line_that_is_too_large_is_done_without() {
     let too_large = || Fault::TooLarge(Error::new(Status::Rejected, "more than is read"));
@@ -465,7 +465,7 @@ fn a_line_that_is_too_large_is_done_without() {
             request if held => held_by_others(request).map(Ok),
             request => held_by_us(request).map(Ok),
         });
-        // The third in a hurry tries without a look.
+        // The third lock in succession tries without a look.
         for lock in 1..=3 {
             bench.acquire(lock, "k", true);
             bench.run(Duration::from_millis(20));
@@ -491,7 +491,7 @@ fn a_line_that_is_too_large_is_done_without() {
             .filter(|l| l.contains("no particular order"));
         assert_eq!(said.count(), 1, "{:?}", bench.log);
     }
-    // Its transaction may have been applied: the same one again, but for the line, tells.
+    // Consul may have applied the transaction: the same transaction again, without the line, tells.
     let mut bench = Bench::new(32, |request, _| match request {
         Request::Lock { line: true, .. } => Some(Err(too_large())),
         Request::Watch { .. } => None,
@@ -513,7 +513,7 @@ fn a_line_that_is_too_large_is_done_without() {
         panic!("{locks:?}");
     };
     assert_eq!((value, session), (again, same));
-    // Its session is not used again.
+    // The core does not use the session again.
     bench.call(1, Call::Release);
     bench.run(Duration::from_millis(20));
     let destroyed = bench.count(|request| matches!(request, Request::DestroySession { .. }));
