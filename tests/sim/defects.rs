@@ -1,5 +1,4 @@
-//! The defects that a schedule may be run with: the simulation must catch each of them, or it proves
-//! nothing.
+//! The defects with which a schedule may run. The simulation must catch each of them, or proves nothing.
 
 use crate::core::Outcome;
 use crate::core::messages::{Answer, Fault, Request};
@@ -7,10 +6,10 @@ use crate::core::sabotage::Sabotage;
 use crate::error::Status;
 use crate::key::LOCK_FLAGS;
 
-/// A defect to have.
+/// A defect of a core, or of what is around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Defect {
-    /// One inside of a core.
+    /// A defect inside of a core.
     Core(Sabotage),
     /// A release deletes the key by its name.
     ReleaseByKey,
@@ -18,28 +17,28 @@ pub(super) enum Defect {
     WriteUnchecked,
     /// The clock stops while the machine sleeps.
     ClockStopsInSuspend,
-    /// The lease is counted from the answer, not from before the request.
+    /// The lease counts from the answer, not from before the request.
     LeaseFromReply,
-    /// The data of another program under the key of a lock is taken for a free lock.
+    /// The core takes the data of another program under the key for a free lock.
     TakeWhatIsThere,
-    /// A session is used again although the answer to a release was lost.
+    /// The core uses a session again although the answer to a release was lost.
     PoolAfterDoubt,
-    /// A write whose answer was lost is said not to have been done when the lock is lost.
+    /// When the lock is lost, a write whose answer was lost counts as not done.
     DoubtIsNoWrite,
-    /// No caller is told that a lock's time ran out.
+    /// No caller learns that the time of a lock ran out.
     SilentLoss,
-    /// A lock that arrives after its caller was told no is left in Consul.
+    /// A lock that arrives after the caller got another outcome stays in Consul.
     KeepLateLock,
-    /// A session whose create was not answered is looked for once.
+    /// The core looks once for a session whose create was not answered.
     LookOnce,
     /// Sessions are bound to the agent's node, whatever `session_node` says.
     AgentsNode,
-    /// A line that was seen is forgotten at once.
+    /// The core forgets a line at once.
     ForgetTheLine,
 }
 
 impl Defect {
-    /// What a core with the defect makes of an answer.
+    /// The answer that a core with the defect takes in.
     pub(super) fn falsify(
         self,
         request: &Request,
@@ -70,7 +69,7 @@ impl Defect {
         }
     }
 
-    /// What a caller is told by a core with the defect.
+    /// The outcome that a core with the defect tells.
     pub(super) fn mistell(self, mut outcome: Outcome) -> Outcome {
         if let (Defect::DoubtIsNoWrite, Err(error)) = (self, &mut outcome)
             && error.status == Status::Unconfirmed

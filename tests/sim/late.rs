@@ -1,4 +1,4 @@
-//! Answers that come late, told step by step: what chance seldom finds.
+//! Answers that come late, step by step, in orders that chance seldom finds.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::error::{Error, Status};
 
 pub(super) const TTL: Duration = Duration::from_secs(10);
 
-/// A core that is answered by hand.
+/// A core whose requests the test answers one by one.
 pub(super) struct Bench {
     pub(super) core: Core,
     pub(super) now: Time,
-    /// What it has asked, and nobody has answered yet.
+    /// The requests that have no answer yet.
     pub(super) asked: Vec<(RequestId, Request)>,
-    /// The lock that is called, and what was last shown of any.
+    /// The lock that the test calls, and the phase that the core last published of any lock.
     lock: LockId,
     pub(super) phase: Phase,
-    /// When the request that was sent last is to be answered.
+    /// When the request that was sent last ends.
     pub(super) by: Time,
-    /// What it has told its callers.
+    /// The outcomes that the core has told.
     pub(super) told: Vec<Outcome>,
-    /// What it has said to people.
+    /// The lines that the core has logged.
     pub(super) logged: Vec<String>,
 }
 
@@ -84,7 +84,7 @@ impl Bench {
         }
     }
 
-    /// Takes out the last such question, which must have been asked.
+    /// Takes out the last such request, which the core must have sent.
     pub(super) fn take(
         &mut self,
         what: &str,
@@ -124,14 +124,14 @@ impl Bench {
         self.step(Input::Call { lock, call, what });
     }
 
-    /// Time goes by.
+    /// Time passes.
     pub(super) fn after(&mut self, time: Duration) {
         self.now = self.now + time;
         self.step(Input::Tick);
     }
 
     /// Makes a session, and stands alone in line with it behind a holder, whose end is watched.
-    /// It begins to wait for a key that another session holds.
+    /// The core begins to wait for a key that another session holds.
     pub(super) fn waits(&mut self, session: &SessionId) {
         self.acquires(Patience::Forever);
         let (survey, _) = self.take("look", |request| matches!(request, Request::Survey { .. }));
@@ -192,8 +192,8 @@ pub(super) fn is_watch(request: &Request) -> bool {
     matches!(request, Request::Watch { .. })
 }
 
-/// The renewal of a session was answered after that had been replaced by another one, which was
-/// forgotten for it, with its ticket.
+/// The answer to the renewal of a session comes after another session has replaced it. The core forgets neither
+/// the new session nor its ticket.
 #[test]
 fn a_late_answer_about_a_session_that_was_replaced() {
     let [first, second] = ["first", "second"].map(|id| SessionId(id.into()));
@@ -201,7 +201,7 @@ fn a_late_answer_about_a_session_that_was_replaced() {
     let mut bench = Bench::new();
     bench.waits(&first);
 
-    // It is renewed; before that is answered the key is free, and the session is found to be gone.
+    // The core renews the session. Before the answer the key is free, and the session is gone.
     bench.after(TTL / 2);
     let late = bench.renewal_of(&first);
     let (watch, _) = bench.take("watch", is_watch);
@@ -214,7 +214,7 @@ fn a_late_answer_about_a_session_that_was_replaced() {
     );
     let renewal = bench.renewal_of(&first);
     bench.answer(renewal, gone());
-    // That may have been a server that lags behind.
+    // A server that lags behind may have said so.
     let (destroy, _) = bench.take("destroy it", is_destroy);
     bench.answer(destroy, Ok(Answer::Destroyed));
     bench.stands_in_line(&second);
@@ -225,8 +225,8 @@ fn a_late_answer_about_a_session_that_was_replaced() {
     assert!(matches!(&before[..], [(_, request)] if is_watch(request)));
 }
 
-/// A create whose acquire was cancelled: its answer is waited for, then its connection is cut, and then
-/// the session is looked for, and once more; and it is destroyed once.
+/// After a cancel, the core waits for the answer to a create, then cuts its connection, then looks for the session,
+/// once more if need be, and destroys it once.
 #[test]
 fn a_create_that_nobody_wants_any_more() {
     let ms = Duration::from_millis;
@@ -270,8 +270,8 @@ fn a_create_that_nobody_wants_any_more() {
     assert_eq!(bench.core.wake_at(), None);
 }
 
-/// A leader that was paused answers the renewal of a waiter after the end of its lease, from its own
-/// memory: the session is as good as gone, and so is its ticket.
+/// A leader that was paused answers the renewal of a waiter from its own memory, after the end of the lease: the
+/// session is as good as gone, and so is its ticket.
 #[test]
 fn a_renewal_that_is_answered_after_the_end_of_the_lease() {
     let [first, second] = ["first", "second"].map(|id| SessionId(id.into()));
@@ -295,8 +295,8 @@ fn a_renewal_that_is_answered_after_the_end_of_the_lease() {
     assert!(matches!(&bench.asked[..], [(_, request)] if is_watch(request)));
 }
 
-/// A middlebox doubles answers: that to the last release, which names the same key and session, comes
-/// instead of the answer to the next lock. Its index tells.
+/// A middlebox doubles answers: that to the last release, which names the same key and session, comes instead of
+/// the answer to the next lock. The index in the answer gives it away.
 #[test]
 fn an_answer_to_an_earlier_request_proves_nothing() {
     let session = SessionId("warm".into());
@@ -346,7 +346,7 @@ fn an_answer_to_an_earlier_request_proves_nothing() {
                 bench.answer(unlock, Ok(Answer::Unlocked { line: Vec::new() }));
             }
             _ => {
-                // The index of the lock before.
+                // The token of the lock before.
                 bench.answer(attempt, locked(20));
                 assert_eq!(bench.phase, Phase::Acquiring);
                 bench.after(Duration::from_millis(50));
@@ -383,8 +383,8 @@ pub(super) fn row_of(session: &SessionId, index: u64) -> KeyRow {
     }
 }
 
-/// A token that Consul does not know is tried again for a minute, also by who waits for ever; one
-/// attempt is told at once.
+/// The core tries a token that Consul does not know again for a minute, also for an acquire that waits for ever; a
+/// single attempt fails at once.
 #[test]
 fn a_token_that_stays_unknown() {
     let unknown = || {
@@ -416,7 +416,7 @@ fn a_token_that_stays_unknown() {
     assert!(bench.asked.is_empty() && bench.core.is_idle());
 }
 
-/// A good look does not make a create that fails forgotten: its reason is told, and its pauses grow.
+/// A look that succeeds hides no create that fails: the outcome has the reason, and the pauses grow.
 #[test]
 fn what_fails_between_good_looks_is_told() {
     let missing = || {

@@ -1,4 +1,4 @@
-//! What must hold for those who wait in line, and the book in which it is checked.
+//! The properties of waiting in line, and the book that checks them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -7,21 +7,21 @@ use super::world::GRACE;
 use crate::clock::Time;
 use crate::core::{CallId, LockId};
 
-/// A ticket as the model shows it: CreateIndex, name, process.
+/// A ticket as the model shows it: CreateIndex, name and process.
 pub(super) type Standing = (u64, String, usize);
 
-/// One key's waiters.
+/// The waiters of one key.
 #[derive(Default)]
 pub(super) struct LineBook {
     /// The waiting acquires of each process, in the order of the calls.
     waiting: BTreeMap<usize, Vec<(CallId, LockId, Time)>>,
     /// Since when each process runs without a stop.
     live_since: HashMap<usize, Time>,
-    /// Since when the key is free, and whoever is first in line was.
+    /// Since when the key is free, and the ticket that was the head then.
     free_since: Option<(Time, Option<String>)>,
-    /// How often which process went past which ticket.
+    /// How often each process went past each ticket.
     overtakes: HashMap<(u64, String, usize), u32>,
-    /// The longest that the key was free while somebody waited.
+    /// The longest time for which the key was free while a waiter stood in line.
     pub(super) longest_free: Duration,
     pub(super) most_overtakes: u32,
 }
@@ -52,7 +52,7 @@ impl LineBook {
         Ok(())
     }
 
-    /// Its time was over, or it was cancelled.
+    /// The time of the acquire was over, or a cancel ended it.
     pub(super) fn gives_up(&mut self, process: usize, lock: LockId) {
         if let Some(waiting) = self.waiting.get_mut(&process) {
             waiting.retain(|(_, l, _)| *l != lock);
@@ -71,9 +71,9 @@ impl LineBook {
         self.waiting.remove(&process);
     }
 
-    /// The lock is never free for longer than two graces and a few round trips while a live waiter
-    /// waits: a head that stalls is given one; who only finds out then that another was the head
-    /// gives that one its own. And 20 ms for each place, twice. A new first one starts anew.
+    /// The key is never free for longer than two graces, a few round trips and twice 20 ms for each place while a
+    /// live waiter waits. A head that stalls gets one grace; a waiter that finds another head then gives that one
+    /// a grace, too. The time starts anew with a new head.
     pub(super) fn look(
         &mut self,
         now: Time,
@@ -110,7 +110,7 @@ impl LineBook {
         Ok(())
     }
 
-    /// A process got the key by an attempt that stood in no line: at most once past each ticket.
+    /// A process got the key by an attempt without a ticket: at most once past each ticket.
     pub(super) fn passed(&mut self, process: usize, standing: &[Standing]) -> Result<(), String> {
         for (index, name, owner) in standing {
             if *owner == process {
@@ -131,7 +131,7 @@ impl LineBook {
         Ok(())
     }
 
-    /// A process got the key with its ticket: it was the first.
+    /// A process got the key with its ticket, which must have been the head.
     pub(super) fn served(&self, process: usize, standing: &[Standing]) -> Result<(), String> {
         match standing.iter().min() {
             Some((_, _, first)) if *first == process => Ok(()),

@@ -2,7 +2,7 @@
 //! very same requests can go to it and to a real Consul (see [`super::differential`], which compares
 //! the two).
 //!
-//! It knows the endpoints that a lock needs. Anything else is a mistake in a test, and panics.
+//! The model has the endpoints that a lock needs. Any other request is a mistake in a test, and panics.
 
 mod edition;
 mod store;
@@ -26,10 +26,10 @@ pub(super) use self::edition::Edition;
 pub(super) use self::store::Flaw;
 pub(super) use self::wire::NODE;
 
-/// Consul caps a lock-delay.
+/// The longest lock-delay that Consul allows.
 const MAX_LOCK_DELAY: Duration = Duration::from_secs(60);
 
-/// What became of a request.
+/// The end of a request.
 #[derive(Debug)]
 pub(super) enum Served {
     Reply(HttpReply),
@@ -41,10 +41,10 @@ pub(super) enum Served {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WatchId(u64);
 
-/// What a read shows.
+/// The subject of a read.
 enum Subject {
     Key(String),
-    /// The names that begin so.
+    /// The names that begin with this prefix.
     Names(String),
 }
 
@@ -56,21 +56,21 @@ struct Watch {
     until: Time,
 }
 
-/// The model.
+/// A model of Consul.
 pub(super) struct Model {
     store: Store,
     /// The sessions that a leader which stands still remembers.
     old_leader: BTreeMap<Arc<str>, Session>,
     /// The nodes of the catalog.
     nodes: BTreeSet<String>,
-    /// Raft's last index. Every write request takes one, whatever comes of it.
+    /// Raft's last index. Every write request takes one index, whatever its outcome.
     index: u64,
     writes: u64,
     /// A session ends at this many thousandths of its TTL.
     expiry: u64,
     timers: BTreeSet<(Time, Arc<str>)>,
     deadlines: BTreeMap<Arc<str>, Time>,
-    /// Until when nobody gets a lock on a key.
+    /// Until when Consul locks a key for no session.
     delays: BTreeMap<Arc<str>, Time>,
     watches: BTreeMap<WatchId, Watch>,
     woken: Vec<(WatchId, HttpReply)>,
@@ -98,17 +98,17 @@ impl Model {
         }
     }
 
-    /// Sessions end at this many thousandths of their TTL: 2,000 as measured.
+    /// Sets at how many thousandths of their TTL sessions end: 2,000 as measured.
     pub(super) fn set_expiry(&mut self, thousandths_of_ttl: u64) {
         self.expiry = thousandths_of_ttl;
     }
 
-    /// Which Consul it is: 1.8.7, unless said otherwise.
+    /// Sets the version of Consul; without this it is 1.8.7.
     pub(super) fn set_edition(&mut self, edition: Edition) {
         self.store.edition = edition;
     }
 
-    /// Breaks a rule.
+    /// Builds a flaw in.
     pub(super) fn break_rule(&mut self, flaw: Flaw) {
         self.store.flaw = Some(flaw);
     }
@@ -167,7 +167,7 @@ impl Model {
         })
     }
 
-    /// Lets time pass: sessions end, and waits do.
+    /// Lets time pass: sessions and waits end.
     pub(super) fn advance(&mut self, now: Time) {
         while let Some(at) = self.next_event_at().filter(|at| *at <= now) {
             if let Some((due, id)) = self.timers.first().cloned()
@@ -208,8 +208,8 @@ impl Model {
         self.woken.retain(|(id, _)| *id != watch);
     }
 
-    /// A new leader knows no timers: all start again at their full length. Lock-delays live in a
-    /// server's memory; ours is one that has just started and lost them.
+    /// A new leader knows no timers: all start again at their full length. Lock-delays live in the memory of a
+    /// server; this leader has just started and has none.
     pub(super) fn leader_change(&mut self, now: Time) {
         self.delays.clear();
         let ids: Vec<Arc<str>> = self.store.sessions.keys().cloned().collect();
@@ -245,7 +245,7 @@ impl Model {
         self.store.rows.iter().filter_map(ticket).collect()
     }
 
-    /// Whether nobody holds a key.
+    /// No session holds a key.
     pub(super) fn is_free(&self, key: &str) -> bool {
         self.store
             .rows
@@ -253,18 +253,18 @@ impl Model {
             .is_none_or(|row| row.session.is_none())
     }
 
-    /// How many entries the Raft log got.
+    /// The number of entries in the Raft log.
     pub(super) fn raft_writes(&self) -> u64 {
         self.writes
     }
 
-    /// The leader stands still. It will remember the sessions of now.
+    /// The leader stands still, and will remember the sessions of this instant.
     pub(super) fn freeze_leader(&mut self) {
         self.old_leader = self.store.sessions.clone();
     }
 
-    /// What a leader that stood still answers a renewal when it wakes: from its own memory, before it
-    /// finds that it leads no more. Nothing is renewed by that.
+    /// How a leader that stood still answers a renewal when it wakes: from its own memory, before it finds that it
+    /// leads no more. That answer renews nothing.
     pub(super) fn renew_at_old_leader(&self, id: &str) -> HttpReply {
         match self.old_leader.get(id) {
             None => not_found(id),
@@ -277,12 +277,12 @@ impl Model {
         }
     }
 
-    /// There is no such key.
+    /// The key does not exist.
     pub(super) fn is_absent(&self, key: &str) -> bool {
         !self.store.rows.contains_key(key)
     }
 
-    /// The key holds data, and not a lock.
+    /// The key holds data that is no lock.
     pub(super) fn is_data(&self, key: &str) -> bool {
         let row = self.store.rows.get(key);
         row.is_some_and(|row| row.session.is_none() && row.flags == 0 && &*row.value == b"data")
@@ -330,7 +330,7 @@ impl Model {
         of_node.map(|(id, _)| id.to_string()).collect()
     }
 
-    /// Deletes a key, whoever holds it.
+    /// Deletes a key, held or not.
     pub(super) fn delete_key(&mut self, _now: Time, key: &str) {
         let index = self.write();
         let mut draft = self.store.draft(index);
@@ -382,7 +382,7 @@ impl Model {
         Served::Parked(id)
     }
 
-    /// What a read says now.
+    /// The answer to a read.
     fn show(&self, subject: &Subject) -> HttpReply {
         let (index, answer) = match subject {
             Subject::Key(key) => match self.store.rows.get(key.as_str()) {
@@ -411,10 +411,10 @@ impl Model {
         }
     }
 
-    /// A row was written: who waits for it, wakes. Where nothing is to be seen, Consul watches a
-    /// node of its tree above all that may come, and answers with the index of the whole table: any
-    /// write below the missing name wakes, and some of others do, depending on the tree's shape. A newer
-    /// one then looks again, and goes on waiting for a key that is still missing, from that index on.
+    /// A write to a row wakes the queries that wait for it. Where there is no such row, Consul watches a node of its
+    /// tree above all rows that may come, and answers with the index of the whole table: any write below the
+    /// missing name wakes the query, and some other writes do, depending on the shape of the tree. A newer Consul
+    /// looks again then, and goes on waiting for a key that is still missing, from that index on.
     fn wake(&mut self, key: &str) {
         let mut awake = Vec::new();
         for (id, watch) in &self.watches {
@@ -475,7 +475,7 @@ impl Model {
         }
     }
 
-    /// Its lock-delay runs, or ended a moment ago.
+    /// The lock-delay of the key runs, or ended a moment ago.
     pub(super) fn was_delayed(&self, now: Time, key: &str) -> bool {
         let lately = |until: &Time| now < *until + Duration::from_secs(2);
         self.delays.get(key).is_some_and(lately)
@@ -532,7 +532,7 @@ impl Model {
         reply(200, results)
     }
 
-    /// What the leader refuses before Raft.
+    /// The refusals of the leader before Raft.
     fn refuse(&self, now: Time, op: &Op<'_>) -> Option<String> {
         if op.key.is_empty() {
             return Some("Must provide key".to_owned());
@@ -775,7 +775,7 @@ impl<'a> Op<'a> {
         }
     }
 
-    /// Whether it goes through Raft. A verb that Consul does not know counts as a read.
+    /// The operation goes through Raft. A verb that Consul does not know counts as a read.
     fn writes(&self) -> bool {
         ["lock", "unlock", "set", "cas", "delete", "delete-cas"].contains(&self.verb)
     }
@@ -785,7 +785,7 @@ impl<'a> Op<'a> {
         self.writes() || reads.contains(&self.verb)
     }
 
-    /// Does it, and adds what it has to show to the results. Those after an error are done too.
+    /// Performs the operation, and adds its result. Consul performs the operations after an error, too.
     fn run(&self, draft: &mut Draft<'_>, results: &mut String) -> Result<(), String> {
         let (key, content) = (self.key, &self.content);
         let stale = |what: &str| format!("failed to {what} key {key:?}, index is stale");

@@ -7,9 +7,9 @@ use super::plan::Random;
 /// How unkind one schedule is.
 #[derive(Clone, Debug)]
 pub(super) struct Weather {
-    /// Of 1,000 requests, how many meet a fault.
+    /// How many of 1,000 requests meet a fault.
     pub(super) faults: u64,
-    /// A typical way there or back.
+    /// The typical time of one way.
     pub(super) delay: Duration,
     /// How late a lost request may still be applied.
     pub(super) latest: Duration,
@@ -33,24 +33,24 @@ impl Weather {
     }
 }
 
-/// What happens to one request. All delays count from the sending.
+/// The fate of one request. All delays count from the sending.
 #[derive(Clone, Debug)]
 pub(super) enum Fate {
-    /// Applied, answered.
+    /// Consul applies and answers the request.
     Answered {
         applied: Duration,
         answered: Duration,
     },
-    /// The connection is refused: nothing is sent.
+    /// The connection is refused, and nothing is sent.
     Refused,
-    /// A server says at once that it did not apply it.
+    /// A server says at once that it did not apply the request.
     Declined {
         answered: Duration,
         status: u16,
         text: &'static str,
     },
-    /// The client gets no answer, or one that tells nothing; the request is applied then or never,
-    /// once or twice.
+    /// The client gets no answer, or one that says nothing about the outcome. Consul applies the request later or
+    /// never, once or twice.
     Lost {
         noticed: Option<Duration>,
         status: Option<(u16, &'static str)>,
@@ -114,19 +114,19 @@ impl Fate {
                     applied,
                 }
             }
-            // Never applied.
+            // Consul never applies the request.
             3 => Fate::Lost {
                 noticed: random.chance(500).then_some(answered),
                 status: None,
                 applied: vec![],
             },
-            // Applied; the answer is lost.
+            // Consul applies the request, and the answer is lost.
             4 | 5 => Fate::Lost {
                 noticed: random.chance(700).then_some(answered),
                 status: None,
                 applied: vec![applied],
             },
-            // Held up somewhere, and applied much later: once, or now and once more.
+            // The request is held up, and applied much later: once, or now and once more.
             6 | 7 => Fate::Lost {
                 noticed: random.chance(700).then_some(answered),
                 status: None,
@@ -137,7 +137,7 @@ impl Fate {
                 status: None,
                 applied: vec![applied, applied + random.duration(weather.latest)],
             },
-            // Slow, but answered.
+            // The answer is slow.
             _ => {
                 let applied = random.duration(Duration::from_secs(9));
                 let answered = applied + random.duration(Duration::from_secs(9));

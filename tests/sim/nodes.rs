@@ -1,4 +1,4 @@
-//! The node that sessions are bound to: made when it is missing, and looked at once.
+//! The node that sessions are bound to: the core registers a missing node, and looks at the node once.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn session() -> SessionId {
     SessionId("ours".into())
 }
 
-/// Comes to the create of its session.
+/// Brings the core to the create of its session.
 fn begins(bench: &mut Bench) {
     bench.acquires(Patience::Once);
     let (look, _) = bench.take("look", |request| matches!(request, Request::Read { .. }));
@@ -155,7 +155,7 @@ fn what_stands_on_no_server_is_not_told_of() {
         node: "client".to_owned(),
         server_among_others: false,
     };
-    // A client agent; one that we may not ask; one that says something else.
+    // A client agent; an agent that the token may not ask; an agent with an unknown answer.
     for answer in [
         Ok(Answer::Agent(Some(client))),
         Ok(Answer::Agent(None)),
@@ -169,7 +169,7 @@ fn what_stands_on_no_server_is_not_told_of() {
         assert!(!bench.asked.iter().any(|(_, request)| is_agent(request)));
         assert!(bench.logged.is_empty(), "{:?}", bench.logged);
     }
-    // Behind a load balancer the session is another agent's.
+    // Behind a load balancer the session may be bound to another agent.
     let mut bench = Bench::new();
     holds(&mut bench);
     server(&mut bench, "server-1");
@@ -186,14 +186,14 @@ fn a_look_that_is_not_answered_ends_and_owes_nothing() {
     assert!(bench.asked.iter().any(|(_, request)| is_agent(request)));
     bench.after(Duration::from_millis(200));
     assert!(!bench.asked.iter().any(|(_, request)| is_agent(request)));
-    // One under way does not keep the core busy, and a drain ends it.
+    // A look under way does not keep the core busy, and a drain ends it.
     let mut bench = Bench::new();
     holds(&mut bench);
     bench.calls(2, Call::LetGo);
     assert!(bench.core.is_idle());
     bench.step(Input::Drain);
     assert!(!bench.asked.iter().any(|(_, request)| is_agent(request)));
-    // A lock that was given back at once is not worth one.
+    // A lock that is given back at once begins no look.
     let mut bench = Bench::new();
     begins(&mut bench);
     takes_it(&mut bench);

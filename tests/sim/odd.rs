@@ -1,4 +1,4 @@
-//! Answers that contradict each other, come from another than Consul, or do not come.
+//! Answers that contradict each other, do not come from Consul, or do not come.
 
 use std::time::Duration;
 
@@ -44,8 +44,8 @@ fn held() -> (Bench, SessionId) {
     (bench, session)
 }
 
-/// Something on the way answers reads from what it has seen long ago: the key is free, and the
-/// transaction says each time that it is not as it was found, or held. That is not asked at full speed.
+/// A middlebox answers reads with what it saw long ago: the key is free, and each transaction says that the key is
+/// held or has changed. The core does not ask at full speed then.
 #[test]
 fn looks_that_an_attempt_contradicts() {
     for contradiction in [Answer::Changed, Answer::Held] {
@@ -81,7 +81,7 @@ fn looks_that_an_attempt_contradicts() {
     }
 }
 
-/// A renewal of a waiter that is never answered leaves time for another one, as that of a holder does.
+/// A renewal of a waiter that is never answered leaves time for another one, like a renewal of a holder.
 #[test]
 fn a_renewal_of_a_waiter_that_hangs() {
     let session = SessionId("first".into());
@@ -97,7 +97,7 @@ fn a_renewal_of_a_waiter_that_hangs() {
     assert!(bench.by <= confirmed + TTL * 2 / 3, "one try a life");
 }
 
-/// A ticket is not asked for with a session whose lease is over.
+/// The core asks for no ticket with a session whose lease is over.
 #[test]
 fn a_line_is_not_joined_with_a_session_that_is_over() {
     let session = SessionId("first".into());
@@ -118,7 +118,7 @@ fn a_line_is_not_joined_with_a_session_that_is_over() {
     assert!(!bench.asked.iter().any(|(_, request)| is_join(request)));
 }
 
-/// One page of a proxy does not end the watch of a held lock for ever; a missing right does.
+/// One page of a proxy does not end the watch of a held lock; a missing right does.
 #[test]
 fn the_watch_of_a_held_lock_goes_on_after_an_answer_that_is_not_consuls() {
     let final_with = |status| Err(Fault::Final(Error::new(status, "no")));
@@ -135,7 +135,7 @@ fn the_watch_of_a_held_lock_goes_on_after_an_answer_that_is_not_consuls() {
     assert!(!watches(&bench), "{:?}", bench.asked);
 }
 
-/// The lock came while its handle was being freed: it is given back, and not left to its TTL.
+/// The core gives back a lock that came while its handle was being freed, and does not leave it to its TTL.
 #[test]
 fn a_lock_that_is_held_when_its_handle_is_freed() {
     let (mut bench, _) = held();
@@ -154,7 +154,7 @@ fn a_lock_that_is_held_when_its_handle_is_freed() {
     assert!(bench.core.is_idle());
 }
 
-/// A token that a server did not know for a while, and knew in between, is not unknown for a minute.
+/// The minute of an unknown token starts anew after an answer that shows that Consul knew the token.
 #[test]
 fn a_token_that_is_known_in_between() {
     let session = SessionId("ours".into());
@@ -188,7 +188,7 @@ fn a_token_that_is_known_in_between() {
     }
 }
 
-/// A lost lock that is abandoned holds nothing: there is nothing that its session stands on.
+/// The look at the nodes does not count the session of a lost lock that was abandoned.
 #[test]
 fn a_lost_lock_that_is_abandoned_holds_nothing() {
     for call in [Call::Abandon, Call::LetGo] {
@@ -205,8 +205,8 @@ fn a_lost_lock_that_is_abandoned_holds_nothing() {
     }
 }
 
-/// A process that was stopped finds the lock that it was given, after its time: it is told when that is
-/// undone.
+/// A process that was stopped finds that Consul gave it the lock after its time: its caller gets the outcome when
+/// that is undone.
 #[test]
 fn a_lock_that_came_too_late_is_undone_before_that_is_told() {
     let mut bench = Bench::new();

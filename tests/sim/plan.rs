@@ -1,4 +1,4 @@
-//! What a schedule is made of, by chance from a seed.
+//! The plan of a schedule, made by chance from a seed.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use super::network::Weather;
 /// How long one request may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A small seeded source of chance (xorshift64*).
+/// A small seeded source of random numbers (xorshift64*).
 #[derive(Clone, Debug)]
 pub(super) struct Random(u64);
 
@@ -28,7 +28,7 @@ impl Random {
     pub(super) fn below(&mut self, n: u64) -> u64 {
         (self.next() >> 16) % n.max(1)
     }
-    /// In `per_mille` of 1,000 cases.
+    /// True in `per_mille` of 1,000 cases.
     pub(super) fn chance(&mut self, per_mille: u64) -> bool {
         self.below(1000) < per_mille
     }
@@ -37,7 +37,7 @@ impl Random {
     }
 }
 
-/// What a schedule is made of.
+/// The plan of a schedule.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) processes: usize,
@@ -45,46 +45,44 @@ pub(super) struct Plan {
     pub(super) keys: u64,
     pub(super) rounds: u32,
     pub(super) weather: Weather,
-    /// Sessions end at this many thousandths of their TTL: 2,000 as measured; 1,000 is all that
-    /// Consul promises.
+    /// Sessions end at this many thousandths of their TTL: 2,000 as measured; Consul promises 1,000.
     pub(super) expiry: u64,
     pub(super) longest_hold: Duration,
     pub(super) request_timeout: Duration,
-    /// Nobody gives up, but by a cancel.
+    /// Acquires wait for ever, and only a cancel ends them.
     pub(super) patient: bool,
     pub(super) hot: bool,
     pub(super) stops: bool,
     pub(super) crashes: bool,
     pub(super) leader_changes: bool,
-    /// The leader stands still for so long at least, while another one is elected, and then answers the
+    /// The leader stands still for so long at least, while the servers elect another one, and then answers the
     /// renewals that waited for it.
     pub(super) leader_freezes: Option<Duration>,
     pub(super) operator: bool,
     /// Another program keeps its data under the keys of locks.
     pub(super) squatter: bool,
-    /// Consul removes the node of the agent, and so ends its sessions.
+    /// Consul removes the node of the agent, which ends the sessions that are bound to it.
     pub(super) removals: bool,
     /// Sessions are bound to a node that no agent owns.
     pub(super) session_node: bool,
-    /// Some locks are renewed without anybody asking.
+    /// The library renews some locks by itself.
     pub(super) upkeep: bool,
-    /// Keys are written under locks.
+    /// Holders write keys under locks.
     pub(super) writes: bool,
-    /// Only acquire and release.
+    /// Users only acquire and release.
     pub(super) plain: bool,
     /// Waiters stand in line.
     pub(super) fair: bool,
-    /// Everybody waits for one key, and the line is looked at.
+    /// All users wait for one key, and the book of the line checks the order.
     pub(super) line: Option<Line>,
 }
 
 /// What happens to a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Nothing: nobody may be overtaken more than once by anybody.
+    /// Nothing happens: no waiter may be overtaken more than once by another.
     Undisturbed,
-    /// Processes stop, are killed; a client that knows nothing of lines barges in; an operator
-    /// removes tickets.
+    /// Processes stop or are killed; a client without tickets barges in; an operator removes tickets.
     Disturbed { foreign: bool, sweeps: bool },
 }
 
@@ -168,9 +166,8 @@ impl Plan {
         plan
     }
 
-    /// A leader stands still for longer than a TTL, while one process holds a lock that others want.
-    /// What the old leader confirms, the new one does not know: here a session lives of what Consul
-    /// adds to a TTL.
+    /// A leader stands still for longer than a TTL, while one process holds a lock that others want. The new leader
+    /// does not know what the old one confirms: a session lives only by what Consul adds to a TTL.
     pub(super) fn old_leader(random: &mut Random) -> Plan {
         Plan {
             processes: 3 + random.below(2) as usize,
@@ -180,7 +177,7 @@ impl Plan {
                 ..Weather::calm()
             },
             longest_hold: Duration::from_secs(20),
-            // A renewal that waits for the old leader is seldom old when that wakes.
+            // A renewal that waits for the old leader is seldom old when the leader wakes.
             request_timeout: Duration::from_secs(2),
             patient: true,
             hot: false,

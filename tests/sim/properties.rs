@@ -1,4 +1,4 @@
-//! What must hold in every schedule, and the book in which it is checked.
+//! The properties that hold in every schedule, and the book that checks them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::core::messages::{Key, SessionId};
 use crate::core::{CallId, LockId, Outcome, Phase, Upkeep, View};
 use crate::error::{LostReason, Status};
 
-/// An outcome may be this late: the undoing's grace, and the network of the simulation.
+/// How late an outcome may be: the grace of the undoing, and the network of the simulation.
 const SLACK: Duration = Duration::from_millis(700);
 
 #[derive(Default)]
 pub(super) struct Ledger {
     wants: BTreeMap<(usize, LockId), Key>,
-    /// Who believes to hold what until when, by their own clock.
+    /// The locks that believe to hold each key, and until when by the clock of their process.
     beliefs: BTreeMap<(usize, LockId), Belief>,
     tokens: BTreeMap<Key, u64>,
     calls: HashMap<CallId, Waiting>,
@@ -37,13 +37,13 @@ struct Belief {
     token: u64,
 }
 
-/// What is shown and told of a lock from its acquire on.
+/// The life of a lock from its acquire on, as the core shows and tells it.
 struct Life {
     ttl: Duration,
     upkeep: Upkeep,
     session: Option<SessionId>,
-    /// When it was first shown as held, the end of its lease, and how long its process had been
-    /// stopped by then: by the process's clock.
+    /// When the core first showed the lock as held, the end of the lease, and how long the process had been stopped
+    /// by then, all by the clock of the process.
     taken: Option<Time>,
     lease_end: Time,
     stopped: Duration,
@@ -61,7 +61,7 @@ struct Life {
 /// The create of a session with a name that no other has.
 #[derive(Default)]
 struct Create {
-    /// How often it was applied, and when last.
+    /// How often Consul applied the create, and when last.
     times: u32,
     applied: Time,
     /// When Consul first served a look for the session.
@@ -72,7 +72,7 @@ struct Create {
 const LOOKS: Duration = Duration::from_millis(990);
 
 impl Create {
-    /// Nobody can find out: a copy of it was applied, too, or it was after the last look.
+    /// The core cannot find the session: Consul applied a copy as well, or applied the create after the last look.
     fn is_hidden(&self) -> bool {
         let too_late = |first: Time| self.applied > first + LOOKS;
         self.times > 1 || self.looked_for.is_some_and(too_late)
@@ -88,7 +88,7 @@ struct Written {
 }
 
 impl Written {
-    /// OK was applied; what is told to have failed was not, unless the answer says that nobody knows.
+    /// Consul applied a write with the outcome OK, and did not apply a write that failed, but for UNCONFIRMED.
     fn judge(&self, key: &str) -> Result<(), String> {
         let right = match self.told {
             None | Some(Err(Status::Unconfirmed)) => true,
@@ -144,7 +144,7 @@ impl Ledger {
         );
     }
 
-    /// It is renewed without end.
+    /// The library renews the lock without end.
     pub(super) fn is_kept_up(&self, process: usize, lock: LockId) -> bool {
         let life = self.held.get(&(process, lock));
         life.is_some_and(|life| life.upkeep == Upkeep::For(None))
@@ -162,7 +162,7 @@ impl Ledger {
         }
     }
 
-    /// A view of a lock: its lease only becomes longer where somebody, or the upkeep, renews it.
+    /// A view of a lock. The lease only becomes longer where a caller or the library renews it.
     pub(super) fn shown(
         &mut self,
         process: usize,
@@ -199,8 +199,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// The notice of a loss comes once for each lock that was held, and at its lease's end at the
-    /// latest.
+    /// The notice of a loss comes once for each lock that was held, at the end of its lease at the latest.
     pub(super) fn lost(
         &mut self,
         process: usize,
@@ -227,7 +226,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// After each step of a process: what is shown as lost was told, and no ended lease is shown.
+    /// After each step of a process: the core has reported each lock that it shows as lost, and shows no lease that
+    /// has ended.
     pub(super) fn stepped(&mut self, process: usize, clock: Time) -> Result<(), String> {
         for ((_, lock), life) in self
             .held
@@ -252,7 +252,7 @@ impl Ledger {
         self.last_lock.get(session).copied()
     }
 
-    /// A request that gives a lock back was applied: that must not have been the next one's.
+    /// Consul applied a request that gives a lock back, which must not have removed the next lock.
     pub(super) fn is_last_lock_of_its_session(
         &self,
         process: usize,
@@ -281,8 +281,7 @@ impl Ledger {
         self.written.insert(key.clone(), written);
     }
 
-    /// Consul did a write, while `held` was held. That must have been with the lock that it was
-    /// written under.
+    /// Consul applied a write while `held` was held. That must be the lock under which the caller wrote.
     pub(super) fn applied(&mut self, key: &str, held: &[(String, String)]) -> Result<(), String> {
         let Some(written) = self.written.get_mut(key) else {
             return Err(format!("{key} was written, and nobody wanted it"));
@@ -302,7 +301,7 @@ impl Ledger {
         written.judge(key)
     }
 
-    /// A lock's view changed. Answers the others who believed to hold the same key.
+    /// A lock's view changed. Answers the other locks that believed to hold the same key.
     pub(super) fn publish(
         &mut self,
         process: usize,
@@ -345,7 +344,7 @@ impl Ledger {
         others
     }
 
-    /// Who believes to hold a key, and until when by its own clock.
+    /// The locks that believe to hold a key, and until when by the clock of their process.
     pub(super) fn believers(&self, key: &str) -> Vec<(usize, Time)> {
         let of_key = |(who, belief): (&(usize, LockId), &Belief)| {
             let live = &*belief.key == key && !self.crashed.contains(&who.0);
@@ -354,7 +353,7 @@ impl Ledger {
         self.beliefs.iter().filter_map(of_key).collect()
     }
 
-    /// An acquire was told that it worked.
+    /// An acquire got the outcome OK.
     pub(super) fn acquired(
         &mut self,
         process: usize,
@@ -369,7 +368,7 @@ impl Ledger {
         };
         let left = belief.lease_end.since(clock);
         if let Some(life) = self.held.get(&(process, lock)) {
-            // A second for the age of the session, or the round trip of the renewal that closes.
+            // A second for the age of the session, or the round trip of the closing renewal.
             let least = life.ttl - life.ttl / 1000 - (life.ttl / 4).max(Duration::from_secs(1));
             if left < least {
                 return Err(format!(
@@ -417,7 +416,7 @@ impl Ledger {
         self.wants.remove(&(process, lock));
     }
 
-    /// Our side ends a session: not under a holder that does not know that its time is over.
+    /// The library ends a session, but not under a holder that does not know that its time is over.
     pub(super) fn ended(&self, session: &str) -> Result<(), String> {
         let under = |life: &Life| {
             let its = life.session.as_ref().is_some_and(|id| &*id.0 == session);
@@ -437,7 +436,7 @@ impl Ledger {
         self.calls.retain(|_, call| call.process != process);
     }
 
-    /// Somebody broke the lock of `key`: what its holders believe is not our fault.
+    /// Another program broke the lock of `key`: what its holders believe is not the library's fault.
     pub(super) fn tampered(&mut self, key: &str) {
         self.tampered.insert(key.into());
     }
@@ -455,9 +454,8 @@ impl Ledger {
         create.looked_for.get_or_insert(now);
     }
 
-    /// A session that may outlive its users until its TTL: a killed process's, one that was
-    /// abandoned with its lock, and one whose create was applied after the last look for it, which
-    /// holds nothing.
+    /// A session that may outlive its users until its TTL: that of a killed process, that of an abandoned lock, and
+    /// one, without a lock, whose create Consul applied after the last look for it.
     pub(super) fn is_excused(&self, session: &str, name: &str, holds: bool) -> bool {
         let of_crashed = |process| name.starts_with(&format!("consul_lock sim@host:{process} "));
         self.crashed.iter().any(of_crashed)
@@ -484,7 +482,7 @@ impl Ledger {
         );
     }
 
-    /// Every call is told once, in time.
+    /// Every call gets one outcome, in time.
     pub(super) fn told(
         &mut self,
         call: CallId,

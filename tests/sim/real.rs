@@ -29,7 +29,7 @@ fn binary() -> String {
     })
 }
 
-/// What a Consul program says of its version, such as `1.16.4`.
+/// The version of a Consul program, such as `1.16.4`.
 fn version(binary: &str) -> String {
     let said = Command::new(binary).arg("version").output();
     let said = said.unwrap_or_else(|error| panic!("cannot start {binary}: {error}"));
@@ -39,15 +39,15 @@ fn version(binary: &str) -> String {
     version.expect("a version").1.to_owned()
 }
 
-/// The management token of an agent whose settings ask for one. Others don't look at it.
+/// The management token of an agent whose settings ask for one. Other agents ignore it.
 pub(super) const ROOT: &str = "root";
 
-/// Starts it, and waits until it serves sessions.
+/// Starts an agent, and waits until it serves sessions.
 pub(super) fn start_agent() -> Agent {
     start_agent_with("")
 }
 
-/// The same with settings of its own, in HCL.
+/// Starts an agent with settings of its own, in HCL.
 pub(super) fn start_agent_with(settings: &str) -> Agent {
     let binary = binary();
     let version = version(&binary);
@@ -67,7 +67,7 @@ pub(super) fn start_agent_with(settings: &str) -> Agent {
             "-dns-port=-1",
             "-grpc-port=-1",
         ])
-        // An older one does not know this port.
+        // An older Consul does not know this port.
         .args((Edition::of(&version) > Edition::V1_8).then_some("-grpc-tls-port=-1"))
         .arg(format!("-node={NODE}"))
         .arg(format!("-hcl={settings}"))
@@ -90,7 +90,7 @@ pub(super) fn start_agent_with(settings: &str) -> Agent {
 }
 
 impl Agent {
-    /// Which of the model's Consuls it is.
+    /// The edition of the model for this Consul.
     pub(super) fn edition(&self) -> Edition {
         self.edition
     }

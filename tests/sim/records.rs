@@ -1,12 +1,11 @@
-//! What the flight recorder of a lock says, and what it must not say.
+//! The text of the flight recorder, and what must not be in it.
 
 use super::late::Bench;
 use crate::core::messages::{Answer, Fault, Request, SessionId, Value};
 use crate::core::{Call, Patience};
 use crate::error::{Error, Status};
 
-/// A lock is lost with a write on its way. Nothing that was stored, that Consul said or that names a
-/// session is in the record.
+/// A lock is lost with a write on its way. The record has no stored value, no text of Consul and no id of a session.
 #[test]
 fn no_secret_is_recorded() {
     const SECRETS: [&str; 4] = [

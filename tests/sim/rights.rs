@@ -71,7 +71,7 @@ impl Asker {
         verdict(request, Ok(reply))
     }
 
-    /// In a word: what the answer is, with the number of tickets seen, or that it is denied.
+    /// The answer in a word, with the number of tickets, or the denial.
     fn word(&mut self, request: &Request, token: &str) -> String {
         match self.ask(request, token) {
             Ok(Answer::Locked { line, .. }) => format!("locked {}", line.len()),
@@ -83,7 +83,7 @@ impl Asker {
         }
     }
 
-    /// The first ticket, if it stands.
+    /// The first ticket in line, if there is one.
     fn first(&mut self, read_line: &Request) -> Vec<Ticket> {
         let Ok(Answer::Line(mut line)) = self.ask(read_line, ROOT) else {
             panic!("no line")
@@ -92,8 +92,8 @@ impl Asker {
         line
     }
 
-    /// What a token may do with a key of which one ticket stands, in order: survey a free key and a
-    /// held one, read the line, lock and unlock with the line, join, clear, take.
+    /// What a token may do with a key that has one ticket in line, in this order: survey a free key and a held one,
+    /// read the line, lock and unlock with the line, join, clear, take.
     fn rights(&mut self, key: &str, rules: &str) -> String {
         let token = self.token(rules);
         let key: Key = key.into();
@@ -165,7 +165,7 @@ fn rights_in_a_line() {
                 "key_prefix \"KEY\" { policy = \"write\" }",
                 "line 1, exists, line 1, locked 1, unlocked 1, line 2, cleared, locked 0",
             ),
-            // The line looks empty, and nobody may join it: nothing else is in the way.
+            // The line looks empty, and the token may not join it; nothing else is in the way.
             (
                 "key \"KEY\" { policy = \"write\" }",
                 "line 0, exists, line 0, locked 0, unlocked 0, denied, denied, denied",

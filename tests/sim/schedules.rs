@@ -11,11 +11,11 @@ use crate::core::sabotage::Sabotage;
 /// Longest schedule in virtual time before it counts as hanging.
 const LONGEST: Duration = Duration::from_secs(1_200);
 
-/// After the weather has become good, this long may pass until what live processes left is gone:
-/// a request that was sent before may take its 10 s to fail, then a pause and a retry.
+/// How long after the weather has become good Consul may keep what live processes left: a request that was sent
+/// before may take its 10 s to fail, then a pause and a retry.
 const TIDY: Duration = Duration::from_secs(16);
 
-/// Runs one schedule. An error says which property it broke.
+/// Runs one schedule. An error says which property the schedule broke.
 pub(super) fn run(
     seed: u64,
     plan: Plan,
@@ -43,7 +43,7 @@ fn judge(world: &mut World) -> Result<(), String> {
     if !waiting.is_empty() {
         return Err(format!("calls {waiting:?} are never told"));
     }
-    // What a live process did not abandon is gone.
+    // All is gone that a live process did not abandon.
     for (session, name) in world
         .model
         .sessions()
@@ -63,7 +63,7 @@ fn judge(world: &mut World) -> Result<(), String> {
             "session {session} \"{name}\" is left, holding {keys} keys"
         ));
     }
-    // After twice the longest TTL, and as much again for a change of leader, all is.
+    // After twice the longest TTL, and as much again for a change of leader, everything is gone.
     let until = world.now + Duration::from_secs(100);
     world.run_until(until)?;
     let left = leftovers(world);
@@ -73,13 +73,13 @@ fn judge(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
-/// What a schedule is about.
+/// The theme of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Theme {
     Anything,
-    /// One key that many want: every fifth.
+    /// Many want one key: every fifth schedule.
     Line,
-    /// A leader that stands still, and then answers: every twentieth.
+    /// A leader stands still, and then answers: every twentieth schedule.
     OldLeader,
 }
 
@@ -92,7 +92,7 @@ impl Theme {
         }
     }
 
-    /// Where a defect shows: a line has good weather, and an old leader is rare elsewhere.
+    /// The themes in which a defect shows: a line has good weather, and an old leader is rare elsewhere.
     fn that_shows(defect: Defect) -> Theme {
         match defect {
             Defect::ForgetTheLine | Defect::Core(Sabotage::NeverPass | Sabotage::AnyoneTakes) => {
@@ -146,7 +146,7 @@ fn search(first: u64, count: u64, defect: Option<Defect>) -> (u64, Option<u64>) 
     )
 }
 
-/// The history of a seed in words, and what it broke.
+/// The history of a seed in words, with the property that it broke.
 fn replay(seed: u64, defect: Option<Defect>) -> (String, Result<(), String>) {
     let plan = random_plan(seed);
     let head = format!("seed {seed}: {plan:#?}\n");
@@ -178,7 +178,7 @@ fn random_schedules_keep_every_promise() {
         let (history, result) = replay(seed, None);
         panic!("{history}\nseed {seed} fails: {result:?}; replay it with SIM_SEED={seed} make sim");
     }
-    // A simulation in which nobody gets a lock proves nothing.
+    // A simulation in which no user gets a lock proves nothing.
     assert!(acquisitions > count);
 }
 
@@ -315,7 +315,7 @@ fn writes_of(rounds: u32) -> u64 {
 #[test]
 fn one_lock_costs_three_raft_writes_and_a_hot_loop_two_each() {
     assert_eq!(writes_of(1), 3);
-    // The first lock of a process ends its session; the second makes one that the others use.
+    // The first lock of a process ends its session; the second makes a session that the others use.
     assert_eq!(writes_of(101), 3 + 1 + 2 * 100 + 1);
 }
 

@@ -69,10 +69,10 @@ enum Happening {
     /// The other program writes, or looks after its data.
     Squatter,
     Operator,
-    /// Autopilot removes the server that is everybody's agent; it comes back later.
+    /// Autopilot removes the server that is the agent of all processes; the server comes back later.
     Removal,
     NodeBack,
-    /// The client that knows nothing of lines tries, or gives back.
+    /// The client without tickets tries, or gives back.
     Foreigner,
     /// An operator removes all tickets.
     Sweep,
@@ -85,11 +85,11 @@ struct Flight {
     sent: Option<Time>,
     fate: Fate,
     parked: Option<WatchId>,
-    /// The lock that it gives back.
+    /// The lock that the request gives back.
     gives_back: Option<(usize, LockId)>,
 }
 
-/// A process: a core, a clock, and the people in it.
+/// A process: a core, a clock and users.
 pub(super) struct Process {
     core: Core,
     users: Vec<User>,
@@ -101,13 +101,13 @@ pub(super) struct Process {
     /// The boot clock's lead, and its drift in millionths.
     lead: u64,
     drift: i64,
-    /// What a clock that stops in a suspend has missed.
+    /// The time that a clock which stops in a suspend has missed.
     missed: Duration,
     stopped: Option<Time>,
     pub(super) stopped_for: Duration,
     backlog: Vec<Happening>,
     pub(super) crashed: bool,
-    /// Its agent asks the leader that stands still.
+    /// The agent of the process asks the leader that stands still.
     asks_old_leader: bool,
 }
 
@@ -134,7 +134,7 @@ pub(super) struct World {
     pub(super) processes: Vec<Process>,
     pub(super) ledger: Ledger,
     pub(super) line: LineBook,
-    /// The session of the client that knows nothing of lines, and whether it has the key.
+    /// The session of the client without tickets, and whether it has the key.
     foreigner: Option<(String, bool)>,
     foreign_steps: u32,
     pub(super) history: Option<String>,
@@ -152,16 +152,16 @@ pub(super) struct World {
     squatted: Option<String>,
     parked: HashMap<WatchId, (usize, RequestId)>,
     defect: Option<Defect>,
-    /// The names of sessions that were looked for once.
+    /// The names of sessions that a core has looked for once.
     looked_for: HashSet<Arc<str>>,
     scope: Scope,
-    /// How many each process may have.
+    /// How many connections each process may have.
     connections: usize,
-    /// From then on so much junk stands below the tickets that no line can be read.
+    /// From when on so much junk stands below the tickets that no line can be read.
     junk_from: Option<Time>,
 }
 
-/// The `session_node` of those that have one.
+/// The `session_node` of the processes that have one.
 const SESSION_NODE: &str = "locks";
 
 /// The key of a contended plan.
@@ -178,12 +178,12 @@ impl World {
         let delay = [500, 2_000][usize::from(seed & 16 != 0)];
         let lock_delay = Duration::from_millis(if seed % 8 == 5 { delay } else { 0 });
         let connections = if seed % 8 == 2 { 4 } else { 32 };
-        // In some, somebody uses the place of the tickets for something else.
+        // In some schedules another program uses the place of the tickets for its data.
         let has_junk = seed % 8 == 6 && plan.line.is_none();
         let junk_from = has_junk.then(|| Time(1_000_000_000 + seed % 5 * 1_000_000_000));
         let mut model = Model::new(seed);
         model.set_expiry(plan.expiry);
-        // Every second schedule of those that are alike is with a newer Consul.
+        // Every second schedule of the same theme has a newer Consul.
         if seed & 32 != 0 {
             model.set_edition(Edition::V1_22);
         }
@@ -325,7 +325,7 @@ impl World {
         self.happenings.insert(self.serial, happening);
     }
 
-    /// Runs until nothing happens any more or `until`.
+    /// Runs until `until`, or until nothing happens any more.
     pub(super) fn run_until(&mut self, until: Time) -> Result<(), String> {
         loop {
             let queued = self.queue.peek().map(|Reverse((at, _))| *at);
@@ -351,14 +351,14 @@ impl World {
         }
     }
 
-    /// Whether every user has finished.
+    /// Every user has finished.
     pub(super) fn is_over(&self) -> bool {
         self.processes
             .iter()
             .all(|p| p.crashed || p.users.iter().all(|user| user.doing == Doing::Done))
     }
 
-    /// From now on the weather is good, and nobody does anything to anybody.
+    /// From now on the weather is good, and no meddler acts.
     pub(super) fn calm_down(&mut self) {
         self.plan.weather = Weather::calm();
         self.leaderless = false;
@@ -511,14 +511,14 @@ impl World {
 
     // Processes.
 
-    /// What the process's clock shows at an instant of ours.
+    /// The time by the process's clock at an instant of the world.
     pub(super) fn clock_at(&self, process: usize, at: Time) -> Time {
         let process = &self.processes[process];
         let drift = (i128::from(at.0) * i128::from(process.drift) / 1_000_000) as i64;
         Time(process.lead + at.0.wrapping_add_signed(drift)) - process.missed
     }
 
-    /// The first instant of ours at which the process's clock shows `at`.
+    /// The first instant of the world at which the process's clock shows `at`.
     fn global(&self, process: usize, at: Time) -> Time {
         let process = &self.processes[process];
         let shown = i128::from((at + process.missed).0.saturating_sub(process.lead));
@@ -527,7 +527,7 @@ impl World {
     }
 
     fn step(&mut self, process: usize, event: Input) -> Result<(), String> {
-        // The wall clock jumps about: nothing may depend on it.
+        // The wall clock jumps, because nothing may depend on it.
         let unix_ms = self.random.below(4_000_000_000_000) as i64;
         let now = Now {
             time: self.clock_at(process, self.now),
@@ -680,7 +680,7 @@ impl World {
     }
 }
 
-/// What is written under locks lives here, each key once.
+/// The folder of the keys that users write under locks, each key once.
 const WRITTEN: &str = "data/";
 
 /// The keys and sessions of a finished world, for messages.

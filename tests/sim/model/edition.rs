@@ -1,7 +1,7 @@
 //! What newer versions of Consul do otherwise than 1.8.7, where a lock's requests meet it. Measured with 1.8.7, 1.16.4
 //! and a build of 1.23; a version in between counts as the last of these that is not newer.
 
-/// Which Consul the model is.
+/// The version of Consul that the model plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(in super::super) enum Edition {
     #[default]
@@ -11,7 +11,7 @@ pub(in super::super) enum Edition {
 }
 
 impl Edition {
-    /// The one for a server that says this of its version, such as `1.16.4`.
+    /// The edition for the version that a server gives, such as `1.16.4`.
     pub(in super::super) fn of(version: &str) -> Edition {
         let mut numbers = version.split(['.', '-', '+']).map(str::parse::<u32>);
         let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
@@ -24,22 +24,22 @@ impl Edition {
         }
     }
 
-    /// Sessions are looked up by any text, and not by that of a UUID alone.
+    /// Consul looks up a session by any text, and not only by the text of a UUID.
     pub(super) fn takes_any_id(self) -> bool {
         self >= Edition::V1_16
     }
 
-    /// A blocking query on a key that is not there waits for that very key. An older server watches a node of its
-    /// tree above all that may come: other keys wake the query, too.
+    /// A blocking query on a missing key waits for that very key. An older server watches a node of its tree above
+    /// all rows that may come: other keys wake the query, too.
     pub(super) fn waits_for_the_key(self) -> bool {
         self >= Edition::V1_16
     }
 
-    /// What stands behind the results of a transaction that only reads, or behind why it was refused.
+    /// The text behind the results of a transaction that only reads, or behind the reason of its refusal.
     pub(super) fn read_tail(self, was_refused: bool) -> String {
         let (index, known_leader, more) = match self {
             Edition::V1_8 => (0, true, ""),
-            // One that is refused is not looked at any more.
+            // A refused transaction has no such text.
             _ => (
                 u8::from(!was_refused),
                 !was_refused,
@@ -52,12 +52,12 @@ impl Edition {
         )
     }
 
-    /// Whether an unknown verb is refused before anything is done, and not when its turn comes.
+    /// Consul refuses an unknown verb before it performs any operation, and not when the verb comes.
     pub(super) fn knows_verbs_before(self) -> bool {
         self >= Edition::V1_22
     }
 
-    /// What stands before the text of an error that a write had in the state machine.
+    /// The text before the error that a write had in the state machine.
     pub(super) fn apply_prefix(self) -> &'static str {
         match self {
             Edition::V1_8 => "",

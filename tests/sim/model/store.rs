@@ -1,7 +1,7 @@
 //! The tables of Consul and the rules of its KV operations, without HTTP and without time.
 //!
-//! A request works on a [`Draft`]: what it would change lies beside the tables until it succeeds,
-//! so a refused transaction leaves nothing behind.
+//! A request works on a [`Draft`]: its changes lie beside the tables until the request succeeds, so a refused
+//! transaction leaves nothing behind.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -33,17 +33,17 @@ pub(super) enum Behavior {
 pub(super) struct Session {
     pub(super) name: String,
     pub(super) node: String,
-    /// As it was given, for the replies.
+    /// The TTL as the client wrote it, for the replies.
     pub(super) ttl_text: String,
     pub(super) ttl: Duration,
     pub(super) behavior: Behavior,
     pub(super) lock_delay: Duration,
-    /// None: `null`.
+    /// The checks; None: `null`.
     pub(super) node_checks: Option<Vec<String>>,
     pub(super) create_index: u64,
 }
 
-/// Rules that a test may break, to show that the comparison with a real Consul notices.
+/// Flaws that a test builds in, to show that the comparison with a real Consul finds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Flaw {
     /// A plain PUT keeps LockIndex; Consul sets it to 0.
@@ -52,26 +52,26 @@ pub(in super::super) enum Flaw {
     RelockIsAChange,
     /// Release behaviour deletes the key.
     ReleaseDeletes,
-    /// What a refused transaction did before its error stays.
+    /// The changes of a refused transaction before its error stay.
     NoRollback,
 }
 
-/// The tables.
+/// The tables of one Consul.
 #[derive(Default)]
 pub(super) struct Store {
     pub(super) rows: BTreeMap<Arc<str>, Row>,
     pub(super) sessions: BTreeMap<Arc<str>, Session>,
     /// The highest index of the KV table with its tombstones.
     pub(super) kv_index: u64,
-    /// The index at which a name was last deleted. Consul forgets it after some 15 minutes; here it
-    /// stays, for nothing but the index of a listing depends on it.
+    /// The index at which each name was last deleted. Consul forgets the index after some 15 minutes; the model keeps
+    /// it, because only the index of a listing depends on it.
     tombstones: BTreeMap<Arc<str>, u64>,
     pub(super) session_index: u64,
     pub(super) flaw: Option<Flaw>,
     pub(super) edition: Edition,
 }
 
-/// What a request writes into a row.
+/// The part of a row that a request writes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
     pub(super) value: Arc<[u8]>,
@@ -109,7 +109,7 @@ impl Store {
         last.filter(|_| !prefix.is_empty()).unwrap_or(self.kv_index)
     }
 
-    /// Whether a text can be that of a session.
+    /// The text can be the id of a session.
     pub(super) fn valid_id(&self, id: &str) -> Result<(), String> {
         if id.len() == 36 || self.edition.takes_any_id() {
             return Ok(());
@@ -163,7 +163,7 @@ impl Draft<'_> {
         rows
     }
 
-    /// Writes a row. A write that changes nothing keeps ModifyIndex and wakes nobody.
+    /// Writes a row. A write that changes nothing keeps ModifyIndex and wakes no query.
     fn put(
         &mut self,
         key: &str,
@@ -192,7 +192,7 @@ impl Draft<'_> {
         row
     }
 
-    /// A plain write: locks are advisory, so the session stays; LockIndex does not.
+    /// A plain write. Locks are advisory, so the session stays; LockIndex does not.
     pub(super) fn set(&mut self, key: &str, content: &Content) -> Row {
         let existing = self.get(key);
         let lock_index = match (self.store.flaw, existing) {
@@ -203,13 +203,13 @@ impl Draft<'_> {
         self.put(key, content, session, lock_index)
     }
 
-    /// Like `set`, if the row is still of that ModifyIndex; 0: if there is none.
+    /// Writes like `set` if the row still has that ModifyIndex; 0: if there is no row.
     pub(super) fn set_if(&mut self, key: &str, content: &Content, index: u64) -> Option<Row> {
         let now = self.get(key).map_or(0, |row| row.modify_index);
         (now == index).then(|| self.set(key, content))
     }
 
-    /// None: another session holds it. An error: the text of Consul.
+    /// Locks a row. None: another session holds it. An error has the text of Consul.
     pub(super) fn lock(
         &mut self,
         key: &str,
@@ -235,7 +235,7 @@ impl Draft<'_> {
         Ok(Some(self.put(key, content, Some(session), lock_index)))
     }
 
-    /// None: the session does not hold it.
+    /// Unlocks a row. None: the session does not hold it.
     pub(super) fn unlock(
         &mut self,
         key: &str,
@@ -260,7 +260,7 @@ impl Draft<'_> {
         }
     }
 
-    /// Deletes the row if it is still of that ModifyIndex. One that is gone is fine.
+    /// Deletes the row if it still has that ModifyIndex. A row that is gone is no error.
     pub(super) fn delete_if(&mut self, key: &str, index: u64) -> bool {
         let fits = self.get(key).is_none_or(|row| row.modify_index == index);
         if fits {
@@ -269,7 +269,7 @@ impl Draft<'_> {
         fits
     }
 
-    /// What the end of a session does to the keys that it holds, and which those are.
+    /// Ends a session: what that does to its keys, and which keys those are.
     pub(super) fn end(&mut self, id: &str, behavior: Behavior) -> Vec<Arc<str>> {
         let held = |row: &Row| row.session.as_deref() == Some(id);
         let keys: Vec<Arc<str>> = self

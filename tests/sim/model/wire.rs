@@ -1,4 +1,4 @@
-//! How Consul reads what it is asked, and how it writes what it answers.
+//! How Consul reads requests and writes answers.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub(super) fn row(out: &mut String, key: &str, row: &Row, with_value: bool) {
     );
 }
 
-/// What a listing shows of the keys.
+/// A listing of keys.
 pub(super) fn names<'a>(keys: impl Iterator<Item = &'a str>) -> String {
     let mut out = "[".to_owned();
     for key in keys {
@@ -89,7 +89,7 @@ pub(super) fn session(out: &mut String, id: &str, session: &Session) {
     );
 }
 
-/// The errors of a transaction: the op's number and what Consul says.
+/// The errors of a transaction: the number of the operation and the text of Consul.
 pub(super) fn errors(out: &mut String, errors: &[(usize, String)]) {
     out.push_str("{\"Results\":null,\"Errors\":[");
     for (i, (op, what)) in errors.iter().enumerate() {
@@ -101,7 +101,7 @@ pub(super) fn errors(out: &mut String, errors: &[(usize, String)]) {
     out.push(']');
 }
 
-/// Go's JSON escapes what would matter in HTML.
+/// Go's JSON escapes the characters that have a meaning in HTML.
 fn string(out: &mut String, text: &str) {
     let plain = |b: u8| (0x20..0x7f).contains(&b) && !b"\"\\<>&".contains(&b);
     if text.bytes().all(plain) {
@@ -187,7 +187,7 @@ pub(super) fn percent_decode(text: &str) -> String {
     unescaped(text).unwrap_or_else(|| panic!("a target that is not percent-encoded: {text}"))
 }
 
-/// None: it has a percent sign that no two digits follow.
+/// Decodes percent signs. None: a percent sign stands without two digits.
 pub(super) fn unescaped(text: &str) -> Option<String> {
     if !text.contains('%') {
         return Some(text.to_owned());

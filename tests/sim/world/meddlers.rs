@@ -1,4 +1,4 @@
-//! What others do: an operator, a client that knows nothing of lines, another program, Consul itself.
+//! The meddlers: an operator, a client without tickets, another program, Consul itself.
 
 use super::*;
 
@@ -39,7 +39,7 @@ impl World {
         let delay = self.plan.weather.delay;
         let first = self.model.tickets(KEY).into_iter().min();
         let first = first.map(|(index, name, _)| format!("{name} {index}"));
-        // The end of a lock-delay wakes nobody: who waits for it looks four times a second.
+        // The end of a lock-delay wakes no waiter: a waiter looks four times a second.
         let pause = Duration::from_millis(if self.scope.lock_delay.is_zero() {
             0
         } else {
@@ -49,7 +49,7 @@ impl World {
         self.line.look(self.now, free, first, places, delay)
     }
 
-    /// Another program writes under a key that is free, or finds its data as it left them.
+    /// Another program writes under a free key, or checks that its data is as it left them.
     pub(super) fn squat(&mut self) -> Result<(), String> {
         let put = |key: &str, flags: u64| HttpRequest {
             method: Method::Put,
@@ -67,7 +67,7 @@ impl World {
             if !self.model.is_absent(&key) {
                 return Ok(());
             }
-            // As Go's client leaves a lock that it gave back, or something else.
+            // A lock that Consul's Go client gave back, or other data.
             let flags = if self.random.chance(500) {
                 LOCK_FLAGS
             } else {
@@ -85,7 +85,7 @@ impl World {
         Ok(())
     }
 
-    /// The client that knows nothing of lines: `PUT ?acquire`, hold, destroy the session.
+    /// The client without tickets: `PUT ?acquire`, hold, destroy the session.
     pub(super) fn foreigner(&mut self) -> Result<(), String> {
         let put = |target: String, body: &str| HttpRequest {
             method: Method::Put,
@@ -136,8 +136,8 @@ impl World {
         Ok(())
     }
 
-    /// A node is taken out of the catalog, and Consul ends what is bound to it: no holder of that can know.
-    /// But with a `session_node` nothing may be bound to the agent's.
+    /// Consul removes the node of the agent, and ends the sessions that are bound to it, which no holder can know.
+    /// With a `session_node` no session may be bound to the agent's node.
     pub(super) fn remove_node(&mut self, node: &str) {
         let ended = self.model.sessions_of(node);
         let is_excused = node == SESSION_NODE || !self.plan.session_node;
@@ -150,7 +150,7 @@ impl World {
         self.wake_watchers();
     }
 
-    /// An operator ends somebody's session, deletes a key, or deregisters a node: locks are advisory.
+    /// An operator ends a session, deletes a key, or deregisters a node: locks are advisory.
     pub(super) fn operate(&mut self) {
         if self.plan.session_node && self.random.chance(300) {
             self.note(|| "operator: deregisters the node of the sessions".to_owned());

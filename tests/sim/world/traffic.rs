@@ -3,7 +3,7 @@
 use super::*;
 
 impl World {
-    /// Has the model serve a request, and notes what was written under a lock or given back.
+    /// Has the model serve a request, and notes a write under a lock, or a lock that was given back.
     pub(super) fn serve(
         &mut self,
         http: &HttpRequest,
@@ -29,7 +29,7 @@ impl World {
         Ok(served)
     }
 
-    /// A request arrives whose answer nobody hears.
+    /// A request arrives whose answer is not wanted any more.
     pub(super) fn late(
         &mut self,
         http: &HttpRequest,
@@ -45,7 +45,7 @@ impl World {
         })
     }
 
-    /// What Consul serves at a time for one process, wanted or not, is what the process may have.
+    /// Consul serves no more blocking queries for one process than the process may have, wanted or not.
     pub(super) fn within_budget(&self, process: usize) -> Result<(), String> {
         let Process {
             flights, hung_up, ..
@@ -54,7 +54,7 @@ impl World {
             let request = &flight.request;
             matches!(request, Request::Watch { .. } | Request::WatchNames { .. })
         };
-        // A leader that stood still serves what is long over.
+        // A leader that stood still serves requests that are long over.
         if self.plan.leader_freezes.is_some() {
             return Ok(());
         }
@@ -89,7 +89,7 @@ impl World {
                     request,
                     result: Ok(self.model.renew_at_old_leader(&session.0)),
                 },
-                // It finds that it leads no more before it does anything else.
+                // The leader finds first that it leads no more.
                 _ => Happening::Deliver { process, request },
             };
             self.at(wakes, happening);
@@ -150,7 +150,7 @@ impl World {
         Ok(())
     }
 
-    /// Who stands in line, of our processes.
+    /// The tickets of the simulated processes in a line.
     pub(super) fn standing(&self) -> Vec<Standing> {
         if self.plan.line.is_none() {
             return Vec::new();
@@ -167,7 +167,7 @@ impl World {
             .collect()
     }
 
-    /// Consul gave a process the key: was it its turn?
+    /// Consul gave a process the key: checks that the process was the first.
     pub(super) fn granted(
         &mut self,
         process: usize,
@@ -179,9 +179,9 @@ impl World {
         }
         match request {
             Request::Lock { .. } => self.line.passed(process, standing),
-            // Nobody who lives lets the key be.
+            // No live head leaves the key alone.
             Request::Take { ahead, .. } if ahead.is_empty() => self.line.served(process, standing),
-            // The end of a lock-delay wakes nobody: who looks first has it.
+            // The end of a lock-delay wakes no waiter: the first that looks gets the key.
             Request::Take { .. } if self.model.was_delayed(self.now, KEY) => Ok(()),
             Request::Take { .. }
                 if self
@@ -269,7 +269,7 @@ impl World {
         )
     }
 
-    /// A core asks something. A defect may alter it, or have it answered without being asked.
+    /// A core sends a request. A defect may change the request, or answer it without Consul.
     pub(super) fn ask(&mut self, process: usize, id: RequestId, mut request: Request, by: Time) {
         let invented = match (self.defect, &mut request) {
             (Some(Defect::AgentsNode), Request::CreateSession { node, .. }) => {
@@ -334,7 +334,7 @@ impl World {
         let sent_at = self.now + waited;
         let sent = Some(self.clock_at(process, sent_at));
         let fate = match request {
-            // A blocking query that is lost is only a time-out.
+            // A lost blocking query is a time-out.
             Request::Watch { .. } if !self.random.chance(self.plan.weather.faults) => {
                 let applied = self.random.duration(self.plan.weather.delay * 2);
                 let answered = applied + self.random.duration(self.plan.weather.delay * 2);
@@ -426,7 +426,7 @@ fn written_key(http: &HttpRequest) -> Option<String> {
     key.starts_with(WRITTEN).then(|| key.to_owned())
 }
 
-/// What Consul would have answered.
+/// The answer that Consul would have given.
 fn said_written(request: &Request) -> Vec<u8> {
     let Request::Write {
         lock, session, key, ..
@@ -466,7 +466,7 @@ fn body(reply: &HttpReply) -> String {
         .collect()
 }
 
-/// The answer shows who stands in line.
+/// The answer shows the line.
 fn shows_line(request: &Request) -> bool {
     match request {
         Request::Survey { .. } | Request::ReadLine { .. } | Request::Join { .. } => true,

@@ -1,4 +1,4 @@
-//! What the users of the processes do with their locks, and what they are told.
+//! The users of the processes: what they do with their locks, and which outcomes they get.
 
 use super::*;
 
@@ -18,7 +18,7 @@ impl World {
                     return self.user_forgets(process, user);
                 }
                 self.note(|| format!("p{process}: releases lock {}", lock.0));
-                // The outcome may be told before the call returns.
+                // The outcome may come before the call returns.
                 let call = CallId(self.calls + 1);
                 self.processes[process].users[user].doing = Doing::Releasing(call);
                 self.call(process, lock, Call::Release)?;
@@ -35,7 +35,7 @@ impl World {
         let patience = match self.random.below(4) {
             _ if self.plan.plain => Patience::Once,
             _ if self.plan.patient => Patience::Forever,
-            // Somebody who gives up, too: its place is for the next.
+            // A user that gives up leaves its place to the next, too.
             0 if self.plan.line.is_some() => {
                 Patience::For(self.random.duration(Duration::from_secs(1)))
             }
@@ -111,7 +111,7 @@ impl World {
         Ok(())
     }
 
-    /// Writes under the lock, at the latest a little after it was given back.
+    /// Writes under the lock, a little after its release at the latest.
     pub(super) fn user_writes(&mut self, process: usize, lock: LockId, hold: Duration) {
         for _ in 0..[0, 0, 1, 3][self.random.below(4) as usize] {
             self.writes += 1;
@@ -138,7 +138,7 @@ impl World {
         let think = if self.plan.hot { 1 } else { 4_000 };
         let think = self.random.duration(Duration::from_millis(think));
         self.after(think, Happening::User { process, user });
-        // Half of the handles stay, and are freed when they were used once more.
+        // Half of the handles stay, and are freed after they were used once more.
         if lock.0.is_multiple_of(2) {
             self.call(process, lock, Call::LetGo)?;
             self.call(process, lock, Call::Check)?;
@@ -216,7 +216,7 @@ impl World {
         }
     }
 
-    /// The handle is freed, and the next round begins. Not inside the step that told the outcome.
+    /// The user frees the handle, and the next round begins, but not inside the step that told the outcome.
     pub(super) fn user_forgets_soon(&mut self, process: usize, user: usize) {
         let lock = self.processes[process].users[user].lock;
         self.processes[process].users[user].doing = Doing::Thinking;
