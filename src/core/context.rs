@@ -7,7 +7,7 @@ use super::interface::Config;
 use super::messages::SessionId;
 use super::outbox::Outbox;
 use super::pool::Pool;
-use super::waiters::Waiters;
+use super::waiters::LocalWaiters;
 use super::watch::Watches;
 
 /// Everything of a core but its locks and inquiries.
@@ -16,7 +16,7 @@ pub(super) struct Context {
     pub(super) out: Outbox,
     pub(super) pool: Pool,
     pub(super) watches: Watches,
-    pub(super) waiters: Waiters,
+    pub(super) waiters: LocalWaiters,
     pub(super) footing: Footing,
     /// The sessions with which locks of this core hold a key. An error text says "this very process" by them.
     pub(super) holding: BTreeSet<SessionId>,
@@ -28,7 +28,7 @@ impl Context {
             out: Outbox::new(config),
             pool: Pool::default(),
             watches: Watches::default(),
-            waiters: Waiters::default(),
+            waiters: LocalWaiters::default(),
             footing: Footing::default(),
             holding: BTreeSet::new(),
         }

@@ -28,7 +28,7 @@ const LASTING: Duration = Duration::from_secs(30);
 
 /// All keys that have waiters, or are remembered.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
+pub(super) struct LocalWaiters {
     by_key: HashMap<Key, KeyWaiters>,
     /// The locks that have become the first waiter of their key.
     first: Vec<LockId>,
@@ -95,7 +95,7 @@ pub(super) struct PlaceInLine {
     pub(super) ahead: Vec<Ticket>,
 }
 
-impl Waiters {
+impl LocalWaiters {
     fn of(&mut self, key: &Key) -> &mut KeyWaiters {
         if !self.by_key.contains_key(key) {
             self.make_room();
@@ -208,7 +208,7 @@ impl Waiters {
         LineSlot::new(mix(seed, key, collisions))
     }
 
-    /// The slot belongs to others: [`Waiters::slot`] answers another one from now on.
+    /// The slot belongs to others: [`LocalWaiters::slot`] answers another one from now on.
     pub(super) fn note_collision(&mut self, key: &Key) {
         let collisions = &mut self.of(key).collisions;
         *collisions = collisions.wrapping_add(1);

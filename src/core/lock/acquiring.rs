@@ -50,13 +50,8 @@ impl Machine {
                 let of = (self.id, self.key.clone());
                 self.view.token = Some(token);
                 self.view.session = Some(session.id.clone());
-                self.stage = Stage::Held(Box::new(HeldLock::new(
-                    &mut ctx.out,
-                    of,
-                    session,
-                    upkeep,
-                    monitor,
-                )));
+                let held = HeldLock::new(&mut ctx.out, of, session, upkeep, monitor);
+                self.stage = Stage::Held(Box::new(held));
                 ctx.out.tell(call, Ok(Done::Ok));
             }
             Progress::Failed(error) => {
