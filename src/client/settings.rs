@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::consul::address::{Address, Place};
+use crate::consul::address::{Address, Destination};
 use crate::consul::connect::Endpoint;
-use crate::consul::credentials::{self, Source as Credentials};
+use crate::consul::credentials::{self, CredentialSettings};
 use crate::consul::encode::{Scope, encode};
 use crate::consul::errand::{self, Undone};
 use crate::consul::http::HttpRequest;
@@ -39,7 +39,7 @@ impl Settings {
     pub(super) fn new(settings: &OptionValues) -> Result<Settings, Error> {
         let ms = |name| Duration::from_millis(settings.unsigned(name));
         let addresses = addresses(settings)?;
-        let files = Arc::new(tls::Source::new(settings)?);
+        let files = Arc::new(tls::TlsSettings::new(settings)?);
         let is_spoken = addresses.iter().any(|address| address.tls);
         // The files are read also where no address speaks TLS, as Consul's own clients do: so an error in them shows.
         let tls = match is_spoken || files.names_any() {
@@ -94,7 +94,7 @@ fn read<T: Clone + Send + 'static>(
     }
 }
 
-fn load(files: &Arc<tls::Source>) -> Result<Tls, Error> {
+fn load(files: &Arc<tls::TlsSettings>) -> Result<Tls, Error> {
     let reading = files.clone();
     let tls = read(
         &files.shown(),
@@ -133,7 +133,7 @@ fn origin(settings: &OptionValues) -> String {
 }
 
 /// The token and the user. The option for the token wins over a file, and a file over the environment.
-fn credentials(settings: &OptionValues) -> Result<Credentials, Error> {
+fn credentials(settings: &OptionValues) -> Result<CredentialSettings, Error> {
     let given = settings.text("token");
     let by_hand = |setting: &Setting<String>| matches!(setting.origin, Origin::Option(_));
     let (token, file) = match (given, settings.text("token_file")) {
@@ -155,7 +155,7 @@ fn credentials(settings: &OptionValues) -> Result<Credentials, Error> {
     };
     let basic = settings.text("http_auth");
     let basic = basic.map(|auth| Secret(auth.value));
-    Ok(Credentials { token, file, basic })
+    Ok(CredentialSettings { token, file, basic })
 }
 
 fn proxy(settings: &OptionValues) -> Result<Option<Address>, Error> {
@@ -211,9 +211,9 @@ fn command(request: &HttpRequest, address: &Address) -> String {
     let scheme = if address.tls { "https" } else { "http" };
     let (authority, prefix) = (address.authority(), &address.prefix);
     let url = format!("{scheme}://{authority}{prefix}{}", request.target);
-    let socket = match &address.place {
-        Place::Unix(path) => format!(" --unix-socket {}", quoted(&path.to_string_lossy())),
-        Place::Tcp { .. } => String::new(),
+    let socket = match &address.destination {
+        Destination::Unix(path) => format!(" --unix-socket {}", quoted(&path.to_string_lossy())),
+        Destination::Tcp { .. } => String::new(),
     };
     let body = String::from_utf8_lossy(request.body.as_deref().unwrap_or_default());
     format!(

@@ -7,15 +7,14 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) tls: bool,
-    pub(crate) place: Place,
-    /// Put before every path of the API: empty, or with a slash at its beginning and none at its
-    /// end.
+    pub(crate) destination: Destination,
+    /// The beginning of every path of the API: empty, or with a slash at its beginning and none at its end.
     pub(crate) prefix: String,
 }
 
 /// Where to connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Destination {
     Tcp {
         /// A name or an address; an IPv6 address without brackets.
         host: String,
@@ -29,8 +28,8 @@ pub(crate) enum Place {
 const MAX_UNIX_PATH: usize = 107;
 
 impl Address {
-    /// Takes addresses with commas between them. What is wrong is counted, not quoted: there may be a
-    /// password in it.
+    /// Takes addresses with commas between them. The error counts the wrong address and does not quote it: the
+    /// address may have a password.
     pub(crate) fn parse_list(text: &str) -> Result<Vec<Address>, String> {
         let count = text.split(',').count();
         let one = |(at, part): (usize, &str)| {
@@ -42,8 +41,8 @@ impl Address {
         text.split(',').enumerate().map(one).collect()
     }
 
-    /// Takes one address apart. Without a port it is the scheme's, as Consul's Go client has it. The
-    /// text says what is wrong.
+    /// Takes one address apart. An address without a port has the port of its scheme, as in Consul's Go client.
+    /// The error says what is wrong.
     pub(crate) fn parse(text: &str) -> Result<Address, String> {
         let (tls, rest) = match text.split_once("://") {
             Some(("http", rest)) => (false, rest),
@@ -67,7 +66,7 @@ impl Address {
         let port = port.unwrap_or(if tls { 443 } else { 80 });
         Ok(Address {
             tls,
-            place: Place::Tcp { host, port },
+            destination: Destination::Tcp { host, port },
             prefix: prefix.to_owned(),
         })
     }
@@ -84,25 +83,25 @@ impl Address {
         }
         Ok(Address {
             tls: false,
-            place: Place::Unix(path.into()),
+            destination: Destination::Unix(path.into()),
             prefix: String::new(),
         })
     }
 
-    /// A host and a port, and nothing else.
+    /// Whether the address is a host and a port, and nothing else.
     pub(crate) fn is_plain_host(&self) -> bool {
-        !self.tls && self.prefix.is_empty() && matches!(self.place, Place::Tcp { .. })
+        !self.tls && self.prefix.is_empty() && matches!(self.destination, Destination::Tcp { .. })
     }
 
-    /// What goes into the Host header, as Consul's Go client has it: `host:port`, with brackets
-    /// where a URL wants them, and without a zone: that is this machine's own matter.
+    /// The Host header, as in Consul's Go client: `host:port`, with brackets where a URL wants them, and without
+    /// a zone, which means something on this machine alone.
     pub(crate) fn authority(&self) -> String {
-        match &self.place {
-            Place::Tcp { host, port } => {
+        match &self.destination {
+            Destination::Tcp { host, port } => {
                 let plain = host.split('%').next().unwrap_or_default();
                 host_at_port(plain, *port)
             }
-            Place::Unix(_) => "localhost".to_owned(),
+            Destination::Unix(_) => "localhost".to_owned(),
         }
     }
 }
@@ -116,10 +115,10 @@ fn host_at_port(host: &str, port: u16) -> String {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.place, self.tls) {
-            (Place::Unix(path), false) => write!(f, "unix://{}", path.display()),
-            (Place::Unix(path), true) => write!(f, "unix://{} (TLS)", path.display()),
-            (Place::Tcp { host, port }, tls) => {
+        match (&self.destination, self.tls) {
+            (Destination::Unix(path), false) => write!(f, "unix://{}", path.display()),
+            (Destination::Unix(path), true) => write!(f, "unix://{} (TLS)", path.display()),
+            (Destination::Tcp { host, port }, tls) => {
                 let scheme = if tls { "https://" } else { "" };
                 write!(f, "{scheme}{}{}", host_at_port(host, *port), self.prefix)
             }
@@ -127,7 +126,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// What may stand before every path of the API.
+/// Checks the beginning of every path of the API.
 fn check_path(path: &str) -> Result<(), String> {
     let in_path = |b: u8| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:@/".contains(&b);
     let is_hex = |at: usize| path.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
@@ -219,17 +218,20 @@ mod tests {
             ),
         ] {
             let address = Address::parse(text).expect(text);
-            let place = Place::Tcp {
+            let destination = Destination::Tcp {
                 host: host.to_owned(),
                 port,
             };
             assert_eq!(
-                (address.tls, &address.place, &*address.prefix),
-                (tls, &place, prefix)
+                (address.tls, &address.destination, &*address.prefix),
+                (tls, &destination, prefix)
             );
         }
         let socket = Address::parse("unix:///run/consul.sock").expect("a socket");
-        assert_eq!(socket.place, Place::Unix("/run/consul.sock".into()));
+        assert_eq!(
+            socket.destination,
+            Destination::Unix("/run/consul.sock".into())
+        );
         assert_eq!(socket.authority(), "localhost");
     }
 

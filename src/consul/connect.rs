@@ -1,44 +1,43 @@
-//! Opening a connection: to the first address that can be reached, by name, through a socket in the
-//! file system, through a proxy, with or without TLS.
+//! Opening a connection to the first address that can be reached: by name, through a socket in the file system,
+//! through a proxy, with or without TLS.
+
+mod socket;
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
-use super::address::{Address, Place};
-use super::credentials::{Credentials, Source};
+use super::address::{Address, Destination};
+use super::credentials::{CredentialSettings, Credentials};
 use super::errand::Wait;
 use super::http::Failure;
 use super::interrupt::Interrupt;
 use super::names::{self, Names};
 use super::stream::Stream;
-use super::tls::{self, Rotating, Tls};
+use super::tls::{self, Rotating, Tls, TlsSettings};
 use crate::clock::Time;
 use crate::lockorder::{Mutex, Rank};
 use crate::sys;
+use socket::{connect_to_address, connect_to_path, tunnel};
 
-/// An address that failed comes after the others for this long.
+/// For how long an address that failed comes after the others.
 const SET_ASIDE: Duration = Duration::from_secs(10);
-
-/// A Unix socket whose queue is full tells nobody when it has room.
-const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
 /// How to reach Consul: configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint {
-    /// In the order in which they are tried; never empty.
+    /// The addresses in the order in which they are tried; never empty.
     pub(crate) addresses: Vec<Address>,
-    /// Where they come from, in words: what to change when no agent is there.
+    /// The setting that the addresses come from, in words: what to change when no agent is there.
     pub(crate) origin: String,
-    /// For addresses that want it: which files TLS is made from, and the first TLS that was made.
-    pub(crate) tls: Option<(Arc<tls::Source>, Tls)>,
-    pub(crate) credentials: Source,
+    /// For addresses that want TLS: the settings of TLS, and the first TLS that was made.
+    pub(crate) tls: Option<(Arc<TlsSettings>, Tls)>,
+    pub(crate) credentials: CredentialSettings,
     pub(crate) proxy: Option<Address>,
-    /// For each address, from when it is known.
+    /// How long connecting to one address may take, from when the address is known.
     pub(crate) connect_timeout: Duration,
 }
 
@@ -57,7 +56,7 @@ pub(crate) struct Route {
     credentials: Credentials,
     tls: Option<Rotating>,
     names: OnceCell<Arc<Names>>,
-    /// What the URLs of each address begin with.
+    /// The beginning of all URLs of each address.
     bases: Vec<String>,
     /// When each address failed last.
     failed: Mutex<Vec<Option<Time>>>,
@@ -66,18 +65,18 @@ pub(crate) struct Route {
 /// A connection that was opened.
 #[derive(Debug)]
 pub(super) struct Connected {
-    /// Which of the addresses it leads to.
+    /// The index of its address in the route.
     pub(super) at: usize,
     pub(super) stream: Stream,
-    /// How TLS is spoken on it.
+    /// The TLS of the connection.
     pub(super) tls: Option<Arc<Tls>>,
 }
 
 impl Route {
-    /// Opens nothing yet.
+    /// A route with no connection yet.
     pub(crate) fn new(endpoint: Endpoint) -> Arc<Route> {
         let base = |address: &Address| {
-            // For ureq it is plain HTTP: TLS is below it, and ours.
+            // For ureq this is plain HTTP: the library's own TLS is below ureq.
             format!("http://{}{}", address.authority(), address.prefix)
         };
         Arc::new(Route {
@@ -112,7 +111,7 @@ impl Route {
         }
     }
 
-    /// It failed lately, and there is one that did not.
+    /// Whether the address failed lately, and another one did not.
     pub(crate) fn is_set_aside(&self, at: usize) -> bool {
         if self.bases.len() == 1 {
             return false;
@@ -133,7 +132,7 @@ impl Route {
         let mut nobody_there = false;
         let order = first.into_iter().chain(aside);
         for ((at, address), untried) in order.zip((1..=self.bases.len()).rev()) {
-            // One that swallows packets leaves the others their share of the time.
+            // An address that swallows packets leaves the others their share of the time.
             let by = share(by, untried);
             let rotating = self.tls.as_ref().filter(|_| address.tls);
             let files = Wait::for_files(by, interrupt);
@@ -189,7 +188,7 @@ impl Route {
         })
     }
 
-    /// Whether there are other certificates than `used` by now, with which one side refused the other.
+    /// Whether the files have other certificates than `used`, with which one side refused the other.
     pub(super) fn has_newer_tls(&self, used: &Arc<Tls>, by: Time, interrupt: &Interrupt) -> bool {
         let wait = Wait::for_files(by, interrupt);
         self.tls
@@ -197,7 +196,7 @@ impl Route {
             .is_some_and(|rotating| rotating.has_newer(used, wait))
     }
 
-    /// `last`: no other address waits for its turn.
+    /// `last`: there is no other address to try.
     fn open(
         &self,
         address: &Address,
@@ -208,14 +207,14 @@ impl Route {
     ) -> io::Result<Stream> {
         let from = Time::now();
         let to_host = |host: &str, port| self.connect_to_host(host, port, by, last, interrupt);
-        let (socket, by) = match (&address.place, &self.endpoint.proxy) {
-            (Place::Unix(path), _) => {
+        let (socket, by) = match (&address.destination, &self.endpoint.proxy) {
+            (Destination::Unix(path), _) => {
                 let by = by.min(from + self.endpoint.connect_timeout);
                 (connect_to_path(path, by, interrupt)?, by)
             }
-            (Place::Tcp { host, port }, None) => to_host(host, *port)?,
-            (Place::Tcp { .. }, Some(proxy)) => {
-                let Place::Tcp { host, port } = &proxy.place else {
+            (Destination::Tcp { host, port }, None) => to_host(host, *port)?,
+            (Destination::Tcp { .. }, Some(proxy)) => {
+                let Destination::Tcp { host, port } = &proxy.destination else {
                     return Err(io::ErrorKind::Unsupported.into());
                 };
                 let (socket, by) = to_host(host, *port)?;
@@ -230,8 +229,8 @@ impl Route {
         }
     }
 
-    /// Tries every address of the host, in the resolver's order. One that swallows packets leaves the
-    /// others their share of the time. Says until when all that belongs to connecting may take.
+    /// Tries every address of the host, in the resolver's order. An address that swallows packets leaves the
+    /// others their share of the time. The result has the end of the time for connecting, TLS included.
     fn connect_to_host(
         &self,
         host: &str,
@@ -247,7 +246,7 @@ impl Route {
             host,
             port,
             Wait {
-                // The look-up is not charged to the connecting.
+                // The time for connecting begins after the look-up.
                 by: by - timeout.min(left / 4),
                 patience: if last { Duration::MAX } else { timeout },
                 interrupt,
@@ -267,13 +266,12 @@ impl Route {
     }
 }
 
-/// Until when one of `untried` may take, so that each gets the same part of the time.
+/// The end of the time for one of `untried` addresses, so that each gets the same part of the time.
 fn share(by: Time, untried: usize) -> Time {
     let now = Time::now();
     now + by.since(now) / u32::try_from(untried).unwrap_or(u32::MAX)
 }
 
-/// One line that says why there is no connection.
 fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::TimedOut => "no connection in time".to_owned(),
@@ -284,92 +282,9 @@ fn explain(error: &io::Error) -> String {
     }
 }
 
-fn connect_to_address(
-    address: &SocketAddr,
-    by: Time,
-    interrupt: &Interrupt,
-) -> io::Result<Arc<TcpStream>> {
-    let socket = Arc::new(sys::begin_connect(address)?);
-    // Only now: a shutdown of a socket that does not connect yet would have no effect.
-    if !interrupt.attach(&socket) {
-        return Err(io::ErrorKind::ConnectionAborted.into());
-    }
-    loop {
-        let left = by.since(Time::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        match sys::await_writable(&socket, left) {
-            Ok(true) => break,
-            Ok(false) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if let Some(error) = socket.take_error()? {
-        return Err(error);
-    }
-    socket.set_nonblocking(false)?;
-    socket.set_nodelay(true)?;
-    Ok(socket)
-}
-
-/// A Unix socket connects at once, or its queue is full.
-fn connect_to_path(path: &Path, by: Time, interrupt: &Interrupt) -> io::Result<Arc<TcpStream>> {
-    loop {
-        match sys::connect_unix(path) {
-            Ok(socket) => {
-                let socket = Arc::new(socket);
-                if !interrupt.attach(&socket) {
-                    return Err(io::ErrorKind::ConnectionAborted.into());
-                }
-                socket.set_nonblocking(false)?;
-                return Ok(socket);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let left = by.since(Time::now());
-                if left.is_zero() || interrupt.is_ended() {
-                    return Err(io::ErrorKind::TimedOut.into());
-                }
-                interrupt.pause(left.min(QUEUE_PAUSE));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Has a proxy connect this socket to `authority`.
-fn tunnel(socket: &Arc<TcpStream>, authority: &str, by: Time) -> io::Result<()> {
-    /// A head of a reply is shorter.
-    const LONGEST: usize = 16 << 10;
-    let mut stream = Stream::plain(socket.clone(), by);
-    let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-    stream.send(head.as_bytes(), &mut None)?;
-    // Byte by byte: what follows the head is not ours to read.
-    let mut reply = Vec::new();
-    while !reply.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        if reply.len() > LONGEST || stream.receive(&mut byte)? == 0 {
-            return Err(io::Error::other("the proxy does not answer as a proxy"));
-        }
-        reply.extend_from_slice(&byte);
-    }
-    let reply = String::from_utf8_lossy(&reply);
-    let status = reply.split_whitespace().nth(1).unwrap_or_default();
-    if status == "200" {
-        return Ok(());
-    }
-    let shown: String = status
-        .chars()
-        .filter(char::is_ascii_digit)
-        .take(3)
-        .collect();
-    Err(io::Error::other(format!("the proxy answers HTTP {shown}")))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{SocketAddr, TcpListener};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
     use std::thread;
@@ -381,7 +296,7 @@ mod tests {
             addresses: Address::parse_list(addresses).expect("addresses"),
             origin: "a test".to_owned(),
             tls: None,
-            credentials: Source::default(),
+            credentials: CredentialSettings::default(),
             proxy: None,
             connect_timeout: Duration::from_secs(2),
         })
@@ -431,14 +346,14 @@ mod tests {
         Time::now() + Duration::from_millis(ms)
     }
 
-    /// Somebody listens at the second one.
+    /// A listener and its address.
     fn a_listener() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
         let address = listener.local_addr().expect("an address");
         (listener, address)
     }
 
-    /// Never answers, until the test is over.
+    /// A nameserver that does not answer until the test is over.
     fn silent() -> (
         mpsc::Sender<()>,
         impl Fn(&str) -> io::Result<Vec<SocketAddr>>,
@@ -462,13 +377,13 @@ mod tests {
             .expect("the second");
         assert_eq!(connected.at, 1);
         assert!(Time::now().since(begun) < Duration::from_secs(30));
-        // It is asked again, and not waited for: it is being asked still.
+        // The first look-up goes on: no second one begins.
         route.failed.lock()[0] = None;
         route
             .connect(in_ms(60_000), &Interrupt::default())
             .expect("the second");
         assert_eq!(*asked.lock(), ["name"]);
-        // Nor does the limit of connecting bound the look-up of an only one, which the caller can end.
+        // The limit of connecting does not bound the look-up of an only address, which the caller can end.
         let (_end, never) = silent();
         let (route, _) = asking("name:1", 1, never);
         let interrupt = Interrupt::default();
@@ -490,12 +405,12 @@ mod tests {
     }
 
     #[test]
-    fn an_address_where_nobody_listens_is_told_with_its_origin() {
+    fn a_refused_connection_names_the_origin_of_the_address() {
         let (listener, at) = a_listener();
         drop(listener);
         let why = route(&at.to_string())
             .connect(in_ms(60_000), &Interrupt::default())
-            .expect_err("nobody listens");
+            .expect_err("no listener");
         let expected = "Connection refused (os error 111); is a Consul agent running there? (the \
                         address is a test)";
         assert_eq!(why, Failure::NotSent(expected.to_owned()));
@@ -510,7 +425,7 @@ mod tests {
         };
         let (route, asked) = asking(&format!("name:{}", at.port()), 100, slow);
         let connect = |ms| route.connect(in_ms(ms), &Interrupt::default());
-        // What comes too late for this one serves the next.
+        // An answer that is too late for the first call serves the next.
         connect(100).expect_err("late");
         connect(60_000).expect("in time");
         for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! What proves to Consul who we are: the token, which may be replaced while we run, and HTTP basic
+//! The credentials that Consul asks for: the token, which may be replaced while the program runs, and HTTP basic
 //! authentication.
 
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use super::files;
 use super::replaceable::Replaceable;
 use super::secrets::{Secret, Secrets};
 
-/// No token is longer; what is, is another file.
+/// A longer file is not the file of a token.
 const LONGEST: u64 = 64 << 10;
 
-/// Where the credentials come from: configuration, the same in a child after a fork.
+/// The settings that the credentials come from, the same in a child after a fork.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Source {
-    /// What the file said at first, where there is one.
+pub(crate) struct CredentialSettings {
+    /// The token of the settings, or of the file when the client was made.
     pub(crate) token: Option<Secret>,
     pub(crate) file: Option<PathBuf>,
     /// `user:password`, or a user alone.
@@ -34,11 +34,12 @@ pub(crate) fn token(text: &str) -> Result<Secret, &'static str> {
     }
 }
 
-/// The token in a file. Opened by its path each time: whoever replaces a token replaces the file, or
-/// a symbolic link to it.
+/// The token in a file. The library opens the file by its path each time: an operator replaces the file, or a
+/// symbolic link to the file.
 pub(crate) fn read_file(path: &Path) -> Result<Secret, String> {
     let shown = path.display();
-    let bytes = files::read(path, LONGEST).map_err(|why| format!("{why} (no file of a token)"))?;
+    let bytes = files::read(path, LONGEST)
+        .map_err(|why| format!("{why} (it should be the file of a token)"))?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8"))?;
     match text.trim() {
         "" => Err(format!("{shown} is empty")),
@@ -46,7 +47,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Secret, String> {
     }
 }
 
-/// The header for `user:password`, or `user` alone, as Consul's Go client makes it.
+/// The header for `user:password`, or `user` alone, as Consul's Go client makes the header.
 fn header(user_and_password: &str) -> Secret {
     let whole = match user_and_password.contains(':') {
         true => user_and_password.to_owned(),
@@ -55,19 +56,19 @@ fn header(user_and_password: &str) -> Secret {
     Secret(format!("Basic {}", BASE64.encode(whole)))
 }
 
-/// What is sent now.
+/// The credentials that the library sends now.
 #[derive(Debug)]
 pub(crate) struct Credentials {
-    source: Source,
+    source: CredentialSettings,
     header: Option<Secret>,
     token: Replaceable<Option<Secret>>,
 }
 
-/// A token, or none, as it was sent.
+/// A token, or none, that a request has sent.
 pub(super) type Token = Arc<Option<Secret>>;
 
 impl Credentials {
-    pub(crate) fn new(source: Source) -> Credentials {
+    pub(crate) fn new(source: CredentialSettings) -> Credentials {
         Credentials {
             header: source.basic.as_ref().map(|basic| header(&basic.0)),
             token: Replaceable::new(
@@ -83,7 +84,7 @@ impl Credentials {
         self.token.current()
     }
 
-    /// Consul refused `sent`: is there another one by now?
+    /// Whether there is another token than `sent`, which Consul refused.
     pub(super) fn has_newer_token(&self, sent: &Token, wait: Wait<'_>) -> bool {
         let Some(path) = self.source.file.clone() else {
             return false;
@@ -93,7 +94,7 @@ impl Credentials {
         })
     }
 
-    /// What a server may not be quoted with that was sent this token.
+    /// The secrets that a server knows after a request with this token, and that no error may show.
     pub(super) fn secrets(&self, sent: &Token) -> Secrets {
         Secrets::new(sent.as_ref().as_ref(), self.source.basic.as_ref())
     }
@@ -129,7 +130,7 @@ mod tests {
             std::fs::rename(&aside, &path).expect("in place");
         };
         write("first\n");
-        let credentials = Credentials::new(Source {
+        let credentials = Credentials::new(CredentialSettings {
             token: Some(read_file(&path).expect("a token")),
             file: Some(path.clone()),
             basic: None,

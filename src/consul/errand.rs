@@ -1,6 +1,6 @@
-//! Work that nothing can end: the look-up of a name, the reading of a file on a file server that is gone.
-//! Each runs on a thread of its own, which may be left behind. The caller that wants the result waits for
-//! it within its own time.
+//! Work that cannot be interrupted: the look-up of a name, the reading of a file on a file server that is gone.
+//! Each piece of work has a thread of its own, which the library may leave behind. A caller waits for the result
+//! within the time that the caller has.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::fork::OfProcess;
 use crate::lockorder::{Guard, Mutex, Rank};
 use crate::threads::thread;
 
-/// How many threads of a process may do such work, those that were left behind included.
+/// How many threads of a process may do such work, including those that were left behind.
 const MOST: usize = 16;
 
 /// Modules of the C library that look names up need more than our own code does.
@@ -21,12 +21,11 @@ const STACK: usize = 1 << 20;
 
 static RUNNING: OfProcess<AtomicUsize> = OfProcess::new();
 
-/// How long the result is waited for.
+/// How long a caller waits for the result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wait<'a> {
     pub(crate) by: Time,
-    /// Counted from when the work began: a caller that comes later does not wait for work that hangs all
-    /// over again.
+    /// Counted from the beginning of the work: a later caller does not wait that long again for work that hangs.
     pub(crate) patience: Duration,
     /// Ends the wait, and not the work.
     pub(crate) interrupt: &'a Interrupt,
@@ -36,7 +35,7 @@ pub(crate) struct Wait<'a> {
 const FILE: Duration = Duration::from_secs(2);
 
 impl<'a> Wait<'a> {
-    /// For files that may have been replaced.
+    /// The wait for files that may have been replaced.
     pub(super) fn for_files(by: Time, interrupt: &'a Interrupt) -> Wait<'a> {
         Wait {
             by,
@@ -46,7 +45,7 @@ impl<'a> Wait<'a> {
     }
 }
 
-/// What `work`, which reads files, gives; not waited for longer than `patience`.
+/// The result of `work`, which reads files, if it comes within `patience`.
 pub(crate) fn aside<T: Clone + Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -62,24 +61,24 @@ pub(crate) fn aside<T: Clone + Send + 'static>(
 /// Why there is no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Undone {
-    /// Not yet: the work goes on.
+    /// The work goes on.
     Late,
     Interrupted,
-    /// It could not be begun.
+    /// The work could not begin.
     NoThread(String),
 }
 
-/// One piece of work that is done again and again, never twice at the same time: all callers that ask meanwhile
-/// share its result.
+/// One piece of work that is done again and again, never twice at the same time: all callers that ask during a run
+/// share the result of that run.
 #[derive(Debug)]
-pub(super) struct Errand<T>(Mutex<State<T>>);
+pub(super) struct Errand<T>(Mutex<Progress<T>>);
 
 #[derive(Debug)]
-struct State<T> {
-    /// Since when the work is under way.
+struct Progress<T> {
+    /// When the run that is under way began.
     since: Option<Time>,
     begun: u64,
-    /// What the last run gave; nothing, if it panicked.
+    /// The result of the last run; None if that run panicked.
     result: Option<T>,
     waiting: Vec<Interrupt>,
 }
@@ -88,7 +87,7 @@ impl<T> Default for Errand<T> {
     fn default() -> Errand<T> {
         Errand(Mutex::new(
             Rank::Errand,
-            State {
+            Progress {
                 since: None,
                 begun: 0,
                 result: None,
@@ -105,14 +104,14 @@ impl<T: Clone + Send + 'static> Errand<T> {
         wait: Wait<'_>,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Undone> {
-        // No fork is waited for with the mutex locked.
+        // Before the mutex: `get` may wait for a fork.
         let running = RUNNING.get();
         let mut state = self.lock();
         let since = match state.since {
             Some(since) => since,
             None => {
                 let me = self.clone();
-                // The thread has to wait for the mutex with its result.
+                // The thread that ends the run waits for the mutex, which is locked here.
                 let work = move || me.end(catch_unwind(AssertUnwindSafe(work)).ok());
                 spawn(running, work)?;
                 state.begun += 1;
@@ -153,7 +152,7 @@ impl<T: Clone + Send + 'static> Errand<T> {
         }
     }
 
-    fn lock(&self) -> Guard<'_, State<T>> {
+    fn lock(&self) -> Guard<'_, Progress<T>> {
         self.0.lock()
     }
 }
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn all_who_ask_share_one_piece_of_work() {
+    fn all_callers_share_one_piece_of_work() {
         let errand = Arc::new(Errand::default());
         let (go, gone) = channel();
         let interrupt = Interrupt::default();

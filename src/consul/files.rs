@@ -1,5 +1,5 @@
-//! Files that the settings name. Regular ones only, also behind a symbolic link: a FIFO would have us wait
-//! for a writer, and some devices never end. A file server may be gone, so callers do all this on an errand.
+//! Files that the settings name. The library reads only regular files, also behind a symbolic link: a read of a FIFO
+//! waits for a writer, and some devices never end. A file server may be gone, so callers do all this on an errand.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
@@ -15,7 +15,7 @@ pub(super) fn read(path: &Path, longest: u64) -> Result<Vec<u8>, String> {
     let told = |error: io::Error| format!("{}: {error}", path.display());
     let file = OpenOptions::new()
         .read(true)
-        // Without it the opening of a FIFO waits for a writer.
+        // Without O_NONBLOCK the opening of a FIFO waits for a writer.
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
         .open(path)
         .map_err(told)?;
@@ -65,7 +65,7 @@ pub(super) fn all_in(folder: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
-/// Differs when a file was replaced or written. None: there is no file.
+/// A stamp that differs after a file was replaced or written. None: there is no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stamp(Option<(u64, u64, u64, [i64; 4])>);
 

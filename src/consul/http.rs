@@ -10,65 +10,64 @@ use crate::clock::Time;
 pub(crate) enum Method {
     Get,
     Put,
-    /// Only a broken release deletes a key by its name.
+    /// Only a defect of the simulation deletes a key by its name.
     #[cfg(test)]
     Delete,
 }
 
-/// What goes out. The token is not part of it: the transport adds it as a header.
+/// A request. The transport adds the token as a header.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct HttpRequest {
     pub(crate) method: Method,
     /// Path and query, percent-encoded, such as `/v1/kv/a%20b?consistent=`.
     pub(crate) target: String,
-    /// Sent with a Content-Length, never chunked: Consul ignores a chunked body.
+    /// The transport sends the body with a Content-Length: Consul ignores a chunked body.
     pub(crate) body: Option<Vec<u8>>,
 }
 
 impl fmt::Debug for HttpRequest {
-    /// Without the body: it carries stored values.
+    /// Without the body, which carries stored values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let size = self.body.as_ref().map_or(0, Vec::len);
         write!(f, "{:?} {} ({size} bytes)", self.method, self.target)
     }
 }
 
-/// What came back, complete.
+/// A complete reply.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct HttpReply {
     pub(crate) status: u16,
     /// `X-Consul-Index`.
     pub(crate) index: Option<u64>,
     pub(crate) body: Vec<u8>,
-    /// What was sent with the request and must not be shown, should the body quote it.
+    /// The secrets of the request, which the body may quote and no error may show.
     pub(crate) secrets: Secrets,
 }
 
 /// Why there is no complete reply. The text names the cause, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// Not one byte of the request reached the peer: resolve, connect, or a write that failed at
-    /// its first byte on a connection known to be dead.
+    /// Not one byte of the request left: the look-up of the name failed, or the connecting, or the first write on
+    /// a dead connection.
     NotSent(String),
-    /// The same, for want of a descriptor or of memory in this process or on this host.
+    /// The same: this process or host has no descriptor or no memory left.
     NoResources(String),
-    /// No connection that could carry it: one side refuses the other in TLS. That does not mend
-    /// itself.
+    /// One side refuses the other in TLS, and will do so again.
     Refused(String),
-    /// The answer is larger than what is read of one. The next one to the same question will be, too.
+    /// The reply is larger than what the library reads of one. So is the next reply to the same request.
     TooLarge(String),
-    /// Anything else: Consul may have applied it, or may still.
+    /// Anything else: Consul may have applied the request, or may still apply it.
     Unknown(String),
 }
 
 impl fmt::Debug for HttpReply {
-    /// Without the body: it carries stored values.
+    /// Without the body, which carries stored values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpReply({}, {} bytes)", self.status, self.body.len())
     }
 }
 
-/// What a transport reports of one exchange.
+/// One request and what became of it.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     /// The instant before the first byte was sent; None: nothing was sent.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::lockorder::{Mutex, Rank};
 
-/// Ends one exchange from another thread, also before it has begun. Good for one exchange.
+/// Ends one exchange from another thread, also before the exchange has begun. Each exchange needs a new one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<Interruptible>);
 
@@ -29,18 +29,18 @@ impl Default for Interruptible {
 #[derive(Debug, Default)]
 struct Target {
     ended: bool,
-    /// What is waited for may have come.
+    /// The result of the wait may have come.
     woken: bool,
     socket: Option<Arc<TcpStream>>,
 }
 
 impl Interrupt {
-    /// Ends it: what blocks on its socket returns at once.
+    /// Ends the exchange: a call that blocks on its socket returns at once.
     pub(crate) fn end(&self) {
         let mut target = self.0.state.lock();
         target.ended = true;
         if let Some(socket) = target.socket.take() {
-            // Already closed by the peer: nothing to end.
+            // The shutdown fails if the peer has closed the connection: there is nothing to end.
             let _ = socket.shutdown(Shutdown::Both);
         }
         self.0.changed.notify_all();
@@ -50,7 +50,7 @@ impl Interrupt {
         self.0.state.lock().ended
     }
 
-    /// From now on `end` shuts this socket down. False: it is too late.
+    /// Lets `end` shut down this socket from now on. False: the exchange has ended already.
     pub(super) fn attach(&self, socket: &Arc<TcpStream>) -> bool {
         let mut target = self.0.state.lock();
         if !target.ended {
@@ -59,29 +59,29 @@ impl Interrupt {
         !target.ended
     }
 
-    /// The exchange is over: its socket is somebody else's again.
+    /// The exchange is over: `end` leaves the socket alone, which another exchange may use.
     pub(super) fn detach(&self) {
         self.0.state.lock().socket = None;
     }
 
-    /// A socket is attached.
+    /// Whether a socket is attached.
     #[cfg(test)]
     pub(super) fn has_socket(&self) -> bool {
         self.0.state.lock().socket.is_some()
     }
 
-    /// It is the same one.
+    /// Whether both are the same interrupt.
     pub(super) fn is(&self, other: &Interrupt) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Has [`Interrupt::wait`] return.
+    /// Makes [`Interrupt::wait`] return.
     pub(super) fn wake(&self) {
         self.0.state.lock().woken = true;
         self.0.changed.notify_all();
     }
 
-    /// Waits until it is ended or woken, or has been since the last time, and until `by` at the latest.
+    /// Waits until the exchange is ended, or woken since the last wait, and until `by` at the latest.
     pub(super) fn wait(&self, by: Time) {
         let mut target = self.0.state.lock();
         while !target.ended && !std::mem::take(&mut target.woken) {
@@ -93,7 +93,7 @@ impl Interrupt {
         }
     }
 
-    /// Lets time pass, less if it is ended meanwhile.
+    /// Waits for this time, or until the exchange is ended.
     pub(super) fn pause(&self, time: Duration) {
         let target = self.0.state.lock();
         if !target.ended {

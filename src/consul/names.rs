@@ -1,6 +1,6 @@
-//! The addresses that the names of hosts stand for. The C library's look-up takes what it takes (with its
-//! defaults 5 s for each nameserver that does not answer) and cannot be ended, so it is an [`Errand`]:
-//! one for a name at a time, shared by all clients of the process.
+//! The addresses that the names of hosts stand for. A look-up of the C library cannot be interrupted, and takes 5 s
+//! by default for each nameserver that does not answer. So a look-up is an [`Errand`]: one at a time for each name,
+//! shared by all clients of the process.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,13 +17,13 @@ use crate::lockorder::{Mutex, Rank};
 /// How long an answer is used before the name is looked up again.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// How long an answer is used where there is no newer one: a lock must not be lost with a nameserver.
+/// How long an answer is used where there is no newer one: no lock is lost because a nameserver is.
 const USABLE: Duration = Duration::from_secs(600);
 
 /// How long a caller waits for a newer answer where there is an older one.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Names that are remembered, at most; those asked for longest ago go first.
+/// How many names the process remembers. The one that was wanted longest ago goes first.
 const MOST: usize = 64;
 
 /// The names that this process knows.
@@ -32,29 +32,29 @@ pub(super) fn of_this_process() -> Arc<Names> {
     NAMES.get()
 }
 
-/// Asks for the addresses of a name.
+/// The function that asks for the addresses of a name.
 type Ask = dyn Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 
-/// What is known of names, and who is asked.
+/// The names that are known, and the function that asks for more.
 pub(super) struct Names {
     ask: Arc<Ask>,
     known: Mutex<HashMap<String, Arc<Name>>>,
 }
 
-type Found = Result<Vec<SocketAddr>, String>;
+type LookUp = Result<Vec<SocketAddr>, String>;
 
 #[derive(Debug)]
 struct Name {
-    asking: Arc<Errand<Found>>,
-    answer: Mutex<Answer>,
+    asking: Arc<Errand<LookUp>>,
+    answer: Mutex<LastAnswer>,
 }
 
 #[derive(Debug, Default)]
-struct Answer {
+struct LastAnswer {
     addresses: Vec<SocketAddr>,
     at: Time,
     wanted: Time,
-    /// None of its addresses could be reached.
+    /// No address of the answer could be reached.
     doubted: bool,
 }
 
@@ -62,14 +62,14 @@ impl Default for Name {
     fn default() -> Name {
         Name {
             asking: Arc::default(),
-            answer: Mutex::new(Rank::Leaf, Answer::default()),
+            answer: Mutex::new(Rank::Leaf, LastAnswer::default()),
         }
     }
 }
 
 impl Default for Names {
     fn default() -> Names {
-        // Each answer has the port of its question: none here.
+        // The caller sets the port of each address.
         Names::asking(|name| Ok((name, 0).to_socket_addrs()?.collect()))
     }
 }
@@ -119,14 +119,14 @@ impl Names {
             _ if !old.is_empty() => return Ok(at_port(old, port)),
             Ok(Err(why)) => why,
             Err(Undone::Late) => {
-                format!("the name {host} was not resolved in time (a nameserver is silent?)")
+                format!("the name {host} was not resolved in time (is a nameserver silent?)")
             }
             Err(Undone::NoThread(why)) => format!("the name {host} cannot be resolved: {why}"),
         };
         Err(io::Error::other(why))
     }
 
-    /// None of the addresses of this host could be reached: the next look-up asks again.
+    /// Notes that no address of this host could be reached: the next look-up asks again.
     pub(super) fn doubt(&self, host: &str) {
         if let Some(name) = self.known.lock().get(host) {
             name.answer.lock().doubted = true;
@@ -149,7 +149,7 @@ impl Names {
 }
 
 impl Name {
-    /// The last answer, if it can still be used, and whether it needs no other.
+    /// The last answer, if it can still be used, and whether it is new enough.
     fn known(&self) -> (Vec<SocketAddr>, bool) {
         let answer = self.answer.lock();
         let age = Time::now().since(answer.at);
@@ -159,7 +159,7 @@ impl Name {
         }
     }
 
-    fn learn(&self, answer: io::Result<Vec<SocketAddr>>, host: &str) -> Found {
+    fn learn(&self, answer: io::Result<Vec<SocketAddr>>, host: &str) -> LookUp {
         let addresses = answer.map_err(|error| match host.split_once('%') {
             Some((_, zone)) => format!("{host}: {error} (is there an interface {zone}?)"),
             None => error.to_string(),
@@ -168,7 +168,7 @@ impl Name {
             return Err(format!("the name {host} has no address"));
         }
         let mut known = self.answer.lock();
-        *known = Answer {
+        *known = LastAnswer {
             addresses: addresses.clone(),
             at: Time::now(),
             doubted: false,

@@ -1,4 +1,4 @@
-//! What is read from files that may be replaced while we run: the token, certificates and keys.
+//! What the library reads from files that may be replaced meanwhile: the token, certificates and keys.
 
 use std::sync::Arc;
 
@@ -6,30 +6,30 @@ use super::errand::{Errand, Undone, Wait};
 use crate::lockorder::{Mutex, Rank};
 use crate::log::{self, Level};
 
-/// The last one that could be read.
+/// The last content that could be read.
 #[derive(Debug)]
 pub(super) struct Replaceable<T> {
-    inner: Arc<Inner<T>>,
-    /// Read by one thread at a time, which no mutex waits for.
+    inner: Arc<Latest<T>>,
+    /// One thread at a time reads the files, and no thread holds a mutex meanwhile.
     reading: Arc<Errand<()>>,
 }
 
 #[derive(Debug)]
-struct Inner<T> {
+struct Latest<T> {
     current: Mutex<Arc<T>>,
-    /// How the line of the log begins that says that the file cannot be used again.
+    /// The beginning of the line of the log that says that new files cannot be used.
     complaint: &'static str,
-    /// The reason that the log was told last: a reason is logged once.
-    told: Mutex<String>,
+    /// The last reason in the log: the library logs a reason once.
+    logged: Mutex<String>,
 }
 
 impl<T: PartialEq + Send + Sync + 'static> Replaceable<T> {
     pub(super) fn new(first: T, complaint: &'static str) -> Replaceable<T> {
         Replaceable {
-            inner: Arc::new(Inner {
+            inner: Arc::new(Latest {
                 current: Mutex::new(Rank::Leaf, Arc::new(first)),
                 complaint,
-                told: Mutex::new(Rank::Leaf, String::new()),
+                logged: Mutex::new(Rank::Leaf, String::new()),
             }),
             reading: Arc::default(),
         }
@@ -39,8 +39,8 @@ impl<T: PartialEq + Send + Sync + 'static> Replaceable<T> {
         self.inner.current.lock().clone()
     }
 
-    /// Whether there is another one than `used` by now. If not, `read` looks: it is given `used`, and
-    /// answers None where nothing has changed. What cannot be read changes nothing, and is told once.
+    /// Whether there is other content than `used` by now. If there is none, `read` looks: it gets `used`, and gives
+    /// None where nothing has changed. Files that cannot be read change nothing, and the log says so once.
     pub(super) fn has_newer(
         &self,
         used: &Arc<T>,
@@ -48,25 +48,25 @@ impl<T: PartialEq + Send + Sync + 'static> Replaceable<T> {
         read: impl FnOnce(&T) -> Result<Option<T>, String> + Send + 'static,
     ) -> bool {
         let is_newer = || !Arc::ptr_eq(&self.current(), used);
-        // Another thread may have read it meanwhile.
+        // Another thread may have read the files meanwhile.
         if !is_newer() {
             let (inner, used) = (self.inner.clone(), used.clone());
             let read = move || inner.take(read(&used));
             if let Err(Undone::Late) = self.reading.run(wait, read) {
                 self.inner
-                    .complain("it is not read in time (is a file server gone?)");
+                    .complain("the file was not read in time (is a file server gone?)");
             }
         }
         is_newer()
     }
 }
 
-impl<T: PartialEq> Inner<T> {
+impl<T: PartialEq> Latest<T> {
     fn take(&self, found: Result<Option<T>, String>) {
         match found {
             Err(why) => self.complain(&why),
             Ok(found) => {
-                self.told.lock().clear();
+                self.logged.lock().clear();
                 let mut current = self.current.lock();
                 if let Some(found) = found.filter(|found| *found != **current) {
                     *current = Arc::new(found);
@@ -76,12 +76,12 @@ impl<T: PartialEq> Inner<T> {
     }
 
     fn complain(&self, why: &str) {
-        let mut told = self.told.lock();
-        if *told == why {
+        let mut logged = self.logged.lock();
+        if *logged == why {
             return;
         }
-        why.clone_into(&mut told);
-        drop(told);
+        why.clone_into(&mut logged);
+        drop(logged);
         log::write(Level::Warn, &format!("{}: {why}", self.complaint));
     }
 }
@@ -96,7 +96,7 @@ mod tests {
     use crate::consul::interrupt::Interrupt;
 
     #[test]
-    fn a_file_that_cannot_be_read_holds_nobody_up() {
+    fn a_file_that_cannot_be_read_delays_no_caller() {
         let replaceable = Replaceable::new(1, "of a test");
         let first = replaceable.current();
         let interrupt = Interrupt::default();
@@ -114,7 +114,7 @@ mod tests {
         assert!(!replaceable.has_newer(&first, wait(20), hangs));
         assert!(!replaceable.has_newer(&first, wait(20), not_again));
         assert_eq!(*replaceable.current(), 1);
-        // What it gives in the end is not lost.
+        // The late result is not lost.
         go.send(()).expect("it waits");
         assert!(replaceable.has_newer(&first, wait(60_000), not_again));
         let second = replaceable.current();

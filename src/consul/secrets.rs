@@ -1,5 +1,5 @@
-//! Hides secrets. A server or a proxy may quote the request that it was sent, in any form: this module alone
-//! takes the secrets of that request out of a text before the text is shown.
+//! Hides secrets. A server or a proxy may quote a request, in any form: this module takes the secrets of the request
+//! out of a text before the library shows the text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -31,13 +31,13 @@ impl fmt::Debug for Secrets {
 /// A shorter secret is not hidden: ordinary words would contain it.
 const SHORTEST: usize = 4;
 
-/// How much of a secret's beginning is hidden, too, where the text is cut off.
+/// A beginning of a secret that is at least this long is hidden, too, where the text is cut off.
 const TELLING: usize = 8;
 
-/// How long an escape may be that is cut off with the text.
+/// The longest escape that may be cut off with the text.
 const LONGEST_ESCAPE: usize = 12;
 
-/// The rest of a longer text is not shown.
+/// The library does not show the rest of a longer text.
 const LONGEST_TEXT: usize = 4 << 10;
 
 /// How many times a quotation may have been quoted itself.
@@ -46,7 +46,7 @@ const DEEPEST: usize = 3;
 const HIDDEN: &[u8] = b"(hidden)";
 
 impl Secrets {
-    /// The token, and `user:password`, of which the password alone is one, too.
+    /// The token, and `user:password`. The password alone is a secret, too.
     pub(super) fn new(token: Option<&Secret>, user_and_password: Option<&Secret>) -> Secrets {
         let password = user_and_password.and_then(|both| both.0.split_once(':'));
         let password = password.map(|(_, password)| Secret(password.to_owned()));
@@ -54,7 +54,7 @@ impl Secrets {
         Secrets(all.chain(password).collect())
     }
 
-    /// The text without them, and without the value that was sent with them.
+    /// The text without these secrets, and without the stored value that was sent with them.
     pub(super) fn hide(&self, value: Option<&[u8]>, text: &str) -> String {
         let secrets = self.0.iter().map(|secret| secret.0.as_bytes());
         let needles: Vec<Vec<u8>> = secrets
@@ -76,8 +76,8 @@ impl Secrets {
     }
 }
 
-/// What is looked for: the secret, and its base64, as it is in the body of a request, in a header, or in
-/// a URL. Its end may be missing.
+/// The forms in which a request has a secret: as it is, and as base64, in a body, a header or a URL. The padding of
+/// base64 may be missing.
 fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
     let unpadded = |text: String| text.trim_end_matches('=').as_bytes().to_vec();
     let mut forms = vec![
@@ -85,7 +85,7 @@ fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
         unpadded(BASE64.encode(secret)),
         unpadded(BASE64_IN_URL.encode(secret)),
     ];
-    // What is no UTF-8 has become so in the text.
+    // The text has replaced the bytes of the secret that are no UTF-8.
     if let Cow::Owned(text) = String::from_utf8_lossy(secret) {
         forms.push(text.into_bytes());
     }
@@ -109,14 +109,14 @@ fn without(text: &str, mut parts: Vec<Range<usize>>) -> String {
     String::from_utf8_lossy(&left).into_owned()
 }
 
-/// A text as its reader takes it, and which part of the text each byte of that stands for.
+/// A text without its escapes, and for each byte the part of the text that it stands for.
 struct Reading {
     bytes: Vec<u8>,
     parts: Vec<Range<usize>>,
 }
 
-/// Reads the first character of a text, if that is written in some special way: adds what it stands for,
-/// and answers how many bytes it takes; 0: it stands for itself.
+/// Reads an escape at the beginning of a text: adds the bytes that the escape stands for, and gives the length of the
+/// escape. 0: the text does not begin with an escape.
 type Reader = fn(&[u8], &mut Vec<u8>) -> usize;
 
 const READERS: [Reader; 5] = [json, percent, form, html, latin_1];
@@ -129,7 +129,7 @@ impl Reading {
         }
     }
 
-    /// None: this reader takes it as it is.
+    /// The text without the escapes of this reader. None: there are none.
     fn by(&self, reader: Reader) -> Option<Reading> {
         let mut read = Reading {
             bytes: Vec::with_capacity(self.bytes.len()),
@@ -149,7 +149,7 @@ impl Reading {
         (read.bytes != self.bytes).then_some(read)
     }
 
-    /// Adds the parts of the text that are one of these, in this reading and those that can be made of it.
+    /// Adds the parts of the text that are one of the needles, in this reading and in all readings of it.
     fn search(&self, needles: &[Vec<u8>], depth: usize, found: &mut Vec<Range<usize>>) {
         for needle in needles {
             let mut at = 0;
@@ -173,7 +173,8 @@ impl Reading {
     }
 }
 
-/// How much of the beginning of a text is the needle: its beginning, too, where the text is cut off.
+/// How many bytes at the beginning of a text are the needle, or the beginning of the needle where the text is cut
+/// off.
 fn quoted(needle: &[u8], text: &[u8]) -> usize {
     let pairs = needle.iter().zip(text);
     let same = pairs.take_while(|(one, other)| one == other).count();
@@ -198,7 +199,7 @@ fn push(c: char, to: &mut Vec<u8>) {
     to.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// A string in JSON, however its writer escapes.
+/// An escape in a JSON string.
 fn json(text: &[u8], to: &mut Vec<u8>) -> usize {
     let [b'\\', escaped, ..] = text else {
         return 0;
@@ -241,7 +242,7 @@ fn json(text: &[u8], to: &mut Vec<u8>) -> usize {
     2
 }
 
-/// A part of a URL.
+/// An escape in a URL.
 fn percent(text: &[u8], to: &mut Vec<u8>) -> usize {
     let byte = match text {
         [b'%', ..] => hex(text.get(1..3)).and_then(|byte| u8::try_from(byte).ok()),
@@ -251,7 +252,7 @@ fn percent(text: &[u8], to: &mut Vec<u8>) -> usize {
     if byte.is_some() { 3 } else { 0 }
 }
 
-/// The same where a space is a plus sign.
+/// An escape in a form, where a plus sign stands for a space.
 fn form(text: &[u8], to: &mut Vec<u8>) -> usize {
     match text {
         [b'+', ..] => {
@@ -295,7 +296,7 @@ fn html(text: &[u8], to: &mut Vec<u8>) -> usize {
     }
 }
 
-/// Bytes that were taken for characters one by one.
+/// A byte that a server took for a character of Latin-1.
 fn latin_1(text: &[u8], to: &mut Vec<u8>) -> usize {
     match text {
         [0xc2, byte @ 0x80..=0xbf, ..] => to.push(*byte),

@@ -19,8 +19,8 @@ pub(super) struct Stream {
     tls: Option<Box<ClientConnection>>,
 }
 
-/// A socket whose reads and writes end at a deadline. Also a Unix socket is a `TcpStream` here: the
-/// system calls are those of any stream socket.
+/// A socket with a deadline for reads and writes. A Unix socket is a `TcpStream` here, too: the system calls are
+/// those of any stream socket.
 #[derive(Debug)]
 struct Timed {
     socket: Arc<TcpStream>,
@@ -30,7 +30,7 @@ struct Timed {
 }
 
 impl Stream {
-    /// Bytes go as they are.
+    /// A connection without TLS.
     pub(super) fn plain(socket: Arc<TcpStream>, by: Time) -> Stream {
         let socket = Timed {
             socket,
@@ -41,15 +41,15 @@ impl Stream {
         Stream { socket, tls: None }
     }
 
-    /// The same through TLS, after the handshake.
+    /// The same connection with TLS, after the handshake.
     pub(super) fn secure(mut self, tls: &Tls, address: &Address) -> io::Result<Stream> {
         let name = tls.name_at(address).map_err(io::Error::other)?;
         let connection = ClientConnection::new(tls.config(), name);
         let mut connection = Box::new(connection.map_err(io::Error::other)?);
-        // A request is handed over at once, and its size is bounded.
+        // The library writes a request at once, and bounds its size.
         connection.set_buffer_limit(None);
         while connection.is_handshaking() {
-            // Sends the alert that tells the other side why, too.
+            // This also sends the alert that tells the other side of a failure.
             connection.complete_io(&mut self.socket)?;
         }
         self.tls = Some(connection);
@@ -60,7 +60,7 @@ impl Stream {
         &self.socket.socket
     }
 
-    /// The peer has sent nothing that was not asked for, and has not closed the connection.
+    /// Whether the peer has not closed the connection, and there are no unexpected bytes from Consul.
     pub(super) fn is_quiet(&mut self) -> bool {
         let empty = self.tls.as_mut().is_none_or(|tls| {
             let state = tls.process_new_packets();
@@ -69,12 +69,12 @@ impl Stream {
         empty && sys::is_quiet(self.socket())
     }
 
-    /// From now on everything ends at this instant.
+    /// Reads and writes end at this instant from now on.
     pub(super) fn set_deadline(&mut self, by: Time) {
         self.socket.by = by;
     }
 
-    /// Sends it all. `sent` becomes the instant before the first byte left this machine.
+    /// Sends all bytes. `sent` becomes the instant before the first byte left this machine.
     pub(super) fn send(&mut self, bytes: &[u8], sent: &mut Option<Time>) -> io::Result<()> {
         let Stream { socket, tls } = self;
         let Some(tls) = tls else {
@@ -103,7 +103,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Reads what there is, or waits for it; 0: the other side has ended it.
+    /// Reads what there is, or waits for a byte. 0: the other side has ended the connection.
     pub(super) fn receive(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else {
             return self.socket.read(into);
@@ -118,7 +118,7 @@ impl Stream {
             }
             tls.read_tls(&mut self.socket)?;
             if let Err(error) = tls.process_new_packets() {
-                // Tell the other side why, if it still listens.
+                // The alert tells the other side of the failure, if that side still reads.
                 let _ = tls.write_tls(&mut self.socket);
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
@@ -174,8 +174,8 @@ impl Write for Timed {
     }
 }
 
-/// A signal, or a time-out of the socket, which may be set a little too short: the deadline
-/// decides. Linux does not restart a read with a time-out even under SA_RESTART (signal(7)).
+/// Whether a signal ended the call, or a time-out of the socket, which may be a little too short: the deadline
+/// decides. Linux does not restart a read with a time-out, even under SA_RESTART (signal(7)).
 fn again(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -183,11 +183,11 @@ fn again(error: &io::Error) -> bool {
     )
 }
 
-/// Whether the socket's time-out must be set anew. One that is too short only has the deadline
-/// looked at more often, and one that is a little too long ends the request that much later: they
-/// are left alone, which saves a system call for every request.
+/// Whether the socket needs another time-out. A short time-out only makes the library look at the deadline more
+/// often, and one that is a little too long ends the request that much later. Leaving both alone saves a system call
+/// for every request.
 fn differs(set: Duration, wanted: Duration) -> bool {
-    /// Later than this is late, however long the request may take.
+    /// No request ends later than this after its deadline.
     const LATE: Duration = Duration::from_millis(20);
     set > wanted + (wanted / 50).min(LATE) || set < wanted.min(Duration::from_secs(1)) / 2
 }

@@ -22,7 +22,7 @@ use super::http::{Failure, HttpReply};
 use crate::core::messages::{Answer, Fault, Request, SessionId};
 use crate::error::{Error, Status};
 use rights::denied;
-use texts::{Refusal, refusal};
+use texts::{Meaning, refusal};
 use words::{said, unreachable};
 
 /// What is taken at most of the name of a session or a node: option session_name allows 4,096.
@@ -113,11 +113,11 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
     }
     let said = |status| said(request, reply, status);
     match refusal(&text) {
-        Some(Refusal::Denied) => Fault::Final(denied(request, reply, &text)),
-        Some(Refusal::NoToken) => Fault::NotApplied(denied(request, reply, &text)),
-        Some(Refusal::NotNow | Refusal::Settling) => Fault::NotApplied(said(Status::Unavailable)),
-        Some(Refusal::SessionGone) => Fault::SessionGone(said(Status::Unavailable)),
-        Some(Refusal::Request) => Fault::Final(said(Status::Rejected)),
+        Some(Meaning::Denied) => Fault::Final(denied(request, reply, &text)),
+        Some(Meaning::NoToken) => Fault::NotApplied(denied(request, reply, &text)),
+        Some(Meaning::NotNow | Meaning::Settling) => Fault::NotApplied(said(Status::Unavailable)),
+        Some(Meaning::SessionGone) => Fault::SessionGone(said(Status::Unavailable)),
+        Some(Meaning::Request) => Fault::Final(said(Status::Rejected)),
         // "leadership lost while committing log", "rpc error making call: EOF", "i/o deadline
         // reached", what a newer server may say, and what a proxy says.
         None => {

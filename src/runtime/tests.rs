@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::consul::address::Address;
-use crate::consul::credentials::Source;
+use crate::consul::credentials::CredentialSettings;
 use crate::core::{LockSpec, Patience, Phase};
 
 /// A client of a server that does not run.
@@ -15,7 +15,7 @@ fn runtime() -> Arc<Runtime> {
         addresses: vec![Address::parse("127.0.0.1:1").expect("an address")],
         origin: "a test".to_owned(),
         tls: None,
-        credentials: Source::default(),
+        credentials: CredentialSettings::default(),
         proxy: None,
         connect_timeout: Duration::from_secs(2),
     };

@@ -100,13 +100,13 @@ fn what_cannot_be_parsed_is_an_error_that_names_the_variable() {
             "CONSUL_CLIENT_CERT",
             missing,
             None,
-            "it needs its key (client_key, CONSUL_CLIENT_KEY)",
+            "the certificate needs its key (client_key, CONSUL_CLIENT_KEY)",
         ),
         (
             "CONSUL_CLIENT_KEY",
             missing,
             None,
-            "it needs its certificate (client_cert,",
+            "the key needs its certificate (client_cert,",
         ),
         (
             "CONSUL_TLS_SERVER_NAME",

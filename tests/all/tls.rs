@@ -124,10 +124,10 @@ fn the_environment_of_consuls_own_tools() {
         ("CONSUL_CACERT", &wrong.file()),
         ("CONSUL_CAPATH", &folder),
     ]);
-    refused(&said, &["no CA that we trust has signed it"]);
+    refused(&said, &["no CA that the library trusts has signed it"]);
     refused(
         &with(&[("CONSUL_HTTP_ADDR", &https)]),
-        &["no CA that we trust has signed it"],
+        &["no CA that the library trusts has signed it"],
     );
     // Go's clients find the CAs of the system so, too.
     assert_eq!(
@@ -162,7 +162,7 @@ fn without_verification_and_only_then_any_certificate_will_do() {
         &["take", &address, &ca_file, "ssl_verify=true"],
         &[("CONSUL_HTTP_SSL_VERIFY", "0")],
     );
-    refused(&said, &["we refuse Consul's certificate"]);
+    refused(&said, &["the library refuses Consul's certificate"]);
 }
 
 #[test]
@@ -174,14 +174,16 @@ fn we_refuse_a_certificate_of_consuls() {
     let unknown = Ca::new("another CA");
     refused(
         &take(&options(&consul.https, &unknown.file(), Some(&own))),
-        &["we refuse Consul's certificate: no CA that we trust has signed it; set ca_file"],
+        &[
+            "the library refuses Consul's certificate: no CA that the library trusts has signed it; set ca_file",
+        ],
     );
 
     let right = options(&consul.https, &ca.file(), Some(&own));
     refused(
         &take(&right),
         &[
-            "we refuse Consul's certificate: it is not for 127.0.0.1 but for server.dc1.consul; set tls_server_name",
+            "the library refuses Consul's certificate: it is not for 127.0.0.1 but for server.dc1.consul; set tls_server_name",
         ],
     );
     let named = |name: &str| [right.clone(), vec![format!("tls_server_name={name}")]].concat();
@@ -198,14 +200,14 @@ fn we_refuse_a_certificate_of_consuls() {
     refused(
         &take(&options(&old.https, &ca.file(), Some(&own))),
         &[
-            "we refuse Consul's certificate: it expired ",
+            "the library refuses Consul's certificate: it expired ",
             " days ago, by this machine's clock",
         ],
     );
     let new = Secure::start(&ca, &ca.server(LOOPBACK, Valid::FromLater));
     refused(
         &take(&options(&new.https, &ca.file(), Some(&own))),
-        &["we refuse Consul's certificate: it begins to be valid in "],
+        &["the library refuses Consul's certificate: it begins to be valid in "],
     );
 }
 
@@ -302,7 +304,7 @@ fn consul_refuses_a_certificate_of_ours() {
     refused(
         &take(&options(&consul.https, &ca.file(), None)),
         &[
-            "Consul wants a client certificate and we sent none",
+            "Consul wants a client certificate and the library has none",
             "client_cert",
         ],
     );
@@ -311,7 +313,7 @@ fn consul_refuses_a_certificate_of_ours() {
     refused(
         &take(&options(&consul.https, &ca.file(), Some(&stranger))),
         &[
-            "Consul refused our client certificate",
+            "Consul refused the client certificate",
             "of a CA that Consul does not trust",
         ],
     );
@@ -319,14 +321,14 @@ fn consul_refuses_a_certificate_of_ours() {
     refused(
         &take(&options(&consul.https, &ca.file(), Some(&old))),
         &[
-            "Consul refused our client certificate: it expired ",
+            "Consul refused the client certificate: it expired ",
             " days ago",
         ],
     );
     let new = ca.client(Valid::FromLater);
     refused(
         &take(&options(&consul.https, &ca.file(), Some(&new))),
-        &["Consul refused our client certificate: it begins to be valid in "],
+        &["Consul refused the client certificate: it begins to be valid in "],
     );
     consul.consul.has_nothing_left();
 }
@@ -338,7 +340,10 @@ fn plain_http_to_a_tls_port_and_the_reverse() {
     let said = says(&["take", &format!("address=http://{}", consul.https)], &[]);
     refused(&said, &["this port speaks TLS: use https://"]);
     let said = take(&options(consul.consul.address(), &ca.file(), None));
-    refused(&said, &["it does not speak TLS at this address", "http://"]);
+    refused(
+        &said,
+        &["the server at this address does not speak TLS", "http://"],
+    );
 }
 
 /// A wait ends at once, too: what one side refuses does not mend itself.
@@ -350,7 +355,7 @@ fn a_wait_ends_at_once() {
     let unknown = Ca::new("another CA");
     let mut wrong = options(&consul.https, &unknown.file(), None);
     wrong.push("lock.acquire_timeout_ms=60000".to_owned());
-    refused(&take(&wrong), &["no CA that we trust"]);
+    refused(&take(&wrong), &["no CA that the library trusts"]);
     assert!(begun.elapsed() < Duration::from_secs(30));
 }
 
@@ -438,7 +443,7 @@ fn a_root_is_judged_as_consuls_own_client_judges_it() {
         (|_| {}, ""),
         (
             |own| own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
-            "we refuse Consul's certificate: it is not for a server",
+            "the library refuses Consul's certificate: it is not for a server",
         ),
         (|own| own.is_ca = IsCa::ExplicitNoCa, ""),
     ];
@@ -601,7 +606,7 @@ fn certificates_that_are_replaced_are_found() {
     wire.cut();
     let why = held.renew().expect_err("of the wrong CA").message;
     assert!(
-        why.contains("Consul refused our client certificate"),
+        why.contains("Consul refused the client certificate"),
         "{why}"
     );
     assert!(held.is_held());

@@ -1,5 +1,5 @@
-//! What stands in a certificate and webpki does not say of a root: until when it is valid, and what for.
-//! X.509 in DER (RFC 5280), as far as that needs.
+//! The dates and purposes of a certificate, which webpki does not tell of a root: as much of X.509 in DER
+//! (RFC 5280) as they need.
 
 use std::time::Duration;
 
@@ -8,17 +8,18 @@ use rustls::pki_types::UnixTime;
 
 /// What a certificate says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
-    /// In seconds since 1970, as the next one.
+pub(super) struct Claims {
+    /// In seconds since 1970.
     not_before: u64,
+    /// In seconds since 1970.
     not_after: u64,
     /// It may sign other certificates.
     pub(super) signs: bool,
-    /// It, and what it signs, may be a server's.
+    /// The certificate, and those that it signs, may be a server's.
     pub(super) for_servers: bool,
 }
 
-impl Facts {
+impl Claims {
     pub(super) fn valid_at(&self, now: u64) -> Result<(), CertificateError> {
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let time = at(now);
@@ -58,7 +59,7 @@ struct Elements<'a>(&'a [u8]);
 impl<'a> Iterator for Elements<'a> {
     type Item = (u8, &'a [u8]);
 
-    /// The tag and the content of the next one; None: there is none, or it is broken.
+    /// The tag and the content of the next element. None: there is no other one, or the next one is broken.
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (tag, rest) = self.0.split_first()?;
         let (length, rest) = rest.split_first()?;
@@ -86,18 +87,18 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// None: it is no certificate.
-pub(super) fn facts(certificate: &[u8]) -> Option<Facts> {
+/// What a certificate says of itself. None: the bytes are no certificate.
+pub(super) fn claims(certificate: &[u8]) -> Option<Claims> {
     let signed = Elements(certificate).of(SEQUENCE)?;
     let mut fields = Elements(Elements(signed).of(SEQUENCE)?).peekable();
-    // Without one it is of version 1.
+    // A certificate without this field is of version 1.
     let has_version = fields.next_if(|(tag, _)| *tag == VERSION);
     let is_v3 = has_version.is_some_and(|(_, version)| version.last() == Some(&2));
-    // Its number, the algorithm, and who has signed it.
+    // The serial number, the algorithm, and the issuer.
     let mut fields = fields.skip(3);
     let (_, validity) = fields.next().filter(|(tag, _)| *tag == SEQUENCE)?;
     let mut validity = Elements(validity).map(seconds);
-    let mut facts = Facts {
+    let mut claims = Claims {
         not_before: validity.next()??,
         not_after: validity.next()??,
         signs: !is_v3,
@@ -112,27 +113,27 @@ pub(super) fn facts(certificate: &[u8]) -> Option<Facts> {
             match id {
                 BASIC_CONSTRAINTS => {
                     let first = Elements(Elements(content).of(SEQUENCE)?).next();
-                    facts.signs = matches!(first, Some((BOOLEAN, [0xff])));
+                    claims.signs = matches!(first, Some((BOOLEAN, [0xff])));
                 }
                 KEY_USAGE => {
-                    // How many bits of the last byte are none, then the bits: the sixth is keyCertSign.
+                    // The first byte counts the unused bits. Then come the bits: the sixth is keyCertSign.
                     let bits = Elements(content).of(BITS)?.get(1);
                     usage = bits.is_some_and(|bits| bits & 0x04 != 0);
                 }
                 EXTENDED_KEY_USAGE => {
                     let mut purposes = Elements(Elements(content).of(SEQUENCE)?);
-                    facts.for_servers =
+                    claims.for_servers =
                         purposes.any(|(_, id)| id == FOR_SERVERS || id == ANY_PURPOSE);
                 }
                 _ => {}
             }
         }
     }
-    facts.signs &= usage;
-    Some(facts)
+    claims.signs &= usage;
+    Some(claims)
 }
 
-/// A time in seconds since 1970; what was before that is 0.
+/// A time in seconds since 1970; 0 for an earlier time.
 fn seconds((tag, text): (u8, &[u8])) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
     let (year, rest) = text.split_at_checked(match tag {
@@ -158,15 +159,15 @@ fn seconds((tag, text): (u8, &[u8])) -> Option<u64> {
     Some(u64::try_from(days * 86_400 + time).unwrap_or(0))
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar. Counted from March on, the day that some
-/// years have more is the last one of the year.
+/// Days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March: so a leap day is the
+/// last day of its year.
 fn days_to(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = match month {
         3.. => (year, month - 3),
         _ => (year - 1, month + 9),
     };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    // Months of 31, 30, 31, 30, 31 days, again and again.
+    // The lengths of the months repeat: 31, 30, 31, 30, 31.
     let of_months = (153 * month + 2) / 5;
     year * 365 + leap_days + of_months + day - 1 - 719_468
 }
@@ -180,12 +181,12 @@ mod tests {
 
     use super::*;
 
-    fn of(change: impl FnOnce(&mut CertificateParams)) -> Facts {
+    fn of(change: impl FnOnce(&mut CertificateParams)) -> Claims {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         change(&mut params);
         let key = KeyPair::generate().expect("a key");
-        facts(params.self_signed(&key).expect("signed").der()).expect("a certificate")
+        claims(params.self_signed(&key).expect("signed").der()).expect("a certificate")
     }
 
     #[test]
@@ -204,18 +205,18 @@ mod tests {
             let begins = of(|params| params.not_before = date_time_ymd(year, month, day));
             assert_eq!(begins.not_before, seconds, "{year}-{month}-{day}");
         }
-        let facts = of(|params| {
+        let claims = of(|params| {
             params.not_before = date_time_ymd(2020, 1, 1);
             params.not_after = date_time_ymd(2021, 1, 1);
         });
         let (first, last) = (1_577_836_800, 1_609_459_200);
-        assert!(facts.valid_at(first).is_ok() && facts.valid_at(last).is_ok());
-        assert!(facts.valid_at(first - 1).is_err() && facts.valid_at(last + 1).is_err());
+        assert!(claims.valid_at(first).is_ok() && claims.valid_at(last).is_ok());
+        assert!(claims.valid_at(first - 1).is_err() && claims.valid_at(last + 1).is_err());
     }
 
     #[test]
     fn what_it_is_for() {
-        let purpose = |facts: Facts| (facts.signs, facts.for_servers);
+        let purpose = |claims: Claims| (claims.signs, claims.for_servers);
         assert_eq!(purpose(of(|_| {})), (true, true));
         assert_eq!(purpose(of(|p| p.is_ca = IsCa::NoCa)), (false, true));
         assert_eq!(purpose(of(|p| p.is_ca = IsCa::ExplicitNoCa)), (false, true));
@@ -241,16 +242,16 @@ mod tests {
         let params = CertificateParams::new(Vec::new()).expect("parameters");
         let whole = params.self_signed(&key).expect("signed");
         let whole = whole.der();
-        assert!(facts(whole).is_some());
+        assert!(claims(whole).is_some());
         for end in 0..whole.len() {
-            assert_eq!(facts(&whole[..end]), None);
+            assert_eq!(claims(&whole[..end]), None);
         }
         // Nothing that is wrong in it does any harm.
         for at in 0..whole.len() {
             for wrong in [0, 0x7f, 0x80, 0x84, 0xff] {
                 let mut bytes = whole.to_vec();
                 bytes[at] = wrong;
-                let _ = facts(&bytes);
+                let _ = claims(&bytes);
             }
         }
     }

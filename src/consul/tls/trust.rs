@@ -1,4 +1,4 @@
-//! Whom we believe to be Consul: as Consul's own client, which is Go's crypto/tls, decides it.
+//! Which server passes for Consul. The rules are those of Consul's own client, which is Go's crypto/tls.
 
 use std::fmt;
 
@@ -12,31 +12,32 @@ use rustls::{
     SignatureScheme,
 };
 
-use super::certificate::{self, Facts};
-use super::of_certificate;
+use super::certificate::{self, Claims};
+use super::words::of_certificate;
 
-/// Decides whether the other side is Consul. In every mode it proves that its certificate is its own.
+/// Decides whether the other side is Consul. In every mode the other side must prove that it has the key of its
+/// certificate.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// None: everybody.
+    /// None: any server passes.
     pub(super) trusted: Option<Trusted>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// What a CA has signed that we trust, and, as Go's clients have it, also a certificate that the settings
-/// name themselves: one that its server made and signed itself, which mostly says that it is a CA's.
+/// A trusted certificate is one that a trusted CA has signed; or, as for Go's clients, one that the settings
+/// name: a server made and signed that certificate itself, and most such certificates say that they are a CA's.
 #[derive(Debug)]
 pub(super) struct Trusted {
     pub(super) roots: Vec<Root>,
 }
 
-/// A certificate that we trust.
+/// A trusted certificate.
 #[derive(Debug)]
 pub(super) struct Root {
     certificate: CertificateDer<'static>,
     anchor: TrustAnchor<'static>,
-    /// webpki asks nothing of a root but its key; Go does.
-    facts: Facts,
+    /// webpki asks nothing of a root but its key; Go also asks for these.
+    claims: Claims,
 }
 
 impl Root {
@@ -46,18 +47,18 @@ impl Root {
         store.add(certificate.clone())?;
         Ok(Root {
             anchor: store.roots.pop().ok_or_else(|| bad.clone())?,
-            facts: certificate::facts(&certificate).ok_or(bad)?,
+            claims: certificate::claims(&certificate).ok_or(bad)?,
             certificate,
         })
     }
 
-    /// Why what it has signed is not believed.
+    /// Why this root cannot vouch for another certificate.
     fn cannot_sign(&self, now: u64) -> Result<(), String> {
-        let why = if let Err(why) = self.facts.valid_at(now) {
+        let why = if let Err(why) = self.claims.valid_at(now) {
             of_certificate(&why)
-        } else if !self.facts.signs {
+        } else if !self.claims.signs {
             "it is not marked as a CA's that signs certificates".to_owned()
-        } else if !self.facts.for_servers {
+        } else if !self.claims.for_servers {
             "it is not for servers (its extended key usage)".to_owned()
         } else {
             return Ok(());
@@ -77,9 +78,9 @@ impl Trusted {
     ) -> Result<(), TlsError> {
         let parsed = ParsedCertificate::try_from(certificate)?;
         let is_it = |root: &&Root| root.certificate == *certificate;
-        if let Some(Root { facts, .. }) = self.roots.iter().find(is_it) {
-            facts.valid_at(now.as_secs())?;
-            if !facts.for_servers {
+        if let Some(Root { claims, .. }) = self.roots.iter().find(is_it) {
+            claims.valid_at(now.as_secs())?;
+            if !claims.for_servers {
                 return Err(CertificateError::InvalidPurpose.into());
             }
             return verify_server_name(&parsed, name);
@@ -113,7 +114,7 @@ impl Trusted {
 const NO_CAS: &str = "there is no certificate of a CA on this host: install its package ca-certificates, or \
                       set ca_file (CONSUL_CACERT) to the CA of this Consul";
 
-/// A reason that rustls has no word for.
+/// A reason for which rustls has no variant.
 #[derive(Debug)]
 struct Reason(String);
 

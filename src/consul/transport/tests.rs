@@ -1,24 +1,24 @@
 //! The connection against small servers that misbehave in one way each.
 
 use super::*;
-use crate::consul::address::{Address, Place};
+use crate::consul::address::{Address, Destination};
 use crate::consul::connect::Endpoint;
-use crate::consul::credentials::Source;
+use crate::consul::credentials::CredentialSettings;
 use crate::consul::secrets::Secret;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn endpoint(port: u16) -> Endpoint {
     Endpoint {
         addresses: vec![Address::parse(&format!("127.0.0.1:{port}")).unwrap()],
         origin: "a test".to_owned(),
         tls: None,
-        credentials: Source {
+        credentials: CredentialSettings {
             token: Some(Secret("hunter2".to_owned())),
-            ..Source::default()
+            ..CredentialSettings::default()
         },
         proxy: None,
         connect_timeout: Duration::from_secs(2),
@@ -183,7 +183,7 @@ fn errors_and_redirects_are_replies() {
             let reply = exchange.result.expect("a reply");
             assert_eq!((reply.status, reply.index), (status, None));
             assert_eq!(reply.body, body.as_bytes());
-            // Only what is no success is told.
+            // Errors show only the reply that is no success.
             let quoted = "hunter2 that was sent";
             let hides = reply.secrets.hide(None, quoted) != quoted;
             assert_eq!(hides, status != 200);
@@ -275,7 +275,7 @@ fn silence_ends_at_the_deadline_and_not_before() {
         let by = Time::now() + Duration::from_millis(ms);
         let exchange = wire.perform(&get("/v1/kv/k"), by, &Interrupt::default());
         assert!(
-            matches!(exchange.result, Err(Failure::Unknown(ref why)) if why == "no answer in time")
+            matches!(exchange.result, Err(Failure::Unknown(ref why)) if why == "no reply in time")
         );
         let took = begun.elapsed();
         assert!(
@@ -405,7 +405,7 @@ fn signals_neither_end_a_request_nor_prolong_it() {
         let took = begun.elapsed();
         assert_eq!(
             exchange.result,
-            Err(Failure::Unknown("no answer in time".to_owned()))
+            Err(Failure::Unknown("no reply in time".to_owned()))
         );
         assert!(
             took >= Duration::from_millis(300) && took < Duration::from_secs(20),
@@ -438,7 +438,7 @@ fn a_reply_without_end_is_cut_off_and_a_long_list_is_not() {
     let Err(Failure::TooLarge(why)) = &exchange.result else {
         panic!("{exchange:?}");
     };
-    assert!(why.contains("larger than 2097152 bytes"), "{why}");
+    assert!(why.contains("more than 2097152 bytes"), "{why}");
     assert!(!wire.is_open());
     let exchange = wire.perform(&get("/v1/session/list"), soon(), &Interrupt::default());
     assert_eq!(exchange.result.unwrap().body.len(), SIZE);
@@ -463,8 +463,8 @@ fn more_than_the_reply_is_never_taken_for_the_next_one() {
 fn every_address_of_a_name_is_tried() {
     let (seen, _requests) = mpsc::channel();
     let mut endpoint = endpoint(answering(OK, seen));
-    // `localhost` may well be ::1 first, where nobody listens.
-    if let Place::Tcp { host, .. } = &mut endpoint.addresses[0].place {
+    // The first address of `localhost` may be ::1, where no server listens.
+    if let Destination::Tcp { host, .. } = &mut endpoint.addresses[0].destination {
         *host = "localhost".to_owned();
     }
     let exchange = open(endpoint).perform(&put(b"[]"), soon(), &Interrupt::default());
@@ -526,7 +526,7 @@ fn a_head_that_is_too_long_is_told_as_that() {
         panic!("{exchange:?}");
     };
     assert!(
-        why.contains("the head of the answer has more than 16 KB"),
+        why.contains("the head of the reply has more than 16 KB"),
         "{why}"
     );
     assert!(!wire.is_open());

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::rights::denied;
-use super::texts::{Refusal, refusal};
+use super::texts::{Meaning, refusal};
 use super::words::told;
 use super::{member, unexpected};
 use crate::consul::http::HttpReply;
@@ -82,10 +82,10 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
     said_once.dedup();
     let text = said_once.join("; ");
     let is_refused = |why| whats.iter().any(|what| refusal(what) == Some(why));
-    if is_refused(Refusal::Denied) {
+    if is_refused(Meaning::Denied) {
         return Err(Fault::Final(denied(request, reply, &text)));
     }
-    if is_refused(Refusal::NoToken) {
+    if is_refused(Meaning::NoToken) {
         return Err(Fault::NotApplied(denied(request, reply, &text)));
     }
     let whys: Vec<Option<Why>> = whats.iter().map(|what| why(what)).collect();

@@ -83,7 +83,7 @@ fn watch() -> Request {
         wait: Duration::from_secs(1),
     }
 }
-/// What is asked of a key's line, with the line of its lock and unlock.
+/// The requests that concern the line of a key.
 fn of_the_line() -> [Request; 7] {
     let mut with_line = [lock(), unlock()];
     for request in &mut with_line {
@@ -513,7 +513,7 @@ fn refusals_in_a_line() {
         let said = class(judge(request, 409, &errors(whats)));
         assert_eq!(said, ("final", Status::Rejected), "{request:?} {whats:?}");
     }
-    // Without rights, one operation or each says so; the others may say what they like.
+    // Without rights, one operation says so, or each; the others may say anything.
     let denial = "Permission denied";
     for request in of_the_line() {
         for whats in [
@@ -532,7 +532,7 @@ fn refusals_in_a_line() {
                 Request::ReadLine { .. } => "key:read on \"k\"",
                 _ => "key:write on \"k\"",
             };
-            // A newer Consul says it itself.
+            // A newer Consul names the permission.
             if !whats[0].contains("lacks") {
                 assert!(error.message.contains(needs), "{request:?}: {error}");
             }
@@ -549,9 +549,9 @@ fn refusals_in_a_line() {
     }
 }
 
-/// Anybody may write below the line's prefix.
+/// Any program may write below the line's prefix.
 #[test]
-fn what_is_no_ticket_orders_nobody() {
+fn what_is_no_ticket_orders_no_waiter() {
     let [lock, _, survey, read_line, join, ..] = of_the_line();
     let unlocked = |name: &str| {
         format!(
@@ -679,7 +679,7 @@ fn rows() {
             };
             assert_eq!(row.session, Some(SessionId::unreadable()));
         }
-        // Whoever holds it, it is not free.
+        // A key with a session of any form is not free.
         let strange = row(r#","Session":7"#, "null");
         assert_eq!(
             class(judge(with_index(200, &strange))),
@@ -777,7 +777,7 @@ fn perhaps_applied() {
                 "{status}"
             );
         }
-        let lost = Err(Failure::Unknown("no answer in time".to_owned()));
+        let lost = Err(Failure::Unknown("no reply in time".to_owned()));
         assert_eq!(
             class(verdict(&request, lost)),
             (expected, Status::Unavailable)
@@ -795,7 +795,7 @@ fn an_answer_that_is_too_large_is_not_a_lost_one() {
     for request in [read(), watch(), with_line, and_unlock, survey, line, join] {
         assert_eq!(too_large(&request), ("too large", Status::Rejected));
     }
-    // What cannot be asked for otherwise: Consul may have done it.
+    // These cannot be repeated without the line: Consul may have applied them.
     for request in [create(), lock(), unlock(), put(), delete(), take, clear] {
         assert_eq!(too_large(&request), ("unknown", Status::Unavailable));
     }
@@ -965,13 +965,13 @@ fn final_refusals() {
         r#"{{"Results":null,"Errors":[{{"OpIndex":0,"What":{}}},{{"OpIndex":1}}]}}"#,
         serde_json::json!(held)
     );
-    // What is no transaction's refusal may come from anybody.
+    // A body that is no refusal of a transaction may come from a proxy.
     for body in [&*silent, &errors(&[]), "", "conflict", "{}", "<html>"] {
         assert_eq!(class(judge(&lock(), 409, body)).0, "unknown", "{body}");
     }
 }
 
-/// Whoever stands between us and Consul may say so after Consul has done it.
+/// A proxy may say so after Consul has carried out the request.
 #[test]
 fn what_consul_does_not_say_is_unknown() {
     for (status, text) in [
@@ -1031,7 +1031,7 @@ fn states_that_settle() {
     }
 }
 
-/// A server says what the one that it asked said.
+/// A server passes on the text of another server.
 #[test]
 fn a_text_of_consuls_that_was_passed_on() {
     for before in [
@@ -1063,7 +1063,7 @@ fn a_text_of_consuls_that_was_passed_on() {
     }
 }
 
-/// Consul's texts quote the key, and people choose keys.
+/// Consul's texts quote the key, and the user chooses keys.
 #[test]
 fn a_key_is_not_taken_for_a_text() {
     for text in [
@@ -1258,7 +1258,7 @@ fn a_node_of_our_choice_that_is_missing() {
         "rpc error making call: Missing node registration\n",
     ] {
         assert_eq!(judge(&create_on("locks"), 500, text), Ok(Answer::NoNode));
-        // Of the agent's own node that is not ours to mend.
+        // The library does not register the agent's own node.
         assert!(judge(&create(), 500, text).is_err());
     }
     let register = Request::RegisterNode {

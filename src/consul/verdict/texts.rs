@@ -1,9 +1,9 @@
 //! The words in which Consul refuses a request. Any other text may come from a proxy, and then says nothing about
 //! what Consul did.
 
-/// What a refusal of Consul's means.
+/// The meaning of a refusal of Consul's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum Meaning {
     /// A right is missing.
     Denied,
     /// The server does not know the token, or not yet: a new token reaches some servers later than others, and
@@ -20,37 +20,37 @@ pub(super) enum Refusal {
 }
 
 /// How the texts begin. Measured on 1.8.7, and read from the sources of newer servers.
-const TEXTS: [(&str, Refusal); 30] = [
-    ("Permission denied", Refusal::Denied),
-    ("ACL not found", Refusal::NoToken),
-    ("Missing node registration", Refusal::Settling),
-    ("Missing check", Refusal::Settling),
-    ("Missing service check", Refusal::Settling),
-    ("No cluster leader", Refusal::NotNow),
-    ("No path to datacenter", Refusal::NotNow),
-    ("No known Consul servers", Refusal::NotNow),
-    ("Not ready to serve consistent reads", Refusal::NotNow),
-    ("rpc error getting client", Refusal::NotNow),
-    ("failed to get conn", Refusal::NotNow),
-    ("leadership transfer in progress", Refusal::NotNow),
-    ("rate limit exceeded", Refusal::NotNow),
-    ("RPC rate limit exceeded", Refusal::NotNow),
-    ("Your IP is issuing too many concurrent", Refusal::NotNow),
-    ("invalid session", Refusal::SessionGone),
-    ("Invalid Session TTL", Refusal::Request),
-    ("Session TTL '", Refusal::Request),
-    ("Invalid Behavior setting", Refusal::Request),
-    ("cross datacenter lock must be created", Refusal::Request),
-    ("invalid key name", Refusal::Request),
-    ("Must provide key", Refusal::Request),
-    ("failed session lookup", Refusal::Request),
-    ("Request decode failed", Refusal::Request),
-    ("Failed to parse body", Refusal::Request),
-    ("Transaction contains too many", Refusal::Request),
-    ("Request body(", Refusal::Request),
-    ("Value for key", Refusal::Request),
-    ("Bad request: ", Refusal::Request),
-    ("Missing session", Refusal::Request),
+const TEXTS: [(&str, Meaning); 30] = [
+    ("Permission denied", Meaning::Denied),
+    ("ACL not found", Meaning::NoToken),
+    ("Missing node registration", Meaning::Settling),
+    ("Missing check", Meaning::Settling),
+    ("Missing service check", Meaning::Settling),
+    ("No cluster leader", Meaning::NotNow),
+    ("No path to datacenter", Meaning::NotNow),
+    ("No known Consul servers", Meaning::NotNow),
+    ("Not ready to serve consistent reads", Meaning::NotNow),
+    ("rpc error getting client", Meaning::NotNow),
+    ("failed to get conn", Meaning::NotNow),
+    ("leadership transfer in progress", Meaning::NotNow),
+    ("rate limit exceeded", Meaning::NotNow),
+    ("RPC rate limit exceeded", Meaning::NotNow),
+    ("Your IP is issuing too many concurrent", Meaning::NotNow),
+    ("invalid session", Meaning::SessionGone),
+    ("Invalid Session TTL", Meaning::Request),
+    ("Session TTL '", Meaning::Request),
+    ("Invalid Behavior setting", Meaning::Request),
+    ("cross datacenter lock must be created", Meaning::Request),
+    ("invalid key name", Meaning::Request),
+    ("Must provide key", Meaning::Request),
+    ("failed session lookup", Meaning::Request),
+    ("Request decode failed", Meaning::Request),
+    ("Failed to parse body", Meaning::Request),
+    ("Transaction contains too many", Meaning::Request),
+    ("Request body(", Meaning::Request),
+    ("Value for key", Meaning::Request),
+    ("Bad request: ", Meaning::Request),
+    ("Missing session", Meaning::Request),
 ];
 
 /// What a server puts before the text of another server that it asked.
@@ -63,7 +63,7 @@ const BEFORE: [&str; 4] = [
 
 /// What a text of Consul's means. A text that begins otherwise is not Consul's: a page of a proxy may quote
 /// anything.
-pub(super) fn refusal(text: &str) -> Option<Refusal> {
+pub(super) fn refusal(text: &str) -> Option<Meaning> {
     let mut text = text.trim();
     while let Some(rest) = BEFORE.iter().find_map(|before| text.strip_prefix(before)) {
         text = rest;
@@ -72,10 +72,10 @@ pub(super) fn refusal(text: &str) -> Option<Refusal> {
         return Some(*meaning);
     }
     if text.starts_with("Check '") && text.contains("' is in ") && text.ends_with(" state") {
-        return Some(Refusal::Settling);
+        return Some(Meaning::Settling);
     }
     let method = text.starts_with("method ") && text.ends_with(" not allowed");
-    method.then_some(Refusal::Request)
+    method.then_some(Meaning::Request)
 }
 
 /// The advice for a state that does not settle.

@@ -1,7 +1,7 @@
 //! The errors that a verdict carries, in words.
 
 use super::text;
-use super::texts::{Refusal, is_short_of_ttl, refusal, settles};
+use super::texts::{Meaning, is_short_of_ttl, refusal, settles};
 use crate::consul::facts::{self, KV};
 use crate::consul::http::HttpReply;
 use crate::core::messages::Request;
@@ -30,7 +30,7 @@ pub(super) fn told(request: &Request, reply: &HttpReply, status: Status, text: &
     };
     let hint = match code {
         300..400 => " (a redirect is never followed)",
-        _ if refusal(&text) == Some(Refusal::Settling) => settles(&text),
+        _ if refusal(&text) == Some(Meaning::Settling) => settles(&text),
         _ if is_short_of_ttl(&text) => {
             " (lock_timeout_seconds is below session_ttl_min of this agent)"
         }

@@ -389,7 +389,7 @@ impl World {
                 }
             }
         }
-        let timeout = Failure::Unknown("no answer in time".to_owned());
+        let timeout = Failure::Unknown("no reply in time".to_owned());
         let by = self.global(process, by).max(self.now);
         let late = self.random.duration(Duration::from_millis(2));
         self.at(by + late, answer(Err(timeout)));

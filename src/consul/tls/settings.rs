@@ -1,4 +1,4 @@
-//! What TLS is set up from: the files that the settings name, read again when they are replaced.
+//! The settings of TLS. The library reads the files that they name, again when they are replaced.
 
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
@@ -25,28 +25,28 @@ const LONGEST: u64 = 4 << 20;
 /// How many bytes all files of CAs may have together.
 const LONGEST_OF_ALL: usize = 32 << 20;
 
-/// What the settings say of TLS.
-pub(crate) struct Source {
+/// The settings of TLS.
+pub(crate) struct TlsSettings {
     name: Option<ServerName<'static>>,
     verifies: bool,
     own: Option<Files>,
     cas: Cas,
 }
 
-/// The CAs that a certificate of Consul may be of.
+/// The CAs that may have signed Consul's certificate.
 enum Cas {
     File(Setting<String>),
     Folder(Setting<String>),
-    /// Those of the system: the first of these files that can be read, and every file of the folders.
+    /// The CAs of the system: the first of these files that can be read, and every file of the folders.
     System {
         files: Vec<PathBuf>,
         folders: Vec<PathBuf>,
     },
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for TlsSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Source").field(&self.shown()).finish()
+        f.debug_tuple("TlsSettings").field(&self.shown()).finish()
     }
 }
 
@@ -55,7 +55,7 @@ type Files = (Setting<String>, Setting<String>);
 
 type Own = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// Where systems keep the CAs that they trust, as Go's crypto/x509 looks for them.
+/// Where systems keep the CAs that they trust: the files that Go's crypto/x509 looks for.
 const FILES: [&str; 6] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -67,21 +67,21 @@ const FILES: [&str; 6] = [
 
 const FOLDERS: &str = "/etc/ssl/certs:/etc/pki/tls/certs";
 
-impl Source {
+impl TlsSettings {
     /// Reads no file.
-    pub(crate) fn new(settings: &OptionValues) -> Result<Source, Error> {
-        // Half a pair is a mistake also where no TLS is spoken.
+    pub(crate) fn new(settings: &OptionValues) -> Result<TlsSettings, Error> {
+        // Half a pair is a mistake, also without TLS.
         let own = both_or_neither(settings)?;
         let name = settings.text("tls_server_name").map(|name| {
             server_name(&name.value)
-                .ok_or_else(|| name.wrong("it is no name that a certificate can be for"))
+                .ok_or_else(|| name.wrong("no certificate can be for that name"))
         });
         let cas = match (settings.text("ca_file"), settings.text("ca_path")) {
             (Some(file), _) => Cas::File(file),
             (None, Some(folder)) => Cas::Folder(folder),
             (None, None) => Cas::of_the_system(),
         };
-        Ok(Source {
+        Ok(TlsSettings {
             name: name.transpose()?,
             verifies: settings.bool("ssl_verify"),
             own,
@@ -125,7 +125,7 @@ impl Source {
         }
     }
 
-    /// What the files are like now.
+    /// The stamps of the files now.
     pub(super) fn stamps(&self) -> Vec<Stamp> {
         let mut stamps: Vec<Stamp> = self
             .named()
@@ -140,7 +140,7 @@ impl Source {
         stamps
     }
 
-    /// Reads the files. The error names the setting, and never what is in the files.
+    /// Reads the files. The error names the setting, and shows nothing of the files' content.
     pub(crate) fn load(&self) -> Result<Tls, Error> {
         let stamps = self.stamps();
         let mut content = DefaultHasher::new();
@@ -191,7 +191,7 @@ impl Source {
 }
 
 impl Cas {
-    /// SSL_CERT_FILE and SSL_CERT_DIR take the place of what is known of systems.
+    /// SSL_CERT_FILE and SSL_CERT_DIR replace the usual places, as for Go's clients.
     fn of_the_system() -> Cas {
         let variable = |name| {
             let value = sys::secure_getenv(name).filter(|value| !value.is_empty())?;
@@ -230,10 +230,10 @@ impl Cas {
     }
 }
 
-/// The CAs that were read.
+/// The CAs that the library has read.
 struct Roots<'a> {
     content: &'a mut DefaultHasher,
-    /// How many bytes their files have.
+    /// The size of their files in bytes.
     size: usize,
     found: Vec<Root>,
     seen: HashSet<CertificateDer<'static>>,
@@ -253,7 +253,7 @@ impl Roots<'_> {
         Ok(bytes)
     }
 
-    /// A certificate of a CA, once.
+    /// Adds the certificate of a CA, unless it is there already.
     fn add(&mut self, certificate: CertificateDer<'static>) -> Result<(), TlsError> {
         if self.seen.insert(certificate.clone()) {
             self.found.push(Root::new(certificate)?);
@@ -271,14 +271,13 @@ impl Roots<'_> {
         Ok(())
     }
 
-    /// Every file in it, also in folders of it. Files without a certificate do not matter.
+    /// Adds every file of a folder and its subfolders. A file need not have a certificate.
     fn add_folder(&mut self, path: &Path) -> Result<(), String> {
         let files = files::all_in(path)?;
         files.iter().try_for_each(|file| self.add_file(file))
     }
 
-    /// What cannot be read is left out: a certificate of a CA that is not there is refused in so many
-    /// words.
+    /// Leaves out what cannot be read: if a CA is missing, the refusal of its certificate says so.
     fn add_those_of_the_system(&mut self, files: &[PathBuf], folders: &[PathBuf]) {
         let file = files.iter().find_map(|file| self.read(file).ok());
         let entries = folders
@@ -297,21 +296,21 @@ impl Roots<'_> {
     }
 }
 
-/// The names of the files: both, or neither.
+/// The settings `client_cert` and `client_key`: both, or neither.
 fn both_or_neither(settings: &OptionValues) -> Result<Option<Files>, Error> {
     match (settings.text("client_cert"), settings.text("client_key")) {
         (None, None) => Ok(None),
         (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
         (Some(certificate), None) => {
-            Err(certificate.wrong("it needs its key (client_key, CONSUL_CLIENT_KEY)"))
+            Err(certificate.wrong("the certificate needs its key (client_key, CONSUL_CLIENT_KEY)"))
         }
         (None, Some(key)) => {
-            Err(key.wrong("it needs its certificate (client_cert, CONSUL_CLIENT_CERT)"))
+            Err(key.wrong("the key needs its certificate (client_cert, CONSUL_CLIENT_CERT)"))
         }
     }
 }
 
-/// Our certificate, with those between it and its CA, and its key.
+/// The client certificate, with those between it and its CA, and its key.
 fn own((certificate, key): &Files, content: &mut DefaultHasher) -> Result<Own, Error> {
     let mut read = |file: &Setting<String>| {
         let bytes = files::read(Path::new(&file.value), LONGEST).map_err(|why| file.wrong(why))?;
@@ -324,7 +323,7 @@ fn own((certificate, key): &Files, content: &mut DefaultHasher) -> Result<Own, E
         let why = format!("{} has no certificate in PEM", certificate.value);
         return Err(certificate.wrong(why));
     }
-    // The library's own error could quote the file.
+    // The error of rustls could quote the file.
     let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| {
         key.wrong(format!(
             "{} has no private key in PEM (PKCS#8, PKCS#1 or SEC1; an encrypted one cannot be used)",
@@ -334,7 +333,7 @@ fn own((certificate, key): &Files, content: &mut DefaultHasher) -> Result<Own, E
     Ok((chain, private))
 }
 
-/// The name in a setting. A port behind it does not count, as in Consul's Go client.
+/// The name in a setting. A port behind the name does not count, as in Consul's Go client.
 fn server_name(text: &str) -> Option<ServerName<'static>> {
     let without_port = || {
         let (host, port) = text.rsplit_once(':')?;
@@ -349,7 +348,7 @@ fn server_name(text: &str) -> Option<ServerName<'static>> {
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    // The library's own error could quote the file.
+    // The error of rustls could quote the file.
     let read = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>();
     read.map_err(|_| "it is not in PEM".to_owned())
 }
