@@ -127,57 +127,46 @@ impl Route {
         let all = self.endpoint.addresses.iter().enumerate();
         let (aside, first): (Vec<_>, Vec<_>) = all.partition(|(at, _)| self.is_set_aside(*at));
         let mut whys = Vec::new();
-        let mut refused = true;
-        let mut starved = false;
-        let mut nobody_there = false;
+        let (mut refused, mut starved, mut none_listens) = (true, false, false);
         let order = first.into_iter().chain(aside);
         for ((at, address), untried) in order.zip((1..=self.bases.len()).rev()) {
             // An address that swallows packets leaves the others their share of the time.
             let by = share(by, untried);
-            let rotating = self.tls.as_ref().filter(|_| address.tls);
-            let files = Wait::for_files(by, interrupt);
-            let mut tls = rotating.map(|rotating| rotating.current(files));
-            let mut opened = self.open(address, tls.as_ref(), by, untried == 1, interrupt);
-            if let (Err(error), Some(rotating), Some(used)) = (&opened, rotating, &tls)
-                && tls::error_in(error).is_some_and(tls::is_final)
-                && rotating.has_newer(used, files)
-            {
-                tls = Some(rotating.current(files));
-                opened = self.open(address, tls.as_ref(), by, untried == 1, interrupt);
-            }
-            match opened {
+            let (opened, tls) = self.open_with_newest(address, by, untried == 1, interrupt);
+            let error = match opened {
                 Ok(stream) => return Ok(Connected { at, stream, tls }),
                 Err(_) if interrupt.is_ended() => {
                     return Err(Failure::NotSent("interrupted".to_owned()));
                 }
-                Err(error) => {
-                    starved |= sys::is_starved(&error);
-                    nobody_there |= matches!(
-                        error.kind(),
-                        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
-                    );
-                    self.note_failure(at);
-                    let told = tls.zip(tls::error_in(&error));
-                    refused &= told.as_ref().is_some_and(|(_, error)| tls::is_final(error));
-                    let why =
-                        told.map_or_else(|| explain(&error), |(tls, error)| tls.explain(error));
-                    whys.push(match self.endpoint.addresses.as_slice() {
-                        [_] => why,
-                        _ => format!("{address}: {why}"),
-                    });
-                }
-            }
+                Err(error) => error,
+            };
+            starved |= sys::is_starved(&error);
+            none_listens |= matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound
+            );
+            self.note_failure(at);
+            let of_tls = tls.zip(tls::error_in(&error));
+            refused &= of_tls
+                .as_ref()
+                .is_some_and(|(_, error)| tls::is_final(error));
+            let why = of_tls.map_or_else(|| explain(&error), |(tls, error)| tls.explain(error));
+            whys.push(match self.bases.len() {
+                1 => why,
+                _ => format!("{address}: {why}"),
+            });
         }
         let mut why = whys.join("; ");
-        if nobody_there {
-            let (agent, origin) = match &self.endpoint.proxy {
-                Some(proxy) => (format!("the proxy running at {proxy}"), "option proxy"),
-                None => (
-                    "a Consul agent running there".to_owned(),
-                    &*self.endpoint.origin,
-                ),
+        if none_listens {
+            why += &match &self.endpoint.proxy {
+                Some(proxy) => {
+                    format!("; is the proxy running at {proxy}? (the address is option proxy)")
+                }
+                None => {
+                    let origin = &self.endpoint.origin;
+                    format!("; is a Consul agent running there? (the address is {origin})")
+                }
             };
-            why.push_str(&format!("; is {agent}? (the address is {origin})"));
         }
         Err(if refused {
             Failure::Refused(why)
@@ -186,6 +175,32 @@ impl Route {
         } else {
             Failure::NotSent(why)
         })
+    }
+
+    /// Opens a connection, once more if one side refuses the other and the files of TLS were replaced.
+    fn open_with_newest(
+        &self,
+        address: &Address,
+        by: Time,
+        last: bool,
+        interrupt: &Interrupt,
+    ) -> (io::Result<Stream>, Option<Arc<Tls>>) {
+        let files = Wait::for_files(by, interrupt);
+        let open = |tls: Option<&Arc<Tls>>| self.open(address, tls, by, last, interrupt);
+        let Some(rotating) = self.tls.as_ref().filter(|_| address.tls) else {
+            return (open(None), None);
+        };
+        let used = rotating.current(files);
+        match open(Some(&used)) {
+            Err(error)
+                if tls::error_in(&error).is_some_and(tls::is_final)
+                    && rotating.has_newer(&used, files) =>
+            {
+                let newer = rotating.current(files);
+                (open(Some(&newer)), Some(newer))
+            }
+            opened => (opened, Some(used)),
+        }
     }
 
     /// Whether the files have other certificates than `used`, with which one side refused the other.

@@ -230,44 +230,84 @@ mod tests {
     use super::*;
     use crate::core::messages::{Found, Key, LineSlot, SessionId, Ticket, Value};
 
-    fn text(request: Request) -> String {
-        let http = encode(&request, &Scope::default()).expect("memory");
+    fn text_in(scope: &Scope, request: Request) -> String {
+        let http = encode(&request, scope).expect("memory");
         let body = String::from_utf8(http.body.unwrap_or_default()).unwrap();
         format!("{:?} {} {body}", http.method, http.target)
+    }
+
+    fn text(request: Request) -> String {
+        text_in(&Scope::default(), request)
     }
 
     fn sid() -> SessionId {
         SessionId("S-1".into())
     }
 
+    fn create(seconds: u64, node: Option<&str>) -> Request {
+        Request::CreateSession {
+            name: "n \"q\"".into(),
+            ttl: Duration::from_secs(seconds),
+            node: node.map(Into::into),
+        }
+    }
+
+    fn value() -> Value {
+        Value(b"hi".to_vec().into())
+    }
+
+    fn lock(key: &Key, found: Found, line: bool) -> Request {
+        Request::Lock {
+            key: key.clone(),
+            found,
+            value: value(),
+            session: sid(),
+            line,
+        }
+    }
+
+    fn unlock(key: &Key, line: bool) -> Request {
+        Request::Unlock {
+            key: key.clone(),
+            session: sid(),
+            line,
+        }
+    }
+
+    fn write(lock: &Key, key: &str, value: Option<Value>) -> Request {
+        Request::Write {
+            lock: lock.clone(),
+            session: sid(),
+            key: key.into(),
+            value,
+        }
+    }
+
+    fn read(key: &Key, consistent: bool) -> Request {
+        Request::Read {
+            key: key.clone(),
+            consistent,
+        }
+    }
+
+    const REGISTRATION: &str = r#"{"Node":"locks","Address":"192.0.2.1","NodeMeta":{"external-node":"true","external-probe":"false"},"SkipNodeUpdate":true"#;
+
     #[test]
     fn every_request_as_it_goes_out() {
         let key: Key = "a b/%?ü".into();
+        let node: Arc<str> = "locks".into();
         for (request, expected) in [
             (
-                Request::CreateSession {
-                    name: "n \"q\"".into(),
-                    ttl: Duration::from_secs(180),
-                    node: None,
-                },
-                "Put /v1/session/create {\"Name\":\"n \\\"q\\\"\",\"TTL\":\"180s\",\"Behavior\":\
-                 \"delete\",\"LockDelay\":\"0s\",\"Checks\":[],\"NodeChecks\":[]}",
+                create(180, None),
+                r#"Put /v1/session/create {"Name":"n \"q\"","TTL":"180s","Behavior":"delete","LockDelay":"0s","Checks":[],"NodeChecks":[]}"#,
             ),
             (
-                Request::CreateSession {
-                    name: "n".into(),
-                    ttl: Duration::from_secs(10),
-                    node: Some("locks".into()),
-                },
-                "Put /v1/session/create {\"Name\":\"n\",\"TTL\":\"10s\",\"Behavior\":\"delete\",\
-                 \"LockDelay\":\"0s\",\"Checks\":[],\"NodeChecks\":[],\"Node\":\"locks\"}",
+                create(10, Some("locks")),
+                r#"Put /v1/session/create {"Name":"n \"q\"","TTL":"10s","Behavior":"delete","LockDelay":"0s","Checks":[],"NodeChecks":[],"Node":"locks"}"#,
             ),
             (
-                Request::RegisterNode {
-                    node: "locks".into(),
-                },
-                "Put /v1/catalog/register {\"Node\":\"locks\",\"Address\":\"192.0.2.1\",\"NodeMeta\":\
-                 {\"external-node\":\"true\",\"external-probe\":\"false\"},\"SkipNodeUpdate\":true}",
+                Request::RegisterNode { node },
+                &format!("Put /v1/catalog/register {REGISTRATION}}}"),
             ),
             (
                 Request::DescribeNode {
@@ -293,58 +333,24 @@ mod tests {
                 "Get /v1/session/info/S-1 ",
             ),
             (
-                Request::Lock {
-                    key: key.clone(),
-                    found: Found::Absent,
-                    value: Value(b"hi".to_vec().into()),
-                    session: sid(),
-                    line: false,
-                },
-                "Put /v1/txn [{\"KV\":{\"Verb\":\"check-not-exists\",\"Key\":\"a b/%?ü\"}},{\"KV\":\
-                 {\"Verb\":\"lock\",\"Key\":\"a b/%?ü\",\"Value\":\"aGk=\",\"Flags\":3304740253564472344,\
-                 \"Session\":\"S-1\"}}]",
+                lock(&key, Found::Absent, false),
+                r#"Put /v1/txn [{"KV":{"Verb":"check-not-exists","Key":"a b/%?ü"}},{"KV":{"Verb":"lock","Key":"a b/%?ü","Value":"aGk=","Flags":3304740253564472344,"Session":"S-1"}}]"#,
             ),
             (
-                Request::Unlock {
-                    key: key.clone(),
-                    session: sid(),
-                    line: false,
-                },
-                "Put /v1/txn [{\"KV\":{\"Verb\":\"check-session\",\"Key\":\"a b/%?ü\",\"Session\":\
-                 \"S-1\"}},{\"KV\":{\"Verb\":\"delete\",\"Key\":\"a b/%?ü\"}}]",
+                unlock(&key, false),
+                r#"Put /v1/txn [{"KV":{"Verb":"check-session","Key":"a b/%?ü","Session":"S-1"}},{"KV":{"Verb":"delete","Key":"a b/%?ü"}}]"#,
             ),
             (
-                Request::Write {
-                    lock: key.clone(),
-                    session: sid(),
-                    key: "data \"1\"".into(),
-                    value: Some(Value(b"hi".to_vec().into())),
-                },
-                "Put /v1/txn [{\"KV\":{\"Verb\":\"check-session\",\"Key\":\"a b/%?ü\",\"Session\":\
-                 \"S-1\"}},{\"KV\":{\"Verb\":\"set\",\"Key\":\"data \\\"1\\\"\",\"Value\":\"aGk=\"}}]",
+                write(&key, "data \"1\"", Some(value())),
+                r#"Put /v1/txn [{"KV":{"Verb":"check-session","Key":"a b/%?ü","Session":"S-1"}},{"KV":{"Verb":"set","Key":"data \"1\"","Value":"aGk="}}]"#,
             ),
             (
-                Request::Write {
-                    lock: key.clone(),
-                    session: sid(),
-                    key: "data".into(),
-                    value: None,
-                },
-                "Put /v1/txn [{\"KV\":{\"Verb\":\"check-session\",\"Key\":\"a b/%?ü\",\"Session\":\
-                 \"S-1\"}},{\"KV\":{\"Verb\":\"delete\",\"Key\":\"data\"}}]",
+                write(&key, "data", None),
+                r#"Put /v1/txn [{"KV":{"Verb":"check-session","Key":"a b/%?ü","Session":"S-1"}},{"KV":{"Verb":"delete","Key":"data"}}]"#,
             ),
+            (read(&key, false), "Get /v1/kv/a%20b/%25%3F%C3%BC "),
             (
-                Request::Read {
-                    key: key.clone(),
-                    consistent: false,
-                },
-                "Get /v1/kv/a%20b/%25%3F%C3%BC ",
-            ),
-            (
-                Request::Read {
-                    key: key.clone(),
-                    consistent: true,
-                },
+                read(&key, true),
                 "Get /v1/kv/a%20b/%25%3F%C3%BC?consistent= ",
             ),
             (
@@ -354,6 +360,14 @@ mod tests {
                     wait: Duration::from_nanos(1),
                 },
                 "Get /v1/kv/a%20b/%25%3F%C3%BC?index=7&wait=1ms ",
+            ),
+            (
+                Request::WatchNames {
+                    folder: "a b/".into(),
+                    index: 7,
+                    wait: Duration::from_secs(2),
+                },
+                "Get /v1/kv/a%20b/?keys=&index=7&wait=2000ms ",
             ),
         ] {
             assert_eq!(text(request), expected);
@@ -391,138 +405,104 @@ mod tests {
                 .replace("null", "-")
         };
         let key: Key = "k".into();
-        let value = Value(b"v".to_vec().into());
-        assert_eq!(
-            operations(Request::Take {
-                key: key.clone(),
-                found: Found::Absent,
-                slot: LineSlot::new(0x0a),
-                value,
-                session: sid(),
-                ahead: vec![ticket.clone()],
-            }),
-            "delete-cas k/.fifo/3ff 6 - -; check-session k/.fifo/00a - S-1 -; \
-             delete k/.fifo/00a - - -; check-not-exists k - - -; \
-             lock k - S-1 3304740253564472344"
-        );
-        for (found, check) in [
-            (Found::Unlocked(7), "check-index k 7 - -"),
-            (Found::Ours, "check-session k - S-1 -"),
-        ] {
-            assert_eq!(
-                operations(Request::Lock {
+        let slot = LineSlot::new(0x0a);
+        for (request, expected) in [
+            (
+                Request::Take {
                     key: key.clone(),
-                    found,
-                    value: Value(b"v".to_vec().into()),
+                    found: Found::Absent,
+                    slot,
+                    value: value(),
                     session: sid(),
-                    line: false,
-                }),
-                format!("{check}; lock k - S-1 3304740253564472344")
-            );
+                    ahead: vec![ticket.clone()],
+                },
+                "delete-cas k/.fifo/3ff 6 - -; check-session k/.fifo/00a - S-1 -; \
+                 delete k/.fifo/00a - - -; check-not-exists k - - -; \
+                 lock k - S-1 3304740253564472344",
+            ),
+            (
+                lock(&key, Found::Unlocked(7), false),
+                "check-index k 7 - -; lock k - S-1 3304740253564472344",
+            ),
+            (
+                lock(&key, Found::Ours, false),
+                "check-session k - S-1 -; lock k - S-1 3304740253564472344",
+            ),
+            (
+                Request::Join {
+                    key: key.clone(),
+                    slot,
+                    session: sid(),
+                },
+                "lock k/.fifo/00a - S-1 0; get-tree k/.fifo/ - - -",
+            ),
+            (
+                Request::Survey { key: key.clone() },
+                "check-not-exists k - - -; get-tree k/.fifo/ - - -",
+            ),
+            (
+                Request::ReadLine { key: key.clone() },
+                "get-tree k/.fifo/ - - -",
+            ),
+            (
+                unlock(&key, true),
+                "check-session k - S-1 -; delete k - - -; get-tree k/.fifo/ - - -",
+            ),
+            (
+                Request::Clear {
+                    key,
+                    ahead: vec![ticket],
+                },
+                "delete-cas k/.fifo/3ff 6 - -",
+            ),
+        ] {
+            assert_eq!(operations(request), expected);
         }
-        assert_eq!(
-            operations(Request::Join {
-                key: key.clone(),
-                slot: LineSlot::new(0x0a),
-                session: sid(),
-            }),
-            "lock k/.fifo/00a - S-1 0; get-tree k/.fifo/ - - -"
-        );
-        assert_eq!(
-            operations(Request::Survey { key: key.clone() }),
-            "check-not-exists k - - -; get-tree k/.fifo/ - - -"
-        );
-        assert_eq!(
-            operations(Request::ReadLine { key: key.clone() }),
-            "get-tree k/.fifo/ - - -"
-        );
-        assert_eq!(
-            operations(Request::Unlock {
-                key: key.clone(),
-                session: sid(),
-                line: true,
-            }),
-            "check-session k - S-1 -; delete k - - -; get-tree k/.fifo/ - - -"
-        );
-        assert_eq!(
-            operations(Request::Clear {
-                key,
-                ahead: vec![ticket],
-            }),
-            "delete-cas k/.fifo/3ff 6 - -"
-        );
-    }
-
-    #[test]
-    fn the_datacenter_goes_into_the_query() {
-        let scope = Scope {
-            datacenter: Some("dc/2".to_owned()),
-            ..Scope::default()
-        };
-        let target = |request| encode(&request, &scope).expect("memory").target;
-        let read = |consistent| Request::Read {
-            key: "k".into(),
-            consistent,
-        };
-        assert_eq!(target(read(false)), "/v1/kv/k?dc=dc%2F2");
-        assert_eq!(target(read(true)), "/v1/kv/k?consistent=&dc=dc%2F2");
     }
 
     #[test]
     fn what_a_client_says_of_its_sessions_and_keys() {
         let scope = Scope {
-            datacenter: Some("dc1".to_owned()),
+            datacenter: Some("dc/1".to_owned()),
             namespace: Some("a b".to_owned()),
             partition: Some("p\"".to_owned()),
             flags: 7,
             lock_delay: Duration::from_millis(1_500),
             session_checks: vec!["serfHealth".to_owned(), "m\"".to_owned()],
         };
-        let text = |request| {
-            let http = encode(&request, &scope).expect("memory");
-            let body = String::from_utf8(http.body.unwrap_or_default()).unwrap();
-            format!("{} {body}", http.target)
-        };
-        assert_eq!(
-            text(Request::CreateSession {
-                name: "n".into(),
-                ttl: Duration::from_secs(10),
-                node: None,
-            }),
-            "/v1/session/create?dc=dc1&ns=a%20b&partition=p%22 {\"Name\":\"n\",\"TTL\":\"10s\",\
-             \"Behavior\":\"delete\",\"LockDelay\":\"1500ms\",\"Checks\":[\"serfHealth\",\"m\\\"\"],\
-             \"NodeChecks\":[\"serfHealth\",\"m\\\"\"]}"
-        );
-        let node: Arc<str> = "l".into();
-        assert_eq!(
-            text(Request::RegisterNode { node: node.clone() }),
-            "/v1/catalog/register?partition=p%22 {\"Node\":\"l\",\"Address\":\"192.0.2.1\",\"NodeMeta\":\
-             {\"external-node\":\"true\",\"external-probe\":\"false\"},\"SkipNodeUpdate\":true,\
-             \"Datacenter\":\"dc1\"}"
-        );
-        assert_eq!(
-            text(Request::DescribeNode { node }),
-            "/v1/catalog/node/l?dc=dc1&partition=p%22 "
-        );
-        assert_eq!(text(Request::DescribeAgent), "/v1/agent/self ");
-        let unlock = Request::Unlock {
-            key: "k".into(),
-            session: sid(),
-            line: false,
-        };
-        assert_eq!(
-            text(unlock),
-            "/v1/txn?dc=dc1 [{\"KV\":{\"Verb\":\"check-session\",\"Key\":\"k\",\"Namespace\":\"a b\",\
-             \"Partition\":\"p\\\"\",\"Session\":\"S-1\"}},{\"KV\":{\"Verb\":\"delete\",\"Key\":\"k\",\
-             \"Namespace\":\"a b\",\"Partition\":\"p\\\"\"}}]"
-        );
-        let lock = text(Request::Lock {
-            key: "k".into(),
-            found: Found::Absent,
-            value: Value(b"v".to_vec().into()),
-            session: sid(),
-            line: true,
-        });
+        let (key, node): (Key, Arc<str>) = ("k".into(), "locks".into());
+        for (request, expected) in [
+            (
+                create(10, None),
+                r#"Put /v1/session/create?dc=dc%2F1&ns=a%20b&partition=p%22 {"Name":"n \"q\"","TTL":"10s","Behavior":"delete","LockDelay":"1500ms","Checks":["serfHealth","m\""],"NodeChecks":["serfHealth","m\""]}"#,
+            ),
+            (
+                Request::RegisterNode { node: node.clone() },
+                &format!(
+                    r#"Put /v1/catalog/register?partition=p%22 {REGISTRATION},"Datacenter":"dc/1"}}"#
+                ),
+            ),
+            (
+                Request::DescribeNode { node },
+                "Get /v1/catalog/node/locks?dc=dc%2F1&partition=p%22 ",
+            ),
+            (Request::DescribeAgent, "Get /v1/agent/self "),
+            (
+                read(&key, false),
+                "Get /v1/kv/k?dc=dc%2F1&ns=a%20b&partition=p%22 ",
+            ),
+            (
+                read(&key, true),
+                "Get /v1/kv/k?consistent=&dc=dc%2F1&ns=a%20b&partition=p%22 ",
+            ),
+            (
+                unlock(&key, false),
+                r#"Put /v1/txn?dc=dc%2F1 [{"KV":{"Verb":"check-session","Key":"k","Namespace":"a b","Partition":"p\"","Session":"S-1"}},{"KV":{"Verb":"delete","Key":"k","Namespace":"a b","Partition":"p\""}}]"#,
+            ),
+        ] {
+            assert_eq!(text_in(&scope, request), expected);
+        }
+        let lock = text_in(&scope, lock(&key, Found::Absent, true));
         assert!(lock.contains("\"Flags\":7,"), "{lock}");
         assert_eq!(lock.matches("\"Namespace\":\"a b\"").count(), 3, "{lock}");
     }

@@ -17,11 +17,17 @@ fn sid() -> SessionId {
 fn key() -> Key {
     "k".into()
 }
+fn value() -> Value {
+    Value(b"hunter2".to_vec().into())
+}
 fn create() -> Request {
+    create_on(None)
+}
+fn create_on(node: Option<&str>) -> Request {
     Request::CreateSession {
         name: "ours".into(),
         ttl: Duration::from_secs(10),
-        node: None,
+        node: node.map(Into::into),
     }
 }
 fn find() -> Request {
@@ -42,7 +48,7 @@ fn lock() -> Request {
     Request::Lock {
         key: key(),
         found: Found::Absent,
-        value: Value(b"hunter2".to_vec().into()),
+        value: value(),
         session: sid(),
         line: false,
     }
@@ -54,21 +60,19 @@ fn unlock() -> Request {
         line: false,
     }
 }
-fn put() -> Request {
+fn write(value: Option<Value>) -> Request {
     Request::Write {
         lock: key(),
         session: sid(),
         key: "data".into(),
-        value: Some(Value(b"hunter2".to_vec().into())),
+        value,
     }
 }
+fn put() -> Request {
+    write(Some(value()))
+}
 fn delete() -> Request {
-    Request::Write {
-        lock: key(),
-        session: sid(),
-        key: "data".into(),
-        value: None,
-    }
+    write(None)
 }
 fn read() -> Request {
     Request::Read {
@@ -85,17 +89,16 @@ fn watch() -> Request {
 }
 /// The requests that concern the line of a key.
 fn of_the_line() -> [Request; 7] {
-    let mut with_line = [lock(), unlock()];
-    for request in &mut with_line {
-        if let Request::Lock { line, .. } | Request::Unlock { line, .. } = request {
+    let with_line = |mut request| {
+        if let Request::Lock { line, .. } | Request::Unlock { line, .. } = &mut request {
             *line = true;
         }
-    }
-    let [lock, unlock] = with_line;
+        request
+    };
     let ahead = vec![ticket(0x3ff, 311)];
     [
-        lock,
-        unlock,
+        with_line(lock()),
+        with_line(unlock()),
         Request::Survey { key: key() },
         Request::ReadLine { key: key() },
         Request::Join {
@@ -107,7 +110,7 @@ fn of_the_line() -> [Request; 7] {
             key: key(),
             found: Found::Absent,
             slot: LineSlot::new(0x00a),
-            value: Value(b"hunter2".to_vec().into()),
+            value: value(),
             session: sid(),
             ahead: ahead.clone(),
         },
@@ -124,20 +127,10 @@ fn ticket(slot: u64, index: u64) -> Ticket {
     }
 }
 fn every() -> Vec<Request> {
-    let plain = [
-        create(),
-        find(),
-        renew(),
-        destroy(),
-        describe(),
-        lock(),
-        unlock(),
-        put(),
-        delete(),
-        read(),
-        watch(),
-    ];
-    plain.into_iter().chain(of_the_line()).collect()
+    let of_sessions = [create(), find(), renew(), destroy(), describe()];
+    let of_keys = [lock(), unlock(), put(), delete(), read(), watch()];
+    let plain = of_sessions.into_iter().chain(of_keys);
+    plain.chain(of_the_line()).collect()
 }
 
 /// A row as a transaction shows it.
@@ -177,8 +170,29 @@ fn errors(whats: &[&str]) -> String {
     serde_json::json!({"Results": null, "Errors": errors}).to_string()
 }
 
-/// The class, and the status in it.
-fn class(result: Result<Answer, Fault>) -> (&'static str, Status) {
+/// Replies, one a line: the status, and the text.
+fn statuses_and_texts(table: &str) -> impl Iterator<Item = (u16, &str)> {
+    table.lines().map(|line| {
+        let (status, text) = line.split_once(' ').unwrap_or((line, ""));
+        (status.parse().expect("a status"), text)
+    })
+}
+
+/// The class of a fault, and the status in it.
+type Class = (&'static str, Status);
+
+const NOT_APPLIED: Class = ("not applied", Status::Unavailable);
+const SESSION_GONE: Class = ("session gone", Status::Unavailable);
+const DENIED: Class = ("final", Status::Denied);
+const REJECTED: Class = ("final", Status::Rejected);
+/// The class of an unexpected reply to a request that changes something.
+const STRANGE: Class = ("unknown", Status::Rejected);
+
+fn judged(request: &Request, status: u16, body: &str) -> Class {
+    class(judge(request, status, body))
+}
+
+fn class(result: Result<Answer, Fault>) -> Class {
     match result {
         Ok(answer) => panic!("an answer: {answer:?}"),
         Err(Fault::NotApplied(e)) => ("not applied", e.status),
@@ -191,96 +205,77 @@ fn class(result: Result<Answer, Fault>) -> (&'static str, Status) {
 
 #[test]
 fn answers() {
-    let locked = format!(
-        r#"{{"Results":[{{"KV":{{"LockIndex":1,"Key":"k","Flags":3304740253564472344,"Value":null,"Session":"{SID}","CreateIndex":17,"ModifyIndex":19}}}}],"Errors":null}}"#
+    let ok = |request: Request, body: &str, answer| {
+        assert_eq!(judge(&request, 200, body), Ok(answer), "{body}");
+    };
+    let line = Vec::<Ticket>::new;
+    let k = |index| shown("k", SID, index);
+    let of_k = |index| results(&[k(index)], "");
+    let index = 19;
+    ok(
+        lock(),
+        &of_k(index),
+        Answer::Locked {
+            index,
+            line: line(),
+        },
     );
-    assert_eq!(
-        judge(&lock(), 200, &locked),
-        Ok(Answer::Locked {
-            index: 19,
-            line: Vec::new()
-        })
-    );
-    let held = r#"{"Results":null,"Errors":[{"OpIndex":0,"What":"failed to lock key \"k\", lock is already held"}]}"#;
-    assert_eq!(judge(&lock(), 409, held), Ok(Answer::Held));
-    let delayed = r#"{"Results":null,"Errors":[{"OpIndex":0,"What":"failed to lock key \"k\" due to lock delay"}]}"#;
-    assert_eq!(judge(&lock(), 409, delayed), Ok(Answer::Delayed));
-    let unlocked = format!(
-        r#"{{"Results":[{{"KV":{{"LockIndex":1,"Key":"k","Flags":0,"Value":null,"Session":"{SID}","CreateIndex":17,"ModifyIndex":17}}}}],"Errors":null}}"#
-    );
-    assert_eq!(
-        judge(&unlock(), 200, &unlocked),
-        Ok(Answer::Unlocked { line: Vec::new() })
-    );
+    ok(unlock(), &of_k(17), Answer::Unlocked { line: line() });
+    let held = r#"failed to lock key "k", lock is already held"#;
+    let delayed = r#"failed to lock key "k" due to lock delay"#;
+    for (what, answer) in [(held, Answer::Held), (delayed, Answer::Delayed)] {
+        assert_eq!(judge(&lock(), 409, &errors(&[what])), Ok(answer));
+    }
     for (gone, taken) in [
         (
-            r#"failed session check for key "k", current session "other" != "ours""#,
+            r#"ed session check for key "k", current session "x" != "y""#,
             true,
         ),
         (
-            r#"failed session check for key "k", current session "" != "ours""#,
+            r#"ed session check for key "k", current session "" != "y""#,
             false,
         ),
-        (r#"failed to check session, key "k" doesn't exist"#, false),
+        (r#"ed to check session, key "k" doesn't exist"#, false),
     ] {
         for request in [unlock(), put(), delete()] {
-            let answer = judge(&request, 409, &errors(&[gone]));
+            let answer = judge(&request, 409, &errors(&[&format!("fail{gone}")]));
             assert_eq!(answer, Ok(Answer::NotOurs { taken }), "{gone}");
         }
     }
-    let row = |key: &str, session: &str| {
-        format!(
-            r#"{{"KV":{{"LockIndex":1,"Key":"{key}","Flags":0,"Value":null{session},"CreateIndex":17,"ModifyIndex":17}}}}"#
-        )
-    };
-    let checked = row("k", &format!(r#","Session":"{SID}""#));
-    let results = |rows: &[&str]| format!(r#"{{"Results":[{}],"Errors":null}}"#, rows.join(","));
-    let written = results(&[&checked, &row("data", "")]);
-    assert_eq!(judge(&put(), 200, &written), Ok(Answer::Written));
-    assert_eq!(
-        judge(&delete(), 200, &results(&[&checked])),
-        Ok(Answer::Written)
-    );
+    let (checked, data) = (k(17), shown("data", "", 17));
+    let written = results(&[checked.clone(), data.clone()], "");
+    ok(put(), &written, Answer::Written);
+    ok(delete(), &of_k(17), Answer::Written);
     for strange in [
-        results(&[&checked]),
-        results(&[&checked, &row("other", "")]),
-        results(&[&row("k", ""), &row("data", "")]),
-        results(&[&checked, &row("data", ""), &row("data", "")]),
-        results(&[&checked, &row("data", "").replace("17", "0")]),
+        &[checked.clone()][..],
+        &[checked.clone(), shown("other", "", 17)],
+        &[shown("k", "", 17), data.clone()],
+        &[checked.clone(), data.clone(), data.clone()],
+        &[checked, data.replace("17", "0")],
     ] {
-        let class = class(judge(&put(), 200, &strange));
-        assert_eq!(class, ("unknown", Status::Rejected), "{strange}");
+        let class = judged(&put(), 200, &results(strange, ""));
+        assert_eq!(class, STRANGE, "{strange:?}");
     }
     let created = format!("{{\n    \"ID\": \"{SID}\"\n}}\n");
-    assert_eq!(judge(&create(), 200, &created), Ok(Answer::Created(sid())));
+    ok(create(), &created, Answer::Created(sid()));
     let list = format!(r#"[{{"ID":"x","Name":"other"}},{{"ID":"{SID}","Name":"ours"}}]"#);
-    assert_eq!(judge(&find(), 200, &list), Ok(Answer::Found(Some(sid()))));
-    assert_eq!(judge(&find(), 200, "[]"), Ok(Answer::Found(None)));
-    assert_eq!(
-        judge(&renew(), 200, &format!(r#"[{{"ID":"{SID}"}}]"#)),
-        Ok(Answer::Renewed)
-    );
-    assert_eq!(judge(&destroy(), 200, "true\n"), Ok(Answer::Destroyed));
+    ok(find(), &list, Answer::Found(Some(sid())));
+    ok(find(), "[]", Answer::Found(None));
+    let renewed = format!(r#"[{{"ID":"{SID}"}}]"#);
+    ok(renew(), &renewed, Answer::Renewed);
+    ok(destroy(), "true\n", Answer::Destroyed);
     let others = format!(r#"[{{"ID":"{OTHER}","Name":"theirs","Node":"n2"}}]"#);
-    assert_eq!(
-        judge(&describe(), 200, &others),
-        Ok(Answer::Described(None))
-    );
+    ok(describe(), &others, Answer::Described(None));
     let info = format!(r#"[{{"ID":"{SID}","Name":"ours","Node":"n1","TTL":"30s"}}]"#);
     let row = SessionRow {
         name: "ours".to_owned(),
         node: "n1".to_owned(),
         ttl: Some(Duration::from_secs(30)),
     };
-    assert_eq!(
-        judge(&describe(), 200, &info),
-        Ok(Answer::Described(Some(row)))
-    );
-    assert_eq!(judge(&describe(), 200, "[]"), Ok(Answer::Described(None)));
-    assert_eq!(
-        judge(&describe(), 403, "Permission denied"),
-        Ok(Answer::Described(None))
-    );
+    ok(describe(), &info, Answer::Described(Some(row)));
+    ok(describe(), "[]", Answer::Described(None));
+    let denied = judge(&describe(), 403, "Permission denied");
+    assert_eq!(denied, Ok(Answer::Described(None)));
 }
 
 #[test]
@@ -365,7 +360,11 @@ fn answers_about_a_line() {
     let both = vec![ticket(0x00a, 312), ticket(0x3ff, 311)];
     assert_eq!(judge(&join, 200, &body), Ok(Answer::Line(both)));
     let held = errors(&[r#"failed to lock key "k/.fifo/00a", lock is already held"#]);
-    assert_eq!(judge(&join, 409, &held), Ok(Answer::Held));
+    // A slot whose lock-delay runs is as good as taken: there are others.
+    let delayed = errors(&[r#"failed to lock key "k/.fifo/00a" due to lock delay"#]);
+    for refusal in [held, delayed] {
+        assert_eq!(judge(&join, 409, &refusal), Ok(Answer::Held));
+    }
 
     let body = results(&[own.clone(), main.clone()], "");
     let locked = Answer::Locked {
@@ -405,11 +404,7 @@ fn answers_about_a_line() {
         (&take, vec![own.clone(), shown("k", OTHER, 315)]),
     ] {
         let body = results(&rows, "");
-        assert_eq!(
-            class(judge(request, 200, &body)),
-            ("unknown", Status::Rejected),
-            "{request:?} {body}"
-        );
+        assert_eq!(judged(request, 200, &body), STRANGE, "{request:?} {body}");
     }
 }
 
@@ -481,12 +476,8 @@ fn refusals_in_a_line() {
         (&take, &[missing, &dead]),
         (&take, &[stale, missing, &dead]),
     ] {
-        let said = class(judge(request, 409, &errors(whats)));
-        assert_eq!(
-            said,
-            ("session gone", Status::Unavailable),
-            "{request:?} {whats:?}"
-        );
+        let said = judged(request, 409, &errors(whats));
+        assert_eq!(said, SESSION_GONE, "{request:?} {whats:?}");
     }
     // What an operation of another request would say is no answer to this one; nor is a text that
     // we do not know, whatever stands beside it.
@@ -510,8 +501,8 @@ fn refusals_in_a_line() {
         (&unlock, &[stale]),
         (&unlock, &[missing, &dead]),
     ] {
-        let said = class(judge(request, 409, &errors(whats)));
-        assert_eq!(said, ("final", Status::Rejected), "{request:?} {whats:?}");
+        let said = judged(request, 409, &errors(whats));
+        assert_eq!(said, REJECTED, "{request:?} {whats:?}");
     }
     // Without rights, one operation says so, or each; the others may say anything.
     let denial = "Permission denied";
@@ -608,10 +599,10 @@ fn what_is_no_ticket_orders_no_waiter() {
         r#"{"KV":{}}"#.to_owned(),
     ] {
         let body = results(&[shown("k", SID, 315), row.clone(), real.clone()], "");
-        assert_eq!(class(judge(&lock, 200, &body)).0, "unknown", "{row}");
+        assert_eq!(judged(&lock, 200, &body).0, "unknown", "{row}");
         let body = results(&[real.clone(), row.clone()], READ_ONLY);
         for request in [&survey, &read_line] {
-            assert_eq!(class(judge(request, 200, &body)).0, "final", "{row}");
+            assert_eq!(judged(request, 200, &body).0, "final", "{row}");
         }
     }
 }
@@ -623,10 +614,6 @@ fn rows() {
             r#"[{{"LockIndex":1,"Key":"k","Flags":0,"Value":{value}{session},"CreateIndex":3,"ModifyIndex":4}}]"#
         )
     };
-    let with_index = |status, body: &str| HttpReply {
-        index: Some(9),
-        ..reply(status, body)
-    };
     let key_row = |session: Option<SessionId>, value: &[u8]| KeyRow {
         session,
         create_index: 3,
@@ -635,105 +622,67 @@ fn rows() {
         value: Value(value.to_vec().into()),
     };
     for request in [read(), watch()] {
-        let judge = |reply| verdict(&request, Ok(reply));
+        let judge = |status, index, body: &str| {
+            let reply = HttpReply {
+                index,
+                ..reply(status, body)
+            };
+            verdict(&request, Ok(reply))
+        };
         let held = row(&format!(r#","Session":"{SID}""#), r#""aGk=""#);
-        let expected = Answer::Row {
-            row: Some(key_row(Some(sid()), b"hi")),
-            index: 9,
-        };
-        assert_eq!(judge(with_index(200, &held)), Ok(expected));
-        let free = Answer::Row {
-            row: Some(key_row(None, b"")),
-            index: 9,
-        };
-        assert_eq!(judge(with_index(200, &row("", "null"))), Ok(free));
-        assert_eq!(
-            judge(with_index(404, "")),
-            Ok(Answer::Row {
-                row: None,
-                index: 9
-            })
-        );
-        // Not from Consul's KV store.
-        assert_eq!(
-            class(judge(reply(404, "404 page not found"))),
-            ("final", Status::Rejected)
-        );
-        assert_eq!(class(judge(reply(200, &held))), ("final", Status::Rejected));
-        let broken = row("", r#""not base64!""#);
-        assert_eq!(
-            class(judge(with_index(200, &broken))),
-            ("final", Status::Rejected)
-        );
-        // Of another key.
-        let other = held.replace("\"k\"", "\"other\"");
-        assert_eq!(
-            class(judge(with_index(200, &other))),
-            ("final", Status::Rejected)
-        );
+        let free = row("", "null");
+        for (status, body, row) in [
+            (200, &*held, Some(key_row(Some(sid()), b"hi"))),
+            (200, &free, Some(key_row(None, b""))),
+            (404, "", None),
+        ] {
+            let expected = Answer::Row { row, index: 9 };
+            assert_eq!(judge(status, Some(9), body), Ok(expected));
+        }
+        for (status, index, body) in [
+            // Not from Consul's KV store.
+            (404, None, "404 page not found"),
+            (200, None, &*held),
+            (200, Some(9), &row("", r#""not base64!""#)),
+            // The row of another key.
+            (200, Some(9), &held.replace("\"k\"", "\"other\"")),
+            // A key with a session of any form is not free.
+            (200, Some(9), &row(r#","Session":7"#, "null")),
+        ] {
+            let class = class(judge(status, index, body));
+            assert_eq!(class, REJECTED, "{status} {index:?} {body}");
+        }
         // What is no id of Consul's holds the key, and is not passed on.
         for id in ["../../kv/x?raw", "a b", "x\\ny", "\u{e9}", &"a".repeat(65)] {
             let odd = row(&format!(r#","Session":"{id}""#), "null");
-            let Ok(Answer::Row { row: Some(row), .. }) = judge(with_index(200, &odd)) else {
+            let Ok(Answer::Row { row: Some(row), .. }) = judge(200, Some(9), &odd) else {
                 panic!("{id}")
             };
             assert_eq!(row.session, Some(SessionId::unreadable()));
         }
-        // A key with a session of any form is not free.
-        let strange = row(r#","Session":7"#, "null");
-        assert_eq!(
-            class(judge(with_index(200, &strange))),
-            ("final", Status::Rejected)
-        );
     }
 }
 
 #[test]
 fn surely_not_applied() {
-    for text in [
-        "No cluster leader",
-        "No path to datacenter",
-        "No known Consul servers",
-        "Not ready to serve consistent reads",
-        "rpc error getting client: failed to get conn: dial tcp 127.0.0.1:8300: connect: connection refused",
-        "rpc error getting client: failed to get conn: rpc error: lead thread didn't get connection",
-        "rpc error making call: rpc error getting client: failed to get conn: rpc error: lead thread didn't get connection",
-        "raft apply failed: leadership transfer in progress",
-    ] {
-        for request in every() {
-            assert_eq!(
-                class(judge(&request, 500, text)),
-                ("not applied", Status::Unavailable)
-            );
-        }
-    }
-    for (status, text) in [
-        (
-            429,
-            "Your IP is issuing too many concurrent connections, please rate limit your calls\n",
-        ),
-        (
-            429,
-            "rate limit exceeded, try again later or against a different server",
-        ),
-        (
-            503,
-            "rate limit exceeded for operation that can only be performed by the leader, try again later",
-        ),
-    ] {
-        for request in every() {
-            assert_eq!(
-                class(judge(&request, status, text)),
-                ("not applied", Status::Unavailable)
-            );
-        }
-    }
+    const REPLIES: &str = "\
+500 No cluster leader
+500 No path to datacenter
+500 No known Consul servers
+500 Not ready to serve consistent reads
+500 rpc error getting client: failed to get conn: dial tcp 127.0.0.1:8300: connect: connection refused
+500 rpc error getting client: failed to get conn: rpc error: lead thread didn't get connection
+500 rpc error making call: rpc error getting client: failed to get conn: rpc error: lead thread didn't get connection
+500 raft apply failed: leadership transfer in progress
+429 Your IP is issuing too many concurrent connections, please rate limit your calls
+429 rate limit exceeded, try again later or against a different server
+503 rate limit exceeded for operation that can only be performed by the leader, try again later";
     for request in every() {
+        for (status, text) in statuses_and_texts(REPLIES) {
+            assert_eq!(judged(&request, status, text), NOT_APPLIED, "{text}");
+        }
         let refused = Err(Failure::NotSent("connection refused".to_owned()));
-        assert_eq!(
-            class(verdict(&request, refused)),
-            ("not applied", Status::Unavailable)
-        );
+        assert_eq!(class(verdict(&request, refused)), NOT_APPLIED);
     }
 }
 
@@ -741,47 +690,37 @@ fn surely_not_applied() {
 fn perhaps_applied() {
     for request in every() {
         // A read that failed was not "maybe applied".
-        let expected = if facts::of(&request).reads() {
-            "not applied"
-        } else {
-            "unknown"
+        let expected = match facts::of(&request).reads() {
+            true => NOT_APPLIED,
+            false => ("unknown", Status::Unavailable),
         };
-        for text in [
-            "leadership lost while committing log",
-            "raft apply failed: leadership lost while committing log",
-            "raft apply failed: raft is already shutdown",
-            "shutdown waiting for leader",
-            "rpc error making call: EOF",
-            "rpc error making call: rpc error making call: i/o deadline reached",
-            "raft is already shutdown",
-            "connection is shut down",
-            "something that no Consul has said so far",
-            "",
-        ] {
-            assert_eq!(
-                class(judge(&request, 500, text)),
-                (expected, Status::Unavailable),
-                "{text}"
-            );
-        }
-        // A proxy's: Consul may have applied it before the proxy lost it.
         for (status, text) in [
+            (500, "leadership lost while committing log"),
+            (
+                500,
+                "raft apply failed: leadership lost while committing log",
+            ),
+            (500, "raft apply failed: raft is already shutdown"),
+            (500, "shutdown waiting for leader"),
+            (500, "rpc error making call: EOF"),
+            (
+                500,
+                "rpc error making call: rpc error making call: i/o deadline reached",
+            ),
+            (500, "raft is already shutdown"),
+            (500, "connection is shut down"),
+            (500, "something that no Consul has said so far"),
+            (500, ""),
+            // A proxy's: Consul may have applied the request before the proxy lost it.
             (502, ""),
             (503, "upstream connect error"),
             (503, ""),
             (504, ""),
         ] {
-            assert_eq!(
-                class(judge(&request, status, text)),
-                (expected, Status::Unavailable),
-                "{status}"
-            );
+            assert_eq!(judged(&request, status, text), expected, "{status} {text}");
         }
         let lost = Err(Failure::Unknown("no reply in time".to_owned()));
-        assert_eq!(
-            class(verdict(&request, lost)),
-            (expected, Status::Unavailable)
-        );
+        assert_eq!(class(verdict(&request, lost)), expected);
     }
 }
 
@@ -811,20 +750,17 @@ fn rights() {
             "Permission denied",
             "Permission denied: token with AccessorID '5' lacks permission 'key:write' on \"k\"",
         ] {
-            assert_eq!(class(judge(&request, 403, text)), ("final", Status::Denied));
+            assert_eq!(judged(&request, 403, text), DENIED);
         }
         // The server may not know the token yet.
         assert_eq!(
-            class(judge(&request, 403, "ACL not found")),
+            judged(&request, 403, "ACL not found"),
             ("not applied", Status::Denied)
         );
     }
     for request in [lock(), unlock(), put(), delete()] {
         let body = errors(&["Permission denied", "Permission denied"]);
-        assert_eq!(
-            class(judge(&request, 409, &body)),
-            ("final", Status::Denied)
-        );
+        assert_eq!(judged(&request, 409, &body), DENIED);
     }
     let Err(Fault::Final(error)) = judge(&lock(), 403, "Permission denied") else {
         panic!()
@@ -846,14 +782,6 @@ fn rights() {
     }
 }
 
-/// A slot whose lock-delay runs is as good as taken: there are others.
-#[test]
-fn a_slot_with_a_lock_delay_is_taken() {
-    let [_, _, _, _, join, ..] = of_the_line();
-    let whats = ["failed to lock key \"k/.fifo/00a\" due to lock delay"];
-    assert_eq!(judge(&join, 409, &errors(&whats)), Ok(Answer::Held));
-}
-
 /// One side refuses the other: trying again is no use.
 #[test]
 fn a_connection_that_cannot_work() {
@@ -867,99 +795,59 @@ fn a_connection_that_cannot_work() {
             (Status::Unavailable, false)
         );
         let text = "Client sent an HTTP request to an HTTPS server.";
-        assert_eq!(
-            class(judge(&request, 400, text)),
-            ("final", Status::Unavailable)
-        );
+        assert_eq!(judged(&request, 400, text), ("final", Status::Unavailable));
     }
 }
 
 #[test]
 fn sessions_that_are_gone() {
     let text = format!("invalid session \"{SID}\"");
-    assert_eq!(
-        class(judge(&lock(), 409, &errors(&[&text]))).0,
-        "session gone"
-    );
-    assert_eq!(class(judge(&lock(), 500, &text)).0, "session gone");
-    assert_eq!(
-        class(judge(
-            &renew(),
-            404,
-            &format!("Session id '{SID}' not found")
-        ))
-        .0,
-        "session gone"
-    );
-    // Not Consul's 404.
-    for text in ["404 page not found\n", ""] {
-        assert_eq!(
-            class(judge(&renew(), 404, text)),
-            ("unknown", Status::Rejected)
-        );
+    let not_found = format!("Session id '{SID}' not found");
+    for (request, status, body, expected) in [
+        (lock(), 409, &*errors(&[&text]), SESSION_GONE),
+        (lock(), 500, &text, SESSION_GONE),
+        (renew(), 404, &not_found, SESSION_GONE),
+        // Not Consul's 404.
+        (renew(), 404, "404 page not found\n", STRANGE),
+        (renew(), 404, "", STRANGE),
+    ] {
+        assert_eq!(judged(&request, status, body), expected, "{body}");
     }
 }
 
 #[test]
 fn final_refusals() {
-    for (status, text) in [
-        (400, "Request decode failed: EOF"),
-        (400, "Failed to parse body: EOF"),
-        (
-            400,
-            "Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature",
-        ),
-        (413, "Transaction contains too many operations (65 > 64)"),
-        (400, "invalid key name, keys should respect the format"),
-        (
-            413,
-            "Request body(600000 bytes) too large, max size: 524288 bytes.",
-        ),
-        (405, "method POST not allowed"),
-        (
-            500,
-            "Invalid Session TTL '10000000000', must be between [1m0s=24h0m0s]",
-        ),
-        (
-            500,
-            "invalid key name, keys should respect the \"^[a-z]+$\" format.",
-        ),
-    ] {
-        assert_eq!(
-            class(judge(&lock(), status, text)),
-            ("final", Status::Rejected),
-            "{text}"
-        );
-        assert_eq!(
-            class(judge(&create(), status, text)),
-            ("final", Status::Rejected),
-            "{text}"
-        );
+    const REPLIES: &str = "\
+400 Request decode failed: EOF
+400 Failed to parse body: EOF
+400 Bad request: Invalid query parameter: \"ns\" - Namespaces are a Consul Enterprise feature
+413 Transaction contains too many operations (65 > 64)
+400 invalid key name, keys should respect the format
+413 Request body(600000 bytes) too large, max size: 524288 bytes.
+405 method POST not allowed
+500 Invalid Session TTL '10000000000', must be between [1m0s=24h0m0s]
+500 invalid key name, keys should respect the \"^[a-z]+$\" format.";
+    for (status, text) in statuses_and_texts(REPLIES) {
+        for request in [lock(), create()] {
+            assert_eq!(judged(&request, status, text), REJECTED, "{text}");
+        }
     }
     let short = "Invalid Session TTL '10000000000', must be between [1m0s=24h0m0s]";
     let error = judge(&create(), 500, short).expect_err("refused");
     let remedy = "(lock_timeout_seconds is below session_ttl_min of this agent)";
     assert!(error.error().message.contains(remedy), "{error:?}");
     // An unknown text in a transaction is an error, never "held"; nor is a mixture.
+    let held = r#"failed to lock key "k", lock is already held"#;
+    let delayed = r#"failed to lock key "k" due to lock delay"#;
     for whats in [
         &["something new"][..],
         &["lock is already held"],
-        &[
-            r#"failed to lock key "k", lock is already held"#,
-            "something new",
-        ],
-        &[
-            r#"failed to lock key "k", lock is already held"#,
-            r#"failed to lock key "k" due to lock delay"#,
-        ],
+        &[held, "something new"],
+        &[held, delayed],
     ] {
-        assert_eq!(
-            class(judge(&lock(), 409, &errors(whats))),
-            ("final", Status::Rejected)
-        );
+        assert_eq!(judged(&lock(), 409, &errors(whats)), REJECTED);
     }
-    let held = r#"failed to lock key "k", lock is already held"#;
-    assert_eq!(class(judge(&unlock(), 409, &errors(&[held]))).0, "final");
+    assert_eq!(judged(&unlock(), 409, &errors(&[held])).0, "final");
     // An error without a text is not one that we know.
     let silent = format!(
         r#"{{"Results":null,"Errors":[{{"OpIndex":0,"What":{}}},{{"OpIndex":1}}]}}"#,
@@ -967,48 +855,42 @@ fn final_refusals() {
     );
     // A body that is no refusal of a transaction may come from a proxy.
     for body in [&*silent, &errors(&[]), "", "conflict", "{}", "<html>"] {
-        assert_eq!(class(judge(&lock(), 409, body)).0, "unknown", "{body}");
+        assert_eq!(judged(&lock(), 409, body).0, "unknown", "{body}");
     }
 }
 
 /// A proxy may say so after Consul has carried out the request.
 #[test]
 fn what_consul_does_not_say_is_unknown() {
-    for (status, text) in [
-        (201, ""),
-        (204, ""),
-        (301, ""),
-        (307, "<a href=\"/\">Temporary Redirect</a>"),
-        (400, "<html>Bad Request</html>"),
-        (403, ""),
-        (403, "<html>Forbidden: Permission denied</html>"),
-        (404, ""),
-        (404, "404 page not found\n"),
-        (408, "Request Time-out"),
-        (409, "<html>No cluster leader</html>"),
-        (418, "ACL? Permission denied"),
-        (429, "<html>rate limit exceeded</html>"),
-        (429, ""),
-        (499, ""),
-        (
-            500,
-            "<html>Missing node registration, Invalid Session TTL</html>",
-        ),
-        (502, "<html>rpc error getting client</html>"),
-        (503, "no healthy upstream"),
-    ] {
-        for request in every() {
-            if facts::of(&request).reads() {
-                continue;
-            }
-            let (class, told) = class(judge(&request, status, text));
-            assert_eq!(class, "unknown", "{request:?} {status} {text}");
-            let expected = match status {
-                403 => Status::Denied,
-                408 | 429 | 500.. => Status::Unavailable,
-                _ => Status::Rejected,
-            };
-            assert_eq!(told, expected, "{status} {text}");
+    const REPLIES: &str = "\
+201
+204
+301
+307 <a href=\"/\">Temporary Redirect</a>
+400 <html>Bad Request</html>
+403
+403 <html>Forbidden: Permission denied</html>
+404
+404 404 page not found
+408 Request Time-out
+409 <html>No cluster leader</html>
+418 ACL? Permission denied
+429 <html>rate limit exceeded</html>
+429
+499
+500 <html>Missing node registration, Invalid Session TTL</html>
+502 <html>rpc error getting client</html>
+503 no healthy upstream";
+    for (status, text) in statuses_and_texts(REPLIES) {
+        let expected = match status {
+            403 => Status::Denied,
+            408 | 429 | 500.. => Status::Unavailable,
+            _ => Status::Rejected,
+        };
+        let changes = |request: &Request| !facts::of(request).reads();
+        for request in every().into_iter().filter(changes) {
+            let judged = judged(&request, status, text);
+            assert_eq!(judged, ("unknown", expected), "{request:?} {status} {text}");
         }
     }
 }
@@ -1041,23 +923,17 @@ fn a_text_of_consuls_that_was_passed_on() {
         "rpc error making call: apply failed: ",
     ] {
         for (text, expected) in [
-            ("Permission denied", ("final", Status::Denied)),
-            ("No cluster leader", ("not applied", Status::Unavailable)),
-            (
-                "leadership transfer in progress",
-                ("not applied", Status::Unavailable),
-            ),
-            (
-                "invalid session \"x\"",
-                ("session gone", Status::Unavailable),
-            ),
-            ("Invalid Behavior setting 'x'", ("final", Status::Rejected)),
+            ("Permission denied", DENIED),
+            ("No cluster leader", NOT_APPLIED),
+            ("leadership transfer in progress", NOT_APPLIED),
+            ("invalid session \"x\"", SESSION_GONE),
+            ("Invalid Behavior setting 'x'", REJECTED),
             (
                 "leadership lost while committing log",
                 ("unknown", Status::Unavailable),
             ),
         ] {
-            let said = class(judge(&create(), 500, &format!("{before}{text}")));
+            let said = judged(&create(), 500, &format!("{before}{text}"));
             assert_eq!(said, expected, "{before}{text}");
         }
     }
@@ -1093,47 +969,34 @@ fn a_key_is_not_taken_for_a_text() {
         // As Go's %q writes it.
         let key = serde_json::json!(text);
         let held = format!("failed to lock key {key}, lock is already held");
-        assert_eq!(judge(&lock(), 409, &errors(&[&held])), Ok(Answer::Held));
         let delayed = format!("failed to lock key {key} due to lock delay");
-        assert_eq!(
-            judge(&lock(), 409, &errors(&[&delayed])),
-            Ok(Answer::Delayed)
-        );
         let absent = format!("failed to check session, key {key} doesn't exist");
-        for request in [unlock(), put(), delete()] {
-            assert_eq!(
-                judge(&request, 409, &errors(&[&absent])),
-                Ok(Answer::NotOurs { taken: false })
-            );
-        }
         let stale = format!("failed to delete key {key}, index is stale");
         let there = format!("key {key} exists");
-        let [_, _, survey, _, join, take, clear] = of_the_line();
-        assert_eq!(judge(&survey, 409, &errors(&[&there])), Ok(Answer::Exists));
-        assert_eq!(judge(&join, 409, &errors(&[&held])), Ok(Answer::Held));
-        assert_eq!(judge(&clear, 409, &errors(&[&stale])), Ok(Answer::Stale));
-        for (what, answer) in [
-            (&held, Answer::Held),
-            (&delayed, Answer::Delayed),
-            (&absent, Answer::NoTicket),
-            (&stale, Answer::Stale),
-        ] {
-            assert_eq!(judge(&take, 409, &errors(&[what])), Ok(answer), "{what}");
-        }
         let other = format!(r#"failed session check for key {key}, current session "a" != "b""#);
-        for request in [unlock(), put(), delete()] {
-            assert_eq!(
-                judge(&request, 409, &errors(&[&other])),
-                Ok(Answer::NotOurs { taken: true })
-            );
+        let (free, taken) = (
+            Answer::NotOurs { taken: false },
+            Answer::NotOurs { taken: true },
+        );
+        let [_, _, survey, _, join, take, clear] = of_the_line();
+        for (requests, what, answer) in [
+            (&[lock(), join, take.clone()][..], &held, Answer::Held),
+            (&[lock(), take.clone()], &delayed, Answer::Delayed),
+            (&[unlock(), put(), delete()], &absent, free),
+            (&[unlock(), put(), delete()], &other, taken),
+            (&[survey], &there, Answer::Exists),
+            (&[clear, take.clone()], &stale, Answer::Stale),
+            (&[take], &absent, Answer::NoTicket),
+        ] {
+            for request in requests {
+                let judged = judge(request, 409, &errors(&[what]));
+                assert_eq!(judged.as_ref(), Ok(&answer), "{request:?} {what}");
+            }
         }
         let unknown = format!("failed to do something new with key {key}");
         let plain = [lock(), unlock(), put(), delete()];
         for request in plain.into_iter().chain(of_the_line()) {
-            assert_eq!(
-                class(judge(&request, 409, &errors(&[&unknown]))),
-                ("final", Status::Rejected)
-            );
+            assert_eq!(judged(&request, 409, &errors(&[&unknown])), REJECTED);
         }
     }
 }
@@ -1173,9 +1036,9 @@ fn a_200_is_not_a_success() {
         let body = format!(
             r#"{{"Results":[{{"KV":{{"Key":"{key}","Session":"{session}","ModifyIndex":19}}}}],"Errors":null}}"#
         );
-        assert_eq!(class(judge(&lock(), 200, &body)).0, "unknown");
-        assert_eq!(class(judge(&unlock(), 200, &body)).0, "unknown");
-        assert_eq!(class(judge(&delete(), 200, &body)).0, "unknown");
+        assert_eq!(judged(&lock(), 200, &body).0, "unknown");
+        assert_eq!(judged(&unlock(), 200, &body).0, "unknown");
+        assert_eq!(judged(&delete(), 200, &body).0, "unknown");
         let body = format!(r#"[{{"ID":"{session}"}}]"#);
         assert_eq!(judge(&renew(), 200, &body).is_ok(), session == SID);
     }
@@ -1186,11 +1049,11 @@ fn a_200_is_not_a_success() {
         format!(r#"{{"Results":[{ours}],"Errors":[{{"OpIndex":0,"What":"x"}}]}}"#),
     ] {
         for request in [lock(), unlock(), put(), delete()] {
-            assert_eq!(class(judge(&request, 200, &body)).0, "unknown", "{body}");
+            assert_eq!(judged(&request, 200, &body).0, "unknown", "{body}");
         }
     }
     let evil = r#"{"ID":"../../kv/x?recurse"}"#;
-    assert_eq!(class(judge(&create(), 200, evil)).0, "unknown");
+    assert_eq!(judged(&create(), 200, evil).0, "unknown");
 }
 
 #[test]
@@ -1243,21 +1106,16 @@ fn rubbish_is_an_error_and_never_shown() {
     assert!(fault.error().message.len() < 1_100 && !fault.error().message.contains('\n'));
 }
 
-fn create_on(node: &str) -> Request {
-    Request::CreateSession {
-        name: "ours".into(),
-        ttl: Duration::from_secs(10),
-        node: Some(node.into()),
-    }
-}
-
 #[test]
 fn a_node_of_our_choice_that_is_missing() {
     for text in [
         "Missing node registration",
         "rpc error making call: Missing node registration\n",
     ] {
-        assert_eq!(judge(&create_on("locks"), 500, text), Ok(Answer::NoNode));
+        assert_eq!(
+            judge(&create_on(Some("locks")), 500, text),
+            Ok(Answer::NoNode)
+        );
         // The library does not register the agent's own node.
         assert!(judge(&create(), 500, text).is_err());
     }
@@ -1275,7 +1133,7 @@ fn a_node_of_our_choice_that_is_missing() {
             "needs node:write on \"locks\", as with node \"locks\" { policy = \"write\" }",
         ),
         (
-            create_on("locks"),
+            create_on(Some("locks")),
             "needs session:write on \"locks\", as with session \"locks\" { policy = \"write\" }",
         ),
     ] {
