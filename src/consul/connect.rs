@@ -361,6 +361,10 @@ mod tests {
         Time::now() + Duration::from_millis(ms)
     }
 
+    fn connect(route: &Route, ms: u64) -> Result<Connected, Failure> {
+        route.connect(in_ms(ms), &Interrupt::default())
+    }
+
     /// A listener and its address.
     fn a_listener() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
@@ -387,16 +391,12 @@ mod tests {
         let (_end, never) = silent();
         let (route, asked) = asking(&format!("name:1,{at}"), 100, never);
         let begun = Time::now();
-        let connected = route
-            .connect(in_ms(60_000), &Interrupt::default())
-            .expect("the second");
+        let connected = connect(&route, 60_000).expect("the second");
         assert_eq!(connected.at, 1);
         assert!(Time::now().since(begun) < Duration::from_secs(30));
         // The first look-up goes on: no second one begins.
         route.failed.lock()[0] = None;
-        route
-            .connect(in_ms(60_000), &Interrupt::default())
-            .expect("the second");
+        connect(&route, 60_000).expect("the second");
         assert_eq!(*asked.lock(), ["name"]);
         // The limit of connecting does not bound the look-up of an only address, which the caller can end.
         let (_end, never) = silent();
@@ -410,9 +410,7 @@ mod tests {
             let why = connects.join().expect("no panic").expect_err("cancelled");
             assert_eq!(why, Failure::NotSent("interrupted".to_owned()));
         });
-        let why = route
-            .connect(in_ms(50), &Interrupt::default())
-            .expect_err("late");
+        let why = connect(&route, 50).expect_err("late");
         assert!(
             matches!(&why, Failure::NotSent(why) if why.contains("the name name was not resolved")),
             "{why:?}"
@@ -423,9 +421,7 @@ mod tests {
     fn a_refused_connection_names_the_origin_of_the_address() {
         let (listener, at) = a_listener();
         drop(listener);
-        let why = route(&at.to_string())
-            .connect(in_ms(60_000), &Interrupt::default())
-            .expect_err("no listener");
+        let why = connect(&route(&at.to_string()), 60_000).expect_err("no listener");
         let expected = "Connection refused (os error 111); is a Consul agent running there? (the \
                         address is a test)";
         assert_eq!(why, Failure::NotSent(expected.to_owned()));
@@ -439,12 +435,11 @@ mod tests {
             Ok(vec![at])
         };
         let (route, asked) = asking(&format!("name:{}", at.port()), 100, slow);
-        let connect = |ms| route.connect(in_ms(ms), &Interrupt::default());
         // An answer that is too late for the first call serves the next.
-        connect(100).expect_err("late");
-        connect(60_000).expect("in time");
+        connect(&route, 100).expect_err("late");
+        connect(&route, 60_000).expect("in time");
         for _ in 0..3 {
-            connect(60_000).expect("remembered");
+            connect(&route, 60_000).expect("remembered");
         }
         assert_eq!(asked.lock().len(), 1);
     }
@@ -459,7 +454,7 @@ mod tests {
                 false => Err(io::Error::other("no nameserver")),
             }
         });
-        let connect = || route.connect(in_ms(60_000), &Interrupt::default());
+        let connect = || connect(&route, 60_000);
         connect().expect("resolved");
         drop(listener);
         assert!(format!("{:?}", connect()).contains("refused"));

@@ -10,13 +10,13 @@ use std::time::Duration;
 use super::interrupt::Interrupt;
 use crate::clock::Time;
 use crate::fork::OfProcess;
-use crate::lockorder::{Guard, Mutex, Rank};
+use crate::lockorder::{Mutex, Rank};
 use crate::threads::thread;
 
 /// How many threads of a process may do such work, including those that were left behind.
 const MOST: usize = 16;
 
-/// Modules of the C library that look names up need more than our own code does.
+/// Modules of the C library that look names up need more stack than the library's own code.
 const STACK: usize = 1 << 20;
 
 static RUNNING: OfProcess<AtomicUsize> = OfProcess::new();
@@ -106,7 +106,7 @@ impl<T: Clone + Send + 'static> Errand<T> {
     ) -> Result<T, Undone> {
         // Before the mutex: `get` may wait for a fork.
         let running = RUNNING.get();
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let since = match state.since {
             Some(since) => since,
             None => {
@@ -123,7 +123,7 @@ impl<T: Clone + Send + 'static> Errand<T> {
         drop(state);
         let by = wait.by.min(since + wait.patience);
         loop {
-            let state = self.lock();
+            let state = self.0.lock();
             if state.since.is_none() || state.begun > mine {
                 let defect = || Undone::NoThread("a defect of libconsul_lock".to_owned());
                 return state.result.clone().ok_or_else(defect);
@@ -137,23 +137,19 @@ impl<T: Clone + Send + 'static> Errand<T> {
                     continue;
                 }
             };
-            let mut state = self.lock();
+            let mut state = self.0.lock();
             state.waiting.retain(|other| !other.is(wait.interrupt));
             return Err(why);
         }
     }
 
     fn end(&self, result: Option<T>) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         state.since = None;
         state.result = result;
         for waiting in state.waiting.drain(..) {
             waiting.wake();
         }
-    }
-
-    fn lock(&self) -> Guard<'_, Progress<T>> {
-        self.0.lock()
     }
 }
 
@@ -220,7 +216,7 @@ mod tests {
             let waiting = [scope.spawn(asks), scope.spawn(asks)];
             let cancelled = &cancelled;
             let other = scope.spawn(move || asking.run(wait(cancelled, 60_000), not_again));
-            while errand.lock().waiting.len() < 3 {
+            while errand.0.lock().waiting.len() < 3 {
                 thread::yield_now();
             }
             cancelled.end();

@@ -479,8 +479,8 @@ fn refusals_in_a_line() {
         let said = judged(request, 409, &errors(whats));
         assert_eq!(said, SESSION_GONE, "{request:?} {whats:?}");
     }
-    // What an operation of another request would say is no answer to this one; nor is a text that
-    // we do not know, whatever stands beside it.
+    // A text of another request's operation is no answer to this one; nor is an unknown text, also beside a known
+    // one.
     let new = "something new";
     for (request, whats) in [
         (&survey, &[new][..]),
@@ -786,7 +786,7 @@ fn rights() {
 #[test]
 fn a_connection_that_cannot_work() {
     for request in every() {
-        let refused = Err(Failure::Refused("we refuse it".to_owned()));
+        let refused = Err(Failure::Refused("one side refuses the other".to_owned()));
         let Err(Fault::Final(error)) = verdict(&request, refused) else {
             panic!("{request:?}")
         };
@@ -848,7 +848,7 @@ fn final_refusals() {
         assert_eq!(judged(&lock(), 409, &errors(whats)), REJECTED);
     }
     assert_eq!(judged(&unlock(), 409, &errors(&[held])).0, "final");
-    // An error without a text is not one that we know.
+    // An error without a text is unknown.
     let silent = format!(
         r#"{{"Results":null,"Errors":[{{"OpIndex":0,"What":{}}},{{"OpIndex":1}}]}}"#,
         serde_json::json!(held)
@@ -1028,7 +1028,7 @@ fn a_200_is_not_a_success() {
             );
         }
     }
-    // Another key or session in the answer is not ours.
+    // The answer has another key or session than the request.
     for (key, session) in [
         ("other", SID),
         ("k", "11111111-2222-3333-4444-555555555555"),
