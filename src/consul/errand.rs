@@ -71,10 +71,10 @@ pub(crate) enum Undone {
 /// One piece of work that is done again and again, never twice at the same time: all callers that ask during a run
 /// share the result of that run.
 #[derive(Debug)]
-pub(super) struct Errand<T>(Mutex<Progress<T>>);
+pub(super) struct Errand<T>(Mutex<Runs<T>>);
 
 #[derive(Debug)]
-struct Progress<T> {
+struct Runs<T> {
     /// When the run that is under way began.
     since: Option<Time>,
     begun: u64,
@@ -87,7 +87,7 @@ impl<T> Default for Errand<T> {
     fn default() -> Errand<T> {
         Errand(Mutex::new(
             Rank::Errand,
-            Progress {
+            Runs {
                 since: None,
                 begun: 0,
                 result: None,

@@ -72,13 +72,6 @@ macro_rules! table {
             let row = match request { $(Request::$request { .. } => Row::$request,)* };
             row as usize
         }
-
-        /// The facts of a request.
-        pub(super) fn of(request: &Request) -> &'static Facts {
-            match request {
-                $(Request::$request { .. } => const { &TABLE[Row::$request as usize] },)*
-            }
-        }
     };
 }
 
@@ -102,4 +95,11 @@ table! {
     RegisterNode:    "register_node"    Put "/v1/catalog/register" Writes,
     DescribeNode:    "describe_node"    Get "/v1/catalog/node"     Reads,
     DescribeAgent:   "describe_agent"   Get "/v1/agent/self"       Reads,
+}
+
+/// The facts of a request.
+pub(super) fn of(request: &Request) -> &'static Facts {
+    const ROWS: &[Facts] = &TABLE;
+    const FIRST: &Facts = &TABLE[0];
+    ROWS.get(number(request)).unwrap_or(FIRST)
 }

@@ -112,7 +112,7 @@ fn what_cannot_be_parsed_is_an_error_that_names_the_variable() {
             "CONSUL_TLS_SERVER_NAME",
             "no name",
             Some(tls),
-            "it is no name that a certificate",
+            "no certificate can be for that name",
         ),
         (
             "CONSUL_HTTP_TOKEN",
