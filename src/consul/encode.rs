@@ -13,8 +13,8 @@ use super::operations::{Operation, Verb, operations};
 use crate::core::messages::Request;
 use crate::key::{LOCK_FLAGS, in_transaction, is_unreserved};
 
-/// The value of a ticket: short, because each waiter reads the whole line. The name of the ticket's session
-/// tells the waiter.
+/// The value of a ticket: short, because each waiter reads the whole line. The session of a ticket has the waiter's
+/// name.
 const TICKET: &[u8] = b"{\"v\":1}";
 
 /// What all requests of a client have in common, beyond the address.
@@ -89,7 +89,7 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> Option<HttpRequest> {
     }
     let takes: &[&str] = match request {
         Request::DescribeAgent => &[],
-        // Consul takes the datacenter of a registration from the body alone; and no node is in a namespace.
+        // Consul takes the datacenter of a registration from the body alone; a node is in no namespace.
         Request::RegisterNode { .. } => &["partition"],
         Request::DescribeNode { .. } => &["dc", "partition"],
         // Consul takes namespace and partition of a transaction from each operation alone.

@@ -197,7 +197,7 @@ mod tests {
         let late = errand.run(wait(&interrupt, 20), move || gone.recv().map_err(drop));
         assert_eq!(late, Err(Undone::Late));
         let not_again = || panic!("it is being done");
-        // Its time was up long ago.
+        // The patience of this caller was over long ago.
         let impatient = Wait {
             patience: Duration::from_millis(1),
             ..wait(&interrupt, 60_000)
@@ -226,7 +226,7 @@ mod tests {
                 assert_eq!(waiting.join().unwrap(), Ok(Ok(5)));
             }
         });
-        // And it can be done again.
+        // The work can run again.
         let again = errand.run(wait(&Interrupt::default(), 60_000), || Ok(6));
         assert_eq!(again, Ok(Ok(6)));
         let broken = errand.run(wait(&Interrupt::default(), 60_000), || panic!("on purpose"));

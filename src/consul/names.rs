@@ -17,7 +17,7 @@ use crate::lockorder::{Mutex, Rank};
 /// How long an answer is used before the name is looked up again.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// How long an answer is used where there is no newer one: no lock is lost because a nameserver is.
+/// How long an answer is used where there is no newer one: a nameserver that fails must not cost a lock.
 const USABLE: Duration = Duration::from_secs(600);
 
 /// How long a caller waits for a newer answer where there is an older one.

@@ -52,7 +52,7 @@ pub(crate) fn verdict(
         (409, _) if facts::of(request).is_transaction() => {
             return refused::verdict(request, &reply);
         }
-        // The library registers the node of option session_node alone. That an agent's own node is missing is a fault.
+        // The library registers only the node of option session_node. A missing node of an agent is a fault.
         (500, Request::CreateSession { node: Some(_), .. })
             if text(&reply).trim().ends_with("Missing node registration") =>
         {
@@ -135,8 +135,8 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
     }
 }
 
-/// A reply that is not Consul's, or answers another request. It says nothing about a request that changes
-/// something, which Consul may have applied.
+/// A reply that is not Consul's, or answers another request. Consul may have applied a request that changes
+/// something.
 fn unexpected(request: &Request, reply: &HttpReply) -> Fault {
     let error = words::unexpected(request, reply);
     match facts::of(request).reads() {

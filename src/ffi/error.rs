@@ -3,14 +3,14 @@
 use std::ffi::{CString, c_char};
 
 use super::handle::{give_owned, look, take_owned};
-use super::objects::{ErrorHandle, Failure};
+use super::objects::{ErrorHandle, OwnedError};
 use super::{known, observe};
 use crate::error::{Error, LostReason, Status};
 
 /// Makes the object that C receives.
 pub(super) fn object(error: Error) -> *mut ErrorHandle {
     let message = CString::new(error.message.replace('\0', " ")).unwrap_or_default();
-    give_owned(Failure { error, message })
+    give_owned(OwnedError { error, message })
 }
 
 /// Takes back what [`object`] made; None for NULL.

@@ -59,11 +59,11 @@ pub struct ErrorHandle {
 }
 
 impl Owned for ErrorHandle {
-    type Inner = Failure;
+    type Inner = OwnedError;
 }
 
 /// The object behind an [`ErrorHandle`].
-pub(super) struct Failure {
+pub(super) struct OwnedError {
     pub(super) error: Error,
     pub(super) message: CString,
 }

@@ -162,7 +162,8 @@ impl Transport for LinkTransport {
     }
 
     /// ureq asks after each reply, when its own buffer is empty. Bytes that stand in the connection then belong to
-    /// no request, and would pass for the reply to the next one. ureq asks before a request, too; there [`Wire::perform`](super::Wire::perform) has looked already.
+    /// no request, and would pass for the reply to the next one. Before a request, for which ureq asks, too,
+    /// [`Wire::perform`](super::Wire::perform) has looked already.
     fn is_open(&mut self) -> bool {
         let answered = self.link.lock().sent.is_some();
         !self.broken && self.pending.is_empty() && (!answered || self.stream.is_quiet())

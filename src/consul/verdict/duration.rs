@@ -1,4 +1,4 @@
-//! Durations as Go writes them, such as `180s` or `1h30m`. Consul stores the TTL of a session so.
+//! Durations as Go writes them, such as `180s` or `1h30m`. Consul stores the TTL of a session in this form.
 
 use std::time::Duration;
 

@@ -65,7 +65,7 @@ pub(super) fn answer(request: &Request, reply: &HttpReply) -> Option<Answer> {
     })
 }
 
-/// Consul says null of a node that is not there, or that the token may not read.
+/// Consul answers null if there is no such node, or if the token may not read the node.
 fn node_row(json: &Json, node: &str) -> Option<Option<NodeRow>> {
     let Some(row) = json.get("Node") else {
         return Some(None);
