@@ -134,20 +134,14 @@ impl Wire {
         if socket.is_some_and(|socket| !sys::is_quiet(&socket)) {
             self.agent = agent(&self.link);
         }
-        let mut again = false;
-        loop {
-            match self.try_once(request, by, interrupt) {
-                Ok(exchange) => return exchange,
-                // Consul applied nothing: the request is sent once more, if the certificate was replaced.
-                Err(why) => {
-                    let used = self.tls.clone().filter(|_| !again);
-                    again = used.is_some_and(|tls| self.route.has_newer_tls(&tls, by, interrupt));
-                    if !again {
-                        return not_sent(Failure::Refused(why));
-                    }
-                }
-            }
-        }
+        let once = self.try_once(request, by, interrupt);
+        // Consul applied nothing: the request is sent once more, if the certificate was replaced.
+        let used = self.tls.clone().filter(|_| once.is_err());
+        let result = match used.is_some_and(|tls| self.route.has_newer_tls(&tls, by, interrupt)) {
+            true => self.try_once(request, by, interrupt),
+            false => once,
+        };
+        result.unwrap_or_else(|why| not_sent(Failure::Refused(why)))
     }
 
     /// Err: the reason why Consul's TLS has refused the client certificate. With TLS 1.3 that refusal answers the
@@ -207,16 +201,13 @@ impl Wire {
             return Err(tls.explain(error));
         }
         let why = explain(&error, interrupt);
-        let starved =
-            matches!(&error, ureq::Error::Io(e) if e.kind() == io::ErrorKind::OutOfMemory);
-        let result = Err(if let ureq::Error::BodyExceedsLimit(_) = error {
-            Failure::TooLarge(why)
-        } else if sent.is_some() {
-            Failure::Unknown(why)
-        } else if starved {
-            Failure::NoResources(why)
-        } else {
-            Failure::NotSent(why)
+        let result = Err(match &error {
+            ureq::Error::BodyExceedsLimit(_) => Failure::TooLarge(why),
+            _ if sent.is_some() => Failure::Unknown(why),
+            ureq::Error::Io(e) if e.kind() == io::ErrorKind::OutOfMemory => {
+                Failure::NoResources(why)
+            }
+            _ => Failure::NotSent(why),
         });
         Ok(Exchange { sent, result })
     }
