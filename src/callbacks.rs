@@ -99,7 +99,6 @@ impl Drop for Callbacks {
 #[derive(Debug)]
 pub(crate) struct Seat(Option<Arc<CallbackThread>>);
 
-#[derive(Debug)]
 struct CallbackThread {
     generation: Generation,
     state: Mutex<CallbackList>,
@@ -115,13 +114,9 @@ struct CallbackList {
     ended: bool,
 }
 
-impl fmt::Debug for CallbackList {
+impl fmt::Debug for CallbackThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallbackList")
-            .field("queue", &self.queue.len())
-            .field("seats", &self.seats)
-            .field("running", &self.running)
-            .finish()
+        f.write_str("CallbackThread")
     }
 }
 

@@ -16,20 +16,23 @@ fn default_of(name: &str, value: &str) -> Result<OptionValues, Error> {
     set_default(&mut values, name, value).map(|()| values)
 }
 
+fn of_lock(set: impl FnOnce(&mut Options) -> Result<(), Error>) -> OptionValues {
+    let mut options = Options::new();
+    set(&mut options).expect("a right value");
+    let values = options.values_for(OptionPlace::Lock).expect("values");
+    values.clone()
+}
+
 #[test]
 fn numbers_are_decimal_digits_with_an_optional_minus() {
     for (text, number) in [("-1", -1), ("0", 0), ("007", 7), ("86400000", 86_400_000)] {
-        let mut options = Options::new();
-        options.set("acquire_timeout_ms", text).expect(text);
-        let values = options.values_for(OptionPlace::Lock).expect("values");
+        let values = of_lock(|options| options.set("acquire_timeout_ms", text));
         assert_eq!(values.int("acquire_timeout_ms"), number, "{text}");
     }
     for text in ["", "-", "+1", " 1", "1 ", "1.0", "1e3", "0x10", "١"] {
         let message = refused(Options::new().set("acquire_timeout_ms", text));
-        let expected = format!(
-            "option acquire_timeout_ms: must be a whole number from -1 to 86400000, is \"{text}\""
-        );
-        assert_eq!(message, expected);
+        let expected = format!("must be a whole number from -1 to 86400000, is \"{text}\"");
+        assert_eq!(message, format!("option acquire_timeout_ms: {expected}"));
     }
     for text in ["-2", "86400001"] {
         let message = refused(Options::new().set("acquire_timeout_ms", text));
@@ -41,31 +44,21 @@ fn numbers_are_decimal_digits_with_an_optional_minus() {
 }
 
 #[test]
-fn yes_and_no_are_the_words_of_go() {
-    for (word, yes) in [
-        ("1", true),
-        ("t", true),
-        ("TRUE", true),
-        ("true", true),
-        ("True", true),
-        ("0", false),
-        ("F", false),
-        ("false", false),
+fn true_and_false_are_the_words_of_go() {
+    for (words, yes) in [
+        ("1 t T TRUE true True", true),
+        ("0 f F FALSE false False", false),
     ] {
-        let mut options = Options::new();
-        options.set("auto_renew", word).expect(word);
-        let values = options.values_for(OptionPlace::Lock).expect("values");
-        assert_eq!(values.bool("auto_renew"), yes, "{word}");
+        for word in words.split(' ') {
+            let values = of_lock(|options| options.set("auto_renew", word));
+            assert_eq!(values.bool("auto_renew"), yes, "{word}");
+        }
+        let values = of_lock(|options| options.set_int("auto_renew", yes.into()));
+        assert_eq!(values.bool("auto_renew"), yes);
     }
     for word in ["", "yes", "on", "2", "tRUE", " true"] {
         let message = refused(Options::new().set("auto_renew", word));
         assert!(message.contains("true or false"), "{message}");
-    }
-    for (number, yes) in [(1, true), (0, false)] {
-        let mut options = Options::new();
-        options.set_int("auto_renew", number).expect("a number");
-        let values = options.values_for(OptionPlace::Lock).expect("values");
-        assert_eq!(values.bool("auto_renew"), yes);
     }
     for number in [-1, 2] {
         assert!(refused(Options::new().set_int("auto_renew", number)).contains("true or false"));
