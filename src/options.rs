@@ -9,11 +9,12 @@ use std::fmt;
 
 use crate::error::Error;
 use crate::memory;
+pub(crate) use parse::Origin;
 use parse::{Parsed, find, misplaced, not_in_range, parse, refused, too_many, wrong_kind};
 pub use row::{DefaultValue, OptionPlace, OptionRow, ValueKind};
 pub use table::TABLE;
 pub use values::OptionValues;
-pub(crate) use values::{Origin, Setting};
+pub(crate) use values::Setting;
 
 /// A set of options for locks or for a client. It remembers its first refusal: a caller that ignores
 /// the outcome of a setter still never runs with a default that it did not ask for.

@@ -1,9 +1,26 @@
 //! How a text becomes a value, and what the errors about names and values say.
 
+use std::fmt;
+
 use super::row::{MAX_TEXT, OptionPlace, OptionRow, ValueKind};
 use super::table::TABLE;
-use super::values::Origin;
 use crate::error::{Error, Status};
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    Option(&'static str),
+    Variable(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Option(name) => write!(f, "option {name}"),
+            Origin::Variable(name) => f.write_str(name),
+        }
+    }
+}
 
 /// A parsed value.
 #[derive(Clone)]

@@ -2,26 +2,10 @@
 
 use std::fmt;
 
-use super::parse::{Parsed, parse, wrong};
+use super::parse::{Origin, Parsed, parse, wrong};
 use super::row::{DefaultValue, OptionRow};
 use super::table::TABLE;
 use crate::error::Error;
-
-/// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Option(&'static str),
-    Variable(&'static str),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Option(name) => write!(f, "option {name}"),
-            Origin::Variable(name) => f.write_str(name),
-        }
-    }
-}
 
 /// A value, and where it comes from.
 #[derive(Clone, PartialEq, Eq)]
