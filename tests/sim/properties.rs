@@ -188,7 +188,7 @@ impl Ledger {
             (Some(taken), Upkeep::For(Some(longest))) => Some(taken + longest + life.ttl),
         };
         if longest.is_some_and(|longest| lease_end > longest) {
-            return Err(format!("lock {} was renewed, which nobody wanted", lock.0));
+            return Err(format!("lock {} was renewed, and no caller or upkeep renews it", lock.0));
         }
         life.taken.get_or_insert(clock);
         (life.lease_end, life.stopped) = (lease_end, stopped);
@@ -234,7 +234,7 @@ impl Ledger {
             .range((process, LockId(0))..(process + 1, LockId(0)))
         {
             if life.shown_lost && !life.told_lost {
-                return Err(format!("nobody is told that lock {} is lost", lock.0));
+                return Err(format!("no observer is told that lock {} is lost", lock.0));
             }
         }
         for ((_, lock), belief) in self
@@ -284,7 +284,7 @@ impl Ledger {
     /// Consul applied a write while `held` was held. That must be the lock under which the caller wrote.
     pub(super) fn applied(&mut self, key: &str, held: &[(String, String)]) -> Result<(), String> {
         let Some(written) = self.written.get_mut(key) else {
-            return Err(format!("{key} was written, and nobody wanted it"));
+            return Err(format!("{key} was written, and no caller wrote it"));
         };
         written.applied = true;
         let session = self
@@ -492,7 +492,7 @@ impl Ledger {
     ) -> Result<(), String> {
         let Some(waiting) = self.calls.remove(&call) else {
             return Err(format!(
-                "call {} was told {outcome:?}, and nobody waits for it",
+                "call {} was told {outcome:?}, and no caller waits for it",
                 call.0
             ));
         };

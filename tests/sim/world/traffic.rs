@@ -189,7 +189,7 @@ impl World {
                     .iter()
                     .all(|p| p.stopped_for.is_zero() && !p.crashed) =>
             {
-                Err(format!("p{process} took the key past others who live"))
+                Err(format!("p{process} took the key past live waiters"))
             }
             _ => Ok(()),
         }
