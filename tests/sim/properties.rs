@@ -188,7 +188,10 @@ impl Ledger {
             (Some(taken), Upkeep::For(Some(longest))) => Some(taken + longest + life.ttl),
         };
         if longest.is_some_and(|longest| lease_end > longest) {
-            return Err(format!("lock {} was renewed, and no caller or upkeep renews it", lock.0));
+            return Err(format!(
+                "lock {} was renewed by itself beyond its life",
+                lock.0
+            ));
         }
         life.taken.get_or_insert(clock);
         (life.lease_end, life.stopped) = (lease_end, stopped);
