@@ -320,7 +320,10 @@ void consul_lock_sender_free(void *sender);
 
 /* ---- Events ---- */
 
-/** The kind of an event. (The name ends in _t because consul_lock_event_kind() is a function.) */
+/**
+ * The kind of an event. The numbers are part of the ABI. (The name ends in _t because
+ * consul_lock_event_kind() is a function.)
+ */
 typedef enum {
   /** There is no event: NULL was given. */
   CONSUL_LOCK_EVENT_NONE = 0,
