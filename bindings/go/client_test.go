@@ -157,7 +157,7 @@ func TestLog(t *testing.T) {
 	}
 	info := loggingTo(t, slog.LevelInfo)
 	key := lose()
-	eventually(t, "the log tells", func() bool {
+	eventually(t, "the log has the line", func() bool {
 		said := info.String()
 		return strings.Contains(said, "level=ERROR") && strings.Contains(said, "flight recorder") &&
 			strings.Contains(said, key)
@@ -167,7 +167,7 @@ func TestLog(t *testing.T) {
 	}
 	errs := loggingTo(t, slog.LevelError)
 	key = lose()
-	eventually(t, "the log tells", func() bool { return strings.Contains(errs.String(), key) })
+	eventually(t, "the log has the line", func() bool { return strings.Contains(errs.String(), key) })
 	if said := errs.String(); strings.Contains(said, "level=INFO") {
 		t.Fatal(said)
 	}

@@ -275,8 +275,8 @@ func (l *Lock) collected() {
 	if !held {
 		return
 	}
-	if told := l.loss.Load(); told != nil {
-		told.happened(0)
+	if notice := l.loss.Load(); notice != nil {
+		notice.happened(0)
 	}
 	go warn(fmt.Sprintf("consullock: the lock %q was held when it was garbage collected, and stays until its TTL "+
 		"ends: release it, or use Hold", l.Key()))

@@ -421,7 +421,7 @@ func TestCloseRacesWithEverything(t *testing.T) {
 		if lock.Key() != full(key) {
 			t.Fatal("the key is gone")
 		}
-		eventually(t, "it is given back", func() bool { return entry(t, full(key)) == nil })
+		eventually(t, "it is released", func() bool { return entry(t, full(key)) == nil })
 		consul(t, "DELETE", "kv/"+key+"-data", "")
 	}
 }
@@ -453,7 +453,7 @@ func TestConsulFallsSilent(t *testing.T) {
 	}
 	wants(t, lock.Release(), consullock.ErrUnconfirmed)
 	g.shut.Store(false)
-	eventually(t, "the library gives it back", func() bool { return entry(t, full(key)) == nil })
+	eventually(t, "the library releases it", func() bool { return entry(t, full(key)) == nil })
 	eventually(t, "the guarded write is over", func() bool {
 		consul(t, "DELETE", "kv/"+key+"-data", "")
 		return true
@@ -464,7 +464,7 @@ func TestConsulFallsSilent(t *testing.T) {
 	g.shut.Store(true)
 	wants(t, other.Close(), consullock.ErrUnconfirmed)
 	g.shut.Store(false)
-	eventually(t, "the library gives it back", func() bool { return entry(t, full(key)) == nil })
+	eventually(t, "the library releases it", func() bool { return entry(t, full(key)) == nil })
 }
 
 func TestLost(t *testing.T) {

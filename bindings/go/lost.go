@@ -71,26 +71,26 @@ type loss struct {
 }
 
 func (l *Lock) watch() *loss {
-	if told := l.loss.Load(); told != nil {
-		return told
+	if notice := l.loss.Load(); notice != nil {
+		return notice
 	}
-	told := &loss{key: l.name}
-	told.ctx, told.cancel = context.WithCancelCause(context.Background())
-	if !l.loss.CompareAndSwap(nil, told) {
+	notice := &loss{key: l.name}
+	notice.ctx, notice.cancel = context.WithCancelCause(context.Background())
+	if !l.loss.CompareAndSwap(nil, notice) {
 		return l.loss.Load()
 	}
 	ptr, ok := l.handle.enter()
 	if !ok {
-		return told
+		return notice
 	}
 	defer l.leave()
 	var raw *C.consul_lock_error
 	// The library frees the handle, also when it refuses.
-	C.consullockgo_watch_loss(ptr, C.consullockgo_handle(cgo.NewHandle(told)), &raw)
+	C.consullockgo_watch_loss(ptr, C.consullockgo_handle(cgo.NewHandle(notice)), &raw)
 	if refused := taken(raw); refused != nil {
-		told.cancel(refused.of("watch", l.name))
+		notice.cancel(refused.of("watch", l.name))
 	}
-	return told
+	return notice
 }
 
 func (t *loss) happened(reason LostReason) {

@@ -324,14 +324,14 @@ export class ConsulLock {
   abandon(): void;
 
   /**
-   * Ends this object: gives the lock back if it is held, and frees it. Never rejected: what goes wrong
-   * with the release is in the log. May be called again.
+   * Releases a held lock, and frees this object. Never rejected: the log has the error of the release. A second close does
+   * nothing.
    */
   close(): Promise<void>;
 
   /**
-   * For `await using lock = …`: as {@link ConsulLock.close}, but rejected as {@link ConsulLock.release} is,
-   * so that a block whose lock was lost does not pass for a success.
+   * Does what {@link ConsulLock.close} does, for `await using lock = …`, but is rejected as {@link ConsulLock.release} is,
+   * because the work in the scope of a lost lock was not protected.
    */
   [Symbol.asyncDispose](): Promise<void>;
 

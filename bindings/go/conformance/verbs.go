@@ -197,7 +197,7 @@ func (r *run) waitLost(name string, lock *consullock.Lock) (string, error) {
 	case <-lost:
 		return reason().String(), nil
 	case <-time.After(patience):
-		return "", errors.New("no loss was told")
+		return "", errors.New("no notice of a loss came")
 	}
 }
 

@@ -235,11 +235,11 @@ class ConsulLock {
       throw new TypeError("onLost takes a function");
     }
     const signal = this.signal;
-    const tell = AsyncResource.bind(() => callback(signal.reason));
+    const notify = AsyncResource.bind(() => callback(signal.reason));
     if (signal.aborted) {
-      queueMicrotask(tell);
+      queueMicrotask(notify);
     } else {
-      signal.addEventListener("abort", tell, { once: true });
+      signal.addEventListener("abort", notify, { once: true });
     }
   }
 

@@ -286,7 +286,7 @@ test("an abort at any moment of an acquire never leaves a lock behind", async ()
     }
     assert.equal(lock.isHeld, false);
     const next = new ConsulLock(key, { acquireTimeoutMs: 5000 });
-    assert.equal(await next.tryAcquire(), true, "what was won was given back");
+    assert.equal(await next.tryAcquire(), true, "the lock that was acquired too late is released");
     await next.release();
   }
   assert.ok(won < 60, "some were aborted");

@@ -71,7 +71,7 @@ module ConsulLock
     end
 
     def handle(event)
-      tell(Native.event_tag(event), event)
+      deliver(Native.event_tag(event), event)
     rescue SystemExit
       raise # ends the program, as in any thread
     rescue Exception => e # rubocop:disable Lint/RescueException
@@ -87,7 +87,7 @@ module ConsulLock
       nil
     end
 
-    def tell(tag, event)
+    def deliver(tag, event)
       code = Native.event_code(event)
       return @watched[tag]&.lost(tag, LOST_REASONS[code]) unless tag == LOG
 
