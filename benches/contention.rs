@@ -1,4 +1,4 @@
-//! Locks that many want: what a handoff takes and writes, who is served, what deaths cost, what many
+//! Locks that many contenders want: what a handoff takes and writes, how grants are shared out, what deaths and many
 //! waiters cost, how fast a cancel is. `make bench` runs it.
 //!
 //! It is also the program of its own contenders: `contention contender ADDRESS KEY ...`.

@@ -1,6 +1,5 @@
-//! Other clients that people lock with on Consul, and ours, in turn against the same servers in the
-//! same run. `make bench` installs and runs them; benches/peers/README.md says who they are and by what
-//! contract they work.
+//! Other clients with locks on Consul, and ours, in turn against the same servers in the same run. `make bench`
+//! installs and runs them; benches/peers/README.md names them and has the contract by which they work.
 #![allow(missing_docs)]
 #![allow(
     clippy::expect_used,

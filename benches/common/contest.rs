@@ -1,11 +1,11 @@
-//! Contenders on one key: who had it when, how long a handoff took, what it cost.
+//! Contenders on one key: when each had the lock, how long a handoff took, and what a handoff cost.
 
 use super::prelude::*;
 
 /// How long a contender holds the lock.
 pub(crate) const HOLD_MS: u64 = 5;
 
-/// One time that somebody had the lock.
+/// One time that a contender had the lock.
 #[derive(Clone, Copy)]
 pub(crate) struct Grant {
     pub(crate) contender: usize,
@@ -16,11 +16,11 @@ pub(crate) struct Grant {
     pub(crate) released: Option<u64>,
 }
 
-/// What was seen of a contest, in the order in which it was told.
+/// What the contenders reported of a contest, in the order of the reports.
 #[derive(Default)]
 pub(crate) struct Record {
     pub(crate) grants: Vec<Grant>,
-    /// What contenders were told instead of the lock.
+    /// The errors that contenders got instead of the lock.
     pub(crate) failures: Vec<String>,
 }
 
@@ -70,8 +70,8 @@ impl Record {
         self.handoffs().iter().filter(|&&ms| ms < 0.0).count()
     }
 
-    /// In ms, of the contenders 0 to `size`, between two instants. Who came again waits from its last
-    /// release on.
+    /// The longest wait of the contenders 0 to `size` between two instants, in ms. A contender that came again waits
+    /// from its last release on.
     fn longest_wait(&self, size: usize, from: u64, to: u64) -> f64 {
         let mut since = vec![from; size];
         let mut longest = 0.0_f64;
@@ -92,7 +92,7 @@ impl Record {
     }
 }
 
-/// What a handoff takes.
+/// The figures of the handoffs.
 pub(crate) struct Handoffs {
     pub(crate) count: usize,
     pub(crate) median: f64,
@@ -102,7 +102,7 @@ pub(crate) struct Handoffs {
     /// Raft writes of a contender that comes and waits, its session among them.
     pub(crate) writes_to_join: f64,
     pub(crate) served: usize,
-    /// Of those who were never served, too: from the beginning or their call to the end.
+    /// Contenders that were never served count, too: from the beginning or their call to the end.
     pub(crate) longest_wait: f64,
     pub(crate) failures: usize,
 }
@@ -110,8 +110,8 @@ pub(crate) struct Handoffs {
 /// How often the end is looked for.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Measures handoffs for about that long: all wait while somebody else holds the key, then it is passed
-/// around, and who gave it back comes again once somebody else has it.
+/// Measures handoffs for about that long. All contenders wait while another session holds the key. Then they pass the
+/// lock around: a contender that gave the lock back comes again once another one has it.
 pub(crate) fn handoffs(
     servers: &Servers,
     crowd: &mut Crowd,
@@ -119,17 +119,17 @@ pub(crate) fn handoffs(
     time: Duration,
 ) -> Handoffs {
     let consul = servers.consul();
-    let somebody = servers.hold(key);
+    let other = servers.hold(key);
     let before = consul.quiet_raft_index();
     for contender in 0..crowd.size() {
         crowd.turns(contender, HOLD_MS, 1);
     }
     wait_for_silence(servers);
     let begun = consul.raft_index();
-    consul.destroy(&somebody);
+    consul.destroy(&other);
     let mut record = Record::default();
     let (begun_at, opened) = (Instant::now(), clock());
-    // A few handoffs at least, of those who sleep for seconds.
+    // A few handoffs at least, also of programs that sleep for seconds.
     let is_over = |grants: usize| {
         let elapsed = begun_at.elapsed();
         elapsed >= 3 * time || elapsed >= time && grants > 5
@@ -170,7 +170,8 @@ pub(crate) fn handoffs(
     }
 }
 
-/// Waits until Consul has had no write for a while: all stand in line. Those who poll never do.
+/// Waits until Consul has had no write for a while: then all stand in line. For programs that poll, this ends with its
+/// time limit.
 pub(crate) fn wait_for_silence(servers: &Servers) {
     let consul = servers.consul();
     let deadline = Instant::now() + Duration::from_secs(4);

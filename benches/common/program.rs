@@ -8,18 +8,18 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// How to start one. The address and the key come behind the words.
+/// How the bench starts a program. The address and the key come behind the words.
 #[derive(Clone)]
 pub(crate) struct Program {
     pub(crate) name: String,
     pub(crate) words: Vec<OsString>,
-    /// What comes behind address and key.
+    /// The arguments behind address and key.
     pub(crate) more: Vec<OsString>,
     pub(crate) environment: Vec<(&'static str, OsString)>,
 }
 
 impl Program {
-    /// A program, or the script that it runs. What is looked for on the PATH has no slash.
+    /// A program, or the script that it runs. A name without a slash is looked for on the PATH.
     pub(crate) fn at(name: &str, program: &Path, script: Option<&Path>) -> Program {
         let words = [Some(program), script].into_iter().flatten();
         for file in words.clone().filter(|word| word.components().count() > 1) {
@@ -41,7 +41,7 @@ impl Program {
     }
 }
 
-/// What a program says. Instants are those of [`super::clock`].
+/// A line that a program prints. Instants are those of [`super::clock`].
 #[derive(Debug)]
 pub(crate) enum Said {
     Ready,
@@ -63,12 +63,12 @@ pub(crate) enum Said {
         contender: usize,
         why: String,
     },
-    /// It has ended.
+    /// The program has ended.
     Gone,
 }
 
-/// Contenders in one or more processes. Dropped, the processes are killed: what they held or waited
-/// with is left to [`super::servers::Servers::sweep`].
+/// Contenders in one or more processes. A drop kills the processes; [`super::servers::Servers::sweep`] then removes their
+/// sessions.
 pub(crate) struct Crowd {
     processes: Vec<Process>,
     threads: usize,
@@ -145,13 +145,13 @@ impl Crowd {
 
     fn write(&mut self, process: usize, line: &str) {
         let written = self.processes[process].stdin.write_all(line.as_bytes());
-        // One that has ended says so, too.
+        // The listener of a process that has ended reports the end, too.
         if let Err(error) = written {
             eprintln!("{}: {error}", self.program.name);
         }
     }
 
-    /// The next that any of them says; None: nothing until then.
+    /// The next line of any process; None: no line came before the deadline.
     pub(crate) fn next(&self, deadline: Instant) -> Option<Said> {
         let left = deadline.saturating_duration_since(Instant::now());
         match self.said.recv_timeout(left) {
@@ -168,7 +168,7 @@ impl Crowd {
         child.wait().expect("ended");
     }
 
-    /// Starts another in the place of a killed one; it says that it is ready.
+    /// Starts another process in the place of a killed one. The new one says when it is ready.
     pub(crate) fn replace(&mut self, contender: usize) {
         let number = contender / self.threads;
         self.processes[number] = self.start(number);

@@ -41,11 +41,11 @@ impl Servers {
         }
     }
 
-    /// A session of somebody else's, that holds `key` as Go's `api.Lock` marks it: it refuses a key
-    /// with other flags instead of waiting for it, and so does the lock of npm consul.
+    /// The session of another program, which holds `key` with the flags of Go's `api.Lock`. `api.Lock` and the lock
+    /// of npm consul refuse a key with other flags instead of waiting for it.
     pub(crate) fn hold(&self, key: &str) -> String {
         let consul = self.consul();
-        let body = r#"{"Name":"somebody","TTL":"60s","Behavior":"delete","LockDelay":"0s","NodeChecks":[]}"#;
+        let body = r#"{"Name":"another program","TTL":"60s","Behavior":"delete","LockDelay":"0s","NodeChecks":[]}"#;
         let session = consul.request("PUT", "/v1/session/create", body).body;
         let session: Json = serde_json::from_str(&session).expect("a session");
         let session = session["ID"].as_str().expect("an id").to_owned();

@@ -28,7 +28,7 @@ pub(crate) fn measure(table: &mut Table, servers: &Servers) {
 
 fn times(servers: &Servers) -> Vec<f64> {
     let consul = servers.consul();
-    let somebody = consul.other_holds("locks/ephemeral/cancel");
+    let other = consul.other_holds("locks/ephemeral/cancel");
     let mut options = contender::options(consul.address(), &[]);
     options
         .set_int("acquire_timeout_ms", 60_000)
@@ -50,6 +50,6 @@ fn times(servers: &Servers) -> Vec<f64> {
         ms_between(begun, ended)
     };
     let times = (0..TIMES).map(cancel).collect();
-    consul.destroy(&somebody);
+    consul.destroy(&other);
     times
 }

@@ -9,13 +9,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use crate::common::prelude::*;
 use consul_lock::client::set_default_client;
 
-/// So many turns, each held so long.
+/// An order to take the lock `count` times, and to hold it each time for `hold`.
 struct Order {
     count: usize,
     hold: Duration,
 }
 
-/// This very program in this part.
+/// This program as contenders.
 pub(crate) fn program(name: &str, threads: usize, options: &[&str]) -> Program {
     let this = std::env::current_exe().expect("the path of this program");
     let mut more = vec![format!("threads={threads}").into()];

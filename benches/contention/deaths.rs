@@ -1,4 +1,4 @@
-//! What it costs the others when waiters die without a word.
+//! What the deaths of waiters cost the other contenders.
 
 use crate::common::prelude::*;
 use crate::contender;
@@ -65,7 +65,7 @@ fn run(servers: &Servers, options: &[&str], deadly: bool) -> Outcome {
     let time = if deadly { TIME } else { TIME / 2 };
     let end = begun + time;
     let mut next_death = begun + BETWEEN_DEATHS;
-    // Sent to work once it says so: which of the new ones, does not matter.
+    // A new contender gets its order once it says that it is ready. Which of the new ones said so does not matter.
     let mut replaced = Vec::new();
     while Instant::now() < end {
         let said = crowd.next(if deadly { end.min(next_death) } else { end });
@@ -80,7 +80,7 @@ fn run(servers: &Servers, options: &[&str], deadly: bool) -> Outcome {
             next_death += BETWEEN_DEATHS;
             deaths += 1;
             let holds = record.grants.last().map(|grant| grant.contender);
-            // Every place of the line in turn, and never the one that seems to hold it.
+            // Every place of the line in turn, and never the contender that seems to hold the lock.
             let victim = (0..CONTENDERS).map(|at| (deaths * 7 + at) % CONTENDERS);
             let victim = victim
                 .into_iter()
@@ -105,11 +105,11 @@ fn run(servers: &Servers, options: &[&str], deadly: bool) -> Outcome {
     }
 }
 
-/// The death of a holder is another matter (its lock stays for up to twice the TTL): where the victim
-/// had just got the lock, it is taken from it.
+/// Ends the session of a victim that had just got the lock: the lock of a dead holder would stay for up to twice the
+/// TTL, which this bench does not measure.
 fn free_if_held_by(servers: &Servers, key: &str, pid: u32) {
     let consul = servers.consul();
-    // What it had sent before its death is done by then.
+    // Consul has done by then what the victim sent before its death.
     std::thread::sleep(Duration::from_millis(20));
     let Some(holder) = consul.holder(key) else {
         return;

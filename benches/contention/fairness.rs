@@ -1,4 +1,4 @@
-//! Who is served when everybody comes back at once.
+//! How many grants each contender gets when all of them come back at once.
 
 use crate::common::prelude::*;
 use crate::contender;
@@ -8,7 +8,7 @@ use super::handoff::knows_fair;
 const CONTENDERS: usize = 10;
 const TIME: Duration = Duration::from_secs(20);
 
-/// More turns than anybody has in that time.
+/// More turns than a contender can have in that time.
 pub(crate) const ALL_THE_TIME: usize = 1_000_000;
 
 pub(crate) fn measure(report: &mut Report, servers: &Servers) {
@@ -59,7 +59,7 @@ fn one(table: &mut Table, servers: &Servers, name: &str, options: &[&str]) {
     }
 
     let mut of_each = [0.0_f64; CONTENDERS];
-    // Who still waits at the end has waited since its last release.
+    // A contender that still waits at the end has waited since its last release.
     let mut waits_since = [begun; CONTENDERS];
     let mut waits = Vec::new();
     for grant in &record.grants {

@@ -1,11 +1,11 @@
-//! What it takes to pass a lock on, by the number of those who wait.
+//! What passing a lock on takes, by the number of waiters.
 
 use crate::common::prelude::*;
 use crate::contender;
 
 const CONTENDERS: [usize; 4] = [2, 10, 50, 200];
 
-/// How long each is measured.
+/// How long the bench measures each.
 const TIME: Duration = Duration::from_secs(6);
 
 /// A way to wait: threads of one process, processes, and, where the library knows the option,
@@ -32,13 +32,13 @@ const UNFAIR: Way = Way {
     options: &["fair=false"],
 };
 
-/// Does this library have the option that does without the line?
+/// Whether this library has the option that does without the line.
 pub(crate) fn knows_fair() -> bool {
     let mut options = consul_lock::options::Options::new();
     options.set("fair", "false").is_ok()
 }
 
-/// What was measured so far.
+/// The table of what the bench has measured so far.
 pub(crate) struct Measured {
     table: Table,
 }

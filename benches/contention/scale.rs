@@ -32,39 +32,23 @@ pub(crate) fn measure(report: &mut Report) {
         ],
     );
     let consul = Consul::start();
-    let somebody = hold(&consul, KEYS);
+    let other = hold(&consul, KEYS);
     let name = "one for each of 1,000 keys, blocking";
-    one(
-        &mut table,
-        name,
-        &consul,
-        &somebody,
-        "many-keys",
-        KEYS,
-        KEYS,
-    );
+    one(&mut table, name, &consul, &other, "many-keys", KEYS, KEYS);
     drop(consul);
     let consul = Consul::start();
-    let somebody = hold(&consul, 1);
+    let other = hold(&consul, 1);
     let name = "10,000 on one key, asynchronous";
-    one(
-        &mut table,
-        name,
-        &consul,
-        &somebody,
-        "many-starts",
-        STARTED,
-        0,
-    );
+    one(&mut table, name, &consul, &other, "many-starts", STARTED, 0);
     report.table(table);
 }
 
-/// Waiters in a process in that part, of whose threads so many are the callers' own.
+/// Measures the waiters of a process that runs `part`. `callers` of its threads are the callers' own.
 fn one(
     table: &mut Table,
     name: &str,
     consul: &Consul,
-    somebody: &str,
+    other: &str,
     part: &str,
     count: usize,
     callers: usize,
@@ -97,7 +81,7 @@ fn one(
     }
     let each = (status(pid, "VmRSS:") - before) / count as f64;
     let begun = Instant::now();
-    consul.destroy(somebody);
+    consul.destroy(other);
     let (tell, told) = channel();
     std::thread::spawn(move || tell.send(line(&mut said)));
     let served = loop {
@@ -131,7 +115,7 @@ fn line(from: &mut BufReader<ChildStdout>) -> String {
     line.trim_end().to_owned()
 }
 
-/// One session of somebody else's, that holds all keys.
+/// The session of another program, which holds all keys.
 fn hold(consul: &Consul, keys: usize) -> String {
     let session = consul.other_holds("locks/ephemeral/many/0");
     for number in 1..keys {
@@ -141,7 +125,7 @@ fn hold(consul: &Consul, keys: usize) -> String {
     session
 }
 
-/// What a child is told: the options of its locks, and how many waiters it is to have.
+/// The arguments of a child: the options of its locks, and the number of its waiters.
 fn told(arguments: &[String]) -> (Options, usize) {
     let [address, count] = arguments else {
         panic!("ADDRESS COUNT")
@@ -158,8 +142,8 @@ fn memory_now() -> f64 {
     status(std::process::id(), "VmRSS:")
 }
 
-/// The child: says how many of its waiters were given their lock, and stays until it has been looked
-/// at, which the end of its input tells.
+/// Prints how many waiters of this child got their lock. The child then stays until the bench has looked at it,
+/// which the end of its input says.
 fn say(served: usize, failures: &HashMap<String, usize>) {
     if let Some((why, _)) = failures.iter().next() {
         eprintln!("{} kinds of failure, such as: {why}", failures.len());
@@ -168,7 +152,7 @@ fn say(served: usize, failures: &HashMap<String, usize>) {
     let _ = std::io::stdin().lock().lines().count();
 }
 
-/// The child that waits for one key with many asynchronous calls. Who has the lock gives it back.
+/// The child that waits for one key with many asynchronous calls. Each call that gets the lock gives it back.
 pub(crate) fn run_many_starts(arguments: &[String]) {
     let (options, count) = told(arguments);
     let before = memory_now();
