@@ -1,4 +1,5 @@
-//! Every arrow between modules points down, and no two modules need each other but a parent and its child.
+//! Every arrow between modules points down, no two modules need each other but a parent and its child, and a type
+//! name stands once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -34,7 +35,7 @@ fn modules(folder: &Path, name: &str, found: &mut BTreeMap<String, String>) {
                 let text = fs::read_to_string(&path).unwrap();
                 let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
                 let lines = code.lines().map(|line| line.split("//").next().unwrap());
-                let code = lines.collect::<Vec<_>>().join(" ");
+                let code = lines.collect::<Vec<_>>().join("\n");
                 let whole = whole.trim_end_matches("::mod").to_owned();
                 found.insert(whole.trim_start_matches("::").to_owned(), code);
             }
@@ -129,6 +130,28 @@ fn circles(arrows: &Arrows) -> Vec<String> {
     arrows.keys().filter(leads_back).cloned().collect()
 }
 
+/// The names of types that several modules define, without the associated types of traits.
+fn defined_twice(modules: &BTreeMap<String, String>) -> Vec<String> {
+    let mut defined: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (module, code) in modules {
+        for line in code.lines().filter(|line| !line.starts_with(' ')) {
+            let mut words = line.split(|c: char| !c.is_alphanumeric());
+            let is_kind = |word: &str| ["struct", "enum", "trait", "type"].contains(&word);
+            if words.any(is_kind) {
+                defined
+                    .entry(words.next().unwrap())
+                    .or_default()
+                    .insert(module);
+            }
+        }
+    }
+    defined.retain(|_, modules| modules.len() > 1);
+    let twice = defined
+        .iter()
+        .map(|(name, modules)| format!("{name}: {modules:?}"));
+    twice.collect()
+}
+
 #[test]
 fn every_arrow_points_down_and_there_is_no_circle() {
     let mut all = BTreeMap::new();
@@ -145,6 +168,20 @@ fn every_arrow_points_down_and_there_is_no_circle() {
     );
     assert_eq!(wrong(&arrows), [""; 0]);
     assert_eq!(circles(&arrows), [""; 0]);
+}
+
+#[test]
+fn a_type_name_stands_once() {
+    let mut all = BTreeMap::new();
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    modules(&src, "", &mut all);
+    assert!(
+        all["lock"].contains("\npub struct Lock {"),
+        "lines are kept"
+    );
+    assert_eq!(defined_twice(&all), [""; 0]);
+    all.insert("other".to_owned(), "pub(crate) enum Lock<T> {".to_owned());
+    assert_eq!(defined_twice(&all), [r#"Lock: {"lock", "other"}"#]);
 }
 
 #[test]
