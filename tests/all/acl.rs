@@ -94,7 +94,7 @@ fn the_smallest_policies() {
     holder.acquire().unwrap();
     for rules in [&one, &line, &all] {
         let (secret, _) = token(&consul, rules);
-        // Who has it is told, by name and node.
+        // The error tells the holder by its name and node.
         let client = self::client(&consul, "token", &secret);
         let error = lock(&client, 0).acquire().expect_err("held");
         assert_eq!(error.status, Status::NotAcquired);
@@ -143,7 +143,7 @@ fn the_smallest_policies() {
             );
         });
     }
-    // Who only looks sees who has it, and can do nothing.
+    // A client that may only read sees the holder, and can do nothing else.
     let looks = client_with(&consul, &look);
     let seen = looks.holder(KEY).unwrap().expect("a holder");
     assert_eq!(Some(seen.session.to_string()), holder.session_id());
@@ -204,7 +204,7 @@ fn what_is_missing_is_named() {
         .expect_err("unknown");
     assert!(!error.message.contains(unknown), "{error}");
     denied(Err(error), "Consul does not know the token");
-    // Nobody's token is the anonymous one.
+    // For an empty token, Consul takes the anonymous one.
     denied(lock(&client(&consul, "token", ""), 0).acquire(), &key_read);
     // Without the right to read sessions, the holder is told by its session's id alone.
     let holder = lock(&client(&consul, "token", "root"), 0);

@@ -25,7 +25,7 @@ fn many_pending_acquires_cost_little() {
             assert_eq!(
                 outcome.expect_err("cancelled").status,
                 Status::Cancelled,
-                "nobody gives it back"
+                "the holder never releases it"
             );
             told.fetch_add(1, Ordering::SeqCst);
         }));

@@ -163,7 +163,7 @@ fn a_consul_that_does_not_answer_is_told_as_such() {
     assert!(took >= Duration::from_millis(690), "too early: {took:?}");
     assert!(took < Duration::from_secs(5), "too late: {took:?}");
 
-    // In the middle of a request that nobody answers.
+    // In the middle of a request that gets no answer.
     let stuck = lock(&silent, "silent", 30_000);
     let told = acquire(&stuck);
     thread::sleep(Duration::from_millis(200));

@@ -17,7 +17,7 @@ use crate::support::{compile, root};
 
 const TAKEN: &str = "made\ntaken\nreleased";
 
-/// Where nobody listens.
+/// An address at which no server listens.
 const NOBODY: &str = "127.0.0.1:1";
 
 fn client(options: &[(&str, &str)]) -> Client {
@@ -55,7 +55,7 @@ fn limits_and_cancel_are_those_of_tcp_on_a_unix_socket_and_through_tls() {
             ])
         })
     };
-    // The short limit is for those who are not to get an answer.
+    // The short limit is for the calls that get no answer.
     let (patient, hasty) = (clients("10000"), clients("700"));
     let session = consul.consul.other_holds("locks/ephemeral/held");
     for client in &patient {
@@ -80,7 +80,7 @@ fn limits_and_cancel_are_those_of_tcp_on_a_unix_socket_and_through_tls() {
         cycle(client, "free").unwrap();
     }
     consul.consul.has_nothing_left();
-    // It answers nobody, also new connections.
+    // Consul answers no request, nor one on a new connection.
     consul.consul.pause();
     for client in &hasty {
         let begun = Instant::now();
@@ -127,7 +127,7 @@ fn a_unix_socket_by_environment_and_by_option() {
     consul.consul.has_nothing_left();
 }
 
-/// Nobody accepts: the time-out for connecting ends it, or a cancel.
+/// The listener accepts no connection: the time-out for connecting or a cancel ends the attempt.
 #[test]
 #[allow(unsafe_code)] // std cannot shorten the queue of a listener
 fn a_unix_socket_whose_queue_is_full() {
@@ -421,7 +421,7 @@ fn several_addresses_are_tried_in_order() {
     assert!(first.holder("locks/ephemeral/k").is_some());
     assert!(second.keys().is_empty());
     held.release().unwrap();
-    // Nobody listens at the first; both tell why when all fail.
+    // No server listens at the first address; the error names the cause at each when all fail.
     let spare = list(&[NOBODY, second.address()]);
     assert_eq!(says(&["take"], &[("CONSUL_HTTP_ADDR", &spare)]), TAKEN);
     let none = list(&[NOBODY, "unix:///nowhere"]);

@@ -114,7 +114,7 @@ fn killed_processes_leave_nothing_for_long() {
         });
     }
     println!("{crashes} started, {killed} killed, {holders} of them as holders");
-    // Killing nobody who holds anything would prove nothing.
+    // A run that killed no holder would prove nothing.
     assert!(killed > 0 && holders > 0, "{killed} killed, {holders} held");
     consul.has_nothing_left();
 }

@@ -7,7 +7,7 @@ use crate::support::certificates::{Ca, Valid};
 use crate::support::consul::Consul;
 use crate::support::program::says;
 
-/// Where nobody listens.
+/// An address at which no server listens.
 const NOBODY: &str = "127.0.0.1:1";
 
 #[test]

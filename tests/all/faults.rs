@@ -435,7 +435,7 @@ fn a_session_id_that_is_none_holds_the_key_and_nothing_is_asked_about_it() {
     }
 }
 
-/// Names are anybody's to choose.
+/// Another program may choose any name for its session.
 #[test]
 fn the_names_of_a_holder_are_one_line() {
     let id = "0e5c1fbd-0b6a-61a5-e0f6-d4a5a0f1b2c3";

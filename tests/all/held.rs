@@ -1,5 +1,5 @@
-//! What happens while a lock is held, on a real Consul: it is renewed, what is written under it, and
-//! who is told when it is lost.
+//! What happens while a lock is held, on a real Consul: its renewal, the writes under it, and the
+//! report of its loss.
 
 use crate::support::prelude::*;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -191,7 +191,7 @@ fn what_a_call_finds_out_is_told_too() {
     is_told(&heard, LostReason::SessionGone, SOON);
 }
 
-/// Nobody calls, and nothing is renewed: the watch of the key finds out.
+/// The caller calls no function, and no renewal is due: the watch of the key finds the loss.
 #[test]
 fn a_watched_lock_is_told_of_its_loss_at_once() {
     let life = [("lock_timeout_seconds", "180")];
@@ -448,7 +448,8 @@ fn a_write_that_cannot_be_settled_says_so() {
     assert_eq!(error.status, Status::Unavailable, "{error}");
     assert_eq!(stored("data/unapplied"), None);
 
-    // Its answer is lost, and then so is the lock: nobody can say whether it was before.
+    // The write's answer is lost, and then the lock is: the library cannot know which of the write
+    // and the loss came first.
     let mut first = true;
     proxy.set(move |seen| {
         if !is_put(seen) {

@@ -399,7 +399,8 @@ fn a_cancel_before_the_acquire_is_sticky() {
     assert!(is_gone(&key, None));
 }
 
-/// Somebody else holds it, and a lock waits: then `act`, and the outcome of the acquire.
+/// Calls `act` while a lock waits for a key that another program holds. Returns the outcome of the
+/// acquire.
 fn while_acquiring(act: impl FnOnce(&Lock)) -> Result<(), Error> {
     let key = key();
     let theirs = consul().other_holds(&full(&key));

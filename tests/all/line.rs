@@ -1,5 +1,5 @@
-//! Waiting in line, on a real Consul: the order, what it costs, and that nobody who died, stands
-//! still or knows nothing of lines can stop the others.
+//! Waiting in line, on a real Consul: the order, its cost, and that a dead waiter, a waiter that
+//! stands still and a program that knows nothing of lines stop no other waiter.
 
 use crate::support::prelude::{self, *};
 use std::io::{BufRead as _, BufReader};
@@ -107,7 +107,7 @@ fn a_handoff_costs_three_writes_with_few_and_with_many() {
                 scope.spawn(move || {
                     let client = client(consul.address(), &[]);
                     for _ in 0..rounds {
-                        // Nobody is passed for being slow: a new place would cost writes.
+                        // A long grace keeps a slow waiter's place: a new place would cost writes.
                         let lock = lock(&client, key, &[("queue_grace_ms", "10000")]);
                         lock.acquire().unwrap();
                         thread::sleep(Duration::from_millis(2));
@@ -263,7 +263,7 @@ fn dead_waiters_stop_nobody() {
     for live in [2, 3, 5, 6] {
         assert!(workers[live].child.wait().expect("it ends").success());
     }
-    // The last one's ticket may stand until its TTL; nobody waits behind it.
+    // The last worker's ticket may stand until its TTL; no waiter stands behind it.
     assert!(consul.holder("locks/ephemeral/dead").is_none());
     for session in consul.sessions() {
         consul.destroy(session["ID"].as_str().expect("an id"));
@@ -368,7 +368,7 @@ fn with_rights(settings: &str) {
         holder.release().unwrap();
         waiter.join().unwrap();
     });
-    // Said once, however often somebody waits; the other tests here have the right.
+    // The library warns once for all waits; the other tests here have the right.
     let again = lock(&held, "rights", &[]);
     again.acquire().unwrap();
     again.release().unwrap();

@@ -63,7 +63,7 @@ fn the_log_says_what_goes_wrong_and_no_secret() {
         &["flight recorder of", "log/lost", "row ", "lost 3"],
     );
 
-    // A lock-delay that somebody else's session left, long enough to be met.
+    // A lock-delay that another program's session left, long enough for the acquire to meet it.
     let body = r#"{"TTL": "10s", "LockDelay": "5s", "Behavior": "delete"}"#;
     let other = consul.request("PUT", "/v1/session/create", body);
     let other: Json = serde_json::from_str(&other.body).expect("JSON");
@@ -81,7 +81,7 @@ fn the_log_says_what_goes_wrong_and_no_secret() {
     assert_eq!(lines_of("lock-delay"), 1, "once per key");
 
     proxy.set(|_| Fault::CloseBefore);
-    let error = delayed.release().expect_err("nobody is there");
+    let error = delayed.release().expect_err("no answer comes");
     assert_eq!(error.status, Status::Unconfirmed);
     said(Level::Warn, &["log/delayed", "did not confirm"]);
     said(
@@ -90,12 +90,12 @@ fn the_log_says_what_goes_wrong_and_no_secret() {
     );
     // Tried again and again, and not said every time.
     let failed = lock(&client, "log/outage", 4_000).acquire();
-    failed.expect_err("nobody is there");
+    failed.expect_err("no answer comes");
     said(Level::Warn, &["trying again", proxy.address()]);
     let outages = lines_of("trying again");
     assert!(outages <= 3, "{outages} lines");
 
-    // Somebody who may take a lock, but not end its session.
+    // A client that may acquire a lock, but not end its session.
     proxy.set(|seen| match seen.kind() {
         "destroy" => Fault::Answer(403, "Permission denied"),
         _ => Fault::Pass,

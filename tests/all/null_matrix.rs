@@ -12,7 +12,7 @@ use crate::support::{compile, scratch};
 /// What each function answers to NULL in each pointer position: the name of a status, a number,
 /// `NULL` or `object` for a pointer, `void`.
 ///
-/// The valid arguments around it: a new lock, a free key, an address at which nobody listens.
+/// The valid arguments around it: a new lock, a free key, an address at which no server listens.
 const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     (
         "consul_lock_new",

@@ -99,7 +99,7 @@ fn a_held_lock_whose_reader_is_gone_is_renewed_no_more() {
 
     drop(reader);
     until("it is given up", || !orphan.is_held());
-    // Consul ends it by its TTL; somebody else gets it, and the other lock still lives.
+    // Consul ends the session by its TTL; another lock gets the key, and the kept lock still lives.
     let heir = bound(&client, &mine, "orphan/held", false);
     start(&heir, &mine);
     until("the heir is served", || heir.is_held());

@@ -1,5 +1,5 @@
-//! Callers, threads and deadlines: what the runtime owes whoever calls it, against a real Consul
-//! and against peers that never answer.
+//! Callers, threads and deadlines: what the runtime owes its callers, against a real Consul and
+//! against peers that never answer.
 
 use crate::support::prelude::{self, *};
 use std::net::TcpListener;
@@ -73,7 +73,7 @@ fn an_outcome_comes_in_time_from_a_peer_that_never_answers() {
     let begun = Instant::now();
     let error = lock(&client(&address), "silent", 700)
         .acquire()
-        .expect_err("nobody answers");
+        .expect_err("the peer never answers");
     assert_eq!(error.status, Status::Unavailable, "{error}");
     let took = begun.elapsed();
     assert!(took >= Duration::from_millis(690), "too early: {took:?}");

@@ -26,7 +26,7 @@ fn connections(client: &Client) -> u64 {
     number(client, "connections_peak")
 }
 
-/// Holds all keys with sessions of somebody else's, in transactions of 50.
+/// Holds all keys with sessions of another program, in transactions of 50.
 fn hold_all(consul: &Consul, folder: &str) -> Vec<String> {
     let mut sessions = Vec::new();
     for first in (0..MANY).step_by(50) {

@@ -376,7 +376,7 @@ fn no_debug_text_shows_a_secret() {
     let mut of_lock = Options::new();
     of_lock.set("value", VALUE).unwrap();
     let lock = Lock::new("k", Some(&of_lock), Some(&client)).unwrap();
-    let error = lock.acquire().expect_err("nobody listens");
+    let error = lock.acquire().expect_err("no server listens");
     let of_lock_settings = of_lock.values_for(OptionPlace::Lock).unwrap();
     let shown = format!(
         "{of_client:?} {settings:?} {client:?} {of_lock:?} {of_lock_settings:?} {lock:?} {error:?} \

@@ -19,7 +19,7 @@ fn row_of(consul: &Consul, session: &Lock) -> Json {
 #[test]
 fn name_flags_and_checks() {
     let consul = Consul::start();
-    // As it is, unless somebody says otherwise.
+    // The defaults: the caller sets no option.
     let plain = lock_within(&client(consul.address(), &[]), "plain", 0);
     plain.acquire().unwrap();
     let row = row_of(&consul, &plain);
@@ -61,7 +61,7 @@ fn name_flags_and_checks() {
         "{error}"
     );
     mine.release().unwrap();
-    // In another one the name says who.
+    // In another process, the session's name tells which program holds the lock.
     let address = format!("address={}", consul.address());
     let running = Running::until("taken", &["hold", &address, "session_name=billing"], &[]);
     let error = lock_within(&other, "connect", 0)
@@ -346,7 +346,7 @@ fn a_client_keeps_to_its_connections() {
 fn an_agent_that_closes_connections_is_lived_with() {
     let consul = Consul::start_with("limits { http_max_conns_per_client = 20 }");
     let client = client(consul.address(), &[("release_timeout_ms", "20000")]);
-    // Somebody else on this machine has most of them.
+    // Another program on this machine has most of the connections that Consul allows.
     let others: Vec<std::net::TcpStream> = (0..12)
         .map(|_| std::net::TcpStream::connect(consul.address()).unwrap())
         .collect();
@@ -408,14 +408,14 @@ fn a_server_that_limits_is_tried_again_inside_the_budget() {
     }
 }
 
-/// Up to the library's limit for a key; waited for, watched, and told who has it.
+/// The library acquires, waits for and watches a key of the greatest length, and names its holder.
 #[test]
 fn keys_up_to_their_longest() {
     let consul = Consul::start();
     let client = client(consul.address(), &[]);
     let room = 60_000 - "locks/ephemeral/".len();
     let taken = |outcome: Result<(), Error>| {
-        // A message with such a key is no use to anybody.
+        // A message with such a key is too long to read.
         assert!(
             outcome.is_ok(),
             "{:?}",

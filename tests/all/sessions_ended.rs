@@ -1,4 +1,5 @@
-//! Consul ends sessions by itself: when it does, who is told, and what protects, on three real servers.
+//! Consul ends sessions by itself: when, what the library reports, and what protects, on three real
+//! servers.
 
 use crate::support::cluster::Cluster;
 use crate::support::log::Log;

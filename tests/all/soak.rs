@@ -70,7 +70,7 @@ fn live(consul: &Consul, client: &Client, own: &str, turn: u64) {
             );
             held.release().unwrap();
         }
-        // It is lost to an operator, who destroys its session.
+        // The lock is lost, because an operator destroys its session.
         4 => {
             let lock = new(client, own);
             lock.acquire().unwrap();
@@ -98,7 +98,7 @@ fn live(consul: &Consul, client: &Client, own: &str, turn: u64) {
             lock.acquire().unwrap();
             lock.release().unwrap();
         }
-        // A lock that nobody ever acquires.
+        // A lock that its caller never acquires.
         _ => drop(new(client, own)),
     }
 }

@@ -108,7 +108,7 @@ fn the_numbers_are_what_happened() {
     drop(lost);
 
     let nobody = self::client("127.0.0.1:1", &[]);
-    let error = lock(&nobody, "stats/c", 500).acquire().expect_err("nobody");
+    let error = lock(&nobody, "stats/c", 500).acquire().expect_err("closed");
     assert_eq!(error.status, Status::Unavailable);
     let numbers = stats(&nobody);
     assert!(numbers["retries"].as_u64() >= Some(2), "{numbers}");

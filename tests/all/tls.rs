@@ -545,7 +545,7 @@ fn put(path: &str, content: &str) {
     fs::rename(&aside, path).unwrap();
 }
 
-/// As an operator does who has certificates that live for a day.
+/// An operator with certificates that live for a day replaces them while the client runs.
 #[test]
 fn certificates_that_are_replaced_are_found() {
     let log = Log::listen();

@@ -3,7 +3,7 @@
 //! A shell stands between: it starts the agent and waits for the end of its own standard input,
 //! the other end of which this process holds. However this process ends, be it by a `kill -9`, the
 //! shell then kills the agent, its own child, and removes the folder. That also serves an agent in
-//! a `static`, which nobody drops.
+//! a `static`, which Rust never drops.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -18,8 +18,8 @@ use std::time::Duration;
 use super::consul::until;
 
 /// `$1` is the log, `$2` the folder to remove at the end unless told to keep it, the rest the
-/// command. The agent keeps descriptor 3 open and nobody else does, so its end is the end of what is
-/// read from there.
+/// command. Only the agent keeps descriptor 3 open, so a reader of its other end sees the end of
+/// the data when the agent ends.
 const SHELL: &str = r#"
 exec 3>&1 >/dev/null
 log=$1 folder=$2
@@ -110,7 +110,8 @@ impl Agent {
         leash.write_all(b"keep\n").expect("a shell that listens");
     }
 
-    /// Stops it without ending it: connections stay open, the kernel accepts more, nobody answers.
+    /// Stops the agent without ending it: connections stay open, the kernel accepts more, and no
+    /// request gets an answer.
     /// Returns when it stands still: on a busy machine a thread may run for a moment more.
     pub(crate) fn pause(&self) {
         self.signal("STOP");
@@ -131,7 +132,7 @@ impl Agent {
         self.signal("CONT");
     }
 
-    /// The pid is that of a child that the shell has not waited for: nobody else can have it.
+    /// The pid is that of a child that the shell has not waited for: no other process can have it.
     fn signal(&self, name: &str) {
         let status = Command::new("sh")
             .args(["-c", r#"kill -s "$1" "$2""#, "sh", name])

@@ -5,7 +5,7 @@ use super::ports;
 
 pub(crate) struct Cluster {
     pub(crate) servers: Vec<Consul>,
-    /// The arguments of whoever is to join, and the ports of the servers and of the gossip.
+    /// The arguments with which an agent joins, and the ports of the servers and of the gossip.
     join: Vec<String>,
     rpc: u16,
     serf: u16,

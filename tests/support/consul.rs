@@ -226,7 +226,7 @@ impl Consul {
         index
     }
 
-    /// A session of somebody else's, that holds `key`.
+    /// The id of another program's new session, which holds `key`.
     pub(crate) fn other_holds(&self, key: &str) -> String {
         let body = r#"{"Name":"somebody else","TTL":"60s","Behavior":"delete","LockDelay":"0s","NodeChecks":[]}"#;
         let reply = self.request("PUT", "/v1/session/create", body);
@@ -259,7 +259,7 @@ impl Consul {
         assert!(is_empty, "left in Consul at {}: {left}", self.address);
     }
 
-    /// Stops it without ending it: it answers nobody.
+    /// Stops Consul without ending it: no request gets an answer.
     pub(crate) fn pause(&self) {
         self.agent.pause();
     }
@@ -268,7 +268,7 @@ impl Consul {
         self.agent.resume();
     }
 
-    /// Ends it at once, as a crash does. Nobody listens at its address afterwards.
+    /// Ends Consul at once, as a crash does. No server listens at its address afterwards.
     pub(crate) fn kill(&self) {
         self.agent.kill();
     }

@@ -1,4 +1,4 @@
-//! Ports that nobody uses.
+//! Ports that no program uses.
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -57,7 +57,7 @@ pub(crate) enum Fault {
     DelayBefore(Duration),
     /// Consul applies it at once; the answer comes later.
     DelayReply(Duration),
-    /// Consul applies it, and nobody ever answers.
+    /// Consul applies it, and its answer never comes.
     NeverReply,
     /// This is the answer, and Consul never sees the request.
     Answer(u16, &'static str),

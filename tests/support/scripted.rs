@@ -77,7 +77,7 @@ impl Answer {
     }
 }
 
-/// A proper reply as bytes, for those who want to spoil it.
+/// A proper reply as bytes, for the tests that spoil one.
 pub(crate) fn reply_bytes(status: u16, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n", body.len());
     for (name, value) in headers {

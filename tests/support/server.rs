@@ -68,7 +68,7 @@ impl Drop for Server {
     }
 }
 
-/// The end of a server, for those who wait for something else.
+/// The end of a server, for its threads that wait for something else.
 #[derive(Default)]
 pub(crate) struct End {
     state: Mutex<State>,
@@ -95,7 +95,7 @@ impl End {
         self.changed.notify_all();
     }
 
-    /// Has the end close this socket, so that nobody goes on reading from it.
+    /// Has the end close this socket, so that no thread goes on reading from it.
     pub(crate) fn close_then(&self, socket: &Arc<TcpStream>) {
         let mut state = self.state.lock().expect("not poisoned");
         if state.has_come {
