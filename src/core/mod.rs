@@ -25,6 +25,7 @@ mod recorder;
 mod release;
 #[cfg(test)]
 pub(crate) mod sabotage;
+mod splitmix;
 mod upkeep;
 mod waiters;
 mod watch;

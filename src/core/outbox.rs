@@ -9,6 +9,7 @@ use super::alarms::{Alarms, Owner};
 use super::interface::{Action, CallId, Config, Lane, Level, LockId, Outcome, RequestId};
 use super::log::{Often, Said};
 use super::messages::{Key, Request};
+use super::splitmix;
 use crate::clock::{Now, Time};
 use crate::error::{Error, LostReason, Status};
 
@@ -166,14 +167,10 @@ impl Outbox {
         self.sabotage == Some(sabotage)
     }
 
-    /// A pseudo-random number, for spreading only (splitmix64: Steele, Lea and Flood, "Fast
-    /// splittable pseudorandom number generators", 2014).
+    /// A pseudo-random number, for spreading only.
     fn next_random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.random = self.random.wrapping_add(splitmix::STEP);
+        splitmix::stir(self.random)
     }
 
     /// A random duration below `most`.

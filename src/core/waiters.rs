@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::interface::LockId;
 use super::lease::Session;
 use super::messages::{Key, KeyRow, LineSlot, SessionId, SessionRow, Ticket};
+use super::splitmix;
 use crate::clock::Time;
 use crate::error::Error;
 
@@ -264,11 +265,9 @@ impl LocalWaiters {
 /// Spreads the processes over the slots (FNV-1a over the key, started from the seed and stirred by
 /// the finalizer of splitmix64).
 fn mix(seed: u64, key: &str, collisions: u32) -> u64 {
-    let start = seed ^ u64::from(collisions).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let start = seed ^ u64::from(collisions).wrapping_mul(splitmix::STEP);
     let hash = key.bytes().fold(start, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    splitmix::stir(hash)
 }
