@@ -35,6 +35,9 @@ pub enum Status {
     /// lives, and the session's TTL does the rest. Or Consul did not confirm a guarded write, which
     /// Consul may have applied, or may apply later while the lock is held.
     Unconfirmed = 24,
+    /// The key is shared with another limit than the one that the lock was made with. The message
+    /// names both.
+    Conflict = 25,
     /// Consul gave no usable answer in time.
     Unavailable = 40,
     /// Consul refused for want of rights.
@@ -55,7 +58,7 @@ impl Status {
     /// Every status, in the order of the numbers.
     ///
     /// cbindgen:ignore
-    pub const ALL: [Status; 17] = [
+    pub const ALL: [Status; 18] = [
         Status::Ok,
         Status::InvalidArgument,
         Status::InvalidOption,
@@ -67,6 +70,7 @@ impl Status {
         Status::Lost,
         Status::NotHeld,
         Status::Unconfirmed,
+        Status::Conflict,
         Status::Unavailable,
         Status::Denied,
         Status::Rejected,
@@ -97,6 +101,7 @@ impl Status {
             Status::Lost => c"LOST",
             Status::NotHeld => c"NOT_HELD",
             Status::Unconfirmed => c"UNCONFIRMED",
+            Status::Conflict => c"CONFLICT",
             Status::Unavailable => c"UNAVAILABLE",
             Status::Denied => c"DENIED",
             Status::Rejected => c"REJECTED",

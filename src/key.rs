@@ -15,6 +15,12 @@ pub(crate) const LOCK_FLAGS: u64 = 3_304_740_253_564_472_344;
 /// base64 included: it closes the connection.)
 pub const MAX_VALUE: usize = 390_000;
 
+/// The longest stored value of one that shares its key: an exclusive waiter reads the values of all of them.
+pub const MAX_SHARED_VALUE: usize = 512;
+
+/// How many keys a lock may have: a transaction of Consul's has 64 operations, and a take needs two for each key.
+pub const MAX_KEYS: usize = 30;
+
 /// The longest full key, in bytes as a URL has it. Consul has no limit of its own below that of a
 /// request; a URL of more than 64 KiB is more than the HTTP library makes.
 const MAX_KEY: usize = 60_000;
@@ -53,7 +59,8 @@ pub(crate) fn too_large(value_len: usize) -> Error {
 /// Puts a key into the pattern, and refuses a key that Consul would change or refuse. Consul's HTTP API
 /// cleans paths (it answers `//`, `.` and `..` segments and a leading `/` with a redirect). It refuses
 /// characters that cannot be printed (since 1.0.3, by Go's `unicode.IsPrint`), and since 1.22 outer spaces,
-/// and `..` or a space that an encoding hides. The line of waiters stands below a key, at `.fifo`.
+/// and `..` or a space that an encoding hides. The line of waiters stands below a key, at `.fifo`, and those who share
+/// it at `.share`.
 pub(crate) fn full(pattern: &str, key: &str) -> Result<Key, Error> {
     let full = pattern.replacen("%s", key, 1);
     match problem_of(&full, key) {
@@ -129,6 +136,8 @@ fn problem_of(full: &str, key: &str) -> Option<&'static str> {
         )
     } else if full.split('/').any(|segment| segment == ".fifo") {
         Some("the segment .fifo is reserved")
+    } else if full.split('/').any(|segment| segment == ".share") {
+        Some("the segment .share is reserved")
     } else {
         None
     }
@@ -152,7 +161,7 @@ mod tests {
     fn keys_that_it_would_change_or_refuse() {
         let long = "x".repeat(MAX_KEY + 1);
         let keys = "|/a|a//b|a//|./a|a/./b|a/../b|..|a/.| a|a |%2e%2E/a|a/.%2e/b|a..b%41|a%20b|a b%41|a\n|a\0b|\
-                    \u{85}|a\u{a0}b|a\u{ad}b|a\u{200b}|a\u{2028}b|a\u{3000}b|\u{feff}a|a\u{e000}|a\u{378}|a/.fifo/b|.fifo";
+                    \u{85}|a\u{a0}b|a\u{ad}b|a\u{200b}|a\u{2028}b|a\u{3000}b|\u{feff}a|a\u{e000}|a\u{378}|a/.fifo/b|.fifo|a/.share/b|.share";
         for key in keys.split('|').chain([long.as_str()]) {
             for pattern in ["%s", "locks/%s"] {
                 let error = full(pattern, key).expect_err(key);

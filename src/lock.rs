@@ -8,11 +8,11 @@ use std::time::Duration;
 pub use crate::callbacks::Completion;
 use crate::client::{self, Client};
 use crate::clock::Time;
-use crate::core::messages::Value;
-use crate::core::{Call, LockId, LockSpec, Patience, Phase, Upkeep, View};
+use crate::core::messages::{Limit, Value, Want};
+use crate::core::{Call, Keys, LockId, LockSpec, Patience, Phase, Upkeep, View};
 use crate::defaults::{self, ValueGenerator};
 use crate::error::{Error, LostReason, Status};
-use crate::key::{self, Key, MAX_VALUE, in_transaction};
+use crate::key::{self, Key, MAX_KEYS, MAX_SHARED_VALUE, MAX_VALUE, in_transaction};
 use crate::lockorder::{Mutex, Rank};
 use crate::memory;
 use crate::options::{OptionPlace, OptionValues, Options};
@@ -42,7 +42,7 @@ pub struct Lock {
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock")
-            .field("key", &self.spec.key)
+            .field("keys", self.spec.keys.all())
             .finish_non_exhaustive()
     }
 }
@@ -55,25 +55,48 @@ impl Lock {
         options: Option<&Options>,
         client: Option<&Client>,
     ) -> Result<Lock, Error> {
+        Lock::make(&[key], options, client)
+    }
+
+    /// Makes one lock on several keys, 1 to 30, each put into `lock_key_pattern`. The lock is exclusive. An acquire
+    /// takes all keys or none, in one transaction; the order of the keys does not matter, and a key that comes twice
+    /// counts once. The lock stores its value under each key.
+    pub fn new_all(
+        keys: &[&str],
+        options: Option<&Options>,
+        client: Option<&Client>,
+    ) -> Result<Lock, Error> {
+        Lock::make(keys, options, client)
+    }
+
+    fn make(
+        keys: &[&str],
+        options: Option<&Options>,
+        client: Option<&Client>,
+    ) -> Result<Lock, Error> {
         let none = Options::new();
         let given = options.unwrap_or(&none).values_for(OptionPlace::Lock)?;
         let defaults = defaults::snapshot();
         let values = given.or(&defaults.values);
-        let key = key::full(&values.text_or_default("lock_key_pattern").value, key)?;
+        let pattern = values.text_or_default("lock_key_pattern").value;
+        let keys = keys.iter().map(|key| key::full(&pattern, key));
+        let spec = spec(several(keys.collect::<Result<_, _>>()?)?, &values)?;
         let client = client.map_or_else(client::default_client, |client| Ok(client.clone()))?;
         let runtime = client.runtime();
         let (id, shown) = runtime.new_lock();
         let value = given.bytes("value").map(memory::copy).transpose()?;
-        Ok(Lock {
+        let lock = Lock {
             runtime,
             id,
             shown,
             used: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
-            spec: spec(key, &values),
+            spec,
             value: Mutex::new(Rank::Leaf, value.map(|value| Value(value.into()))),
             generator: defaults.value_generator,
-        })
+        };
+        let value = lock.value.lock().as_ref().map_or(0, |value| value.0.len());
+        lock.check_value(value).map(|()| lock)
     }
 
     /// Acquires the lock. Uses it up with every outcome but VALUE_FAILED.
@@ -97,18 +120,36 @@ impl Lock {
     /// ALREADY_USED: the acquire has begun, and nothing was changed.
     pub fn set_value(&self, value: &[u8]) -> Result<(), Error> {
         self.runtime()?;
-        if value.len() > MAX_VALUE {
-            return Err(key::too_large(value.len()));
-        }
+        self.check_value(value.len())?;
         if self.view().phase != Phase::New {
             let message = format!(
                 "the lock \"{}\" has its value already: its acquire has begun",
-                self.spec.key
+                self.label()
             );
             return Err(Error::new(Status::AlreadyUsed, message));
         }
         let value = memory::copy(value)?;
         *self.value.lock() = Some(Value(value.into()));
+        Ok(())
+    }
+
+    /// Refuses a value with which the transactions of this lock would be too large for Consul.
+    fn check_value(&self, len: usize) -> Result<(), Error> {
+        if self.spec.want != Want::Exclusive && len > MAX_SHARED_VALUE {
+            let message = format!(
+                "value: {len} bytes are too many; a lock that shares its key stores at most \
+                 {MAX_SHARED_VALUE}"
+            );
+            return Err(Error::new(Status::InvalidArgument, message));
+        }
+        // Each key is checked and locked, its ticket is removed, and has a longer key.
+        let keys = self.spec.keys.all();
+        let named = keys.iter().flat_map(|key| [&**key, key, key]);
+        let rest = in_transaction(0, &named.collect::<Vec<&str>>());
+        let stored = (in_transaction(len, &[])) * keys.len();
+        if len > MAX_VALUE || rest + stored > key::MAX_TRANSACTION {
+            return Err(key::too_large(len));
+        }
         Ok(())
     }
 
@@ -121,13 +162,7 @@ impl Lock {
             None if self.view().phase == Phase::New => self.generate()?,
             None => None,
         };
-        let len = value.as_ref().map_or(0, |value| value.0.len());
-        // A ticket is named twice, and has a longer key.
-        if in_transaction(len, &[&self.spec.key, &self.spec.key, &self.spec.key])
-            > key::MAX_TRANSACTION
-        {
-            return Err(key::too_large(len));
-        }
+        self.check_value(value.as_ref().map_or(0, |value| value.0.len()))?;
         Ok(LockSpec {
             value,
             ..self.spec.clone()
@@ -156,6 +191,31 @@ impl Lock {
     /// Extends the lease by the full TTL. LOST: this lock is not the holder any more.
     pub fn renew(&self) -> Result<(), Error> {
         self.call(Call::Renew)
+    }
+
+    /// Turns the exclusive lock into a share of its key, without a gap: no exclusive lock comes between. OK: others may
+    /// share the key from now on (`limit`), and the fencing token has grown.
+    pub fn downgrade(&self) -> Result<(), Error> {
+        self.call(Call::Downgrade)
+    }
+
+    /// As [`Lock::downgrade`], without waiting: see [`Lock::acquire_start`].
+    pub fn downgrade_start(&self, done: Completion<()>) -> Result<(), Error> {
+        self.start(Call::Downgrade, done)
+    }
+
+    /// Turns the share into an exclusive lock, without a gap: what this lock has read stays true. Waits up to
+    /// `timeout_ms` for the others that share the key; 0: not at all; -1: until a cancel.
+    ///
+    /// NOT_ACQUIRED: others still share the key, or another session has it or waits for it in the same way, which
+    /// would be to wait for each other: the lock is a share, as before.
+    pub fn upgrade(&self, timeout_ms: i64) -> Result<(), Error> {
+        self.call(Call::Upgrade(patience(timeout_ms)?))
+    }
+
+    /// As [`Lock::upgrade`], without waiting: see [`Lock::acquire_start`].
+    pub fn upgrade_start(&self, timeout_ms: i64, done: Completion<()>) -> Result<(), Error> {
+        self.start(Call::Upgrade(patience(timeout_ms)?), done)
     }
 
     /// As [`Lock::renew`], without waiting: see [`Lock::acquire_start`].
@@ -213,12 +273,14 @@ impl Lock {
     fn key_to_write(&self, key: &str, value_len: usize) -> Result<Key, Error> {
         let refused = |why: String| Err(Error::new(Status::InvalidArgument, why));
         let key = key::plain(key)?;
-        if key == self.spec.key {
+        if self.spec.keys.all().contains(&key) {
             return refused(format!(
                 "the key \"{key}\" cannot be written: it is the lock"
             ));
         }
-        let size = in_transaction(value_len, &[&key, &self.spec.key]);
+        let mut named: Vec<&str> = self.spec.keys.all().iter().map(|key| &**key).collect();
+        named.push(&key);
+        let size = in_transaction(value_len, &named);
         if value_len > MAX_VALUE || size > key::MAX_TRANSACTION {
             return Err(key::too_large(value_len));
         }
@@ -277,9 +339,26 @@ impl Lock {
         self.view().token
     }
 
-    /// The full key of the lock.
+    /// The full key of the lock; of several keys the first in the order of their bytes.
     pub fn key(&self) -> &str {
-        &self.spec.key
+        self.spec.keys.get(0)
+    }
+
+    /// The full keys of the lock, in the order of their bytes.
+    pub fn keys(&self) -> Vec<&str> {
+        self.spec.keys.all().iter().map(|key| &**key).collect()
+    }
+
+    /// The number of a lock that shares its key with a `limit`: from 0 and below the limit, different from those of all
+    /// others that share the key at the same time. Also after the end of the lock. None: it has none.
+    pub fn slot(&self) -> Option<u16> {
+        self.runtime().ok()?;
+        self.view().slot
+    }
+
+    /// The keys for a message, which puts them between two quotes.
+    fn label(&self) -> &Key {
+        self.spec.keys.label()
     }
 
     /// The session that holds or held the lock; None before the lock was acquired.
@@ -303,7 +382,7 @@ impl Lock {
         }
         let message = format!(
             "the parent process made the lock \"{}\", before the fork; make a lock of this process's own",
-            self.spec.key
+            self.label()
         );
         Err(Error::new(Status::Forked, message))
     }
@@ -312,11 +391,11 @@ impl Lock {
         let outcome = self.used_from_now_on(&what)?.call(self.id, what);
         outcome
             .map(drop)
-            .map_err(|error| named(error, &self.spec.key))
+            .map_err(|error| named(error, self.label()))
     }
 
     fn start(&self, what: Call, done: Completion<()>) -> Result<(), Error> {
-        let key = self.spec.key.clone();
+        let key = self.label().clone();
         let done = done
             .through_outcome(move |outcome| outcome.map(drop).map_err(|error| named(error, &key)));
         self.used_from_now_on(&what)?.start(self.id, what, done)
@@ -326,7 +405,7 @@ impl Lock {
         let runtime = self.runtime()?;
         self.used.store(true, Ordering::Release);
         if self.abandoned.load(Ordering::Acquire) && !matches!(what, Call::Abandon) {
-            let message = format!("the lock \"{}\" was abandoned", self.spec.key);
+            let message = format!("the lock \"{}\" was abandoned", self.label());
             return Err(Error::new(Status::NotHeld, message));
         }
         Ok(runtime)
@@ -342,7 +421,7 @@ impl Lock {
             return Ok(None);
         };
         let failed = |why: &str| {
-            let message = format!("could not acquire the lock \"{}\": {why}", self.spec.key);
+            let message = format!("could not acquire the lock \"{}\": {why}", self.label());
             Error::new(Status::ValueFailed, message)
         };
         let value = generator().ok_or_else(|| failed("the value generator has no value"))?;
@@ -369,13 +448,55 @@ impl Drop for Lock {
     }
 }
 
+/// The keys of a lock.
+fn several(keys: Vec<Key>) -> Result<Keys, Error> {
+    let count = keys.len();
+    let refused = || {
+        let message = format!(
+            "{count} keys: a lock has 1 to {MAX_KEYS} (Consul takes 64 operations in a transaction)"
+        );
+        Error::new(Status::InvalidArgument, message)
+    };
+    let keys = Keys::of(keys).filter(|keys| keys.count() <= MAX_KEYS);
+    keys.ok_or_else(refused)
+}
+
+/// How long to wait, from the number of a caller.
+fn patience(timeout_ms: i64) -> Result<Patience, Error> {
+    const LONGEST: i64 = 86_400_000;
+    match timeout_ms {
+        -1 => Ok(Patience::Forever),
+        0 => Ok(Patience::Once),
+        1..=LONGEST => Ok(Patience::For(Duration::from_millis(
+            timeout_ms.unsigned_abs(),
+        ))),
+        _ => {
+            let message = format!(
+                "timeout_ms: {timeout_ms} is not -1 (until a cancel) or from 0 to {LONGEST}"
+            );
+            Err(Error::new(Status::InvalidArgument, message))
+        }
+    }
+}
+
 /// What an acquire asks for, by the options, the defaults of the process and the table.
-fn spec(key: Key, values: &OptionValues) -> LockSpec {
+fn spec(keys: Keys, values: &OptionValues) -> Result<LockSpec, Error> {
     let seconds = |name| Duration::from_secs(values.unsigned(name));
     let ms = |name| Duration::from_millis(values.unsigned(name));
     let longest = seconds("max_lifetime_seconds");
-    LockSpec {
-        key,
+    let mode = values.text_or_default("mode");
+    let limit = Limit::new(values.unsigned("limit"));
+    let want = match &*mode.value {
+        "share" => Want::Share(limit.unwrap_or(Limit::READERS)),
+        _ => Want::Exclusive,
+    };
+    if want != Want::Exclusive && keys.are_several() {
+        return Err(mode.wrong("a lock of several keys is exclusive; share its keys one by one"));
+    }
+    Ok(LockSpec {
+        keys,
+        want,
+        limit,
         value: None,
         ttl: seconds("lock_timeout_seconds"),
         patience: match values.int("acquire_timeout_ms") {
@@ -390,7 +511,7 @@ fn spec(key: Key, values: &OptionValues) -> LockSpec {
             true => Upkeep::For(Some(longest).filter(|longest| !longest.is_zero())),
             false => Upkeep::Off,
         },
-    }
+    })
 }
 
 /// Adds the key to an error about a lock that was never acquired: the core does not know its key.

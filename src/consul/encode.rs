@@ -1,6 +1,7 @@
 //! A [`Request`] as HTTP. The same request gives the same bytes: a repeated `lock` must be
 //! identical, or Consul counts the repetition as a change.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -10,12 +11,21 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use super::facts;
 use super::http::{HttpRequest, Method};
 use super::operations::{Operation, Verb, operations};
-use crate::core::messages::Request;
+use crate::core::messages::{Key, Request, SEVERAL, Want};
 use crate::key::{LOCK_FLAGS, in_transaction, is_unreserved};
 
 /// The value of a ticket: short, because each waiter reads the whole line. The session of a ticket has the waiter's
-/// name.
-const TICKET: &[u8] = b"{\"v\":1}";
+/// name. The ticket of a waiter for several keys lists them all.
+fn ticket(several: &[Key]) -> Vec<u8> {
+    let json = match several {
+        [] => serde_json::json!({"v": 1}),
+        keys => {
+            let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
+            serde_json::json!({"v": 1, "keys": keys})
+        }
+    };
+    json.to_string().into_bytes()
+}
 
 /// What all requests of a client have in common, beyond the address.
 #[derive(Clone, Debug)]
@@ -69,7 +79,14 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> Option<HttpRequest> {
         | Request::Join { .. }
         | Request::Take { .. }
         | Request::Clear { .. }
+        | Request::Downgrade { .. }
+        | Request::Upgrade { .. }
         | Request::Write { .. } => body = transaction(request, scope)?,
+        // A server that is the leader no more must not say that nobody shares.
+        Request::Prove { .. } => {
+            body = transaction(request, scope)?;
+            target.push_str("?consistent=");
+        }
         Request::Read { key, consistent } => {
             segment(&mut target, key, b"/");
             target.push_str(if *consistent { "?consistent=" } else { "" });
@@ -167,15 +184,27 @@ fn transaction(request: &Request, scope: &Scope) -> Option<String> {
         let lock = |flags: u64, session| format!(",\"Flags\":{flags}{}", of(session));
         let at = |index: u64| format!(",\"Index\":{index}");
         let (name, value, rest) = match verb {
-            Verb::Lock(value, session) => ("lock", Some(value), lock(scope.flags, session)),
-            Verb::Join(session) => ("lock", Some(TICKET), lock(0, session)),
-            Verb::Set(value) => ("set", Some(value), String::new()),
+            Verb::Lock(value, session) => (
+                "lock",
+                Some(Cow::Borrowed(value)),
+                lock(scope.flags, session),
+            ),
+            Verb::Share(limit, value, session) => {
+                let flags = Want::Share(limit).flags();
+                ("lock", Some(Cow::Borrowed(value)), lock(flags, session))
+            }
+            Verb::Join(want, several, session) => {
+                let bit = if several.is_empty() { 0 } else { SEVERAL };
+                let value = Cow::Owned(ticket(several));
+                ("lock", Some(value), lock(want.flags() | bit, session))
+            }
+            Verb::Set(value) => ("set", Some(Cow::Borrowed(value)), String::new()),
             Verb::CheckSession(session) => ("check-session", None, of(session)),
             Verb::CheckIndex(index) => ("check-index", None, at(index)),
             Verb::CheckNotExists => ("check-not-exists", None, String::new()),
             Verb::Delete => ("delete", None, String::new()),
             Verb::DeleteCas(index) => ("delete-cas", None, at(index)),
-            Verb::GetTree => ("get-tree", None, String::new()),
+            Verb::GetTree(..) => ("get-tree", None, String::new()),
         };
         body.push_str(if body.len() > 1 { "," } else { "" });
         let _ = write!(
@@ -192,7 +221,7 @@ fn transaction(request: &Request, scope: &Scope) -> Option<String> {
             let size = in_transaction(value.len(), &[&*key]);
             body.try_reserve(size).ok()?;
             body.push_str(",\"Value\":\"");
-            BASE64.encode_string(value, &mut body);
+            BASE64.encode_string(&value, &mut body);
             body.push('"');
         }
         body.push_str(&rest);
@@ -228,7 +257,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::core::messages::{Found, Key, LineSlot, SessionId, Ticket, Value};
+    use crate::core::messages::{
+        Found, Hold, Key, Limit, See, SessionId, Sharers, Slot, Stalled, Target, Value,
+    };
 
     fn text_in(scope: &Scope, request: Request) -> String {
         let http = encode(&request, scope).expect("memory");
@@ -256,27 +287,50 @@ mod tests {
         Value(b"hi".to_vec().into())
     }
 
-    fn lock(key: &Key, found: Found, line: bool) -> Request {
-        Request::Lock {
+    fn target(key: &Key, found: Found) -> Target {
+        Target {
             key: key.clone(),
             found,
+        }
+    }
+
+    fn exclusive() -> Hold {
+        Hold::Exclusive { value: value() }
+    }
+
+    fn shared(limit: u64, probe: bool) -> Hold {
+        Hold::Share {
+            limit: Limit::new(limit).expect("a limit"),
+            slot: Slot::new(2),
             value: value(),
+            probe,
+        }
+    }
+
+    fn see(line: bool, sharers: Sharers) -> See {
+        See { line, sharers }
+    }
+
+    fn lock(key: &Key, found: Found, line: bool) -> Request {
+        Request::Lock {
+            targets: vec![target(key, found)],
+            hold: exclusive(),
             session: sid(),
-            line,
+            see: see(line, Sharers::None),
         }
     }
 
     fn unlock(key: &Key, line: bool) -> Request {
         Request::Unlock {
-            key: key.clone(),
+            rows: vec![key.clone()],
             session: sid(),
-            line,
+            lines: line.then(|| key.clone()).into_iter().collect(),
         }
     }
 
     fn write(lock: &Key, key: &str, value: Option<Value>) -> Request {
         Request::Write {
-            lock: lock.clone(),
+            rows: vec![lock.clone()],
             session: sid(),
             key: key.into(),
             value,
@@ -376,16 +430,18 @@ mod tests {
 
     #[test]
     fn transactions_of_the_line() {
-        let ticket = Ticket {
-            slot: LineSlot::new(0x3ff),
-            session: SessionId("S-0".into()),
-            create_index: 5,
+        let stalled = Stalled {
+            key: "k".into(),
+            slot: Slot::new(0x3ff),
             modify_index: 6,
         };
         let operations = |request| {
             let text = text(request);
-            let body = text.strip_prefix("Put /v1/txn ").unwrap();
-            let json: serde_json::Value = serde_json::from_str(body).unwrap();
+            let body = text
+                .split_once(" [")
+                .map(|(_, body)| format!("[{body}"))
+                .unwrap();
+            let json: serde_json::Value = serde_json::from_str(&body).unwrap();
             let operations = json.as_array().unwrap().iter().map(|operation| {
                 let kv = &operation["KV"];
                 let rest = ["Index", "Session", "Flags"]
@@ -404,21 +460,21 @@ mod tests {
                 .replace('"', "")
                 .replace("null", "-")
         };
-        let key: Key = "k".into();
-        let slot = LineSlot::new(0x0a);
+        let (key, other): (Key, Key) = ("k".into(), "l".into());
+        let slot = Slot::new(0x0a);
         for (request, expected) in [
             (
                 Request::Take {
-                    key: key.clone(),
-                    found: Found::Absent,
-                    slot,
-                    value: value(),
+                    targets: vec![target(&key, Found::Absent)],
+                    hold: exclusive(),
+                    slots: vec![slot],
                     session: sid(),
-                    ahead: vec![ticket.clone()],
+                    ahead: vec![stalled.clone()],
+                    see: see(false, Sharers::All),
                 },
                 "delete-cas k/.fifo/3ff 6 - -; check-session k/.fifo/00a - S-1 -; \
                  delete k/.fifo/00a - - -; check-not-exists k - - -; \
-                 lock k - S-1 3304740253564472344",
+                 lock k - S-1 3304740253564472344; get-tree k/.share/ - - -",
             ),
             (
                 lock(&key, Found::Unlocked(7), false),
@@ -430,18 +486,26 @@ mod tests {
             ),
             (
                 Request::Join {
-                    key: key.clone(),
-                    slot,
+                    keys: [key.clone()].into(),
+                    slots: vec![slot],
+                    want: Want::Exclusive,
                     session: sid(),
+                    see: see(true, Sharers::None),
                 },
                 "lock k/.fifo/00a - S-1 0; get-tree k/.fifo/ - - -",
             ),
             (
-                Request::Survey { key: key.clone() },
+                Request::Survey {
+                    targets: vec![target(&key, Found::Absent)],
+                    see: see(true, Sharers::None),
+                },
                 "check-not-exists k - - -; get-tree k/.fifo/ - - -",
             ),
             (
-                Request::ReadLine { key: key.clone() },
+                Request::ReadLine {
+                    keys: vec![key.clone()],
+                    see: see(true, Sharers::None),
+                },
                 "get-tree k/.fifo/ - - -",
             ),
             (
@@ -450,10 +514,95 @@ mod tests {
             ),
             (
                 Request::Clear {
-                    key,
-                    ahead: vec![ticket],
+                    ahead: vec![stalled],
                 },
                 "delete-cas k/.fifo/3ff 6 - -",
+            ),
+            (
+                Request::Lock {
+                    targets: vec![target(&key, Found::Absent)],
+                    hold: shared(1_024, false),
+                    session: sid(),
+                    see: see(true, Sharers::Limited),
+                },
+                "check-not-exists k - - -; lock k/.share/002 - S-1 1024; \
+                 get-tree k/.share/slot/ - - -; get-tree k/.fifo/ - - -",
+            ),
+            (
+                Request::Lock {
+                    targets: vec![target(&key, Found::Absent)],
+                    hold: shared(3, true),
+                    session: sid(),
+                    see: see(false, Sharers::All),
+                },
+                "check-not-exists k - - -; lock k - S-1 3304740253564472344; delete k - - -; \
+                 lock k/.share/slot/002 - S-1 3; get-tree k/.share/ - - -",
+            ),
+            (
+                Request::Lock {
+                    targets: vec![target(&key, Found::Ours)],
+                    hold: shared(3, true),
+                    session: sid(),
+                    see: See::NOTHING,
+                },
+                "check-session k/.share/slot/002 - S-1 -; lock k/.share/slot/002 - S-1 3",
+            ),
+            (
+                Request::Prove {
+                    rows: vec![key.clone()],
+                    session: sid(),
+                    gates: vec![key.clone()],
+                },
+                "check-session k - S-1 -; get-tree k/.share/ - - -",
+            ),
+            (
+                Request::Downgrade {
+                    key: key.clone(),
+                    session: sid(),
+                    limit: Limit::READERS,
+                    slot,
+                    value: value(),
+                },
+                "check-session k - S-1 -; delete k - - -; lock k/.share/00a - S-1 1024",
+            ),
+            (
+                Request::Upgrade {
+                    target: target(&key, Found::Absent),
+                    session: sid(),
+                    limit: Limit::READERS,
+                    slot,
+                    value: value(),
+                },
+                "check-session k/.share/00a - S-1 -; delete k/.share/00a - - -; \
+                 check-not-exists k - - -; lock k - S-1 3304740253564472344; \
+                 get-tree k/.share/ - - -",
+            ),
+            (
+                Request::Take {
+                    targets: vec![
+                        target(&key, Found::Unchecked),
+                        target(&other, Found::Absent),
+                    ],
+                    hold: exclusive(),
+                    slots: vec![slot, Slot::new(0x0b)],
+                    session: sid(),
+                    ahead: Vec::new(),
+                    see: See::NOTHING,
+                },
+                "check-session k/.fifo/00a - S-1 -; delete k/.fifo/00a - - -; \
+                 delete l/.fifo/00b - - -; lock k - S-1 3304740253564472344; \
+                 check-not-exists l - - -; lock l - S-1 3304740253564472344",
+            ),
+            (
+                Request::Join {
+                    keys: [key.clone(), other.clone()].into(),
+                    slots: vec![slot, slot],
+                    want: Want::Exclusive,
+                    session: sid(),
+                    see: see(true, Sharers::None),
+                },
+                "lock k/.fifo/00a - S-1 65536; lock l/.fifo/00a - S-1 65536; \
+                 get-tree k/.fifo/ - - -; get-tree l/.fifo/ - - -",
             ),
         ] {
             assert_eq!(operations(request), expected);

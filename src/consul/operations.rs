@@ -3,7 +3,10 @@
 
 use std::borrow::Cow;
 
-use crate::core::messages::{Found, Request, SessionId, Ticket, line_of};
+use crate::core::messages::{
+    Found, Hold, Key, Limit, Request, See, SessionId, Sharers, Slot, Stalled, Target, Value, Want,
+    line_of, permits_of, shares_of,
+};
 
 /// One operation of a transaction.
 pub(super) struct Operation<'a> {
@@ -13,10 +16,12 @@ pub(super) struct Operation<'a> {
 
 /// What an operation does with its key.
 pub(super) enum Verb<'a> {
-    /// `lock`, which stores the value.
+    /// `lock` of an exclusive key, which stores the value.
     Lock(&'a [u8], &'a SessionId),
-    /// `lock` of a ticket.
-    Join(&'a SessionId),
+    /// `lock` of a shared row, which stores the value.
+    Share(Limit, &'a [u8], &'a SessionId),
+    /// `lock` of a ticket. The keys: those of a waiter for several, which the ticket lists.
+    Join(Want, &'a [Key], &'a SessionId),
     /// `set`.
     Set(&'a [u8]),
     /// `check-session`.
@@ -29,66 +34,148 @@ pub(super) enum Verb<'a> {
     Delete,
     /// `delete-cas`.
     DeleteCas(u64),
-    /// `get-tree`, always the last one.
-    GetTree,
+    /// `get-tree` of something that stands below the key of this number, behind all other operations.
+    GetTree(usize, Tree),
+}
+
+/// What a `get-tree` reads.
+#[derive(Clone, Copy)]
+pub(super) enum Tree {
+    Line,
+    Sharers,
 }
 
 /// The operations of a transaction; none for a request of another kind.
 pub(super) fn operations(request: &Request) -> Vec<Operation<'_>> {
     match request {
         Request::Lock {
-            key,
-            found,
-            value,
+            targets,
+            hold,
             session,
-            line,
+            see,
         } => {
-            let lock = on(&**key, Verb::Lock(&value.0, session));
-            let mut all = vec![check(key, *found, session), lock];
-            all.extend(line.then(|| tree(key)));
+            let mut all = take(targets, hold, session);
+            all.extend(trees(targets.iter().map(|target| &target.key), *see));
             all
-        }
-        Request::Unlock { key, session, line } => {
-            let check = on(&**key, Verb::CheckSession(session));
-            let mut all = vec![check, on(&**key, Verb::Delete)];
-            all.extend(line.then(|| tree(key)));
-            all
-        }
-        Request::Survey { key } => vec![on(&**key, Verb::CheckNotExists), tree(key)],
-        Request::ReadLine { key } => vec![tree(key)],
-        Request::Join { key, slot, session } => {
-            vec![on(slot.ticket_of(key), Verb::Join(session)), tree(key)]
         }
         Request::Take {
-            key,
-            found,
-            slot,
-            value,
+            targets,
+            hold,
+            slots,
             session,
             ahead,
+            see,
         } => {
-            let own = slot.ticket_of(key);
-            let mut all = clear(key, ahead);
-            all.extend([
-                on(own.clone(), Verb::CheckSession(session)),
-                on(own, Verb::Delete),
-                check(key, *found, session),
-                on(&**key, Verb::Lock(&value.0, session)),
-            ]);
+            let tickets = targets.iter().zip(slots);
+            let tickets = tickets.map(|(target, slot)| slot.ticket_of(&target.key));
+            let mut all = clear(ahead);
+            for (number, ticket) in tickets.enumerate() {
+                // All tickets of a waiter came with one transaction, and go with their session.
+                if number == 0 {
+                    all.push(on(ticket.clone(), Verb::CheckSession(session)));
+                }
+                all.push(on(ticket, Verb::Delete));
+            }
+            all.extend(take(targets, hold, session));
+            all.extend(trees(targets.iter().map(|target| &target.key), *see));
             all
         }
-        Request::Clear { key, ahead } => clear(key, ahead),
+        Request::Unlock {
+            rows,
+            session,
+            lines,
+        } => {
+            let mut all = held(rows, session);
+            all.extend(rows.iter().map(|row| on(&**row, Verb::Delete)));
+            let see = See {
+                line: true,
+                sharers: Sharers::None,
+            };
+            all.extend(trees(lines, see));
+            all
+        }
+        Request::Prove {
+            rows,
+            session,
+            gates,
+        } => {
+            let mut all = held(rows, session);
+            let see = See {
+                line: false,
+                sharers: Sharers::All,
+            };
+            all.extend(trees(gates, see));
+            all
+        }
+        Request::Survey { targets, see } => {
+            let check = |target: &'_ Target| match target.found {
+                Found::Unlocked(index) => Verb::CheckIndex(index),
+                Found::Absent | Found::Ours | Found::Unchecked => Verb::CheckNotExists,
+            };
+            let checks = targets.iter().map(|target| on(&*target.key, check(target)));
+            let mut all: Vec<_> = checks.collect();
+            all.extend(trees(targets.iter().map(|target| &target.key), *see));
+            all
+        }
+        Request::ReadLine { keys, see } => trees(keys, *see).collect(),
+        Request::Join {
+            keys,
+            slots,
+            want,
+            session,
+            see,
+        } => {
+            let several = if keys.len() > 1 { &**keys } else { &[] };
+            let tickets = keys.iter().zip(slots);
+            let tickets = tickets
+                .map(|(key, slot)| on(slot.ticket_of(key), Verb::Join(*want, several, session)));
+            let mut all: Vec<_> = tickets.collect();
+            all.extend(trees(&**keys, *see));
+            all
+        }
+        Request::Clear { ahead } => clear(ahead),
+        Request::Downgrade {
+            key,
+            session,
+            limit,
+            slot,
+            value,
+        } => vec![
+            on(&**key, Verb::CheckSession(session)),
+            on(&**key, Verb::Delete),
+            share(key, (*limit, *slot), value, session),
+        ],
+        Request::Upgrade {
+            target,
+            session,
+            limit,
+            slot,
+            value,
+        } => {
+            let row = limit.row_of(&target.key, *slot).to_string();
+            let see = See {
+                line: false,
+                sharers: Sharers::All,
+            };
+            let mut all = vec![
+                on(row.clone(), Verb::CheckSession(session)),
+                on(row, Verb::Delete),
+            ];
+            all.extend(check(target, session));
+            all.push(on(&*target.key, Verb::Lock(&value.0, session)));
+            all.extend(trees([&target.key], see));
+            all
+        }
         Request::Write {
-            lock,
+            rows,
             session,
             key,
             value,
         } => {
             let set = value.as_ref().map(|value| Verb::Set(&value.0));
-            vec![
-                on(&**lock, Verb::CheckSession(session)),
-                on(&**key, set.unwrap_or(Verb::Delete)),
-            ]
+            let mut all = held(rows, session);
+            all.push(on(&**key, set.unwrap_or(Verb::Delete)));
+            all
         }
         _ => Vec::new(),
     }
@@ -99,24 +186,88 @@ fn on<'a>(key: impl Into<Cow<'a, str>>, verb: Verb<'a>) -> Operation<'a> {
     Operation { key, verb }
 }
 
+/// The checks and locks of a hold.
+fn take<'a>(targets: &'a [Target], hold: &'a Hold, session: &'a SessionId) -> Vec<Operation<'a>> {
+    let mut all = Vec::new();
+    for target in targets {
+        match hold {
+            Hold::Exclusive { value } => {
+                all.extend(check(target, session));
+                all.push(on(&*target.key, Verb::Lock(&value.0, session)));
+            }
+            Hold::Share {
+                limit,
+                slot,
+                value,
+                probe,
+            } => {
+                let row = limit.row_of(&target.key, *slot).to_string();
+                match target.found {
+                    Found::Ours => all.push(on(row, Verb::CheckSession(session))),
+                    _ => all.extend(check(target, session)),
+                }
+                if *probe && target.found != Found::Ours {
+                    all.extend([
+                        on(&*target.key, Verb::Lock(&[], session)),
+                        on(&*target.key, Verb::Delete),
+                    ]);
+                }
+                all.push(share(&target.key, (*limit, *slot), value, session));
+            }
+        }
+    }
+    all
+}
+
+fn share<'a>(
+    key: &str,
+    (limit, slot): (Limit, Slot),
+    value: &'a Value,
+    session: &'a SessionId,
+) -> Operation<'a> {
+    let row = limit.row_of(key, slot).to_string();
+    on(row, Verb::Share(limit, &value.0, session))
+}
+
 /// The check that a key is as it was found.
-fn check<'a>(key: &'a str, found: Found, session: &'a SessionId) -> Operation<'a> {
-    let verb = match found {
+fn check<'a>(target: &'a Target, session: &'a SessionId) -> Option<Operation<'a>> {
+    let verb = match target.found {
+        Found::Unchecked => return None,
         Found::Absent => Verb::CheckNotExists,
         Found::Unlocked(index) => Verb::CheckIndex(index),
         Found::Ours => Verb::CheckSession(session),
     };
-    on(key, verb)
+    Some(on(&*target.key, verb))
 }
 
-fn tree(key: &str) -> Operation<'_> {
-    on(line_of(key), Verb::GetTree)
+/// The checks that a session holds all these rows.
+fn held<'a>(rows: &'a [Key], session: &'a SessionId) -> Vec<Operation<'a>> {
+    let check = |row: &'a Key| on(&**row, Verb::CheckSession(session));
+    rows.iter().map(check).collect()
 }
 
-fn clear<'a>(key: &str, tickets: &[Ticket]) -> Vec<Operation<'a>> {
-    let one = |ticket: &Ticket| {
+fn trees<'a>(
+    keys: impl IntoIterator<Item = &'a Key>,
+    see: See,
+) -> impl Iterator<Item = Operation<'a>> {
+    let of_key = move |(number, key): (usize, &Key)| {
+        let sharers = match see.sharers {
+            Sharers::None => None,
+            Sharers::Limited => Some(permits_of(key)),
+            Sharers::All => Some(shares_of(key)),
+        };
+        let line = see.line.then(|| line_of(key));
+        let sharers = sharers.map(|folder| on(folder, Verb::GetTree(number, Tree::Sharers)));
+        let line = line.map(|folder| on(folder, Verb::GetTree(number, Tree::Line)));
+        sharers.into_iter().chain(line)
+    };
+    keys.into_iter().enumerate().flat_map(of_key)
+}
+
+fn clear<'a>(tickets: &[Stalled]) -> Vec<Operation<'a>> {
+    let one = |ticket: &Stalled| {
         let verb = Verb::DeleteCas(ticket.modify_index);
-        on(ticket.slot.ticket_of(key), verb)
+        on(ticket.slot.ticket_of(&ticket.key), verb)
     };
     tickets.iter().map(one).collect()
 }

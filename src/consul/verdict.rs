@@ -95,8 +95,10 @@ fn no_reply(request: &Request, failure: Failure) -> Fault {
 /// A write that answers with the line of its key, too.
 fn shows_line(request: &Request) -> bool {
     match request {
-        Request::Join { .. } => true,
-        Request::Lock { line, .. } | Request::Unlock { line, .. } => *line,
+        Request::Join { see, .. } | Request::Lock { see, .. } | Request::Take { see, .. } => {
+            see.operations() > 0
+        }
+        Request::Unlock { lines, .. } => !lines.is_empty(),
         _ => false,
     }
 }

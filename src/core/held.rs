@@ -1,9 +1,11 @@
 //! A held lock: what callers ask of it, what they write under it, and how it is lost.
 
 use super::alarms::Owner;
+use super::change::Change;
+use super::claim::Claim;
 use super::context::Context;
 use super::failures::Failures;
-use super::interface::{CallId, Done, Level, LockId, Outcome, RequestId, Upkeep};
+use super::interface::{CallId, Done, Level, LockId, LockSpec, Outcome, RequestId};
 use super::lease::Session;
 use super::life::Fate;
 use super::log::Often;
@@ -20,12 +22,33 @@ use crate::error::{Error, LostReason, Status};
 /// A held lock.
 #[derive(Debug)]
 pub(super) struct HeldLock {
-    lock: LockId,
-    key: Key,
+    pub(super) lock: LockId,
+    /// The keys as messages have them.
+    pub(super) key: Key,
+    pub(super) spec: LockSpec,
+    pub(super) claim: Claim,
     pub(super) session: Session,
+    /// From a share to exclusive, or back.
+    pub(super) change: Option<Change>,
     asked: Vec<Asked>,
     renewals: Option<Renewals>,
-    monitor: Option<Monitor>,
+    pub(super) monitor: Option<Monitor>,
+}
+
+/// The question whether a session holds all rows of a lock.
+pub(super) fn proof_of(claim: &Claim, session: &Session) -> Request {
+    let rows = claim.rows();
+    if rows.len() > 1 {
+        return Request::Prove {
+            rows,
+            session: session.id.clone(),
+            gates: Vec::new(),
+        };
+    }
+    Request::Read {
+        key: claim.row(),
+        consistent: true,
+    }
 }
 
 /// A question of a caller. The library repeats it unchanged until Consul answers or its time is up.
@@ -78,41 +101,63 @@ impl Asked {
 impl HeldLock {
     pub(super) fn new(
         out: &mut Outbox,
-        (lock, key): (LockId, Key),
-        session: Session,
-        upkeep: Upkeep,
-        monitor: Option<Monitor>,
+        lock: LockId,
+        spec: LockSpec,
+        claim: Claim,
+        (session, token): (Session, u64),
     ) -> HeldLock {
-        let renewals = Renewals::begin(out, upkeep, session.lease.ttl());
+        let renewals = Renewals::begin(out, spec.upkeep, session.lease.ttl());
+        let monitor = spec.monitor.then(|| Monitor::begin(out.time(), token));
+        let session = Session {
+            last_token: token,
+            ..session
+        };
         HeldLock {
             lock,
-            key,
+            key: claim.keys.label().clone(),
+            spec,
+            claim,
             session,
+            change: None,
             asked: Vec::new(),
             renewals,
             monitor,
         }
     }
 
+    /// The fencing token.
+    pub(super) fn token(&self) -> u64 {
+        self.session.last_token
+    }
+
     /// When to call [`HeldLock::alarm`], at the latest.
     pub(super) fn wake_at(&self) -> Time {
-        let again = self.asked.iter().filter_map(|asked| asked.again);
+        let rows_are_known = self.change.as_ref().is_none_or(Change::rows_are_known);
+        let may_ask = |asked: &&Asked| rows_are_known || matches!(asked.what, Question::Renew);
+        let again = self.asked.iter().filter(may_ask);
+        let again = again.filter_map(|asked| asked.again);
         let renewal = self
             .renewals
             .as_ref()
             .and_then(|r| r.next(&self.session.lease));
         let monitor = self.monitor.as_ref().and_then(Monitor::next);
+        let change = self.change.as_ref().and_then(Change::next);
         let end = self.session.lease.end();
-        again.chain(renewal).chain(monitor).fold(end, Time::min)
+        let all = again.chain(renewal).chain(monitor).chain(change);
+        all.fold(end, Time::min)
     }
 
     /// Time has passed: sends what is due.
-    pub(super) fn alarm(&mut self, ctx: &mut Context) {
+    pub(super) fn alarm(&mut self, ctx: &mut Context) -> Fate {
         self.ask_again(&mut ctx.out);
         self.keep_up(&mut ctx.out);
-        if let Some(monitor) = &mut self.monitor {
-            monitor.tend(ctx, self.lock, &self.key);
+        let row = self.claim.row();
+        if self.change.is_none()
+            && let Some(monitor) = &mut self.monitor
+        {
+            monitor.tend(ctx, self.lock, &row);
         }
+        self.change_goes_on(ctx)
     }
 
     fn keep_up(&mut self, out: &mut Outbox) {
@@ -132,14 +177,17 @@ impl HeldLock {
         }
     }
 
-    /// The watch of the key found something, or nothing.
+    /// The watch of the row, or of one that shares the key, found something, or nothing.
     pub(super) fn saw_key(&mut self, ctx: &mut Context, news: Observation) {
+        if let Some(change) = &mut self.change {
+            return change.saw(ctx, &self.claim, &self.session, self.lock);
+        }
         let Some(mut monitor) = self.monitor.take() else {
             return;
         };
-        let (lock, session) = (self.lock, &self.session.id);
-        if monitor.saw(&mut ctx.out, lock, &self.key, session, news) {
-            monitor.tend(ctx, lock, &self.key);
+        let (lock, session, row) = (self.lock, &self.session.id, self.claim.row());
+        if monitor.saw(&mut ctx.out, lock, &row, session, news) {
+            monitor.tend(ctx, lock, &row);
             self.monitor = Some(monitor);
         } else {
             monitor.end(ctx, lock);
@@ -163,17 +211,19 @@ impl HeldLock {
     /// Sends the questions that are due.
     fn ask_again(&mut self, out: &mut Outbox) {
         let now = out.time();
+        // While the rows change, the library does not know which ones to ask about.
+        let rows_are_known = self.change.as_ref().is_none_or(Change::rows_are_known);
         for asked in &mut self.asked {
+            if !rows_are_known && !matches!(asked.what, Question::Renew) {
+                continue;
+            }
             if asked.again.take_if(|at| now >= *at).is_some() {
                 let session = self.session.id.clone();
                 let request = match &asked.what {
                     Question::Renew => Request::RenewSession { session },
-                    Question::Check => Request::Read {
-                        key: self.key.clone(),
-                        consistent: true,
-                    },
+                    Question::Check => proof_of(&self.claim, &self.session),
                     Question::Write { key, value } => Request::Write {
-                        lock: self.key.clone(),
+                        rows: self.claim.rows(),
                         session,
                         key: key.clone(),
                         value: value.clone(),
@@ -188,11 +238,19 @@ impl HeldLock {
     /// Takes in an answer, and gives the caller the outcome.
     pub(super) fn replied(
         &mut self,
-        out: &mut Outbox,
+        ctx: &mut Context,
         request: RequestId,
         sent: Option<Time>,
         answer: Result<Answer, Fault>,
     ) -> Fate {
+        if self
+            .change
+            .as_ref()
+            .is_some_and(|change| change.asked(request))
+        {
+            return self.change_replied(ctx, answer);
+        }
+        let out = &mut ctx.out;
         let Some(at) = self.asked.iter().position(|a| a.request == Some(request)) else {
             return self.not_asked_by_a_call(out, request, sent, answer);
         };
@@ -213,6 +271,7 @@ impl HeldLock {
                 Fate::Stays => Ok(Done::Ok),
                 Fate::Lost(why) => return self.lost(out, asked, why),
             },
+            Ok(Answer::Proved { .. }) => Ok(Done::Ok),
             Ok(Answer::NotOurs { taken }) => return self.lost(out, asked, Fate::not_ours(taken)),
             Err(Fault::SessionGone(_)) => return self.lost(out, asked, LostReason::SessionGone),
             Err(Fault::Final(cause) | Fault::TooLarge(cause)) => {
@@ -277,8 +336,13 @@ impl HeldLock {
         Fate::Lost(why)
     }
 
-    /// Ends the renewals and the watch.
-    pub(super) fn end_upkeep(&mut self, ctx: &mut Context) {
+    /// Ends the renewals, the watch and what a caller has begun to change.
+    pub(super) fn end_upkeep(&mut self, ctx: &mut Context, error: &Error) {
+        if let Some(change) = self.change.take() {
+            self.claim.is_uncertain = change.end(ctx, self.lock, error);
+            self.session.doubtful |= self.claim.is_uncertain;
+        }
+        self.claim.end(ctx);
         if let Some(renewals) = self.renewals.take() {
             renewals.end(&mut ctx.out, &mut self.session);
         }

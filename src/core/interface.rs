@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::messages::{Answer, Fault, Key, Request, SessionId, Value};
+use super::messages::{Answer, Fault, Key, Limit, Request, SessionId, Value, Want};
 use crate::clock::Time;
 use crate::error::{Error, LostReason};
 
@@ -53,11 +53,69 @@ pub struct SessionNode {
     pub registration: String,
 }
 
+/// The full keys of a lock: at least one, in the order of their bytes, no two the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    all: Arc<[Key]>,
+    /// The keys as an error text has them between two quotes.
+    label: Key,
+}
+
+impl Keys {
+    /// One key.
+    #[cfg(test)]
+    pub fn one(key: Key) -> Keys {
+        Keys {
+            all: Arc::from([key.clone()]),
+            label: key,
+        }
+    }
+
+    /// Several keys. None: there is no key.
+    pub fn of(mut keys: Vec<Key>) -> Option<Keys> {
+        keys.sort();
+        keys.dedup();
+        let label = keys.join("\", \"").into();
+        let all: Arc<[Key]> = keys.into();
+        (!all.is_empty()).then_some(Keys { all, label })
+    }
+
+    /// All of them.
+    pub fn all(&self) -> &Arc<[Key]> {
+        &self.all
+    }
+
+    /// The key of that number; the first, where there is no such key.
+    pub fn get(&self, number: usize) -> &Key {
+        self.all.get(number).unwrap_or(&self.label)
+    }
+
+    /// How many keys there are.
+    pub fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// There is more than one key.
+    pub fn are_several(&self) -> bool {
+        self.all.len() > 1
+    }
+
+    /// The keys for a message, which puts them between two quotes.
+    pub fn label(&self) -> &Key {
+        &self.label
+    }
+}
+
 /// Everything about a lock that is fixed before it is acquired.
 #[derive(Clone, Debug)]
 pub struct LockSpec {
-    /// The full key.
-    pub key: Key,
+    /// The full keys.
+    pub keys: Keys,
+    /// What the lock wants of its keys.
+    pub want: Want,
+    /// The limit that the caller named. A lock that shares wants no other. An exclusive lock becomes a share of so
+    /// many with a downgrade, and its acquire is a conflict where others share with another limit.
+    pub limit: Option<Limit>,
     /// The value to store; None: a JSON object with `locked_at`, made anew for each attempt.
     pub value: Option<Value>,
     /// `lock_timeout_seconds`: the session's TTL.
@@ -72,6 +130,25 @@ pub struct LockSpec {
     pub grace: Duration,
     /// Whether the library renews the held lock by itself.
     pub upkeep: Upkeep,
+}
+
+#[cfg(test)]
+impl LockSpec {
+    /// An exclusive lock on one key, which waits in line and is not renewed.
+    pub fn exclusive(key: &str, ttl: Duration, patience: Patience) -> LockSpec {
+        LockSpec {
+            keys: Keys::one(key.into()),
+            want: Want::Exclusive,
+            limit: None,
+            value: None,
+            ttl,
+            patience,
+            fair: true,
+            monitor: true,
+            grace: Duration::from_millis(300),
+            upkeep: Upkeep::Off,
+        }
+    }
 }
 
 /// Whether the library renews a held lock by itself.
@@ -141,6 +218,10 @@ pub enum Call {
     Renew,
     /// Ask Consul whether this client still holds the lock.
     Check,
+    /// Turn the exclusive lock into a shared one, without a gap.
+    Downgrade,
+    /// Turn the shared lock into an exclusive one, without a gap, and wait so long for the others that share.
+    Upgrade(Patience),
     /// Write a key of the KV store (None: delete it) in one transaction with a check that this client holds the
     /// lock.
     Write {
@@ -287,6 +368,8 @@ pub struct View {
     pub session: Option<SessionId>,
     /// The reason of the loss, for [`Phase::Lost`].
     pub lost: Option<LostReason>,
+    /// The number among those who share the key with a limit, from 0.
+    pub slot: Option<u16>,
 }
 
 /// Where in its life a lock is.

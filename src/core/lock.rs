@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::acquire::Acquire;
 use super::alarms::Alarm;
+use super::change::Goal;
 use super::context::Context;
 use super::held::{HeldLock, Question};
 use super::interface::{Action, Call, CallId, Done, Level, LockId, Phase, RequestId, View};
@@ -32,6 +33,7 @@ const UNDO_GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Machine {
     id: LockId,
+    /// The keys as messages have them.
     key: Key,
     /// The release asks for the line: the acquire waited, or would have.
     fair: bool,
@@ -140,6 +142,8 @@ impl Machine {
             Call::Renew => self.ask(ctx, call, Question::Renew),
             Call::Check => self.ask(ctx, call, Question::Check),
             Call::Write { key, value } => self.ask(ctx, call, Question::Write { key, value }),
+            Call::Downgrade => self.change(ctx, call, Goal::Share),
+            Call::Upgrade(patience) => self.change(ctx, call, Goal::Exclusive(patience)),
             Call::Release => self.release(ctx, call),
             // The acquire succeeded while the caller freed the handle.
             Call::Free if matches!(self.stage, Stage::Held(_)) => {
@@ -170,7 +174,7 @@ impl Machine {
                 self.advance(ctx, progress);
             }
             Stage::Held(held) => {
-                let fate = held.replied(&mut ctx.out, request, sent, answer);
+                let fate = held.replied(ctx, request, sent, answer);
                 if let Fate::Lost(why) = fate {
                     self.lose(ctx, why);
                 }
@@ -209,7 +213,12 @@ impl Machine {
                 let progress = acquire.alarm(ctx);
                 self.advance(ctx, progress);
             }
-            Stage::Held(held) => held.alarm(ctx),
+            Stage::Held(held) => {
+                let fate = held.alarm(ctx);
+                if let Fate::Lost(why) = fate {
+                    self.lose(ctx, why);
+                }
+            }
             Stage::Releasing(releasing) => {
                 let ending = releasing.alarm(ctx);
                 self.end_release(ctx, ending);
@@ -232,13 +241,20 @@ impl Machine {
         let wake_at = wake_at.into_iter().chain(self.pending.wake_at()).min();
         ctx.out.alarms.set(Alarm::Lock(self.id), wake_at);
 
-        let lease_end = match &self.stage {
-            Stage::Held(held) => Some(held.session.lease.end()),
-            _ => None,
-        };
-        if (self.view.phase, self.view.lease_end) != (phase, lease_end) {
-            self.view.phase = phase;
-            self.view.lease_end = lease_end;
+        let before = (
+            self.view.phase,
+            self.view.lease_end,
+            self.view.token,
+            self.view.slot,
+        );
+        self.view.phase = phase;
+        self.view.lease_end = None;
+        if let Stage::Held(held) = &self.stage {
+            self.view.lease_end = Some(held.session.lease.end());
+            self.view.token = Some(held.token());
+            self.view.slot = held.claim.slot_in_limit();
+        }
+        if before != (phase, self.view.lease_end, self.view.token, self.view.slot) {
             self.view.lost = match self.stage {
                 Stage::Lost { why, .. } => Some(why),
                 _ => None,

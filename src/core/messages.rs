@@ -76,52 +76,83 @@ pub enum Request {
     DestroySession { session: SessionId },
     /// `GET /v1/session/info/ID`: the holder's name and node.
     DescribeSession { session: SessionId },
-    /// `PUT /v1/txn` with a check that the key is as it was found and a KV `lock`; and `get-tree` of the key's
-    /// line where `line` asks for that, at no further write. The library may repeat it: a copy that comes after
-    /// the transaction was applied finds the key changed.
+    /// `PUT /v1/txn` with a check that each key is as it was found and a KV `lock` of the rows of the hold; and
+    /// `get-tree` of what `see` asks for, at no further write. The library may repeat it: a copy that comes after
+    /// the transaction was applied finds an exclusive key changed, and a shared row as it is.
     Lock {
-        key: Key,
-        found: Found,
-        value: Value,
+        targets: Vec<Target>,
+        hold: Hold,
         session: SessionId,
-        line: bool,
+        see: See,
     },
-    /// `PUT /v1/txn` with `check-session` and `delete`: removes the key if the session holds it; and `get-tree`
-    /// of the key's line where `line` asks for that.
+    /// `PUT /v1/txn` with `check-session` and `delete` of each row of a hold: removes them all if the session holds
+    /// them all; and `get-tree` of the lines of `lines`.
     Unlock {
-        key: Key,
+        rows: Vec<Key>,
         session: SessionId,
-        line: bool,
+        lines: Vec<Key>,
     },
-    /// `PUT /v1/txn` with `check-not-exists` on the key and `get-tree` of its line: is the key free, and which
-    /// tickets stand in line? Only reads: no Raft write.
-    Survey { key: Key },
-    /// `PUT /v1/txn` with `get-tree` of the key's line. Only reads.
-    ReadLine { key: Key },
-    /// `PUT /v1/txn` with `lock` of a ticket and `get-tree` of the line. The library may repeat it byte for byte.
+    /// `PUT /v1/txn?consistent` with `check-session` on each row of a hold, and `get-tree` of the sharers of `gates`:
+    /// does the session hold all rows, and who shares the keys, at one instant? Only reads: no Raft write.
+    Prove {
+        rows: Vec<Key>,
+        session: SessionId,
+        gates: Vec<Key>,
+    },
+    /// `PUT /v1/txn` with a check that each key is as it was found, and `get-tree` of what `see` asks for: are the keys
+    /// free, and who stands below them? Only reads: no Raft write.
+    Survey { targets: Vec<Target>, see: See },
+    /// `PUT /v1/txn` with `get-tree` of what `see` asks for. Only reads.
+    ReadLine { keys: Vec<Key>, see: See },
+    /// `PUT /v1/txn` with `lock` of a ticket in the line of each key, and `get-tree` of what `see` asks for. The
+    /// library may repeat it byte for byte.
     Join {
-        key: Key,
-        slot: LineSlot,
+        keys: Arc<[Key]>,
+        /// The slot of the ticket in the line of each key.
+        slots: Vec<Slot>,
+        want: Want,
         session: SessionId,
+        see: See,
     },
-    /// `PUT /v1/txn` which takes the key from the line, all or nothing: removes the stalled tickets `ahead` if they
-    /// are still the same (`delete-cas`), gives up the own ticket (`check-session`, `delete`), and locks the key
-    /// if it is as it was found.
+    /// `PUT /v1/txn` which takes the keys from the line, all or nothing: removes the stalled tickets `ahead` if they
+    /// are still the same (`delete-cas`), gives up the own tickets (`check-session`, `delete`), and locks the rows of
+    /// the hold if each key is as it was found; and `get-tree` of what `see` asks for.
     Take {
-        key: Key,
-        found: Found,
-        slot: LineSlot,
-        value: Value,
+        targets: Vec<Target>,
+        hold: Hold,
+        /// The slot of the own ticket in the line of each key.
+        slots: Vec<Slot>,
         session: SessionId,
-        ahead: Vec<Ticket>,
+        ahead: Vec<Stalled>,
+        see: See,
     },
     /// `PUT /v1/txn` with `delete-cas` of stalled tickets, where they are too many for the transaction that takes
     /// the key.
-    Clear { key: Key, ahead: Vec<Ticket> },
-    /// `PUT /v1/txn` with `check-session` on the key `lock`, and `set` of `key`, or `delete` where
+    Clear { ahead: Vec<Stalled> },
+    /// `PUT /v1/txn` which turns the exclusive hold of a key into a shared one, without a gap: `check-session` and
+    /// `delete` of the key, `lock` of the shared row. The library may repeat it: a copy that comes after the
+    /// transaction was applied finds the key without the session.
+    Downgrade {
+        key: Key,
+        session: SessionId,
+        limit: Limit,
+        slot: Slot,
+        value: Value,
+    },
+    /// `PUT /v1/txn` which turns a shared hold of a key into an exclusive one, without a gap: `check-session` and
+    /// `delete` of the shared row, `lock` of the key if it is as it was found; and `get-tree` of the sharers, who the
+    /// new exclusive holder waits for.
+    Upgrade {
+        target: Target,
+        session: SessionId,
+        limit: Limit,
+        slot: Slot,
+        value: Value,
+    },
+    /// `PUT /v1/txn` with `check-session` on each row of a hold, and `set` of `key`, or `delete` where
     /// there is no value: writes only while the session holds the lock.
     Write {
-        lock: Key,
+        rows: Vec<Key>,
         session: SessionId,
         key: Key,
         value: Option<Value>,
@@ -151,8 +182,181 @@ pub enum Found {
     Absent,
     /// The key was a lock that no session held, last changed at this index.
     Unlocked(u64),
-    /// The session of this acquire held the key.
+    /// The session of this acquire holds the row.
     Ours,
+    /// A survey has just shown that the key did not exist, and the transaction has no room to check it.
+    Unchecked,
+}
+
+/// A key to lock, and what it was at the last look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub key: Key,
+    pub found: Found,
+}
+
+/// How many sessions may share a key at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Limit(u16);
+
+impl Limit {
+    /// The limit of those who share without one: the readers of a read/write lock.
+    ///
+    /// cbindgen:ignore
+    pub const READERS: Limit = Limit(Slot::COUNT);
+
+    /// None: the number is not from 1 to 1,024.
+    pub fn new(number: u64) -> Option<Limit> {
+        let number = u16::try_from(number).ok();
+        let number = number.filter(|number| (1..=Slot::COUNT).contains(number));
+        number.map(Limit)
+    }
+
+    pub fn get(self) -> u16 {
+        self.0
+    }
+
+    /// The slots of the shared rows: as many as may share at once.
+    pub fn slots(self) -> impl Iterator<Item = Slot> {
+        (0..self.0).map(Slot)
+    }
+
+    /// The names of the shared rows of `key`. Those with a limit have a folder of their own, so that a reader sees
+    /// them without a list of a thousand readers.
+    pub fn folder_of(self, key: &str) -> String {
+        match self {
+            Limit::READERS => shares_of(key),
+            _ => permits_of(key),
+        }
+    }
+
+    /// The shared row of `key` with that slot.
+    pub fn row_of(self, key: &str, slot: Slot) -> Key {
+        format!("{}{slot}", self.folder_of(key)).into()
+    }
+}
+
+/// What an acquire wants of its keys. Consul keeps it in the Flags of a ticket and of a shared row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// To be the only holder.
+    Exclusive,
+    /// To be one of at most so many holders.
+    Share(Limit),
+}
+
+impl Want {
+    /// The Flags of a ticket. The other bits of a ticket say other things.
+    const LIMIT: u64 = 0xffff;
+
+    pub fn flags(self) -> u64 {
+        match self {
+            Want::Exclusive => 0,
+            Want::Share(limit) => u64::from(limit.0),
+        }
+    }
+
+    /// What the Flags of a ticket say. Flags that the library does not know are those of an exclusive one, whom
+    /// all others wait for.
+    pub fn of_flags(flags: u64) -> Want {
+        Limit::new(flags & Want::LIMIT).map_or(Want::Exclusive, Want::Share)
+    }
+
+    pub fn limit(self) -> Option<Limit> {
+        match self {
+            Want::Exclusive => None,
+            Want::Share(limit) => Some(limit),
+        }
+    }
+}
+
+/// The bit in the Flags of a ticket whose waiter waits for several keys. The value of the ticket lists them all.
+pub const SEVERAL: u64 = 1 << 16;
+
+/// The rows that a transaction is to lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Each key itself.
+    Exclusive { value: Value },
+    /// A shared row below each key.
+    Share {
+        limit: Limit,
+        slot: Slot,
+        value: Value,
+        /// The sessions have a lock-delay, which does not protect shared rows: the transaction locks and removes the
+        /// key as well, which Consul refuses while the delay of the key runs.
+        probe: bool,
+    },
+}
+
+/// Which rows below a key a transaction shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct See {
+    /// The tickets of the line.
+    pub line: bool,
+    /// Those who share the key.
+    pub sharers: Sharers,
+}
+
+impl See {
+    pub const NOTHING: See = See {
+        line: false,
+        sharers: Sharers::None,
+    };
+
+    /// How many operations the transaction needs for each key.
+    pub fn operations(self) -> usize {
+        usize::from(self.line) + usize::from(self.sharers != Sharers::None)
+    }
+}
+
+/// Which of those who share a key a transaction shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Sharers {
+    #[default]
+    None,
+    /// Those with a limit.
+    Limited,
+    All,
+}
+
+/// What stands below a key, as far as a transaction asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Below {
+    /// The tickets, in no particular order.
+    pub line: Vec<Ticket>,
+    /// Those who share the key, in no particular order.
+    pub sharers: Vec<Sharer>,
+}
+
+#[cfg(test)]
+impl Below {
+    /// The answer of a transaction that shows the line of one key.
+    pub fn line_of_one(line: Vec<Ticket>) -> Vec<Below> {
+        let sharers = Vec::new();
+        vec![Below { line, sharers }]
+    }
+}
+
+/// One of those who share a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharer {
+    pub limit: Limit,
+    pub slot: Slot,
+    pub session: SessionId,
+    pub create_index: u64,
+    /// The fencing token of this share.
+    pub modify_index: u64,
+    pub value: Value,
+}
+
+/// A ticket to remove, as it was when it was last seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stalled {
+    /// The key in whose line the ticket stands.
+    pub key: Key,
+    pub slot: Slot,
+    pub modify_index: u64,
 }
 
 /// What Consul answered.
@@ -177,29 +381,35 @@ pub enum Answer {
     /// The answer to [`Request::DescribeSession`]; None: unknown, or no right to read it.
     Described(Option<SessionRow>),
     /// The answer to [`Request::Lock`] and [`Request::Take`]: the session holds the key, now or since an earlier
-    /// copy. `index` is the ModifyIndex of the transaction that took it: the fencing token. `line`: the tickets, if
-    /// the request asked for them.
-    Locked { index: u64, line: Vec<Ticket> },
-    /// The answer to [`Request::Lock`] and [`Request::Take`]: another session has the key. The answer to
-    /// [`Request::Join`]: another session has the slot.
+    /// copy. `index` is the ModifyIndex of the transaction that took it: the fencing token. `below`: what stands
+    /// below each key, as far as the request asked for it. The answer to [`Request::Downgrade`] and
+    /// [`Request::Upgrade`] as well.
+    Locked { index: u64, below: Vec<Below> },
+    /// The answer to [`Request::Lock`] and [`Request::Take`]: another session has a key, or the slot of the shared row.
+    /// The answer to [`Request::Join`] and [`Request::Downgrade`]: another session has a slot. The answer to
+    /// [`Request::Upgrade`]: another session has the key.
     Held,
     /// The answer to [`Request::Lock`] and [`Request::Take`]: no session has the key, but its lock-delay runs.
     Delayed,
     /// The answer to [`Request::Lock`] and [`Request::Take`]: the key is not as it was found; Consul changed
     /// nothing.
     Changed,
-    /// The answer to [`Request::Unlock`]. `line`: the tickets, if the request asked for them.
-    Unlocked { line: Vec<Ticket> },
-    /// The answer to [`Request::Unlock`] and [`Request::Write`]: the session does not hold the lock's key, and Consul
-    /// changed nothing. `taken`: another session holds it; otherwise the key is gone, or free.
+    /// The answer to [`Request::Unlock`]. `below`: the tickets of each line that the request asked for.
+    Unlocked { below: Vec<Below> },
+    /// The answer to [`Request::Prove`]: the session holds all rows. `index`: the largest ModifyIndex of a row.
+    /// `below`: those who share each of the `gates`.
+    Proved { index: u64, below: Vec<Below> },
+    /// The answer to [`Request::Unlock`], [`Request::Prove`], [`Request::Write`], [`Request::Downgrade`] and
+    /// [`Request::Upgrade`]: the session does not hold all rows of the lock, and Consul
+    /// changed nothing. `taken`: another session holds one of them; otherwise it is gone, or free.
     NotOurs { taken: bool },
     /// The answer to [`Request::Write`].
     Written,
-    /// The answer to [`Request::Survey`] of a key that does not exist, to [`Request::ReadLine`] and to
-    /// [`Request::Join`]: the tickets, in no particular order.
-    Line(Vec<Ticket>),
-    /// The answer to [`Request::Survey`]: the key exists, held or not.
-    Exists,
+    /// The answer to [`Request::Survey`] of keys that are as they were found, to [`Request::ReadLine`] and to
+    /// [`Request::Join`]: what stands below each key, as far as the request asked for it.
+    Line(Vec<Below>),
+    /// The answer to [`Request::Survey`]: the target of this number, and perhaps others, is not as it was found.
+    Exists(usize),
     /// The answer to [`Request::Take`]: the own ticket is gone; Consul changed nothing.
     NoTicket,
     /// The answer to [`Request::Take`] and [`Request::Clear`]: a ticket ahead is not the same any more; Consul changed nothing.
@@ -213,36 +423,46 @@ pub enum Answer {
     Names { names: Vec<String>, index: u64 },
 }
 
-/// The number of a ticket in a key's line. A process uses the same slot again for a key, because Consul walks
-/// every name that was deleted in the last quarter of an hour on each listing.
+/// The number of a ticket in a key's line, or of a shared row. A process uses the same slot again for a key, because
+/// Consul walks every name that was deleted in the last quarter of an hour on each listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LineSlot(u16);
+pub struct Slot(u16);
 
-impl LineSlot {
+impl Slot {
     /// The number of slots.
     ///
     /// cbindgen:ignore
     pub const COUNT: u16 = 1_024;
 
     /// The slot for a number of any size.
-    pub fn new(number: u64) -> LineSlot {
+    pub fn new(number: u64) -> Slot {
         // The remainder is below COUNT.
-        LineSlot(u16::try_from(number % u64::from(LineSlot::COUNT)).unwrap_or(0))
+        Slot(u16::try_from(number % u64::from(Slot::COUNT)).unwrap_or(0))
+    }
+
+    pub fn get(self) -> u16 {
+        self.0
     }
 
     /// The key of the ticket with this number, in the line of `key`.
     pub fn ticket_of(self, key: &str) -> String {
-        format!("{}{:03x}", line_of(key), self.0)
+        format!("{}{self}", line_of(key))
     }
 
-    /// The slot that a name below [`line_of`] stands for, if it is one.
-    pub fn parse(name: &str) -> Option<LineSlot> {
+    /// The slot that a name in a folder of the library's stands for, if it is one.
+    pub fn parse(name: &str) -> Option<Slot> {
         let digits =
             name.len() == 3 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let number = digits
             .then(|| u16::from_str_radix(name, 16).ok())
             .flatten()?;
-        (number < LineSlot::COUNT).then_some(LineSlot(number))
+        (number < Slot::COUNT).then_some(Slot(number))
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03x}", self.0)
     }
 }
 
@@ -252,13 +472,27 @@ pub fn line_of(key: &str) -> String {
     format!("{key}/.fifo/")
 }
 
+/// The folder of those who share a key.
+pub fn shares_of(key: &str) -> String {
+    format!("{key}/.share/")
+}
+
+/// The folder of those who share a key with a limit.
+pub fn permits_of(key: &str) -> String {
+    format!("{key}/.share/slot/")
+}
+
 /// A place in a line. Slot and CreateIndex together identify it, for slots are used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// The number of the ticket.
-    pub slot: LineSlot,
+    pub slot: Slot,
     /// The session of the waiter.
     pub session: SessionId,
+    /// What the waiter waits for.
+    pub want: Want,
+    /// All keys that the waiter waits for, if there are several; empty: the value of the ticket does not say them.
+    pub several: Option<Arc<[Key]>>,
     /// The index at which the ticket was written. The line is in the order of (CreateIndex, slot).
     pub create_index: u64,
     /// The index that `delete-cas` checks.

@@ -6,6 +6,8 @@
 
 mod acquire;
 mod alarms;
+mod change;
+mod claim;
 mod context;
 mod failures;
 mod footing;

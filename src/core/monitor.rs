@@ -99,8 +99,11 @@ impl Monitor {
             // The token may not read the key: the lock goes without a watch.
             Observation::Refused(error) if error.status == Status::Denied => return false,
             // What is not Consul's (a page of a proxy) says nothing about the next answer.
-            Observation::Nothing | Observation::Failed(_) | Observation::Refused(_) => {
-                self.at = Some(now + PAUSE)
+            Observation::Nothing
+            | Observation::Names { .. }
+            | Observation::Failed(_)
+            | Observation::Refused(_) => {
+                self.at = Some(now + PAUSE);
             }
         }
         true

@@ -173,6 +173,12 @@ impl Outbox {
         splitmix::stir(self.random)
     }
 
+    /// A random number below `count`; 0 for none.
+    pub(super) fn choose(&mut self, count: usize) -> usize {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        usize::try_from(self.next_random() % count.max(1)).unwrap_or(0)
+    }
+
     /// A random duration below `most`.
     pub(super) fn spread(&mut self, most: Duration) -> Duration {
         let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use super::interface::{Action, Call, LockSpec, Patience, Upkeep};
 use super::life::LockEvent;
-use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId};
+use super::messages::{Answer, Below, Fault, Key, KeyRow, Request, SessionId};
 use super::watch::Observation;
 use crate::clock::Time;
 use crate::error::{Error, Status};
@@ -37,13 +37,13 @@ macro_rules! words {
 }
 
 words! {
-    Acquire Cancel Renew Check Put Delete Release LetGo Abandon Free Turn Alarm Undone
-    SawRow SawGone SawNothing SawFailed SawRefused
-    Created NoNode Registered Found Renewed Destroyed Described Locked IsHeld Delayed Changed Unlocked NotOurs
+    Acquire Cancel Renew Check Downgrade Upgrade Put Delete Release LetGo Abandon Free Turn Alarm Undone
+    SawRow SawNames SawGone SawNothing SawFailed SawRefused
+    Created NoNode Registered Found Renewed Destroyed Described Locked IsHeld Delayed Changed Unlocked Proved NotOurs
     Written Line Exists NoTicket Stale Cleared Row Names
     NotApplied Unknown SessionGone TooLarge Final
     AskCreate AskRegister AskFind AskRenew AskDestroy AskDescribe AskLock AskUnlock AskSurvey AskLine AskJoin
-    AskTake AskClear AskWrite AskRead
+    AskTake AskClear AskProve AskDowngrade AskUpgrade AskWrite AskRead
     Tell View Lost
 }
 
@@ -89,6 +89,16 @@ fn status(error: &Error) -> u64 {
     n(error.status as u64)
 }
 
+/// How many tickets the answer shows.
+fn tickets(below: &[Below]) -> u64 {
+    n(below.iter().map(|below| below.line.len()).sum::<usize>())
+}
+
+/// How many that share a key the answer shows.
+fn sharers(below: &[Below]) -> u64 {
+    n(below.iter().map(|below| below.sharers.len()).sum::<usize>())
+}
+
 /// The holder and the index of the last change; 0 where there is none.
 fn of_row(row: Option<&KeyRow>) -> [u64; 2] {
     let holder = row.and_then(|row| row.session.as_ref());
@@ -108,6 +118,8 @@ impl Recorder {
                     Call::Cancel => Word::Cancel,
                     Call::Renew => Word::Renew,
                     Call::Check => Word::Check,
+                    Call::Downgrade => Word::Downgrade,
+                    Call::Upgrade(_) => Word::Upgrade,
                     Call::Write { value: Some(_), .. } => Word::Put,
                     Call::Write { value: None, .. } => Word::Delete,
                     Call::Release => Word::Release,
@@ -128,6 +140,9 @@ impl Recorder {
             LockEvent::Undone(confirmed) => self.put(now, Word::Undone, &[n(*confirmed)]),
             LockEvent::Saw(seen) => match seen {
                 Observation::Row { row, .. } => self.put(now, Word::SawRow, &of_row(row.as_ref())),
+                Observation::Names { count, index } => {
+                    self.put(now, Word::SawNames, &[n(*count), n(*index)]);
+                }
                 Observation::Gone => self.put(now, Word::SawGone, &[]),
                 Observation::Nothing => self.put(now, Word::SawNothing, &[]),
                 Observation::Failed(error) => self.put(now, Word::SawFailed, &[status(error)]),
@@ -165,11 +180,15 @@ impl Recorder {
             Answer::Held => (Word::IsHeld, None),
             Answer::Delayed => (Word::Delayed, None),
             Answer::Changed => (Word::Changed, None),
-            Answer::Unlocked { line } => (Word::Unlocked, Some(n(line.len()))),
+            Answer::Unlocked { below } => (Word::Unlocked, Some(tickets(below))),
+            Answer::Proved { below, .. } => (Word::Proved, Some(sharers(below))),
             Answer::NotOurs { taken } => (Word::NotOurs, Some(n(*taken))),
             Answer::Written => (Word::Written, None),
-            Answer::Line(line) => (Word::Line, Some(n(line.len()))),
-            Answer::Exists => (Word::Exists, None),
+            Answer::Line(below) => {
+                let numbers = [id, tickets(below), sharers(below)];
+                return self.put(now, Word::Line, &numbers);
+            }
+            Answer::Exists(_) => (Word::Exists, None),
             Answer::NoTicket => (Word::NoTicket, None),
             Answer::Stale => (Word::Stale, None),
             Answer::Cleared => (Word::Cleared, None),
@@ -231,6 +250,9 @@ impl Recorder {
             Request::Join { session: s, .. } => (Word::AskJoin, Some(session(s))),
             Request::Take { session: s, .. } => (Word::AskTake, Some(session(s))),
             Request::Clear { ahead, .. } => (Word::AskClear, Some(n(ahead.len()))),
+            Request::Prove { session: s, .. } => (Word::AskProve, Some(session(s))),
+            Request::Downgrade { session: s, .. } => (Word::AskDowngrade, Some(session(s))),
+            Request::Upgrade { session: s, .. } => (Word::AskUpgrade, Some(session(s))),
             Request::Write { session: s, .. } => (Word::AskWrite, Some(session(s))),
             Request::Read { consistent, .. } => (Word::AskRead, Some(n(*consistent))),
             // The core asks these for all its locks together.

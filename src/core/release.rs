@@ -1,8 +1,10 @@
 //! Giving a lock back.
 
 use super::alarms::Owner;
+use super::claim::Claim;
 use super::context::Context;
 use super::failures::Failures;
+use super::held::proof_of;
 use super::interface::{CallId, LockId, RequestId};
 use super::lease::{Lease, Session};
 use super::life::Fate;
@@ -15,7 +17,7 @@ use crate::error::{Error, LostReason, Status};
 #[derive(Debug)]
 pub(super) struct Releasing {
     lock: LockId,
-    key: Key,
+    pub(super) claim: Claim,
     /// The release asks for the line as well.
     fair: bool,
     pub(super) call: CallId,
@@ -52,16 +54,17 @@ impl Releasing {
     /// key that it still holds: there the transaction comes first.
     pub(super) fn begin(
         ctx: &mut Context,
-        (lock, key): (LockId, Key),
+        (lock, claim): (LockId, Claim),
         fair: bool,
         keep: bool,
         call: CallId,
         session: Session,
     ) -> Releasing {
         let config = &ctx.out.config;
+        let is_uncertain = claim.is_uncertain;
         let mut releasing = Releasing {
             lock,
-            key,
+            claim,
             fair,
             call,
             session,
@@ -70,7 +73,7 @@ impl Releasing {
             request: None,
             again: None,
             keep,
-            by_transaction: keep || config.lock_delay,
+            by_transaction: (keep || config.lock_delay) && !is_uncertain,
             doubt: false,
         };
         releasing.unlock(ctx);
@@ -99,16 +102,26 @@ impl Releasing {
 
     fn unlock(&mut self, ctx: &mut Context) {
         self.again = None;
-        let key = self.key.clone();
         let request = if self.by_transaction {
-            // A process that has seen no line looks for one here, where that costs no write.
-            let line =
-                self.fair && !ctx.waiters.others_waited(&key) && ctx.waiters.may_have_ticket(&key);
-            let session = self.session.id.clone();
-            Request::Unlock { key, session, line }
+            // A process that has seen no line looks for one here, where that costs no write. Of several keys it does
+            // not: there is no room in the transaction for thirty.
+            let key = self.claim.keys.get(0);
+            let looks = self.fair
+                && !self.claim.keys.are_several()
+                && !ctx.waiters.others_waited(key)
+                && ctx.waiters.may_have_ticket(key);
+            Request::Unlock {
+                rows: self.claim.rows(),
+                session: self.session.id.clone(),
+                lines: looks.then(|| key.clone()).into_iter().collect(),
+            }
+        } else if self.claim.is_uncertain {
+            // The end of the session removes the row, whichever it is.
+            Request::RenewSession {
+                session: self.session.id.clone(),
+            }
         } else {
-            let consistent = true;
-            Request::Read { key, consistent }
+            proof_of(&self.claim, &self.session)
         };
         self.request = Some(ctx.out.send(Owner::Lock(self.lock), request, self.by));
     }
@@ -124,9 +137,10 @@ impl Releasing {
         }
         self.request = None;
         match answer {
-            Ok(Answer::Unlocked { line }) => {
-                if !line.is_empty() {
-                    ctx.waiters.note_line(&self.key, &line, None);
+            Ok(Answer::Unlocked { below }) => {
+                if let Some(below) = below.first().filter(|below| !below.line.is_empty()) {
+                    ctx.waiters
+                        .note_line(self.claim.keys.get(0), &below.line, None);
                 }
                 if self.keep {
                     Ending::GivenBack
@@ -134,6 +148,7 @@ impl Releasing {
                     Ending::Destroy(None)
                 }
             }
+            Ok(Answer::Proved { .. }) => Ending::Destroy(None),
             // The transaction whose answer was lost may have given it back.
             Ok(Answer::NotOurs { .. }) if self.doubt => Ending::Destroy(None),
             Ok(Answer::NotOurs { taken }) => Ending::Destroy(Some(Fate::not_ours(taken))),
@@ -146,8 +161,11 @@ impl Releasing {
             }
             // Consul may have released the key: the end of the session makes sure, without a look at the line.
             Err(Fault::TooLarge(cause)) => {
-                ctx.waiters.note_no_tickets(&self.key);
+                ctx.waiters.note_no_tickets(self.claim.keys.get(0));
                 self.in_doubt(&mut ctx.out, &cause)
+            }
+            Err(Fault::SessionGone(_)) if self.claim.is_uncertain => {
+                Ending::Destroy(Some(LostReason::SessionGone))
             }
             // No lock comes after this one with the session: a late copy does no harm.
             Err(Fault::Unknown(cause)) => self.in_doubt(&mut ctx.out, &cause),
@@ -170,7 +188,7 @@ impl Releasing {
     }
 
     fn unlock_later(&mut self, out: &mut Outbox, cause: &Error) -> Ending {
-        let error = out.error_from(cause, "could not release the lock", &self.key);
+        let error = out.error_from(cause, "could not release the lock", self.claim.keys.label());
         self.again = Some(out.time() + self.failures.pause_after(out, &error));
         Ending::Stays
     }

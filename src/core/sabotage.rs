@@ -19,6 +19,10 @@ pub(crate) enum Sabotage {
     NeverPass,
     /// Every waiter in line takes the key when it is free, head or not.
     AnyoneTakes,
+    /// An exclusive lock does not wait for those who share its key.
+    NoDrain,
+    /// A waiter takes a head for one that waits rightly although that head has lost one of its tickets.
+    ForgivesLostTickets,
     /// The core aborts a blocking query that is not wanted any more, and its place is free at once.
     HangUp,
 }

@@ -4,12 +4,12 @@
 //! Only the first waiter of a process asks Consul. That one stands in the line between processes with the
 //! one ticket that the process has for the key (`acquire/ticket.rs`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::interface::LockId;
+use super::interface::{Keys, LockId};
 use super::lease::Session;
-use super::messages::{Key, KeyRow, LineSlot, SessionId, SessionRow, Ticket};
+use super::messages::{Key, KeyRow, Limit, SessionId, SessionRow, Sharer, Slot, Ticket, Want};
 use super::splitmix;
 use crate::clock::Time;
 use crate::error::Error;
@@ -40,8 +40,8 @@ pub(super) struct LocalWaiters {
 /// The waiters of one key.
 #[derive(Debug, Default)]
 struct KeyWaiters {
-    /// The waiters of this process in the order of their calls, each with its TTL.
-    here: BTreeMap<u64, (LockId, Duration)>,
+    /// The waiters of this process in the order of their calls.
+    here: BTreeMap<u64, Waiter>,
     /// Others stood in line when Consul last showed it.
     others_waited: bool,
     /// The waiters have no tickets: the token may not write them here, or the line cannot be read.
@@ -50,6 +50,10 @@ struct KeyWaiters {
     collisions: u32,
     /// When this process gave the key back, unless it has tried the key since.
     given_back: Option<Time>,
+    /// The slot with which this process shared the key last.
+    last_share: Option<Slot>,
+    /// The slots with which this process shares the key now.
+    shares: BTreeSet<Slot>,
     /// A place in the line, left to the next waiter here by one whose time was over.
     left: Option<(Session, PlaceInLine)>,
     known: Known,
@@ -59,19 +63,41 @@ struct KeyWaiters {
     denied: Option<(Time, Time)>,
 }
 
+/// One waiter of this process.
+#[derive(Debug)]
+struct Waiter {
+    lock: LockId,
+    keys: Keys,
+    stake: Stake,
+}
+
+/// What a place in the line is good for: only a waiter that wants the same can use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stake {
+    pub(super) ttl: Duration,
+    pub(super) want: Want,
+    /// The waiter waits for one key.
+    pub(super) is_single: bool,
+}
+
 /// What Consul last said of a key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     pub(super) not_free: Option<NotFree>,
     /// What has failed since Consul last gave a usable answer.
     pub(super) fault: Option<Error>,
+    /// The limit that the caller named, the one with which the key is shared, and the session that shares it so.
+    pub(super) conflict: Option<((Limit, Limit), SessionId)>,
     /// What Consul said of the session that holds the key; None inside: Consul did not say it.
     pub(super) name: Option<(SessionId, Option<SessionRow>)>,
 }
 
 impl Known {
     pub(super) fn holder(&self) -> Option<&KeyRow> {
-        self.not_free.as_ref()?.holder.as_ref()
+        match &self.not_free.as_ref()?.by {
+            Blocker::Holder(row) => Some(row),
+            Blocker::Sharers(_) | Blocker::Unknown => None,
+        }
     }
 
     /// Consul has said since then that the key is not free; None: at any time.
@@ -85,15 +111,27 @@ impl Known {
 #[derive(Clone, Debug)]
 pub(super) struct NotFree {
     pub(super) at: Time,
-    pub(super) holder: Option<KeyRow>,
+    pub(super) by: Blocker,
 }
 
-/// A place in the line between processes.
+/// What keeps a waiter from the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Blocker {
+    /// Waiters before it, a lock-delay, or a client that was faster.
+    Unknown,
+    /// The session that holds the key.
+    Holder(KeyRow),
+    /// Those who share the key.
+    Sharers(Vec<Sharer>),
+}
+
+/// A place in the lines between processes: one of each key that the waiter waits for.
 #[derive(Clone, Debug)]
 pub(super) struct PlaceInLine {
-    pub(super) slot: LineSlot,
-    /// The tickets before the own one, in order, as the line was last read.
-    pub(super) ahead: Vec<Ticket>,
+    /// The slots of the own tickets.
+    pub(super) slots: Vec<Slot>,
+    /// The tickets before each own one, in order, as the line was last read.
+    pub(super) ahead: Vec<Vec<Ticket>>,
 }
 
 impl LocalWaiters {
@@ -122,41 +160,72 @@ impl LocalWaiters {
         std::mem::take(&mut self.first)
     }
 
-    /// Puts a waiter behind those of this process. Answers the number to leave with, and whether the waiter
-    /// is the first.
-    pub(super) fn arrive(&mut self, key: &Key, lock: LockId, ttl: Duration) -> (u64, bool) {
+    /// Puts a waiter behind those of this process, for all of its keys. Answers the number to leave with, and
+    /// whether the waiter is the first.
+    pub(super) fn arrive(&mut self, keys: &Keys, lock: LockId, stake: Stake) -> (u64, bool) {
         self.arrivals += 1;
         let arrival = self.arrivals;
-        let here = &mut self.of(key).here;
-        here.insert(arrival, (lock, ttl));
-        (arrival, here.len() == 1)
+        for key in keys.all().iter() {
+            let keys = keys.clone();
+            let waiter = Waiter { lock, keys, stake };
+            self.of(key).here.insert(arrival, waiter);
+        }
+        (arrival, self.is_first(keys, arrival))
     }
 
-    /// Takes a waiter out; behind the first one the next becomes the first. Answers the session of a place
+    /// The waiter is the first for each of its keys. All lines of a process have the same order, so that the oldest
+    /// waiter is always the first.
+    fn is_first(&self, keys: &Keys, arrival: u64) -> bool {
+        let first = |key: &Key| {
+            let first = self.by_key.get(key)?.here.first_key_value();
+            first.map(|(number, _)| *number)
+        };
+        keys.all().iter().all(|key| first(key) == Some(arrival))
+    }
+
+    /// Takes a waiter out; the next becomes the first, if it is so for all of its keys. Answers the session of a place
     /// that no waiter is left to inherit.
     #[must_use]
-    pub(super) fn leave(&mut self, key: &Key, arrival: u64) -> Option<Session> {
-        let waiters = self.by_key.get_mut(key)?;
-        let was_first = waiters.here.first_key_value().map(|(n, _)| *n) == Some(arrival);
-        waiters.here.remove(&arrival);
-        if let Some((_, (next, _))) = waiters.here.first_key_value() {
-            if was_first {
-                self.first.push(*next);
+    pub(super) fn leave(&mut self, keys: &Keys, arrival: u64) -> Option<Session> {
+        let mut left = None;
+        let mut next = BTreeSet::new();
+        for key in keys.all().iter() {
+            let Some(waiters) = self.by_key.get_mut(key) else {
+                continue;
+            };
+            let was_first = waiters.here.first_key_value().map(|(n, _)| *n) == Some(arrival);
+            waiters.here.remove(&arrival);
+            if let Some((arrival, _)) = waiters.here.first_key_value() {
+                if was_first {
+                    next.insert((*arrival, key.clone()));
+                }
+                continue;
             }
-            return None;
+            // The description of a holder is not worth remembering.
+            waiters.known = Known::default();
+            waiters.asked = None;
+            waiters.denied = None;
+            left = left.or(waiters.left.take().map(|(session, _)| session));
         }
-        // The description of a holder is not worth remembering.
-        waiters.known = Known::default();
-        waiters.asked = None;
-        waiters.denied = None;
-        waiters.left.take().map(|(session, _)| session)
+        let mut told = BTreeSet::new();
+        for (arrival, key) in next {
+            let waiter = self.by_key.get(&key);
+            let waiter = waiter.and_then(|waiters| waiters.here.get(&arrival));
+            if let Some(waiter) = waiter
+                && self.is_first(&waiter.keys, arrival)
+                && told.insert(arrival)
+            {
+                self.first.push(waiter.lock);
+            }
+        }
+        left
     }
 
     /// The waiter behind this one could use its place in the line, and its session.
-    pub(super) fn can_inherit(&self, key: &Key, arrival: u64, ttl: Duration) -> bool {
+    pub(super) fn can_inherit(&self, key: &Key, arrival: u64, stake: Stake) -> bool {
         let waiters = self.by_key.get(key);
         let next = waiters.and_then(|waiters| waiters.here.range(arrival + 1..).next());
-        next.is_some_and(|(_, (_, its))| *its == ttl)
+        stake.is_single && next.is_some_and(|(_, waiter)| waiter.stake == stake)
     }
 
     /// Leaves a place to the next waiter. Answers the session of a place that was left before.
@@ -202,11 +271,39 @@ impl LocalWaiters {
         self.of(key).no_tickets = true;
     }
 
+    /// The slot for one more share of this process without a limit: always the same ones, in the same order.
+    pub(super) fn share_slot(&mut self, key: &Key, seed: u64) -> Slot {
+        let waiters = self.of(key);
+        let first = mix(seed, key, waiters.collisions);
+        let slots = (0..u64::from(Slot::COUNT)).map(|step| Slot::new(first.wrapping_add(step)));
+        let mut free = slots.filter(|slot| !waiters.shares.contains(slot));
+        free.next().unwrap_or(Slot::new(first))
+    }
+
+    /// The slot with which this process shared the key last.
+    pub(super) fn last_share(&mut self, key: &Key) -> Option<Slot> {
+        self.of(key).last_share
+    }
+
+    /// This process shares the key with that slot.
+    pub(super) fn note_share(&mut self, key: &Key, slot: Slot) {
+        let waiters = self.of(key);
+        waiters.last_share = Some(slot);
+        waiters.shares.insert(slot);
+    }
+
+    /// A share of this process has ended.
+    pub(super) fn end_share(&mut self, key: &Key, slot: Slot) {
+        if let Some(waiters) = self.by_key.get_mut(key) {
+            waiters.shares.remove(&slot);
+        }
+    }
+
     /// The slot of this process's ticket for the key: the same for each wait, unless the slot turned out to
     /// belong to others.
-    pub(super) fn slot(&mut self, key: &Key, seed: u64) -> LineSlot {
+    pub(super) fn slot(&mut self, key: &Key, seed: u64) -> Slot {
         let collisions = self.of(key).collisions;
-        LineSlot::new(mix(seed, key, collisions))
+        Slot::new(mix(seed, key, collisions))
     }
 
     /// The slot belongs to others: [`LocalWaiters::slot`] answers another one from now on.

@@ -77,6 +77,8 @@ const WATCH_SLACK: Duration = Duration::from_secs(10);
 pub(super) enum Observation {
     /// The key as it is now, changed or not, and the index to watch from.
     Row { row: Option<KeyRow>, index: u64 },
+    /// So many names stand in the folder, and the index to watch from.
+    Names { count: usize, index: u64 },
     /// The key does not exist any more.
     Gone,
     /// The watch saw no change until the time that the lock asked for.
@@ -134,6 +136,8 @@ struct Watch {
     need: Need,
     /// The index after which a change counts.
     index: u64,
+    /// The key is a folder with so many names, and the locks want to know when there are fewer; 0: it is no folder.
+    full: usize,
     request: Option<RequestId>,
     /// The turn that the key had last.
     turn: u64,
@@ -212,7 +216,7 @@ impl Watches {
             let listing = self.listings.entry(watch.folder.clone()).or_default();
             listing.crowd += 1;
             // The key existed when its watch began; the last listing may show that it is gone.
-            if listing.index > watch.index && !listing.names.contains(&**key) {
+            if listing.index > watch.index && listing.is_missing(key, watch.full) {
                 self.found(key, &Observation::Gone);
             }
         }
@@ -296,6 +300,31 @@ impl Watches {
         until: Time,
         need: Need,
     ) {
+        self.watch_what(out, lock, (key, 0), index, until, need);
+    }
+
+    /// The same for a folder with `full` names: a waiter wants to know when there are fewer.
+    pub(super) fn watch_folder(
+        &mut self,
+        out: &mut Outbox,
+        lock: LockId,
+        (folder, full): (Key, usize),
+        index: u64,
+        until: Time,
+    ) {
+        let full = full.max(1);
+        self.watch_what(out, lock, (folder, full), index, until, Need::Waiting);
+    }
+
+    fn watch_what(
+        &mut self,
+        out: &mut Outbox,
+        lock: LockId,
+        (key, full): (Key, usize),
+        index: u64,
+        until: Time,
+        need: Need,
+    ) {
         self.give_up_want(out, lock);
         let now = out.time();
         let from = self.pace(lock).next(now);
@@ -321,6 +350,7 @@ impl Watches {
                     wanted_by: BTreeSet::from([lock]),
                     need,
                     index,
+                    full,
                     request: None,
                     turn: self.turns,
                     rests_until: None,
@@ -408,7 +438,7 @@ impl Watches {
             return;
         };
         watch.turn = turn;
-        let index = watch.index;
+        let (index, is_folder) = (watch.index, watch.full > 0);
         let until = watch
             .wanted_by
             .iter()
@@ -416,10 +446,17 @@ impl Watches {
         let until = until.map(|want| want.until).min().unwrap_or(now);
         let longest = if takes_turns { TURN } else { LONGEST_QUERY };
         let wait = until.since(now).min(longest).max(Duration::from_millis(1));
-        let request = Request::Watch {
-            key: key.clone(),
-            index,
-            wait,
+        let request = match is_folder {
+            true => Request::WatchNames {
+                folder: key.clone(),
+                index,
+                wait,
+            },
+            false => Request::Watch {
+                key: key.clone(),
+                index,
+                wait,
+            },
         };
         let by = now + wait + wait / 16 + WATCH_SLACK;
         let request = out.send_long(Owner::Watch, request, by);
@@ -487,6 +524,13 @@ impl Watches {
                 }
                 Observation::Row { row, index }
             }
+            Ok(Answer::Names { names, index }) => {
+                if index == watch.index && !names.is_empty() && self.goes_on(key, now) {
+                    return;
+                }
+                let count = names.len();
+                Observation::Names { count, index }
+            }
             Err(Fault::Final(error) | Fault::TooLarge(error)) => Observation::Refused(error),
             Err(fault) => Observation::Failed(fault.error().clone()),
             Ok(_) => Observation::Nothing,
@@ -495,8 +539,12 @@ impl Watches {
     }
 }
 
-/// The folder of a key, with its slash. A ticket has the folder of its lock's key.
+/// The folder of a key, with its slash. What stands below the key of a lock has the folder of that key.
 fn folder(key: &str) -> &str {
-    let key = key.find("/.fifo/").map_or(key, |at| &key[..at]);
+    let below = ["/.fifo/", "/.share/"];
+    let key = below
+        .iter()
+        .find_map(|name| key.find(name))
+        .map_or(key, |at| &key[..at]);
     key.rfind('/').map_or("", |at| &key[..=at])
 }

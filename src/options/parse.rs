@@ -55,10 +55,11 @@ pub(super) fn parse(row: &OptionRow, value: &str) -> Result<Parsed, String> {
         ValueKind::Text { may_be_empty } if plain(value) && (may_be_empty || !value.is_empty()) => {
             Ok(Parsed::Text(value.to_owned()))
         }
+        ValueKind::Choice { of } if of.contains(&value) => Ok(Parsed::Text(value.to_owned())),
         ValueKind::Pattern if plain(value) && value.matches("%s").count() == 1 => {
             Ok(Parsed::Text(value.to_owned()))
         }
-        ValueKind::Text { .. } | ValueKind::Pattern => Err(wrong()),
+        ValueKind::Text { .. } | ValueKind::Choice { .. } | ValueKind::Pattern => Err(wrong()),
         ValueKind::Bytes { max } if value.len() <= max => {
             Ok(Parsed::Bytes(value.as_bytes().to_vec()))
         }

@@ -31,6 +31,11 @@ pub enum ValueKind {
         /// Whether the empty text means something.
         may_be_empty: bool,
     },
+    /// One of these words.
+    Choice {
+        /// The words.
+        of: &'static [&'static str],
+    },
     /// Text with exactly one `%s`, at most 4096 bytes.
     Pattern,
     /// Any bytes.
@@ -49,7 +54,7 @@ impl ValueKind {
         match self {
             ValueKind::Int { .. } => "int",
             ValueKind::Bool => "bool",
-            ValueKind::Text { .. } => "text",
+            ValueKind::Text { .. } | ValueKind::Choice { .. } => "text",
             ValueKind::Pattern => "pattern",
             ValueKind::Bytes { .. } => "bytes",
         }
@@ -66,6 +71,7 @@ impl ValueKind {
                 let least = if may_be_empty { "at most" } else { "1 to" };
                 format!("{least} {MAX_TEXT} bytes of text without control characters")
             }
+            ValueKind::Choice { of } => of.join(" or "),
             ValueKind::Pattern => format!(
                 "text with exactly one %s and no control characters, at most {MAX_TEXT} bytes"
             ),

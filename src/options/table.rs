@@ -51,6 +51,28 @@ pub const TABLE: &[OptionRow] = &[
         ..LOCK
     },
     OptionRow {
+        name: "mode",
+        kind: ValueKind::Choice {
+            of: &["exclusive", "share"],
+        },
+        default: DefaultValue::Text("exclusive"),
+        doc: "Who may hold the key at the same time. `exclusive`: this lock alone. `share`: all locks \
+              that share the key, but never beside an exclusive one: the readers of a read/write lock, \
+              or, with `limit`, the holders of a semaphore. All of them stand in one line, in order, \
+              so that neither side starves. A token needs `key_prefix` write to share a key.",
+        ..LOCK
+    },
+    OptionRow {
+        name: "limit",
+        kind: int(1, 1_024),
+        default: DefaultValue::Absent("no limit"),
+        doc: "With `mode` share: how many may share the key at once. Each holder has a slot number \
+              below the limit. All locks that share a key need the same limit: another one is an \
+              error, CONFLICT, whose message names both. With `mode` exclusive the limit is what a \
+              downgrade goes to. Without a limit 1,024 may share a key, and none has a slot number.",
+        ..LOCK
+    },
+    OptionRow {
         name: "value",
         kind: ValueKind::Bytes { max: MAX_VALUE },
         default: DefaultValue::Absent(
@@ -58,7 +80,8 @@ pub const TABLE: &[OptionRow] = &[
         ),
         secret: true,
         doc: "What Consul stores under the key while the lock is held, for instance the name of the \
-              holder. Other programs can read it: it is no place for a secret.",
+              holder. Other programs can read it: it is no place for a secret. A lock that shares its key \
+              stores 512 bytes at most, as each exclusive waiter reads the values of all.",
         ..LOCK
     },
     OptionRow {

@@ -35,16 +35,8 @@ fn runtime() -> Arc<Runtime> {
 
 /// An acquire that waits for ever.
 fn acquire() -> Call {
-    Call::Acquire(LockSpec {
-        upkeep: crate::core::Upkeep::Off,
-        key: "k".into(),
-        value: None,
-        ttl: Duration::from_secs(30),
-        patience: Patience::Forever,
-        fair: true,
-        monitor: true,
-        grace: Duration::from_millis(300),
-    })
+    let ttl = Duration::from_secs(30);
+    Call::Acquire(LockSpec::exclusive("k", ttl, Patience::Forever))
 }
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {

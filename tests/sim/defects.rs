@@ -1,7 +1,7 @@
 //! The defects with which a schedule may run. The simulation must catch each of them, or proves nothing.
 
 use crate::core::Outcome;
-use crate::core::messages::{Answer, Fault, Request};
+use crate::core::messages::{Answer, Below, Fault, Request};
 use crate::core::sabotage::Sabotage;
 use crate::error::Status;
 use crate::key::LOCK_FLAGS;
@@ -53,17 +53,17 @@ impl Defect {
                 Ok(Answer::Row { row, index })
             }
             (Defect::PoolAfterDoubt, Request::Unlock { .. }, Err(Fault::Unknown(_))) => {
-                Ok(Answer::Unlocked { line: Vec::new() })
+                Ok(Answer::Unlocked { below: Vec::new() })
             }
-            (Defect::ForgetTheLine, Request::Survey { .. }, Ok(Answer::Line(_))) => {
-                Ok(Answer::Line(Vec::new()))
+            (Defect::ForgetTheLine, Request::Survey { .. }, Ok(Answer::Line(below))) => {
+                Ok(Answer::Line(without_lines(below)))
             }
-            (Defect::ForgetTheLine, _, Ok(Answer::Locked { index, .. })) => {
-                let line = Vec::new();
-                Ok(Answer::Locked { index, line })
+            (Defect::ForgetTheLine, _, Ok(Answer::Locked { index, below })) => {
+                let below = without_lines(below);
+                Ok(Answer::Locked { index, below })
             }
             (Defect::ForgetTheLine, _, Ok(Answer::Unlocked { .. })) => {
-                Ok(Answer::Unlocked { line: Vec::new() })
+                Ok(Answer::Unlocked { below: Vec::new() })
             }
             (_, _, answer) => answer,
         }
@@ -79,4 +79,11 @@ impl Defect {
         }
         outcome
     }
+}
+
+fn without_lines(mut below: Vec<Below>) -> Vec<Below> {
+    for below in &mut below {
+        below.line.clear();
+    }
+    below
 }

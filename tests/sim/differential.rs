@@ -23,7 +23,9 @@ use super::real::{Agent, Connection, start_agent};
 use crate::clock::Time;
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
-use crate::core::messages::{Found, Key, LineSlot, Request, SessionId, Ticket, Value, line_of};
+use crate::core::messages::{
+    Found, Hold, Key, Request, See, SessionId, Sharers, Slot, Stalled, Target, Value, Want, line_of,
+};
 
 const SEQUENCES: u64 = 2_000;
 

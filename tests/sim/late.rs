@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::clock::{Now, Time};
 use crate::core::messages::{
-    Answer, Fault, Found, KeyRow, LineSlot, Request, SessionId, Ticket, Value,
+    Answer, Below, Fault, Found, KeyRow, Request, SessionId, Slot, Ticket, Value, Want,
 };
 use crate::core::{
     Action, Call, CallId, Config, Core, Input, LockId, LockSpec, Outcome, Patience, Phase,
-    RequestId, SessionNode, Upkeep,
+    RequestId, SessionNode,
 };
 use crate::error::{Error, Status};
 
@@ -106,16 +106,7 @@ impl Bench {
     }
 
     pub(super) fn acquires(&mut self, patience: Patience) {
-        let spec = LockSpec {
-            key: "k".into(),
-            value: None,
-            ttl: TTL,
-            patience,
-            fair: true,
-            monitor: true,
-            grace: Duration::from_millis(300),
-            upkeep: Upkeep::Off,
-        };
+        let spec = LockSpec::exclusive("k", TTL, patience);
         self.calls(self.lock.0, Call::Acquire(spec));
     }
 
@@ -135,7 +126,7 @@ impl Bench {
     pub(super) fn waits(&mut self, session: &SessionId) {
         self.acquires(Patience::Forever);
         let (survey, _) = self.take("look", |request| matches!(request, Request::Survey { .. }));
-        self.answer(survey, Ok(Answer::Exists));
+        self.answer(survey, Ok(Answer::Exists(0)));
         self.finds_held();
         self.stands_in_line(session);
     }
@@ -146,10 +137,15 @@ impl Bench {
         });
         self.answer(create, Ok(Answer::Created(session.clone())));
         let (join, request) = self.take("join", |request| matches!(request, Request::Join { .. }));
-        let Request::Join { slot, .. } = request else {
+        let Request::Join { slots, .. } = request else {
             return;
         };
-        self.answer(join, Ok(Answer::Line(vec![ticket(slot, session)])));
+        self.answer(
+            join,
+            Ok(Answer::Line(Below::line_of_one(vec![ticket(
+                slots[0], session,
+            )]))),
+        );
         self.finds_held();
     }
 
@@ -175,10 +171,12 @@ impl Bench {
     }
 }
 
-pub(super) fn ticket(slot: LineSlot, session: &SessionId) -> Ticket {
+pub(super) fn ticket(slot: Slot, session: &SessionId) -> Ticket {
     Ticket {
         slot,
         session: session.clone(),
+        want: Want::Exclusive,
+        several: None,
         create_index: 7,
         modify_index: 7,
     }
@@ -303,8 +301,8 @@ fn an_answer_to_an_earlier_request_proves_nothing() {
     let is_lock = |request: &Request| matches!(request, Request::Lock { .. });
     let is_look = |request: &Request| matches!(request, Request::Read { .. });
     let locked = |index| {
-        let line = Vec::new();
-        Ok(Answer::Locked { index, line })
+        let below = Vec::new();
+        Ok(Answer::Locked { index, below })
     };
     let mut bench = Bench::new();
     for lock in 1..=3_u64 {
@@ -343,7 +341,7 @@ fn an_answer_to_an_earlier_request_proves_nothing() {
                 let (unlock, _) = bench.take("give it back", |request| {
                     matches!(request, Request::Unlock { .. })
                 });
-                bench.answer(unlock, Ok(Answer::Unlocked { line: Vec::new() }));
+                bench.answer(unlock, Ok(Answer::Unlocked { below: Vec::new() }));
             }
             _ => {
                 // The token of the lock before.
@@ -358,11 +356,8 @@ fn an_answer_to_an_earlier_request_proves_nothing() {
                 let (ours, request) = bench.take("have it confirmed", is_lock);
                 assert!(
                     matches!(
-                        request,
-                        Request::Lock {
-                            found: Found::Ours,
-                            ..
-                        }
+                        &request,
+                        Request::Lock { targets, .. } if targets[0].found == Found::Ours
                     ),
                     "{request:?}"
                 );
@@ -436,7 +431,7 @@ fn what_fails_between_good_looks_is_told() {
                 creates += 1;
                 missing()
             }
-            Request::Survey { .. } => Ok(Answer::Line(Vec::new())),
+            Request::Survey { .. } => Ok(Answer::Line(Below::line_of_one(Vec::new()))),
             _ => Ok(Answer::Row {
                 row: None,
                 index: 3,

@@ -45,8 +45,8 @@ fn takes_it(bench: &mut Bench) {
     let (create, _) = bench.take("make a session", is_create);
     bench.answer(create, Ok(Answer::Created(session())));
     let (lock, _) = bench.take("lock", |request| matches!(request, Request::Lock { .. }));
-    let line = Vec::new();
-    bench.answer(lock, Ok(Answer::Locked { index: 7, line }));
+    let below = Vec::new();
+    bench.answer(lock, Ok(Answer::Locked { index: 7, below }));
     assert_eq!(bench.told.last(), Some(&Ok(Done::Ok)));
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::late::{Bench, TTL, is_destroy, is_watch};
-use crate::core::messages::{Answer, Fault, Request, SessionId};
+use crate::core::messages::{Answer, Below, Fault, Request, SessionId};
 use crate::core::{Call, Done, Patience, Phase};
 use crate::error::{Error, Status};
 
@@ -38,8 +38,8 @@ fn held() -> (Bench, SessionId) {
     let (create, _) = bench.take("make a session", is_create);
     bench.answer(create, Ok(Answer::Created(session.clone())));
     let (attempt, _) = bench.take("try", |_| true);
-    let (index, line) = (10, Vec::new());
-    bench.answer(attempt, Ok(Answer::Locked { index, line }));
+    let (index, below) = (10, Vec::new());
+    bench.answer(attempt, Ok(Answer::Locked { index, below }));
     assert_eq!(bench.phase, Phase::Held);
     (bench, session)
 }
@@ -60,11 +60,12 @@ fn looks_that_an_attempt_contradicts() {
                 continue;
             };
             let answer = match request {
-                Request::Survey { .. } => Ok(Answer::Line(Vec::new())),
+                Request::Survey { .. } => Ok(Answer::Line(Below::line_of_one(Vec::new()))),
                 Request::CreateSession { .. } => Ok(Answer::Created(session.clone())),
                 Request::RenewSession { .. } => Ok(Answer::Renewed),
-                Request::Join { slot, .. } => {
-                    Ok(Answer::Line(vec![super::late::ticket(slot, &session)]))
+                Request::Join { slots, .. } => {
+                    let line = vec![super::late::ticket(slots[0], &session)];
+                    Ok(Answer::Line(Below::line_of_one(line)))
                 }
                 Request::Lock { .. } | Request::Take { .. } => {
                     attempts += 1;
@@ -88,7 +89,7 @@ fn a_renewal_of_a_waiter_that_hangs() {
     let mut bench = Bench::new();
     bench.acquires(Patience::Forever);
     let (survey, _) = bench.take("look", |_| true);
-    bench.answer(survey, Ok(Answer::Exists));
+    bench.answer(survey, Ok(Answer::Exists(0)));
     bench.finds_held();
     bench.stands_in_line(&session);
     let confirmed = bench.now;
@@ -105,7 +106,7 @@ fn a_line_is_not_joined_with_a_session_that_is_over() {
     let mut bench = Bench::new();
     bench.acquires(Patience::Forever);
     let (survey, _) = bench.take("look", |_| true);
-    bench.answer(survey, Ok(Answer::Exists));
+    bench.answer(survey, Ok(Answer::Exists(0)));
     bench.finds_held();
     let (create, _) = bench.take("make a session", is_create);
     bench.answer(create, Ok(Answer::Created(session)));
@@ -165,7 +166,7 @@ fn a_token_that_is_known_in_between() {
     let mut bench = Bench::new();
     bench.acquires(Patience::Forever);
     let (survey, _) = bench.take("look", |_| true);
-    bench.answer(survey, Ok(Answer::Exists));
+    bench.answer(survey, Ok(Answer::Exists(0)));
     bench.finds_held();
     bench.stands_in_line(&session);
     let begun = bench.now;
@@ -217,8 +218,8 @@ fn a_lock_that_came_too_late_is_undone_before_that_is_told() {
     bench.answer(create, Ok(Answer::Created(SessionId("ours".into()))));
     let (attempt, _) = bench.take("try", |_| true);
     bench.now = bench.now + TTL;
-    let (index, line) = (10, Vec::new());
-    bench.answer(attempt, Ok(Answer::Locked { index, line }));
+    let (index, below) = (10, Vec::new());
+    bench.answer(attempt, Ok(Answer::Locked { index, below }));
     let (destroy, _) = bench.take("end the session", is_destroy);
     assert!(bench.told.is_empty(), "{:?}", bench.told);
     bench.answer(destroy, Ok(Answer::Destroyed));

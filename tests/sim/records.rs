@@ -26,8 +26,8 @@ fn no_secret_is_recorded() {
     let id = SessionId(session.into());
     bench.answer(create, Ok(Answer::Created(id.clone())));
     let (lock, _) = bench.take("lock", |request| matches!(request, Request::Lock { .. }));
-    let (index, line) = (7, Vec::new());
-    bench.answer(lock, Ok(Answer::Locked { index, line }));
+    let (index, below) = (7, Vec::new());
+    bench.answer(lock, Ok(Answer::Locked { index, below }));
     let write = Call::Write {
         key: data.into(),
         value: Some(Value(value.as_bytes().to_vec().into())),

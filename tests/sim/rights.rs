@@ -8,7 +8,8 @@ use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 use crate::consul::verdict::verdict;
 use crate::core::messages::{
-    Answer, Fault, Found, Key, LineSlot, Request, SessionId, Ticket, Value,
+    Answer, Below, Fault, Found, Hold, Key, Request, See, SessionId, Sharers, Slot, Stalled,
+    Target, Value, Want,
 };
 use crate::error::Status;
 
@@ -74,9 +75,9 @@ impl Asker {
     /// The answer in a word, with the number of tickets, or the denial.
     fn word(&mut self, request: &Request, token: &str) -> String {
         match self.ask(request, token) {
-            Ok(Answer::Locked { line, .. }) => format!("locked {}", line.len()),
-            Ok(Answer::Unlocked { line }) => format!("unlocked {}", line.len()),
-            Ok(Answer::Line(line)) => format!("line {}", line.len()),
+            Ok(Answer::Locked { below, .. }) => format!("locked {}", tickets(&below)),
+            Ok(Answer::Unlocked { below }) => format!("unlocked {}", tickets(&below)),
+            Ok(Answer::Line(below)) => format!("line {}", tickets(&below)),
             Ok(answer) => format!("{answer:?}").to_lowercase(),
             Err(Fault::Final(error)) if error.status == Status::Denied => "denied".to_owned(),
             Err(fault) => panic!("{request:?}: {fault:?}"),
@@ -84,12 +85,21 @@ impl Asker {
     }
 
     /// The first ticket in line, if there is one.
-    fn first(&mut self, read_line: &Request) -> Vec<Ticket> {
-        let Ok(Answer::Line(mut line)) = self.ask(read_line, ROOT) else {
+    fn first(&mut self, read_line: &Request) -> Vec<Stalled> {
+        let Request::ReadLine { keys, .. } = read_line else {
+            panic!("{read_line:?}")
+        };
+        let Ok(Answer::Line(below)) = self.ask(read_line, ROOT) else {
             panic!("no line")
         };
-        line.retain(|ticket| ticket.slot == LineSlot::new(FIRST));
-        line
+        let line = below.into_iter().flat_map(|below| below.line);
+        line.filter(|ticket| ticket.slot == Slot::new(FIRST))
+            .map(|ticket| Stalled {
+                key: keys[0].clone(),
+                slot: ticket.slot,
+                modify_index: ticket.modify_index,
+            })
+            .collect()
     }
 
     /// What a token may do with a key that has one ticket in line, in this order: survey a free key and a held one,
@@ -99,25 +109,41 @@ impl Asker {
         let key: Key = key.into();
         let value = Value(b"v".to_vec().into());
         let [first, ours] = [self.session(), self.session()];
-        let join = |slot: u64, session: &SessionId| Request::Join {
-            key: key.clone(),
-            slot: LineSlot::new(slot),
-            session: session.clone(),
+        let see = See {
+            line: true,
+            sharers: Sharers::None,
         };
-        let lock = Request::Lock {
+        let targets = vec![Target {
             key: key.clone(),
             found: Found::Absent,
-            value: value.clone(),
+        }];
+        let hold = Hold::Exclusive { value };
+        let join = |slot: u64, session: &SessionId| Request::Join {
+            keys: [key.clone()].into(),
+            slots: vec![Slot::new(slot)],
+            want: Want::Exclusive,
+            session: session.clone(),
+            see,
+        };
+        let lock = Request::Lock {
+            targets: targets.clone(),
+            hold: hold.clone(),
             session: ours.clone(),
-            line: true,
+            see,
         };
         let unlock = Request::Unlock {
-            key: key.clone(),
+            rows: vec![key.clone()],
             session: ours.clone(),
-            line: true,
+            lines: vec![key.clone()],
         };
-        let survey = Request::Survey { key: key.clone() };
-        let read_line = Request::ReadLine { key: key.clone() };
+        let survey = Request::Survey {
+            targets: targets.clone(),
+            see,
+        };
+        let read_line = Request::ReadLine {
+            keys: vec![key.clone()],
+            see,
+        };
         self.ask(&join(FIRST, &first), ROOT).expect("a ticket");
         let mut words = vec![self.word(&survey, &token)];
         self.ask(&lock, ROOT).expect("the lock");
@@ -131,17 +157,16 @@ impl Asker {
         words.push(self.word(&join(OURS, &ours), &token));
         self.ask(&join(OURS, &ours), ROOT).expect("a ticket");
         let clear = Request::Clear {
-            key: key.clone(),
             ahead: self.first(&read_line),
         };
         words.push(self.word(&clear, &token));
         let take = Request::Take {
-            key: key.clone(),
-            found: Found::Absent,
-            slot: LineSlot::new(OURS),
-            value,
+            targets,
+            hold,
+            slots: vec![Slot::new(OURS)],
             session: ours.clone(),
             ahead: self.first(&read_line),
+            see: See::NOTHING,
         };
         words.push(self.word(&take, &token));
         for session in [first, ours] {
@@ -191,4 +216,9 @@ fn rights_in_a_line() {
             assert_eq!(said, expected, "{rules}, list policy {list_policy}");
         }
     }
+}
+
+/// How many tickets the answer shows.
+fn tickets(below: &[Below]) -> usize {
+    below.iter().map(|below| below.line.len()).sum()
 }

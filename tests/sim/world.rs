@@ -621,6 +621,8 @@ impl World {
                 Patience::Forever => None,
             },
             Call::Renew | Call::Check | Call::Write { .. } => Some(REQUEST_TIMEOUT),
+            // Where an answer is lost, the end of the lease is the limit.
+            Call::Downgrade | Call::Upgrade(_) => None,
             Call::Release => Some(RELEASE_TIMEOUT),
             Call::Cancel | Call::LetGo | Call::Abandon | Call::Free => Some(Duration::ZERO),
         };

@@ -7,7 +7,7 @@ use super::texts::{Meaning, refusal};
 use super::words::told;
 use super::{member, unexpected};
 use crate::consul::http::HttpReply;
-use crate::core::messages::{Answer, Fault, Request};
+use crate::core::messages::{Answer, Fault, Hold, Request};
 use crate::error::Status;
 
 /// Why an operation failed.
@@ -66,18 +66,25 @@ fn is_taken(what: &str) -> bool {
         && holder.is_some_and(|(_, holder)| !holder.starts_with('"'))
 }
 
-/// What the operations said. None: the body is not the one of a transaction that was rolled back.
-fn errors(json: &Json) -> Option<Vec<&str>> {
+/// What the operations said, each with its number. None: the body is not the one of a transaction that was rolled
+/// back.
+fn errors(json: &Json) -> Option<Vec<(usize, &str)>> {
     let errors = json.get("Errors")?.as_array()?.iter();
-    let whats = errors.map(|error| member(error, "What"));
-    let whats = whats.collect::<Option<Vec<&str>>>()?;
+    let whats = errors.map(|error| {
+        let number = error.get("OpIndex").and_then(Json::as_u64);
+        let number = usize::try_from(number.unwrap_or(0)).ok()?;
+        Some((number, member(error, "What")?))
+    });
+    let whats = whats.collect::<Option<Vec<_>>>()?;
     (!whats.is_empty()).then_some(whats)
 }
 
 /// Every error must be one that the library knows, and the one that matters most counts.
 pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
     let json: Json = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let whats = errors(&json).ok_or_else(|| unexpected(request, reply))?;
+    let errors = errors(&json).ok_or_else(|| unexpected(request, reply))?;
+    let first = errors.iter().map(|(number, _)| *number).min().unwrap_or(0);
+    let whats: Vec<&str> = errors.iter().map(|(_, what)| *what).collect();
     let mut said_once = whats.clone();
     said_once.dedup();
     let text = said_once.join("; ");
@@ -95,8 +102,18 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
         whys.iter().all(fits)
     };
     let all_known = whys.iter().all(Option::is_some);
+    let shares = match request {
+        Request::Lock { hold, .. } | Request::Take { hold, .. } => {
+            matches!(hold, Hold::Share { .. })
+        }
+        _ => false,
+    };
     Ok(match request {
-        Request::Lock { .. } | Request::Join { .. } | Request::Take { .. }
+        Request::Lock { .. }
+        | Request::Join { .. }
+        | Request::Take { .. }
+        | Request::Downgrade { .. }
+        | Request::Upgrade { .. }
             if any(Why::DeadSession) && all_known =>
         {
             let error = told(request, reply, Status::Unavailable, &text);
@@ -105,6 +122,25 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
         // A slot whose lock-delay runs is taken.
         Request::Join { .. } if all(&[Why::Held, Why::Delayed]) => Answer::Held,
         Request::Take { .. } if all_known && any(Why::NotOurs) => Answer::NoTicket,
+        // Of one that shares: the key is held, or was changed. Its slot matters only when the key is free.
+        Request::Lock { .. } | Request::Take { .. }
+            if shares && all_known && (any(Why::Exists) || any(Why::Moved)) =>
+        {
+            Answer::Changed
+        }
+        Request::Lock { .. } if shares && all(&[Why::NotOurs]) => Answer::Changed,
+        // The session does not hold the row that is to change, whatever else keeps it from changing.
+        Request::Downgrade { .. } | Request::Upgrade { .. } if all_known && any(Why::NotOurs) => {
+            Answer::NotOurs {
+                taken: whats.iter().any(|what| is_taken(what)),
+            }
+        }
+        Request::Downgrade { .. } if all(&[Why::Held, Why::Delayed]) => Answer::Held,
+        Request::Upgrade { .. } if all_known => match (any(Why::Held), any(Why::Delayed)) {
+            (true, _) => Answer::Held,
+            (false, true) => Answer::Delayed,
+            (false, false) => Answer::Changed,
+        },
         // That the key has changed says less than that it is held.
         Request::Lock { .. } if all(&[Why::Held, Why::Exists, Why::Moved, Why::NotOurs]) => {
             match any(Why::Held) {
@@ -112,16 +148,21 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
                 false => Answer::Changed,
             }
         }
-        Request::Lock { .. } if all(&[Why::Delayed]) => Answer::Delayed,
+        Request::Lock { .. } if all_known && any(Why::Held) => Answer::Held,
+        Request::Lock { .. } if all_known && any(Why::Delayed) => Answer::Delayed,
         Request::Take { .. } if all_known && any(Why::Held) => Answer::Held,
         Request::Take { .. } if all_known && any(Why::Delayed) => Answer::Delayed,
         Request::Take { .. } if all_known && any(Why::Stale) => Answer::Stale,
         Request::Take { .. } if all_known => Answer::Changed,
         Request::Clear { .. } if all(&[Why::Stale]) => Answer::Stale,
-        Request::Unlock { .. } | Request::Write { .. } if all(&[Why::NotOurs]) => Answer::NotOurs {
-            taken: whats.iter().any(|what| is_taken(what)),
-        },
-        Request::Survey { .. } if all(&[Why::Exists]) => Answer::Exists,
+        Request::Unlock { .. } | Request::Prove { .. } | Request::Write { .. }
+            if all(&[Why::NotOurs]) =>
+        {
+            Answer::NotOurs {
+                taken: whats.iter().any(|what| is_taken(what)),
+            }
+        }
+        Request::Survey { .. } if all(&[Why::Exists, Why::Moved]) => Answer::Exists(first),
         _ => {
             let error = told(request, reply, Status::Rejected, &text);
             return Err(Fault::Final(error));

@@ -3,7 +3,7 @@
 use super::LONGEST_NAME;
 use super::words::told;
 use crate::consul::http::HttpReply;
-use crate::core::messages::Request;
+use crate::core::messages::{Hold, Key, Request, Target};
 use crate::error::{Error, Status};
 use crate::text::one_line;
 
@@ -35,12 +35,11 @@ pub(super) fn denied(request: &Request, reply: &HttpReply, text: &str) -> Error 
 fn needed_in_all(request: &Request) -> Option<String> {
     let (key, node) = match request {
         Request::CreateSession { node, .. } => ("KEY", node.as_deref()),
-        Request::Lock { key, .. }
-        | Request::Survey { key }
-        | Request::Join { key, .. }
-        | Request::Take { key, .. }
-        | Request::Read { key, .. }
-        | Request::Watch { key, .. } => (&**key, None),
+        Request::Lock { targets, .. }
+        | Request::Survey { targets, .. }
+        | Request::Take { targets, .. } => (&*targets.first()?.key, None),
+        Request::Join { keys, .. } => (&**keys.first()?, None),
+        Request::Read { key, .. } | Request::Watch { key, .. } => (&**key, None),
         _ => return None,
     };
     let of_sessions = match node {
@@ -68,17 +67,27 @@ fn needed(request: &Request) -> (String, String) {
         Request::RegisterNode { node } => ("node", &**node, "write"),
         Request::DescribeNode { node } => ("node", &**node, "read"),
         Request::DescribeAgent => ("agent_prefix", "", "read"),
-        // Consul asks for write even where a transaction only checks that a key is not there.
-        Request::Lock { key, .. }
-        | Request::Unlock { key, .. }
-        | Request::Survey { key }
-        | Request::Write { key, .. } => ("key", &**key, "write"),
+        // Consul asks for write even where a transaction only checks that a key is not there. What is below a
+        // key needs the prefix.
+        Request::Lock { targets, hold, .. } => match hold {
+            Hold::Exclusive { .. } => ("key", first_target(targets), "write"),
+            Hold::Share { .. } => ("key_prefix", first_target(targets), "write"),
+        },
+        Request::Survey { targets, .. } => ("key", first_target(targets), "write"),
+        Request::Unlock { rows, .. } => ("key", first_key(rows), "write"),
+        Request::Prove { rows, .. } => ("key", first_key(rows), "read"),
+        Request::Write { key, .. } => ("key", &**key, "write"),
+        Request::Downgrade { key, .. } => ("key_prefix", &**key, "write"),
+        Request::Upgrade { target, .. } => ("key_prefix", &*target.key, "write"),
         // A ticket stands below the key.
-        Request::Join { key, .. } | Request::Take { key, .. } | Request::Clear { key, .. } => {
-            ("key_prefix", &**key, "write")
+        Request::Join { keys, .. } => ("key_prefix", first_key(keys), "write"),
+        Request::Take { targets, .. } => ("key_prefix", first_target(targets), "write"),
+        Request::Clear { ahead } => {
+            let key = ahead.first().map_or("", |ticket| &*ticket.key);
+            ("key_prefix", key, "write")
         }
         Request::Read { key, .. } | Request::Watch { key, .. } => ("key", &**key, "read"),
-        Request::ReadLine { key } => ("key_prefix", &**key, "read"),
+        Request::ReadLine { keys, .. } => ("key_prefix", first_key(keys), "read"),
         Request::WatchNames { folder, .. } => ("key_prefix", &**folder, "list"),
     };
     let resource = kind.trim_end_matches("_prefix");
@@ -90,12 +99,23 @@ fn needed(request: &Request) -> (String, String) {
     };
     let (permission, rule_of) = (format!("{resource}:{policy}{on}"), rule(kind, name, policy));
     match request {
-        Request::Write { lock, .. } => (
-            format!("{permission} and key:read on {}", quoted("key", lock)),
-            format!("{rule_of} {}", rule("key", lock, "read")),
-        ),
+        Request::Write { rows, .. } => {
+            let lock = first_key(rows);
+            (
+                format!("{permission} and key:read on {}", quoted("key", lock)),
+                format!("{rule_of} {}", rule("key", lock, "read")),
+            )
+        }
         _ => (permission, rule_of),
     }
+}
+
+fn first_key(keys: &[Key]) -> &str {
+    keys.first().map_or("", |key| key)
+}
+
+fn first_target(targets: &[Target]) -> &str {
+    targets.first().map_or("", |target| &target.key)
 }
 
 fn rule(kind: &str, name: &str, policy: &str) -> String {

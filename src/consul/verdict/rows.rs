@@ -2,16 +2,20 @@
 
 use serde_json::Value as Json;
 
+use super::success::value_of;
 use super::{id, member};
-use crate::consul::operations::{Operation, Verb, operations};
-use crate::core::messages::{LineSlot, Request, Ticket};
+use crate::consul::operations::{Operation, Tree, Verb, operations};
+use crate::core::messages::{
+    Below, Key, Limit, Request, SEVERAL, SessionId, Sharer, Slot, Ticket, Want,
+};
 
 /// What a transaction answered.
+#[derive(Default)]
 pub(super) struct Rows {
-    /// The ModifyIndex of the last row that is not of a line.
+    /// The largest ModifyIndex of a row that is the session's.
     pub(super) index: u64,
-    /// The tickets of the line, where the transaction asked for the line.
-    pub(super) line: Vec<Ticket>,
+    /// What stands below each key that the transaction asked for.
+    pub(super) below: Vec<Below>,
 }
 
 /// Reads the answer to a transaction: exactly the rows that its operations answer with, in their order. The
@@ -22,48 +26,103 @@ pub(super) fn read(request: &Request, json: &Json) -> Option<Rows> {
     }
     let rows = json.get("Results")?.as_array()?;
     let rows = rows.iter().map(|result| result.get("KV"));
-    let mut rows = rows.collect::<Option<Vec<&Json>>>()?.into_iter();
-    let (mut index, mut line) = (0, Vec::new());
-    for Operation { key, verb } in operations(request) {
+    let rows = rows.collect::<Option<Vec<&Json>>>()?;
+    let mut rows = rows.as_slice();
+    let mut all = Rows::default();
+    let mut operations = operations(request).into_iter().peekable();
+    while let Some(Operation { key, verb }) = operations.next() {
         let session = match verb {
             Verb::CheckNotExists | Verb::Delete | Verb::DeleteCas(_) => continue,
-            Verb::GetTree => {
-                line = tickets(&key, rows.by_ref().collect())?;
+            Verb::GetTree(number, tree) => {
+                // Consul says nothing of where a tree ends. The next one has names that begin otherwise.
+                let is_of_tree =
+                    |row: &&&Json| member(row, "Key").is_some_and(|name| name.starts_with(&*key));
+                let count = match operations.peek() {
+                    Some(_) => rows.iter().take_while(is_of_tree).count(),
+                    None => rows.len(),
+                };
+                let (mine, rest) = rows.split_at_checked(count)?;
+                rows = rest;
+                if all.below.len() <= number {
+                    all.below.resize_with(number + 1, Below::default);
+                }
+                let below = all.below.get_mut(number)?;
+                match tree {
+                    Tree::Line => below.line = tickets(&key, mine)?,
+                    Tree::Sharers => below.sharers = sharers(&key, mine)?,
+                }
                 continue;
             }
-            Verb::Lock(_, session) | Verb::Join(session) | Verb::CheckSession(session) => {
-                Some(Some(&*session.0))
-            }
+            Verb::Lock(_, session)
+            | Verb::Share(_, _, session)
+            | Verb::Join(_, _, session)
+            | Verb::CheckSession(session) => Some(Some(&*session.0)),
             Verb::CheckIndex(_) => Some(None),
             Verb::Set(_) => None,
         };
-        let row = rows.next()?;
+        let (row, rest) = rows.split_first()?;
+        rows = rest;
         let is_held_so = session.is_none_or(|session| member(row, "Session") == session);
         if !is_held_so || member(row, "Key") != Some(&*key) {
             return None;
         }
-        index = row
-            .get("ModifyIndex")?
-            .as_u64()
-            .filter(|index| *index > 0)?;
+        let index = row.get("ModifyIndex")?.as_u64()?;
+        all.index = all.index.max(Some(index).filter(|index| *index > 0)?);
     }
-    rows.next().is_none().then_some(Rows { index, line })
+    rows.is_empty().then_some(all)
+}
+
+/// What the rows below a folder are called; None: some row is not below it.
+fn below<'a>(folder: &str, rows: &'a [&'a Json]) -> Option<Vec<(&'a Json, &'a str)>> {
+    let name = |row: &&'a Json| Some((*row, member(row, "Key")?.strip_prefix(folder)?));
+    rows.iter().map(name).collect()
+}
+
+/// The session of a row, and its two indexes.
+fn identity(row: &Json) -> Option<(SessionId, u64, u64)> {
+    let session = id(member(row, "Session")?)?;
+    let index = |name: &str| row.get(name)?.as_u64();
+    Some((session, index("CreateIndex")?, index("ModifyIndex")?))
 }
 
 /// The tickets among the rows of a line; None: some row is not below the line. What other programs put there
 /// is no ticket, and orders no waiter.
-fn tickets(line: &str, rows: Vec<&Json>) -> Option<Vec<Ticket>> {
-    let below = rows
-        .iter()
-        .map(|row| member(row, "Key")?.strip_prefix(line));
-    let below = below.collect::<Option<Vec<&str>>>()?;
-    let ticket = |(row, name): (&&Json, &str)| {
+fn tickets(line: &str, rows: &[&Json]) -> Option<Vec<Ticket>> {
+    let ticket = |(row, name): (&Json, &str)| {
+        let (session, create_index, modify_index) = identity(row)?;
+        let flags = row.get("Flags").and_then(Json::as_u64).unwrap_or(0);
         Some(Ticket {
-            slot: LineSlot::parse(name)?,
-            session: id(member(row, "Session")?)?,
-            create_index: row.get("CreateIndex")?.as_u64()?,
-            modify_index: row.get("ModifyIndex")?.as_u64()?,
+            slot: Slot::parse(name)?,
+            session,
+            want: Want::of_flags(flags),
+            several: (flags & SEVERAL != 0).then(|| several(row).unwrap_or_default().into()),
+            create_index,
+            modify_index,
         })
     };
-    Some(rows.iter().zip(below).filter_map(ticket).collect())
+    Some(below(line, rows)?.into_iter().filter_map(ticket).collect())
+}
+
+/// The keys that the ticket of a waiter for several keys lists.
+fn several(row: &Json) -> Option<Vec<Key>> {
+    let value: Json = serde_json::from_slice(&value_of(row)?.0).ok()?;
+    let keys = value.get("keys")?.as_array()?.iter();
+    keys.map(|key| key.as_str().map(Key::from)).collect()
+}
+
+/// Those who share a key, among the rows of their folder. A row without a session shares nothing.
+fn sharers(folder: &str, rows: &[&Json]) -> Option<Vec<Sharer>> {
+    let sharer = |(row, name): (&Json, &str)| {
+        let (session, create_index, modify_index) = identity(row)?;
+        Some(Sharer {
+            limit: Limit::new(row.get("Flags").and_then(Json::as_u64)?)?,
+            slot: Slot::parse(name.strip_prefix("slot/").unwrap_or(name))?,
+            session,
+            create_index,
+            modify_index,
+            value: value_of(row)?,
+        })
+    };
+    let all = below(folder, rows)?.into_iter().filter_map(sharer);
+    Some(all.collect())
 }

@@ -33,13 +33,22 @@ pub(super) fn answer(request: &Request, reply: &HttpReply) -> Option<Answer> {
             let row = row.filter(|row| member(row, "ID") == Some(&session.0));
             Answer::Described(row.and_then(session_row))
         }
-        Request::Lock { .. } | Request::Take { .. } => {
-            let rows::Rows { index, line } = rows()?;
-            Answer::Locked { index, line }
+        Request::Lock { .. }
+        | Request::Take { .. }
+        | Request::Downgrade { .. }
+        | Request::Upgrade { .. } => {
+            let rows::Rows { index, below } = rows()?;
+            Answer::Locked { index, below }
         }
-        Request::Unlock { .. } => Answer::Unlocked { line: rows()?.line },
+        Request::Unlock { .. } => Answer::Unlocked {
+            below: rows()?.below,
+        },
+        Request::Prove { .. } => {
+            let rows::Rows { index, below } = rows()?;
+            Answer::Proved { index, below }
+        }
         Request::Survey { .. } | Request::ReadLine { .. } | Request::Join { .. } => {
-            Answer::Line(rows()?.line)
+            Answer::Line(rows()?.below)
         }
         Request::Write { .. } => rows().map(|_| Answer::Written)?,
         Request::Clear { .. } => rows().map(|_| Answer::Cleared)?,
@@ -96,11 +105,7 @@ fn session_row(json: &Json) -> Option<SessionRow> {
 }
 
 fn key_row(json: &Json) -> Option<KeyRow> {
-    let value = match json.get("Value")? {
-        Json::Null => Vec::new(),
-        Json::String(base64) => BASE64.decode(base64).ok()?,
-        _ => return None,
-    };
+    let value = value_of(json)?;
     // A key is held also by a session whose id is none of Consul's. Such an id goes into no request.
     let session = match json.get("Session") {
         None | Some(Json::Null) => None,
@@ -114,8 +119,18 @@ fn key_row(json: &Json) -> Option<KeyRow> {
         create_index: json.get("CreateIndex")?.as_u64()?,
         modify_index: json.get("ModifyIndex")?.as_u64()?,
         flags: json.get("Flags").and_then(Json::as_u64).unwrap_or(0),
-        value: Value(value.into()),
+        value,
     })
+}
+
+/// The value of a row.
+pub(super) fn value_of(row: &Json) -> Option<Value> {
+    let value = match row.get("Value")? {
+        Json::Null => Vec::new(),
+        Json::String(base64) => BASE64.decode(base64).ok()?,
+        _ => return None,
+    };
+    Some(Value(value.into()))
 }
 
 /// The session of that name in a list of sessions. The function reads one session after the other: the list of a

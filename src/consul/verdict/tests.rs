@@ -3,7 +3,8 @@
 use super::*;
 use crate::consul::secrets::Secrets;
 use crate::core::messages::{
-    AgentRow, Found, Key, KeyRow, LineSlot, NodeRow, SessionRow, Ticket, Value,
+    AgentRow, Below, Found, Hold, Key, KeyRow, NodeRow, See, SessionRow, Sharers, Slot, Stalled,
+    Target, Ticket, Value, Want,
 };
 use std::time::Duration;
 
@@ -44,25 +45,33 @@ fn destroy() -> Request {
 fn describe() -> Request {
     Request::DescribeSession { session: sid() }
 }
+fn target(found: Found) -> Target {
+    Target { key: key(), found }
+}
+fn see_line() -> See {
+    See {
+        line: true,
+        sharers: Sharers::None,
+    }
+}
 fn lock() -> Request {
     Request::Lock {
-        key: key(),
-        found: Found::Absent,
-        value: value(),
+        targets: vec![target(Found::Absent)],
+        hold: Hold::Exclusive { value: value() },
         session: sid(),
-        line: false,
+        see: See::NOTHING,
     }
 }
 fn unlock() -> Request {
     Request::Unlock {
-        key: key(),
+        rows: vec![key()],
         session: sid(),
-        line: false,
+        lines: Vec::new(),
     }
 }
 fn write(value: Option<Value>) -> Request {
     Request::Write {
-        lock: key(),
+        rows: vec![key()],
         session: sid(),
         key: "data".into(),
         value,
@@ -90,41 +99,65 @@ fn watch() -> Request {
 /// The requests that concern the line of a key.
 fn of_the_line() -> [Request; 7] {
     let with_line = |mut request| {
-        if let Request::Lock { line, .. } | Request::Unlock { line, .. } = &mut request {
-            *line = true;
+        match &mut request {
+            Request::Lock { see, .. } => see.line = true,
+            Request::Unlock { lines, .. } => lines.push(key()),
+            _ => {}
         }
         request
     };
-    let ahead = vec![ticket(0x3ff, 311)];
+    let ahead = vec![Stalled {
+        key: key(),
+        slot: Slot::new(0x3ff),
+        modify_index: 311,
+    }];
+    let (targets, see) = (vec![target(Found::Absent)], see_line());
     [
         with_line(lock()),
         with_line(unlock()),
-        Request::Survey { key: key() },
-        Request::ReadLine { key: key() },
+        Request::Survey {
+            targets: targets.clone(),
+            see,
+        },
+        Request::ReadLine {
+            keys: vec![key()],
+            see,
+        },
         Request::Join {
-            key: key(),
-            slot: LineSlot::new(0x00a),
+            keys: [key()].into(),
+            slots: vec![Slot::new(0x00a)],
+            want: Want::Exclusive,
             session: sid(),
+            see,
         },
         Request::Take {
-            key: key(),
-            found: Found::Absent,
-            slot: LineSlot::new(0x00a),
-            value: value(),
+            targets,
+            hold: Hold::Exclusive { value: value() },
+            slots: vec![Slot::new(0x00a)],
             session: sid(),
             ahead: ahead.clone(),
+            see: See::NOTHING,
         },
-        Request::Clear { key: key(), ahead },
+        Request::Clear { ahead },
     ]
 }
 fn ticket(slot: u64, index: u64) -> Ticket {
     let session = if slot == 0x00a { SID } else { OTHER };
     Ticket {
-        slot: LineSlot::new(slot),
+        slot: Slot::new(slot),
         session: SessionId(session.into()),
+        want: Want::Exclusive,
+        several: None,
         create_index: index,
         modify_index: index,
     }
+}
+fn lined(line: Vec<Ticket>) -> Answer {
+    Answer::Line(Below::line_of_one(line))
+}
+fn unlocked(line: Vec<Ticket>) -> Answer {
+    let below = Below::line_of_one(line);
+    Answer::Unlocked { below }
 }
 fn every() -> Vec<Request> {
     let of_sessions = [create(), find(), renew(), destroy(), describe()];
@@ -208,7 +241,6 @@ fn answers() {
     let ok = |request: Request, body: &str, answer| {
         assert_eq!(judge(&request, 200, body), Ok(answer), "{body}");
     };
-    let line = Vec::<Ticket>::new;
     let k = |index| shown("k", SID, index);
     let of_k = |index| results(&[k(index)], "");
     let index = 19;
@@ -217,10 +249,10 @@ fn answers() {
         &of_k(index),
         Answer::Locked {
             index,
-            line: line(),
+            below: Vec::new(),
         },
     );
-    ok(unlock(), &of_k(17), Answer::Unlocked { line: line() });
+    ok(unlock(), &of_k(17), Answer::Unlocked { below: Vec::new() });
     let held = r#"failed to lock key "k", lock is already held"#;
     let delayed = r#"failed to lock key "k" due to lock delay"#;
     for (what, answer) in [(held, Answer::Held), (delayed, Answer::Delayed)] {
@@ -325,22 +357,22 @@ fn answers_about_a_line() {
         let body = results(&rows, "");
         let locked = Answer::Locked {
             index: 315,
-            line: line.clone(),
+            below: Below::line_of_one(line.clone()),
         };
         assert_eq!(judge(&lock, 200, &body), Ok(locked));
-        assert_eq!(judge(&unlock, 200, &body), Ok(Answer::Unlocked { line }));
+        assert_eq!(judge(&unlock, 200, &body), Ok(unlocked(line)));
     }
     // The check of the key that was found unlocked, or ours, shows it first.
     let unlocked = main.replace(&format!(",\"Session\":\"{SID}\""), "");
     assert_ne!(unlocked, main);
     for (state, checked) in [(Found::Unlocked(9), &unlocked), (Found::Ours, &main)] {
         let mut found = lock.clone();
-        if let Request::Lock { found, .. } = &mut found {
-            *found = state;
+        if let Request::Lock { targets, .. } = &mut found {
+            *targets = vec![target(state)];
         }
         let rows = [checked.clone(), main.clone(), other.clone()];
-        let line = line.clone();
-        let locked = Answer::Locked { index: 315, line };
+        let below = Below::line_of_one(line.clone());
+        let locked = Answer::Locked { index: 315, below };
         assert_eq!(judge(&found, 200, &results(&rows, "")), Ok(locked));
         let without = results(&rows[1..2], "");
         assert!(judge(&found, 200, &without).is_err());
@@ -349,16 +381,16 @@ fn answers_about_a_line() {
     for (rows, line) in [(vec![], vec![]), (vec![other.clone()], line)] {
         let body = results(&rows, READ_ONLY);
         for request in [&survey, &read_line] {
-            assert_eq!(judge(request, 200, &body), Ok(Answer::Line(line.clone())));
+            assert_eq!(judge(request, 200, &body), Ok(lined(line.clone())));
         }
     }
     let exists = errors(&[r#"key "k" exists"#]);
-    assert_eq!(judge(&survey, 409, &exists), Ok(Answer::Exists));
+    assert_eq!(judge(&survey, 409, &exists), Ok(Answer::Exists(0)));
 
     // The row of the lock, then those of the tree, with the own ticket among them.
     let body = results(&[own.clone(), own.clone(), other.clone()], "");
     let both = vec![ticket(0x00a, 312), ticket(0x3ff, 311)];
-    assert_eq!(judge(&join, 200, &body), Ok(Answer::Line(both)));
+    assert_eq!(judge(&join, 200, &body), Ok(lined(both)));
     let held = errors(&[r#"failed to lock key "k/.fifo/00a", lock is already held"#]);
     // A slot whose lock-delay runs is as good as taken: there are others.
     let delayed = errors(&[r#"failed to lock key "k/.fifo/00a" due to lock delay"#]);
@@ -369,7 +401,7 @@ fn answers_about_a_line() {
     let body = results(&[own.clone(), main.clone()], "");
     let locked = Answer::Locked {
         index: 315,
-        line: vec![],
+        below: vec![],
     };
     assert_eq!(judge(&take, 200, &body), Ok(locked));
     assert_eq!(judge(&clear, 200, &results(&[], "")), Ok(Answer::Cleared));
@@ -577,19 +609,19 @@ fn what_is_no_ticket_orders_no_waiter() {
         let line = vec![ticket(0x3ff, 311)];
         for request in [&survey, &read_line] {
             let said = judge(request, 200, &body);
-            assert_eq!(said, Ok(Answer::Line(line.clone())), "{row}");
+            assert_eq!(said, Ok(lined(line.clone())), "{row}");
         }
         let body = results(&[shown("k", SID, 315), row.clone(), real.clone()], "");
         let locked = Answer::Locked {
             index: 315,
-            line: line.clone(),
+            below: Below::line_of_one(line.clone()),
         };
         assert_eq!(judge(&lock, 200, &body), Ok(locked), "{row}");
         let body = results(
             &[shown("k/.fifo/00a", SID, 312), row.clone(), real.clone()],
             "",
         );
-        assert_eq!(judge(&join, 200, &body), Ok(Answer::Line(line)), "{row}");
+        assert_eq!(judge(&join, 200, &body), Ok(lined(line)), "{row}");
     }
     // What is not below the prefix is no answer to this question.
     for row in [
@@ -984,7 +1016,7 @@ fn a_key_is_not_taken_for_a_text() {
             (&[lock(), take.clone()], &delayed, Answer::Delayed),
             (&[unlock(), put(), delete()], &absent, free),
             (&[unlock(), put(), delete()], &other, taken),
-            (&[survey], &there, Answer::Exists),
+            (&[survey], &there, Answer::Exists(0)),
             (&[clear, take.clone()], &stale, Answer::Stale),
             (&[take], &absent, Answer::NoTicket),
         ] {

@@ -4,7 +4,7 @@ use super::text;
 use super::texts::{Meaning, is_short_of_ttl, refusal, settles};
 use crate::consul::facts::{self, KV};
 use crate::consul::http::HttpReply;
-use crate::core::messages::Request;
+use crate::core::messages::{Hold, Request};
 use crate::error::{Error, Status};
 use crate::text::one_line;
 
@@ -62,8 +62,11 @@ pub(super) fn unreachable(request: &Request, why: &str) -> Error {
 /// The value that the request stores.
 fn stored(request: &Request) -> Option<&[u8]> {
     match request {
-        Request::Lock { value, .. }
-        | Request::Take { value, .. }
+        Request::Lock { hold, .. } | Request::Take { hold, .. } => match hold {
+            Hold::Exclusive { value } | Hold::Share { value, .. } => Some(&value.0),
+        },
+        Request::Downgrade { value, .. }
+        | Request::Upgrade { value, .. }
         | Request::Write {
             value: Some(value), ..
         } => Some(&value.0),

@@ -13,46 +13,75 @@ const DELAY_PAUSE: Duration = Duration::from_millis(250);
 /// The attempt that follows a look may contradict it so many times in a row, because others were faster.
 /// After more of them the looks are not the truth (a middlebox answers with what it saw long ago), and the
 /// library pauses after each.
-const FASTER_OTHERS: u32 = 3;
+pub(super) const FASTER_OTHERS: u32 = 3;
 
 /// The longest such pause.
-const CONTRADICTION_PAUSE: Duration = Duration::from_millis(250);
+pub(super) const CONTRADICTION_PAUSE: Duration = Duration::from_millis(250);
+
+/// Consul takes no more operations in one transaction.
+pub(super) const MOST_OPERATIONS: usize = 64;
 
 /// Losers of a race look again spread over this time.
 const RACE_SPREAD: Duration = Duration::from_millis(5);
 
-/// The transaction that takes the key, and what the attempts before it have shown.
+/// The transaction that takes the keys, and what the attempts before it have shown.
 #[derive(Debug)]
 pub(super) struct Attempt {
     /// The transaction under way, kept to be repeated byte for byte. Boxed, because of thousands of waiters
     /// few try at a time.
     pub(super) request: Option<Box<Request>>,
-    /// What the key was at the last look: the transaction takes it only if it still is.
-    pub(super) found: Found,
+    /// What each key was at the last look: the transaction takes them only if they still are.
+    pub(super) found: Vec<Found>,
+    /// The stalled tickets that the transaction removes.
+    pub(super) passed: Vec<Stalled>,
+    /// The slot with which the transaction shares the key.
+    pub(super) slot: Slot,
+    /// The token of the keys that this waiter has taken, while it waits for those who share them.
+    pub(super) gate: Option<u64>,
     /// The value of the last attempt. The value of an attempt that Consul applied stays as it is.
     stored: Option<Value>,
     /// Refusals by lock-delay in a row.
     pub(super) delays: u32,
     /// How often in a row the key looked free, and the attempt was refused.
     pub(super) contradictions: u32,
-}
-
-impl Default for Attempt {
-    fn default() -> Attempt {
-        Attempt {
-            request: None,
-            found: Found::Absent,
-            stored: None,
-            delays: 0,
-            contradictions: 0,
-        }
-    }
+    /// How many slots in a row turned out to be taken.
+    pub(super) taken_slots: u32,
 }
 
 impl Attempt {
+    pub(super) fn on(spec: &LockSpec) -> Attempt {
+        Attempt {
+            request: None,
+            found: vec![Found::Absent; spec.keys.count()],
+            passed: Vec::new(),
+            slot: Slot::new(0),
+            gate: None,
+            stored: None,
+            delays: 0,
+            contradictions: 0,
+            taken_slots: 0,
+        }
+    }
+
+    /// Notes what the key of that number is.
+    pub(super) fn set_found(&mut self, number: usize, found: Found) {
+        if let Some(place) = self.found.get_mut(number) {
+            *place = found;
+        }
+    }
+
+    /// The keys are the own session's: the next attempt asks for the index at which it took them.
+    pub(super) fn set_ours(&mut self) {
+        self.found.fill(Found::Ours);
+    }
+
+    fn is_ours(&self) -> bool {
+        self.found.iter().all(|found| *found == Found::Ours)
+    }
+
     /// The value to store: made once per attempt.
     fn value(&mut self, wanted: Option<&Value>, unix_ms: i64) -> Value {
-        let stored = self.stored.take().filter(|_| self.found == Found::Ours);
+        let stored = self.stored.take().filter(|_| self.is_ours());
         let value = stored.or_else(|| wanted.cloned());
         let value = value.unwrap_or_else(|| locked_at::stored(unix_ms));
         self.stored = Some(value.clone());
@@ -61,9 +90,10 @@ impl Attempt {
 }
 
 impl Acquire {
-    /// The key is free, and this waiter may take it.
+    /// The keys are free, and this waiter may take them.
     pub(super) fn attempt(&mut self, ctx: &mut Context) {
         self.purpose = Purpose::Lock;
+        self.attempt.passed.clear();
         self.ready_session(ctx);
     }
 
@@ -82,6 +112,69 @@ impl Acquire {
         self.attempt.request = Some(request);
     }
 
+    /// The transaction that takes the keys; with tickets, out of the line.
+    fn attempt_request(&self, ctx: &Context, session: SessionId, value: Value) -> Request {
+        let keys = self.spec.keys.all().iter().zip(&self.attempt.found);
+        let targets = keys.map(|(key, found)| Target {
+            key: key.clone(),
+            found: *found,
+        });
+        let targets: Vec<Target> = targets.collect();
+        let hold = match self.spec.want {
+            Want::Exclusive => Hold::Exclusive { value },
+            Want::Share(limit) => Hold::Share {
+                limit,
+                slot: self.attempt.slot,
+                value,
+                probe: ctx.out.config.lock_delay,
+            },
+        };
+        // A check and a lock for each key.
+        let least = targets.len() * 2;
+        match &self.standing.place {
+            Some(place) => {
+                let ahead = self.attempt.passed.clone();
+                let least = least + targets.len() + 1 + ahead.len();
+                Request::Take {
+                    hold,
+                    slots: place.slots.clone(),
+                    session,
+                    ahead,
+                    see: self.see_within(least, false, targets.len()),
+                    targets: self.checked_within(least, targets),
+                }
+            }
+            None => Request::Lock {
+                hold,
+                session,
+                see: self.see_within(least, self.wants_ticket(ctx), targets.len()),
+                targets,
+            },
+        }
+    }
+
+    /// What a transaction of so many operations can show besides: first those who share the keys, then the line.
+    fn see_within(&self, least: usize, line: bool, keys: usize) -> See {
+        let room = MOST_OPERATIONS.saturating_sub(least) / keys.max(1);
+        See {
+            sharers: if room > 0 {
+                self.whom_to_see()
+            } else {
+                Sharers::None
+            },
+            line: line && room > 1,
+        }
+    }
+
+    /// Those who share the key that matter to this waiter. Readers need not know each other: a thousand of them have
+    /// 220 KB in each answer.
+    pub(super) fn whom_to_see(&self) -> Sharers {
+        match self.spec.want {
+            Want::Share(Limit::READERS) => Sharers::Limited,
+            Want::Share(_) | Want::Exclusive => Sharers::All,
+        }
+    }
+
     pub(super) fn tried(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Progress {
         let answer = self.provable(answer);
         let request = match answer {
@@ -95,19 +188,33 @@ impl Acquire {
             self.wrote();
         }
         match answer {
-            Ok(Answer::Locked { index, line }) => {
-                // The transaction that takes the key gives up the place in line.
+            Ok(Answer::Locked { index, below }) => {
+                // The transaction that takes the keys gives up the place in line.
                 self.standing.place = None;
-                if matches!(request.as_deref(), Some(Request::Lock { line: true, .. })) {
-                    ctx.waiters.note_line(&self.spec.key, &line, None);
+                let see = match request.as_deref() {
+                    Some(Request::Lock { see, .. } | Request::Take { see, .. }) => *see,
+                    _ => See::NOTHING,
+                };
+                if see.line {
+                    self.note_lines(ctx, &below, None);
                 }
-                self.hand_out(ctx, index)
+                self.locked(ctx, index, see, below)
+            }
+            // The session of a request that was lost may share the key by now: it is not used again.
+            Ok(Answer::Held | Answer::Changed | Answer::NoTicket | Answer::Stale)
+                if self.shares() && self.is_doubtful() =>
+            {
+                self.start_afresh(ctx)
+            }
+            Ok(Answer::Held) if self.shares() => {
+                self.find_slot_taken(ctx);
+                Progress::GoesOn
             }
             Ok(Answer::Held) => {
                 self.known.fault = None;
                 self.standing.stall = None;
                 self.drop_doubtful(ctx);
-                self.note_not_free(ctx, None);
+                self.note_not_free(ctx, Blocker::Unknown);
                 if !self.wants_ticket(ctx) {
                     // A single attempt is over; a look finds the winner.
                     let spread = ctx.out.spread(RACE_SPREAD);
@@ -126,7 +233,7 @@ impl Acquire {
             }
             Ok(Answer::Delayed) => {
                 self.known.fault = None;
-                self.note_not_free(ctx, None);
+                self.note_not_free(ctx, Blocker::Unknown);
                 self.attempt.delays += 1;
                 // The waiters before this one wait for the end of the lock-delay, too.
                 self.standing.stall = None;
@@ -134,7 +241,7 @@ impl Acquire {
                 if self.is_single() {
                     return Progress::Failed(error);
                 }
-                let often = Often::OncePerKey("lock-delay", &self.spec.key);
+                let often = Often::OncePerKey("lock-delay", self.spec.keys.label());
                 ctx.out.log(Level::Info, often, || error.message);
                 let pause = ctx.out.back_off(self.attempt.delays).min(DELAY_PAUSE);
                 self.pause(ctx, pause, Next::Look);
@@ -143,6 +250,10 @@ impl Acquire {
             // The key changed since the last look, perhaps by an attempt whose answer was lost.
             Ok(Answer::Changed) => {
                 self.standing.stall = None;
+                // Of several keys only some are the session's: another program has removed the others.
+                if self.attempt.is_ours() && self.spec.keys.are_several() {
+                    return self.start_afresh(ctx);
+                }
                 self.look_after_contradiction(ctx);
                 Progress::GoesOn
             }
@@ -172,8 +283,59 @@ impl Acquire {
         }
     }
 
+    /// Consul gave the rows of the lock. `below`: what stood below each key at that instant, as `see` asked for it.
+    fn locked(&mut self, ctx: &mut Context, index: u64, see: See, below: Vec<Below>) -> Progress {
+        self.attempt.taken_slots = 0;
+        if let Some((limits, session)) = self.conflict(&below, Some(index)) {
+            // The end of the acquire gives the rows back.
+            return Progress::Failed(self.limits_differ(ctx, limits, &session));
+        }
+        if self.shares() {
+            return self.hand_out(ctx, index);
+        }
+        #[cfg(test)]
+        if ctx.out.sabotaged(Sabotage::NoDrain) {
+            return self.hand_out(ctx, index);
+        }
+        let sharers = self.others_among(below);
+        if see.sharers == Sharers::None {
+            self.attempt.gate = Some(index);
+            self.prove(ctx);
+            Progress::GoesOn
+        } else if sharers.is_empty() {
+            self.hand_out(ctx, index)
+        } else {
+            self.attempt.gate = Some(index);
+            self.wait_for_sharers(ctx, sharers)
+        }
+    }
+
+    /// Goes on with another session: this one may hold something that the waiter knows nothing of.
+    pub(super) fn start_afresh(&mut self, ctx: &mut Context) -> Progress {
+        self.standing.stall = None;
+        self.retire_session(ctx);
+        self.attempt.found.fill(Found::Absent);
+        if self.is_single() {
+            self.note_not_free(ctx, Blocker::Unknown);
+            return Progress::Failed(self.not_acquired(ctx));
+        }
+        if self.wants_ticket(ctx) {
+            self.get_ticket(ctx);
+        } else {
+            self.look_after_contradiction(ctx);
+        }
+        Progress::GoesOn
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.session
+            .live
+            .as_ref()
+            .is_some_and(|session| session.doubtful)
+    }
+
     /// The key is not as the last look showed it: looks again, at once while that may be a race.
-    fn look_after_contradiction(&mut self, ctx: &mut Context) {
+    pub(super) fn look_after_contradiction(&mut self, ctx: &mut Context) {
         self.attempt.contradictions += 1;
         match self.attempt.contradictions.saturating_sub(FASTER_OTHERS) {
             0 => self.look(ctx),
@@ -264,7 +426,12 @@ impl Acquire {
             return Progress::Failed(self.unexpected(ctx));
         };
         session.last_token = token;
-        Progress::Won { session, token }
+        let slot = self.shares().then_some(self.attempt.slot);
+        Progress::Won {
+            session,
+            token,
+            slot,
+        }
     }
 }
 

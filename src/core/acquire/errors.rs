@@ -4,8 +4,8 @@ use super::{Acquire, WHAT};
 use crate::core::context::Context;
 use crate::core::interface::SessionNode;
 use crate::core::locked_at;
-use crate::core::messages::{KeyRow, SessionId, SessionRow};
-use crate::core::waiters::Known;
+use crate::core::messages::{KeyRow, Limit, SessionId, SessionRow, Sharer};
+use crate::core::waiters::{Blocker, Known};
 use crate::error::{Error, Status};
 use crate::text::one_line;
 
@@ -17,7 +17,7 @@ impl Acquire {
         ctx.out.error(
             Status::Internal,
             WHAT,
-            &self.spec.key,
+            self.spec.keys.label(),
             "unexpected reply from Consul",
         )
     }
@@ -34,7 +34,7 @@ impl Acquire {
              library gives it back ({last})"
         );
         ctx.out
-            .error(Status::Unavailable, WHAT, &self.spec.key, &why)
+            .error(Status::Unavailable, WHAT, self.spec.keys.label(), &why)
     }
 
     /// The key holds data that is no lock. The library must not overwrite it, and a release would delete it.
@@ -49,38 +49,122 @@ impl Acquire {
             row.value.0.len(),
             row.modify_index
         );
-        let mut error = ctx.out.error(Status::Rejected, WHAT, &self.spec.key, &why);
+        let mut error = ctx
+            .out
+            .error(Status::Rejected, WHAT, self.spec.keys.label(), &why);
         error.retryable = false;
         error
     }
 
-    /// The lock is not free. The text names the holder, as far as Consul said it.
+    /// The lock is not free. The text names the holder, or those who share it, as far as Consul said it.
     pub(super) fn not_acquired(&self, ctx: &Context) -> Error {
-        let why = match self.known.holder() {
-            Some(row) => describe(ctx, self.known.name.as_ref(), row),
-            None if self.attempt.delays > 0 => {
+        if let Some((limits, session)) = &self.known.conflict {
+            return self.limits_differ(ctx, *limits, session);
+        }
+        let blocker = self.known.not_free.as_ref().map(|not_free| &not_free.by);
+        let why = match blocker {
+            Some(Blocker::Holder(row)) => describe(ctx, self.known.name.as_ref(), row),
+            Some(Blocker::Sharers(sharers)) => self.describe_sharers(ctx, sharers),
+            _ if self.attempt.delays > 0 => {
                 "no session holds it, but its lock-delay runs".to_owned()
             }
-            None if self.is_parked() => "other waiters of this process come first".to_owned(),
-            None => match self.standing.ahead().len() {
+            _ if self.is_parked() => "other waiters of this process come first".to_owned(),
+            _ => match self.standing.ahead(self.at).len() {
                 0 => FASTER.to_owned(),
                 n => format!("{n} waited before this process"),
             },
         };
-        ctx.out
-            .error(Status::NotAcquired, WHAT, &self.spec.key, &why)
+        let why = match self.spec.keys.are_several() && blocker.is_some() {
+            true => format!("\"{}\" is not free: {why}", self.key()),
+            false => why,
+        };
+        let label = self.spec.keys.label();
+        ctx.out.error(Status::NotAcquired, WHAT, label, &why)
     }
 
     /// The holder that this waiter, or the first waiter of this process, saw last.
     pub(in crate::core) fn last_holder(&self, ctx: &mut Context) -> Option<String> {
         let shared = match self.arrival {
-            Some(_) => ctx.waiters.known(&self.spec.key).clone(),
+            Some(_) => self.known_of_others(ctx),
             None => Known::default(),
         };
-        let row = self.known.not_free.as_ref().or(shared.not_free.as_ref())?;
-        let row = row.holder.as_ref().filter(|row| row.session.is_some())?;
-        let name = self.known.name.as_ref().or(shared.name.as_ref());
-        Some(describe(ctx, name, row))
+        let known = if self.known.not_free.is_some() {
+            &self.known
+        } else {
+            &shared
+        };
+        match &known.not_free.as_ref()?.by {
+            Blocker::Holder(row) if row.session.is_some() => {
+                let name = self.known.name.as_ref().or(shared.name.as_ref());
+                Some(describe(ctx, name, row))
+            }
+            Blocker::Sharers(sharers) => Some(self.describe_sharers(ctx, sharers)),
+            Blocker::Holder(_) | Blocker::Unknown => None,
+        }
+    }
+
+    /// Says who shares the key.
+    fn describe_sharers(&self, ctx: &Context, sharers: &[Sharer]) -> String {
+        let name = self.known.name.as_ref();
+        let named = sharers
+            .iter()
+            .find(|sharer| name.is_some_and(|(session, _)| *session == sharer.session))
+            .or_else(|| sharers.iter().min_by_key(|sharer| sharer.create_index));
+        let Some(named) = named else {
+            return "others shared it a moment ago".to_owned();
+        };
+        let is_ours = |sharer: &Sharer| ctx.holding.contains(&sharer.session);
+        let mut text = match named.limit {
+            Limit::READERS => format!("{} share it", sharers.len()),
+            limit => format!("{} of at most {} share it", sharers.len(), limit.get()),
+        };
+        // A thread that waits for a share of its own waits for ever.
+        if sharers.iter().any(is_ours) {
+            text.push_str(", and this very process is one of them");
+        }
+        let (session, row) = (&named.session, name.and_then(|(_, row)| row.as_ref()));
+        match row.filter(|_| name.is_some_and(|(id, _)| id == session)) {
+            Some(row) => text.push_str(&format!(
+                ": session {session} \"{}\" on node {}",
+                one_line(&row.name, LONGEST_NAME),
+                one_line(&row.node, LONGEST_NAME)
+            )),
+            None => text.push_str(&format!(": session {session}")),
+        }
+        if let Some((since, age)) = locked_at::claimed(&named.value, ctx.out.now.unix_ms) {
+            text.push_str(&format!(", since {since} by its own clock ({age} s ago)"));
+        }
+        match sharers.len() {
+            0 | 1 => {}
+            2 => text.push_str(", and one other"),
+            n => text.push_str(&format!(", and {} others", n - 1)),
+        }
+        text
+    }
+
+    /// The key is shared with another limit, which `session` was the first to name.
+    pub(super) fn limits_differ(
+        &self,
+        ctx: &Context,
+        (ours, theirs): (Limit, Limit),
+        session: &SessionId,
+    ) -> Error {
+        let described = self.known.name.as_ref().filter(|(id, _)| id == session);
+        let described = described.and_then(|(_, row)| row.as_ref());
+        let name = described.map(|row| format!(" \"{}\"", one_line(&row.name, LONGEST_NAME)));
+        let what = |limit: Limit| match limit {
+            Limit::READERS => "without a limit".to_owned(),
+            limit => format!("by at most {}", limit.get()),
+        };
+        let why = format!(
+            "it is shared {} (as session {session}{} does), and this lock was made to share it {}; \
+             give all locks of a key the same option limit",
+            what(theirs),
+            name.unwrap_or_default(),
+            what(ours)
+        );
+        let label = self.spec.keys.label();
+        ctx.out.error(Status::Conflict, WHAT, label, &why)
     }
 }
 

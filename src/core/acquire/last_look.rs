@@ -50,12 +50,17 @@ impl Acquire {
 
     pub(super) fn look_last(&mut self, ctx: &mut Context) {
         self.last_look.at = None;
+        if self.attempt.gate.is_some() {
+            // The key is this waiter's own: what counts is who shares it.
+            ctx.watches.unwatch(&mut ctx.out, self.lock);
+            return self.prove(ctx);
+        }
         if self.is_parked() {
-            let (key, now) = (&self.spec.key, ctx.out.time());
             let from = self.last_look.from.unwrap_or_default();
-            if ctx.waiters.known(key).is_not_free_since(Some(from)) {
+            if self.known_of_others(ctx).is_not_free_since(Some(from)) {
                 return;
             }
+            let (key, now) = (self.key(), ctx.out.time());
             if let Err(again) = ctx.waiters.may_ask_for_all(key, now) {
                 self.last_look.at = Some(again);
                 return;
@@ -72,13 +77,13 @@ impl Acquire {
         match answer {
             Ok(Answer::Row { row: Some(row), .. }) if row.session.is_some() => {
                 let holder = row.session.clone();
-                self.note_not_free(ctx, Some(row));
+                self.note_not_free(ctx, Blocker::Holder(row));
                 self.ask_name(ctx, holder)
             }
             Ok(Answer::Row { row, index }) => {
-                if self.standing.is_behind() || self.is_parked() {
+                if self.is_behind() || self.is_parked() {
                     // The key is free, but other waiters come first.
-                    self.note_not_free(ctx, None);
+                    self.note_not_free(ctx, Blocker::Unknown);
                 } else if let Step::Watch { .. } = self.step {
                     // The watch will find the same, or will never find anything.
                     ctx.watches.unwatch(&mut ctx.out, self.lock);
@@ -87,12 +92,24 @@ impl Acquire {
                 Progress::GoesOn
             }
             Err(fault) => {
-                let error = ctx.out.error_from(fault.error(), WHAT, &self.spec.key);
+                let error = ctx
+                    .out
+                    .error_from(fault.error(), WHAT, self.spec.keys.label());
                 self.known.fault = Some(error);
                 Progress::GoesOn
             }
             Ok(_) => Progress::Failed(self.unexpected(ctx)),
         }
+    }
+
+    /// The outcome is decided: asks for the name of the session that the message tells, and ends the acquire.
+    pub(super) fn end_with_name(&mut self, ctx: &mut Context, session: SessionId) -> Progress {
+        let _ = self.ask_name(ctx, Some(session));
+        if self.name_request.is_none() {
+            return Progress::Failed(self.not_acquired(ctx));
+        }
+        self.step = Step::Name;
+        Progress::GoesOn
     }
 
     /// Asks for the name of the holder, for the message. A single attempt ends with the answer.
@@ -129,7 +146,7 @@ impl Acquire {
         if let Ok(Answer::Described(row)) = answer {
             let name = Some((session, row));
             if self.arrival.is_some() {
-                ctx.waiters.known(&self.spec.key).name = name.clone();
+                ctx.waiters.known(self.key()).name = name.clone();
             }
             self.known.name = name;
         }

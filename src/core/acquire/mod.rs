@@ -11,13 +11,20 @@
 //! The waiters of one process come first come, first served (`core/waiters.rs`), and only the first of
 //! them asks Consul. That one stands in the line between processes (`ticket.rs`). Where the caller does
 //! not want the line, or Consul does not allow it, the first waiter watches the key.
+//!
+//! A lock that shares its key takes a row below it while no session holds the key (`share.rs`). An exclusive lock takes
+//! the key first, which keeps others from sharing, and then waits for those who share it (`gate.rs`). A lock of
+//! several keys takes all of them in one transaction, and stands in the line of each.
 
 mod attempt;
 mod errors;
+mod gate;
+mod judge;
 mod last_look;
 mod look;
 mod session;
 mod setbacks;
+mod share;
 mod step;
 mod ticket;
 
@@ -30,8 +37,11 @@ use super::interface::{CallId, Level, LockId, LockSpec, Patience, RequestId};
 use super::lease::Session;
 use super::locked_at;
 use super::log::Often;
-use super::messages::{Answer, Fault, Found, Key, KeyRow, Request, SessionId, Value};
-use super::waiters::{Known, NotFree};
+use super::messages::{
+    Answer, Below, Fault, Found, Hold, Key, KeyRow, Limit, Request, See, SessionId, Sharer,
+    Sharers, Slot, Stalled, Target, Ticket, Value, Want, line_of,
+};
+use super::waiters::{Blocker, Known, NotFree, PlaceInLine, Stake};
 use super::watch::{LONGEST_WATCH, Need, Observation};
 use crate::clock::Time;
 use crate::error::{Error, Status};
@@ -61,6 +71,8 @@ pub(super) struct Acquire {
     arrival: Option<u64>,
     session: OwnSession,
     purpose: Purpose,
+    /// The number of the key that the waiter looks at: it stands behind others there, or the key is not free.
+    at: usize,
     standing: Standing,
     attempt: Attempt,
     setbacks: Setbacks,
@@ -74,8 +86,12 @@ pub(super) struct Acquire {
 pub(super) enum Progress {
     /// The acquire goes on.
     GoesOn,
-    /// The lock is held.
-    Won { session: Session, token: u64 },
+    /// The lock is held, with that slot where it shares its key.
+    Won {
+        session: Session,
+        token: u64,
+        slot: Option<Slot>,
+    },
     /// The acquire ended without the lock.
     Failed(Error),
 }
@@ -110,7 +126,9 @@ impl Acquire {
         spec: LockSpec,
     ) -> (Acquire, Progress) {
         let now = ctx.out.time();
-        warn_of_key(ctx, &spec.key);
+        for key in spec.keys.all().iter() {
+            warn_of_key(ctx, key);
+        }
         let budget = match spec.patience {
             Patience::Once => Some(ctx.out.config.request_timeout),
             Patience::For(budget) => Some(budget),
@@ -121,12 +139,13 @@ impl Acquire {
             lock,
             deadline: budget.map(|budget| now + budget),
             last_look: LastLook::of(now, spec.patience),
+            attempt: Attempt::on(&spec),
             spec,
             arrival: None,
+            at: 0,
             session: OwnSession::default(),
             purpose: Purpose::Lock,
             standing: Standing::default(),
-            attempt: Attempt::default(),
             setbacks: Setbacks::default(),
             step: Step::Parked,
             known: Known::default(),
@@ -135,7 +154,7 @@ impl Acquire {
         let mut is_first = true;
         if !acquire.is_single() {
             let spec = &acquire.spec;
-            let (arrival, first) = ctx.waiters.arrive(&spec.key, lock, spec.ttl);
+            let (arrival, first) = ctx.waiters.arrive(&spec.keys, lock, acquire.stake());
             acquire.arrival = Some(arrival);
             is_first = first;
         }
@@ -149,13 +168,15 @@ impl Acquire {
     /// tries without a look only if it has a session at hand, gave this very key back a moment ago, and has
     /// seen no line.
     fn start(&mut self, ctx: &mut Context) {
-        let (key, now) = (&self.spec.key, ctx.out.time());
+        let now = ctx.out.time();
         let wants_ticket = self.wants_ticket(ctx);
-        if wants_ticket && ctx.waiters.others_waited(key) {
+        if wants_ticket && self.others_waited(ctx) {
             self.get_ticket(ctx);
-        } else if ctx.pool.has(now, self.spec.ttl) && ctx.waiters.was_just_given_back(key, now) {
+        } else if ctx.pool.has(now, self.spec.ttl) && self.was_just_given_back(ctx) {
+            self.choose_slot_blindly(ctx);
             self.attempt(ctx);
-        } else if wants_ticket {
+        } else if wants_ticket || self.is_single() {
+            // A single attempt must not close a key that others share: it sees them first.
             self.survey(ctx);
         } else {
             self.look(ctx);
@@ -168,16 +189,51 @@ impl Acquire {
             return Progress::GoesOn;
         }
         self.last_look.end(ctx);
-        if let Some((session, place)) = ctx.waiters.inherit(&self.spec.key) {
+        if !self.spec.keys.are_several()
+            && let Some((session, place)) = ctx.waiters.inherit(self.key())
+        {
             self.session.live = Some(session);
             self.standing.place = Some(place);
             self.look(ctx);
-        } else if self.wants_ticket(ctx) {
+        } else if self.wants_ticket(ctx) && !(self.shares() && !self.others_waited(ctx)) {
             self.get_ticket(ctx);
         } else {
             self.look(ctx);
         }
         Progress::GoesOn
+    }
+
+    /// What a place of this waiter is good for.
+    fn stake(&self) -> Stake {
+        Stake {
+            ttl: self.spec.ttl,
+            want: self.spec.want,
+            is_single: !self.spec.keys.are_several(),
+        }
+    }
+
+    /// The key that the waiter looks at.
+    fn key(&self) -> &Key {
+        self.spec.keys.get(self.at)
+    }
+
+    /// The lock is one of several that share the key.
+    fn shares(&self) -> bool {
+        self.spec.want != Want::Exclusive
+    }
+
+    /// Others stood in a line of this waiter when Consul last showed it.
+    fn others_waited(&self, ctx: &Context) -> bool {
+        let mut keys = self.spec.keys.all().iter();
+        keys.any(|key| ctx.waiters.others_waited(key))
+    }
+
+    fn was_just_given_back(&self, ctx: &mut Context) -> bool {
+        let now = ctx.out.time();
+        let keys = self.spec.keys.all().iter();
+        // Each key forgets that it was given back.
+        let given_back = keys.filter(|key| ctx.waiters.was_just_given_back(key, now));
+        given_back.count() == self.spec.keys.count()
     }
 
     /// When to call [`Acquire::alarm`], at the latest.
@@ -206,9 +262,11 @@ impl Acquire {
             Step::Pause(until, next) if now >= until => match next {
                 Next::Survey => self.survey(ctx),
                 Next::Look => self.look(ctx),
+                Next::LookAtKey => self.look_at_key(ctx),
                 Next::Join => self.join(ctx),
                 Next::ReadLine => self.read_line(ctx, false),
                 Next::Try => self.try_lock(ctx),
+                Next::Prove => self.prove(ctx),
                 Next::HandOut(token) => return self.hand_out(ctx, token),
             },
             _ if self.may_look_last() && self.last_look.at.is_some_and(|at| now >= at) => {
@@ -226,7 +284,10 @@ impl Acquire {
         let named = self.name_request.take().map(|(id, _)| id);
         let renewal = self.session.renewal.take().map(|(id, _)| id);
         let mut leftover = Leftover::Nothing;
-        let is_settled = !self.step.may_be_applied() && self.attempt.request.is_none();
+        let is_settled = !self.step.may_be_applied()
+            && self.attempt.request.is_none()
+            && self.attempt.gate.is_none();
+        let stake = self.stake();
         let asked = match self.step {
             Step::Open(request, name) => {
                 leftover = Leftover::Create(request, name);
@@ -238,14 +299,14 @@ impl Acquire {
         for request in [named, renewal, asked].into_iter().flatten() {
             ctx.out.abort(request);
         }
-        let key = &self.spec.key;
+        let (key, keys) = (self.spec.keys.get(0), &self.spec.keys);
         if let Some(session) = self.session.live {
             match (self.standing.place, self.arrival) {
                 // The next waiter of this process need not go to the end of the line.
                 (Some(place), Some(arrival))
                     if is_settled
                         && !session.doubtful
-                        && ctx.waiters.can_inherit(key, arrival, self.spec.ttl) =>
+                        && ctx.waiters.can_inherit(key, arrival, stake) =>
                 {
                     if let Some(session) = ctx.waiters.leave_place(key, session, place) {
                         ctx.pool.retire(&mut ctx.out, session, None);
@@ -255,7 +316,7 @@ impl Acquire {
             }
         }
         if let Some(arrival) = self.arrival
-            && let Some(session) = ctx.waiters.leave(key, arrival)
+            && let Some(session) = ctx.waiters.leave(keys, arrival)
         {
             ctx.pool.retire(&mut ctx.out, session, None);
         }
@@ -319,6 +380,8 @@ impl Acquire {
             Step::Join(_) => self.joined(ctx, answer),
             Step::ReadLine(_, free) => self.line_read(ctx, answer, free),
             Step::Clear(_) => self.cleared(ctx, answer),
+            Step::Judge(_) => self.judged(ctx, answer),
+            Step::Prove(_) => self.proved(ctx, answer),
             Step::Try(_) => self.tried(ctx, answer),
             Step::Refresh(_, token) => self.refreshed(ctx, token, sent, answer),
             Step::Parked | Step::Watch { .. } | Step::Pause(..) | Step::Name | Step::Answered => {
@@ -334,38 +397,56 @@ impl Acquire {
         };
         match (subject.clone(), seen) {
             (Subject::Ticket(before), seen) => self.followed(ctx, &before, seen),
-            (Subject::Key, Observation::Row { row, index }) => self.saw(ctx, row, index, true),
-            (Subject::Key, Observation::Gone) => {
-                self.attempt.found = Found::Absent;
-                self.found_free(ctx, true)
+            (_, Observation::Failed(error)) => {
+                self.retry_later(ctx, Access::Read, &error, self.after_watch())
             }
-            (Subject::Key, Observation::Nothing) => {
-                self.look(ctx);
+            (_, Observation::Refused(error)) => self.refused_for_good(ctx, &self.step, &error),
+            (Subject::Permits, Observation::Names { count, index }) => {
+                self.saw_permits(ctx, count, index)
+            }
+            (Subject::Sharer, _) => {
+                self.prove(ctx);
                 Progress::GoesOn
             }
-            (Subject::Key, Observation::Failed(error)) => {
-                self.retry_later(ctx, Access::Read, &error, Next::Look)
+            (Subject::Key, Observation::Row { row, index }) => self.saw(ctx, row, index, true),
+            (Subject::Key, Observation::Gone) => {
+                self.attempt.set_found(self.at, Found::Absent);
+                self.found_free(ctx, true)
             }
-            (Subject::Key, Observation::Refused(error)) => {
-                self.refused_for_good(ctx, &self.step, &error)
+            (Subject::Key | Subject::Permits, _) => {
+                self.look(ctx);
+                Progress::GoesOn
             }
         }
     }
 
+    /// What follows a watch that failed.
+    fn after_watch(&self) -> Next {
+        match self.attempt.gate {
+            Some(_) => Next::Prove,
+            None => Next::Look,
+        }
+    }
+
     fn refused_for_good(&self, ctx: &Context, step: &Step, cause: &Error) -> Progress {
-        let mut error = ctx.out.error_from(cause, WHAT, &self.spec.key);
+        let mut error = ctx.out.error_from(cause, WHAT, self.spec.keys.label());
         if let (Step::Register(_), Some(node)) = (step, &ctx.out.config.session_node) {
             error.message.push_str(&how_to_register(node));
         }
         Progress::Failed(error)
     }
 
-    /// The library sends the request of this step only for the sake of the line.
+    /// The library sends the request of this step only for the sake of the line. A lock that shares its key needs the
+    /// rights of the line for itself.
     fn is_about_tickets(&self, step: &Step) -> bool {
         match step {
-            Step::Survey(_) | Step::Join(_) | Step::ReadLine(..) | Step::Clear(_) => true,
-            Step::Try(_) => match self.attempt.request.as_deref() {
-                Some(Request::Lock { line, .. }) => *line,
+            Step::Survey(_) | Step::Join(_) | Step::ReadLine(..) | Step::Clear(_)
+                if !self.shares() =>
+            {
+                true
+            }
+            Step::Try(_) if !self.shares() => match self.attempt.request.as_deref() {
+                Some(Request::Lock { see, .. }) => see.line,
                 Some(Request::Take { .. }) => true,
                 _ => false,
             },
@@ -398,20 +479,29 @@ impl Acquire {
     }
 
     /// Consul said that the key is not free. The other waiters of this process may say so, too.
-    fn note_not_free(&mut self, ctx: &mut Context, holder: Option<KeyRow>) {
+    fn note_not_free(&mut self, ctx: &mut Context, by: Blocker) {
         let not_free = NotFree {
             at: ctx.out.time(),
-            holder,
+            by,
         };
         if self.arrival.is_some() {
-            let known = ctx.waiters.known(&self.spec.key);
+            let key = self.spec.keys.get(self.at);
+            let known = ctx.waiters.known(key);
             known.not_free = Some(not_free.clone());
             known.fault = None;
             if self.setbacks.writes_work() {
-                ctx.waiters.note_rights(&self.spec.key);
+                ctx.waiters.note_rights(key);
             }
         }
         self.known.not_free = Some(not_free);
+    }
+
+    /// What the first waiters of this process know of the keys.
+    fn known_of_others(&self, ctx: &mut Context) -> Known {
+        let keys = self.spec.keys.all().iter();
+        let known = keys.map(|key| ctx.waiters.known(key).clone());
+        let known = known.max_by_key(|known| known.not_free.as_ref().map(|not_free| not_free.at));
+        known.unwrap_or_default()
     }
 
     fn pause(&mut self, ctx: &Context, pause: Duration, next: Next) {
@@ -425,16 +515,16 @@ impl Acquire {
             return Progress::Failed(self.not_whole(ctx));
         }
         if self.is_parked() {
-            self.known = ctx.waiters.known(&self.spec.key).clone();
+            self.known = self.known_of_others(ctx);
         }
         let was_said = self.known.is_not_free_since(self.last_look.from);
-        if was_said && self.known.fault.is_none() {
+        if self.known.conflict.is_some() || (was_said && self.known.fault.is_none()) {
             return Progress::Failed(self.not_acquired(ctx));
         }
         let error = self.known.fault.take().unwrap_or_else(|| {
             let why = "Consul did not answer in time; is it running, and can it reach its leader?";
             ctx.out
-                .error(Status::Unavailable, WHAT, &self.spec.key, why)
+                .error(Status::Unavailable, WHAT, self.spec.keys.label(), why)
         });
         Progress::Failed(error)
     }

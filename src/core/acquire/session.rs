@@ -92,6 +92,7 @@ impl Acquire {
     /// answer said: a server that lags behind, or a deposed leader, says what was.
     pub(super) fn retire_session(&mut self, ctx: &mut Context) {
         self.attempt.request = None;
+        self.attempt.gate = None;
         if self.standing.place.take().is_some() {
             self.purpose = Purpose::Ticket;
         }

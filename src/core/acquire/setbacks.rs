@@ -56,11 +56,11 @@ impl Acquire {
         cause: &Error,
         next: Next,
     ) -> Progress {
-        let error = ctx.out.error_from(cause, WHAT, &self.spec.key);
+        let error = ctx.out.error_from(cause, WHAT, self.spec.keys.label());
         // A lock that Consul may have given already is followed up, by a single attempt as well.
         let is_repeated = match next {
             Next::Try => self.attempt.request.is_some(),
-            Next::HandOut(_) => true,
+            Next::HandOut(_) | Next::Prove => true,
             _ => false,
         };
         if self.is_single() && !is_repeated {
@@ -72,7 +72,7 @@ impl Acquire {
         };
         let pause = failures.pause_after(&mut ctx.out, &error);
         if self.arrival.is_some() {
-            let (key, now) = (&self.spec.key, ctx.out.time());
+            let (key, now) = (self.key(), ctx.out.time());
             ctx.waiters.known(key).fault = Some(error.clone());
             // All waiters of this process have the same token.
             let is_denied = error.status == Status::Denied;

@@ -10,7 +10,9 @@ use crate::core::messages::Ticket;
 pub(super) enum Step {
     /// Other waiters of this process come first.
     Parked,
+    /// Are the keys free, and what stands below them?
     Survey(RequestId),
+    /// The key at which the waiter stands.
     Look(RequestId),
     /// The request to create a session, and the name of that session.
     Open(RequestId, Arc<str>),
@@ -21,7 +23,11 @@ pub(super) enum Step {
     /// True: the key was free a moment ago.
     ReadLine(RequestId, bool),
     Clear(RequestId),
+    /// Could the head of the line, which waits for several keys, take them all?
+    Judge(RequestId),
     Try(RequestId),
+    /// The keys are the waiter's own; does anyone still share them?
+    Prove(RequestId),
     /// Consul gave the lock with this fencing token. The library renews the lease before the caller gets the lock.
     Refresh(RequestId, u64),
     Watch {
@@ -47,7 +53,9 @@ impl Step {
             | Step::Join(id)
             | Step::ReadLine(id, _)
             | Step::Clear(id)
+            | Step::Judge(id)
             | Step::Try(id)
+            | Step::Prove(id)
             | Step::Refresh(id, _) => Some(*id),
             Step::Parked | Step::Watch { .. } | Step::Pause(..) | Step::Name | Step::Answered => {
                 None
@@ -76,8 +84,12 @@ impl Step {
 #[derive(Clone, Debug)]
 pub(super) enum Subject {
     Key,
-    /// The ticket before the own one.
+    /// A ticket before the own one.
     Ticket(Ticket),
+    /// The names of those who share the key with a limit.
+    Permits,
+    /// One of those who share a key that is the waiter's own otherwise.
+    Sharer,
 }
 
 /// What the session is needed for.
@@ -92,9 +104,11 @@ pub(super) enum Purpose {
 pub(super) enum Next {
     Survey,
     Look,
+    LookAtKey,
     Join,
     ReadLine,
     Try,
+    Prove,
     /// Consul gave the lock with this fencing token: its lease is renewed, then the caller gets the lock.
     HandOut(u64),
 }

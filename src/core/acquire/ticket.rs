@@ -13,11 +13,11 @@
 //!
 //! docs/protocol.md says why no waiter is overtaken without bound, and why none waits for ever.
 
+use super::attempt::MOST_OPERATIONS;
+use super::judge::{Ability, stalled};
 use super::*;
-use crate::core::messages::{LineSlot, Ticket, line_of};
 #[cfg(test)]
 use crate::core::sabotage::Sabotage;
-use crate::core::waiters::PlaceInLine;
 use crate::key::{MAX_TRANSACTION, in_transaction};
 
 /// The grace of a head is that many round trips, if that is more than the option says.
@@ -33,11 +33,19 @@ const MOST_AHEAD: usize = 50;
 /// After so many slots in a row that belong to others the line is full, and the waiter waits without a ticket.
 const MOST_COLLISIONS: u32 = 64;
 
-/// Where a waiter stands in the line between processes.
+/// Of those that share a key with a limit, so many stand at the front at once: a quarter of the limit, and at most this
+/// many. With one at a time a semaphore of 20 gives half as many grants (measured).
+const WIDEST_FRONT: usize = 8;
+
+/// Where a waiter stands in the lines between processes.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     pub(super) place: Option<PlaceInLine>,
     pub(super) stall: Option<Stall>,
+    /// The tickets that the head of the line has in other lines.
+    pub(super) others_of_head: Vec<Stalled>,
+    /// How often the head was seen to wait rightly.
+    pub(super) patience: u32,
     /// How many slots in a row belonged to others.
     collisions: u32,
     /// The line is full: this waiter waits without a ticket.
@@ -45,26 +53,47 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// The tickets before the own one, as the line was last read.
-    pub(super) fn ahead(&self) -> &[Ticket] {
-        self.place.as_ref().map_or(&[], |place| &place.ahead)
+    /// The tickets before the own one in the line of the key of that number, as the line was last read.
+    pub(super) fn ahead(&self, number: usize) -> &[Ticket] {
+        let place = self.place.as_ref();
+        place
+            .and_then(|place| place.ahead.get(number))
+            .map_or(&[], Vec::as_slice)
     }
 
-    /// Others stand before this waiter.
-    pub(super) fn is_behind(&self) -> bool {
-        !self.ahead().is_empty()
-    }
-
-    fn head(&self) -> Option<Identity> {
-        self.ahead().first().map(identity)
-    }
-
-    /// This waiter takes itself for the head.
-    fn move_to_head(&mut self) {
-        if let Some(place) = &mut self.place {
-            place.ahead.clear();
+    /// This waiter takes itself for the head of that line.
+    fn move_to_head(&mut self, number: usize) {
+        let place = self.place.as_mut();
+        if let Some(ahead) = place.and_then(|place| place.ahead.get_mut(number)) {
+            ahead.clear();
         }
     }
+}
+
+/// The ticket whose end may let a waiter in; None: the waiter stands at the front. An exclusive waiter follows the
+/// ticket right before its own. One that shares follows the last exclusive one: all that share behind it can enter
+/// together. Without an exclusive one, a limit lets only so many to the front.
+fn followed_by(want: Want, ahead: &[Ticket]) -> Option<&Ticket> {
+    let limit = match want {
+        Want::Exclusive => return ahead.last(),
+        Want::Share(limit) => limit,
+    };
+    let exclusive = ahead.iter().rfind(|ticket| ticket.want == Want::Exclusive);
+    exclusive.or_else(|| {
+        let width = usize::from(limit.get() / 4).clamp(1, WIDEST_FRONT);
+        let at = ahead.len().checked_sub(width)?;
+        ahead.get(at).filter(|_| limit != Limit::READERS)
+    })
+}
+
+/// Where the own tickets are in the lines that Consul showed.
+enum Whereabouts {
+    /// One in each line.
+    Place(PlaceInLine),
+    /// In none.
+    Nowhere,
+    /// Only in some, or not all of one transaction.
+    Parts,
 }
 
 /// The key is free, and the head of the line does not take it.
@@ -79,49 +108,40 @@ pub(super) struct Stall {
 }
 
 /// CreateIndex and slot, for slots are used again.
-type Identity = (u64, LineSlot);
+type Identity = (u64, Slot);
 
-fn identity(ticket: &Ticket) -> Identity {
+pub(super) fn identity(ticket: &Ticket) -> Identity {
     (ticket.create_index, ticket.slot)
 }
 
 impl Acquire {
     /// This acquire waits in line, not only for the key.
     pub(super) fn wants_ticket(&self, ctx: &Context) -> bool {
+        let mut keys = self.spec.keys.all().iter();
         self.arrival.is_some()
             && self.spec.fair
             && !self.standing.is_crowded_out
-            && ctx.waiters.may_have_ticket(&self.spec.key)
+            && keys.all(|key| ctx.waiters.may_have_ticket(key))
     }
 
-    /// Asks whether the key is free, and for the line.
-    pub(super) fn survey(&mut self, ctx: &mut Context) {
-        let key = self.spec.key.clone();
-        self.step = Step::Survey(self.ask(ctx, Request::Survey { key }));
+    /// Others stand before this waiter.
+    pub(super) fn is_behind(&self) -> bool {
+        followed_by(self.spec.want, self.standing.ahead(self.at)).is_some()
     }
 
-    pub(super) fn surveyed(
-        &mut self,
-        ctx: &mut Context,
-        answer: Result<Answer, Fault>,
-    ) -> Progress {
-        match answer {
-            Ok(Answer::Line(line)) => {
-                self.answered();
-                ctx.waiters.note_line(&self.spec.key, &line, None);
-                self.attempt.found = Found::Absent;
-                self.found_free(ctx, false)
-            }
-            Ok(Answer::Exists) => {
-                self.answered();
-                self.look(ctx);
-                Progress::GoesOn
-            }
-            answer => self.failed(ctx, answer, Access::Read, Next::Survey),
+    /// The head of the line that this waiter stands in behind others.
+    pub(super) fn head(&self) -> Option<&Ticket> {
+        self.standing.ahead(self.at).first()
+    }
+
+    /// Takes in the lines that Consul showed.
+    pub(super) fn note_lines(&self, ctx: &mut Context, below: &[Below], own: Option<&SessionId>) {
+        for (key, below) in self.spec.keys.all().iter().zip(below) {
+            ctx.waiters.note_line(key, &below.line, own);
         }
     }
 
-    /// Gets a ticket, with a session that lives.
+    /// Gets tickets, with a session that lives.
     pub(super) fn get_ticket(&mut self, ctx: &mut Context) {
         self.purpose = Purpose::Ticket;
         self.standing.place = None;
@@ -134,25 +154,47 @@ impl Acquire {
         let Some(session) = self.session.id() else {
             return self.ready_session(ctx);
         };
+        let keys = self.spec.keys.all().clone();
+        let slots = keys.iter();
+        let slots = slots.map(|key| ctx.waiters.slot(key, ctx.out.config.seed));
         let request = Request::Join {
-            key: self.spec.key.clone(),
-            slot: ctx.waiters.slot(&self.spec.key, ctx.out.config.seed),
+            slots: slots.collect(),
+            want: self.spec.want,
             session,
+            see: self.see_in_line(),
+            keys,
         };
         self.step = Step::Join(self.ask(ctx, request));
     }
 
+    /// What matters to a waiter in line: the line, and to one that shares, who shares.
+    fn see_in_line(&self) -> See {
+        let sharers = match self.spec.want {
+            Want::Exclusive => Sharers::None,
+            Want::Share(_) => self.whom_to_see(),
+        };
+        See {
+            line: true,
+            sharers,
+        }
+    }
+
     pub(super) fn joined(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Progress {
         match answer {
-            Ok(Answer::Line(line)) => {
+            Ok(Answer::Line(below)) => {
                 self.wrote();
                 self.standing.collisions = 0;
-                self.stand(ctx, line, false)
+                if let Some(conflict) = self.find_conflict(ctx, &below) {
+                    return conflict;
+                }
+                self.stand(ctx, below, false)
             }
             Ok(Answer::Held) => {
                 self.wrote();
                 self.standing.collisions += 1;
-                ctx.waiters.note_collision(&self.spec.key);
+                for key in self.spec.keys.all().iter() {
+                    ctx.waiters.note_collision(key);
+                }
                 if self.standing.collisions > MOST_COLLISIONS {
                     self.standing.is_crowded_out = true;
                     self.look(ctx);
@@ -171,7 +213,7 @@ impl Acquire {
 
     /// The token may not read or write tickets.
     pub(super) fn without_rights(&mut self, ctx: &mut Context) {
-        let key = self.spec.key.clone();
+        let key = self.key().clone();
         self.without_tickets(ctx, || {
             format!(
                 "the token may not write tickets; it needs key_prefix \"{key}\" {{ policy = \"write\" }}"
@@ -184,7 +226,7 @@ impl Acquire {
     /// So much stands below the line's key that the line cannot be read. The library's own tickets are small
     /// and few.
     pub(super) fn without_line(&mut self, ctx: &mut Context, step: &Step, cause: &Error) {
-        let line = line_of(&self.spec.key);
+        let line = line_of(self.key());
         self.without_tickets(ctx, || {
             format!(
                 "the line cannot be read ({}); remove what does not belong below \"{line}\"",
@@ -197,8 +239,8 @@ impl Acquire {
             self.session.note_doubt();
         }
         match (step, self.attempt.request.as_deref_mut()) {
-            (Step::Try(_), Some(Request::Lock { line, .. })) => {
-                *line = false;
+            (Step::Try(_), Some(Request::Lock { see, .. })) => {
+                see.line = false;
                 self.try_lock(ctx);
             }
             _ => {
@@ -210,8 +252,10 @@ impl Acquire {
 
     /// Waits without a ticket, from now on.
     fn without_tickets(&mut self, ctx: &mut Context, why: impl FnOnce() -> String) {
-        let key = &self.spec.key;
-        ctx.waiters.note_no_tickets(key);
+        for key in self.spec.keys.all().iter() {
+            ctx.waiters.note_no_tickets(key);
+        }
+        let key = self.spec.keys.label();
         let address = ctx.out.config.address.clone();
         ctx.out
             .log(Level::Warn, Often::OncePerKey("no tickets", key), || {
@@ -224,9 +268,21 @@ impl Acquire {
         }
     }
 
+    /// Reads the lines. `free`: the key where this waiter stands was free a moment ago.
     pub(super) fn read_line(&mut self, ctx: &mut Context, free: bool) {
-        let key = self.spec.key.clone();
-        self.step = Step::ReadLine(self.ask(ctx, Request::ReadLine { key }), free);
+        let mut see = See {
+            line: true,
+            sharers: Sharers::None,
+        };
+        let waits_for_slot = |want: Want| want.limit().is_some_and(|l| l != Limit::READERS);
+        if free
+            && (self.head().is_some_and(|head| waits_for_slot(head.want))
+                || waits_for_slot(self.spec.want))
+        {
+            see.sharers = Sharers::Limited;
+        }
+        let keys = self.spec.keys.all().to_vec();
+        self.step = Step::ReadLine(self.ask(ctx, Request::ReadLine { keys, see }), free);
     }
 
     pub(super) fn line_read(
@@ -236,57 +292,168 @@ impl Acquire {
         free: bool,
     ) -> Progress {
         match answer {
-            Ok(Answer::Line(line)) => {
+            Ok(Answer::Line(below)) => {
                 self.answered();
-                self.stand(ctx, line, free)
+                self.stand(ctx, below, free)
             }
             answer => self.failed(ctx, answer, Access::Read, Next::ReadLine),
         }
     }
 
-    /// Finds the own place in the line, and acts upon it. `free`: the key was free a moment ago.
-    fn stand(&mut self, ctx: &mut Context, mut line: Vec<Ticket>, free: bool) -> Progress {
+    /// Finds the own tickets in the lines.
+    fn find_place(&self, ctx: &mut Context, below: &mut [Below]) -> Whereabouts {
         let own = self.session.id();
-        ctx.waiters.note_line(&self.spec.key, &line, own.as_ref());
-        line.sort_by_key(identity);
-        let slot = ctx.waiters.slot(&self.spec.key, ctx.out.config.seed);
-        let ours = |ticket: &Ticket| ticket.slot == slot && Some(&ticket.session) == own.as_ref();
-        let Some(position) = line.iter().position(ours) else {
-            // An operator removed the ticket, the session ended, or a waiter took this one for dead.
-            self.get_ticket(ctx);
-            return Progress::GoesOn;
+        self.note_lines(ctx, below, own.as_ref());
+        let mut place = PlaceInLine {
+            slots: Vec::new(),
+            ahead: Vec::new(),
         };
-        line.truncate(position);
-        self.standing.place = Some(PlaceInLine { slot, ahead: line });
-        let Some(head) = self.standing.head() else {
-            self.standing.stall = None;
-            if free {
+        let mut came_at = None;
+        let mut missing = 0;
+        for below in below {
+            let line = &mut below.line;
+            line.sort_by_key(identity);
+            let own = line
+                .iter()
+                .position(|ticket| Some(&ticket.session) == own.as_ref());
+            let Some(ticket) = own.and_then(|at| line.get(at)) else {
+                missing += 1;
+                continue;
+            };
+            place.slots.push(ticket.slot);
+            if *came_at.get_or_insert(ticket.create_index) != ticket.create_index {
+                return Whereabouts::Parts;
+            }
+            place
+                .ahead
+                .push(line.iter().take(own.unwrap_or(0)).cloned().collect());
+        }
+        match (missing, place.slots.len()) {
+            (0, 1..) => Whereabouts::Place(place),
+            (_, 0) => Whereabouts::Nowhere,
+            _ => Whereabouts::Parts,
+        }
+    }
+
+    /// Takes up the place that Consul showed. False: the place is lost, and the waiter gets another one.
+    pub(super) fn take_place(&mut self, ctx: &mut Context, below: &mut [Below]) -> bool {
+        match self.find_place(ctx, below) {
+            Whereabouts::Place(place) => {
+                let is_behind = |ahead: &Vec<Ticket>| followed_by(self.spec.want, ahead).is_some();
+                self.at = place.ahead.iter().position(is_behind).unwrap_or(0);
+                self.standing.place = Some(place);
+                true
+            }
+            // An operator removed the tickets, the session ended, or a waiter took this one for dead.
+            Whereabouts::Nowhere => {
+                self.get_ticket(ctx);
+                false
+            }
+            // What is left of them goes with the session.
+            Whereabouts::Parts => {
+                self.retire_session(ctx);
+                self.get_ticket(ctx);
+                false
+            }
+        }
+    }
+
+    /// Takes up the place in the lines, and acts upon it. `free`: the key was free a moment ago.
+    fn stand(&mut self, ctx: &mut Context, mut below: Vec<Below>, free: bool) -> Progress {
+        let before = self.at;
+        if !self.take_place(ctx, &mut below) {
+            return Progress::GoesOn;
+        }
+        let free = free && self.at == before;
+        if !self.is_behind() {
+            if free && !self.surveys() {
+                self.standing.stall = None;
                 self.attempt(ctx);
             } else {
                 self.look(ctx);
             }
             return Progress::GoesOn;
+        }
+        let head = self.head().cloned();
+        let is_suspected = |head: &Ticket| {
+            let stall = self.standing.stall.as_ref();
+            stall.is_some_and(|stall| stall.head == identity(head))
+        };
+        match head {
+            Some(head) if free => {
+                let below = below.get(self.at);
+                let sharers = below.map_or(&[][..], |below| &below.sharers);
+                if let Want::Share(limit) = self.spec.want
+                    && limit != Limit::READERS
+                {
+                    let free = self.first_free(limit, sharers);
+                    self.attempt.slot = free.unwrap_or(self.attempt.slot);
+                }
+                match Acquire::ability(&head, sharers) {
+                    Ability::Able => {
+                        self.standing.others_of_head.clear();
+                        self.suspect(ctx);
+                    }
+                    Ability::WaitsForSlot => self.be_patient(ctx),
+                    Ability::WaitsForSeveral(keys) => self.judge(ctx, keys),
+                }
+            }
+            head => {
+                if !head.as_ref().is_some_and(is_suspected) {
+                    self.standing.stall = None;
+                    self.standing.patience = 0;
+                }
+                self.follow(ctx);
+            }
+        }
+        Progress::GoesOn
+    }
+
+    /// The key is free, and the head could take it: passes the head, if it has not done so for long enough.
+    pub(super) fn suspect(&mut self, ctx: &mut Context) {
+        if self.is_stalled(ctx) {
+            self.pass(ctx);
+        } else {
+            self.follow(ctx);
+        }
+    }
+
+    /// A slot is free, and those before this waiter, which stand at the front as well, are to take it.
+    pub(super) fn wait_at_front(&mut self, ctx: &mut Context) {
+        if self.is_stalled(ctx) {
+            return self.pass(ctx);
+        }
+        let (until, last) = (self.stall_until(ctx), self.standing.ahead(self.at).last());
+        match last.cloned() {
+            Some(last) => self.follow_ticket(ctx, last, until),
+            None => self.look_after_contradiction(ctx),
+        }
+    }
+
+    /// Notes that the head leaves the key free. True: it has done so for long enough.
+    fn is_stalled(&mut self, ctx: &mut Context) -> bool {
+        let Some(head) = self.head().map(identity) else {
+            return false;
         };
         let now = ctx.out.time();
         let patience = self.patience_with_head(ctx);
+        #[cfg(test)]
+        if ctx.out.sabotaged(Sabotage::NeverPass) {
+            return false;
+        }
         match &mut self.standing.stall {
             Some(stall) if stall.head == head => {
-                #[cfg(test)]
-                let free = free && !ctx.out.sabotaged(Sabotage::NeverPass);
-                if free && now >= stall.again {
+                if now >= stall.again {
                     if stall.sure {
-                        self.pass(ctx);
-                        return Progress::GoesOn;
+                        return true;
                     }
                     stall.sure = true;
                     stall.again = now + patience / 4;
                 }
             }
-            _ if free => self.note_stall(ctx, head),
-            _ => self.standing.stall = None,
+            _ => self.note_stall(ctx, head),
         }
-        self.follow(ctx);
-        Progress::GoesOn
+        false
     }
 
     fn note_stall(&mut self, ctx: &Context, head: Identity) {
@@ -300,7 +467,8 @@ impl Acquire {
 
     /// How long the key may be free before this waiter passes those before it.
     fn patience_with_head(&self, ctx: &Context) -> Duration {
-        let places = u32::try_from(self.standing.ahead().len()).unwrap_or(u32::MAX);
+        let places = self.standing.ahead(self.at).len();
+        let places = u32::try_from(places).unwrap_or(u32::MAX);
         self.grace(ctx) + PER_PLACE * places
     }
 
@@ -311,18 +479,31 @@ impl Acquire {
 
     /// Waits for the ticket before the own one to go, and not for ever.
     pub(super) fn follow(&mut self, ctx: &mut Context) {
-        let now = ctx.out.time();
-        let Some(before) = self.standing.ahead().last().cloned() else {
-            return self.look(ctx);
-        };
+        let until = self.stall_until(ctx);
+        self.follow_until(ctx, until);
+    }
+
+    /// When to look again whether the head moves.
+    fn stall_until(&self, ctx: &Context) -> Time {
         let patience = self.patience_with_head(ctx);
-        let until = match self.standing.stall {
+        match self.standing.stall {
             Some(stall) => stall.again,
-            None => now + (patience - self.grace(ctx) / 2),
-        };
-        let key = before.slot.ticket_of(&self.spec.key).into();
+            None => ctx.out.time() + (patience - self.grace(ctx) / 2),
+        }
+    }
+
+    pub(super) fn follow_until(&mut self, ctx: &mut Context, until: Time) {
+        let before = followed_by(self.spec.want, self.standing.ahead(self.at));
+        match before.cloned() {
+            Some(before) => self.follow_ticket(ctx, before, until),
+            None => self.look(ctx),
+        }
+    }
+
+    fn follow_ticket(&mut self, ctx: &mut Context, before: Ticket, until: Time) {
+        let key = before.slot.ticket_of(self.key()).into();
         let index = before.modify_index;
-        let until = until.max(now + Duration::from_millis(1));
+        let until = until.max(ctx.out.time() + Duration::from_millis(1));
         self.watch(ctx, Subject::Ticket(before), key, index, until);
     }
 
@@ -343,15 +524,16 @@ impl Acquire {
             }
             Observation::Row { .. } | Observation::Gone => {
                 self.answered();
-                if self.standing.ahead().len() == 1 {
-                    self.standing.move_to_head();
+                if self.standing.ahead(self.at).len() == 1 {
+                    self.standing.move_to_head(self.at);
                     self.standing.stall = None;
                     self.look(ctx);
                 } else {
                     self.read_line(ctx, false);
                 }
             }
-            Observation::Nothing => self.look(ctx),
+            // A ticket has no names below it.
+            Observation::Nothing | Observation::Names { .. } => self.look(ctx),
             Observation::Failed(error) => {
                 return self.retry_later(ctx, Access::Read, &error, Next::Look);
             }
@@ -374,42 +556,48 @@ impl Acquire {
     pub(super) fn free_behind(&mut self, ctx: &mut Context, woken: bool) {
         #[cfg(test)]
         if ctx.out.sabotaged(Sabotage::AnyoneTakes) {
-            self.standing.move_to_head();
+            self.standing.move_to_head(self.at);
             return self.attempt(ctx);
         }
-        match self.standing.head() {
+        match self.head() {
             // The key has just become free.
-            Some(head) if woken => {
-                self.note_stall(ctx, head);
+            Some(head) if woken && head.several.is_none() && head.want == Want::Exclusive => {
+                self.note_stall(ctx, identity(head));
                 self.follow(ctx);
             }
             _ => self.read_line(ctx, true),
         }
     }
 
-    /// Takes the key past a head that does not, and removes all tickets before the own one: their waiters
-    /// let the key be, too.
+    /// Takes the key past a head that does not, and removes the tickets before the own one: their waiters
+    /// let the key be, too. One that shares without a limit is in nobody's way but that of exclusive ones.
     fn pass(&mut self, ctx: &mut Context) {
-        let ahead = self.standing.ahead();
+        let ahead = self.standing.ahead(self.at).iter();
+        let is_in_the_way = |ticket: &&Ticket| {
+            self.spec.want != Want::Share(Limit::READERS) || ticket.want == Want::Exclusive
+        };
+        let ahead = ahead
+            .filter(is_in_the_way)
+            .map(|ticket| stalled(self.key(), ticket));
+        let mut ahead: Vec<Stalled> = ahead.collect();
+        ahead.extend(self.standing.others_of_head.iter().cloned());
         let value = self.spec.value.as_ref().map_or(0, |value| value.0.len());
         // The transaction names the own ticket twice, and the key once.
-        let key = &*self.spec.key;
+        let key = &**self.key();
         let besides = in_transaction(value, &[key, key, key]);
-        if ahead.len() <= self.removable_beside(besides) {
-            return self.attempt(ctx);
+        if !self.spec.keys.are_several() && ahead.len() <= self.removable_beside(besides) {
+            self.attempt.passed = ahead;
+            self.purpose = Purpose::Lock;
+            return self.ready_session(ctx);
         }
-        let ahead = ahead.iter().take(self.removable_beside(0));
-        let request = Request::Clear {
-            key: self.spec.key.clone(),
-            ahead: ahead.cloned().collect(),
-        };
-        self.step = Step::Clear(self.ask(ctx, request));
+        ahead.truncate(self.removable_beside(0));
+        self.step = Step::Clear(self.ask(ctx, Request::Clear { ahead }));
     }
 
     /// How many stalled tickets a transaction can remove that has so many bytes already.
     fn removable_beside(&self, besides: usize) -> usize {
         let room = MAX_TRANSACTION.saturating_sub(besides);
-        let operation = in_transaction(0, &[&self.spec.key]);
+        let operation = in_transaction(0, &[self.key()]);
         (room / operation).min(MOST_AHEAD)
     }
 
@@ -417,8 +605,12 @@ impl Acquire {
         match answer {
             Ok(Answer::Cleared) => {
                 self.wrote();
-                self.blame_next();
-                self.look(ctx);
+                if self.spec.keys.are_several() {
+                    self.read_line(ctx, false);
+                } else {
+                    self.blame_next();
+                    self.look(ctx);
+                }
                 Progress::GoesOn
             }
             Ok(Answer::Stale) => {
@@ -432,36 +624,21 @@ impl Acquire {
 
     /// The stalled tickets that are left have stalled as long as those that are gone.
     fn blame_next(&mut self) {
-        let next = self.standing.ahead().get(self.removable_beside(0));
+        let next = self.standing.ahead(self.at).get(self.removable_beside(0));
         if let (Some(next), Some(stall)) = (next.map(identity), &mut self.standing.stall) {
             stall.head = next;
         }
     }
 
-    /// The transaction that takes the key; with a ticket, out of the line.
-    pub(super) fn attempt_request(
-        &self,
-        ctx: &Context,
-        session: SessionId,
-        value: Value,
-    ) -> Request {
-        let (key, found) = (self.spec.key.clone(), self.attempt.found);
-        match &self.standing.place {
-            Some(place) => Request::Take {
-                key,
-                found,
-                slot: place.slot,
-                value,
-                session,
-                ahead: place.ahead.clone(),
-            },
-            None => Request::Lock {
-                key,
-                found,
-                value,
-                session,
-                line: self.wants_ticket(ctx),
-            },
+    /// Of several keys, a take needs a check and a lock for each, the removal of each ticket, and one check of a ticket.
+    /// Where that is too much, the keys go without a check: a survey has just shown them to be free.
+    pub(super) fn checked_within(&self, least: usize, mut targets: Vec<Target>) -> Vec<Target> {
+        if least > MOST_OPERATIONS {
+            let absent = targets
+                .iter_mut()
+                .filter(|target| target.found == Found::Absent);
+            absent.for_each(|target| target.found = Found::Unchecked);
         }
+        targets
     }
 }

@@ -2,15 +2,15 @@
 
 use super::*;
 use crate::core::acquire::{Acquire, Leftover, Progress};
+use crate::core::claim::Claim;
 use crate::core::interface::{LockSpec, Patience};
-use crate::core::monitor::Monitor;
 use crate::error::{Error, Status};
 
 impl Machine {
     pub(super) fn acquire(&mut self, ctx: &mut Context, call: CallId, spec: LockSpec) {
         match self.stage {
             Stage::New { cancelled: false } => {
-                self.key = spec.key.clone();
+                self.key = spec.keys.label().clone();
                 self.fair = spec.fair && spec.patience != Patience::Once;
                 self.in_succession = ctx.pool.is_in_succession(ctx.out.time());
                 let (acquire, progress) = Acquire::begin(ctx, self.id, call, spec);
@@ -18,7 +18,7 @@ impl Machine {
                 self.advance(ctx, progress);
             }
             Stage::New { cancelled: true } => {
-                self.key = spec.key;
+                self.key = spec.keys.label().clone();
                 self.stage = Stage::Over;
                 let error = self.cancelled(ctx, None);
                 ctx.out.tell(call, Err(error));
@@ -26,7 +26,9 @@ impl Machine {
             _ => {
                 let what = "cannot acquire the lock";
                 let why = "a lock is single use, and this one was used before; make a new one";
-                let error = ctx.out.error(Status::AlreadyUsed, what, &spec.key, why);
+                let error = ctx
+                    .out
+                    .error(Status::AlreadyUsed, what, spec.keys.label(), why);
                 ctx.out.tell(call, Err(error));
             }
         }
@@ -35,22 +37,24 @@ impl Machine {
     pub(super) fn advance(&mut self, ctx: &mut Context, progress: Progress) {
         match progress {
             Progress::GoesOn => {}
-            Progress::Won { session, token } => {
+            Progress::Won {
+                session,
+                token,
+                slot,
+            } => {
                 let Stage::Acquiring(acquire) = std::mem::replace(&mut self.stage, Stage::Over)
                 else {
                     return;
                 };
-                let (call, upkeep) = (acquire.call, acquire.spec().upkeep);
-                let is_monitored = acquire.spec().monitor;
-                let monitor = is_monitored.then(|| Monitor::begin(ctx.out.time(), token));
+                let (call, spec) = (acquire.call, acquire.spec().clone());
                 // Only a question for the holder's name, or a renewal, can still be on its way.
                 let _ = acquire.end(ctx);
                 ctx.holding.insert(session.id.clone());
                 ctx.footing.note_taken(&mut ctx.out);
-                let of = (self.id, self.key.clone());
-                self.view.token = Some(token);
                 self.view.session = Some(session.id.clone());
-                let held = HeldLock::new(&mut ctx.out, of, session, upkeep, monitor);
+                let claim = Claim::of(&spec, slot);
+                claim.begin(ctx);
+                let held = HeldLock::new(&mut ctx.out, self.id, spec, claim, (session, token));
                 self.stage = Stage::Held(Box::new(held));
                 ctx.out.tell(call, Ok(Done::Ok));
             }
@@ -90,7 +94,8 @@ impl Machine {
                     ctx.out.tell(call, Err(error));
                 }
             }
-            Stage::Held(_) | Stage::Releasing(_) | Stage::Lost { .. } | Stage::Over => {}
+            Stage::Held(held) => held.cancel(ctx),
+            Stage::Releasing(_) | Stage::Lost { .. } | Stage::Over => {}
         }
     }
 

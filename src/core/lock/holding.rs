@@ -1,12 +1,23 @@
 //! What callers ask of a held lock, and how a lock ends without a release.
 
 use super::*;
+use crate::core::claim::Claim;
 use crate::error::{Error, Status};
 
 impl Machine {
     pub(super) fn ask(&mut self, ctx: &mut Context, call: CallId, what: Question) {
         let error = match &mut self.stage {
             Stage::Held(held) => return held.ask(&mut ctx.out, call, what),
+            Stage::Lost { why, .. } => ctx.out.lost(&self.key, *why),
+            _ => self.not_held(ctx),
+        };
+        ctx.out.tell(call, Err(error));
+    }
+
+    /// From a share to exclusive, or back.
+    pub(super) fn change(&mut self, ctx: &mut Context, call: CallId, goal: Goal) {
+        let error = match &mut self.stage {
+            Stage::Held(held) => return held.begin_change(ctx, call, goal),
             Stage::Lost { why, .. } => ctx.out.lost(&self.key, *why),
             _ => self.not_held(ctx),
         };
@@ -49,7 +60,7 @@ impl Machine {
         let error = ctx.out.lost(&self.key, why);
         ctx.out.say_lost(self.id, why, &error);
         held.end_asked(&mut ctx.out, &error);
-        held.end_upkeep(ctx);
+        held.end_upkeep(ctx, &error);
         let protects = match why {
             // Consul may keep the key for up to a TTL more; and a deposed leader may have said that the
             // session is gone.
@@ -83,7 +94,7 @@ impl Machine {
             Stage::Acquiring(_) => return self.cancel(ctx),
             Stage::Held(_) => {
                 self.left_to_ttl = true;
-                self.end_held(ctx).map(|session| session.id)
+                self.end_held(ctx).map(|(session, _)| session.id)
             }
             Stage::Lost { session, .. } => session.as_ref().map(|session| session.id.clone()),
             Stage::New { .. } | Stage::Releasing(_) | Stage::Over => None,
@@ -94,13 +105,13 @@ impl Machine {
     }
 
     /// Ends the questions and the renewals: the lock is not the caller's any more.
-    pub(super) fn end_held(&mut self, ctx: &mut Context) -> Option<Session> {
+    pub(super) fn end_held(&mut self, ctx: &mut Context) -> Option<(Session, Claim)> {
         let error = self.not_held(ctx);
         let Stage::Held(mut held) = std::mem::replace(&mut self.stage, Stage::Over) else {
             return None;
         };
-        held.end_upkeep(ctx);
+        held.end_upkeep(ctx, &error);
         held.end_asked(&mut ctx.out, &error);
-        Some(held.session)
+        Some((held.session, held.claim))
     }
 }

@@ -33,12 +33,12 @@ impl Machine {
 
     fn begin_release(&mut self, ctx: &mut Context, call: CallId) {
         let in_succession = self.in_succession || ctx.pool.is_in_succession(ctx.out.time());
-        let Some(session) = self.end_held(ctx) else {
+        let Some((session, claim)) = self.end_held(ctx) else {
             return;
         };
         ctx.holding.remove(&session.id);
         let keep = in_succession && !session.doubtful;
-        let of = (self.id, self.key.clone());
+        let of = (self.id, claim);
         let releasing = Releasing::begin(ctx, of, self.fair, keep, call, session);
         self.stage = Stage::Releasing(Box::new(releasing));
     }
@@ -53,12 +53,18 @@ impl Machine {
             return;
         };
         let Releasing {
-            call, session, by, ..
+            call,
+            session,
+            by,
+            claim,
+            ..
         } = *releasing;
         let now = ctx.out.time();
         ctx.pool.note_use(now);
         if lost.is_none() {
-            ctx.waiters.note_given_back(&self.key, now);
+            for key in claim.keys.all().iter() {
+                ctx.waiters.note_given_back(key, now);
+            }
         }
         if let Ending::GivenBack = ending {
             ctx.pool.keep_warm(&mut ctx.out, session);

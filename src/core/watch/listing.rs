@@ -30,6 +30,22 @@ pub(super) struct Listing {
     faults: u32,
 }
 
+impl Listing {
+    /// The key is not there; of a folder that had `full` names, there are fewer.
+    pub(super) fn is_missing(&self, key: &str, full: usize) -> bool {
+        match full {
+            0 => !self.names.contains(key),
+            _ => {
+                self.names
+                    .iter()
+                    .filter(|name| name.starts_with(key))
+                    .count()
+                    < full
+            }
+        }
+    }
+}
+
 impl Watches {
     /// Gives the folders of the crowd a listing, the fullest first, and ends the listings that are not needed any
     /// more. The library does not abort a query on its way (see [`super`]), which counts until its answer comes.
@@ -120,8 +136,8 @@ impl Watches {
             return false;
         };
         let gone = self.crowd.iter().map(|(_, _, key)| key).filter(|key| {
-            let here = self.keys.get(*key).is_some_and(|w| w.folder == *folder);
-            here && !listing.names.contains(&***key)
+            let watch = self.keys.get(*key).filter(|watch| watch.folder == *folder);
+            watch.is_some_and(|watch| listing.is_missing(key, watch.full))
         });
         let gone = gone.cloned().collect::<Vec<_>>();
         for key in &gone {

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::{Now, Time};
-use crate::core::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, Ticket, Value};
+use crate::core::messages::{
+    Answer, Below, Fault, Key, KeyRow, Request, SessionId, Ticket, Value, Want,
+};
 use crate::core::{
-    Action, Call, CallId, Config, Core, Input, LockId, LockSpec, Patience, RequestId, Upkeep,
+    Action, Call, CallId, Config, Core, Input, LockId, LockSpec, Patience, RequestId,
 };
 use crate::error::{Error, Status};
 
@@ -143,15 +145,20 @@ impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
 }
 
 fn spec(key: &str, fair: bool) -> LockSpec {
+    let ttl = Duration::from_secs(3_600);
     LockSpec {
-        key: key.into(),
-        value: None,
-        ttl: Duration::from_secs(3_600),
-        patience: Patience::Forever,
         fair,
-        monitor: true,
-        grace: Duration::from_millis(300),
-        upkeep: Upkeep::Off,
+        ..LockSpec::exclusive(key, ttl, Patience::Forever)
+    }
+}
+
+/// The answer to the request would show the line.
+fn shows_line(request: &Request) -> bool {
+    match request {
+        Request::Lock { see, .. } | Request::Survey { see, .. } => see.line,
+        Request::ReadLine { .. } | Request::Join { .. } => true,
+        Request::Unlock { lines, .. } => !lines.is_empty(),
+        _ => false,
     }
 }
 
@@ -180,17 +187,19 @@ fn row(session: &str, index: u64) -> Answer {
 /// How Consul answers requests for keys that others hold, but for blocking queries.
 fn held_by_others(request: &Request) -> Option<Answer> {
     Some(match request {
-        Request::Survey { .. } => Answer::Exists,
+        Request::Survey { .. } => Answer::Exists(0),
         Request::CreateSession { .. } => Answer::Created(SessionId("a".into())),
         Request::RenewSession { .. } => Answer::Renewed,
         Request::DestroySession { .. } => Answer::Destroyed,
         Request::Lock { .. } | Request::Take { .. } => Answer::Held,
-        Request::Join { slot, session, .. } => Answer::Line(vec![Ticket {
-            slot: *slot,
+        Request::Join { slots, session, .. } => Answer::Line(Below::line_of_one(vec![Ticket {
+            slot: slots[0],
             session: session.clone(),
+            want: Want::Exclusive,
+            several: None,
             create_index: 12,
             modify_index: 12,
-        }]),
+        }])),
         Request::Read { .. } => row("b", 11),
         Request::DescribeSession { .. } => Answer::Described(None),
         _ => return None,
@@ -200,10 +209,10 @@ fn held_by_others(request: &Request) -> Option<Answer> {
 /// How Consul answers requests for keys that this core holds, but for blocking queries.
 fn held_by_us(request: &Request) -> Option<Answer> {
     Some(match request {
-        Request::Survey { .. } => Answer::Line(Vec::new()),
+        Request::Survey { .. } => Answer::Line(Below::line_of_one(Vec::new())),
         Request::Lock { .. } => Answer::Locked {
             index: 11,
-            line: Vec::new(),
+            below: Below::line_of_one(Vec::new()),
         },
         // A look comes before, a check after.
         Request::Read { consistent, .. } if *consistent => row("a", 11),
@@ -456,11 +465,7 @@ fn a_line_that_is_too_large_is_done_without() {
     let too_large = || Fault::TooLarge(Error::new(Status::Rejected, "more than is read"));
     for held in [false, true] {
         let mut bench = Bench::new(32, |request, _| match request {
-            Request::Lock { line: true, .. }
-            | Request::Survey { .. }
-            | Request::Unlock { line: true, .. }
-            | Request::ReadLine { .. }
-            | Request::Join { .. } => Some(Err(too_large())),
+            request if shows_line(request) => Some(Err(too_large())),
             Request::Watch { .. } => None,
             request if held => held_by_others(request).map(Ok),
             request => held_by_us(request).map(Ok),
@@ -472,17 +477,7 @@ fn a_line_that_is_too_large_is_done_without() {
             bench.call(lock, Call::Release);
             bench.run(Duration::from_millis(20));
         }
-        let line = |request: &Request| {
-            matches!(
-                request,
-                Request::Survey { .. }
-                    | Request::ReadLine { .. }
-                    | Request::Join { .. }
-                    | Request::Lock { line: true, .. }
-                    | Request::Unlock { line: true, .. }
-            )
-        };
-        assert_eq!(bench.count(line), 1, "{:?}", bench.asked);
+        assert_eq!(bench.count(shows_line), 1, "{:?}", bench.asked);
         let locks = bench.count(|request| matches!(request, Request::Lock { .. }));
         assert_eq!(locks, if held { 0 } else { 3 }, "{:?}", bench.asked);
         let said = bench
@@ -493,7 +488,7 @@ fn a_line_that_is_too_large_is_done_without() {
     }
     // Consul may have applied the transaction: the same transaction again, without the line, tells.
     let mut bench = Bench::new(32, |request, _| match request {
-        Request::Lock { line: true, .. } => Some(Err(too_large())),
+        request @ Request::Lock { .. } if shows_line(request) => Some(Err(too_large())),
         Request::Watch { .. } => None,
         request => held_by_us(request).map(Ok),
     });
@@ -501,11 +496,8 @@ fn a_line_that_is_too_large_is_done_without() {
     bench.run(Duration::from_millis(20));
     let locks = bench.asked.iter().filter_map(|(_, request)| match request {
         Request::Lock {
-            value,
-            session,
-            line,
-            ..
-        } => Some((value.clone(), session.clone(), *line)),
+            hold, session, see, ..
+        } => Some((hold.clone(), session.clone(), see.line)),
         _ => None,
     });
     let locks: Vec<_> = locks.collect();
@@ -531,13 +523,5 @@ fn a_single_attempt_reads_no_line() {
         bench.call(lock, Call::Release);
         bench.run(Duration::from_millis(20));
     }
-    let reads_line = |request: &Request| {
-        matches!(
-            request,
-            Request::Survey { .. }
-                | Request::Lock { line: true, .. }
-                | Request::Unlock { line: true, .. }
-        )
-    };
-    assert_eq!(bench.count(reads_line), 0, "{:?}", bench.asked);
+    assert_eq!(bench.count(shows_line), 0, "{:?}", bench.asked);
 }

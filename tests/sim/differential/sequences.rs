@@ -40,7 +40,7 @@ pub(super) fn sequence(seed: u64) -> Vec<(Option<Duration>, Step)> {
     if let Some(main) = &writer.main {
         writer
             .keys
-            .extend(SLOTS.map(|slot| LineSlot::new(slot).ticket_of(main)));
+            .extend(SLOTS.map(|slot| Slot::new(slot).ticket_of(main)));
     }
     for _ in 0..6 + writer.random.below(19) {
         match writer.main.clone() {
@@ -182,8 +182,8 @@ impl Writer {
         self.push(step);
     }
 
-    fn slot(&mut self) -> LineSlot {
-        LineSlot::new(SLOTS[self.random.below(SLOTS.len() as u64) as usize])
+    fn slot(&mut self) -> Slot {
+        Slot::new(SLOTS[self.random.below(SLOTS.len() as u64) as usize])
     }
 
     /// A request of the library for a key that has a line.
@@ -191,11 +191,10 @@ impl Writer {
         let key = main.clone();
         let session = SessionId(self.session().into());
         let slot = self.slot();
-        let ahead: Vec<Ticket> = (0..self.random.below(3))
-            .map(|_| Ticket {
+        let ahead: Vec<Stalled> = (0..self.random.below(3))
+            .map(|_| Stalled {
+                key: key.clone(),
                 slot: self.slot(),
-                session: session.clone(),
-                create_index: 0,
                 modify_index: 0,
             })
             .collect();
@@ -206,32 +205,48 @@ impl Writer {
             2 => Found::Ours,
             _ => Found::Absent,
         };
+        let see = See {
+            line: true,
+            sharers: Sharers::All,
+        };
+        let targets = vec![Target {
+            key: key.clone(),
+            found,
+        }];
+        let hold = Hold::Exclusive { value };
         let request = match self.random.below(18) {
             0..=1 => Request::Lock {
-                key,
-                found,
-                value,
+                targets,
+                hold,
                 session,
-                line: true,
+                see,
             },
             2..=3 => Request::Unlock {
-                key,
+                rows: vec![key.clone()],
                 session,
-                line: true,
+                lines: vec![key],
             },
-            4..=5 => Request::Survey { key },
-            6 => Request::ReadLine { key },
-            7..=10 => Request::Join { key, slot, session },
+            4..=5 => Request::Survey { targets, see },
+            6 => Request::ReadLine {
+                keys: vec![key],
+                see,
+            },
+            7..=10 => Request::Join {
+                keys: [key].into(),
+                slots: vec![slot],
+                want: Want::Exclusive,
+                session,
+                see,
+            },
             11..=14 => Request::Take {
-                key,
-                found,
-                slot,
-                value,
+                targets,
+                hold,
+                slots: vec![slot],
                 session,
                 ahead: ahead.clone(),
+                see,
             },
             15 if !ahead.is_empty() => Request::Clear {
-                key,
                 ahead: ahead.clone(),
             },
             // Consul answers a query with a past index at once, and one with the present index after its wait.

@@ -309,9 +309,9 @@ impl World {
 
     pub(super) fn send(&mut self, process: usize, id: RequestId, request: Request, by: Time) {
         let http = match (self.defect, &request) {
-            (Some(Defect::ReleaseByKey), Request::Unlock { key, .. }) => HttpRequest {
+            (Some(Defect::ReleaseByKey), Request::Unlock { rows, .. }) => HttpRequest {
                 method: Method::Delete,
-                target: format!("/v1/kv/{key}"),
+                target: format!("/v1/kv/{}", rows[0]),
                 body: None,
             },
             (Some(Defect::WriteUnchecked), Request::Write { key, value, .. }) => HttpRequest {
@@ -429,12 +429,13 @@ fn written_key(http: &HttpRequest) -> Option<String> {
 /// The answer that Consul would have given.
 fn said_written(request: &Request) -> Vec<u8> {
     let Request::Write {
-        lock, session, key, ..
+        rows, session, key, ..
     } = request
     else {
         return Vec::new();
     };
-    let row = serde_json::json!({"KV": {"Key": &**lock, "Session": &*session.0, "ModifyIndex": 1}});
+    let row =
+        serde_json::json!({"KV": {"Key": &*rows[0], "Session": &*session.0, "ModifyIndex": 1}});
     let written = serde_json::json!({"KV": {"Key": &**key}});
     serde_json::json!({"Results": [row, written], "Errors": null})
         .to_string()
@@ -470,7 +471,8 @@ fn body(reply: &HttpReply) -> String {
 fn shows_line(request: &Request) -> bool {
     match request {
         Request::Survey { .. } | Request::ReadLine { .. } | Request::Join { .. } => true,
-        Request::Lock { line, .. } | Request::Unlock { line, .. } => *line,
+        Request::Lock { see, .. } => see.line,
+        Request::Unlock { lines, .. } => !lines.is_empty(),
         _ => false,
     }
 }

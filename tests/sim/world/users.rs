@@ -50,7 +50,6 @@ impl World {
         } else {
             10 + 5 * self.random.below(2)
         });
-        let value = None;
         let upkeep = match self.random.below(4) {
             _ if !self.plan.upkeep => Upkeep::Off,
             0 => Upkeep::For(None),
@@ -58,14 +57,11 @@ impl World {
             _ => Upkeep::Off,
         };
         let spec = LockSpec {
-            key: key.clone(),
-            value,
-            ttl,
-            patience,
             upkeep,
             fair: self.plan.fair,
             monitor: self.plan.fair || self.random.chance(500),
             grace: GRACE,
+            ..LockSpec::exclusive(&key, ttl, patience)
         };
         self.note(|| {
             format!(
