@@ -7,6 +7,7 @@ use super::texts::{Meaning, refusal};
 use super::words::told;
 use super::{member, unexpected};
 use crate::consul::http::HttpReply;
+use crate::consul::operations::{Verb, operations};
 use crate::core::messages::{Answer, Fault, Hold, Request};
 use crate::error::Status;
 
@@ -59,6 +60,34 @@ fn why(what: &str) -> Option<Why> {
     text.map(|(_, _, why)| *why)
 }
 
+/// An operation can fail so.
+fn may_say(verb: &Verb<'_>, why: Why) -> bool {
+    match verb {
+        Verb::Lock(..) | Verb::Share(..) | Verb::Join(..) => {
+            matches!(why, Why::Held | Why::Delayed | Why::DeadSession)
+        }
+        Verb::CheckSession(_) => why == Why::NotOurs,
+        Verb::CheckIndex(_) => why == Why::Moved,
+        Verb::CheckNotExists => why == Why::Exists,
+        Verb::DeleteCas(_) => why == Why::Stale,
+        Verb::Set(_) | Verb::Delete | Verb::GetTree(..) => false,
+    }
+}
+
+/// Each error is one that its operation can say, and each operation says one thing. The refusal of another request
+/// does not pass for this one's.
+fn are_of(request: &Request, errors: &[(usize, &str)]) -> bool {
+    let operations = operations(request);
+    let said = |(number, what): &(usize, &str)| {
+        let operation = operations.get(*number)?;
+        Some(may_say(&operation.verb, why(what)?))
+    };
+    let mut numbers: Vec<usize> = errors.iter().map(|(number, _)| *number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers.len() == errors.len() && errors.iter().all(|error| said(error) == Some(true))
+}
+
 /// Of [`Why::NotOurs`]: another session holds the key.
 fn is_taken(what: &str) -> bool {
     let holder = what.rsplit_once("\", current session \"");
@@ -101,7 +130,10 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
         let fits = |why: &Option<Why>| why.is_some_and(|why| these.contains(&why));
         whys.iter().all(fits)
     };
-    let all_known = whys.iter().all(Option::is_some);
+    if !are_of(request, &errors) {
+        let error = told(request, reply, Status::Rejected, &text);
+        return Err(Fault::Final(error));
+    }
     let shares = match request {
         Request::Lock { hold, .. } | Request::Take { hold, .. } => {
             matches!(hold, Hold::Share { .. })
@@ -114,29 +146,29 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
         | Request::Take { .. }
         | Request::Downgrade { .. }
         | Request::Upgrade { .. }
-            if any(Why::DeadSession) && all_known =>
+            if any(Why::DeadSession) =>
         {
             let error = told(request, reply, Status::Unavailable, &text);
             return Err(Fault::SessionGone(error));
         }
         // A slot whose lock-delay runs is taken.
         Request::Join { .. } if all(&[Why::Held, Why::Delayed]) => Answer::Held,
-        Request::Take { .. } if all_known && any(Why::NotOurs) => Answer::NoTicket,
+        Request::Take { .. } if any(Why::NotOurs) => Answer::NoTicket,
         // Of one that shares: the key is held, or was changed. Its slot matters only when the key is free.
         Request::Lock { .. } | Request::Take { .. }
-            if shares && all_known && (any(Why::Exists) || any(Why::Moved)) =>
+            if shares && (any(Why::Exists) || any(Why::Moved)) =>
         {
             Answer::Changed
         }
         Request::Lock { .. } if shares && all(&[Why::NotOurs]) => Answer::Changed,
         // The session does not hold the row that is to change, whatever else keeps it from changing.
-        Request::Downgrade { .. } | Request::Upgrade { .. } if all_known && any(Why::NotOurs) => {
+        Request::Downgrade { .. } | Request::Upgrade { .. } if any(Why::NotOurs) => {
             Answer::NotOurs {
                 taken: whats.iter().any(|what| is_taken(what)),
             }
         }
         Request::Downgrade { .. } if all(&[Why::Held, Why::Delayed]) => Answer::Held,
-        Request::Upgrade { .. } if all_known => match (any(Why::Held), any(Why::Delayed)) {
+        Request::Upgrade { .. } => match (any(Why::Held), any(Why::Delayed)) {
             (true, _) => Answer::Held,
             (false, true) => Answer::Delayed,
             (false, false) => Answer::Changed,
@@ -148,12 +180,12 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
                 false => Answer::Changed,
             }
         }
-        Request::Lock { .. } if all_known && any(Why::Held) => Answer::Held,
-        Request::Lock { .. } if all_known && any(Why::Delayed) => Answer::Delayed,
-        Request::Take { .. } if all_known && any(Why::Held) => Answer::Held,
-        Request::Take { .. } if all_known && any(Why::Delayed) => Answer::Delayed,
-        Request::Take { .. } if all_known && any(Why::Stale) => Answer::Stale,
-        Request::Take { .. } if all_known => Answer::Changed,
+        Request::Lock { .. } if any(Why::Held) => Answer::Held,
+        Request::Lock { .. } if any(Why::Delayed) => Answer::Delayed,
+        Request::Take { .. } if any(Why::Held) => Answer::Held,
+        Request::Take { .. } if any(Why::Delayed) => Answer::Delayed,
+        Request::Take { .. } if any(Why::Stale) => Answer::Stale,
+        Request::Take { .. } => Answer::Changed,
         Request::Clear { .. } if all(&[Why::Stale]) => Answer::Stale,
         Request::Unlock { .. } | Request::Prove { .. } | Request::Write { .. }
             if all(&[Why::NotOurs]) =>

@@ -1,6 +1,7 @@
 //! Replies of a real Consul 1.8.7 (and texts of newer servers), and what each must mean.
 
 use super::*;
+use crate::consul::operations::{Operation, Verb, operations};
 use crate::consul::secrets::Secrets;
 use crate::core::messages::{
     AgentRow, Below, Found, Hold, Key, KeyRow, NodeRow, See, SessionRow, Sharers, Slot, Stalled,
@@ -195,10 +196,40 @@ fn judge(request: &Request, status: u16, body: &str) -> Result<Answer, Fault> {
     verdict(request, Ok(reply(status, body)))
 }
 
-fn errors(whats: &[&str]) -> String {
-    let errors: Vec<Json> = whats
+/// A transaction that Consul rolled back: each text with the number of the next operation that can say it.
+fn errors(request: &Request, whats: &[&str]) -> String {
+    let operations = operations(request);
+    let mut next = 0;
+    let errors = whats.iter().map(|what| {
+        let says_it = |operation: &&Operation<'_>| may_say(&operation.verb, what);
+        let later = operations.iter().skip(next);
+        let number = later.clone().position(|operation| says_it(&operation));
+        let number = number.map_or(next, |number| next + number);
+        next = number + 1;
+        (number, *what)
+    });
+    errors_at(&errors.collect::<Vec<_>>())
+}
+
+/// As Consul's source has it.
+fn may_say(verb: &Verb<'_>, what: &str) -> bool {
+    let begins = |texts: &[&str]| texts.iter().any(|text| what.starts_with(text));
+    match verb {
+        Verb::Lock(..) | Verb::Share(..) | Verb::Join(..) => {
+            begins(&["failed to lock", "invalid session"])
+        }
+        Verb::CheckSession(_) => begins(&["failed session check", "failed to check session"]),
+        Verb::CheckIndex(_) => begins(&["failed index check", "failed to check index"]),
+        Verb::CheckNotExists => begins(&["key "]),
+        Verb::DeleteCas(_) => begins(&["failed to delete"]),
+        Verb::Set(_) | Verb::Delete | Verb::GetTree(..) => false,
+    }
+}
+
+fn errors_at(errors: &[(usize, &str)]) -> String {
+    let errors: Vec<Json> = errors
         .iter()
-        .map(|w| serde_json::json!({"OpIndex": 0, "What": w}))
+        .map(|(number, what)| serde_json::json!({"OpIndex": number, "What": what}))
         .collect();
     serde_json::json!({"Results": null, "Errors": errors}).to_string()
 }
@@ -256,7 +287,7 @@ fn answers() {
     let held = r#"failed to lock key "k", lock is already held"#;
     let delayed = r#"failed to lock key "k" due to lock delay"#;
     for (what, answer) in [(held, Answer::Held), (delayed, Answer::Delayed)] {
-        assert_eq!(judge(&lock(), 409, &errors(&[what])), Ok(answer));
+        assert_eq!(judge(&lock(), 409, &errors(&lock(), &[what])), Ok(answer));
     }
     for (gone, taken) in [
         (
@@ -270,7 +301,8 @@ fn answers() {
         (r#"ed to check session, key "k" doesn't exist"#, false),
     ] {
         for request in [unlock(), put(), delete()] {
-            let answer = judge(&request, 409, &errors(&[&format!("fail{gone}")]));
+            let body = errors(&request, &[&format!("fail{gone}")]);
+            let answer = judge(&request, 409, &body);
             assert_eq!(answer, Ok(Answer::NotOurs { taken }), "{gone}");
         }
     }
@@ -384,16 +416,22 @@ fn answers_about_a_line() {
             assert_eq!(judge(request, 200, &body), Ok(lined(line.clone())));
         }
     }
-    let exists = errors(&[r#"key "k" exists"#]);
+    let exists = errors(&survey, &[r#"key "k" exists"#]);
     assert_eq!(judge(&survey, 409, &exists), Ok(Answer::Exists(0)));
 
     // The row of the lock, then those of the tree, with the own ticket among them.
     let body = results(&[own.clone(), own.clone(), other.clone()], "");
     let both = vec![ticket(0x00a, 312), ticket(0x3ff, 311)];
     assert_eq!(judge(&join, 200, &body), Ok(lined(both)));
-    let held = errors(&[r#"failed to lock key "k/.fifo/00a", lock is already held"#]);
+    let held = errors(
+        &join,
+        &[r#"failed to lock key "k/.fifo/00a", lock is already held"#],
+    );
     // A slot whose lock-delay runs is as good as taken: there are others.
-    let delayed = errors(&[r#"failed to lock key "k/.fifo/00a" due to lock delay"#]);
+    let delayed = errors(
+        &join,
+        &[r#"failed to lock key "k/.fifo/00a" due to lock delay"#],
+    );
     for refusal in [held, delayed] {
         assert_eq!(judge(&join, 409, &refusal), Ok(Answer::Held));
     }
@@ -443,7 +481,25 @@ fn answers_about_a_line() {
 /// Every operation of a transaction that fails says so.
 #[test]
 fn refusals_in_a_line() {
-    let [lock, unlock, survey, read_line, join, take, clear] = of_the_line();
+    let [lock, unlock, survey, read_line, join, mut take, mut clear] = of_the_line();
+    if let (Request::Take { ahead, .. }, Request::Clear { ahead: more }) = (&mut take, &mut clear) {
+        ahead.push(ahead[0].clone());
+        more.clone_from(ahead);
+    }
+    let judge_as_found = |request: &Request, whats: &[&str]| {
+        let mut request = request.clone();
+        let is_index = |what: &&&str| what.contains(" index check") || what.contains("check index");
+        let is_own = |what: &&&str| what.contains("session") && what.contains(r#""k""#);
+        let found = match (whats.iter().find(is_index), whats.iter().find(is_own)) {
+            (Some(_), _) => Found::Unlocked(7),
+            (None, Some(_)) => Found::Ours,
+            (None, None) => Found::Absent,
+        };
+        if let Request::Lock { targets, .. } | Request::Take { targets, .. } = &mut request {
+            targets[0].found = found;
+        }
+        judge(&request, 409, &errors(&request, whats))
+    };
     let dead = format!(r#"invalid session "{SID}""#);
     let stale = r#"failed to delete key "k/.fifo/3ff", index is stale"#;
     let missing = r#"failed to check session, key "k/.fifo/00a" doesn't exist"#;
@@ -472,7 +528,7 @@ fn refusals_in_a_line() {
         (&[exists, held], Answer::Held),
         (&[missing, exists, held], Answer::NoTicket),
     ] {
-        assert_eq!(judge(&take, 409, &errors(whats)), Ok(answer), "{whats:?}");
+        assert_eq!(judge_as_found(&take, whats), Ok(answer), "{whats:?}");
     }
     let not_mine =
         format!(r#"failed session check for key "k", current session "{OTHER}" != "{SID}""#);
@@ -489,15 +545,18 @@ fn refusals_in_a_line() {
             Answer::Changed,
         ),
     ] {
-        assert_eq!(judge(&lock, 409, &errors(whats)), Ok(answer), "{whats:?}");
+        assert_eq!(judge_as_found(&lock, whats), Ok(answer), "{whats:?}");
     }
     assert_eq!(
-        judge(&clear, 409, &errors(&[stale, stale])),
+        judge(&clear, 409, &errors(&clear, &[stale, stale])),
         Ok(Answer::Stale)
     );
-    assert_eq!(judge(&lock, 409, &errors(&[delayed])), Ok(Answer::Delayed));
     assert_eq!(
-        judge(&unlock, 409, &errors(&[missing])),
+        judge(&lock, 409, &errors(&lock, &[delayed])),
+        Ok(Answer::Delayed)
+    );
+    assert_eq!(
+        judge(&unlock, 409, &errors(&unlock, &[missing])),
         Ok(Answer::NotOurs { taken: false })
     );
     // A dead session counts before all else: its ticket went with it.
@@ -508,7 +567,7 @@ fn refusals_in_a_line() {
         (&take, &[missing, &dead]),
         (&take, &[stale, missing, &dead]),
     ] {
-        let said = judged(request, 409, &errors(whats));
+        let said = judged(request, 409, &errors(request, whats));
         assert_eq!(said, SESSION_GONE, "{request:?} {whats:?}");
     }
     // A text of another request's operation is no answer to this one; nor is an unknown text, also beside a known
@@ -533,7 +592,7 @@ fn refusals_in_a_line() {
         (&unlock, &[stale]),
         (&unlock, &[missing, &dead]),
     ] {
-        let said = judged(request, 409, &errors(whats));
+        let said = judged(request, 409, &errors(request, whats));
         assert_eq!(said, REJECTED, "{request:?} {whats:?}");
     }
     // Without rights, one operation says so, or each; the others may say anything.
@@ -546,7 +605,7 @@ fn refusals_in_a_line() {
             &[&dead, denial],
             &["Permission denied: token with AccessorID '5' lacks permission 'key:write' on \"k\""],
         ] {
-            let Err(Fault::Final(error)) = judge(&request, 409, &errors(whats)) else {
+            let Err(Fault::Final(error)) = judge(&request, 409, &errors(&request, whats)) else {
                 panic!("{request:?} {whats:?}")
             };
             assert_eq!(error.status, Status::Denied);
@@ -562,7 +621,7 @@ fn refusals_in_a_line() {
             let denials = error.message.matches("Permission denied").count();
             assert!(denials <= 1, "said once: {error}");
         }
-        let whats = errors(&[held, "ACL not found"]);
+        let whats = errors(&request, &[held, "ACL not found"]);
         let Err(Fault::NotApplied(error)) = judge(&request, 409, &whats) else {
             panic!("{request:?}")
         };
@@ -791,7 +850,7 @@ fn rights() {
         );
     }
     for request in [lock(), unlock(), put(), delete()] {
-        let body = errors(&["Permission denied", "Permission denied"]);
+        let body = errors(&request, &["Permission denied", "Permission denied"]);
         assert_eq!(judged(&request, 409, &body), DENIED);
     }
     let Err(Fault::Final(error)) = judge(&lock(), 403, "Permission denied") else {
@@ -836,7 +895,7 @@ fn sessions_that_are_gone() {
     let text = format!("invalid session \"{SID}\"");
     let not_found = format!("Session id '{SID}' not found");
     for (request, status, body, expected) in [
-        (lock(), 409, &*errors(&[&text]), SESSION_GONE),
+        (lock(), 409, &*errors(&lock(), &[&text]), SESSION_GONE),
         (lock(), 500, &text, SESSION_GONE),
         (renew(), 404, &not_found, SESSION_GONE),
         // Not Consul's 404.
@@ -877,16 +936,19 @@ fn final_refusals() {
         &[held, "something new"],
         &[held, delayed],
     ] {
-        assert_eq!(judged(&lock(), 409, &errors(whats)), REJECTED);
+        assert_eq!(judged(&lock(), 409, &errors(&lock(), whats)), REJECTED);
     }
-    assert_eq!(judged(&unlock(), 409, &errors(&[held])).0, "final");
+    assert_eq!(
+        judged(&unlock(), 409, &errors(&unlock(), &[held])).0,
+        "final"
+    );
     // An error without a text is unknown.
     let silent = format!(
         r#"{{"Results":null,"Errors":[{{"OpIndex":0,"What":{}}},{{"OpIndex":1}}]}}"#,
         serde_json::json!(held)
     );
     // A body that is no refusal of a transaction may come from a proxy.
-    for body in [&*silent, &errors(&[]), "", "conflict", "{}", "<html>"] {
+    for body in [&*silent, &errors_at(&[]), "", "conflict", "{}", "<html>"] {
         assert_eq!(judged(&lock(), 409, body).0, "unknown", "{body}");
     }
 }
@@ -1021,14 +1083,17 @@ fn a_key_is_not_taken_for_a_text() {
             (&[take], &absent, Answer::NoTicket),
         ] {
             for request in requests {
-                let judged = judge(request, 409, &errors(&[what]));
+                let judged = judge(request, 409, &errors(request, &[what]));
                 assert_eq!(judged.as_ref(), Ok(&answer), "{request:?} {what}");
             }
         }
         let unknown = format!("failed to do something new with key {key}");
         let plain = [lock(), unlock(), put(), delete()];
         for request in plain.into_iter().chain(of_the_line()) {
-            assert_eq!(judged(&request, 409, &errors(&[&unknown])), REJECTED);
+            assert_eq!(
+                judged(&request, 409, &errors(&request, &[&unknown])),
+                REJECTED
+            );
         }
     }
 }
