@@ -33,12 +33,7 @@ fn session() -> SessionId {
 /// Brings the core to the create of its session.
 fn begins(bench: &mut Bench) {
     bench.acquires(Patience::Once);
-    let (look, _) = bench.take("look", |request| matches!(request, Request::Read { .. }));
-    let nobody = Answer::Row {
-        row: None,
-        index: 3,
-    };
-    bench.answer(look, Ok(nobody));
+    bench.finds_free();
 }
 
 fn takes_it(bench: &mut Bench) {

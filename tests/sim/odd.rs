@@ -33,8 +33,7 @@ fn held() -> (Bench, SessionId) {
     let session = SessionId("ours".into());
     let mut bench = Bench::new();
     bench.acquires(Patience::Once);
-    let (look, _) = bench.take("look", is_look);
-    bench.answer(look, free());
+    bench.finds_free();
     let (create, _) = bench.take("make a session", is_create);
     bench.answer(create, Ok(Answer::Created(session.clone())));
     let (attempt, _) = bench.take("try", |_| true);
@@ -212,8 +211,7 @@ fn a_lost_lock_that_is_abandoned_holds_nothing() {
 fn a_lock_that_came_too_late_is_undone_before_that_is_told() {
     let mut bench = Bench::new();
     bench.acquires(Patience::Once);
-    let (look, _) = bench.take("look", is_look);
-    bench.answer(look, free());
+    bench.finds_free();
     let (create, _) = bench.take("make a session", is_create);
     bench.answer(create, Ok(Answer::Created(SessionId("ours".into()))));
     let (attempt, _) = bench.take("try", |_| true);

@@ -188,16 +188,16 @@ fn rights_in_a_line() {
         for (rules, expected) in [
             (
                 "key_prefix \"KEY\" { policy = \"write\" }",
-                "line 1, exists, line 1, locked 1, unlocked 1, line 2, cleared, locked 0",
+                "line 1, exists(0), line 1, locked 1, unlocked 1, line 2, cleared, locked 0",
             ),
             // The line looks empty, and the token may not join it; nothing else is in the way.
             (
                 "key \"KEY\" { policy = \"write\" }",
-                "line 0, exists, line 0, locked 0, unlocked 0, denied, denied, denied",
+                "line 0, exists(0), line 0, locked 0, unlocked 0, denied, denied, denied",
             ),
             (
                 "key \"KEY\" { policy = \"write\" } key_prefix \"KEY/\" { policy = \"read\" }",
-                "line 1, exists, line 1, locked 1, unlocked 1, denied, denied, denied",
+                "line 1, exists(0), line 1, locked 1, unlocked 1, denied, denied, denied",
             ),
             (
                 "key_prefix \"KEY\" { policy = \"read\" }",
