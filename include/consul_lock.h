@@ -33,6 +33,8 @@
  *     While it is held      is_held, remaining time, fencing token, renew, check
  *     When it is lost       the notice of a loss, and its reason
  *     Guarded writes        writes that only the holder can make
+ *     Several keys          all of them or none
+ *     Sharing a key         slots, downgrade, upgrade
  *     Options               of a lock or of a client, by name
  *     Clients               how to reach Consul, statistics
  *     Defaults              of the process
@@ -40,6 +42,13 @@
  *     The holder            which process holds a lock, and since when
  *     Log                   what the library reports
  *     Shutdown              an orderly end
+ *
+ * MODES. A lock is exclusive unless its option "mode" is "share". All locks that share a key hold
+ * it at the same time, but never beside an exclusive one: the readers of a read/write lock, whose
+ * writers are exclusive locks on the same key. With the option "limit" at most so many share the
+ * key: a semaphore, each holder of which has a slot (consul_lock_slot()). All wait in one line, so
+ * readers cannot starve a writer, nor writers a reader. No acquire is re-entrant: a holder that
+ * asks for a second share while a writer waits would wait for itself.
  *
  * OWNERSHIP. The caller owns what a function named _new returns, what consul_lock_holder() stores,
  * and what any function stores into `*error`. The caller frees each once, with the matching _free.
@@ -89,8 +98,11 @@
  * FENCING. A lock cannot stop a holder that was paused (by a long page fault, or a suspended
  * machine) and wakes up after the end of the lock's life. Where that must do no harm, send
  * consul_lock_fencing_token() with every write, and let the receiver refuse a smaller token than
- * the largest that it has seen. Choose "lock_timeout_seconds" well above the time that the work
- * takes. Locks are advisory: they bind only the programs that take them.
+ * the largest that it has seen. Holders that share a key send theirs, too: the receiver refuses a
+ * write below the largest token that it has seen, and a read below the largest of an exclusive
+ * lock. With a limit the receiver keeps the largest token of each slot, as all slots are rightly in
+ * use at once. Choose "lock_timeout_seconds" well above the time that the work takes. Locks are
+ * advisory: they bind only the programs that take them.
  *
  * SESSIONS. Consul ends a session before its time when it removes the session's node: the node of
  * an agent that leaves, or of a server that was down for some ten seconds. Then another process may
@@ -188,6 +200,11 @@ typedef enum {
    * Consul may have applied, or may apply later while the lock is held.
    */
   CONSUL_LOCK_UNCONFIRMED = 24,
+  /**
+   * The key is shared with another limit than the one that the lock was made with. The message
+   * names both.
+   */
+  CONSUL_LOCK_CONFLICT = 25,
   /** Consul gave no usable answer in time. */
   CONSUL_LOCK_UNAVAILABLE = 40,
   /** Consul refused for want of rights. */
@@ -218,7 +235,7 @@ const char *consul_lock_status_name(int32_t status);
 
 /* ---- Objects ---- */
 
-/** A lock on one key. Single use: acquire it once, release it, free it. */
+/** A lock on one key, or on several. Single use: acquire it once, release it, free it. */
 typedef struct consul_lock consul_lock;
 
 /**
@@ -255,7 +272,8 @@ typedef struct consul_lock_client consul_lock_client;
  *                be at most 60,000 bytes long when percent-encoded. A key that Consul would change
  *                or refuse is refused: a leading '/', an empty, "." or ".." segment, characters
  *                that cannot be printed, spaces at either end, '..' or a space behind a
- *                percent-encoding.
+ *                percent-encoding. So is a segment ".fifo" or ".share": there the library keeps the
+ *                waiters of a key, and those that share it.
  * @param options The lock's options. The defaults fill in the rest. NULL: all from the defaults.
  * @return Free it with consul_lock_free(). NULL on failure, with the code
  *         CONSUL_LOCK_INVALID_ARGUMENT: the key is refused;
@@ -270,9 +288,10 @@ consul_lock *consul_lock_new(const char *key,
                              consul_lock_error **error);
 
 /**
- * Takes the lock. Waits for it up to the option "acquire_timeout_ms"; the default 0 makes exactly
- * one attempt. The library serves waiters first come, first served, within a process and between
- * processes (option "fair"). Blocks; consul_lock_cancel() ends the wait at once.
+ * Takes the lock: its key alone, or, with the option "mode" "share", beside others that share the
+ * key. Waits for it up to the option "acquire_timeout_ms"; the default 0 makes exactly one attempt.
+ * The library serves waiters first come, first served, within a process and between processes
+ * (option "fair"). Blocks; consul_lock_cancel() ends the wait at once.
  *
  * The first acquire uses the lock up, whatever the outcome (except CONSUL_LOCK_VALUE_FAILED). A
  * failed acquire leaves nothing behind in Consul, or its message says that the session's TTL will
@@ -281,6 +300,7 @@ consul_lock *consul_lock_new(const char *key,
  * @return CONSUL_LOCK_OK: the caller holds the lock, with its whole life ahead;
  *         CONSUL_LOCK_NOT_ACQUIRED: the lock was not free until the deadline, and the message
  *         names the holder;
+ *         CONSUL_LOCK_CONFLICT: others share the key with another "limit". The message names both;
  *         CONSUL_LOCK_CANCELLED; CONSUL_LOCK_ALREADY_USED: the lock was acquired before;
  *         CONSUL_LOCK_VALUE_FAILED: the value generator has no value;
  *         CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer in time;
@@ -296,12 +316,13 @@ consul_lock_status consul_lock_acquire(consul_lock *lock,
 
 /**
  * Ends a pending acquire at once: it returns CONSUL_LOCK_CANCELLED, and is undone. A later acquire
- * returns the same. A held lock stays held.
+ * returns the same. A held lock stays held. If it waits in an upgrade, that returns
+ * CONSUL_LOCK_CANCELLED, and the lock is a share, as before.
  */
 void consul_lock_cancel(consul_lock *lock);
 
 /**
- * Releases the lock and removes its key. Never touches another lock. Cancels and undoes a pending
+ * Releases the lock and removes its keys. Never touches another lock. Cancels and undoes a pending
  * acquire of another thread. Blocks for at most the client's option "release_timeout_ms".
  *
  * @return CONSUL_LOCK_OK: the lock was held until now;
@@ -367,8 +388,9 @@ void consul_lock_error_free(consul_lock_error *error);
 /**
  * Tells whether the lock is held, as far as this process knows by its own clock: true from a
  * successful acquire until the release, the end of the lock's life, or a noticed loss. While it is
- * true, no other process holds the lock, unless Consul ended its session, or an operator deleted
- * its key, before its time and the library has not noticed yet. Sends nothing.
+ * true, no other process holds the lock (of a lock that shares its key: no other process holds the
+ * key alone), unless Consul ended its session, or an operator deleted its key, before its time and
+ * the library has not noticed yet. Sends nothing.
  */
 bool consul_lock_is_held(const consul_lock *lock);
 
@@ -381,11 +403,12 @@ bool consul_lock_is_held(const consul_lock *lock);
 int64_t consul_lock_remaining_ms(const consul_lock *lock);
 
 /**
- * Returns the fencing token: a number that grows with every acquisition of this key (see FENCING).
- * Tokens can be compared within one datacenter, as long as Consul keeps its data.
+ * Returns the fencing token: a number that grows with every acquisition of this key, and with every
+ * downgrade and upgrade (see FENCING). All keys of a lock have one token. Tokens can be compared
+ * within one datacenter, as long as Consul keeps its data.
  *
- * @return 0 before the lock was acquired. It stays the same afterwards, also when the lock is
- *         over.
+ * @return 0 before the lock was acquired. Afterwards only consul_lock_downgrade() and
+ *         consul_lock_upgrade() change it. It stays the same when the lock is over.
  */
 uint64_t consul_lock_fencing_token(const consul_lock *lock);
 
@@ -409,7 +432,7 @@ consul_lock_status consul_lock_check(const consul_lock *lock, consul_lock_error 
 
 /**
  * Copies the full key: the lock's place in Consul's KV store, such as
- * "locks/ephemeral/nightly-report".
+ * "locks/ephemeral/nightly-report". Of several keys the first, as consul_lock_key_at() counts them.
  *
  * @return See TEXT AND BYTES.
  */
@@ -490,7 +513,7 @@ consul_lock_status consul_lock_set_lost_callback(consul_lock *lock,
  * no fencing token. Blocks for one request, which the library repeats when the answer is lost.
  *
  * @param key   The key to write, as it stands in the KV store (without "lock_key_pattern").
- *              Refused are this lock's own key and what consul_lock_new() refuses.
+ *              Refused are this lock's own keys and what consul_lock_new() refuses.
  * @param value The bytes to write. With very long keys the limit is a little below
  *              CONSUL_LOCK_MAX_VALUE.
  * @return CONSUL_LOCK_OK: the key was written while the lock was held;
@@ -516,6 +539,108 @@ consul_lock_status consul_lock_put_if_held(consul_lock *lock,
 consul_lock_status consul_lock_delete_if_held(consul_lock *lock,
                                               const char *key,
                                               consul_lock_error **error);
+
+/* ---- Several keys ---- */
+
+/**
+ * The largest number of keys of a lock. (Consul takes 64 operations in a transaction, and the end
+ * of a wait in line needs two for each key.)
+ */
+#define CONSUL_LOCK_MAX_KEYS 30
+
+/**
+ * Makes one lock on several keys. An acquire takes all keys or none, in one transaction: no
+ * process ever holds a part of them, and locks on overlapping keys never wait for each other in a
+ * circle, whatever the order of the keys. The lock waits in line on every key. It stores its value
+ * under every key, has one session and one fencing token, and is released as a whole. It is
+ * exclusive. Otherwise as consul_lock_new().
+ *
+ * A lock on several keys waits until it is the first in line on all of them. Meanwhile a key that
+ * is free stays free for it, so keep the sets of keys small.
+ *
+ * @param keys    The works to lock: an array of n texts, each as the key of consul_lock_new(). The
+ *                library copies and sorts them. A key that comes twice counts once.
+ * @param n       The length of the array. 1 to CONSUL_LOCK_MAX_KEYS different keys.
+ * @param options As for consul_lock_new(). The values under all keys must fit into one request of
+ *                512 KiB.
+ * @return As consul_lock_new(). CONSUL_LOCK_INVALID_ARGUMENT also: there are too many keys or
+ *         none, or the value is too long for so many keys. CONSUL_LOCK_INVALID_OPTION also: the
+ *         option "mode" is "share" and there are several keys.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock *consul_lock_new_all(const char *const *keys,
+                                 size_t n,
+                                 const consul_lock_options *options,
+                                 consul_lock_error **error);
+
+/**
+ * Returns how many keys the lock has: 1, unless consul_lock_new_all() made it of several.
+ *
+ * @return 0 for NULL.
+ */
+size_t consul_lock_keys_count(const consul_lock *lock);
+
+/**
+ * Copies a full key of the lock, as consul_lock_key() does, which copies the first.
+ *
+ * @param index 0 to consul_lock_keys_count() - 1, in the order of the bytes of the full keys.
+ * @return See TEXT AND BYTES; 0 for an index without a key.
+ */
+size_t consul_lock_key_at(const consul_lock *lock, size_t index, char *buf, size_t cap);
+
+/* ---- Sharing a key ---- */
+
+/**
+ * Returns the slot of a lock that shares its key with a limit: a number from 0 and below the
+ * limit, such as the number of a worker. No two locks that share the key at the same time have the
+ * same slot. Sends nothing.
+ *
+ * @return -1: the lock has no slot, as it was not acquired yet, is exclusive, or has no limit. The
+ *         slot stays the same when the lock is over.
+ */
+int32_t consul_lock_slot(const consul_lock *lock);
+
+/**
+ * Turns an exclusive lock into a share of its key, without a gap: no exclusive lock comes between.
+ * Others may share the key from then on, at most as many as the lock's option "limit" says. The
+ * lock's life goes on, and its fencing token grows. Blocks for one request. If Consul's answer is
+ * lost, the library asks again, until the end of the lock's life at the latest.
+ *
+ * @return CONSUL_LOCK_OK: the lock shares its key;
+ *         CONSUL_LOCK_INVALID_ARGUMENT: the lock shares its key already, has several keys, or
+ *         another downgrade or upgrade of it is still under way;
+ *         CONSUL_LOCK_LOST: the lock is lost, stop the work; CONSUL_LOCK_NOT_HELD;
+ *         CONSUL_LOCK_UNAVAILABLE, CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: the lock is exclusive,
+ *         as before.
+ */
+consul_lock_status consul_lock_downgrade(consul_lock *lock, consul_lock_error **error);
+
+/**
+ * Turns a share into an exclusive lock, without a gap: what the holder has read stays true. From
+ * the first moment no other lock can take the key, and the call waits until those that share it
+ * have released it. Meanwhile the lock stays held. An upgrade overtakes the line of waiters once.
+ *
+ * Of two locks that share a key only one can be upgraded at a time: the other one would wait for
+ * the first, and the first for the other. So the second is refused at once. It releases its share
+ * and takes a new, exclusive lock, and reads again what it has read. Blocks; consul_lock_cancel()
+ * ends the wait at once. While Consul's answer is lost, as consul_lock_downgrade().
+ *
+ * @param timeout_ms How long to wait for the others that share the key: 0 to 86,400,000. 0: not at
+ *                   all. -1: until a cancel.
+ * @return CONSUL_LOCK_OK: the lock is exclusive. Its fencing token has grown;
+ *         CONSUL_LOCK_NOT_ACQUIRED: others still share the key, or another session has the key or
+ *         is being upgraded. The lock is a share, as before. Its token may have grown;
+ *         CONSUL_LOCK_CANCELLED: the lock is a share, as before;
+ *         CONSUL_LOCK_INVALID_ARGUMENT: the lock is exclusive already, another downgrade or
+ *         upgrade of it is still under way, or timeout_ms is out of range;
+ *         CONSUL_LOCK_LOST: the lock is lost, stop the work; CONSUL_LOCK_NOT_HELD;
+ *         CONSUL_LOCK_UNAVAILABLE, CONSUL_LOCK_DENIED, CONSUL_LOCK_REJECTED: the lock is a share,
+ *         as before.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_upgrade(consul_lock *lock,
+                                       int64_t timeout_ms,
+                                       consul_lock_error **error);
 
 /* ---- Options ---- */
 
@@ -645,10 +770,18 @@ void consul_lock_set_default_client(const consul_lock_client *client);
 #define CONSUL_LOCK_MAX_VALUE 390000
 
 /**
+ * The longest stored value of a lock that shares its key, in bytes. (An exclusive waiter reads the
+ * values of all that share the key.)
+ */
+#define CONSUL_LOCK_MAX_SHARED_VALUE 512
+
+/**
  * Sets the value that this lock will store, instead of the option "value" and of the value
  * generator. Call it before consul_lock_acquire(). If both run at the same time, either value may
  * be stored.
  *
+ * @param len At most CONSUL_LOCK_MAX_VALUE; at most CONSUL_LOCK_MAX_SHARED_VALUE if the option
+ *            "mode" is "share"; less with very long keys, and with several keys.
  * @return CONSUL_LOCK_OK; CONSUL_LOCK_ALREADY_USED: the acquire has begun, and nothing was
  *         changed; CONSUL_LOCK_NO_RESOURCES: there is no memory for the value.
  */

@@ -156,6 +156,33 @@ consul_lock_status consul_lock_delete_if_held_start(consul_lock *lock,
                                                     consul_lock_error **error);
 
 /**
+ * Begins what consul_lock_downgrade() does.
+ *
+ * @return CONSUL_LOCK_OK, or CONSUL_LOCK_NO_RESOURCES: the system gives no thread.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_downgrade_start(consul_lock *lock,
+                                               consul_lock_done done,
+                                               void *user_data,
+                                               consul_lock_error **error);
+
+/**
+ * Begins what consul_lock_upgrade() does. The wait needs no thread of its own, and
+ * consul_lock_cancel() ends it. If the caller releases or frees the lock meanwhile, `done` receives
+ * CONSUL_LOCK_NOT_HELD.
+ *
+ * @param timeout_ms As for consul_lock_upgrade().
+ * @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
+ *         CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_upgrade_start(consul_lock *lock,
+                                             int64_t timeout_ms,
+                                             consul_lock_done done,
+                                             void *user_data,
+                                             consul_lock_error **error);
+
+/**
  * Receives the outcome of consul_lock_holder_start(): the status that consul_lock_holder() would
  * have returned, and the holder that it would have stored. The callback owns `holder` and `error`.
  * Otherwise as consul_lock_done.

@@ -15,10 +15,12 @@ pub(crate) const LOCK_FLAGS: u64 = 3_304_740_253_564_472_344;
 /// base64 included: it closes the connection.)
 pub const MAX_VALUE: usize = 390_000;
 
-/// The longest stored value of one that shares its key: an exclusive waiter reads the values of all of them.
+/// The longest stored value of a lock that shares its key, in bytes. (An exclusive waiter reads the
+/// values of all that share the key.)
 pub const MAX_SHARED_VALUE: usize = 512;
 
-/// How many keys a lock may have: a transaction of Consul's has 64 operations, and a take needs two for each key.
+/// The largest number of keys of a lock. (Consul takes 64 operations in a transaction, and the end
+/// of a wait in line needs two for each key.)
 pub const MAX_KEYS: usize = 30;
 
 /// The longest full key, in bytes as a URL has it. Consul has no limit of its own below that of a

@@ -271,6 +271,8 @@ impl Want {
 }
 
 /// The bit in the Flags of a ticket whose waiter waits for several keys. The value of the ticket lists them all.
+///
+/// cbindgen:ignore
 pub const SEVERAL: u64 = 1 << 16;
 
 /// The rows that a transaction is to lock.
@@ -299,6 +301,9 @@ pub struct See {
 }
 
 impl See {
+    /// No rows.
+    ///
+    /// cbindgen:ignore
     pub const NOTHING: See = See {
         line: false,
         sharers: Sharers::None,

@@ -18,7 +18,8 @@ use crate::lock::{Lock, LostCallback};
 ///                be at most 60,000 bytes long when percent-encoded. A key that Consul would change
 ///                or refuse is refused: a leading '/', an empty, "." or ".." segment, characters
 ///                that cannot be printed, spaces at either end, '..' or a space behind a
-///                percent-encoding.
+///                percent-encoding. So is a segment ".fifo" or ".share": there the library keeps the
+///                waiters of a key, and those that share it.
 /// @param options The lock's options. The defaults fill in the rest. NULL: all from the defaults.
 /// @return Free it with consul_lock_free(). NULL on failure, with the code
 ///         CONSUL_LOCK_INVALID_ARGUMENT: the key is refused;
@@ -50,6 +51,8 @@ pub unsafe extern "C" fn consul_lock_new(
 /// generator. Call it before consul_lock_acquire(). If both run at the same time, either value may
 /// be stored.
 ///
+/// @param len At most CONSUL_LOCK_MAX_VALUE; at most CONSUL_LOCK_MAX_SHARED_VALUE if the option
+///            "mode" is "share"; less with very long keys, and with several keys.
 /// @return CONSUL_LOCK_OK; CONSUL_LOCK_ALREADY_USED: the acquire has begun, and nothing was
 ///         changed; CONSUL_LOCK_NO_RESOURCES: there is no memory for the value.
 #[unsafe(no_mangle)]
@@ -67,9 +70,10 @@ pub unsafe extern "C" fn consul_lock_set_value(
     }
 }
 
-/// Takes the lock. Waits for it up to the option "acquire_timeout_ms"; the default 0 makes exactly
-/// one attempt. The library serves waiters first come, first served, within a process and between
-/// processes (option "fair"). Blocks; consul_lock_cancel() ends the wait at once.
+/// Takes the lock: its key alone, or, with the option "mode" "share", beside others that share the
+/// key. Waits for it up to the option "acquire_timeout_ms"; the default 0 makes exactly one attempt.
+/// The library serves waiters first come, first served, within a process and between processes
+/// (option "fair"). Blocks; consul_lock_cancel() ends the wait at once.
 ///
 /// The first acquire uses the lock up, whatever the outcome (except CONSUL_LOCK_VALUE_FAILED). A
 /// failed acquire leaves nothing behind in Consul, or its message says that the session's TTL will
@@ -78,6 +82,7 @@ pub unsafe extern "C" fn consul_lock_set_value(
 /// @return CONSUL_LOCK_OK: the caller holds the lock, with its whole life ahead;
 ///         CONSUL_LOCK_NOT_ACQUIRED: the lock was not free until the deadline, and the message
 ///         names the holder;
+///         CONSUL_LOCK_CONFLICT: others share the key with another "limit". The message names both;
 ///         CONSUL_LOCK_CANCELLED; CONSUL_LOCK_ALREADY_USED: the lock was acquired before;
 ///         CONSUL_LOCK_VALUE_FAILED: the value generator has no value;
 ///         CONSUL_LOCK_UNAVAILABLE: Consul gave no usable answer in time;
@@ -96,7 +101,7 @@ pub unsafe extern "C" fn consul_lock_acquire(
     unsafe { answer(error, || share(lock, "lock")?.acquire()) }
 }
 
-/// Releases the lock and removes its key. Never touches another lock. Cancels and undoes a pending
+/// Releases the lock and removes its keys. Never touches another lock. Cancels and undoes a pending
 /// acquire of another thread. Blocks for at most the client's option "release_timeout_ms".
 ///
 /// @return CONSUL_LOCK_OK: the lock was held until now;
@@ -144,7 +149,8 @@ pub unsafe extern "C" fn consul_lock_abandon(lock: *mut LockHandle) {
 }
 
 /// Ends a pending acquire at once: it returns CONSUL_LOCK_CANCELLED, and is undone. A later acquire
-/// returns the same. A held lock stays held.
+/// returns the same. A held lock stays held. If it waits in an upgrade, that returns
+/// CONSUL_LOCK_CANCELLED, and the lock is a share, as before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_cancel(lock: *mut LockHandle) {
     observe((), || {
@@ -188,7 +194,7 @@ pub unsafe extern "C" fn consul_lock_check(
 /// no fencing token. Blocks for one request, which the library repeats when the answer is lost.
 ///
 /// @param key   The key to write, as it stands in the KV store (without "lock_key_pattern").
-///              Refused are this lock's own key and what consul_lock_new() refuses.
+///              Refused are this lock's own keys and what consul_lock_new() refuses.
 /// @param value The bytes to write. With very long keys the limit is a little below
 ///              CONSUL_LOCK_MAX_VALUE.
 /// @return CONSUL_LOCK_OK: the key was written while the lock was held;
@@ -281,8 +287,9 @@ fn tell(registration: &Registration<LostCallbackFn>, reason: LostReason) {
 
 /// Tells whether the lock is held, as far as this process knows by its own clock: true from a
 /// successful acquire until the release, the end of the lock's life, or a noticed loss. While it is
-/// true, no other process holds the lock, unless Consul ended its session, or an operator deleted
-/// its key, before its time and the library has not noticed yet. Sends nothing.
+/// true, no other process holds the lock (of a lock that shares its key: no other process holds the
+/// key alone), unless Consul ended its session, or an operator deleted its key, before its time and
+/// the library has not noticed yet. Sends nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_is_held(lock: *const LockHandle) -> bool {
     observe(false, || {
@@ -319,11 +326,12 @@ pub unsafe extern "C" fn consul_lock_why_lost(lock: *const LockHandle) -> i32 {
     })
 }
 
-/// Returns the fencing token: a number that grows with every acquisition of this key (see FENCING).
-/// Tokens can be compared within one datacenter, as long as Consul keeps its data.
+/// Returns the fencing token: a number that grows with every acquisition of this key, and with every
+/// downgrade and upgrade (see FENCING). All keys of a lock have one token. Tokens can be compared
+/// within one datacenter, as long as Consul keeps its data.
 ///
-/// @return 0 before the lock was acquired. It stays the same afterwards, also when the lock is
-///         over.
+/// @return 0 before the lock was acquired. Afterwards only consul_lock_downgrade() and
+///         consul_lock_upgrade() change it. It stays the same when the lock is over.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_fencing_token(lock: *const LockHandle) -> u64 {
     observe(0, || {
@@ -336,7 +344,7 @@ pub unsafe extern "C" fn consul_lock_fencing_token(lock: *const LockHandle) -> u
 }
 
 /// Copies the full key: the lock's place in Consul's KV store, such as
-/// "locks/ephemeral/nightly-report".
+/// "locks/ephemeral/nightly-report". Of several keys the first, as consul_lock_key_at() counts them.
 ///
 /// @return See TEXT AND BYTES.
 #[unsafe(no_mangle)]

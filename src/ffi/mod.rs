@@ -19,6 +19,8 @@ pub mod log;
 pub mod meta;
 pub mod options;
 pub mod queue;
+pub mod several;
+pub mod sharing;
 pub mod start;
 
 mod handle;

@@ -10,7 +10,7 @@ use crate::lockorder::Mutex;
 use crate::options::Options;
 use crate::queue::{Queue, Sender};
 
-/// A lock on one key. Single use: acquire it once, release it, free it.
+/// A lock on one key, or on several. Single use: acquire it once, release it, free it.
 pub struct LockHandle {
     _opaque: [u8; 0],
 }

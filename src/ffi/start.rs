@@ -229,6 +229,49 @@ pub unsafe extern "C" fn consul_lock_delete_if_held_start(
     }
 }
 
+/// Begins what consul_lock_downgrade() does.
+///
+/// @return CONSUL_LOCK_OK, or CONSUL_LOCK_NO_RESOURCES: the system gives no thread.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_downgrade_start(
+    lock: *mut LockHandle,
+    done: DoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            share(lock, "lock")?.downgrade_start(telling(done, user_data)?)
+        })
+    }
+}
+
+/// Begins what consul_lock_upgrade() does. The wait needs no thread of its own, and
+/// consul_lock_cancel() ends it. If the caller releases or frees the lock meanwhile, `done` receives
+/// CONSUL_LOCK_NOT_HELD.
+///
+/// @param timeout_ms As for consul_lock_upgrade().
+/// @return CONSUL_LOCK_OK; CONSUL_LOCK_NO_RESOURCES: the system gives no thread;
+///         CONSUL_LOCK_INVALID_ARGUMENT: timeout_ms is out of range.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_upgrade_start(
+    lock: *mut LockHandle,
+    timeout_ms: i64,
+    done: DoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            share(lock, "lock")?.upgrade_start(timeout_ms, telling(done, user_data)?)
+        })
+    }
+}
+
 /// Begins what consul_lock_holder() does.
 ///
 /// @param client NULL: the default client.

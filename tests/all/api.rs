@@ -45,6 +45,7 @@ fn option(option: &OptionRow) -> Value {
             row["max"] = max.into();
         }
         ValueKind::Bytes { max } => row["max_bytes"] = max.into(),
+        ValueKind::Choice { of } => row["choices"] = of.into(),
         ValueKind::Bool | ValueKind::Text { .. } | ValueKind::Pattern => {}
     }
     row

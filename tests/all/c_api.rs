@@ -71,6 +71,8 @@ fn the_c_programs() {
         "refusals",
         "abandon",
         "value",
+        "share",
+        "several",
         "lost",
         "cancelled_thread",
         "fork",
@@ -109,7 +111,7 @@ fn the_c_programs_under_sanitizers() {
     let flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
     let mut programs = Vec::new();
     for name in [
-        "contract", "refusals", "value", "lost", "host", "async", "queue",
+        "contract", "refusals", "value", "share", "several", "lost", "host", "async", "queue",
     ] {
         let program = built(name, "sanitized", &flags);
         let symbols = Command::new("nm")
@@ -137,6 +139,8 @@ fn a_handful_under_valgrind() {
     if std::env::var_os("VALGRIND_ALL").is_some() {
         names.extend([
             "contract",
+            "share",
+            "several",
             "abandon",
             "lost",
             "cancelled_thread",

@@ -23,6 +23,43 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "consul_lock_new_all",
+        &[
+            ("keys", "NULL INVALID_ARGUMENT"),
+            ("options", "object"),
+            ("error", "object"),
+        ],
+    ),
+    ("consul_lock_keys_count", &[("lock", "0")]),
+    ("consul_lock_key_at", &[("lock", "0"), ("buf", "19")]),
+    ("consul_lock_slot", &[("lock", "-1")]),
+    (
+        "consul_lock_downgrade",
+        &[("lock", "INVALID_ARGUMENT"), ("error", "NOT_HELD")],
+    ),
+    (
+        "consul_lock_upgrade",
+        &[("lock", "INVALID_ARGUMENT"), ("error", "NOT_HELD")],
+    ),
+    (
+        "consul_lock_downgrade_start",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
+        "consul_lock_upgrade_start",
+        &[
+            ("lock", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
         "consul_lock_acquire",
         &[("lock", "INVALID_ARGUMENT"), ("error", "UNAVAILABLE")],
     ),
@@ -332,6 +369,7 @@ static void told(consul_lock_status status, consul_lock_error *error) {
 }
 int main(int argc, char **argv) {
     char buf[64];
+    const char *const some_keys[] = {"key", "other"};
     consul_lock_error *told_error = NULL, *an_error = NULL;
     consul_lock_holder_info *found = NULL, *a_holder = NULL;
     consul_lock_client *a_client = consul_lock_client_new(NULL, NULL);
@@ -347,7 +385,7 @@ int main(int argc, char **argv) {
     consul_lock_sender *a_sender = consul_lock_sender_new(a_queue, 2);
     if (fd < 0 || an_event == NULL || a_sender == NULL) { return 6; }
     (void)holder_done;
-    (void)buf; (void)told; (void)generate; (void)no_free; (void)hear; (void)lost; (void)done; (void)found; (void)a_holder;
+    (void)some_keys; (void)buf; (void)told; (void)generate; (void)no_free; (void)hear; (void)lost; (void)done; (void)found; (void)a_holder;
     switch (argc > 1 ? atoi(argv[1]) : -1) {
 "#;
 
@@ -379,6 +417,9 @@ fn valid(function: &Function, param: &Param) -> &'static str {
         // Only a generator has one: tests/c/value.c calls it there with NULL bytes.
         ("consul_lock_value *", _) => "NULL",
         ("const char *", "key") => "\"key\"",
+        ("const char *const *", "keys") => "some_keys",
+        ("size_t", "n") => "2",
+        ("size_t", "index") => "0",
         ("const char *", "name") if function.name.ends_with("_bytes") => "\"value\"",
         ("const char *", "name") => "\"acquire_timeout_ms\"",
         ("const char *", "value") => "\"5\"",
@@ -416,6 +457,7 @@ fn call(function: &Function, position: usize) -> String {
             "{{ const void *p = {call}; if (p != NULL) {{ printf(\"object\"); }} \
              else {{ printf(\"NULL %s\", {failed}); }} }}"
         ),
+        "int32_t" | "int64_t" => format!("printf(\"%\" PRId64, (int64_t){call});"),
         _ => format!("printf(\"%\" PRIu64, (uint64_t){call});"),
     }
 }

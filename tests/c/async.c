@@ -135,6 +135,8 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(consul_lock_why_lost(lock) == 0);
     CHECK(consul_lock_fencing_token(lock) > 0);
     CHECK(consul_lock_key(lock, buf, sizeof buf) > 0);
+    CHECK(consul_lock_keys_count(lock) == 1 && consul_lock_slot(lock) == -1);
+    CHECK(consul_lock_key_at(lock, 0, buf, sizeof buf) > 0);
     CHECK(consul_lock_session_id(lock, buf, sizeof buf) == 36);
 
     consul_lock_options *options = consul_lock_options_new();
@@ -157,7 +159,13 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(consul_lock_holder_since_ms(holder) == 0); /* the value is another one */
     CHECK(consul_lock_holder_ttl_ms(holder) == 30000);
     consul_lock_holder_free(holder);
+    EXPECT(CONSUL_LOCK_OK, consul_lock_downgrade(other, &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_upgrade(other, 0, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_release(other, &error));
+    const char *const keys[] = {"async-c/one", "async-c/two"};
+    consul_lock *several = consul_lock_new_all(keys, 2, NULL, NULL);
+    EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(several, &error));
+    consul_lock_free(several);
 
     consul_lock_error *error = NULL;
     CHECK(consul_lock_release(other, &error) == CONSUL_LOCK_NOT_HELD);
@@ -191,6 +199,17 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(in->first->times == 0 && in->second->times == 0);
 }
 
+/* Waits for the event of a call that worked. */
+static void worked(consul_lock_queue *queue)
+{
+    consul_lock_event *event;
+    while ((event = consul_lock_queue_next(queue)) == NULL) {
+        pause_ms(1);
+    }
+    CHECK(consul_lock_event_code(event) == CONSUL_LOCK_OK);
+    consul_lock_event_free(event);
+}
+
 /* A queue needs no thread for callbacks, so its events also come while a callback runs. */
 static void queue_inside(consul_lock *lock)
 {
@@ -204,6 +223,13 @@ static void queue_inside(consul_lock *lock)
     EXPECT(CONSUL_LOCK_ALREADY_USED, consul_lock_set_value(lock, "v", 1, &error));
     consul_lock *bound = lock_on("async-c/bound", 0, 30);
     EXPECT(CONSUL_LOCK_OK, consul_lock_bind_to_queue(bound, queue, &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_acquire(bound, &error));
+    consul_lock_sender *changes[2] = {consul_lock_sender_new(queue, 10),
+                                      consul_lock_sender_new(queue, 11)};
+    EXPECT(CONSUL_LOCK_OK, consul_lock_downgrade_start(bound, done, changes[0], &error));
+    worked(queue);
+    EXPECT(CONSUL_LOCK_OK, consul_lock_upgrade_start(bound, 0, done, changes[1], &error));
+    worked(queue);
     consul_lock_free(bound);
     EXPECT(CONSUL_LOCK_OK, consul_lock_renew_start(lock, done, senders[0], &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_check_start(lock, done, senders[1], &error));

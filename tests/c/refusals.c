@@ -27,6 +27,7 @@ static void keys(void)
     refused_key("a\x7f", "control");
     refused_key("a ", "space");
     refused_key("a/.fifo/b", ".fifo");
+    refused_key("a/.share/b", ".share");
 
     char *long_key = malloc(70001);
     CHECK(long_key != NULL);
