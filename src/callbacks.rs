@@ -170,6 +170,19 @@ impl Seat {
         self.leave(Some(Box::new(callback)));
     }
 
+    /// Has the callback run, after those before it. The seat stays taken.
+    pub(crate) fn run_before_leaving(&self, callback: impl FnOnce() + Send + 'static) {
+        let callback: Callback = Box::new(callback);
+        match &self.0 {
+            Some(inner) if inner.generation.is_current() => {
+                inner.state.lock().queue.push_back(callback);
+                inner.work.notify_one();
+            }
+            // As for a seat that is left.
+            _ => std::mem::forget(callback),
+        }
+    }
+
     fn leave(&mut self, callback: Option<Callback>) {
         let Some(inner) = self.0.take() else {
             return;

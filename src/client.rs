@@ -1,6 +1,8 @@
 //! The client: the settings for Consul, and everything that its locks share.
 
 mod environment;
+mod holders;
+mod observer;
 mod program;
 mod settings;
 
@@ -10,9 +12,9 @@ use std::time::Duration;
 
 use crate::callbacks::Completion;
 use crate::clock::Time;
-pub use crate::core::Holder;
 use crate::core::messages::Key;
 use crate::core::{Config, Done};
+pub use crate::core::{Holder, Holders, Party, Role};
 use crate::error::{Error, Status};
 use crate::fork::{self, Generation};
 use crate::lockorder::{Mutex, Rank};
@@ -20,6 +22,7 @@ use crate::options::{OptionPlace, Options};
 use crate::runtime::{Handle, Runtime};
 use crate::threads::{HOST_STACK, thread};
 use crate::{defaults, key, sys};
+pub use observer::{Manner, Observer, ObserverCallback, Seen};
 use settings::Settings;
 
 /// The settings for Consul, and the runtime for them; cheap to clone (reference counted).
@@ -70,6 +73,32 @@ impl Client {
     pub fn holder_start(&self, key: &str, done: Completion<Option<Holder>>) -> Result<(), Error> {
         self.runtime()
             .who_start(key_of(key)?, done.through(holder_in))
+    }
+
+    /// Asks Consul for all that hold the lock on `key` or wait for it. Blocks for two reads, and one for each of the
+    /// first 64 sessions, at most `request_timeout_ms`.
+    pub fn holders(&self, key: &str) -> Result<Holders, Error> {
+        self.runtime().who_all(key_of(key)?).and_then(holders_in)
+    }
+
+    /// As [`Client::holders`], without waiting: `done` gets the outcome, exactly once. On failure as
+    /// [`Client::holder_start`].
+    pub fn holders_start(&self, key: &str, done: Completion<Holders>) -> Result<(), Error> {
+        let done = done.through_outcome(|outcome| outcome.and_then(holders_in));
+        self.runtime().who_all_start(key_of(key)?, done)
+    }
+
+    /// Tells `callback` the exclusive holder of the lock on `key`: at once, and again at each change of session or
+    /// fencing token, until the observer is dropped. What `callback` is told last is the present state in the end; it
+    /// may miss states in between. It is told an error while Consul refuses the key or gives no answer for
+    /// `request_timeout_ms`, once, and the holder again afterwards. Those that share the key are no holders here.
+    pub fn observe(
+        &self,
+        key: &str,
+        manner: Manner,
+        callback: ObserverCallback,
+    ) -> Result<Observer, Error> {
+        Observer::begin(self.runtime(), key_of(key)?, manner, callback)
     }
 
     /// The statistics of this client in this process: a JSON object, described in docs/guide.md.
@@ -174,7 +203,17 @@ fn key_of(key: &str) -> Result<Key, Error> {
 fn holder_in(done: Done) -> Option<Holder> {
     match done {
         Done::Holder(holder) => holder,
-        Done::Ok => None,
+        Done::Ok | Done::Holders(_) => None,
+    }
+}
+
+fn holders_in(done: Done) -> Result<Holders, Error> {
+    match done {
+        Done::Holders(holders) => Ok(holders),
+        Done::Ok | Done::Holder(_) => {
+            let message = "a defect of libconsul_lock: another answer was asked for";
+            Err(Error::new(Status::Internal, message))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::interface::{CallId, LockId};
+use super::observer::ObservedKeyId;
 use crate::clock::Time;
 
 /// The undoing of something in Consul.
@@ -24,6 +25,10 @@ pub(super) enum Owner {
     Watch,
     /// The question for the holder of a key.
     Inquiry(CallId),
+    /// The question for all that hold a key or wait for it.
+    Census(CallId),
+    /// The observers of a key.
+    Observers(ObservedKeyId),
     /// The look at the nodes that the sessions are bound to.
     Footing,
 }
@@ -36,6 +41,8 @@ pub(super) enum Alarm {
     Warm,
     Watches,
     Inquiry(CallId),
+    Census(CallId),
+    Observers(ObservedKeyId),
     Footing,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::messages::{Answer, Fault, Key, Limit, Request, SessionId, Value, Want};
+use super::messages::{Answer, Fault, Key, Limit, Request, SessionId, Slot, Value, Want};
 use crate::clock::Time;
 use crate::error::{Error, LostReason};
 
@@ -14,6 +14,10 @@ pub struct LockId(pub u64);
 /// The id of a call. The caller of the core chooses it, and never uses it twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(pub u64);
+
+/// The id of an observer. The caller of the core chooses it, and never uses it twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObserverId(pub u64);
 
 /// The id of a request on its way. The core chooses it, and never uses it twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -192,6 +196,22 @@ pub enum Input {
         /// The full key.
         key: Key,
     },
+    /// A caller asks for all that hold a key or wait for it.
+    WhoAll {
+        /// The call that gets the outcome.
+        call: CallId,
+        /// The full key.
+        key: Key,
+    },
+    /// A caller wants to be told the holder of a key at each change: with [`Action::Observed`].
+    Observe {
+        /// The observer that is told.
+        observer: ObserverId,
+        /// The full key.
+        key: Key,
+    },
+    /// An observer is to be told nothing more.
+    Unobserve(ObserverId),
     /// The one answer to a `Send`, which comes after an `Abort` as well.
     Reply {
         /// The request of the `Send`.
@@ -279,6 +299,13 @@ pub enum Action {
         /// The reason of the loss.
         why: LostReason,
     },
+    /// What an observer is told.
+    Observed {
+        /// The observer.
+        observer: ObserverId,
+        /// The exclusive holder of the key, None: the key has none; or why the library does not know it.
+        seen: Result<Option<Holder>, Error>,
+    },
     /// The core knows nothing of this lock any more.
     Forget(LockId),
     /// A line of the log, for an operator. It never has a token or a stored value.
@@ -333,6 +360,8 @@ pub enum Done {
     Ok,
     /// The result of [`Input::Who`]; None: no session holds the key.
     Holder(Option<Holder>),
+    /// The result of [`Input::WhoAll`].
+    Holders(Holders),
 }
 
 /// The holder of a key.
@@ -353,6 +382,46 @@ pub struct Holder {
     pub since: Option<i64>,
     /// The value that is stored under the key.
     pub value: Value,
+}
+
+/// All that hold a key or wait for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holders {
+    /// The full key.
+    pub key: Key,
+    /// The exclusive holder, then those that share the key, then the line in its order.
+    pub all: Vec<Party>,
+}
+
+/// A session that holds a key or waits for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// What the session does.
+    pub role: Role,
+    /// The session. A waiter has no fencing token and no value.
+    pub holder: Holder,
+    /// What the session has of the key, or wants of it.
+    pub want: Want,
+    /// The number of the shared row, of a session that shares the key.
+    pub slot: Option<Slot>,
+    /// The keys that a waiter waits for, if there are several.
+    pub keys: Vec<Key>,
+}
+
+/// What a session does with a key. The numbers are part of the ABI.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// There is no such entry.
+    None = 0,
+    /// The session holds the key exclusively. While others still share the key, the session waits until they have
+    /// ended, and no other session enters.
+    Exclusive = 1,
+    /// The session shares the key.
+    Sharer = 2,
+    /// The session stands in the line of the key. It stands for all waiters of one client in one process that want
+    /// the same.
+    Waiter = 3,
 }
 
 /// A lock as its observers see it.

@@ -6,6 +6,7 @@
 
 mod acquire;
 mod alarms;
+mod census;
 mod change;
 mod claim;
 mod context;
@@ -21,6 +22,7 @@ mod locked_at;
 mod log;
 pub mod messages;
 mod monitor;
+mod observer;
 mod outbox;
 mod pool;
 mod recorder;
@@ -36,13 +38,16 @@ use std::collections::BTreeMap;
 
 use crate::clock::{Now, Time};
 use alarms::{Alarm, Owner};
+use census::Census;
 use context::Context;
 use inquiry::Inquiry;
 pub use interface::*;
 use life::LockEvent;
 use lock::Machine;
 use messages::{Answer, Fault};
+use observer::Observers;
 pub(crate) use watch::Budget;
+use watch::Watcher;
 
 /// All locks and warm sessions of one client.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ pub struct Core {
     ctx: Context,
     locks: BTreeMap<LockId, Machine>,
     inquiries: BTreeMap<CallId, Inquiry>,
+    censuses: BTreeMap<CallId, Census>,
+    observers: Observers,
     /// The actions of the lock that is acting, to use their memory again.
     scratch: Vec<Action>,
 }
@@ -61,6 +68,8 @@ impl Core {
             ctx: Context::new(config),
             locks: BTreeMap::new(),
             inquiries: BTreeMap::new(),
+            censuses: BTreeMap::new(),
+            observers: Observers::default(),
             scratch: Vec::new(),
         }
     }
@@ -80,6 +89,14 @@ impl Core {
                 let inquiry = Inquiry::begin(&mut self.ctx.out, call, key);
                 self.inquiries.insert(call, inquiry);
             }
+            Input::WhoAll { call, key } => {
+                let census = Census::begin(&mut self.ctx.out, call, key);
+                self.censuses.insert(call, census);
+            }
+            Input::Observe { observer, key } => {
+                self.observers.begin(&mut self.ctx, observer, key);
+            }
+            Input::Unobserve(observer) => self.observers.end(&mut self.ctx, observer),
             Input::Reply {
                 request,
                 sent,
@@ -107,6 +124,7 @@ impl Core {
     pub fn is_idle(&self) -> bool {
         self.ctx.pool.is_idle()
             && self.inquiries.is_empty()
+            && self.censuses.is_empty()
             && !self.locks.values().any(Machine::is_busy)
     }
 
@@ -132,6 +150,18 @@ impl Core {
             Owner::Undoing(undoing) => self.ctx.pool.undoing_replied(out, undoing, answer),
             Owner::Warm => self.ctx.pool.warm_replied(out, request, sent, &answer),
             Owner::Watch => self.ctx.watches.replied(out, request, answer),
+            Owner::Census(call) => {
+                let Some(census) = self.censuses.get_mut(&call) else {
+                    return;
+                };
+                let over = census.replied(out, request, answer);
+                let again = census.wake_at().filter(|_| !over);
+                out.alarms.set(Alarm::Census(call), again);
+                if over {
+                    self.censuses.remove(&call);
+                }
+            }
+            Owner::Observers(key) => self.observers.replied(&mut self.ctx, key, answer),
             Owner::Footing => self.ctx.footing.replied(out, &self.ctx.holding, answer),
             Owner::Inquiry(call) => {
                 let Some(inquiry) = self.inquiries.get_mut(&call) else {
@@ -161,8 +191,13 @@ impl Core {
                 for lock in first {
                     self.with_lock(lock, LockEvent::First);
                 }
-                for (lock, seen) in seen {
-                    self.with_lock(lock, LockEvent::Saw(seen));
+                for (watcher, seen) in seen {
+                    match watcher {
+                        Watcher::Lock(lock) => self.with_lock(lock, LockEvent::Saw(seen)),
+                        Watcher::Observers(key) => {
+                            self.observers.observed(&mut self.ctx, key, seen);
+                        }
+                    }
                 }
                 continue;
             }
@@ -176,6 +211,12 @@ impl Core {
                 Alarm::Warm => self.ctx.pool.tend_warm(out),
                 Alarm::Watches => self.ctx.watches.tend(out),
                 Alarm::Footing => self.ctx.footing.look(out, &self.ctx.holding),
+                Alarm::Census(call) => {
+                    if let Some(census) = self.censuses.get_mut(&call) {
+                        census.alarm(out);
+                    }
+                }
+                Alarm::Observers(key) => self.observers.alarm(&mut self.ctx, key),
                 Alarm::Inquiry(call) => {
                     if let Some(inquiry) = self.inquiries.get_mut(&call) {
                         inquiry.alarm(out);

@@ -228,7 +228,11 @@ impl Lane {
                         ..
                     }
             ),
-            Owner::Watch | Owner::Inquiry(_) | Owner::Footing => false,
+            Owner::Watch
+            | Owner::Inquiry(_)
+            | Owner::Census(_)
+            | Owner::Observers(_)
+            | Owner::Footing => false,
         };
         if keeps { Lane::Keep } else { Lane::Make }
     }

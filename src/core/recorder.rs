@@ -230,7 +230,10 @@ impl Recorder {
                     );
                 }
                 Action::Lost { why, .. } => self.put(now, Word::Lost, &[n(*why as u64)]),
-                Action::Abort(_) | Action::Forget(_) | Action::Log { .. } => {}
+                Action::Abort(_)
+                | Action::Observed { .. }
+                | Action::Forget(_)
+                | Action::Log { .. } => {}
             }
         }
     }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use super::alarms::{Alarm, Owner};
 use super::interface::{LockId, RequestId};
 use super::messages::{Answer, Fault, Key, KeyRow, Request};
+use super::observer::ObservedKeyId;
 use super::outbox::Outbox;
 #[cfg(test)]
 use super::sabotage::Sabotage;
@@ -34,7 +35,7 @@ use pace::Pace;
 pub(crate) struct Budget {
     /// Keys watched one by one at the same time. Each query takes a connection and a thread.
     pub(crate) watches: usize,
-    /// How many of those may serve held locks, which need no watch.
+    /// How many of those may serve observers, and held locks, which need no watch.
     courtesies: usize,
     /// Folders watched by a listing at the same time.
     pub(crate) listings: usize,
@@ -60,6 +61,9 @@ const LONGEST_QUERY: Duration = Duration::from_secs(5);
 
 /// A lock looks again after this time in which nothing happened, however many queries that takes.
 pub(super) const LONGEST_WATCH: Duration = Duration::from_secs(60);
+
+/// Observers read their key after this time without a query.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The length of a query while keys take turns.
 const TURN: Duration = Duration::from_millis(500);
@@ -94,18 +98,42 @@ pub(super) enum Observation {
 pub(super) enum Need {
     /// A waiter needs to know.
     Waiting,
+    /// Observers of the key want to know, but must not take the connections of waiters. Without a query they read the
+    /// key now and then.
+    Observing,
     /// A held lock likes to know, but not if the connection is needed elsewhere.
     Courtesy,
+}
+
+/// What wants to know of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Watcher {
+    /// A lock, which waits for the key or holds it.
+    Lock(LockId),
+    /// The observers of the key.
+    Observers(ObservedKeyId),
+}
+
+impl From<LockId> for Watcher {
+    fn from(lock: LockId) -> Watcher {
+        Watcher::Lock(lock)
+    }
+}
+
+impl From<ObservedKeyId> for Watcher {
+    fn from(key: ObservedKeyId) -> Watcher {
+        Watcher::Observers(key)
+    }
 }
 
 /// All watches of a core.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
-    wants: BTreeMap<LockId, Want>,
+    wants: BTreeMap<Watcher, Want>,
     /// How often each lock asked lately, from its first want to its last.
-    paces: BTreeMap<LockId, Pace>,
+    paces: BTreeMap<Watcher, Pace>,
     /// When to answer [`Observation::Nothing`] to the locks whose query does not end by itself then.
-    untils: BTreeSet<(Time, LockId)>,
+    untils: BTreeSet<(Time, Watcher)>,
     keys: BTreeMap<Key, Watch>,
     /// How many keys have a query of their own, wanted or not.
     running: usize,
@@ -119,7 +147,7 @@ pub(super) struct Watches {
     /// Folders that the token may not list.
     unlisted: BTreeSet<Key>,
     turns: u64,
-    seen: Vec<(LockId, Observation)>,
+    seen: Vec<(Watcher, Observation)>,
 }
 
 #[derive(Debug)]
@@ -132,7 +160,7 @@ struct Want {
 #[derive(Debug)]
 struct Watch {
     folder: Key,
-    wanted_by: BTreeSet<LockId>,
+    wanted_by: BTreeSet<Watcher>,
     need: Need,
     /// The index after which a change counts.
     index: u64,
@@ -147,7 +175,7 @@ struct Watch {
 
 impl Watches {
     /// What the watches found, each with the lock that wants it.
-    pub(super) fn take_observations(&mut self) -> Vec<(LockId, Observation)> {
+    pub(super) fn take_observations(&mut self) -> Vec<(Watcher, Observation)> {
         std::mem::take(&mut self.seen)
     }
 
@@ -173,7 +201,7 @@ impl Watches {
     }
 
     /// Forgets what a lock wants. Answers the key if its query goes on although no lock wants it.
-    fn drop_want(&mut self, lock: LockId) -> Option<Key> {
+    fn drop_want(&mut self, lock: Watcher) -> Option<Key> {
         let Want { key, until } = self.wants.remove(&lock)?;
         self.untils.remove(&(until, lock));
         let watch = self.keys.get_mut(&key)?;
@@ -195,7 +223,10 @@ impl Watches {
             return;
         };
         for lock in &watch.wanted_by {
-            if let Some(want) = self.wants.get(lock) {
+            if let Some(want) = self.wants.get_mut(lock) {
+                if let Watcher::Observers(_) = lock {
+                    want.until = now + LOOK_AGAIN;
+                }
                 self.untils.insert((want.until, *lock));
             }
         }
@@ -259,6 +290,7 @@ impl Watches {
         let (need, _, key) = self.crowd.first()?;
         let may = match need {
             Need::Waiting => self.running < budget.watches,
+            Need::Observing => self.running < budget.courtesies,
             Need::Courtesy => self.running < budget.courtesies && now >= self.calm_at,
         };
         may.then(|| key.clone())
@@ -283,7 +315,7 @@ impl Watches {
         true
     }
 
-    fn pace(&mut self, lock: LockId) -> &mut Pace {
+    fn pace(&mut self, lock: Watcher) -> &mut Pace {
         self.paces.entry(lock).or_default()
     }
 }
@@ -294,32 +326,39 @@ impl Watches {
     pub(super) fn watch(
         &mut self,
         out: &mut Outbox,
-        lock: LockId,
+        lock: impl Into<Watcher>,
         key: Key,
         index: u64,
         until: Time,
         need: Need,
     ) {
-        self.watch_what(out, lock, (key, 0), index, until, need);
+        self.watch_what(out, lock.into(), (key, 0), index, until, need);
     }
 
     /// The same for a folder with `full` names: a waiter wants to know when there are fewer.
     pub(super) fn watch_folder(
         &mut self,
         out: &mut Outbox,
-        lock: LockId,
+        lock: impl Into<Watcher>,
         (folder, full): (Key, usize),
         index: u64,
         until: Time,
     ) {
         let full = full.max(1);
-        self.watch_what(out, lock, (folder, full), index, until, Need::Waiting);
+        self.watch_what(
+            out,
+            lock.into(),
+            (folder, full),
+            index,
+            until,
+            Need::Waiting,
+        );
     }
 
     fn watch_what(
         &mut self,
         out: &mut Outbox,
-        lock: LockId,
+        lock: Watcher,
         (key, full): (Key, usize),
         index: u64,
         until: Time,
@@ -338,7 +377,15 @@ impl Watches {
             Some(watch) => {
                 watch.wanted_by.insert(lock);
                 watch.need = watch.need.min(need);
-                if watch.request.is_some() {
+                let observes = matches!(lock, Watcher::Observers(_));
+                if observes && watch.request.is_none() {
+                    watch.index = watch.index.min(index);
+                }
+                if observes && watch.index > index {
+                    // The query on its way does not tell what happened before its index.
+                    self.drop_want(lock);
+                    self.seen.push((lock, Observation::Nothing));
+                } else if watch.request.is_some() {
                     self.untils.insert((until, lock));
                 } else {
                     self.line_up(&key, rested.map_or(from, |at| at.min(from)), now);
@@ -364,7 +411,8 @@ impl Watches {
     }
 
     /// A lock wants to know nothing any more.
-    pub(super) fn unwatch(&mut self, out: &mut Outbox, lock: LockId) {
+    pub(super) fn unwatch(&mut self, out: &mut Outbox, lock: impl Into<Watcher>) {
+        let lock = lock.into();
         self.paces.remove(&lock);
         if self.wants.contains_key(&lock) {
             self.give_up_want(out, lock);
@@ -372,7 +420,7 @@ impl Watches {
         }
     }
 
-    fn give_up_want(&mut self, out: &mut Outbox, lock: LockId) {
+    fn give_up_want(&mut self, out: &mut Outbox, lock: Watcher) {
         let now = out.time();
         let Some(key) = self.drop_want(lock) else {
             return;
@@ -438,6 +486,11 @@ impl Watches {
             return;
         };
         watch.turn = turn;
+        for lock in &watch.wanted_by {
+            if let (Watcher::Observers(_), Some(want)) = (lock, self.wants.get_mut(lock)) {
+                want.until = now + LONGEST_WATCH;
+            }
+        }
         let (index, is_folder) = (watch.index, watch.full > 0);
         let until = watch
             .wanted_by

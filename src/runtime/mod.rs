@@ -9,6 +9,7 @@
 mod calls;
 mod handle;
 pub(crate) mod losses;
+pub(crate) mod observers;
 mod orphans;
 mod promises;
 mod requests;
@@ -28,7 +29,8 @@ use crate::consul::connect::Endpoint;
 use crate::consul::encode::Scope;
 use crate::core::messages::Key;
 use crate::core::{
-    Call, CallId, Config, Core, Done, Input, Lane, LockId, Outcome, Phase, RequestId, Upkeep, View,
+    Call, CallId, Config, Core, Done, Input, Lane, LockId, ObserverId, Outcome, Phase, RequestId,
+    Upkeep, View,
 };
 use crate::error::{Error, Status};
 use crate::fork::Generation;
@@ -38,6 +40,7 @@ use crate::threads::thread;
 use calls::{Caller, OutcomeSlot, PendingCalls};
 pub(crate) use handle::Handle;
 use losses::LossListener;
+use observers::ObserverListener;
 use promises::{Promise, Promises};
 use requests::{Flight, RequestJob};
 use stats::{Elsewhere, Stats};
@@ -71,6 +74,8 @@ struct RuntimeState {
     promises: Promises,
     /// The callbacks for the loss of a lock.
     listeners: HashMap<LockId, LossListener>,
+    observers: HashMap<ObserverId, Arc<ObserverListener>>,
+    last_observer: u64,
     flights: HashMap<RequestId, Flight>,
     stats: Stats,
     last_lock: u64,
@@ -119,9 +124,9 @@ impl RuntimeState {
         self.core.wake_at().filter(|_| !self.broken)
     }
 
-    /// There is a promise to keep, or a request or a call has not ended yet.
+    /// There is a promise to keep or an observer to tell, or a request or a call has not ended yet.
     fn owes(&self) -> bool {
-        !self.broken && (self.promises.any() || !self.core.is_idle())
+        !self.broken && (self.promises.any() || !self.observers.is_empty() || !self.core.is_idle())
     }
 
     /// Promises to renew the lock that a call asks for. False: the call asks for no new promise.
@@ -168,6 +173,8 @@ impl Runtime {
                     locks: HashMap::new(),
                     promises: promises.clone(),
                     listeners: HashMap::new(),
+                    observers: HashMap::new(),
+                    last_observer: 0,
                     flights: HashMap::new(),
                     stats: Stats::default(),
                     last_lock: 0,
@@ -282,12 +289,25 @@ impl Runtime {
         self.begin(state, seat, done, |call| Input::Who { call, key })
     }
 
+    /// Asks Consul for all that hold a key or wait for it.
+    pub(crate) fn who_all(&self, key: Key) -> Outcome {
+        self.wait_for(self.state.lock(), None, |call| Input::WhoAll { call, key })
+    }
+
+    /// The same, without waiting.
+    pub(crate) fn who_all_start(&self, key: Key, done: Completion<Done>) -> Result<(), Error> {
+        let seat = self.seat_for(&done)?;
+        let state = self.state.lock();
+        self.begin(state, seat, done, |call| Input::WhoAll { call, key })
+    }
+
     /// The statistics of the client, as JSON.
     pub(crate) fn stats(&self) -> String {
         let threads = self.workers.threads() + usize::from(self.callbacks.is_running());
         let state = self.state.lock();
         state.stats.json(&Elsewhere {
             retries: state.core.retries(),
+            observers: state.observers.len(),
             threads: threads + usize::from(state.timer.until().is_some()),
             connections: self.wires.connections(),
         })

@@ -37,6 +37,7 @@ pub(super) struct Stats {
 /// What other parts of the runtime count.
 pub(super) struct Elsewhere<'a> {
     pub(super) retries: u64,
+    pub(super) observers: usize,
     pub(super) threads: usize,
     pub(super) connections: &'a Connections,
 }
@@ -104,6 +105,7 @@ impl Stats {
             "waiting": self.waiting,
             "held": self.held,
             "lost": self.lost,
+            "observers": elsewhere.observers,
             "connections": elsewhere.connections.open(),
             "connections_peak": elsewhere.connections.peak(),
             "threads": elsewhere.threads,

@@ -1,15 +1,17 @@
 //! Takes an input to the core, and carries out the actions that the core answers with.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use super::calls::tell_all;
 use super::losses::LossListener;
+use super::observers::ObserverListener;
 use super::requests::{Flight, RequestJob};
 use super::stats::RequestKind;
-use super::{Observed, Runtime, RuntimeState};
+use super::{Observed, Runtime, RuntimeState, defect};
 use crate::clock::{Now, Time};
 use crate::consul::interrupt::Interrupt;
-use crate::core::{Action, Input, LockId, Phase, View};
+use crate::core::{Action, Input, LockId, ObserverId, Phase, View};
 use crate::log::{self, Level};
 
 /// What a step leaves to do when the state is unlocked.
@@ -20,6 +22,10 @@ struct Afterwards {
     lines: Vec<(Level, String)>,
     /// To drop them may run code of the host.
     silenced: Vec<LossListener>,
+    /// Observers with news.
+    observers: Vec<(ObserverId, Arc<ObserverListener>)>,
+    /// The listener of an observer that ends.
+    unobserved: Option<Arc<ObserverListener>>,
     /// Locks whose keeper is gone, and whether they were just taken.
     orphans: Vec<(LockId, bool)>,
 }
@@ -57,6 +63,9 @@ impl Runtime {
         if state.broken {
             drop(guard);
             tell_all(prompt);
+            for (_, listener) in after.observers {
+                listener.tell();
+            }
             return (Vec::new(), Vec::new());
         }
         let leave = self.is_left() && !state.owes();
@@ -73,6 +82,12 @@ impl Runtime {
             interrupt.end();
         }
         drop(after.silenced);
+        drop(after.unobserved);
+        for (observer, listener) in after.observers {
+            if !listener.tell() {
+                after.jobs.extend(self.step(Input::Unobserve(observer)));
+            }
+        }
         for (level, line) in after.lines {
             log::write(level, &line);
         }
@@ -91,6 +106,9 @@ impl RuntimeState {
         {
             self.stats.answered(flight.kind, answer);
         }
+        if let Input::Unobserve(observer) = &input {
+            after.unobserved = self.observers.remove(observer);
+        }
         if self.broken {
             return;
         }
@@ -98,7 +116,12 @@ impl RuntimeState {
         let now = Now::read();
         let step = AssertUnwindSafe(|| self.core.step(now, input, &mut actions));
         if catch_unwind(step).is_err() {
-            return self.break_down();
+            self.break_down();
+            for (observer, listener) in &self.observers {
+                listener.note(Err(defect()));
+                after.observers.push((*observer, listener.clone()));
+            }
+            return;
         }
         for action in actions {
             self.carry_out(action, now.time, after);
@@ -134,6 +157,12 @@ impl RuntimeState {
             Action::Lost { lock, why } => {
                 if let Some(listener) = self.listeners.remove(&lock) {
                     listener.tell(why);
+                }
+            }
+            Action::Observed { observer, seen } => {
+                if let Some(listener) = self.observers.get(&observer) {
+                    listener.note(seen);
+                    after.observers.push((observer, listener.clone()));
                 }
             }
             Action::Forget(id) => {
