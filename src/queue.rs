@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Weak};
 
-use crate::core::Holder;
+use crate::core::{Holder, Holders};
 use crate::error::{Error, LostReason, Status};
 use crate::fork::{self, Generation};
 use crate::lockorder::{Guard, Mutex, Rank};
@@ -35,6 +35,10 @@ pub enum News {
     Done(Result<(), Error>),
     /// A call for the holder of a key has ended.
     Holder(Result<Option<Holder>, Error>),
+    /// A call for all that hold a key or wait for it has ended.
+    Holders(Result<Holders, Error>),
+    /// An observer has news.
+    Observed(Result<Option<Holder>, Error>),
     /// A lock was lost.
     Lost(LostReason),
     /// A line of the log.
@@ -175,6 +179,11 @@ impl QueueState {
 }
 
 impl Sender {
+    /// The queue has a reader.
+    pub fn is_read(&self) -> bool {
+        self.queue.is_read()
+    }
+
     /// Puts an event into the queue. Never blocks, and runs no code of the host.
     pub fn put(&self, news: News) {
         let Some(mut state) = self.queue.state() else {

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 
 use super::handle::{Owned, Shared};
-use crate::client::{Client, Holder};
+use crate::client::{Client, Holder, Holders, Observer};
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::lockorder::Mutex;
@@ -78,6 +78,25 @@ impl Owned for HolderHandle {
     type Inner = Holder;
 }
 
+/// All sessions that hold a key or wait for it, at the moments of Consul's answers. It never changes,
+/// so any number of threads may read it.
+pub struct HoldersHandle {
+    _opaque: [u8; 0],
+}
+
+impl Owned for HoldersHandle {
+    type Inner = Holders;
+}
+
+/// An observer of a key's holder.
+pub struct ObserverHandle {
+    _opaque: [u8; 0],
+}
+
+impl Owned for ObserverHandle {
+    type Inner = Observer;
+}
+
 /// The place where a value generator puts the value. Valid only during the call of the generator.
 pub struct ValueHandle {
     _opaque: [u8; 0],
@@ -95,7 +114,7 @@ impl Shared for QueueHandle {
 }
 
 /// The right to put events into a queue, under a number of the caller's choice (the tag). A sender
-/// is the user_data of the four functions below, which the library has as callbacks.
+/// is the user_data of the functions below, which the library has as callbacks.
 pub struct SenderHandle {
     _opaque: [u8; 0],
 }
@@ -120,6 +139,7 @@ pub(super) struct EventParts {
     pub(super) code: i32,
     pub(super) error: Option<Error>,
     pub(super) holder: Option<Holder>,
+    pub(super) holders: Option<Holders>,
     pub(super) line: Option<String>,
 }
 
@@ -140,4 +160,10 @@ pub enum EventKind {
     /// The log has a line, for consul_lock_event_line(). The event's code is the
     /// consul_lock_log_level.
     Log = 4,
+    /// consul_lock_holders_start() ended. The event's code is the consul_lock_status, and
+    /// consul_lock_event_take_holders() has the holders.
+    Holders = 5,
+    /// An observer has news. The event's code is the consul_lock_status. For CONSUL_LOCK_OK
+    /// consul_lock_event_take_holder() has the holder, or returns NULL: no session holds the key.
+    Observed = 6,
 }

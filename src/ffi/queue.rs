@@ -7,12 +7,12 @@ use std::ptr;
 use super::error;
 use super::handle::{give, give_owned, look, share, take, take_owned};
 use super::objects::{
-    ErrorHandle, EventHandle, EventKind, EventParts, HolderHandle, LockHandle, QueueHandle,
-    SenderHandle,
+    ErrorHandle, EventHandle, EventKind, EventParts, HolderHandle, HoldersHandle, LockHandle,
+    QueueHandle, SenderHandle,
 };
 use super::text::copy_text;
 use super::{answer, known, make, null, observe};
-use crate::client::Holder;
+use crate::client::{Holder, Holders};
 use crate::error::{Error, LostReason, Status};
 use crate::log::Level;
 use crate::queue::{Event, News, Queue};
@@ -58,6 +58,8 @@ impl From<Event> for EventParts {
         let kind = match &news {
             News::Done(_) => EventKind::Done,
             News::Holder(_) => EventKind::Holder,
+            News::Holders(_) => EventKind::Holders,
+            News::Observed(_) => EventKind::Observed,
             News::Lost(_) => EventKind::Lost,
             News::Line(..) => EventKind::Log,
         };
@@ -67,12 +69,17 @@ impl From<Event> for EventParts {
             code: Status::Ok as i32,
             error: None,
             holder: None,
+            holders: None,
             line: None,
         };
         match news {
             News::Done(Ok(())) => {}
-            News::Holder(Ok(holder)) => parts.holder = holder,
-            News::Done(Err(error)) | News::Holder(Err(error)) => {
+            News::Holder(Ok(holder)) | News::Observed(Ok(holder)) => parts.holder = holder,
+            News::Holders(Ok(holders)) => parts.holders = Some(holders),
+            News::Done(Err(error))
+            | News::Holder(Err(error))
+            | News::Holders(Err(error))
+            | News::Observed(Err(error)) => {
                 parts.code = error.status as i32;
                 parts.error = Some(error);
             }
@@ -143,10 +150,10 @@ pub unsafe extern "C" fn consul_lock_queue_free(queue: *mut QueueHandle) {
     });
 }
 
-/// Makes a sender. consul_lock_queue_done() and consul_lock_queue_holder_done() free it.
-/// consul_lock_queue_lost() and consul_lock_queue_log() do not: give them together with
-/// consul_lock_sender_free() as user_data_free. If the call that takes the sender fails, the caller
-/// frees it.
+/// Makes a sender. consul_lock_queue_done(), consul_lock_queue_holder_done() and
+/// consul_lock_queue_holders_done() free it; if the call that takes the sender fails, the caller
+/// frees it. consul_lock_queue_lost(), consul_lock_queue_observed() and consul_lock_queue_log() do
+/// not: give them together with consul_lock_sender_free() as user_data_free.
 ///
 /// @param queue The queue, which may be freed before the sender.
 /// @param tag   The number that consul_lock_event_tag() returns for the sender's events.
@@ -207,6 +214,55 @@ pub unsafe extern "C" fn consul_lock_queue_holder_done(
         put_last(sender, || {
             let holder: Option<Holder> = take_owned(holder).map(|holder| *holder);
             News::Holder(outcome(status, error).map(|()| holder))
+        });
+    }
+}
+
+/// Does the same for holders. It is a consul_lock_holders_done.
+///
+/// @param status  The event's code.
+/// @param holders Goes into the event. NULL: the call failed.
+/// @param error   Goes into the event. NULL: none.
+/// @param sender  NULL: holders and error are freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_queue_holders_done(
+    status: StatusNumber,
+    holders: *mut HoldersHandle,
+    error: *mut ErrorHandle,
+    sender: *mut c_void,
+) {
+    // SAFETY: NULL or live and used up here, as the header asks.
+    unsafe {
+        put_last(sender, || {
+            let holders: Option<Holders> = take_owned(holders).map(|holders| *holders);
+            let failed = outcome(status, error);
+            let none = || Err(Error::new(Status::Internal, "no holders and no error"));
+            News::Holders(failed.and_then(|()| holders.map_or_else(none, Ok)))
+        });
+    }
+}
+
+/// Puts an event into the sender's queue. It is a consul_lock_observe_callback, and runs on the
+/// thread that has the news. The observer ends by itself after an event that no program can read,
+/// because the queue was freed or its reading end was closed; consul_lock_observer_free() still
+/// frees it.
+///
+/// @param status The event's code.
+/// @param holder Goes into the event. NULL: no session holds the key.
+/// @param error  Goes into the event. NULL: none.
+/// @param sender NULL: holder and error are freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_queue_observed(
+    status: StatusNumber,
+    holder: *mut HolderHandle,
+    error: *mut ErrorHandle,
+    sender: *mut c_void,
+) {
+    // SAFETY: NULL or live, and holder and error used up here, as the header asks.
+    unsafe {
+        put(sender, || {
+            let holder: Option<Holder> = take_owned(holder).map(|holder| *holder);
+            News::Observed(outcome(status, error).map(|()| holder))
         });
     }
 }
@@ -301,10 +357,10 @@ pub unsafe extern "C" fn consul_lock_event_take_error(event: *mut EventHandle) -
     })
 }
 
-/// Takes the holder out of the event of a consul_lock_holder_start().
+/// Takes the holder out of the event of a consul_lock_holder_start() or of an observer.
 ///
-/// @return Free it with consul_lock_holder_free(). NULL: the lock is free, the call failed, or the
-///         holder was taken.
+/// @return Free it with consul_lock_holder_free(). NULL: the lock is free, the code is not
+///         CONSUL_LOCK_OK, or the holder was taken.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_event_take_holder(
@@ -314,6 +370,21 @@ pub unsafe extern "C" fn consul_lock_event_take_holder(
         // SAFETY: NULL or live, and only used by this thread, as the header asks.
         let holder = unsafe { take_from(event) }.and_then(|event| event.holder.take());
         holder.map_or(ptr::null_mut(), give_owned)
+    })
+}
+
+/// Takes the holders out of the event of a consul_lock_holders_start().
+///
+/// @return Free it with consul_lock_holders_free(). NULL: the call failed, or the holders were taken.
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_event_take_holders(
+    event: *mut EventHandle,
+) -> *mut HoldersHandle {
+    observe(ptr::null_mut(), || {
+        // SAFETY: NULL or live, and only used by this thread, as the header asks.
+        let holders = unsafe { take_from(event) }.and_then(|event| event.holders.take());
+        holders.map_or(ptr::null_mut(), give_owned)
     })
 }
 

@@ -7,11 +7,13 @@ use super::callback::Registration;
 use super::client::client_or_default;
 use super::handle::{give_owned, share};
 use super::meta::duration;
-use super::objects::{ClientHandle, ErrorHandle, HolderHandle, LockHandle};
-use super::queue::{consul_lock_queue_done, consul_lock_queue_holder_done};
+use super::objects::{ClientHandle, ErrorHandle, HolderHandle, HoldersHandle, LockHandle};
+use super::queue::{
+    consul_lock_queue_done, consul_lock_queue_holder_done, consul_lock_queue_holders_done,
+};
 use super::text::{MAX_NAME, key_and_value, text};
 use super::{answer, error, null};
-use crate::client::{Holder, shutdown_start};
+use crate::client::{Holder, Holders, shutdown_start};
 use crate::error::{Error, Status};
 use crate::lock::Completion;
 
@@ -32,6 +34,18 @@ pub type HolderDoneFn = Option<
     unsafe extern "C" fn(
         status: Status,
         holder: *mut HolderHandle,
+        error: *mut ErrorHandle,
+        user_data: *mut c_void,
+    ),
+>;
+
+/// Receives the outcome of consul_lock_holders_start(): the status, the holders that
+/// consul_lock_holders() would have returned, and its error. The callback owns `holders` and
+/// `error`. Otherwise as consul_lock_done.
+pub type HoldersDoneFn = Option<
+    unsafe extern "C" fn(
+        status: Status,
+        holders: *mut HoldersHandle,
         error: *mut ErrorHandle,
         user_data: *mut c_void,
     ),
@@ -85,6 +99,25 @@ fn telling_holder(
         unsafe { (registration.function)(status, holder, error, registration.user_data()) };
     };
     let of_queues = consul_lock_queue_holder_done as *const ();
+    Ok(completion(done as *const (), of_queues, tell))
+}
+
+/// Makes the same for all that hold a key or wait for it.
+fn telling_holders(
+    done: HoldersDoneFn,
+    user_data: *mut c_void,
+) -> Result<Completion<Holders>, Error> {
+    let done = done.ok_or_else(|| null("done"))?;
+    let registration = Registration::new(done, user_data, None);
+    let tell = move |outcome: Result<Holders, Error>| {
+        let (status, holders, error) = match outcome {
+            Ok(holders) => (Status::Ok, give_owned(holders), ptr::null_mut()),
+            Err(error) => (error.status, ptr::null_mut(), error::object(error)),
+        };
+        // SAFETY: the host promised that the callback may be called so.
+        unsafe { (registration.function)(status, holders, error, registration.user_data()) };
+    };
+    let of_queues = consul_lock_queue_holders_done as *const ();
     Ok(completion(done as *const (), of_queues, tell))
 }
 
@@ -295,6 +328,30 @@ pub unsafe extern "C" fn consul_lock_holder_start(
             let key = text(key, "key", MAX_NAME)?;
             let done = telling_holder(done, user_data)?;
             client_or_default(client)?.holder_start(key, done)
+        })
+    }
+}
+
+/// Begins what consul_lock_holders() does.
+///
+/// @param client NULL: the default client.
+/// @param key    As for consul_lock_new().
+/// @return The codes of consul_lock_holder_start().
+#[must_use]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn consul_lock_holders_start(
+    client: *const ClientHandle,
+    key: *const c_char,
+    done: HoldersDoneFn,
+    user_data: *mut c_void,
+    error: *mut *mut ErrorHandle,
+) -> Status {
+    // SAFETY: pointers NULL or as the header asks.
+    unsafe {
+        answer(error, || {
+            let key = text(key, "key", MAX_NAME)?;
+            let done = telling_holders(done, user_data)?;
+            client_or_default(client)?.holders_start(key, done)
         })
     }
 }

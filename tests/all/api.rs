@@ -70,6 +70,7 @@ fn api_json_is_what_the_source_says() {
         "callbacks": callbacks().iter().map(function).collect::<Vec<_>>(),
         "statuses": statuses,
         "lost_reasons": numbers("consul_lock_lost_reason", "CONSUL_LOCK_LOST_REASON_"),
+        "roles": numbers("consul_lock_role", "CONSUL_LOCK_ROLE_"),
         "event_kinds": numbers("consul_lock_event_kind_t", "CONSUL_LOCK_EVENT_"),
         "log_levels": numbers("consul_lock_log_level", "CONSUL_LOCK_LOG_LEVEL_"),
         "options": TABLE.iter().map(option).collect::<Vec<_>>(),

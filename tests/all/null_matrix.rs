@@ -143,6 +143,16 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "consul_lock_holders_start",
+        &[
+            ("client", "OK"),
+            ("key", "INVALID_ARGUMENT"),
+            ("done", "INVALID_ARGUMENT"),
+            ("user_data", "OK"),
+            ("error", "OK"),
+        ],
+    ),
+    (
         "consul_lock_shutdown_start",
         &[
             ("done", "INVALID_ARGUMENT"),
@@ -166,7 +176,15 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
         "consul_lock_queue_holder_done",
         &[("holder", "void"), ("error", "void"), ("sender", "void")],
     ),
+    (
+        "consul_lock_queue_holders_done",
+        &[("holders", "void"), ("error", "void"), ("sender", "void")],
+    ),
     ("consul_lock_queue_lost", &[("sender", "void")]),
+    (
+        "consul_lock_queue_observed",
+        &[("holder", "void"), ("error", "void"), ("sender", "void")],
+    ),
     (
         "consul_lock_queue_log",
         &[("line", "void"), ("sender", "void")],
@@ -184,6 +202,7 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     ("consul_lock_event_kind", &[("event", "0")]),
     ("consul_lock_event_take_error", &[("event", "NULL OK")]),
     ("consul_lock_event_take_holder", &[("event", "NULL OK")]),
+    ("consul_lock_event_take_holders", &[("event", "NULL OK")]),
     ("consul_lock_event_line", &[("event", "0"), ("buf", "0")]),
     ("consul_lock_event_free", &[("event", "void")]),
     ("consul_lock_free", &[("lock", "void")]),
@@ -314,6 +333,35 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
             ("error", "UNAVAILABLE"),
         ],
     ),
+    (
+        "consul_lock_holders",
+        &[
+            ("client", "NULL UNAVAILABLE"),
+            ("key", "NULL INVALID_ARGUMENT"),
+            ("error", "NULL OK"),
+        ],
+    ),
+    ("consul_lock_holders_count", &[("holders", "0")]),
+    ("consul_lock_holders_role", &[("holders", "0")]),
+    ("consul_lock_holders_get", &[("holders", "NULL OK")]),
+    ("consul_lock_holders_limit", &[("holders", "0")]),
+    ("consul_lock_holders_slot", &[("holders", "18446744073709551615")]),
+    ("consul_lock_holders_key_count", &[("holders", "0")]),
+    ("consul_lock_holders_key", &[("holders", "0"), ("buf", "0")]),
+    ("consul_lock_holders_json", &[("holders", "0"), ("buf", "0")]),
+    ("consul_lock_holders_free", &[("holders", "void")]),
+    (
+        "consul_lock_observe",
+        &[
+            ("client", "object"),
+            ("key", "NULL INVALID_ARGUMENT"),
+            ("callback", "NULL INVALID_ARGUMENT"),
+            ("user_data", "object"),
+            ("user_data_free", "object"),
+            ("error", "object"),
+        ],
+    ),
+    ("consul_lock_observer_free", &[("observer", "void")]),
     // Without a Consul there is no holder to look at: tests/c/holder.c gives NULL buffers to one.
     (
         "consul_lock_holder_session",
@@ -363,6 +411,11 @@ static void holder_done(consul_lock_status status, consul_lock_holder_info *hold
     consul_lock_holder_free(holder);
     done(status, error, user_data);
 }
+static void holders_done(consul_lock_status status, consul_lock_holders_info *holders,
+                         consul_lock_error *error, void *user_data) {
+    consul_lock_holders_free(holders);
+    done(status, error, user_data);
+}
 static void no_free(void *user_data) { (void)user_data; }
 static void told(consul_lock_status status, consul_lock_error *error) {
     if (error != NULL && consul_lock_error_code(error) != status) { printf("other error "); }
@@ -372,6 +425,9 @@ int main(int argc, char **argv) {
     const char *const some_keys[] = {"key", "other"};
     consul_lock_error *told_error = NULL, *an_error = NULL;
     consul_lock_holder_info *found = NULL, *a_holder = NULL;
+    consul_lock_holders_info *some_holders = NULL;
+    consul_lock_observer *an_observer = consul_lock_observe(NULL, "k", holder_done, NULL, NULL, NULL);
+    if (an_observer == NULL) { return 7; }
     consul_lock_client *a_client = consul_lock_client_new(NULL, NULL);
     consul_lock_options *an_options = consul_lock_options_new();
     consul_lock *a_lock = consul_lock_new("k\xc3\xa4", NULL, NULL);
@@ -384,7 +440,7 @@ int main(int argc, char **argv) {
     consul_lock_event *an_event = consul_lock_queue_next(a_queue);
     consul_lock_sender *a_sender = consul_lock_sender_new(a_queue, 2);
     if (fd < 0 || an_event == NULL || a_sender == NULL) { return 6; }
-    (void)holder_done;
+    (void)holder_done; (void)holders_done; (void)some_holders;
     (void)some_keys; (void)buf; (void)told; (void)generate; (void)no_free; (void)hear; (void)lost; (void)done; (void)found; (void)a_holder;
     switch (argc > 1 ? atoi(argv[1]) : -1) {
 "#;
@@ -398,6 +454,10 @@ fn valid(function: &Function, param: &Param) -> &'static str {
         ("consul_lock_error **", _) => "&told_error",
         ("consul_lock_error *" | "const consul_lock_error *", _) => "an_error",
         ("consul_lock_holder_info **", _) => "&found",
+        ("consul_lock_holders_info *" | "const consul_lock_holders_info *", _) => "some_holders",
+        ("consul_lock_observer *", _) => "an_observer",
+        ("consul_lock_observe_callback", _) => "holder_done",
+        ("consul_lock_holders_done", _) => "holders_done",
         ("consul_lock_holder_info *" | "const consul_lock_holder_info *", _) => "a_holder",
         ("consul_lock_queue *" | "const consul_lock_queue *", _) => "a_queue",
         ("consul_lock_event *" | "const consul_lock_event *", _) => "an_event",

@@ -19,13 +19,15 @@ impl Param {
 }
 
 /// The types of the headers that are pointers to functions of the host.
-pub(crate) const CALLBACKS: [&str; 6] = [
+pub(crate) const CALLBACKS: [&str; 8] = [
     "consul_lock_lost_callback",
     "consul_lock_user_data_free",
     "consul_lock_value_generator",
+    "consul_lock_observe_callback",
     "consul_lock_log_callback",
     "consul_lock_done",
     "consul_lock_holder_done",
+    "consul_lock_holders_done",
 ];
 
 /// For code that calls and waits, and for event loops.
