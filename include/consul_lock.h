@@ -40,6 +40,8 @@
  *     Defaults              of the process
  *     The stored value      what a lock stores under its key
  *     The holder            which process holds a lock, and since when
+ *     Holders and waiters   all sessions that hold a key or wait for it
+ *     Observers             the holder of a key, at each change
  *     Log                   what the library reports
  *     Shutdown              an orderly end
  *
@@ -50,8 +52,9 @@
  * readers cannot starve a writer, nor writers a reader. No acquire is re-entrant: a holder that
  * asks for a second share while a writer waits would wait for itself.
  *
- * OWNERSHIP. The caller owns what a function named _new returns, what consul_lock_holder() stores,
- * and what any function stores into `*error`. The caller frees each once, with the matching _free.
+ * OWNERSHIP. The caller owns what a function named _new returns, what consul_lock_holders() and
+ * consul_lock_observe() return, what consul_lock_holder() stores, and what any function stores into
+ * `*error`. The caller frees each once, with the matching _free.
  * The library copies every argument or holds a reference of its own, so the caller may free the
  * argument as soon as the call returns.
  *
@@ -910,6 +913,184 @@ size_t consul_lock_holder_value(const consul_lock_holder_info *holder, void *buf
 
 /** Frees a holder. */
 void consul_lock_holder_free(consul_lock_holder_info *holder);
+
+/* ---- Holders and waiters ---- */
+
+/**
+ * All sessions that hold a key or wait for it, at the moments of Consul's answers. It never changes,
+ * so any number of threads may read it.
+ */
+typedef struct consul_lock_holders_info consul_lock_holders_info;
+
+/**
+ * Asks Consul which sessions hold a key and which wait for it: the exclusive holder, those that
+ * share the key, and the line of waiters. Blocks for two requests, and one for each of the first
+ * 64 sessions, whose names it reads. The two requests are not of one instant: a lock that changes
+ * hands in between may show twice, or not at all.
+ *
+ * @param client NULL: the default client.
+ * @param key    As for consul_lock_new().
+ * @return Free it with consul_lock_holders_free(). It has no entry if no session holds the key or
+ *         waits for it. NULL on failure, with the codes of consul_lock_holder(). The token needs
+ *         no rights beyond those of a waiter; entries that the token may not read are missing.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_holders_info *consul_lock_holders(const consul_lock_client *client,
+                                              const char *key,
+                                              consul_lock_error **error);
+
+/**
+ * Returns the number of entries. The exclusive holder comes first, then those that share the key,
+ * then the line in its order.
+ */
+size_t consul_lock_holders_count(const consul_lock_holders_info *holders);
+
+/** What a session does with a key. The numbers are part of the ABI. */
+typedef enum {
+  /** There is no such entry. */
+  CONSUL_LOCK_ROLE_NONE = 0,
+  /**
+   * The session holds the key exclusively. While others still share the key, the session waits until they have
+   * ended, and no other session enters.
+   */
+  CONSUL_LOCK_ROLE_EXCLUSIVE = 1,
+  /** The session shares the key. */
+  CONSUL_LOCK_ROLE_SHARER = 2,
+  /**
+   * The session stands in the line of the key. It stands for all waiters of one client in one process that want
+   * the same.
+   */
+  CONSUL_LOCK_ROLE_WAITER = 3,
+} consul_lock_role;
+
+/**
+ * Returns what the session of an entry does with the key.
+ *
+ * @param index From 0.
+ */
+consul_lock_role consul_lock_holders_role(const consul_lock_holders_info *holders, size_t index);
+
+/**
+ * Returns the session of an entry, for the functions named consul_lock_holder_session() and so on.
+ * Of a waiter only session, name, node and TTL are known.
+ *
+ * @param index From 0.
+ * @return It belongs to the holders and ends with them: do not free it. NULL: there is no such
+ *         entry.
+ */
+const consul_lock_holder_info *consul_lock_holders_get(const consul_lock_holders_info *holders,
+                                                       size_t index);
+
+/**
+ * Returns how many sessions may share the key with the session of an entry, or with a waiter once
+ * it shares the key.
+ *
+ * @param index From 0.
+ * @return The option "limit"; 1024: no limit; 0: the session holds the key exclusively, or waits
+ *         for that.
+ */
+int32_t consul_lock_holders_limit(const consul_lock_holders_info *holders, size_t index);
+
+/**
+ * Returns the slot of a session that shares the key with a limit: consul_lock_slot() there.
+ *
+ * @param index From 0.
+ * @return From 0; -1: the session has none.
+ */
+int32_t consul_lock_holders_slot(const consul_lock_holders_info *holders, size_t index);
+
+/**
+ * Returns for how many keys a waiter waits, if it waits for several at once.
+ *
+ * @param index From 0.
+ * @return 0: the session holds the key, or waits for this key alone.
+ */
+size_t consul_lock_holders_key_count(const consul_lock_holders_info *holders, size_t index);
+
+/**
+ * Copies one of the several keys that a waiter waits for.
+ *
+ * @param index  From 0.
+ * @param number Which of its keys, from 0.
+ * @return See TEXT AND BYTES; 0: there is no such key.
+ */
+size_t consul_lock_holders_key(const consul_lock_holders_info *holders,
+                               size_t index,
+                               size_t number,
+                               char *buf,
+                               size_t cap);
+
+/**
+ * Copies all entries as one JSON object, which docs/guide.md describes.
+ *
+ * @return See TEXT AND BYTES.
+ */
+size_t consul_lock_holders_json(const consul_lock_holders_info *holders, char *buf, size_t cap);
+
+/** Frees holders, with all their entries. */
+void consul_lock_holders_free(consul_lock_holders_info *holders);
+
+/* ---- Observers ---- */
+
+/** An observer of a key's holder. */
+typedef struct consul_lock_observer consul_lock_observer;
+
+/**
+ * Receives the holder of an observed key. `status` is CONSUL_LOCK_OK, and `holder` the exclusive
+ * holder, or NULL: no session holds the key exclusively. Name, node and TTL of the session are not
+ * known: consul_lock_holder() reads them. Another status says that the library does not know the
+ * holder now, and `error` why. The callback owns `holder` and `error`.
+ *
+ * See CALLBACKS. It may also call consul_lock_observer_free() on its observer.
+ */
+typedef void (*consul_lock_observe_callback)(consul_lock_status status,
+                                             consul_lock_holder_info *holder,
+                                             consul_lock_error *error,
+                                             void *user_data);
+
+/**
+ * Begins to observe the exclusive holder of a key, for elections and dashboards. The callback
+ * receives the holder soon after this call (perhaps before it returns), and again whenever another
+ * session holds the key, the key became free, or its fencing token changed. What the callback
+ * received last is the present state in the end; the library may skip states in between. Sessions
+ * that share the key are no holders here: consul_lock_holders() shows them.
+ *
+ * The callback receives an error once when Consul refuses to show the key, or gives no usable answer
+ * for "request_timeout_ms". The library asks on, and the callback receives the holder again as
+ * soon as Consul shows it.
+ *
+ * All observers and waiters of a key in a client share one blocking query. A client observes 10
+ * keys so (with 32 connections), and reads further keys every 5 seconds. This call does not wait
+ * for Consul.
+ *
+ * An observer keeps its client alive. In a child after fork an observer of the parent receives
+ * nothing.
+ *
+ * @param client         NULL: the default client.
+ * @param key            As for consul_lock_new().
+ * @param callback       The function. Not NULL.
+ * @param user_data      Given to the function.
+ * @param user_data_free Called after the last call of the function.
+ * @return Free it with consul_lock_observer_free(). NULL on failure, with the code
+ *         CONSUL_LOCK_INVALID_ARGUMENT: the key is refused;
+ *         CONSUL_LOCK_INVALID_ENVIRONMENT, CONSUL_LOCK_UNAVAILABLE: the library cannot make the
+ *         default client;
+ *         CONSUL_LOCK_NO_RESOURCES: the same, or the system gives no thread.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_observer *consul_lock_observe(const consul_lock_client *client,
+                                          const char *key,
+                                          consul_lock_observe_callback callback,
+                                          void *user_data,
+                                          consul_lock_user_data_free user_data_free,
+                                          consul_lock_error **error);
+
+/**
+ * Ends an observer. Waits for a call of its callback that is running in another thread: so the
+ * caller must hold nothing that the callback waits for. Then no callback runs any more. A callback
+ * may end its own observer.
+ */
+void consul_lock_observer_free(consul_lock_observer *observer);
 
 /* ---- Log ---- */
 

@@ -210,6 +210,30 @@ consul_lock_status consul_lock_holder_start(const consul_lock_client *client,
                                             consul_lock_error **error);
 
 /**
+ * Receives the outcome of consul_lock_holders_start(): the status, the holders that
+ * consul_lock_holders() would have returned, and its error. The callback owns `holders` and
+ * `error`. Otherwise as consul_lock_done.
+ */
+typedef void (*consul_lock_holders_done)(consul_lock_status status,
+                                         consul_lock_holders_info *holders,
+                                         consul_lock_error *error,
+                                         void *user_data);
+
+/**
+ * Begins what consul_lock_holders() does.
+ *
+ * @param client NULL: the default client.
+ * @param key    As for consul_lock_new().
+ * @return The codes of consul_lock_holder_start().
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_status consul_lock_holders_start(const consul_lock_client *client,
+                                             const char *key,
+                                             consul_lock_holders_done done,
+                                             void *user_data,
+                                             consul_lock_error **error);
+
+/**
  * Begins what consul_lock_shutdown() does. A thread made for this call calls `done`.
  *
  * @param timeout_ms As for consul_lock_shutdown().
@@ -284,15 +308,15 @@ consul_lock_status consul_lock_bind_to_queue(consul_lock *lock,
 
 /**
  * The right to put events into a queue, under a number of the caller's choice (the tag). A sender
- * is the user_data of the four functions below, which the library has as callbacks.
+ * is the user_data of the functions below, which the library has as callbacks.
  */
 typedef struct consul_lock_sender consul_lock_sender;
 
 /**
- * Makes a sender. consul_lock_queue_done() and consul_lock_queue_holder_done() free it.
- * consul_lock_queue_lost() and consul_lock_queue_log() do not: give them together with
- * consul_lock_sender_free() as user_data_free. If the call that takes the sender fails, the caller
- * frees it.
+ * Makes a sender. consul_lock_queue_done(), consul_lock_queue_holder_done() and
+ * consul_lock_queue_holders_done() free it; if the call that takes the sender fails, the caller
+ * frees it. consul_lock_queue_lost(), consul_lock_queue_observed() and consul_lock_queue_log() do
+ * not: give them together with consul_lock_sender_free() as user_data_free.
  *
  * @param queue The queue, which may be freed before the sender.
  * @param tag   The number that consul_lock_event_tag() returns for the sender's events.
@@ -327,11 +351,40 @@ void consul_lock_queue_holder_done(consul_lock_status status,
                                    void *sender);
 
 /**
+ * Does the same for holders. It is a consul_lock_holders_done.
+ *
+ * @param status  The event's code.
+ * @param holders Goes into the event. NULL: the call failed.
+ * @param error   Goes into the event. NULL: none.
+ * @param sender  NULL: holders and error are freed.
+ */
+void consul_lock_queue_holders_done(consul_lock_status status,
+                                    consul_lock_holders_info *holders,
+                                    consul_lock_error *error,
+                                    void *sender);
+
+/**
  * Puts an event into the sender's queue. It is a consul_lock_lost_callback.
  *
  * @param reason The event's code.
  */
 void consul_lock_queue_lost(consul_lock_lost_reason reason, void *sender);
+
+/**
+ * Puts an event into the sender's queue. It is a consul_lock_observe_callback, and runs on the
+ * thread that has the news. The observer ends by itself after an event that no program can read,
+ * because the queue was freed or its reading end was closed; consul_lock_observer_free() still
+ * frees it.
+ *
+ * @param status The event's code.
+ * @param holder Goes into the event. NULL: no session holds the key.
+ * @param error  Goes into the event. NULL: none.
+ * @param sender NULL: holder and error are freed.
+ */
+void consul_lock_queue_observed(consul_lock_status status,
+                                consul_lock_holder_info *holder,
+                                consul_lock_error *error,
+                                void *sender);
 
 /**
  * Puts an event into the sender's queue. It is a consul_lock_log_callback. At most 1,024 lines
@@ -368,6 +421,16 @@ typedef enum {
    * consul_lock_log_level.
    */
   CONSUL_LOCK_EVENT_LOG = 4,
+  /**
+   * consul_lock_holders_start() ended. The event's code is the consul_lock_status, and
+   * consul_lock_event_take_holders() has the holders.
+   */
+  CONSUL_LOCK_EVENT_HOLDERS = 5,
+  /**
+   * An observer has news. The event's code is the consul_lock_status. For CONSUL_LOCK_OK
+   * consul_lock_event_take_holder() has the holder, or returns NULL: no session holds the key.
+   */
+  CONSUL_LOCK_EVENT_OBSERVED = 6,
 } consul_lock_event_kind_t;
 
 /** Returns the kind of an event, which says what its code is and what else it has. */
@@ -387,13 +450,21 @@ uint64_t consul_lock_event_tag(const consul_lock_event *event);
 CONSUL_LOCK_MUST_USE consul_lock_error *consul_lock_event_take_error(consul_lock_event *event);
 
 /**
- * Takes the holder out of the event of a consul_lock_holder_start().
+ * Takes the holder out of the event of a consul_lock_holder_start() or of an observer.
  *
- * @return Free it with consul_lock_holder_free(). NULL: the lock is free, the call failed, or the
- *         holder was taken.
+ * @return Free it with consul_lock_holder_free(). NULL: the lock is free, the code is not
+ *         CONSUL_LOCK_OK, or the holder was taken.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_holder_info *consul_lock_event_take_holder(consul_lock_event *event);
+
+/**
+ * Takes the holders out of the event of a consul_lock_holders_start().
+ *
+ * @return Free it with consul_lock_holders_free(). NULL: the call failed, or the holders were taken.
+ */
+CONSUL_LOCK_MUST_USE
+consul_lock_holders_info *consul_lock_event_take_holders(consul_lock_event *event);
 
 /**
  * Copies a log line; the empty text for another kind of event.
