@@ -597,7 +597,7 @@ impl World {
                     }
                     self.ledger.lost(process, lock, clock, stopped)?;
                 }
-                Action::Forget(_) | Action::Log { .. } => {}
+                Action::Forget(_) | Action::Log { .. } | Action::Observed { .. } => {}
             }
         }
         let clock = self.clock_at(process, self.now);
