@@ -140,6 +140,12 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
         }
         _ => false,
     };
+    let operations = operations(request);
+    let is_of_slot = |number: usize| {
+        let verb = operations.get(number).map(|operation| &operation.verb);
+        matches!(verb, Some(Verb::Share(..)))
+    };
+    let slot_refused = errors.iter().any(|(number, _)| is_of_slot(*number));
     Ok(match request {
         Request::Lock { .. }
         | Request::Join { .. }
@@ -161,6 +167,8 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
             Answer::Changed
         }
         Request::Lock { .. } if shares && all(&[Why::NotOurs]) => Answer::Changed,
+        // A slot whose lock-delay runs is taken; so is one that a session has.
+        Request::Lock { .. } | Request::Take { .. } if shares && slot_refused => Answer::Held,
         // The session does not hold the row that is to change, whatever else keeps it from changing.
         Request::Downgrade { .. } | Request::Upgrade { .. } if any(Why::NotOurs) => {
             Answer::NotOurs {

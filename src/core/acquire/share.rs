@@ -26,6 +26,10 @@ impl Acquire {
         let before = self.standing.ahead(self.at).len();
         // Each of those at the front has a slot of its own in mind, so that they do not meet.
         let chosen = match &self.standing.place {
+            // The slot that looks free was not, as while its lock-delay runs.
+            _ if self.attempt.taken_slots > 0 && free.len() > before => {
+                free.get(ctx.out.choose(free.len()))
+            }
             Some(_) if limit != Limit::READERS => free.get(before),
             _ => {
                 let last = ctx.waiters.last_share(self.key());
