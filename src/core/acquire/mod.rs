@@ -355,6 +355,8 @@ impl Acquire {
         // An answered request is not on its way any more, whatever the answer leads to.
         let step = std::mem::replace(&mut self.step, Step::Answered);
         let answer = match answer {
+            // A head whose other keys this waiter may not look at counts as able.
+            answer if matches!(step, Step::Judge(_)) => answer,
             Err(Fault::Final(cause)) => {
                 if cause.status == Status::Denied && self.is_about_tickets(&step) {
                     self.without_rights(ctx);
