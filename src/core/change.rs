@@ -71,6 +71,8 @@ pub(super) struct Change {
     share: Option<(Limit, Slot)>,
     /// Why the upgrade turns back.
     turned_back: Option<Error>,
+    /// A caller ended the wait before it began: Consul had not answered yet.
+    cancelled: Option<Error>,
     /// The last that were seen to share the key.
     sharers: Vec<Sharer>,
 }
@@ -106,6 +108,11 @@ impl Change {
     /// The library knows which rows the lock is.
     pub(super) fn rows_are_known(&self) -> bool {
         matches!(self.step, Step::Draining | Step::Proving)
+    }
+
+    /// No request of this change can have changed anything.
+    fn is_untouched(&self) -> bool {
+        matches!(self.step, Step::Turning(_, false) | Step::Looking) && self.turned_back.is_none()
     }
 
     /// The watch of one that shares the key found something.
@@ -153,6 +160,13 @@ impl HeldLock {
                 .error(Status::InvalidArgument, goal.failed(), &self.key, why);
             return ctx.out.tell(call, Err(error));
         }
+        // A late copy of that downgrade would give up the key once more.
+        if self.downgrade_in_doubt && matches!(goal, Goal::Exclusive(_)) {
+            let error = ctx
+                .out
+                .error_from(&copy_may_come(), goal.failed(), &self.key);
+            return ctx.out.tell(call, Err(error));
+        }
         let now = ctx.out.time();
         let share = match (self.claim.share, goal) {
             (Some(share), _) => share,
@@ -187,6 +201,7 @@ impl HeldLock {
             found,
             share: Some(share),
             turned_back: None,
+            cancelled: None,
             sharers: Vec::new(),
         });
         self.turn(ctx);
@@ -271,12 +286,22 @@ impl HeldLock {
 
     /// A caller ends the wait of an upgrade.
     pub(super) fn cancel(&mut self, ctx: &mut Context) {
-        let waits = self.change.as_ref().is_some_and(Change::rows_are_known);
-        if waits {
-            let what = "did not upgrade the lock";
-            let why = "the upgrade was cancelled; the lock is a share, as before";
-            let error = ctx.out.error(Status::Cancelled, what, &self.key, why);
+        let Some(change) = &mut self.change else {
+            return;
+        };
+        if matches!(change.goal, Goal::Share) || change.turned_back.is_some() {
+            return;
+        }
+        let what = "did not upgrade the lock";
+        let why = "the upgrade was cancelled; the lock is a share, as before";
+        let error = ctx.out.error(Status::Cancelled, what, &self.key, why);
+        if change.rows_are_known() {
             self.turn_back(ctx, Some(error));
+        } else if change.is_untouched() && change.request.is_none() {
+            let call = change.call;
+            self.finish(ctx, call, Err(error));
+        } else {
+            change.cancelled = Some(error);
         }
     }
 
@@ -324,6 +349,13 @@ impl HeldLock {
         };
         change.request = None;
         let step = std::mem::replace(&mut change.step, Step::Draining);
+        let answer = match answer {
+            Ok(Answer::Locked { index, .. }) if index <= self.session.last_token => {
+                let why = "the answer belongs to an earlier request";
+                Err(Fault::Unknown(Error::new(Status::Unavailable, why)))
+            }
+            answer => answer,
+        };
         match (step, answer) {
             (Step::Turning(turn, _), Ok(Answer::Locked { index, below })) => {
                 change.failures.clear();
@@ -383,6 +415,7 @@ impl HeldLock {
             (step, Err(fault @ (Fault::NotApplied(_) | Fault::Unknown(_)))) => {
                 let unknown = matches!(fault, Fault::Unknown(_));
                 self.session.doubtful |= unknown;
+                self.downgrade_in_doubt |= unknown && is_downgrade(&step);
                 change.step = match step {
                     Step::Turning(turn, doubt) => Step::Turning(turn, doubt || unknown),
                     step => step,
@@ -418,9 +451,7 @@ impl HeldLock {
     fn try_again(&mut self, ctx: &mut Context, mut change: Change, cause: &Error) -> Fate {
         let error = ctx.out.error_from(cause, change.goal.failed(), &self.key);
         let at = ctx.out.time() + change.failures.pause_after(&mut ctx.out, &error);
-        let is_untouched = matches!(change.step, Step::Turning(_, false) | Step::Looking)
-            && change.turned_back.is_none();
-        if is_untouched && at >= change.by {
+        if change.is_untouched() && at >= change.by {
             return self.refuse(ctx, change, cause);
         }
         change.again = Some(at);
@@ -552,9 +583,10 @@ impl HeldLock {
         change.sharers = sharers;
         change.step = Step::Draining;
         let is_over = change.deadline.is_some_and(|deadline| now >= deadline);
+        let cancelled = change.cancelled.take();
         self.change = Some(change);
-        if is_over {
-            self.turn_back(ctx, None);
+        if is_over || cancelled.is_some() {
+            self.turn_back(ctx, cancelled);
             return Fate::Stays;
         }
         let row = one.limit.row_of(self.claim.keys.get(0), one.slot);
@@ -584,6 +616,17 @@ fn row_to_take(turn: &Request) -> Option<crate::key::Key> {
         Request::Upgrade { target, .. } => Some(target.key.clone()),
         _ => None,
     }
+}
+
+/// The request is the one that gives the key up.
+fn is_downgrade(step: &Step) -> bool {
+    matches!(step, Step::Turning(turn, _) if matches!(**turn, Request::Downgrade { .. }))
+}
+
+fn copy_may_come() -> Error {
+    let why = "Consul's answer to the downgrade before was lost, so a copy of it may still come, and would make the \
+               lock a share again. Release this share, and acquire anew";
+    Error::new(Status::NotAcquired, why)
 }
 
 fn taken_by_another() -> Error {

@@ -30,6 +30,8 @@ pub(super) struct HeldLock {
     pub(super) session: Session,
     /// From a share to exclusive, or back.
     pub(super) change: Option<Change>,
+    /// Consul may still apply a copy of a downgrade.
+    pub(super) downgrade_in_doubt: bool,
     asked: Vec<Asked>,
     renewals: Option<Renewals>,
     pub(super) monitor: Option<Monitor>,
@@ -119,6 +121,7 @@ impl HeldLock {
             claim,
             session,
             change: None,
+            downgrade_in_doubt: false,
             asked: Vec::new(),
             renewals,
             monitor,

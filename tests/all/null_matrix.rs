@@ -345,10 +345,16 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     ("consul_lock_holders_role", &[("holders", "0")]),
     ("consul_lock_holders_get", &[("holders", "NULL OK")]),
     ("consul_lock_holders_limit", &[("holders", "0")]),
-    ("consul_lock_holders_slot", &[("holders", "18446744073709551615")]),
+    (
+        "consul_lock_holders_slot",
+        &[("holders", "18446744073709551615")],
+    ),
     ("consul_lock_holders_key_count", &[("holders", "0")]),
     ("consul_lock_holders_key", &[("holders", "0"), ("buf", "0")]),
-    ("consul_lock_holders_json", &[("holders", "0"), ("buf", "0")]),
+    (
+        "consul_lock_holders_json",
+        &[("holders", "0"), ("buf", "0")],
+    ),
     ("consul_lock_holders_free", &[("holders", "void")]),
     (
         "consul_lock_observe",
