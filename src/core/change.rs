@@ -330,10 +330,11 @@ impl HeldLock {
             .map_or(&[][..], |change| &change.sharers);
         let first = sharers.iter().min_by_key(|sharer| sharer.create_index);
         let first = first.map_or_else(String::new, |one| format!(": session {}", one.session));
-        let why = format!(
-            "{} others still share it{first}; the lock is a share, as before",
-            sharers.len()
-        );
+        let others = match sharers.len() {
+            1 => "another session still shares it".to_owned(),
+            count => format!("{count} others still share it"),
+        };
+        let why = format!("{others}{first}; the lock is a share, as before");
         let what = "could not upgrade the lock";
         ctx.out.error(Status::NotAcquired, what, &self.key, &why)
     }
