@@ -293,7 +293,7 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     // As long as the text of a client that did nothing.
     (
         "consul_lock_client_stats",
-        &[("client", "515"), ("buf", "515")],
+        &[("client", "551"), ("buf", "551")],
     ),
     (
         "consul_lock_defaults_set",
