@@ -431,6 +431,8 @@ impl Lock {
                 value.len()
             )));
         }
+        let checked = self.check_value(value.len());
+        checked.map_err(|error| failed(&format!("the value generator: {}", error.message)))?;
         Ok(Some(Value(value.into())))
     }
 }

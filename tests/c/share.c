@@ -174,6 +174,13 @@ static void a_downgrade_goes_to_the_limit(void)
     released(lock);
 }
 
+static int too_long(consul_lock_value *value, void *user_data)
+{
+    (void)user_data;
+    char bytes[CONSUL_LOCK_MAX_SHARED_VALUE + 1] = {0};
+    return (int)consul_lock_value_set(value, bytes, sizeof bytes);
+}
+
 static void options_and_values(void)
 {
     consul_lock_options *options = consul_lock_options_new();
@@ -191,6 +198,23 @@ static void options_and_values(void)
     EXPECT(CONSUL_LOCK_INVALID_ARGUMENT, consul_lock_set_value(lock, value, sizeof value, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_set_value(lock, value, sizeof value - 1, &error));
     released(held(lock));
+
+    /* A generator whose value is too long does not use the lock up. */
+    consul_lock_set_value_generator(too_long, NULL, NULL);
+    lock = share_of("share/value", 0, 0);
+    EXPECT(CONSUL_LOCK_VALUE_FAILED, consul_lock_acquire(lock, &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_set_value(lock, "v", 1, &error));
+    released(held(lock));
+    /* A downgrade stores no value that is too long. */
+    lock = held(lock_on("share/value", 0, 30));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_downgrade(lock, &error));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_upgrade(lock, 0, &error));
+    consul_lock_holder_info *holder = NULL;
+    EXPECT(CONSUL_LOCK_OK, consul_lock_holder(NULL, "share/value", &holder, &error));
+    CHECK(consul_lock_holder_value(holder, NULL, 0) == sizeof value);
+    consul_lock_holder_free(holder);
+    released(lock);
+    consul_lock_set_value_generator(NULL, NULL, NULL);
 }
 
 /* What another thread was told of an upgrade. */
@@ -237,6 +261,13 @@ static void without_waiting(void)
     released(other);
     CHECK(outcome(&told) == CONSUL_LOCK_OK);
     EXPECT(CONSUL_LOCK_OK, consul_lock_downgrade(lock, &error));
+
+    /* A cancel also counts before the wait has begun. */
+    other = held(share_of("share/start", 0, 0));
+    EXPECT(CONSUL_LOCK_OK, consul_lock_upgrade_start(lock, -1, done, &told, &error));
+    consul_lock_cancel(lock);
+    CHECK(outcome(&told) == CONSUL_LOCK_CANCELLED && consul_lock_is_held(lock));
+    released(other);
 
     /* A lock that is freed while its upgrade waits. */
     other = held(share_of("share/start", 0, 0));
