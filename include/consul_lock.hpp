@@ -31,6 +31,8 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <initializer_list>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -39,7 +41,9 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
+#include <poll.h>
 #include <unistd.h>
 
 #if __has_include(<version>)
@@ -194,17 +198,20 @@ inline const char *name(consul_lock_log_level level) noexcept {
 namespace detail {
 
 /* Copies a text out of the library. The text may grow between two calls. */
-template <class T>
-std::string text(const T *object, std::size_t (*copy)(const T *, char *, std::size_t)) {
+template <class F> std::string text_by(F copy) {
     std::string out;
     for (;;) {
-        const std::size_t length = copy(object, out.data(), out.size() + 1);
+        const std::size_t length = copy(out.data(), out.size() + 1);
         if (length <= out.size()) {
             out.resize(length);
             return out;
         }
         out.resize(length + 16);
     }
+}
+template <class T>
+std::string text(const T *object, std::size_t (*copy)(const T *, char *, std::size_t)) {
+    return text_by([=](char *buf, std::size_t cap) { return copy(object, buf, cap); });
 }
 
 inline bool has_nul(std::string_view text) noexcept { return text.find('\0') != text.npos; }
@@ -213,6 +220,17 @@ inline bool has_nul(std::string_view text) noexcept { return text.find('\0') != 
 inline bool is_key(const std::string &key, failure &why) noexcept {
     return !has_nul(key) || why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "key contains a NUL");
 }
+
+/* A list of texts in braces, where a template has a parameter for any range of texts. */
+using list = std::initializer_list<std::string_view>;
+
+/* Whether a type is a range of texts, and no text itself. */
+template <class K, class = void> constexpr bool are_keys = false;
+template <class K>
+constexpr bool are_keys<K, std::void_t<decltype(*std::begin(std::declval<const K &>()))>> =
+    std::is_convertible_v<decltype(*std::begin(std::declval<const K &>())), std::string_view> &&
+    !std::is_convertible_v<const K &, std::string_view>;
+template <class K> using if_keys = std::enable_if_t<are_keys<K>>;
 
 /* Calls a function of C whose last parameter is the error. */
 template <class F, class... A> bool ask(failure &why, F function, A... arguments) noexcept {
@@ -292,6 +310,9 @@ template <class F> auto or_throw(F call) {
 
 class options;
 
+/** The option "mode": whether a lock has its key alone, or beside others that share the key. */
+enum class mode { exclusive, share };
+
 /** The way to reach Consul; see consul_lock_client. A lock keeps its client alive. */
 class client {
   public:
@@ -358,6 +379,16 @@ class options {
     options &lock_timeout(std::chrono::seconds life) & {
         return set("lock_timeout_seconds", life.count());
     }
+    /** Of a lock: whether it has its key alone, or beside others that share the key. */
+    options &mode(consul_locks::mode how) & {
+        return set("mode", how == consul_locks::mode::share ? "share" : "exclusive");
+    }
+    /** Of a lock: the mode `share`. All locks that share a key hold it at the same time, but never
+     * beside an exclusive one. */
+    options &share() & { return mode(consul_locks::mode::share); }
+    /** Of a lock that shares its key: how many may do so at once. lock::slot() numbers them. Of an
+     * exclusive lock: the limit after a downgrade. */
+    options &limit(std::int64_t most) & { return set("limit", most); }
     /** Of a lock: the library renews it while it is held, so that it lives as long as the work. */
     options &auto_renew(bool yes = true) & { return set("auto_renew", yes); }
     /** Of a lock, with auto_renew: how long the library renews it at most. Zero: for ever. */
@@ -449,6 +480,9 @@ class options {
         return std::move(acquire_timeout(wait));
     }
     options lock_timeout(std::chrono::seconds life) && { return std::move(lock_timeout(life)); }
+    options mode(consul_locks::mode how) && { return std::move(mode(how)); }
+    options share() && { return std::move(share()); }
+    options limit(std::int64_t most) && { return std::move(limit(most)); }
     options auto_renew(bool yes = true) && { return std::move(auto_renew(yes)); }
     options max_lifetime(std::chrono::seconds longest) && {
         return std::move(max_lifetime(longest));
@@ -556,11 +590,35 @@ class lock {
         consul_lock *made = detail::make(why, consul_lock_new, key.c_str(), from.native());
         return made != nullptr ? std::optional<lock>(lock(made)) : std::nullopt;
     }
+    /** Makes one lock on several keys, which an acquire takes as a whole or not at all: of a list
+     * in braces, or of any range of texts. See consul_lock_new_all(). */
+    template <class K = detail::list, class = detail::if_keys<K>>
+    static std::optional<lock> make(const K &keys, const options &from, failure &why) {
+        std::vector<std::string> copies;
+        for (const std::string_view key : keys) {
+            copies.emplace_back(key);
+        }
+        std::vector<const char *> pointers;
+        pointers.reserve(copies.size() + 1); // so that C receives no NULL when there is no key
+        for (const std::string &key : copies) {
+            if (!detail::is_key(key, why)) {
+                return std::nullopt;
+            }
+            pointers.push_back(key.c_str());
+        }
+        if (!from.are_usable(why)) {
+            return std::nullopt;
+        }
+        consul_lock *made =
+            detail::make(why, consul_lock_new_all, pointers.data(), pointers.size(), from.native());
+        return made != nullptr ? std::optional<lock>(lock(made)) : std::nullopt;
+    }
 
     /* Without exceptions: each returns whether the call worked; else `why` has the reason. */
 
-    /** Takes the lock. NOT_ACQUIRED: another process had it until the deadline. REJECTED: the key
-     * holds the data of another program, which stay as they are, or Consul refused the request. */
+    /** Takes the lock. NOT_ACQUIRED: another process had it until the deadline. CONFLICT: others
+     * share the key with another limit. REJECTED: the key holds the data of another program, which
+     * stay as they are, or Consul refused the request. */
     [[nodiscard]] bool acquire(failure &why) noexcept {
         return call(why, consul_lock_acquire, native());
     }
@@ -570,6 +628,14 @@ class lock {
     bool renew(failure &why) noexcept { return call(why, consul_lock_renew, native()); }
     /** Asks Consul whether the lock is still held. */
     bool check(failure &why) const noexcept { return call(why, consul_lock_check, native()); }
+    /** Turns an exclusive lock into a share of its key, without a gap. */
+    bool downgrade(failure &why) noexcept { return call(why, consul_lock_downgrade, native()); }
+    /** Turns a share into an exclusive lock, without a gap. Waits for the others that share the
+     * key: not at all (0), or until a cancel (options::forever). NOT_ACQUIRED: others still share
+     * the key, or another one is being upgraded, and the lock is a share, as before. */
+    [[nodiscard]] bool upgrade(std::chrono::milliseconds wait, failure &why) noexcept {
+        return call(why, consul_lock_upgrade, native(), static_cast<std::int64_t>(wait.count()));
+    }
     /** Writes a key of the KV store, if and only if the lock is held. */
     bool put_if_held(const std::string &key, std::string_view value, failure &why) noexcept {
         return detail::is_key(key, why) && call(why, consul_lock_put_if_held, native(), key.c_str(),
@@ -619,6 +685,15 @@ class lock {
     template <class F> bool check_start(F &&done, failure &why) const {
         return begin(why, std::forward<F>(done), consul_lock_check_start, native());
     }
+    /** Begins downgrade(). */
+    template <class F> bool downgrade_start(F &&done, failure &why) {
+        return begin(why, std::forward<F>(done), consul_lock_downgrade_start, native());
+    }
+    /** Begins upgrade(). cancel() ends its wait. NOT_HELD: the lock was released or destroyed. */
+    template <class F> bool upgrade_start(std::chrono::milliseconds wait, F &&done, failure &why) {
+        return begin(why, std::forward<F>(done), consul_lock_upgrade_start, native(),
+                     static_cast<std::int64_t>(wait.count()));
+    }
     /** Begins put_if_held(). The library copies key and value. */
     template <class F>
     bool put_if_held_start(const std::string &key, std::string_view value, F &&done, failure &why) {
@@ -641,6 +716,14 @@ class lock {
     explicit lock(const std::string &key, const options &from = options()) {
         failure why;
         std::optional<lock> made = make(key, from, why);
+        detail::raise(why);
+        lock_ = std::move(made->lock_);
+    }
+    /** Makes one lock on several keys: `lock({"a", "b"})`, or of any range of texts. */
+    template <class K = detail::list, class = detail::if_keys<K>>
+    explicit lock(const K &keys, const options &from = options()) {
+        failure why;
+        std::optional<lock> made = make(keys, from, why);
         detail::raise(why);
         lock_ = std::move(made->lock_);
     }
@@ -685,6 +768,30 @@ class lock {
     void check() const {
         detail::or_throw([&](failure &why) { return check(why); });
     }
+    /** Turns an exclusive lock into a share of its key, without a gap. */
+    void downgrade() {
+        detail::or_throw([&](failure &why) { return downgrade(why); });
+    }
+    /** Turns a share into an exclusive lock, without a gap. Also throws NOT_ACQUIRED. */
+    void upgrade(std::chrono::milliseconds wait) {
+        detail::or_throw([&](failure &why) { return upgrade(wait, why); });
+    }
+    /** The same; false: NOT_ACQUIRED, and the lock is a share, as before. Throws all else. */
+    [[nodiscard]] bool try_upgrade(std::chrono::milliseconds wait) {
+        failure why;
+        return is_upgraded(upgrade(wait, why), why);
+    }
+#if defined(__cpp_lib_jthread)
+    /** The same; a requested stop ends the wait with CANCELLED. */
+    void upgrade(std::chrono::milliseconds wait, std::stop_token stop) {
+        detail::raise(stoppable_upgrade(wait, std::move(stop)));
+    }
+    /** The same; false: NOT_ACQUIRED. */
+    [[nodiscard]] bool try_upgrade(std::chrono::milliseconds wait, std::stop_token stop) {
+        const failure why = stoppable_upgrade(wait, std::move(stop));
+        return is_upgraded(!why, why);
+    }
+#endif
     /** Writes a key of the KV store, if and only if the lock is held. */
     void put_if_held(const std::string &key, std::string_view value) {
         detail::or_throw([&](failure &why) { return put_if_held(key, value, why); });
@@ -717,6 +824,15 @@ class lock {
     template <class F> void check_start(F &&done) const {
         detail::or_throw([&](failure &why) { return check_start(std::forward<F>(done), why); });
     }
+    /** Begins downgrade(). */
+    template <class F> void downgrade_start(F &&done) {
+        detail::or_throw([&](failure &why) { return downgrade_start(std::forward<F>(done), why); });
+    }
+    /** Begins upgrade(). */
+    template <class F> void upgrade_start(std::chrono::milliseconds wait, F &&done) {
+        detail::or_throw(
+            [&](failure &why) { return upgrade_start(wait, std::forward<F>(done), why); });
+    }
     /** Begins put_if_held(). */
     template <class F>
     void put_if_held_start(const std::string &key, std::string_view value, F &&done) {
@@ -731,7 +847,8 @@ class lock {
     }
 #endif
 
-    /** Ends a pending or a later acquire with CANCELLED. A held lock stays held. */
+    /** Ends a pending or a later acquire, and a pending upgrade, with CANCELLED. A held lock stays
+     * held. */
     void cancel() noexcept { consul_lock_cancel(native()); }
     /** Gives up the object but not the lock, which stays in Consul until its TTL ends it. */
     void abandon() noexcept { consul_lock_abandon(lock_.release()); }
@@ -745,10 +862,27 @@ class lock {
     std::chrono::milliseconds remaining() const noexcept {
         return std::chrono::milliseconds(consul_lock_remaining_ms(native()));
     }
-    /** A number that grows with every acquisition of the key; 0 before the acquire. */
+    /** A number that grows with every acquisition of the key, and with each downgrade and upgrade;
+     * 0 before the acquire. */
     std::uint64_t fencing_token() const noexcept { return consul_lock_fencing_token(native()); }
-    /** The full key: the lock's place in the KV store. */
+    /** The full key: the lock's place in the KV store. Of several keys the first. */
     std::string key() const { return detail::text(native(), consul_lock_key); }
+    /** The full keys, in the order of their bytes. */
+    std::vector<std::string> keys() const {
+        std::vector<std::string> out(consul_lock_keys_count(native()));
+        for (std::size_t n = 0; n < out.size(); n++) {
+            out[n] = detail::text_by([&](char *buf, std::size_t cap) {
+                return consul_lock_key_at(native(), n, buf, cap);
+            });
+        }
+        return out;
+    }
+    /** The slot of a lock that shares its key with a limit: a number from 0 and below the limit,
+     * which no other lock has that shares the key at the same time. Empty: it has none. */
+    std::optional<int> slot() const noexcept {
+        const std::int32_t number = consul_lock_slot(native());
+        return number < 0 ? std::nullopt : std::optional<int>(number);
+    }
     /** The id of the session that holds, or held, the lock; empty before the acquire. */
     std::string session_id() const { return detail::text(native(), consul_lock_session_id); }
     /** The object of C, which belongs to this object. */
@@ -773,6 +907,17 @@ class lock {
     static bool call(failure &why, F function, L *native, A... arguments) noexcept {
         return is_here(native, why) && detail::ask(why, function, native, arguments...);
     }
+#if CONSUL_LOCKS_EXCEPTIONS
+    static bool is_upgraded(bool worked, const failure &why) {
+        if (!worked && why.code() != CONSUL_LOCK_NOT_ACQUIRED) {
+            detail::raise(why);
+        }
+        return worked;
+    }
+#if defined(__cpp_lib_jthread)
+    failure stoppable_upgrade(std::chrono::milliseconds wait, std::stop_token stop);
+#endif
+#endif
     static bool is_here(const consul_lock *native, failure &why) noexcept {
         return native != nullptr ||
                why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "the lock was moved from, or abandoned");
@@ -845,6 +990,16 @@ inline bool give_back(lock &held, failure &why) noexcept {
     return !why;
 }
 
+/* The scoped form with a lock that was made. Empty: `why` has the reason. */
+template <class F> bool hold(std::optional<lock> held, F &&block, failure &why) {
+    scope scope;
+    if (!held || !scope.template prepare<F>(*held, why) || !held->acquire(why)) {
+        return false;
+    }
+    scope.run(std::forward<F>(block), *held);
+    return give_back(*held, why);
+}
+
 } // namespace detail
 
 /**
@@ -854,13 +1009,13 @@ inline bool give_back(lock &held, failure &why) noexcept {
  * release failed: LOST when the lock was lost while the block ran.
  */
 template <class F> bool hold(const std::string &key, const options &from, F &&block, failure &why) {
-    std::optional<lock> held = lock::make(key, from, why);
-    detail::scope scope;
-    if (!held || !scope.template prepare<F>(*held, why) || !held->acquire(why)) {
-        return false;
-    }
-    scope.run(std::forward<F>(block), *held);
-    return detail::give_back(*held, why);
+    return detail::hold(lock::make(key, from, why), std::forward<F>(block), why);
+}
+
+/** The same with one lock on several keys: of a list in braces, or of any range of texts. */
+template <class K = detail::list, class F, class = detail::if_keys<K>>
+bool hold(const K &keys, const options &from, F &&block, failure &why) {
+    return detail::hold(lock::make(keys, from, why), std::forward<F>(block), why);
 }
 
 #if CONSUL_LOCKS_EXCEPTIONS
@@ -904,11 +1059,30 @@ template <class F> decltype(auto) hold(const std::string &key, const options &fr
 template <class F> decltype(auto) hold(const std::string &key, F &&block) {
     return hold(key, options(), std::forward<F>(block));
 }
+/** The same with one lock on several keys: `hold({"a", "b"}, options, block)`. */
+template <class K = detail::list, class F, class = detail::if_keys<K>>
+decltype(auto) hold(const K &keys, const options &from, F &&block) {
+    lock held(keys, from);
+    return detail::hold(
+        held, [&] { held.acquire(); }, std::forward<F>(block));
+}
+/** The same with the default options. */
+template <class K = detail::list, class F, class = detail::if_keys<K>>
+decltype(auto) hold(const K &keys, F &&block) {
+    return hold(keys, options(), std::forward<F>(block));
+}
 #if defined(__cpp_lib_jthread)
 /** The same; a requested stop ends the wait with CANCELLED. */
 template <class F>
 decltype(auto) hold(const std::string &key, const options &from, std::stop_token stop, F &&block) {
     lock held(key, from);
+    return detail::hold(
+        held, [&] { held.acquire(stop); }, std::forward<F>(block));
+}
+/** The same with one lock on several keys. */
+template <class K = detail::list, class F, class = detail::if_keys<K>>
+decltype(auto) hold(const K &keys, const options &from, std::stop_token stop, F &&block) {
+    lock held(keys, from);
     return detail::hold(
         held, [&] { held.acquire(stop); }, std::forward<F>(block));
 }
@@ -1081,6 +1255,16 @@ class queue {
     bool renew(lock &of, std::uint64_t tag, failure &why) noexcept {
         return begin(tag, why, consul_lock_queue_done, consul_lock_renew_start, of.native());
     }
+    /** Begins lock::downgrade(). */
+    bool downgrade(lock &of, std::uint64_t tag, failure &why) noexcept {
+        return begin(tag, why, consul_lock_queue_done, consul_lock_downgrade_start, of.native());
+    }
+    /** Begins lock::upgrade(). */
+    bool upgrade(lock &of, std::chrono::milliseconds wait, std::uint64_t tag,
+                 failure &why) noexcept {
+        return begin(tag, why, consul_lock_queue_done, consul_lock_upgrade_start, of.native(),
+                     static_cast<std::int64_t>(wait.count()));
+    }
     /** Begins lock::check(). */
     bool check(const lock &of, std::uint64_t tag, failure &why) noexcept {
         return begin(tag, why, consul_lock_queue_done, consul_lock_check_start, of.native());
@@ -1120,6 +1304,14 @@ class queue {
     /** Begins lock::renew(). */
     void renew(lock &of, std::uint64_t tag) {
         detail::or_throw([&](failure &why) { return renew(of, tag, why); });
+    }
+    /** Begins lock::downgrade(). */
+    void downgrade(lock &of, std::uint64_t tag) {
+        detail::or_throw([&](failure &why) { return downgrade(of, tag, why); });
+    }
+    /** Begins lock::upgrade(). */
+    void upgrade(lock &of, std::chrono::milliseconds wait, std::uint64_t tag) {
+        detail::or_throw([&](failure &why) { return upgrade(of, wait, tag, why); });
     }
     /** Begins lock::check(). */
     void check(const lock &of, std::uint64_t tag) {
@@ -1176,6 +1368,22 @@ class queue {
     descriptor fd_;
     detail::owned<consul_lock_queue> queue_;
 };
+
+#if CONSUL_LOCKS_EXCEPTIONS && defined(__cpp_lib_jthread)
+/* A cancel before the upgrade has begun would change nothing, so the stop comes after that. */
+inline failure lock::stoppable_upgrade(std::chrono::milliseconds wait, std::stop_token stop) {
+    queue outcomes;
+    outcomes.upgrade(*this, wait, 0);
+    const std::stop_callback cancelling(std::move(stop), [this] { cancel(); });
+    for (;;) {
+        if (std::optional<event> end = outcomes.next()) {
+            return end->outcome();
+        }
+        pollfd ready = {outcomes.fd(), POLLIN, 0};
+        ::poll(&ready, 1, -1);
+    }
+}
+#endif
 
 /* ---- Of the whole process ---- */
 

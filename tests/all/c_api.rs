@@ -175,6 +175,7 @@ fn a_handful_under_valgrind() {
 #[test]
 fn the_cpp_programs() {
     let (lock, plain) = (source("cpp/lock.cpp"), source("cpp/plain.cpp"));
+    let sharing = source("cpp/sharing.cpp");
     // They use the same keys: each has a Consul of its own, and a compiler for as long as it takes.
     let run = |source: &Path, name: String, flags: &[&str]| {
         let program = compile(source, &name, flags);
@@ -183,8 +184,9 @@ fn the_cpp_programs() {
     thread::scope(|scope| {
         for standard in ["-std=c++17", "-std=c++20"] {
             let name = standard.trim_start_matches("-std=");
-            let (lock, plain, run) = (&lock, &plain, &run);
+            let (lock, plain, sharing, run) = (&lock, &plain, &sharing, &run);
             scope.spawn(move || run(lock, format!("lock-{name}"), &[standard]));
+            scope.spawn(move || run(sharing, format!("sharing-{name}"), &[standard]));
             let flags = [standard, "-fno-exceptions", "-fno-rtti"];
             scope.spawn(move || run(plain, format!("plain-{name}"), &flags));
         }

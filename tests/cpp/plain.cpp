@@ -43,6 +43,17 @@ int main() {
     CHECK(!other->acquire_start(std::function<void(consul_locks::failure)>(), why));
     CHECK(why.code() == CONSUL_LOCK_INVALID_ARGUMENT);
 
+    const auto share = consul_locks::options().lock_timeout(30s).share().limit(2);
+    auto turned = consul_locks::lock::make("plain/share", share, why);
+    CHECK(turned->acquire(why) && turned->slot() && turned->upgrade(0ms, why) && !turned->slot());
+    CHECK(!turned->upgrade(0ms, why) && why.code() == CONSUL_LOCK_INVALID_ARGUMENT);
+    CHECK(turned->downgrade(why) && turned->release(why));
+    CHECK(consul_locks::hold(
+        {"plain/a", "plain/b"}, options,
+        [&](consul_locks::lock &held) { CHECK(held.keys().size() == 2); }, why));
+    CHECK(!consul_locks::lock::make({"plain/a", "plain/b"}, share, why));
+    CHECK(why.code() == CONSUL_LOCK_INVALID_OPTION);
+
     consul_locks::set_value_generator([] { return std::optional<std::string>(); });
     auto unused = consul_locks::lock::make("plain/key", options, why);
     CHECK(!unused->acquire(why) && why.code() == CONSUL_LOCK_VALUE_FAILED);
