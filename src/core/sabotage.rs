@@ -21,6 +21,16 @@ pub(crate) enum Sabotage {
     AnyoneTakes,
     /// An exclusive lock does not wait for those who share its key.
     NoDrain,
+    /// A lock that shares its key does not check that no session holds the key.
+    SharesBesideAHolder,
+    /// A lock that shares its key counts one slot too many.
+    OneTooMany,
+    /// The transaction that takes several keys leaves one out.
+    ForgetsAKey,
+    /// A waiter for a slot does not notice that one is free.
+    MissesItsSlot,
+    /// A waiter for a slot that stands at the front does not pass the others there that do not act.
+    NeverPassesAtTheFront,
     /// A waiter takes a head for one that waits rightly although that head has lost one of its tickets.
     ForgivesLostTickets,
     /// The core aborts a blocking query that is not wanted any more, and its place is free at once.

@@ -3,59 +3,83 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::world::GRACE;
 use crate::clock::Time;
-use crate::core::{CallId, LockId};
+use crate::core::messages::{Key, Limit, SessionId, Want};
+use crate::core::{CallId, Keys, LockId};
 
-/// A ticket as the model shows it: CreateIndex, name and process.
-pub(super) type Standing = (u64, String, usize);
+/// A ticket as the model shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) key: Key,
+    pub(super) index: u64,
+    pub(super) name: String,
+    pub(super) process: usize,
+    pub(super) session: String,
+    pub(super) want: Want,
+}
 
-/// The waiters of one key.
+/// An acquire that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Wait {
+    pub(super) call: CallId,
+    pub(super) lock: LockId,
+    pub(super) since: Time,
+    pub(super) keys: Keys,
+    pub(super) want: Want,
+}
+
+impl Wait {
+    /// The two wait for the same key.
+    fn meets(&self, other: &Wait) -> bool {
+        let mut keys = self.keys.all().iter();
+        keys.any(|key| other.keys.all().contains(key))
+    }
+}
+
+/// The waiters.
 #[derive(Default)]
 pub(super) struct LineBook {
     /// The waiting acquires of each process, in the order of the calls.
-    waiting: BTreeMap<usize, Vec<(CallId, LockId, Time)>>,
+    waiting: BTreeMap<usize, Vec<Wait>>,
     /// Since when each process runs without a stop.
     live_since: HashMap<usize, Time>,
-    /// Since when the key is free, and the ticket that was the head then.
-    free_since: Option<(Time, Option<String>)>,
+    /// Since when each key is left alone, and the ticket that was the head then.
+    free_since: HashMap<Key, (Time, Option<String>)>,
     /// How often each process went past each ticket.
     overtakes: HashMap<(u64, String, usize), u32>,
-    /// The longest time for which the key was free while a waiter stood in line.
+    /// The longest time for which a key was left alone while a waiter could take it.
     pub(super) longest_free: Duration,
     pub(super) most_overtakes: u32,
 }
 
 impl LineBook {
-    pub(super) fn waits(&mut self, process: usize, call: CallId, lock: LockId, now: Time) {
-        self.waiting
-            .entry(process)
-            .or_default()
-            .push((call, lock, now));
+    pub(super) fn waits(&mut self, process: usize, wait: Wait) {
+        self.waiting.entry(process).or_default().push(wait);
     }
 
-    /// The waiters of one process are served in the order of their calls.
+    /// The waiters of one process for the same key are served in the order of their calls.
     pub(super) fn told(&mut self, process: usize, call: CallId, won: bool) -> Result<(), String> {
         let Some(waiting) = self.waiting.get_mut(&process) else {
             return Ok(());
         };
-        let Some(at) = waiting.iter().position(|(c, _, _)| *c == call) else {
+        let Some(at) = waiting.iter().position(|wait| wait.call == call) else {
             return Ok(());
         };
-        let (_, lock, _) = waiting.remove(at);
-        if won && at > 0 {
-            return Err(format!(
-                "p{process}: lock {} was served before {at} that asked earlier",
-                lock.0
-            ));
+        let wait = waiting.remove(at);
+        let earlier = waiting.iter().take(at).find(|earlier| earlier.meets(&wait));
+        match earlier {
+            Some(earlier) if won => Err(format!(
+                "p{process}: lock {} was served before lock {} that asked earlier",
+                wait.lock.0, earlier.lock.0
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The time of the acquire was over, or a cancel ended it.
     pub(super) fn gives_up(&mut self, process: usize, lock: LockId) {
         if let Some(waiting) = self.waiting.get_mut(&process) {
-            waiting.retain(|(_, l, _)| *l != lock);
+            waiting.retain(|wait| wait.lock != lock);
         }
     }
 
@@ -71,71 +95,102 @@ impl LineBook {
         self.waiting.remove(&process);
     }
 
-    /// The key is never free for longer than two graces, a few round trips and twice 20 ms for each place while a
-    /// live waiter waits. A head that stalls gets one grace; a waiter that finds another head then gives that one
-    /// a grace, too. The time starts anew with a new head.
+    /// The key is held, or the head of its line waits rightly.
+    pub(super) fn is_used(&mut self, key: &Key) {
+        self.free_since.remove(key);
+    }
+
+    /// A key that the head of its line could take is never left alone for longer than the bound while a live waiter
+    /// waits. The time starts anew with a new head. `can_take`: the waiter could take its keys now.
     pub(super) fn look(
         &mut self,
         now: Time,
-        free: bool,
-        first: Option<String>,
-        places: usize,
-        delay: Duration,
+        key: &Key,
+        head: Option<String>,
+        bound: Duration,
+        can_take: impl Fn(&Wait) -> bool,
     ) -> Result<(), String> {
-        if !free {
-            self.free_since = None;
-            return Ok(());
-        }
-        let free_since = match self.free_since.take() {
-            Some((since, before)) if before == first => since,
+        let free_since = match self.free_since.remove(key) {
+            Some((since, before)) if before == head => since,
             _ => now,
         };
-        self.free_since = Some((free_since, first));
-        let per_place = Duration::from_millis(42) * u32::try_from(places).unwrap_or(u32::MAX);
-        let bound = GRACE * 2 + per_place + delay * 60 + Duration::from_millis(50);
+        self.free_since.insert(key.clone(), (free_since, head));
         for (process, waiting) in &self.waiting {
             let live = self.live_since.get(process).copied().unwrap_or_default();
-            let Some((_, lock, since)) = waiting.first() else {
+            // The first of the waiters of this process for the key, unless it waits for others of its process.
+            let first = waiting.iter().position(|wait| wait.keys.all().contains(key));
+            let Some((at, wait)) = first.and_then(|at| Some((at, waiting.get(at)?))) else {
                 continue;
             };
-            let free = now.since(free_since.max(*since).max(live));
+            let is_parked = waiting.iter().take(at).any(|earlier| earlier.meets(wait));
+            if is_parked || !can_take(wait) {
+                continue;
+            }
+            let free = now.since(free_since.max(wait.since).max(live));
             self.longest_free = self.longest_free.max(free);
             if free > bound {
                 return Err(format!(
-                    "the key is free for {free:?}, and p{process} waits with lock {} (bound {bound:?})",
-                    lock.0
+                    "{key} is left alone for {free:?}, and p{process} waits with lock {} (bound {bound:?})",
+                    wait.lock.0
                 ));
             }
         }
         Ok(())
     }
 
-    /// A process got the key by an attempt without a ticket: at most once past each ticket.
-    pub(super) fn passed(&mut self, process: usize, standing: &[Standing]) -> Result<(), String> {
-        for (index, name, owner) in standing {
-            if *owner == process {
-                continue;
-            }
-            let times = self
-                .overtakes
-                .entry((*index, name.clone(), process))
-                .or_default();
+    /// A process got the key by an attempt without a ticket: at most once past each ticket. Those that share the key
+    /// are not in each other's way.
+    pub(super) fn passed(
+        &mut self,
+        process: usize,
+        want: Want,
+        standing: &[Standing],
+    ) -> Result<(), String> {
+        let in_the_way = |other: &&Standing| {
+            let both_share = want != Want::Exclusive && other.want != Want::Exclusive;
+            other.process != process && !both_share
+        };
+        for other in standing.iter().filter(in_the_way) {
+            let ticket = (other.index, other.name.clone(), process);
+            let times = self.overtakes.entry(ticket).or_default();
             *times += 1;
             self.most_overtakes = self.most_overtakes.max(*times);
             if *times > 1 {
                 return Err(format!(
-                    "p{process} went past ticket {name} ({index}) of p{owner} {times} times"
+                    "p{process} went past ticket {} ({}) of p{} {times} times",
+                    other.name, other.index, other.process
                 ));
             }
         }
         Ok(())
     }
 
-    /// A process got the key with its ticket, which must have been the head.
-    pub(super) fn served(&self, process: usize, standing: &[Standing]) -> Result<(), String> {
-        match standing.iter().min() {
-            Some((_, _, first)) if *first == process => Ok(()),
-            first => Err(format!("p{process} was served before {first:?}")),
+    /// A process got the key with its ticket: an exclusive one as the head, one that shares before no exclusive one,
+    /// and one with a limit among the first of those.
+    pub(super) fn served(
+        &self,
+        process: usize,
+        session: &SessionId,
+        want: Want,
+        mut line: Vec<&Standing>,
+    ) -> Result<(), String> {
+        line.sort_by_key(|ticket| (ticket.index, ticket.name.clone()));
+        let own = line.iter().position(|ticket| ticket.session == *session.0);
+        let Some(ahead) = own.and_then(|own| line.get(..own)) else {
+            return Err(format!("p{process} was served without a ticket"));
+        };
+        let exclusive = ahead.iter().find(|ticket| ticket.want == Want::Exclusive);
+        let first = match want.limit() {
+            None => ahead.first(),
+            Some(Limit::READERS) => exclusive,
+            Some(limit) => {
+                let front = usize::from(limit.get() / 4).clamp(1, 8);
+                exclusive.or(ahead.get(front - 1))
+            }
+        };
+        match first {
+            None => Ok(()),
+            Some(first) => Err(format!("p{process} was served before {first:?}")),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod defects;
 mod differential;
+mod holders;
 mod late;
 mod line;
 mod model;

@@ -45,6 +45,17 @@ pub(super) enum Served {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct WatchId(u64);
 
+/// A place in a key's line.
+#[derive(Clone, Debug)]
+pub(super) struct Ticket {
+    pub(super) create_index: u64,
+    pub(super) name: String,
+    pub(super) session: String,
+    pub(super) session_name: String,
+    pub(super) flags: u64,
+    pub(super) value: Arc<[u8]>,
+}
+
 /// The subject of a read.
 enum Subject {
     Key(String),
@@ -238,15 +249,31 @@ impl Model {
         self.store.rows.iter().filter_map(held).collect()
     }
 
-    /// The tickets of a key's line: CreateIndex, name, and the name of the session.
-    pub(super) fn tickets(&self, key: &str) -> Vec<(u64, String, String)> {
-        let line = format!("{key}/.fifo/");
-        let ticket = |(name, row): (&Arc<str>, &Row)| {
-            let session = self.store.sessions.get(row.session.as_ref()?)?;
-            name.starts_with(&line)
-                .then(|| (row.create_index, name.to_string(), session.name.clone()))
+    /// The tickets of a key's line that a session holds.
+    pub(super) fn line(&self, key: &str) -> Vec<Ticket> {
+        let ticket = |(name, row): (&str, &Row)| {
+            let session = row.session.as_ref()?;
+            Some(Ticket {
+                create_index: row.create_index,
+                name: name.to_owned(),
+                session: session.to_string(),
+                session_name: self.store.sessions.get(session)?.name.clone(),
+                flags: row.flags,
+                value: row.value.clone(),
+            })
         };
-        self.store.rows.iter().filter_map(ticket).collect()
+        let line = format!("{key}/.fifo/");
+        self.store.tree(&line).filter_map(ticket).collect()
+    }
+
+    /// How many sessions share a key with a limit.
+    pub(super) fn permits(&self, key: &str) -> usize {
+        self.store.tree(&format!("{key}/.share/slot/")).count()
+    }
+
+    /// The session that holds a key or another row.
+    pub(super) fn holder(&self, row: &str) -> Option<&str> {
+        self.store.rows.get(row)?.session.as_deref()
     }
 
     /// No session holds a key.

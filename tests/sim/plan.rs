@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::network::Weather;
+use crate::core::messages::Limit;
 
 /// How long one request may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,6 +76,47 @@ pub(super) struct Plan {
     pub(super) fair: bool,
     /// All users wait for one key, and the book of the line checks the order.
     pub(super) line: Option<Line>,
+    /// Locks share keys, have several keys, and change; None: all are exclusive locks of one key.
+    pub(super) mix: Option<Mix>,
+}
+
+/// Which kinds of locks there are.
+#[derive(Clone, Debug)]
+pub(super) struct Mix {
+    /// The limit of those who share each key.
+    pub(super) limits: Vec<Limit>,
+    /// Some locks name another limit.
+    pub(super) conflicts: bool,
+    /// How many of 100 locks share their key.
+    pub(super) shares: u64,
+    /// How many of 100 locks have several keys.
+    pub(super) several: u64,
+    /// How many of 100 holders change their lock.
+    pub(super) changes: u64,
+    /// A waiter for several keys is killed and loses one of its tickets.
+    pub(super) maims: bool,
+}
+
+impl Mix {
+    fn random(random: &mut Random, keys: u64, many: bool) -> Mix {
+        let limits: [u64; 6] = if many {
+            [8, 8, 8, 20, 20, 3]
+        } else {
+            [1024, 1024, 1, 2, 3, 8]
+        };
+        let limits = (0..keys).map(|_| {
+            let limit = limits[random.below(6) as usize];
+            Limit::new(limit).unwrap_or(Limit::READERS)
+        });
+        Mix {
+            limits: limits.collect(),
+            conflicts: random.chance(100),
+            shares: if many { 90 } else { [20, 50, 80][random.below(3) as usize] },
+            several: if keys > 1 { [0, 20, 50][random.below(3) as usize] } else { 0 },
+            changes: if many { 0 } else { [0, 15, 40][random.below(3) as usize] },
+            maims: false,
+        }
+    }
 }
 
 /// What happens to a line.
@@ -113,6 +155,7 @@ impl Plan {
             plain: true,
             fair: true,
             line: None,
+            mix: None,
         }
     }
 
@@ -155,6 +198,7 @@ impl Plan {
             plain: false,
             fair: random.chance(800),
             line: None,
+            mix: None,
             removals: false,
             session_node: false,
         };
@@ -229,6 +273,45 @@ impl Plan {
             plain: false,
             fair: true,
             line: Some(line),
+            mix: None,
+        }
+    }
+
+    /// Anything, with locks of all kinds on up to five keys.
+    pub(super) fn mixed(random: &mut Random) -> Plan {
+        let keys = 1 + random.below(5);
+        Plan {
+            processes: 2 + random.below(4) as usize,
+            users: 1 + random.below(3) as usize,
+            keys,
+            mix: Some(Mix::random(random, keys, false)),
+            ..Plan::random(random)
+        }
+    }
+
+    /// Several processes that want the same few keys again and again, in all ways.
+    pub(super) fn crowd(random: &mut Random) -> Plan {
+        // More than a limit of 8 or 20 lets in, so that the front of the line is wide.
+        let many = random.chance(150);
+        let keys = if many || random.chance(500) {
+            1
+        } else {
+            2 + random.below(2)
+        };
+        let mut mix = Mix::random(random, keys, many);
+        let contended = Plan::contended(random);
+        mix.maims = contended.line != Some(Line::Undisturbed) && mix.several > 0;
+        let (processes, users) = if many {
+            (8, 2 + random.below(3) as usize)
+        } else {
+            (contended.processes, 1 + random.below(3) as usize)
+        };
+        Plan {
+            processes,
+            users,
+            keys,
+            mix: Some(mix),
+            ..contended
         }
     }
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::holders::{Clash, Holders};
 use crate::clock::Time;
-use crate::core::messages::{Key, SessionId};
-use crate::core::{CallId, LockId, Outcome, Phase, Upkeep, View};
+use crate::core::messages::{Key, Limit, SessionId};
+use crate::core::{CallId, LockId, LockSpec, Outcome, Phase, Upkeep, View};
 use crate::error::{LostReason, Status};
 
 /// How late an outcome may be: the grace of the undoing, and the network of the simulation.
@@ -14,12 +15,8 @@ const SLACK: Duration = Duration::from_millis(700);
 
 #[derive(Default)]
 pub(super) struct Ledger {
-    wants: BTreeMap<(usize, LockId), Key>,
-    /// The locks that believe to hold each key, and until when by the clock of their process.
-    beliefs: BTreeMap<(usize, LockId), Belief>,
-    tokens: BTreeMap<Key, u64>,
+    pub(super) holders: Holders,
     calls: HashMap<CallId, Waiting>,
-    tampered: HashSet<Key>,
     creates: HashMap<Arc<str>, Create>,
     crashed: HashSet<usize>,
     held_with: BTreeMap<(usize, LockId), SessionId>,
@@ -31,15 +28,10 @@ pub(super) struct Ledger {
     pub(super) acquisitions: u64,
 }
 
-struct Belief {
-    key: Key,
-    lease_end: Time,
-    token: u64,
-}
-
 /// The life of a lock from its acquire on, as the core shows and tells it.
 struct Life {
     ttl: Duration,
+    limit: Option<Limit>,
     upkeep: Upkeep,
     session: Option<SessionId>,
     /// When the core first showed the lock as held, the end of the lease, and how long the process had been stopped
@@ -118,16 +110,15 @@ struct Waiting {
 }
 
 impl Ledger {
-    pub(super) fn wants(&mut self, process: usize, lock: LockId, key: Key) {
-        self.wants.insert((process, lock), key);
-    }
-
-    pub(super) fn kept_up(&mut self, process: usize, lock: LockId, ttl: Duration, upkeep: Upkeep) {
+    /// A caller wants a lock.
+    pub(super) fn wants(&mut self, process: usize, lock: LockId, spec: &LockSpec, now: Time) {
+        self.holders.wants((process, lock), spec, now);
         self.held.insert(
             (process, lock),
             Life {
-                ttl,
-                upkeep,
+                ttl: spec.ttl,
+                limit: spec.limit,
+                upkeep: spec.upkeep,
                 session: None,
                 taken: None,
                 lease_end: Time(0),
@@ -142,6 +133,11 @@ impl Ledger {
                 freed: false,
             },
         );
+    }
+
+    /// The session of a lock, once the core has shown it.
+    pub(super) fn session_of(&self, process: usize, lock: LockId) -> Option<&SessionId> {
+        self.held.get(&(process, lock))?.session.as_ref()
     }
 
     /// The library renews the lock without end.
@@ -240,15 +236,10 @@ impl Ledger {
                 return Err(format!("no observer is told that lock {} is lost", lock.0));
             }
         }
-        for ((_, lock), belief) in self
-            .beliefs
-            .range((process, LockId(0))..(process + 1, LockId(0)))
-        {
-            if clock >= belief.lease_end {
-                return Err(format!("lock {} is shown after its lease's end", lock.0));
-            }
+        match self.holders.shown_after_its_end(process, clock) {
+            Some(lock) => Err(format!("lock {} is shown after its lease's end", lock.0)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) fn last_lock_of(&self, session: &SessionId) -> Option<(usize, LockId)> {
@@ -304,56 +295,23 @@ impl Ledger {
         written.judge(key)
     }
 
-    /// A lock's view changed. Answers the other locks that believed to hold the same key.
+    /// A lock's view changed. Answers the beliefs of others that do not go with it.
     pub(super) fn publish(
         &mut self,
         process: usize,
         lock: LockId,
         view: &View,
-    ) -> Vec<(usize, LockId, Time)> {
+        now: Time,
+    ) -> Result<Vec<Clash>, String> {
         let me = (process, lock);
-        let held = if view.phase == Phase::Held {
-            view.lease_end
+        let clashes = self.holders.publish(me, view, now)?;
+        if self.holders.lease_end(me).is_some() {
+            let session = view.session.clone();
+            self.held_with.extend(session.map(|session| (me, session)));
         } else {
-            None
-        };
-        let (Some(lease_end), Some(key)) = (held, self.wants.get(&me).cloned()) else {
-            self.beliefs.remove(&me);
             self.held_with.remove(&me);
-            return Vec::new();
-        };
-        let token = view.token.unwrap_or_default();
-        self.held_with
-            .extend(view.session.clone().map(|session| (me, session)));
-        let others = if self.tampered.contains(&key) {
-            Vec::new()
-        } else {
-            self.beliefs
-                .iter()
-                .filter(|(who, belief)| {
-                    **who != me && belief.key == key && !self.crashed.contains(&who.0)
-                })
-                .map(|((process, lock), belief)| (*process, *lock, belief.lease_end))
-                .collect()
-        };
-        self.beliefs.insert(
-            me,
-            Belief {
-                key,
-                lease_end,
-                token,
-            },
-        );
-        others
-    }
-
-    /// The locks that believe to hold a key, and until when by the clock of their process.
-    pub(super) fn believers(&self, key: &str) -> Vec<(usize, Time)> {
-        let of_key = |(who, belief): (&(usize, LockId), &Belief)| {
-            let live = &*belief.key == key && !self.crashed.contains(&who.0);
-            live.then_some((who.0, belief.lease_end))
-        };
-        self.beliefs.iter().filter_map(of_key).collect()
+        }
+        Ok(clashes)
     }
 
     /// An acquire got the outcome OK.
@@ -363,13 +321,13 @@ impl Ledger {
         lock: LockId,
         clock: Time,
     ) -> Result<(), String> {
-        let Some(belief) = self.beliefs.get(&(process, lock)) else {
+        let Some(lease_end) = self.holders.lease_end((process, lock)) else {
             return Err(format!(
                 "p{process} was told OK without a lease on lock {}",
                 lock.0
             ));
         };
-        let left = belief.lease_end.since(clock);
+        let left = lease_end.since(clock);
         if let Some(life) = self.held.get(&(process, lock)) {
             // A second for the age of the session, or the round trip of the closing renewal.
             let least = life.ttl - life.ttl / 1000 - (life.ttl / 4).max(Duration::from_secs(1));
@@ -381,21 +339,12 @@ impl Ledger {
             }
         }
         self.acquisitions += 1;
-        let last = self
-            .tokens
-            .insert(belief.key.clone(), belief.token)
-            .unwrap_or(0);
-        if belief.token <= last && !self.tampered.contains(&belief.key) {
-            return Err(format!(
-                "the fencing token of {} went from {last} to {}",
-                belief.key, belief.token
-            ));
-        }
-        Ok(())
+        let limit = self.held.get(&(process, lock)).and_then(|life| life.limit);
+        self.holders.acquired((process, lock), limit)
     }
 
-    pub(super) fn stops_believing(&mut self, process: usize, lock: LockId) {
-        self.beliefs.remove(&(process, lock));
+    pub(super) fn stops_believing(&mut self, process: usize, lock: LockId, now: Time) {
+        self.holders.ends((process, lock), now);
     }
 
     /// An abandoned lock may stay until its TTL.
@@ -403,7 +352,7 @@ impl Ledger {
         if let Some(life) = self.held.get_mut(&(process, lock)) {
             life.abandon = Some(call);
         }
-        self.wants.remove(&(process, lock));
+        self.holders.forgets((process, lock));
         let lost = self.held.get(&(process, lock));
         let lost = lost.filter(|life| life.over && life.release.is_none());
         let session = lost.and_then(|life| life.session.clone());
@@ -416,7 +365,7 @@ impl Ledger {
         if let Some(life) = self.held.get_mut(&(process, lock)) {
             life.freed = true;
         }
-        self.wants.remove(&(process, lock));
+        self.holders.forgets((process, lock));
     }
 
     /// The library ends a session, but not under a holder that does not know that its time is over.
@@ -436,12 +385,8 @@ impl Ledger {
 
     pub(super) fn crashed(&mut self, process: usize) {
         self.crashed.insert(process);
+        self.holders.crashed(process);
         self.calls.retain(|_, call| call.process != process);
-    }
-
-    /// Another program broke the lock of `key`: what its holders believe is not the library's fault.
-    pub(super) fn tampered(&mut self, key: &str) {
-        self.tampered.insert(key.into());
     }
 
     /// Consul made a session of that name.

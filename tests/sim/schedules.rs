@@ -1,9 +1,11 @@
 //! The schedules that the tests run, and the broken cores that they must catch.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::defects::Defect;
+use super::holders::Counts;
 use super::plan::{Plan, Random};
 use super::world::{World, leftovers};
 use crate::core::sabotage::Sabotage;
@@ -81,6 +83,10 @@ enum Theme {
     Line,
     /// A leader stands still, and then answers: every twentieth schedule.
     OldLeader,
+    /// Anything, with locks of all kinds: three of twenty.
+    Mixed,
+    /// Many want the same few keys, with locks of all kinds: every fifth schedule.
+    Crowd,
 }
 
 impl Theme {
@@ -88,6 +94,8 @@ impl Theme {
         match seed % 20 {
             4 | 9 | 14 | 19 => Theme::Line,
             7 => Theme::OldLeader,
+            1 | 6 | 12 => Theme::Mixed,
+            2 | 8 | 13 | 15 => Theme::Crowd,
             _ => Theme::Anything,
         }
     }
@@ -99,6 +107,15 @@ impl Theme {
                 Theme::Line
             }
             Defect::Core(Sabotage::ReviveTheDead) => Theme::OldLeader,
+            Defect::Core(
+                Sabotage::NoDrain
+                | Sabotage::ForgivesLostTickets
+                | Sabotage::SharesBesideAHolder
+                | Sabotage::OneTooMany
+                | Sabotage::ForgetsAKey
+                | Sabotage::MissesItsSlot
+                | Sabotage::NeverPassesAtTheFront,
+            ) => Theme::Crowd,
             _ => Theme::Anything,
         }
     }
@@ -110,14 +127,26 @@ pub(super) fn random_plan(seed: u64) -> Plan {
         Theme::Anything => Plan::random(&mut random),
         Theme::Line => Plan::contended(&mut random),
         Theme::OldLeader => Plan::old_leader(&mut random),
+        Theme::Mixed => Plan::mixed(&mut random),
+        Theme::Crowd => Plan::crowd(&mut random),
     }
 }
 
+/// What many schedules have done.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    schedules: u64,
+    held: u64,
+    /// The holds of the schedules with locks of all kinds.
+    kinds: Counts,
+}
+
 /// Runs `count` schedules from `first` on all cores, and answers the first seed that fails.
-fn search(first: u64, count: u64, defect: Option<Defect>) -> (u64, Option<u64>) {
+fn search(first: u64, count: u64, defect: Option<Defect>) -> (Tally, Option<u64>) {
     let next = AtomicU64::new(first);
     let failed = AtomicU64::new(u64::MAX);
-    let acquisitions = AtomicU64::new(0);
+    let tally = Mutex::new(Tally::default());
+    let theme = std::env::var("SIM_THEME").ok();
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -130,8 +159,21 @@ fn search(first: u64, count: u64, defect: Option<Defect>) -> (u64, Option<u64>) 
                     if defect.is_some_and(|defect| Theme::of(seed) != Theme::that_shows(defect)) {
                         continue;
                     }
+                    if theme.as_ref().is_some_and(|theme| *theme != format!("{:?}", Theme::of(seed))) {
+                        continue;
+                    }
                     let (world, result) = run(seed, random_plan(seed), defect, false);
-                    acquisitions.fetch_add(world.ledger.acquisitions, Ordering::Relaxed);
+                    let mut tally = tally.lock().unwrap();
+                    tally.schedules += 1;
+                    tally.held += world.ledger.acquisitions;
+                    if world.plan.mix.is_some() {
+                        tally.kinds.add(world.ledger.holders.counts);
+                    }
+                    drop(tally);
+                    if let (Err(error), Ok(_)) = (&result, std::env::var("SIM_TRIAGE")) {
+                        println!("TRIAGE {seed} {:?} {error}", Theme::of(seed));
+                        continue;
+                    }
                     if result.is_err() {
                         failed.fetch_min(seed, Ordering::Relaxed);
                     }
@@ -141,7 +183,7 @@ fn search(first: u64, count: u64, defect: Option<Defect>) -> (u64, Option<u64>) 
     });
     let failed = failed.into_inner();
     (
-        acquisitions.into_inner(),
+        tally.into_inner().unwrap(),
         (failed != u64::MAX).then_some(failed),
     )
 }
@@ -169,17 +211,14 @@ fn random_schedules_keep_every_promise() {
     let count = number("SIM_SCHEDULES").unwrap_or(20_000);
     let first = number("SIM_FIRST").unwrap_or(0);
     let begun = Instant::now();
-    let (acquisitions, failed) = search(first, count, None);
-    println!(
-        "{count} schedules, {acquisitions} locks held, {:.1} s",
-        begun.elapsed().as_secs_f64()
-    );
+    let (tally, failed) = search(first, count, None);
+    println!("{tally:?}, {:.1} s", begun.elapsed().as_secs_f64());
     if let Some(seed) = failed {
         let (history, result) = replay(seed, None);
         panic!("{history}\nseed {seed} fails: {result:?}; replay it with SIM_SEED={seed} make sim");
     }
     // A simulation in which no user gets a lock proves nothing.
-    assert!(acquisitions > count);
+    assert!(tally.held > tally.schedules);
 }
 
 fn catches(defect: Defect) {
@@ -233,6 +272,41 @@ fn a_head_that_is_never_passed_is_caught() {
 #[test]
 fn a_waiter_that_does_not_wait_for_its_turn_is_caught() {
     catches(Defect::Core(Sabotage::AnyoneTakes));
+}
+
+#[test]
+fn an_exclusive_lock_that_does_not_wait_for_those_who_share_is_caught() {
+    catches(Defect::Core(Sabotage::NoDrain));
+}
+
+#[test]
+fn a_share_beside_an_exclusive_holder_is_caught() {
+    catches(Defect::Core(Sabotage::SharesBesideAHolder));
+}
+
+#[test]
+fn one_more_than_the_limit_is_caught() {
+    catches(Defect::Core(Sabotage::OneTooMany));
+}
+
+#[test]
+fn a_take_of_several_keys_that_forgets_one_is_caught() {
+    catches(Defect::Core(Sabotage::ForgetsAKey));
+}
+
+#[test]
+fn a_waiter_that_misses_its_slot_is_caught() {
+    catches(Defect::Core(Sabotage::MissesItsSlot));
+}
+
+#[test]
+fn a_waiter_at_the_front_that_never_passes_is_caught() {
+    catches(Defect::Core(Sabotage::NeverPassesAtTheFront));
+}
+
+#[test]
+fn a_dead_waiter_that_has_lost_a_ticket_and_is_forgiven_is_caught() {
+    catches(Defect::Core(Sabotage::ForgivesLostTickets));
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! One schedule: processes with a core each, their users, the network and the model of Consul.
 
 mod meddlers;
+mod order;
+mod rows;
 mod traffic;
 mod users;
+mod wishes;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
@@ -11,7 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::defects::Defect;
-use super::line::{LineBook, Standing};
+use super::holders::Clash;
+use super::line::{LineBook, Standing, Wait};
 use super::model::{Edition, Model, NODE, Served, WatchId};
 use super::network::{Fate, Weather};
 use super::plan::{Line, Plan, REQUEST_TIMEOUT, Random};
@@ -21,7 +25,7 @@ use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{Failure, HttpReply, HttpRequest, Method};
 use crate::consul::secrets::Secrets;
 use crate::consul::verdict::verdict;
-use crate::core::messages::{Key, Request, Value};
+use crate::core::messages::{Hold, Key, Request, SessionId, Value, Want};
 use crate::core::{
     Action, Budget, Call, CallId, Config, Core, Done, Input, LockId, LockSpec, Outcome, Patience,
     Phase, RequestId, SessionNode, Upkeep,
@@ -41,7 +45,7 @@ enum Happening {
         result: Result<HttpReply, Failure>,
     },
     /// A copy of a request, and the lock that it was sent for if it gives one back.
-    Late(HttpRequest, Option<(usize, LockId)>),
+    Late(Box<Request>, HttpRequest, Option<(usize, LockId)>),
     Tick {
         process: usize,
     },
@@ -74,8 +78,10 @@ enum Happening {
     NodeBack,
     /// The client without tickets tries, or gives back.
     Foreigner,
-    /// An operator removes all tickets.
+    /// An operator removes all tickets of a key.
     Sweep,
+    /// A waiter for several keys dies and loses one of its tickets.
+    Maim,
 }
 
 /// A request on its way.
@@ -154,6 +160,8 @@ pub(super) struct World {
     defect: Option<Defect>,
     /// The names of sessions that a core has looked for once.
     looked_for: HashSet<Arc<str>>,
+    /// The keys that each session took with one transaction, the last time it took any.
+    taken: HashMap<SessionId, Vec<Key>>,
     scope: Scope,
     /// How many connections each process may have.
     connections: usize,
@@ -166,6 +174,11 @@ const SESSION_NODE: &str = "locks";
 
 /// The key of a contended plan.
 const KEY: &str = "locks/0";
+
+/// The key of that number.
+fn key_number(number: u64) -> Key {
+    format!("locks/{number}").into()
+}
 
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
 /// `queue_grace_ms`.
@@ -252,6 +265,7 @@ impl World {
             parked: HashMap::new(),
             defect,
             looked_for: HashSet::new(),
+            taken: HashMap::new(),
             scope: Scope {
                 lock_delay,
                 ..Scope::default()
@@ -430,8 +444,8 @@ impl World {
             } => {
                 return self.answer(process, request, result);
             }
-            Happening::Late(http, gives_back) => {
-                if let Some(watch) = self.late(&http, gives_back)? {
+            Happening::Late(request, http, gives_back) => {
+                if let Some(watch) = self.late(&request, &http, gives_back)? {
                     self.model.forget(watch);
                 }
             }
@@ -442,6 +456,9 @@ impl World {
                 lock,
                 what,
             } => {
+                if !self.may_ask(process, lock, &what) {
+                    return Ok(());
+                }
                 self.note(|| format!("p{process}: {what:?} on lock {}", lock.0));
                 self.call(process, lock, what)?;
             }
@@ -491,12 +508,14 @@ impl World {
                 return self.foreigner();
             }
             Happening::Sweep if self.plan.line != Some(Line::Undisturbed) => {
-                self.note(|| "operator: removes all tickets".to_owned());
-                for (_, name, _) in self.model.tickets(KEY) {
-                    self.model.delete_key(self.now, &name);
+                let key = key_number(self.random_key());
+                self.note(|| format!("operator: removes all tickets of {key}"));
+                for ticket in self.model.line(&key) {
+                    self.model.delete_key(self.now, &ticket.name);
                 }
                 self.wake_watchers();
             }
+            Happening::Maim if self.plan.line != Some(Line::Undisturbed) => self.maim(),
             // The time for it is over.
             Happening::Crash { .. }
             | Happening::LeaderLost
@@ -504,7 +523,8 @@ impl World {
             | Happening::Operator
             | Happening::Removal
             | Happening::Foreigner
-            | Happening::Sweep => {}
+            | Happening::Sweep
+            | Happening::Maim => {}
         }
         Ok(())
     }
@@ -568,19 +588,12 @@ impl World {
                     if view.phase == Phase::Over {
                         self.line.gives_up(process, lock);
                     }
-                    if view.phase == Phase::Held && matches!(self.foreigner, Some((_, true))) {
+                    let clashes = self.ledger.publish(process, lock, &view, now)?;
+                    let foreign = matches!(self.foreigner, Some((_, true)));
+                    if foreign && self.is_alone_on_its_key(process, lock) {
                         return Err(format!("p{process} and a foreigner hold one key"));
                     }
-                    for (other_process, other_lock, lease_end) in
-                        self.ledger.publish(process, lock, &view)
-                    {
-                        if self.clock_at(other_process, now) < lease_end {
-                            return Err(format!(
-                                "two holders of one key: p{process} lock {} and p{other_process} lock {}",
-                                lock.0, other_lock.0
-                            ));
-                        }
-                    }
+                    self.no_clash(process, lock, clashes)?;
                 }
                 Action::Lost {
                     why: LostReason::Expired,
@@ -611,6 +624,23 @@ impl World {
         Ok(())
     }
 
+    /// Beliefs that do not go together are an error, unless the time of the other one is over.
+    fn no_clash(
+        &self,
+        process: usize,
+        lock: LockId,
+        clashes: Vec<Clash>,
+    ) -> Result<(), String> {
+        let lives = |clash: &Clash| self.clock_at(clash.process, self.now) < clash.lease_end;
+        match clashes.into_iter().find(lives) {
+            Some(clash) => Err(format!(
+                "{}: p{process} lock {} and p{} lock {}",
+                clash.what, lock.0, clash.process, clash.lock.0
+            )),
+            None => Ok(()),
+        }
+    }
+
     fn call(&mut self, process: usize, lock: LockId, what: Call) -> Result<CallId, String> {
         self.calls += 1;
         let call = CallId(self.calls);
@@ -621,8 +651,7 @@ impl World {
                 Patience::Forever => None,
             },
             Call::Renew | Call::Check | Call::Write { .. } => Some(REQUEST_TIMEOUT),
-            // Where an answer is lost, the end of the lease is the limit.
-            Call::Downgrade | Call::Upgrade(_) => None,
+            Call::Downgrade | Call::Upgrade(_) => self.limit_of_change(&what),
             Call::Release => Some(RELEASE_TIMEOUT),
             Call::Cancel | Call::LetGo | Call::Abandon | Call::Free => Some(Duration::ZERO),
         };
@@ -632,7 +661,7 @@ impl World {
             what,
             Call::Release | Call::LetGo | Call::Abandon | Call::Free
         ) {
-            self.ledger.stops_believing(process, lock);
+            self.ledger.stops_believing(process, lock, self.now);
         }
         match &what {
             Call::LetGo | Call::Abandon => self.ledger.abandoned(process, lock, call),
@@ -640,6 +669,11 @@ impl World {
             Call::Renew => self.ledger.asked_to_renew(process, lock),
             Call::Release => self.ledger.asked_to_release(process, lock, call),
             Call::Write { key, .. } => self.ledger.writes(process, lock, call, key),
+            Call::Downgrade | Call::Upgrade(_) => {
+                let up = matches!(what, Call::Upgrade(_));
+                let holders = &mut self.ledger.holders;
+                holders.begins_change((process, lock), call, up, self.now);
+            }
             _ => {}
         }
         self.step(process, Input::Call { lock, call, what })?;

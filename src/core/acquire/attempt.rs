@@ -120,6 +120,8 @@ impl Acquire {
             found: *found,
         });
         let targets: Vec<Target> = targets.collect();
+        #[cfg(test)]
+        let targets = self.sabotaged(ctx, targets);
         let hold = match self.spec.want {
             Want::Exclusive => Hold::Exclusive { value },
             Want::Share(limit) => Hold::Share {
@@ -151,6 +153,19 @@ impl Acquire {
                 targets,
             },
         }
+    }
+
+    #[cfg(test)]
+    fn sabotaged(&self, ctx: &Context, mut targets: Vec<Target>) -> Vec<Target> {
+        if ctx.out.sabotaged(Sabotage::SharesBesideAHolder) && self.shares() {
+            for target in &mut targets {
+                target.found = Found::Unchecked;
+            }
+        }
+        if ctx.out.sabotaged(Sabotage::ForgetsAKey) && targets.len() > 1 {
+            targets.pop();
+        }
+        targets
     }
 
     /// What a transaction of so many operations can show besides: first those who share the keys, then the line.

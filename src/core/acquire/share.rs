@@ -4,6 +4,8 @@
 //! the limit, and two sessions cannot lock one row: so there are never more than the limit allows.
 
 use super::*;
+#[cfg(test)]
+use crate::core::sabotage::Sabotage;
 
 /// A reader does not know the slots of the other processes. After so many that were taken it asks for all of them.
 const BLIND_TRIES: u32 = 3;
@@ -22,6 +24,11 @@ impl Acquire {
             self.attempt(ctx);
             return Progress::GoesOn;
         }
+        #[cfg(test)]
+        let limit = match ctx.out.sabotaged(Sabotage::OneTooMany) {
+            true => Limit::new(u64::from(limit.get()) + 1).unwrap_or(limit),
+            false => limit,
+        };
         let free = free_slots(limit, below);
         let before = self.standing.ahead(self.at).len();
         // Each of those at the front has a slot of its own in mind, so that they do not meet.
@@ -94,7 +101,10 @@ impl Acquire {
         let limit = self.spec.want.limit().unwrap_or(Limit::READERS);
         // An index that went backwards (a restored snapshot) means nothing any more.
         let is_newer = matches!(self.step, Step::Watch { index: before, .. } if index >= before);
-        if count >= usize::from(limit.get()) && is_newer {
+        let is_full = count >= usize::from(limit.get());
+        #[cfg(test)]
+        let is_full = is_full || ctx.out.sabotaged(Sabotage::MissesItsSlot);
+        if is_full && is_newer {
             self.watch_permits(ctx, limit, index);
         } else {
             self.look(ctx);

@@ -424,7 +424,10 @@ impl Acquire {
 
     /// A slot is free, and those before this waiter, which stand at the front as well, are to take it.
     pub(super) fn wait_at_front(&mut self, ctx: &mut Context) {
-        if self.is_stalled(ctx) {
+        let is_stalled = self.is_stalled(ctx);
+        #[cfg(test)]
+        let is_stalled = is_stalled && !ctx.out.sabotaged(Sabotage::NeverPassesAtTheFront);
+        if is_stalled {
             return self.pass(ctx);
         }
         let (until, last) = (self.stall_until(ctx), self.standing.ahead(self.at).last());

@@ -1,6 +1,8 @@
 //! The meddlers: an operator, a client without tickets, another program, Consul itself.
 
+use super::order::process_of;
 use super::*;
+use crate::core::messages::SEVERAL;
 
 impl World {
     pub(super) fn disturb(&mut self, line: Line) {
@@ -25,28 +27,33 @@ impl World {
             let at = self.random.duration(soon);
             self.after(at, Happening::Sweep);
         }
+        if self.plan.mix.as_ref().is_some_and(|mix| mix.maims) {
+            let at = self.random.duration(soon);
+            self.after(at, Happening::Maim);
+        }
     }
 
-    pub(super) fn look_at_line(&mut self) -> Result<(), String> {
-        if self.plan.line.is_none() {
-            return Ok(());
+    /// A process that waits for several keys dies, and an operator removes one of its tickets.
+    pub(super) fn maim(&mut self) {
+        let mut tickets = Vec::new();
+        for number in 0..self.plan.keys {
+            let line = self.model.line(&key_number(number));
+            tickets.extend(line.into_iter().filter(|ticket| ticket.flags & SEVERAL != 0));
         }
-        let free = self.model.is_free(KEY) && !self.model.is_delayed(self.now, KEY);
-        if !free {
-            return self.line.look(self.now, false, None, 0, Duration::ZERO);
+        let chosen = self.random.below(tickets.len() as u64) as usize;
+        let ticket = tickets.get(chosen);
+        match ticket.and_then(|ticket| Some((process_of(&ticket.session_name)?, ticket))) {
+            Some((process, ticket)) if !self.processes[process].crashed => {
+                self.note(|| format!("operator: removes {}", ticket.name));
+                self.crash(process);
+                self.model.delete_key(self.now, &ticket.name);
+                self.wake_watchers();
+            }
+            _ => {
+                let pause = self.random.duration(Duration::from_millis(20));
+                self.after(pause, Happening::Maim);
+            }
         }
-        let places = self.processes.len() * self.plan.users;
-        let delay = self.plan.weather.delay;
-        let first = self.model.tickets(KEY).into_iter().min();
-        let first = first.map(|(index, name, _)| format!("{name} {index}"));
-        // The end of a lock-delay wakes no waiter: a waiter looks four times a second.
-        let pause = Duration::from_millis(if self.scope.lock_delay.is_zero() {
-            0
-        } else {
-            5
-        });
-        let delay = delay + pause;
-        self.line.look(self.now, free, first, places, delay)
     }
 
     /// Another program writes under a free key, or checks that its data is as it left them.
@@ -118,7 +125,7 @@ impl World {
                 self.note(|| format!("foreigner: tries, {got}"));
                 if got {
                     let now = self.now;
-                    for (process, lease_end) in self.ledger.believers(KEY) {
+                    for (process, lease_end) in self.ledger.holders.alone_on(KEY) {
                         if self.clock_at(process, now) < lease_end {
                             return Err(format!("p{process} and a foreigner hold one key"));
                         }
@@ -143,7 +150,7 @@ impl World {
         let is_excused = node == SESSION_NODE || !self.plan.session_node;
         for (key, session) in self.model.held_keys() {
             if is_excused && ended.contains(&session) {
-                self.ledger.tampered(&key);
+                self.ledger.holders.tampered(&key);
             }
         }
         self.model.remove_node(self.now, node);
@@ -157,12 +164,19 @@ impl World {
             return self.remove_node(SESSION_NODE);
         }
         let held = self.model.held_keys();
-        let Some((key, session)) = held.into_iter().next() else {
+        let chosen = match self.plan.mix {
+            Some(_) => self.random.below(held.len() as u64) as usize,
+            None => 0,
+        };
+        let Some((key, session)) = held.get(chosen).cloned() else {
             return;
         };
-        self.ledger.tampered(&key);
+        self.ledger.holders.tampered(&key);
         if self.random.chance(500) {
             self.note(|| format!("operator: destroys session {session} of {key}"));
+            for (key, _) in held.iter().filter(|(_, holder)| *holder == session) {
+                self.ledger.holders.tampered(key);
+            }
             self.model.kill_session(self.now, &session);
         } else {
             self.note(|| format!("operator: deletes {key}"));

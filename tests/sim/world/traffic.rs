@@ -6,10 +6,11 @@ impl World {
     /// Has the model serve a request, and notes a write under a lock, or a lock that was given back.
     pub(super) fn serve(
         &mut self,
+        request: &Request,
         http: &HttpRequest,
         gives_back: Option<(usize, LockId)>,
     ) -> Result<Served, String> {
-        let written = written_key(http);
+        let written = written_key(request);
         let held = written.is_some().then(|| self.model.held_keys());
         let served = self.model.handle(self.now, http);
         if let Some(session) = http.target.strip_prefix("/v1/session/destroy/") {
@@ -25,6 +26,9 @@ impl World {
             if let Some((process, lock)) = gives_back {
                 self.ledger.is_last_lock_of_its_session(process, lock)?;
             }
+            if self.plan.mix.is_some() {
+                self.check_rows(request)?;
+            }
         }
         Ok(served)
     }
@@ -32,6 +36,7 @@ impl World {
     /// A request arrives whose answer is not wanted any more.
     pub(super) fn late(
         &mut self,
+        request: &Request,
         http: &HttpRequest,
         gives_back: Option<(usize, LockId)>,
     ) -> Result<Option<WatchId>, String> {
@@ -39,7 +44,7 @@ impl World {
         if self.leaderless {
             return Ok(None);
         }
-        Ok(match self.serve(http, gives_back)? {
+        Ok(match self.serve(request, http, gives_back)? {
             Served::Parked(watch) => Some(watch),
             Served::Reply(_) => None,
         })
@@ -73,7 +78,7 @@ impl World {
             let Some(flight) = self.processes[process].given_up.remove(&request) else {
                 return Ok(());
             };
-            let watch = self.late(&flight.http, flight.gives_back)?;
+            let watch = self.late(&flight.request, &flight.http, flight.gives_back)?;
             self.processes[process].hung_up.extend(watch);
             return Ok(());
         };
@@ -108,11 +113,8 @@ impl World {
             );
             return Ok(());
         }
-        let standing = match asked {
-            Request::Lock { .. } | Request::Take { .. } => self.standing(),
-            _ => Vec::new(),
-        };
-        match self.serve(&http, gives_back)? {
+        let standing = self.standing(&asked);
+        match self.serve(&asked, &http, gives_back)? {
             Served::Reply(reply) => {
                 if reply.status == 200 {
                     self.granted(process, &asked, &standing)?;
@@ -148,51 +150,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    /// The tickets of the simulated processes in a line.
-    pub(super) fn standing(&self) -> Vec<Standing> {
-        if self.plan.line.is_none() {
-            return Vec::new();
-        }
-        let ours = |(index, name, session): (u64, String, String)| {
-            let process = session.strip_prefix("consul_lock sim@host:")?;
-            let process = process.split(' ').next()?.parse().ok()?;
-            Some((index, name, process))
-        };
-        self.model
-            .tickets(KEY)
-            .into_iter()
-            .filter_map(ours)
-            .collect()
-    }
-
-    /// Consul gave a process the key: checks that the process was the first.
-    pub(super) fn granted(
-        &mut self,
-        process: usize,
-        request: &Request,
-        standing: &[Standing],
-    ) -> Result<(), String> {
-        if self.plan.line != Some(Line::Undisturbed) {
-            return Ok(());
-        }
-        match request {
-            Request::Lock { .. } => self.line.passed(process, standing),
-            // No live head leaves the key alone.
-            Request::Take { ahead, .. } if ahead.is_empty() => self.line.served(process, standing),
-            // The end of a lock-delay wakes no waiter: the first that looks gets the key.
-            Request::Take { .. } if self.model.was_delayed(self.now, KEY) => Ok(()),
-            Request::Take { .. }
-                if self
-                    .processes
-                    .iter()
-                    .all(|p| p.stopped_for.is_zero() && !p.crashed) =>
-            {
-                Err(format!("p{process} took the key past live waiters"))
-            }
-            _ => Ok(()),
-        }
     }
 
     pub(super) fn answer(
@@ -377,7 +334,7 @@ impl World {
                 for applied in applied {
                     self.at(
                         sent_at + *applied,
-                        Happening::Late(http.clone(), gives_back),
+                        Happening::Late(Box::new(request.clone()), http.clone(), gives_back),
                     );
                 }
                 if let Some(noticed) = noticed {
@@ -415,15 +372,11 @@ fn created_name(http: &HttpRequest) -> Option<String> {
 }
 
 /// The key that a request writes under a lock.
-fn written_key(http: &HttpRequest) -> Option<String> {
-    if let Some(key) = http.target.strip_prefix("/v1/kv/") {
-        let written = http.method != Method::Get && key.starts_with(WRITTEN);
-        return written.then(|| key.to_owned());
+fn written_key(request: &Request) -> Option<Key> {
+    match request {
+        Request::Write { key, .. } => Some(key.clone()),
+        _ => None,
     }
-    let body = http.body.as_deref()?;
-    let json: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let key = json.get(1)?["KV"]["Key"].as_str()?;
-    key.starts_with(WRITTEN).then(|| key.to_owned())
 }
 
 /// The answer that Consul would have given.

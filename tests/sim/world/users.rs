@@ -31,7 +31,7 @@ impl World {
     pub(super) fn user_acquires(&mut self, process: usize, user: usize) -> Result<(), String> {
         self.locks += 1;
         let lock = LockId(self.locks);
-        let key: Key = format!("locks/{}", self.random.below(self.plan.keys)).into();
+        let wish = self.wish();
         let patience = match self.random.below(4) {
             _ if self.plan.plain => Patience::Once,
             _ if self.plan.patient => Patience::Forever,
@@ -61,23 +61,31 @@ impl World {
             fair: self.plan.fair,
             monitor: self.plan.fair || self.random.chance(500),
             grace: GRACE,
-            ..LockSpec::exclusive(&key, ttl, patience)
+            keys: wish.keys,
+            want: wish.want,
+            limit: wish.limit,
+            ..LockSpec::exclusive(KEY, ttl, patience)
         };
         self.note(|| {
             format!(
-                "p{process}: acquires {key} as lock {} for {ttl:?}, {patience:?}, renewed {upkeep:?}",
-                lock.0
+                "p{process}: acquires {:?} as lock {} for {ttl:?}, {patience:?}, renewed {upkeep:?}: {:?}",
+                spec.keys.all(), lock.0, spec.want
             )
         });
         let state = &mut self.processes[process].users[user];
         state.lock = lock;
         state.rounds -= 1;
         state.doing = Doing::Acquiring(CallId(self.calls + 1));
-        self.ledger.wants(process, lock, key);
-        self.ledger.kept_up(process, lock, ttl, upkeep);
+        self.ledger.wants(process, lock, &spec, self.now);
         if patience != Patience::Once && self.plan.line.is_some() {
-            self.line
-                .waits(process, CallId(self.calls + 1), lock, self.now);
+            let wait = Wait {
+                call: CallId(self.calls + 1),
+                lock,
+                since: self.now,
+                keys: spec.keys.clone(),
+                want: spec.want,
+            };
+            self.line.waits(process, wait);
         }
         self.call(process, lock, Call::Acquire(spec))?;
         let end = match patience {
@@ -152,6 +160,11 @@ impl World {
         let stopped = self.processes[process].stopped_for;
         self.ledger.told(call, self.now, stopped, &outcome)?;
         self.line.told(process, call, outcome.is_ok())?;
+        if let Some(((process, lock), clashes)) =
+            self.ledger.holders.changed(call, outcome.is_ok())?
+        {
+            self.changed(process, lock, clashes, &outcome)?;
+        }
         let users = &self.processes[process].users;
         let Some(user) = users
             .iter()
@@ -172,6 +185,8 @@ impl World {
                 if self.plan.writes {
                     self.user_writes(process, lock, hold);
                 }
+                self.user_changes(process, lock, hold);
+                self.holds_its_rows(process, lock)?;
                 if !self.plan.plain && self.random.chance(300) {
                     let at = self.random.duration(hold);
                     let what = if self.random.chance(700) {
@@ -195,9 +210,7 @@ impl World {
                 if self.plan.plain {
                     return Err(format!("a free lock was refused: {error}"));
                 }
-                if error.status == Status::Internal {
-                    return Err(format!("internal error: {error}"));
-                }
+                self.may_fail(process, lock, &error)?;
                 self.user_forgets_soon(process, user);
                 Ok(())
             }
