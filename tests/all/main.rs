@@ -44,6 +44,7 @@ mod secrets;
 mod servers;
 mod sessions;
 mod sessions_ended;
+mod share;
 mod shutdown;
 mod soak;
 mod stats;
