@@ -52,9 +52,10 @@ pub unsafe extern "C" fn consul_lock_holders_role(
     holders: *const HoldersHandle,
     index: usize,
 ) -> Role {
-    // SAFETY: NULL or live, as the header asks.
     observe(Role::None, || {
-        unsafe { party(holders, index) }.map_or(Role::None, |party| party.role)
+        // SAFETY: NULL or live, as the header asks.
+        let party = unsafe { party(holders, index) };
+        party.map_or(Role::None, |party| party.role)
     })
 }
 

@@ -195,7 +195,8 @@ impl Acquire {
             self.session.live = Some(session);
             self.standing.place = Some(place);
             self.look(ctx);
-        } else if self.wants_ticket(ctx) && !(self.shares() && !self.others_waited(ctx)) {
+        } else if self.wants_ticket(ctx) && (!self.shares() || self.others_waited(ctx)) {
+            // Locks that share the key do not wait for the one before, so there need be no line.
             self.get_ticket(ctx);
         } else {
             self.look(ctx);
