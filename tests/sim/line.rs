@@ -23,6 +23,7 @@ pub(super) struct Standing {
 pub(super) struct Wait {
     pub(super) call: CallId,
     pub(super) lock: LockId,
+    /// Since when the process asks for it, as far as its earlier waiters let it.
     pub(super) since: Time,
     pub(super) keys: Keys,
     pub(super) want: Want,
@@ -33,6 +34,13 @@ impl Wait {
     fn meets(&self, other: &Wait) -> bool {
         let mut keys = self.keys.all().iter();
         keys.any(|key| other.keys.all().contains(key))
+    }
+
+    /// The waiters of the same process and key do not wait for this one any more.
+    fn lets_go(&self, now: Time, waiting: &mut [Wait]) {
+        for wait in waiting.iter_mut().filter(|wait| wait.meets(self)) {
+            wait.since = wait.since.max(now);
+        }
     }
 }
 
@@ -58,7 +66,13 @@ impl LineBook {
     }
 
     /// The waiters of one process for the same key are served in the order of their calls.
-    pub(super) fn told(&mut self, process: usize, call: CallId, won: bool) -> Result<(), String> {
+    pub(super) fn told(
+        &mut self,
+        process: usize,
+        call: CallId,
+        won: bool,
+        now: Time,
+    ) -> Result<(), String> {
         let Some(waiting) = self.waiting.get_mut(&process) else {
             return Ok(());
         };
@@ -66,6 +80,7 @@ impl LineBook {
             return Ok(());
         };
         let wait = waiting.remove(at);
+        wait.lets_go(now, waiting);
         let earlier = waiting.iter().take(at).find(|earlier| earlier.meets(&wait));
         match earlier {
             Some(earlier) if won => Err(format!(
@@ -77,9 +92,11 @@ impl LineBook {
     }
 
     /// The time of the acquire was over, or a cancel ended it.
-    pub(super) fn gives_up(&mut self, process: usize, lock: LockId) {
-        if let Some(waiting) = self.waiting.get_mut(&process) {
-            waiting.retain(|wait| wait.lock != lock);
+    pub(super) fn gives_up(&mut self, process: usize, lock: LockId, now: Time) {
+        if let Some(waiting) = self.waiting.get_mut(&process)
+            && let Some(at) = waiting.iter().position(|wait| wait.lock == lock)
+        {
+            waiting.remove(at).lets_go(now, waiting);
         }
     }
 
