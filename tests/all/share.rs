@@ -4,9 +4,9 @@
 use crate::support::prelude::{self, *};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc::{Receiver, channel};
 
 use crate::support::proxy::{Fault, Proxy, Seen};
+use crate::support::rows::{self, losses};
 use consul_lock::error::LostReason;
 
 /// One agent for the tests that count nothing in Consul. Each uses keys of its own.
@@ -39,38 +39,18 @@ fn held(key: &str, more: &[(&str, &str)]) -> Lock {
     lock
 }
 
-fn below(consul: &Consul, key: &str, folder: &str) -> Vec<String> {
-    let folder = format!("{}/{folder}/", full(key));
-    let keys = consul.keys().into_iter();
-    keys.filter(|key| key.starts_with(&folder)).collect()
-}
-
 fn tickets(key: &str) -> usize {
-    below(consul(), key, ".fifo").len()
+    rows::tickets(consul(), key)
 }
 
 /// The rows of those who share a key.
 fn shares(key: &str) -> Vec<String> {
-    below(consul(), key, ".share")
+    rows::shares(consul(), key)
 }
 
-/// Nothing of that key is left, at the latest after a moment.
 #[track_caller]
 fn nothing_of(key: &str) {
-    let full = full(key);
-    let left = || {
-        let keys = consul().keys().into_iter();
-        let left: Vec<String> = keys.filter(|key| key.starts_with(&full)).collect();
-        left
-    };
-    until(&format!("nothing is left of {key}"), || left().is_empty());
-}
-
-fn losses(lock: &Lock) -> Receiver<LostReason> {
-    let (told, heard) = channel();
-    let told = Box::new(move |reason| told.send(reason).unwrap());
-    lock.set_lost_callback(Some(told)).unwrap();
-    heard
+    rows::nothing_of(consul(), key);
 }
 
 /// Readers and writers that enter and leave. It panics when a writer is not alone.

@@ -23,6 +23,7 @@ pub(crate) mod ports;
 pub(crate) mod prelude;
 pub(crate) mod program;
 pub(crate) mod proxy;
+pub(crate) mod rows;
 pub(crate) mod scripted;
 pub(crate) mod secure;
 pub(crate) mod server;
