@@ -27,6 +27,7 @@ mod outbox;
 mod pool;
 mod recorder;
 mod release;
+mod rows;
 #[cfg(test)]
 pub(crate) mod sabotage;
 mod splitmix;

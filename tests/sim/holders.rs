@@ -149,7 +149,9 @@ impl Holders {
         belief.lease_end = lease_end;
         belief.token = view.token.unwrap_or_default();
         // Where a change is under way, the lock may be another row for a moment.
-        belief.slot = view.slot.or(belief.slot.filter(|_| belief.change.is_some()));
+        belief.slot = view
+            .slot
+            .or(belief.slot.filter(|_| belief.change.is_some()));
         if belief.change.is_none() {
             check_slot(who, belief)?;
         }

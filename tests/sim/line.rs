@@ -135,7 +135,9 @@ impl LineBook {
         for (process, waiting) in &self.waiting {
             let live = self.live_since.get(process).copied().unwrap_or_default();
             // The first of the waiters of this process for the key, unless it waits for others of its process.
-            let first = waiting.iter().position(|wait| wait.keys.all().contains(key));
+            let first = waiting
+                .iter()
+                .position(|wait| wait.keys.all().contains(key));
             let Some((at, wait)) = first.and_then(|at| Some((at, waiting.get(at)?))) else {
                 continue;
             };

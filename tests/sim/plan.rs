@@ -111,9 +111,21 @@ impl Mix {
         Mix {
             limits: limits.collect(),
             conflicts: random.chance(100),
-            shares: if many { 90 } else { [20, 50, 80][random.below(3) as usize] },
-            several: if keys > 1 { [0, 20, 50][random.below(3) as usize] } else { 0 },
-            changes: if many { 0 } else { [0, 15, 40][random.below(3) as usize] },
+            shares: if many {
+                90
+            } else {
+                [20, 50, 80][random.below(3) as usize]
+            },
+            several: if keys > 1 {
+                [0, 20, 50][random.below(3) as usize]
+            } else {
+                0
+            },
+            changes: if many {
+                0
+            } else {
+                [0, 15, 40][random.below(3) as usize]
+            },
             maims: false,
         }
     }

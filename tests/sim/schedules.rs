@@ -159,7 +159,10 @@ fn search(first: u64, count: u64, defect: Option<Defect>) -> (Tally, Option<u64>
                     if defect.is_some_and(|defect| Theme::of(seed) != Theme::that_shows(defect)) {
                         continue;
                     }
-                    if theme.as_ref().is_some_and(|theme| *theme != format!("{:?}", Theme::of(seed))) {
+                    if theme
+                        .as_ref()
+                        .is_some_and(|theme| *theme != format!("{:?}", Theme::of(seed)))
+                    {
                         continue;
                     }
                     let (world, result) = run(seed, random_plan(seed), defect, false);

@@ -625,12 +625,7 @@ impl World {
     }
 
     /// Beliefs that do not go together are an error, unless the time of the other one is over.
-    fn no_clash(
-        &self,
-        process: usize,
-        lock: LockId,
-        clashes: Vec<Clash>,
-    ) -> Result<(), String> {
+    fn no_clash(&self, process: usize, lock: LockId, clashes: Vec<Clash>) -> Result<(), String> {
         let lives = |clash: &Clash| self.clock_at(clash.process, self.now) < clash.lease_end;
         match clashes.into_iter().find(lives) {
             Some(clash) => Err(format!(

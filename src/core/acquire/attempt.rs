@@ -181,6 +181,18 @@ impl Acquire {
         }
     }
 
+    /// Of several keys, a take needs a check and a lock for each, the removal of each ticket, and one check of a ticket.
+    /// Where that is too much, the keys go without a check: a survey has just shown them to be free.
+    pub(super) fn checked_within(&self, least: usize, mut targets: Vec<Target>) -> Vec<Target> {
+        if least > MOST_OPERATIONS {
+            let absent = targets
+                .iter_mut()
+                .filter(|target| target.found == Found::Absent);
+            absent.for_each(|target| target.found = Found::Unchecked);
+        }
+        targets
+    }
+
     /// Those who share the key that matter to this waiter. Readers need not know each other: a thousand of them have
     /// 220 KB in each answer.
     pub(super) fn whom_to_see(&self) -> Sharers {

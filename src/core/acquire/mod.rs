@@ -25,6 +25,7 @@ mod look;
 mod session;
 mod setbacks;
 mod share;
+mod stall;
 mod step;
 mod ticket;
 

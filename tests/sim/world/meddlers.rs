@@ -38,7 +38,10 @@ impl World {
         let mut tickets = Vec::new();
         for number in 0..self.plan.keys {
             let line = self.model.line(&key_number(number));
-            tickets.extend(line.into_iter().filter(|ticket| ticket.flags & SEVERAL != 0));
+            tickets.extend(
+                line.into_iter()
+                    .filter(|ticket| ticket.flags & SEVERAL != 0),
+            );
         }
         let chosen = self.random.below(tickets.len() as u64) as usize;
         let ticket = tickets.get(chosen);

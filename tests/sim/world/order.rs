@@ -14,7 +14,8 @@ pub(super) fn process_of(session_name: &str) -> Option<usize> {
 fn keys_of(ticket: &Ticket) -> Vec<String> {
     let value: serde_json::Value = serde_json::from_slice(&ticket.value).unwrap_or_default();
     let keys = value["keys"].as_array().into_iter().flatten();
-    keys.filter_map(|key| key.as_str().map(str::to_owned)).collect()
+    keys.filter_map(|key| key.as_str().map(str::to_owned))
+        .collect()
 }
 
 impl World {
@@ -146,7 +147,9 @@ impl World {
         let lines: Vec<Vec<Ticket>> = keys.iter().map(|key| self.model.line(key)).collect();
         let has_lost_one = lines.iter().any(|line| !line.iter().any(is_its));
         let first = |line: &Vec<Ticket>| {
-            let first = line.iter().min_by_key(|one| (one.create_index, one.name.clone()));
+            let first = line
+                .iter()
+                .min_by_key(|one| (one.create_index, one.name.clone()));
             first.is_some_and(is_its)
         };
         has_lost_one || lines.iter().all(first)

@@ -35,7 +35,9 @@ impl World {
             for target in targets.iter().filter(|target| target.found != Found::Ours) {
                 let key = &target.key;
                 if !self.model.is_free(key) || self.model.is_delayed(self.now, key) {
-                    return Err(format!("{session} began to share {key}, which was not free"));
+                    return Err(format!(
+                        "{session} began to share {key}, which was not free"
+                    ));
                 }
             }
             self.taken.remove(session);
@@ -74,9 +76,8 @@ impl World {
         let Some(keys) = holders.keys_of(me) else {
             return Ok(());
         };
-        let is_missing = |key: &&Key| {
-            !holders.is_tampered(key) && self.model.holder(key) != Some(&*session.0)
-        };
+        let is_missing =
+            |key: &&Key| !holders.is_tampered(key) && self.model.holder(key) != Some(&*session.0);
         match keys.all().iter().find(is_missing) {
             Some(key) => Err(format!(
                 "p{process} lock {} was told to hold {key}, which {:?} holds",

@@ -159,8 +159,7 @@ impl World {
         self.note(|| format!("p{process}: call {} is told {outcome:?}", call.0));
         let stopped = self.processes[process].stopped_for;
         self.ledger.told(call, self.now, stopped, &outcome)?;
-        self.line
-            .told(process, call, outcome.is_ok(), self.now)?;
+        self.line.told(process, call, outcome.is_ok(), self.now)?;
         if let Some(((process, lock), clashes)) =
             self.ledger.holders.changed(call, outcome.is_ok())?
         {
