@@ -606,8 +606,10 @@ int32_t consul_lock_slot(const consul_lock *lock);
 /**
  * Turns an exclusive lock into a share of its key, without a gap: no exclusive lock comes between.
  * Others may share the key from then on, at most as many as the lock's option "limit" says. The
- * lock's life goes on, and its fencing token grows. Blocks for one request. If Consul's answer is
- * lost, the library asks again, until the end of the lock's life at the latest.
+ * lock's life goes on, and its fencing token grows. The library does not store a value of more than
+ * CONSUL_LOCK_MAX_SHARED_VALUE bytes with the share, but what a lock without a value stores. Blocks
+ * for one request. If Consul's answer is lost, the library asks again, until the end of the lock's
+ * life at the latest.
  *
  * @return CONSUL_LOCK_OK: the lock shares its key;
  *         CONSUL_LOCK_INVALID_ARGUMENT: the lock shares its key already, has several keys, or

@@ -8,6 +8,10 @@
  *     consul_locks::lock lock("nightly-report", patient);
  *     if (lock.try_acquire()) { ... }          // false: another process has it; all else throws
  *
+ *     auto three = consul_locks::options().share().limit(3);          // at most three at once
+ *     consul_locks::hold("pool", three, [](consul_locks::lock &held) { work_as(*held.slot()); });
+ *     consul_locks::hold({"stock", "orders"}, [] { ... });            // both keys, or none
+ *
  * FAILURES. A failed call throws consul_locks::error, with the status of the C function of the same
  * name. Each function that can fail also has a form with a consul_locks::failure & last, which
  * throws nothing for a failed call and returns whether it worked. Under -fno-exceptions only these

@@ -121,6 +121,65 @@ fn each_outcome_is_told_once() {
     consul.has_nothing_left();
 }
 
+fn downgrade(lock: &Lock) -> Told {
+    let (done, told) = done();
+    lock.downgrade_start(done).expect("it starts");
+    told
+}
+
+fn upgrade(lock: &Lock, wait_ms: i64) -> Told {
+    let (done, told) = done();
+    lock.upgrade_start(wait_ms, done).expect("it starts");
+    told
+}
+
+#[test]
+fn each_outcome_of_a_downgrade_and_an_upgrade_is_told_once() {
+    let consul = Consul::start();
+    let client = client(consul.address(), &[]);
+    let share = || {
+        let lock = prelude::lock(&client, "turn", &[("mode", "share")]);
+        lock.acquire().expect("shared");
+        lock
+    };
+    let turned = lock(&client, "turn", 0);
+    downgrade(&turned).is(Status::NotHeld);
+    upgrade(&turned, 0).is(Status::NotHeld);
+    turned.acquire().expect("free");
+    upgrade(&turned, 0).is(Status::InvalidArgument);
+    downgrade(&turned).outcome().expect("held");
+    downgrade(&turned).is(Status::InvalidArgument);
+    let refused = turned.upgrade_start(-2, done().0);
+    assert_eq!(
+        refused.expect_err("-2").status,
+        Status::InvalidArgument,
+        "and its callback hears nothing"
+    );
+
+    let other = share();
+    upgrade(&turned, 0).is(Status::NotAcquired);
+    let told = upgrade(&turned, -1);
+    thread::sleep(Duration::from_millis(200));
+    assert!(told.is_pending() && turned.is_held());
+    upgrade(&turned, -1).is(Status::InvalidArgument);
+    upgrade(&other, -1).is(Status::NotAcquired);
+    turned.cancel();
+    told.is(Status::Cancelled);
+    assert!(turned.is_held() && other.is_held());
+    let told = upgrade(&turned, -1);
+    release(&other).outcome().expect("held");
+    told.outcome().expect("the only one");
+
+    downgrade(&turned).outcome().expect("held");
+    let other = share();
+    let told = upgrade(&turned, -1);
+    thread::sleep(Duration::from_millis(200));
+    release(&turned).outcome().expect("held");
+    told.is(Status::NotHeld);
+    drop((turned, other));
+    consul.has_nothing_left();
+}
+
 #[test]
 fn what_is_pending_ends_when_lock_and_client_are_gone() {
     let consul = Consul::start();
