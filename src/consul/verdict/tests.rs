@@ -1,5 +1,7 @@
 //! Replies of a real Consul 1.8.7 (and texts of newer servers), and what each must mean.
 
+mod shares;
+
 use super::*;
 use crate::consul::operations::{Operation, Verb, operations};
 use crate::consul::secrets::Secrets;
