@@ -266,11 +266,6 @@ impl Model {
         self.store.tree(&line).filter_map(ticket).collect()
     }
 
-    /// How many sessions share a key with a limit.
-    pub(super) fn permits(&self, key: &str) -> usize {
-        self.store.tree(&format!("{key}/.share/slot/")).count()
-    }
-
     /// The session that holds a key or another row.
     pub(super) fn holder(&self, row: &str) -> Option<&str> {
         self.store.rows.get(row)?.session.as_deref()

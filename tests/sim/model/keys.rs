@@ -137,6 +137,23 @@ impl Model {
         self.delays.get(key).is_some_and(lately)
     }
 
+    /// The same for a row below the key: a shared row, or a ticket.
+    pub(in crate::sim) fn was_delayed_below(&self, now: Time, key: &str) -> bool {
+        let below = format!("{key}/");
+        let mut rows = self.delays.keys().filter(|row| row.starts_with(&below));
+        rows.any(|row| self.was_delayed(now, row))
+    }
+
+    /// How many slots of those who share a key with a limit are taken, or blocked by a lock-delay.
+    pub(in crate::sim) fn permits(&self, now: Time, key: &str) -> usize {
+        let folder = format!("{key}/.share/slot/");
+        let rows = &self.store.rows;
+        let delayed = |row: &&Arc<str>| {
+            row.starts_with(&folder) && !rows.contains_key(*row) && self.is_delayed(now, row)
+        };
+        self.store.tree(&folder).count() + self.delays.keys().filter(delayed).count()
+    }
+
     pub(in crate::sim) fn is_delayed(&self, now: Time, key: &str) -> bool {
         self.delays.get(key).is_some_and(|until| *until > now)
     }

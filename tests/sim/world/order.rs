@@ -77,7 +77,10 @@ impl World {
             }
             Request::Take { ahead, .. } | Request::Clear { ahead } => {
                 // The end of a lock-delay wakes no waiter: the first that looks gets the key.
-                let delayed = |key: &Key| self.model.was_delayed(self.now, key);
+                let delayed = |key: &Key| {
+                    let now = self.now;
+                    self.model.was_delayed(now, key) || self.model.was_delayed_below(now, key)
+                };
                 if ahead.iter().any(|ticket| delayed(&ticket.key)) {
                     return Ok(());
                 }
@@ -129,7 +132,7 @@ impl World {
     fn has_room(&self, key: &str, want: Want) -> bool {
         match want.limit() {
             None | Some(Limit::READERS) => true,
-            Some(limit) => self.model.permits(key) < usize::from(limit.get()),
+            Some(limit) => self.model.permits(self.now, key) < usize::from(limit.get()),
         }
     }
 
