@@ -1,8 +1,11 @@
 //! A real ACL system, and three real servers that lose their leader.
 
 use crate::support::cluster::Cluster;
+use crate::support::consul::comes_true;
+use crate::support::contender::{Contender, Plan, Role, has_contended};
 use crate::support::ports;
 use crate::support::prelude::*;
+use crate::support::scratch;
 
 fn lock_at(address: &str, token: &str, key: &str, wait_ms: &str) -> Lock {
     let client = client(address, &[("token", token)]);
@@ -127,6 +130,106 @@ fn a_leader_that_is_paused() {
     lock.check().unwrap();
     lock.release().unwrap();
     cluster.servers[(leader + 1) % 3].has_nothing_left();
+}
+
+/// Three times the leader dies and comes back, under contenders of all kinds at all three servers. The kernel sees no
+/// two at once, and all go on within twice the TTL.
+#[test]
+fn leaders_that_die_under_contenders_of_all_kinds() {
+    if has_contended() {
+        return;
+    }
+    const TTL: u64 = 10;
+    /// Twice the TTL, which a new leader counts from its election, and the time of the election and of the restart.
+    const GOES_ON_WITHIN: Duration = Duration::from_secs(2 * TTL + 25);
+    let mut cluster = Cluster::start();
+    let groups: [(&str, &[Role]); 4] = [
+        ("plain", &[Role::Exclusive; 3]),
+        (
+            "rw",
+            &[
+                Role::Reader,
+                Role::Exclusive,
+                Role::Reader,
+                Role::Changer,
+                Role::Exclusive,
+                Role::Reader,
+            ],
+        ),
+        ("permits", &[Role::Permit; 4]),
+        ("several", &[Role::Several; 3]),
+    ];
+    let addresses: Vec<String> = cluster
+        .servers
+        .iter()
+        .map(|server| server.address().to_owned())
+        .collect();
+    let mut contenders = Vec::new();
+    for (key, roles) in groups {
+        for (number, role) in roles.iter().enumerate() {
+            let folder = format!("witness-{}-leaders-{key}", std::process::id());
+            let plan = Plan {
+                address: addresses[number % 3].clone(),
+                key: key.to_owned(),
+                role: *role,
+                hold: Duration::from_millis(15),
+                ttl_seconds: TTL,
+                witness: Some(scratch(&folder)),
+            };
+            let test = leaders_that_die_under_contenders_of_all_kinds;
+            contenders.push(Contender::start(test, plan));
+        }
+    }
+    let all_since = |contenders: &[Contender], since: Instant| {
+        let served = |one: &Contender| one.grants_since(since) > 0;
+        contenders.iter().all(served)
+    };
+    let begun = Instant::now();
+    until("all have had the lock", || all_since(&contenders, begun));
+    for death in 0..3 {
+        let leader = cluster.leader();
+        // In full swing.
+        thread::sleep(Duration::from_secs(2));
+        cluster.servers[leader].kill();
+        let killed = Instant::now();
+        // The two others elect a leader, and go on without it.
+        thread::sleep(Duration::from_secs(3));
+        cluster.restart(leader);
+        // PATIENCE is 30 s, and so much was waited.
+        let all_go_on = comes_true(|| all_since(&contenders, killed))
+            || comes_true(|| all_since(&contenders, killed));
+        let took = killed.elapsed();
+        println!("all go on {took:?} after death {death}");
+        let stuck = contenders
+            .iter()
+            .filter(|one| one.grants_since(killed) == 0);
+        let stuck: Vec<_> = stuck.map(|one| (&one.plan, one.lines().pop())).collect();
+        assert!(all_go_on && took < GOES_ON_WITHIN, "{took:?}: {stuck:?}");
+    }
+    for one in &mut contenders {
+        one.end_input();
+    }
+    let mut grants = 0;
+    for one in &mut contenders {
+        until("it ends well", || one.has_ended());
+        one.overlaps_nobody();
+        grants += one.grants_since(begun);
+        let wait = one.longest_wait();
+        assert!(wait < GOES_ON_WITHIN, "{:?} waited {wait:?}", one.plan);
+        for line in one.lines() {
+            // Whose server was dead does not know what became of its release.
+            let is_known = ["release", "downgrade", "upgrade"]
+                .iter()
+                .flat_map(|what| {
+                    ["Unconfirmed", "Lost", "Unavailable"].map(|status| (what, status))
+                })
+                .any(|(what, status)| line.starts_with(&format!("failed {what} {status}")));
+            assert!(!line.starts_with("failed") || is_known, "{line}");
+        }
+    }
+    println!("{grants} grants");
+    drop(contenders);
+    cluster.servers[0].has_nothing_left();
 }
 
 /// No agent of ours is in the other datacenter: a node of the catalog there takes the session.

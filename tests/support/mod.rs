@@ -16,6 +16,7 @@ pub(crate) mod alone;
 pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod consul;
+pub(crate) mod contender;
 pub(crate) mod header;
 pub(crate) mod http;
 pub(crate) mod log;
