@@ -19,10 +19,12 @@ VERBS = {
     "client": (1, MANY), "lock": (2, MANY), "acquire": (1, 1), "try": (1, 1), "release": (1, 1), "cancel": (1, 1),
     "renew": (1, 1), "check": (1, 1), "put": (3, 3), "delete": (2, 2), "close": (1, 1), "abandon": (1, 1),
     "held": (1, 1), "remaining": (1, 1), "token": (1, 1), "session": (1, 1), "key": (1, 1), "watch": (1, 1),
-    "lost": (1, 1), "hold": (2, MANY), "raise": (0, 0), "holder": (2, 3), "begin": (3, 3), "interrupt": (1, 1),
+    "lost": (1, 1), "hold": (2, MANY), "raise": (0, 0), "holder": (2, 3), "begin": (3, 4), "interrupt": (1, 1),
     "join": (1, 1), "child": (1, MANY), "fork": (1, 1), "operator": (1, MANY), "sleep": (1, 1), "expect": (3, 3),
     "default": (2, 2), "default-client": (1, 1), "generator": (1, 2), "log": (1, 1), "logged": (1, 1),
-    "stats": (1, 2), "shutdown": (1, 1), "version": (0, 0), "end": (0, 0),
+    "stats": (1, 2), "shutdown": (1, 1), "version": (0, 0), "end": (0, 0), "keys": (1, 1), "slot": (1, 1),
+    "downgrade": (1, 1), "upgrade": (2, 2), "holders": (3, 4), "observe": (2, 3), "observed": (2, 2),
+    "unobserve": (1, 1),
 }  # fmt: skip
 BLOCKS = {"hold", "child", "fork"}
 OF_THE_PROCESS = {"default", "default-client", "generator", "log", "logged", "stats", "shutdown", "version"}
