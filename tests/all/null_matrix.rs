@@ -345,10 +345,7 @@ const ANSWERS: &[(&str, &[(&str, &str)])] = &[
     ("consul_lock_holders_role", &[("holders", "0")]),
     ("consul_lock_holders_get", &[("holders", "NULL OK")]),
     ("consul_lock_holders_limit", &[("holders", "0")]),
-    (
-        "consul_lock_holders_slot",
-        &[("holders", "-1")],
-    ),
+    ("consul_lock_holders_slot", &[("holders", "-1")]),
     ("consul_lock_holders_key_count", &[("holders", "0")]),
     ("consul_lock_holders_key", &[("holders", "0"), ("buf", "0")]),
     (
