@@ -263,6 +263,7 @@ fn beside(files: &Path, name: &str) -> File {
     locked(files, name, libc::LOCK_SH)
 }
 
+#[allow(unsafe_code)] // std has no flock in the oldest Rust that builds this
 fn locked(files: &Path, name: &str, how: i32) -> File {
     let mut open = OpenOptions::new();
     open.create(true).write(true).truncate(false);
@@ -369,6 +370,7 @@ impl Contender {
         waits.max().unwrap_or_default()
     }
 
+    #[allow(unsafe_code)] // std sends no other signal than KILL
     pub(crate) fn signal(&self, signal: i32) {
         let pid = i32::try_from(self.child.id()).expect("a pid");
         // SAFETY: a child of ours that was not waited for.
