@@ -188,7 +188,7 @@ pub enum Found {
     Unlocked(u64),
     /// The session of this acquire holds the row.
     Ours,
-    /// A survey has just shown that the key did not exist, and the transaction has no room to check it.
+    /// A survey has just shown that the key was free, and the transaction has no room to check it.
     Unchecked,
 }
 

@@ -185,10 +185,10 @@ impl Acquire {
     /// Where that is too much, the keys go without a check: a survey has just shown them to be free.
     pub(super) fn checked_within(&self, least: usize, mut targets: Vec<Target>) -> Vec<Target> {
         if least > MOST_OPERATIONS {
-            let absent = targets
+            let others = targets
                 .iter_mut()
-                .filter(|target| target.found == Found::Absent);
-            absent.for_each(|target| target.found = Found::Unchecked);
+                .filter(|target| target.found != Found::Ours);
+            others.for_each(|target| target.found = Found::Unchecked);
         }
         targets
     }
