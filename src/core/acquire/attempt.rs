@@ -339,13 +339,14 @@ impl Acquire {
 
     /// Goes on with another session: this one may hold something that the waiter knows nothing of.
     pub(super) fn start_afresh(&mut self, ctx: &mut Context) -> Progress {
-        self.standing.stall = None;
-        self.retire_session(ctx);
-        self.attempt.found.fill(Found::Absent);
+        // A single attempt is over. The end of the acquire ends the session, before the caller gets the outcome.
         if self.is_single() {
             self.note_not_free(ctx, Blocker::Unknown);
             return Progress::Failed(self.not_acquired(ctx));
         }
+        self.standing.stall = None;
+        self.retire_session(ctx);
+        self.attempt.found.fill(Found::Absent);
         if self.wants_ticket(ctx) {
             self.get_ticket(ctx);
         } else {
