@@ -8,8 +8,8 @@ use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 use crate::consul::verdict::verdict;
 use crate::core::messages::{
-    Answer, Below, Fault, Found, Hold, Key, Request, See, SessionId, Sharers, Slot, Stalled,
-    Target, Value, Want,
+    Answer, Below, Fault, Found, Hold, Key, Limit, Request, See, SessionId, Sharers, Slot, Stalled,
+    Target, Value, Want, permits_of,
 };
 use crate::error::Status;
 
@@ -70,6 +70,122 @@ impl Asker {
         let http = encode(request, &Scope::default()).expect("memory");
         let reply = self.http(http, token);
         verdict(request, Ok(reply))
+    }
+
+    /// The answer in a word, with the numbers of tickets and of shares, or the denial.
+    fn word_of_share(&mut self, request: &Request, token: &str) -> String {
+        match self.ask(request, token) {
+            Ok(Answer::Locked { below, .. }) => format!("locked {}", shown(&below)),
+            Ok(Answer::Proved { below, .. }) => format!("proved {}", shown(&below)),
+            Ok(Answer::Line(below)) => format!("line {}", shown(&below)),
+            Ok(Answer::Names { names, .. }) if names.is_empty() => "no names".to_owned(),
+            Ok(Answer::Names { names, .. }) => format!("names {}", names.len()),
+            Err(Fault::Final(error)) if error.status == Status::Denied => "denied".to_owned(),
+            said => panic!("{request:?}: {said:?}"),
+        }
+    }
+
+    /// What a token may do with a key that one session shares and for which another one waits, in this order: survey,
+    /// share with a limit, lock the key, join to share, prove the key, downgrade, upgrade, prove the row, list the slots.
+    fn rights_of_shares(&mut self, key: &str, rules: &str) -> String {
+        let token = self.token(rules);
+        let key: Key = key.into();
+        let value = || Value(b"v".to_vec().into());
+        let [other, waiter, ours] = [self.session(), self.session(), self.session()];
+        let limit = Limit::new(3).expect("a limit");
+        let (own, all) = (Slot::new(1), Sharers::All);
+        let see = |line: bool| See { line, sharers: all };
+        let targets = || {
+            vec![Target {
+                key: key.clone(),
+                found: Found::Absent,
+            }]
+        };
+        let enter = |slot: Slot, session: &SessionId| Request::Lock {
+            targets: targets(),
+            hold: Hold::Share {
+                limit,
+                slot,
+                value: value(),
+                probe: false,
+            },
+            session: session.clone(),
+            see: see(true),
+        };
+        let join = |slot: u64, session: &SessionId| Request::Join {
+            keys: [key.clone()].into(),
+            slots: vec![Slot::new(slot)],
+            want: Want::Share(limit),
+            session: session.clone(),
+            see: see(true),
+        };
+        let gate = Request::Lock {
+            targets: targets(),
+            hold: Hold::Exclusive { value: value() },
+            session: ours.clone(),
+            see: see(false),
+        };
+        let survey = Request::Survey {
+            targets: targets(),
+            see: see(true),
+        };
+        let unlock = |row: Key| Request::Unlock {
+            rows: vec![row],
+            session: ours.clone(),
+            lines: vec![],
+        };
+        let prove = |row: Key, gates: Vec<Key>| Request::Prove {
+            rows: vec![row],
+            session: ours.clone(),
+            gates,
+        };
+        let row = limit.row_of(&key, own);
+        let downgrade = Request::Downgrade {
+            key: key.clone(),
+            session: ours.clone(),
+            limit,
+            slot: own,
+            value: value(),
+        };
+        let upgrade = Request::Upgrade {
+            target: targets().remove(0),
+            session: ours.clone(),
+            limit,
+            slot: own,
+            value: value(),
+        };
+        let names = Request::WatchNames {
+            folder: permits_of(&key).into(),
+            index: 0,
+            wait: std::time::Duration::from_millis(1),
+        };
+        self.ask(&enter(Slot::new(0), &other), ROOT)
+            .expect("a share");
+        self.ask(&join(FIRST, &waiter), ROOT).expect("a ticket");
+        let mut words = vec![self.word_of_share(&survey, &token)];
+        words.push(self.word_of_share(&enter(own, &ours), &token));
+        let _ = self.ask(&unlock(row.clone()), ROOT);
+        words.push(self.word_of_share(&gate, &token));
+        let _ = self.ask(&unlock(key.clone()), ROOT);
+        words.push(self.word_of_share(&join(OURS, &ours), &token));
+        self.ask(&gate, ROOT).expect("the key");
+        words.push(self.word_of_share(&prove(key.clone(), vec![key.clone()]), &token));
+        words.push(self.word_of_share(&downgrade, &token));
+        if words.last().is_some_and(|word| word == "denied") {
+            self.ask(&downgrade, ROOT).expect("a share");
+        }
+        words.push(self.word_of_share(&upgrade, &token));
+        if words.last().is_some_and(|word| word != "denied") {
+            self.ask(&downgrade, ROOT).expect("a share");
+        }
+        words.push(self.word_of_share(&prove(row.clone(), vec![]), &token));
+        self.ask(&unlock(row), ROOT).expect("free");
+        words.push(self.word_of_share(&names, &token));
+        for session in [other, waiter, ours] {
+            self.ask(&Request::DestroySession { session }, ROOT)
+                .expect("destroyed");
+        }
+        words.join(", ")
     }
 
     /// The answer in a word, with the number of tickets, or the denial.
@@ -177,13 +293,18 @@ impl Asker {
     }
 }
 
+/// An agent that denies what no policy allows.
+fn agent_with(list_policy: bool) -> Agent {
+    start_agent_with(&format!(
+        "acl {{ enabled = true default_policy = \"deny\" \
+         enable_key_list_policy = {list_policy} tokens {{ master = \"{ROOT}\" }} }}"
+    ))
+}
+
 #[test]
 fn rights_in_a_line() {
     for list_policy in [false, true] {
-        let agent = start_agent_with(&format!(
-            "acl {{ enabled = true default_policy = \"deny\" \
-             enable_key_list_policy = {list_policy} tokens {{ master = \"{ROOT}\" }} }}"
-        ));
+        let agent = agent_with(list_policy);
         let mut asker = Asker::new(&agent);
         for (rules, expected) in [
             (
@@ -216,6 +337,59 @@ fn rights_in_a_line() {
             assert_eq!(said, expected, "{rules}, list policy {list_policy}");
         }
     }
+}
+
+/// What a lock that shares its key, or meets others that do, may do.
+#[test]
+fn rights_of_shares() {
+    for list_policy in [false, true] {
+        let agent = agent_with(list_policy);
+        let mut asker = Asker::new(&agent);
+        for (rules, expected, names) in [
+            (
+                "key_prefix \"KEY\" { policy = \"write\" }",
+                "line 1+1, locked 1+2, locked 0+1, line 2+1, proved 0+1, locked 0+0, locked 0+1, proved 0+0",
+                ["names 1", "names 1"],
+            ),
+            // One that shares needs its row and its ticket. An exclusive lock works, and sees no share.
+            (
+                "key \"KEY\" { policy = \"write\" }",
+                "line 0+0, denied, locked 0+0, denied, proved 0+0, denied, denied, denied",
+                ["no names", "denied"],
+            ),
+            (
+                "key \"KEY\" { policy = \"write\" } key_prefix \"KEY/\" { policy = \"read\" }",
+                "line 1+1, denied, locked 0+1, denied, proved 0+1, denied, denied, proved 0+0",
+                ["names 1", "denied"],
+            ),
+            (
+                "key_prefix \"KEY\" { policy = \"read\" }",
+                "denied, denied, denied, denied, proved 0+1, denied, denied, proved 0+0",
+                ["names 1", "denied"],
+            ),
+            (
+                "key \"KEY\" { policy = \"read\" }",
+                "denied, denied, denied, denied, proved 0+0, denied, denied, denied",
+                ["no names", "denied"],
+            ),
+            (
+                "",
+                "denied, denied, denied, denied, denied, denied, denied, denied",
+                ["no names", "denied"],
+            ),
+        ] {
+            let names = names[usize::from(list_policy)];
+            let said = asker.rights_of_shares("KEY", rules);
+            let expected = format!("{expected}, {names}");
+            assert_eq!(said, expected, "{rules}, list policy {list_policy}");
+        }
+    }
+}
+
+/// How many tickets and shares the answer shows.
+fn shown(below: &[Below]) -> String {
+    let sharers: usize = below.iter().map(|below| below.sharers.len()).sum();
+    format!("{}+{sharers}", tickets(below))
 }
 
 /// How many tickets the answer shows.
