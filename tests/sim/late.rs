@@ -8,7 +8,7 @@ use crate::core::messages::{
 };
 use crate::core::{
     Action, Call, CallId, Config, Core, Input, LockId, LockSpec, Outcome, Patience, Phase,
-    RequestId, SessionNode,
+    RequestId, SessionNode, View,
 };
 use crate::error::{Error, Status};
 
@@ -23,6 +23,8 @@ pub(super) struct Bench {
     /// The lock that the test calls, and the phase that the core last published of any lock.
     lock: LockId,
     pub(super) phase: Phase,
+    /// What the observers of that lock see.
+    pub(super) view: View,
     /// When the request that was sent last ends.
     pub(super) by: Time,
     /// The outcomes that the core has told.
@@ -54,6 +56,7 @@ impl Bench {
             asked: Vec::new(),
             lock: LockId(1),
             phase: Phase::New,
+            view: View::default(),
             by: Time::default(),
             told: Vec::new(),
             logged: Vec::new(),
@@ -75,7 +78,10 @@ impl Bench {
                     self.asked.push((id, request));
                     self.by = by;
                 }
-                Action::Publish { view, .. } => self.phase = view.phase,
+                Action::Publish { view, .. } => {
+                    self.phase = view.phase;
+                    self.view = view;
+                }
                 Action::Log { line, .. } => self.logged.push(line),
                 Action::Abort(ended) => self.asked.retain(|(id, _)| *id != ended),
                 Action::Tell { outcome, .. } => self.told.push(outcome),
@@ -107,6 +113,11 @@ impl Bench {
 
     pub(super) fn acquires(&mut self, patience: Patience) {
         let spec = LockSpec::exclusive("k", TTL, patience);
+        self.calls(self.lock.0, Call::Acquire(spec));
+    }
+
+    /// Begins an acquire with settings of its own.
+    pub(super) fn acquires_as(&mut self, spec: LockSpec) {
         self.calls(self.lock.0, Call::Acquire(spec));
     }
 

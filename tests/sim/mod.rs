@@ -18,4 +18,7 @@ mod real;
 mod records;
 mod rights;
 mod schedules;
+mod several;
+mod share;
+mod turns;
 mod world;
