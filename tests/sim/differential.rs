@@ -24,7 +24,8 @@ use crate::clock::Time;
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 use crate::core::messages::{
-    Found, Hold, Key, Request, See, SessionId, Sharers, Slot, Stalled, Target, Value, Want, line_of,
+    Found, Hold, Key, Limit, Request, See, SessionId, Sharers, Slot, Stalled, Target, Value, Want,
+    line_of, permits_of,
 };
 
 const SEQUENCES: u64 = 2_000;
@@ -146,6 +147,13 @@ fn the_model_wakes_whom_consul_wakes() {
     let set = |key: &str| Step::put(format!("/v1/kv/{key}"), "v");
     let (key, line) = ("w/k", "/v1/kv/w/k/.fifo/");
     let [first, second] = ["w/k/.fifo/000", "w/k/.fifo/00a"];
+    let permits = "/v1/kv/w/k/.share/slot/";
+    let (one, another) = ("w/k/.share/slot/000", "w/k/.share/slot/001");
+    let reader = "w/k/.share/000";
+    let slots = |other: Step| {
+        let target = format!("{permits}?keys&index={{M:{permits}}}&wait=200ms");
+        Step::get(target).meanwhile(other)
+    };
     let read = |key: &str| Step::get(format!("/v1/kv/{key}"));
     let watch = |key: &str, other: Step| {
         let query = format!("?index={{M:/v1/kv/{key}}}&wait=200ms");
@@ -199,6 +207,16 @@ fn the_model_wakes_whom_consul_wakes() {
         names(set("w/k/.fif")),
         names(lock(second, 1)),
         names(destroy(1)),
+        // Those who share the key with a limit, as a waiter for a slot watches them.
+        Step::create(2, "3600s", "delete", "0s"),
+        lock(one, 2),
+        Step::get(format!("{permits}?keys")),
+        slots(lock(another, 2)),
+        slots(lock(reader, 2)),
+        slots(lock(key, 2)),
+        slots(Step::txn(&[op("delete", one, "")])),
+        slots(destroy(2)),
+        slots(set("w/k/.share/slot/x")),
     ]
     .map(|step| (None, step));
     let agent = start_agent();

@@ -41,10 +41,14 @@ pub(super) fn sequence(seed: u64) -> Vec<(Option<Duration>, Step)> {
         writer
             .keys
             .extend(SLOTS.map(|slot| Slot::new(slot).ticket_of(main)));
+        let shares = limits().map(|limit| SHARES.map(|slot| limit.row_of(main, Slot::new(slot))));
+        let shares = shares.into_iter().flatten();
+        writer.keys.extend(shares.map(|row| row.to_string()));
     }
     for _ in 0..6 + writer.random.below(19) {
         match writer.main.clone() {
-            Some(main) if writer.random.chance(600) => writer.in_line(&main),
+            Some(main) if writer.random.chance(400) => writer.in_line(&main),
+            Some(main) if writer.random.chance(700) => writer.sharing(&main),
             _ => writer.anything(),
         }
     }
@@ -64,6 +68,14 @@ pub(super) fn sequence(seed: u64) -> Vec<(Option<Duration>, Step)> {
 
 /// The slots of tickets: few, so that two tickets meet.
 pub(super) const SLOTS: [u64; 3] = [0x000, 0x00a, 0x3ff];
+
+/// The slots of shared rows.
+const SHARES: [u64; 2] = [0, 1];
+
+/// The limits with which sessions share a key.
+fn limits() -> [Limit; 2] {
+    [Limit::READERS, Limit::new(3).expect("a limit")]
+}
 
 pub(super) fn op(verb: &str, key: &str, rest: &str) -> String {
     format!("{{\"KV\":{{\"Verb\":\"{verb}\",\"Key\":\"{key}\"{rest}}}}}")
@@ -277,6 +289,115 @@ impl Writer {
                 step.body
                     .replacen(&format!("{shown}{rest}"), &format!("{shown}{index}}}"), 1);
         }
+        self.push(step);
+    }
+
+    /// A request of the library for a key that sessions share, or for that key and another one at once.
+    fn sharing(&mut self, main: &Key) {
+        let session = SessionId(self.session().into());
+        let value = Value(b"v".to_vec().into());
+        let limit = limits()[self.random.below(2) as usize];
+        let share = |writer: &mut Writer| Slot::new(SHARES[writer.random.below(2) as usize]);
+        let slot = share(self);
+        let other: Key = format!("{main}/x").into();
+        let mut keys = vec![main.clone()];
+        if self.random.chance(400) {
+            keys.push(other);
+        }
+        let sharers = match self.random.below(3) {
+            0 => Sharers::Limited,
+            _ => Sharers::All,
+        };
+        let line = self.random.chance(500);
+        let see = See { line, sharers };
+        let target = |key: &Key| Target {
+            key: key.clone(),
+            found: Found::Absent,
+        };
+        let mut targets: Vec<Target> = keys.iter().map(target).collect();
+        targets[0].found = match self.random.below(6) {
+            0 => Found::Unlocked(INDEX_OF_MAIN),
+            1 => Found::Ours,
+            2 => Found::Unchecked,
+            _ => Found::Absent,
+        };
+        let hold = match self.random.below(3) {
+            0 => Hold::Exclusive { value },
+            _ => Hold::Share {
+                limit,
+                slot,
+                value,
+                probe: self.random.chance(200),
+            },
+        };
+        let row = limit.row_of(main, slot);
+        let rows = match self.random.below(3) {
+            0 => keys.clone(),
+            _ => vec![row],
+        };
+        let slots = keys.iter().map(|_| self.slot()).collect();
+        let value = Value(b"u".to_vec().into());
+        let target = targets[0].clone();
+        let request = match self.random.below(21) {
+            0..=6 => Request::Lock {
+                targets,
+                hold,
+                session,
+                see,
+            },
+            7..=8 => Request::Join {
+                keys: keys.into(),
+                slots,
+                want: Want::Share(limit),
+                session,
+                see,
+            },
+            9..=10 => Request::Take {
+                targets,
+                hold,
+                slots,
+                session,
+                ahead: Vec::new(),
+                see,
+            },
+            11..=12 => Request::Survey { targets, see },
+            13..=14 => Request::Prove {
+                rows,
+                session,
+                gates: keys,
+            },
+            15..=16 => Request::Downgrade {
+                key: main.clone(),
+                session,
+                limit,
+                slot,
+                value,
+            },
+            17..=18 => Request::Upgrade {
+                target,
+                session,
+                limit,
+                slot,
+                value,
+            },
+            19 => Request::Unlock {
+                rows,
+                session,
+                lines: if line { keys } else { Vec::new() },
+            },
+            _ => {
+                let path = format!("/v1/kv/{}", permits_of(main));
+                self.push(Step::get(format!("{path}?keys&index=1&wait=2ms")));
+                return self.push(Step::get(format!(
+                    "{path}?keys&index={{M:{path}}}&wait=2ms"
+                )));
+            }
+        };
+        let mut step = Step::of(&request);
+        let index = format!("\"Index\":{INDEX_OF_MAIN}");
+        step.body = step
+            .body
+            .replace(&index, &format!("\"Index\":{{M:{main}}}"));
         self.push(step);
     }
 
