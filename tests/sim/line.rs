@@ -127,24 +127,25 @@ impl LineBook {
         bound: Duration,
         can_take: impl Fn(&Wait) -> bool,
     ) -> Result<(), String> {
-        let free_since = match self.free_since.remove(key) {
+        let candidates = self.waiting.iter().filter_map(|(process, waiting)| {
+            // The first of the waiters of this process for the key, unless it waits for others of its process.
+            let at = waiting.iter().position(|wait| wait.keys.all().contains(key))?;
+            let wait = waiting.get(at)?;
+            let is_parked = waiting.iter().take(at).any(|earlier| earlier.meets(wait));
+            (!is_parked && can_take(wait)).then_some((*process, wait))
+        });
+        let candidates: Vec<(usize, &Wait)> = candidates.collect();
+        let before = self.free_since.remove(key);
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let free_since = match before {
             Some((since, before)) if before == head => since,
             _ => now,
         };
         self.free_since.insert(key.clone(), (free_since, head));
-        for (process, waiting) in &self.waiting {
-            let live = self.live_since.get(process).copied().unwrap_or_default();
-            // The first of the waiters of this process for the key, unless it waits for others of its process.
-            let first = waiting
-                .iter()
-                .position(|wait| wait.keys.all().contains(key));
-            let Some((at, wait)) = first.and_then(|at| Some((at, waiting.get(at)?))) else {
-                continue;
-            };
-            let is_parked = waiting.iter().take(at).any(|earlier| earlier.meets(wait));
-            if is_parked || !can_take(wait) {
-                continue;
-            }
+        for (process, wait) in candidates {
+            let live = self.live_since.get(&process).copied().unwrap_or_default();
             let free = now.since(free_since.max(wait.since).max(live));
             self.longest_free = self.longest_free.max(free);
             if free > bound {
