@@ -22,14 +22,14 @@ fn start() -> Consul {
 }
 
 /// The policies of docs/acl.md, in its order.
-fn policies() -> [String; 7] {
+fn policies() -> [String; 8] {
     let text = fs::read_to_string(root().join("docs/acl.md")).unwrap();
     let blocks: Vec<String> = text
         .split("```hcl\n")
         .skip(1)
         .map(|block| block.split("```").next().unwrap().to_owned())
         .collect();
-    blocks.try_into().expect("seven policies")
+    blocks.try_into().expect("eight policies")
 }
 
 /// A token with these rules: its secret and its accessor.
@@ -78,7 +78,7 @@ fn denied(outcome: Result<(), Error>, why: &str) {
 #[test]
 fn the_smallest_policies() {
     let consul = start();
-    let [one, line, all, look, write, ..] = policies();
+    let [one, line, _, all, look, write, ..] = policies();
     let holder = lock(&client(&consul, "token", "root"), 0);
     for rules in [&one, &line, &all] {
         let client = client_with(&consul, rules);
@@ -220,11 +220,126 @@ fn what_is_missing_is_named() {
     consul.has_nothing_left();
 }
 
+/// Those who share a key stand below it: the rule for the key alone is not enough, and the error names the other one.
+#[test]
+fn sharing_a_key_needs_the_rule_for_the_prefix() {
+    let consul = start();
+    let [one, _, shares, ..] = policies();
+    let share = ("mode", "share");
+    let (may, may_not) = (client_with(&consul, &shares), client_with(&consul, &one));
+    let make = |client, more: &[(&str, &str)], wait: &str| {
+        let more = [&[("acquire_timeout_ms", wait)], more].concat();
+        prelude::lock(client, KEY, &more)
+    };
+    for more in [&[share][..], &[share, ("limit", "2")]] {
+        let lock = make(&may, more, "0");
+        lock.acquire().unwrap();
+        lock.check().unwrap();
+        lock.renew().unwrap();
+        lock.upgrade(0).unwrap();
+        lock.downgrade().unwrap();
+        // The writer waits for the share, with a ticket and at the gate.
+        let writer = make(&may, &[], "20000");
+        let reader = make(&may, more, "20000");
+        thread::scope(|scope| {
+            let writes = scope.spawn(|| writer.acquire());
+            until("it has the gate", || consul.holder(FULL).is_some());
+            let reads = scope.spawn(|| reader.acquire());
+            until("the reader stands in line", || {
+                let keys = consul.keys();
+                keys.iter().any(|key| key.contains("/.fifo/"))
+            });
+            lock.release().unwrap();
+            writes.join().unwrap().unwrap();
+            writer.release().unwrap();
+            reads.join().unwrap().unwrap();
+        });
+        reader.release().unwrap();
+
+        for wait in ["0", "20000"] {
+            let refused = make(&may_not, more, wait).acquire();
+            denied(
+                refused,
+                &format!(
+                    "needs key:write on \"{FULL}\", as with key_prefix \"{FULL}\" {{ policy = \"write\" }}"
+                ),
+            );
+        }
+    }
+    let exclusive = make(&may_not, &[], "0");
+    exclusive.acquire().unwrap();
+    denied(
+        exclusive.downgrade(),
+        &format!("as with key_prefix \"{FULL}\" {{ policy = \"write\" }}"),
+    );
+    assert!(exclusive.is_held());
+    exclusive.check().unwrap();
+    exclusive.release().unwrap();
+    consul.has_nothing_left();
+}
+
+/// The rule for the key alone: Consul does not show who shares it, so an exclusive lock of that token does not wait for
+/// them. It excludes exclusive locks, and newcomers that share, as any other.
+#[test]
+fn with_the_rule_for_the_key_alone_a_lock_does_not_see_who_shares_it() {
+    let consul = start();
+    let [one, _, shares, ..] = policies();
+    let (may, may_not) = (client_with(&consul, &shares), client_with(&consul, &one));
+    let share = prelude::lock(&may, KEY, &[("mode", "share")]);
+    share.acquire().unwrap();
+    for wait in [0, 5_000] {
+        let blind = lock(&may_not, wait);
+        blind.acquire().unwrap();
+        share.check().unwrap();
+        let late = prelude::lock(&may, KEY, &[("mode", "share"), ("acquire_timeout_ms", "0")]);
+        assert_eq!(late.acquire().unwrap_err().status, Status::NotAcquired);
+        assert_eq!(
+            lock(&may, 0).acquire().unwrap_err().status,
+            Status::NotAcquired
+        );
+        blind.release().unwrap();
+    }
+    share.release().unwrap();
+    consul.has_nothing_left();
+}
+
+/// A lock of several keys needs the rule for each, and names the one that is missing.
+#[test]
+fn several_keys_need_the_rule_for_each() {
+    let consul = start();
+    let rules = "session_prefix \"\" { policy = \"write\" } \
+                 key_prefix \"locks/ephemeral/a\" { policy = \"write\" } \
+                 key_prefix \"locks/ephemeral/b\" { policy = \"write\" }";
+    let here = client_with(&consul, rules);
+    let make = |keys: &[&str], wait: &str| {
+        let mut options = Options::new();
+        options.set("acquire_timeout_ms", wait).unwrap();
+        Lock::new_all(keys, Some(&options), Some(&here)).unwrap()
+    };
+    let lock = make(&["b", "a"], "0");
+    lock.acquire().unwrap();
+    let waits = make(&["a", "b"], "20000");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| waits.acquire());
+        thread::sleep(Duration::from_millis(200));
+        lock.release().unwrap();
+        waiting.join().unwrap().unwrap();
+    });
+    waits.release().unwrap();
+    for wait in ["0", "20000"] {
+        let error = make(&["a", "c"], wait).acquire().unwrap_err();
+        assert_eq!(error.status, Status::Denied, "{error}");
+        println!("{error}");
+        assert!(error.message.contains("locks/ephemeral/c"), "{error}");
+    }
+    consul.has_nothing_left();
+}
+
 /// A token that was just made reaches a server later than others.
 #[test]
 fn a_token_that_becomes_known_is_waited_for() {
     let consul = start();
-    let [_, _, all, ..] = policies();
+    let [_, _, _, all, ..] = policies();
     let secret = "22222222-3333-4444-5555-666666666666";
     let client = client(&consul, "token", secret);
     // One attempt, and one look, is told at once or within its limit.
@@ -252,7 +367,7 @@ fn a_token_that_becomes_known_is_waited_for() {
 #[test]
 fn a_node_for_the_sessions() {
     let consul = start();
-    let [_, _, _, _, _, with_node, agent] = policies();
+    let [.., with_node, agent] = policies();
     let client = |rules: &str, node: &str| {
         let mut options = Options::new();
         options.set("address", consul.address()).unwrap();
@@ -327,7 +442,7 @@ fn a_token_that_is_replaced_is_found() {
     static FOLDER: OnceLock<std::path::PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(temporary_folder);
     let consul = start();
-    let [_, _, all, ..] = policies();
+    let [_, _, _, all, ..] = policies();
     let replace = |secret: &str, name: &str| {
         fs::create_dir_all(folder.join(name)).unwrap();
         fs::write(folder.join(name).join("token"), format!("{secret}\n")).unwrap();

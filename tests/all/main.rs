@@ -30,6 +30,7 @@ mod header;
 mod held;
 mod holders;
 mod idle;
+mod kinds;
 mod layers;
 mod life;
 mod line;

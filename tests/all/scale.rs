@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 
 use crate::support::agent::version;
+use crate::support::contender::{Contender, Plan, Role, has_contended};
+use crate::support::rows::{is_taken, shares};
 
 const MANY: usize = 1_000;
 
@@ -185,5 +187,120 @@ fn a_thousand_waiters_on_a_thousand_keys() {
     let reply = consul.request("PUT", "/v1/acl/token", &token);
     let token: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
     all_are_served(&consul, token["SecretID"].as_str().unwrap(), "turns");
+    consul.has_nothing_left();
+}
+
+/// The sum of all requests of a client.
+fn requests(client: &Client) -> u64 {
+    let stats = stats(client);
+    let kinds = stats["requests"].as_object().expect("an object");
+    kinds.values().map(|n| n.as_u64().expect("a number")).sum()
+}
+
+/// A thousand of one process share a key. A writer waits until the last has left, and asks as many times as the
+/// logarithm of their number: it watches one by chance, and when that one has left about half of the others have, too.
+#[test]
+fn a_writer_waits_for_a_thousand_readers() {
+    if ran_alone(a_writer_waits_for_a_thousand_readers) {
+        return;
+    }
+    let consul = Consul::start();
+    let readers = client(consul.address(), "");
+    let (told, heard) = channel();
+    let share = |client| {
+        let more = [("acquire_timeout_ms", "-1"), ("mode", "share")];
+        prelude::lock(client, "many", &more)
+    };
+    let mut locks: Vec<Arc<Lock>> = (0..MANY).map(|_| Arc::new(share(&readers))).collect();
+    let begun = Instant::now();
+    for lock in &locks {
+        let told = told.clone();
+        let tell = move |outcome: Result<(), Error>| told.send(outcome).unwrap();
+        lock.acquire_start(Completion::new(tell)).unwrap();
+    }
+    for _ in 0..MANY {
+        let taken = heard.recv_timeout(Duration::from_secs(120));
+        taken.expect("it is told").expect("acquired");
+    }
+    let (took, asked) = (begun.elapsed(), requests(&readers));
+    println!("all are in after {took:?}, with {asked} requests");
+    assert_eq!(shares(&consul, "many").len(), MANY);
+    assert_eq!(number(&readers, "held"), MANY as u64);
+
+    let here = client(consul.address(), "");
+    let writer = lock(&here, "many");
+    thread::scope(|scope| {
+        let writes = scope.spawn(|| writer.acquire());
+        until("it has the gate", || is_taken(&consul, "many"));
+        // In no order: shuffled by a linear congruence.
+        let mut order: u64 = 1;
+        let begun = Instant::now();
+        while locks.len() > 1 {
+            order = order
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let chosen = usize::try_from(order >> 33).unwrap() % locks.len();
+            locks.swap_remove(chosen).release().unwrap();
+        }
+        println!("all but one have left after {:?}", begun.elapsed());
+        thread::sleep(Duration::from_millis(300));
+        assert!(!writer.is_held() && !writes.is_finished());
+        locks.remove(0).release().unwrap();
+        writes.join().unwrap().unwrap();
+    });
+    let asked = requests(&here);
+    println!(
+        "the writer sent {asked} requests: {}",
+        stats(&here)["requests"]
+    );
+    // With one request for each there would be a thousand.
+    assert!(asked < 100, "{asked}");
+    writer.release().unwrap();
+    drop((writer, here, readers));
+    consul.has_nothing_left();
+}
+
+/// The same from four processes, which know nothing of each other's slots.
+#[test]
+fn a_thousand_readers_of_four_processes() {
+    if has_contended() {
+        return;
+    }
+    let consul = Consul::start();
+    let plan = Plan {
+        address: consul.address().to_owned(),
+        key: "crowd".to_owned(),
+        role: Role::Crowd(MANY / 4),
+        hold: Duration::ZERO,
+        ttl_seconds: 300,
+        witness: None,
+    };
+    let begun = Instant::now();
+    let mut crowds: Vec<Contender> = (0..4)
+        .map(|_| Contender::start(a_thousand_readers_of_four_processes, plan.clone()))
+        .collect();
+    until("all are in", || {
+        crowds.iter().all(|crowd| crowd.has_said("has all"))
+    });
+    println!("all are in after {:?}", begun.elapsed());
+    assert_eq!(shares(&consul, "crowd").len(), MANY);
+    let here = client(consul.address(), "");
+    let writer = lock(&here, "crowd");
+    thread::scope(|scope| {
+        let writes = scope.spawn(|| writer.acquire());
+        until("it has the gate", || is_taken(&consul, "crowd"));
+        for number in 0..4 {
+            assert!(!writer.is_held() && !writes.is_finished());
+            crowds[number].end_input();
+            until("it has left", || crowds[number].has_ended());
+            assert!(!crowds[number].has_said("failed"));
+        }
+        writes.join().unwrap().unwrap();
+    });
+    let asked = requests(&here);
+    println!("the writer sent {asked} requests");
+    assert!(asked < 100, "{asked}");
+    writer.release().unwrap();
+    drop((writer, here));
     consul.has_nothing_left();
 }
