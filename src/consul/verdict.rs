@@ -115,8 +115,8 @@ fn failed(request: &Request, reply: &HttpReply) -> Fault {
     }
     let said = |status| said(request, reply, status);
     match refusal(&text) {
-        Some(Meaning::Denied) => Fault::Final(denied(request, reply, &text)),
-        Some(Meaning::NoToken) => Fault::NotApplied(denied(request, reply, &text)),
+        Some(Meaning::Denied) => Fault::Final(denied(request, reply, &text, None)),
+        Some(Meaning::NoToken) => Fault::NotApplied(denied(request, reply, &text, None)),
         Some(Meaning::NotNow | Meaning::Settling) => Fault::NotApplied(said(Status::Unavailable)),
         Some(Meaning::SessionGone) => Fault::SessionGone(said(Status::Unavailable)),
         Some(Meaning::Request) => Fault::Final(said(Status::Rejected)),

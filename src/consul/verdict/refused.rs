@@ -117,12 +117,20 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
     let mut said_once = whats.clone();
     said_once.dedup();
     let text = said_once.join("; ");
-    let is_refused = |why| whats.iter().any(|what| refusal(what) == Some(why));
-    if is_refused(Meaning::Denied) {
-        return Err(Fault::Final(denied(request, reply, &text)));
+    let refused_at = |why| {
+        let mut errors = errors.iter();
+        errors.find_map(|(number, what)| (refusal(what) == Some(why)).then_some(*number))
+    };
+    let denied = |number: usize| {
+        let operations = operations(request);
+        let key = operations.get(number).map(|operation| &*operation.key);
+        denied(request, reply, &text, key)
+    };
+    if let Some(number) = refused_at(Meaning::Denied) {
+        return Err(Fault::Final(denied(number)));
     }
-    if is_refused(Meaning::NoToken) {
-        return Err(Fault::NotApplied(denied(request, reply, &text)));
+    if let Some(number) = refused_at(Meaning::NoToken) {
+        return Err(Fault::NotApplied(denied(number)));
     }
     let whys: Vec<Option<Why>> = whats.iter().map(|what| why(what)).collect();
     let any = |why| whys.contains(&Some(why));

@@ -360,14 +360,20 @@ impl Acquire {
             // A head whose other keys this waiter may not look at counts as able.
             answer if matches!(step, Step::Judge(_)) => answer,
             Err(Fault::Final(cause)) => {
-                if cause.status == Status::Denied && self.is_about_tickets(&step) {
+                // Of several keys the survey needs no right that the attempt does not need.
+                let is_survey_of_several =
+                    matches!(step, Step::Survey(_)) && self.spec.keys.are_several();
+                if cause.status == Status::Denied
+                    && self.is_about_tickets(ctx, &step)
+                    && !is_survey_of_several
+                {
                     self.without_rights(ctx);
                     return Progress::GoesOn;
                 }
                 return self.refused_for_good(ctx, &step, &cause);
             }
             Err(Fault::TooLarge(cause)) => {
-                if self.is_about_tickets(&step) {
+                if self.is_about_tickets(ctx, &step) {
                     self.without_line(ctx, &step, &cause);
                     return Progress::GoesOn;
                 }
@@ -441,9 +447,10 @@ impl Acquire {
     }
 
     /// The library sends the request of this step only for the sake of the line. A lock that shares its key needs the
-    /// rights of the line for itself.
-    fn is_about_tickets(&self, step: &Step) -> bool {
+    /// rights of the line for itself, and one of several keys surveys them without the line as well.
+    fn is_about_tickets(&self, ctx: &Context, step: &Step) -> bool {
         match step {
+            Step::Survey(_) if self.spec.keys.are_several() => self.wants_ticket(ctx),
             Step::Survey(_) | Step::Join(_) | Step::ReadLine(..) | Step::Clear(_)
                 if !self.shares() =>
             {
