@@ -3,7 +3,7 @@
 //!
 //! The others are their requests, byte for byte where that matters.
 
-use crate::support::prelude::{self, *};
+use crate::support::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::support::rows::{self, is_taken, shares, tickets};
