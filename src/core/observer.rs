@@ -344,3 +344,6 @@ fn holder_of(row: KeyRow) -> Option<Holder> {
         value: row.value,
     })
 }
+
+#[cfg(test)]
+mod tests;
