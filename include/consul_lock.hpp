@@ -17,8 +17,8 @@
  * throws nothing for a failed call and returns whether it worked. Under -fno-exceptions only these
  * forms exist.
  *
- * CALLABLES. Threads of the library call completions, notices of a loss and listeners of the log.
- * The library copies or moves a callable in, and owns it until its last call. One that throws ends
+ * CALLABLES. Threads of the library call completions, notices of a loss, observers and listeners of
+ * the log. The library copies or moves a callable in, and owns it until its last call. One that throws ends
  * the program, as with std::thread: no exception can cross C. Only a value generator may throw.
  *
  * OBJECTS. Objects are move-only and own what they wrap. A call on an object that was moved from
@@ -77,6 +77,8 @@ struct deleter {
     void operator()(consul_lock_options *p) const noexcept { consul_lock_options_free(p); }
     void operator()(consul_lock_error *p) const noexcept { consul_lock_error_free(p); }
     void operator()(consul_lock_holder_info *p) const noexcept { consul_lock_holder_free(p); }
+    void operator()(consul_lock_holders_info *p) const noexcept { consul_lock_holders_free(p); }
+    void operator()(consul_lock_observer *p) const noexcept { consul_lock_observer_free(p); }
     void operator()(consul_lock_queue *p) const noexcept { consul_lock_queue_free(p); }
     void operator()(consul_lock_event *p) const noexcept { consul_lock_event_free(p); }
     void operator()(consul_lock_sender *p) const noexcept { consul_lock_sender_free(p); }
@@ -1109,11 +1111,7 @@ struct holder_info {
 
 namespace detail {
 
-inline std::optional<holder_info> take(consul_lock_holder_info *raw) {
-    const owned<consul_lock_holder_info> found(raw);
-    if (!found) {
-        return std::nullopt;
-    }
+inline holder_info read(const consul_lock_holder_info *raw) {
     holder_info out;
     out.session = text<consul_lock_holder_info>(raw, consul_lock_holder_session);
     out.name = text<consul_lock_holder_info>(raw, consul_lock_holder_name);
@@ -1126,6 +1124,11 @@ inline std::optional<holder_info> take(consul_lock_holder_info *raw) {
     }
     out.ttl = std::chrono::milliseconds(consul_lock_holder_ttl_ms(raw));
     return out;
+}
+
+inline std::optional<holder_info> take(consul_lock_holder_info *raw) {
+    const owned<consul_lock_holder_info> found(raw);
+    return found ? std::optional(read(raw)) : std::nullopt;
 }
 
 /* A consul_lock_holder_done for a callable. */
@@ -1169,6 +1172,160 @@ bool holder_start(const std::string &key, const client *with, F &&done, failure 
                          consul_lock_holder_start, detail::of(with), key.c_str());
 }
 
+/* ---- Holders and waiters ---- */
+
+/** A session that shares a key. */
+struct sharer_info : holder_info {
+    std::optional<int> limit; ///< How many may share the key; empty: there is no limit.
+    std::optional<int> slot;  ///< The number among those with a limit, from 0.
+};
+
+/** A session in the line of a key: it stands for all waiters of one client in one process that want
+ * the same. Value and fencing token are empty. */
+struct waiter_info : holder_info {
+    bool shares = false;           ///< The session waits for a share of the key, not for the whole.
+    std::optional<int> limit;      ///< The limit of that share; empty: none.
+    std::vector<std::string> keys; ///< The keys that the session waits for, if there are several.
+};
+
+/** All sessions that hold a key or wait for it. */
+struct holders_info {
+    /// The exclusive holder. While others still share the key, this session waits for their end.
+    std::optional<holder_info> exclusive;
+    std::vector<sharer_info> sharers; ///< The sessions that share the key.
+    std::vector<waiter_info> line;    ///< The waiters, in the order of the line.
+};
+
+namespace detail {
+
+/* A limit from C, where 0 means exclusive, and 1024 no limit. */
+inline std::optional<int> limit(std::int32_t number) noexcept {
+    return number > 0 && number < 1024 ? std::optional<int>(number) : std::nullopt;
+}
+
+inline sharer_info read_sharer(const consul_lock_holders_info *all, std::size_t index) {
+    sharer_info out;
+    static_cast<holder_info &>(out) = read(consul_lock_holders_get(all, index));
+    out.limit = limit(consul_lock_holders_limit(all, index));
+    const std::int32_t slot = consul_lock_holders_slot(all, index);
+    out.slot = slot >= 0 ? std::optional<int>(slot) : std::nullopt;
+    return out;
+}
+
+inline waiter_info read_waiter(const consul_lock_holders_info *all, std::size_t index) {
+    waiter_info out;
+    static_cast<holder_info &>(out) = read(consul_lock_holders_get(all, index));
+    const std::int32_t number = consul_lock_holders_limit(all, index);
+    out.shares = number > 0;
+    out.limit = limit(number);
+    const std::size_t count = consul_lock_holders_key_count(all, index);
+    for (std::size_t i = 0; i < count; i++) {
+        std::string key(consul_lock_holders_key(all, index, i, nullptr, 0), '\0');
+        consul_lock_holders_key(all, index, i, key.data(), key.size() + 1);
+        out.keys.push_back(std::move(key));
+    }
+    return out;
+}
+
+inline holders_info take(consul_lock_holders_info *raw) {
+    const owned<consul_lock_holders_info> all(raw);
+    holders_info out;
+    const std::size_t count = consul_lock_holders_count(raw);
+    for (std::size_t i = 0; i < count; i++) {
+        switch (consul_lock_holders_role(raw, i)) {
+        case CONSUL_LOCK_ROLE_EXCLUSIVE:
+            out.exclusive = read(consul_lock_holders_get(raw, i));
+            break;
+        case CONSUL_LOCK_ROLE_SHARER:
+            out.sharers.push_back(read_sharer(raw, i));
+            break;
+        case CONSUL_LOCK_ROLE_WAITER:
+            out.line.push_back(read_waiter(raw, i));
+            break;
+        case CONSUL_LOCK_ROLE_NONE:
+            break;
+        }
+    }
+    return out;
+}
+
+/* A consul_lock_holders_done for a callable. */
+template <class F> void found_all(consul_lock_status status, consul_lock_holders_info *raw,
+                                  consul_lock_error *error, void *data) noexcept {
+    const std::unique_ptr<F> done(static_cast<F *>(data));
+    failure why;
+    why.take(status, error);
+    (*done)(take(raw), std::move(why));
+}
+
+} // namespace detail
+
+/** Asks Consul which sessions hold `key` and which wait for it. If `with` is null, the default
+ * client asks. On failure `why` has the reason. */
+inline holders_info holders(const std::string &key, const client *with, failure &why) {
+    if (!detail::is_key(key, why) || !detail::is_client(with, why)) {
+        return holders_info();
+    }
+    return detail::take(detail::make(why, consul_lock_holders, detail::of(with), key.c_str()));
+}
+
+/** Begins holders(): `done` receives a holders_info and a failure. */
+template <class F>
+bool holders_start(const std::string &key, const client *with, F &&done, failure &why) {
+    return detail::is_key(key, why) && detail::is_client(with, why) &&
+           detail::begin(why, std::forward<F>(done),
+                         consul_lock_holders_done{detail::found_all<std::decay_t<F>>},
+                         consul_lock_holders_start, detail::of(with), key.c_str());
+}
+
+/* ---- Observers ---- */
+
+/**
+ * An observer of a key's exclusive holder; move-only. A thread of the library calls the callable at
+ * once and at each change, with a std::optional<holder_info> (empty: no session holds the key
+ * exclusively) and a failure, which says why the library does not know the holder now. See
+ * consul_lock_observe(). The destructor ends the observer, and waits for a call that is running.
+ */
+class observer {
+  public:
+    /** Begins to observe a key; empty on failure. If `with` is null, with the default client. */
+    template <class F>
+    static std::optional<observer> make(const std::string &key, const client *with, F &&changed,
+                                        failure &why) {
+        if (!detail::is_key(key, why) || !detail::is_client(with, why)) {
+            return std::nullopt;
+        }
+        if (detail::is_empty(changed)) {
+            why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "the callable is empty");
+            return std::nullopt;
+        }
+        using function = std::decay_t<F>;
+        // The library frees it, also when this fails.
+        void *data = detail::boxed(std::forward<F>(changed)).release();
+        return make(key, with, tell<function>, data, detail::drop<function>, why);
+    }
+
+  private:
+    friend class queue;
+    explicit observer(consul_lock_observer *made) : observer_(made) {}
+
+    static std::optional<observer> make(const std::string &key, const client *with,
+                                        consul_lock_observe_callback callback, void *data,
+                                        consul_lock_user_data_free free, failure &why) noexcept {
+        consul_lock_observer *made = detail::make(why, consul_lock_observe, detail::of(with),
+                                                  key.c_str(), callback, data, free);
+        return made != nullptr ? std::optional<observer>(observer(made)) : std::nullopt;
+    }
+    template <class F> static void tell(consul_lock_status status, consul_lock_holder_info *raw,
+                                        consul_lock_error *error, void *data) noexcept {
+        failure why;
+        why.take(status, error);
+        (*static_cast<F *>(data))(detail::take(raw), std::move(why));
+    }
+
+    detail::owned<consul_lock_observer> observer_;
+};
+
 /* ---- Queues, for event loops ---- */
 
 /** One thing that happened. */
@@ -1191,16 +1348,19 @@ class event {
     failure outcome() noexcept {
         failure why;
         const consul_lock_event_kind_t type = kind();
-        if (type == CONSUL_LOCK_EVENT_DONE || type == CONSUL_LOCK_EVENT_HOLDER) {
+        if (type == CONSUL_LOCK_EVENT_DONE || type == CONSUL_LOCK_EVENT_HOLDER ||
+            type == CONSUL_LOCK_EVENT_HOLDERS || type == CONSUL_LOCK_EVENT_OBSERVED) {
             why.take(static_cast<consul_lock_status>(consul_lock_event_code(event_.get())),
                      consul_lock_event_take_error(event_.get()));
         }
         return why;
     }
-    /** The answer to queue::holder(). Call it once. */
+    /** The answer to queue::holder(), or the news of an observer. Call it once. */
     std::optional<holder_info> holder() {
         return detail::take(consul_lock_event_take_holder(event_.get()));
     }
+    /** The answer to queue::holders(). Call it once. */
+    holders_info holders() { return detail::take(consul_lock_event_take_holders(event_.get())); }
     /** The log line, for CONSUL_LOCK_EVENT_LOG. */
     std::string line() const {
         return detail::text<consul_lock_event>(event_.get(), consul_lock_event_line);
@@ -1280,6 +1440,28 @@ class queue {
                begin(tag, why, consul_lock_queue_holder_done, consul_lock_holder_start,
                      detail::of(with), key.c_str());
     }
+    /** Begins holders(). */
+    bool holders(const std::string &key, const client *with, std::uint64_t tag,
+                 failure &why) noexcept {
+        return detail::is_key(key, why) && detail::is_client(with, why) &&
+               begin(tag, why, consul_lock_queue_holders_done, consul_lock_holders_start,
+                     detail::of(with), key.c_str());
+    }
+    /** Makes an event of each change of the key's holder, until the observer ends; empty on failure.
+     */
+    std::optional<observer> observe(const std::string &key, const client *with, std::uint64_t tag,
+                                    failure &why) noexcept {
+        if (!detail::is_key(key, why) || !detail::is_client(with, why)) {
+            return std::nullopt;
+        }
+        void *sender = consul_lock_sender_new(queue_.get(), tag);
+        if (sender == nullptr) {
+            why.refuse(CONSUL_LOCK_INVALID_ARGUMENT, "the queue was moved from");
+            return std::nullopt;
+        }
+        return observer::make(key, with, consul_lock_queue_observed, sender,
+                              consul_lock_sender_free, why);
+    }
     /** Makes an event of the loss of the lock. */
     bool on_lost(lock &of, std::uint64_t tag, failure &why) noexcept {
         return detail::ask(why, consul_lock_set_lost_callback, of.native(), consul_lock_queue_lost,
@@ -1324,6 +1506,14 @@ class queue {
     /** Begins holder(). */
     void holder(const std::string &key, const client *with, std::uint64_t tag) {
         detail::or_throw([&](failure &why) { return holder(key, with, tag, why); });
+    }
+    /** Begins holders(). */
+    void holders(const std::string &key, const client *with, std::uint64_t tag) {
+        detail::or_throw([&](failure &why) { return holders(key, with, tag, why); });
+    }
+    /** Makes an event of each change of the key's holder, until the observer ends. */
+    observer observe(const std::string &key, const client *with, std::uint64_t tag) {
+        return *detail::or_throw([&](failure &why) { return observe(key, with, tag, why); });
     }
     /** Makes an event of the loss of the lock. */
     void on_lost(lock &of, std::uint64_t tag) {
@@ -1515,6 +1705,21 @@ inline std::optional<holder_info> holder(const std::string &key, const client *w
 template <class F> void holder_start(const std::string &key, const client *with, F &&done) {
     detail::or_throw(
         [&](failure &why) { return holder_start(key, with, std::forward<F>(done), why); });
+}
+/** Asks Consul which sessions hold `key` and which wait for it. */
+inline holders_info holders(const std::string &key, const client *with = nullptr) {
+    return detail::or_throw([&](failure &why) { return holders(key, with, why); });
+}
+/** Begins holders(). Throws only when it cannot begin. */
+template <class F> void holders_start(const std::string &key, const client *with, F &&done) {
+    detail::or_throw(
+        [&](failure &why) { return holders_start(key, with, std::forward<F>(done), why); });
+}
+/** Begins to observe the exclusive holder of `key`, until the observer ends. */
+template <class F>
+observer observe(const std::string &key, F &&changed, const client *with = nullptr) {
+    return *detail::or_throw(
+        [&](failure &why) { return observer::make(key, with, std::forward<F>(changed), why); });
 }
 /** Sets a process-wide default, from a text, a whole number or a bool. */
 template <class T> void set_default(const std::string &option, const T &value) {

@@ -167,6 +167,58 @@ static void queues() {
 }
 
 // An object that was moved from fails with a message that says so.
+static void observers_and_holders() {
+    consul_locks::failure why;
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::vector<std::string> told;
+    const auto heard = [&](std::size_t count) {
+        std::unique_lock guard(mutex);
+        CHECK(changed.wait_for(guard, 20s, [&] { return told.size() >= count; }));
+        return told.back();
+    };
+    const auto hear = [&](std::optional<consul_locks::holder_info> holder,
+                          consul_locks::failure failed) {
+        CHECK(!failed);
+        const std::lock_guard guard(mutex);
+        told.push_back(holder ? holder->session : "free");
+        changed.notify_all();
+    };
+    consul_locks::lock lock("cpp/observe");
+    {
+        auto observer = consul_locks::observe("cpp/observe", hear);
+        CHECK(heard(1) == "free");
+        lock.acquire();
+        CHECK(heard(2) == lock.session_id());
+        const auto moved = std::move(observer);
+    }
+    const auto holders = consul_locks::holders("cpp/observe");
+    CHECK(holders.exclusive && holders.exclusive->session == lock.session_id());
+    CHECK(holders.sharers.empty() && holders.line.empty());
+    consul_locks::queue queue;
+    {
+        const auto observer = queue.observe("cpp/observe", nullptr, 5);
+        consul_locks::event event = next(queue);
+        CHECK(event.kind() == CONSUL_LOCK_EVENT_OBSERVED && event.tag() == 5 && !event.outcome());
+        CHECK(event.holder()->session == lock.session_id());
+    }
+    queue.holders("cpp/observe", nullptr, 6);
+    consul_locks::event event = next(queue);
+    CHECK(event.kind() == CONSUL_LOCK_EVENT_HOLDERS && !event.outcome());
+    CHECK(event.holders().exclusive->fencing_token == lock.fencing_token());
+    CHECK(!consul_locks::observer::make("", nullptr, hear, why));
+    CHECK(why.code() == CONSUL_LOCK_INVALID_ARGUMENT);
+    CHECK(thrown([] { consul_locks::holders(""); }) == CONSUL_LOCK_INVALID_ARGUMENT);
+    std::promise<consul_locks::holders_info> answer;
+    consul_locks::holders_start("cpp/observe", nullptr, [&](auto found, auto failed) {
+        CHECK(!failed);
+        answer.set_value(std::move(found));
+    });
+    CHECK(answer.get_future().get().exclusive);
+    lock.release();
+    CHECK(told.size() == 2);
+}
+
 static void moved_from() {
     consul_locks::lock lock("cpp/moved");
     consul_locks::lock there = std::move(lock);
@@ -494,6 +546,7 @@ int main() {
     moved_from();
     chained();
     queues();
+    observers_and_holders();
     lost_and_thrown();
 #if defined(__cpp_lib_jthread)
     stopped_hold();
