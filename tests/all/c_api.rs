@@ -85,6 +85,7 @@ fn the_c_programs() {
         "async",
         "async_fork",
         "queue",
+        "observe",
     ] {
         programs.push((name, line(built(name, "plain", &[]))));
     }
@@ -112,6 +113,7 @@ fn the_c_programs_under_sanitizers() {
     let mut programs = Vec::new();
     for name in [
         "contract", "refusals", "value", "share", "several", "lost", "host", "async", "queue",
+        "observe",
     ] {
         let program = built(name, "sanitized", &flags);
         let symbols = Command::new("nm")

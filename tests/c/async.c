@@ -118,6 +118,13 @@ typedef struct {
 /* Calls every function of the library (tests/all/c_api.rs checks that none is missing). */
 static void queue_inside(consul_lock *lock);
 
+static void observed(consul_lock_status status, consul_lock_holder_info *holder,
+                     consul_lock_error *none, void *user_data)
+{
+    CHECK(status == CONSUL_LOCK_OK && none == NULL && user_data == NULL);
+    consul_lock_holder_free(holder);
+}
+
 static void inside(consul_lock_status status, consul_lock_error *none, void *user_data)
 {
     everything *in = user_data;
@@ -159,6 +166,19 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(consul_lock_holder_since_ms(holder) == 0); /* the value is another one */
     CHECK(consul_lock_holder_ttl_ms(holder) == 30000);
     consul_lock_holder_free(holder);
+    consul_lock_holders_info *holders = consul_lock_holders(client, "async-c/other", NULL);
+    CHECK(consul_lock_holders_count(holders) == 1);
+    CHECK(consul_lock_holders_role(holders, 0) == CONSUL_LOCK_ROLE_EXCLUSIVE);
+    CHECK(consul_lock_holder_session(consul_lock_holders_get(holders, 0), buf, sizeof buf) == 36);
+    CHECK(consul_lock_holders_limit(holders, 0) == 0 && consul_lock_holders_slot(holders, 0) == -1);
+    CHECK(consul_lock_holders_key_count(holders, 0) == 0);
+    CHECK(consul_lock_holders_key(holders, 0, 0, buf, sizeof buf) == 0);
+    CHECK(consul_lock_holders_json(holders, buf, sizeof buf) > 100);
+    consul_lock_holders_free(holders);
+    consul_lock_observer *observer = consul_lock_observe(client, "async-c/other", observed, NULL,
+                                                         NULL, NULL);
+    CHECK(observer != NULL);
+    consul_lock_observer_free(observer);
     EXPECT(CONSUL_LOCK_OK, consul_lock_downgrade(other, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_upgrade(other, 0, &error));
     EXPECT(CONSUL_LOCK_OK, consul_lock_release(other, &error));
@@ -262,7 +282,20 @@ static void queue_inside(consul_lock *lock)
     consul_lock_queue_holder_done(CONSUL_LOCK_OK, NULL, NULL, consul_lock_sender_new(queue, 9));
     consul_lock_event_free(consul_lock_queue_next(queue));
     consul_lock_event_free(consul_lock_queue_next(queue));
+    EXPECT(CONSUL_LOCK_OK,
+           consul_lock_holders_start(NULL, "async-c/inside", consul_lock_queue_holders_done,
+                                     consul_lock_sender_new(queue, 12), &error));
+    consul_lock_event *all = NULL;
+    while ((all = consul_lock_queue_next(queue)) == NULL) {
+        pause_ms(1);
+    }
+    CHECK(consul_lock_event_kind(all) == CONSUL_LOCK_EVENT_HOLDERS);
+    consul_lock_holders_free(consul_lock_event_take_holders(all));
+    consul_lock_event_free(all);
+    consul_lock_queue_holders_done(CONSUL_LOCK_OK, NULL, NULL, NULL);
     consul_lock_sender *sender = consul_lock_sender_new(queue, 7);
+    consul_lock_queue_observed(CONSUL_LOCK_OK, NULL, NULL, sender);
+    consul_lock_event_free(consul_lock_queue_next(queue));
     consul_lock_queue_lost(CONSUL_LOCK_LOST_REASON_EXPIRED, sender);
     consul_lock_queue_log(CONSUL_LOCK_LOG_LEVEL_INFO, "a line", sender);
     consul_lock_sender_free(sender);
