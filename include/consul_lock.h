@@ -919,8 +919,8 @@ void consul_lock_holder_free(consul_lock_holder_info *holder);
 /* ---- Holders and waiters ---- */
 
 /**
- * All sessions that hold a key or wait for it, at the moments of Consul's answers. It never changes,
- * so any number of threads may read it.
+ * All sessions that hold a key or wait for it, at the moments of Consul's answers. It never
+ * changes, so any number of threads may read it.
  */
 typedef struct consul_lock_holders_info consul_lock_holders_info;
 
@@ -952,15 +952,15 @@ typedef enum {
   /** There is no such entry. */
   CONSUL_LOCK_ROLE_NONE = 0,
   /**
-   * The session holds the key exclusively. While others still share the key, the session waits until they have
-   * ended, and no other session enters.
+   * The session holds the key exclusively. While others still share the key, the session waits
+   * until they have ended, and no other session enters.
    */
   CONSUL_LOCK_ROLE_EXCLUSIVE = 1,
   /** The session shares the key. */
   CONSUL_LOCK_ROLE_SHARER = 2,
   /**
-   * The session stands in the line of the key. It stands for all waiters of one client in one process that want
-   * the same.
+   * The session stands in the line of the key. It stands for all waiters of one client in one
+   * process that want the same.
    */
   CONSUL_LOCK_ROLE_WAITER = 3,
 } consul_lock_role;
@@ -1057,9 +1057,9 @@ typedef void (*consul_lock_observe_callback)(consul_lock_status status,
  * received last is the present state in the end; the library may skip states in between. Sessions
  * that share the key are no holders here: consul_lock_holders() shows them.
  *
- * The callback receives an error once when Consul refuses to show the key, or gives no usable answer
- * for "request_timeout_ms". The library asks on, and the callback receives the holder again as
- * soon as Consul shows it.
+ * The callback receives an error once when Consul refuses to show the key, or gives no usable
+ * answer for "request_timeout_ms". The library asks on, and the callback receives the holder again
+ * as soon as Consul shows it.
  *
  * All observers and waiters of a key in a client share one blocking query. A client observes 10
  * keys so (with 32 connections), and reads further keys every 5 seconds. This call does not wait

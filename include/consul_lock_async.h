@@ -461,7 +461,8 @@ consul_lock_holder_info *consul_lock_event_take_holder(consul_lock_event *event)
 /**
  * Takes the holders out of the event of a consul_lock_holders_start().
  *
- * @return Free it with consul_lock_holders_free(). NULL: the call failed, or the holders were taken.
+ * @return Free it with consul_lock_holders_free(). NULL: the call failed, or the holders were
+ *         taken.
  */
 CONSUL_LOCK_MUST_USE
 consul_lock_holders_info *consul_lock_event_take_holders(consul_lock_event *event);

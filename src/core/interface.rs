@@ -414,13 +414,13 @@ pub struct Party {
 pub enum Role {
     /// There is no such entry.
     None = 0,
-    /// The session holds the key exclusively. While others still share the key, the session waits until they have
-    /// ended, and no other session enters.
+    /// The session holds the key exclusively. While others still share the key, the session waits
+    /// until they have ended, and no other session enters.
     Exclusive = 1,
     /// The session shares the key.
     Sharer = 2,
-    /// The session stands in the line of the key. It stands for all waiters of one client in one process that want
-    /// the same.
+    /// The session stands in the line of the key. It stands for all waiters of one client in one
+    /// process that want the same.
     Waiter = 3,
 }
 

@@ -78,8 +78,8 @@ impl Owned for HolderHandle {
     type Inner = Holder;
 }
 
-/// All sessions that hold a key or wait for it, at the moments of Consul's answers. It never changes,
-/// so any number of threads may read it.
+/// All sessions that hold a key or wait for it, at the moments of Consul's answers. It never
+/// changes, so any number of threads may read it.
 pub struct HoldersHandle {
     _opaque: [u8; 0],
 }

@@ -35,9 +35,9 @@ pub type ObserveCallbackFn = Option<
 /// received last is the present state in the end; the library may skip states in between. Sessions
 /// that share the key are no holders here: consul_lock_holders() shows them.
 ///
-/// The callback receives an error once when Consul refuses to show the key, or gives no usable answer
-/// for "request_timeout_ms". The library asks on, and the callback receives the holder again as
-/// soon as Consul shows it.
+/// The callback receives an error once when Consul refuses to show the key, or gives no usable
+/// answer for "request_timeout_ms". The library asks on, and the callback receives the holder again
+/// as soon as Consul shows it.
 ///
 /// All observers and waiters of a key in a client share one blocking query. A client observes 10
 /// keys so (with 32 connections), and reads further keys every 5 seconds. This call does not wait

@@ -375,7 +375,8 @@ pub unsafe extern "C" fn consul_lock_event_take_holder(
 
 /// Takes the holders out of the event of a consul_lock_holders_start().
 ///
-/// @return Free it with consul_lock_holders_free(). NULL: the call failed, or the holders were taken.
+/// @return Free it with consul_lock_holders_free(). NULL: the call failed, or the holders were
+///         taken.
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn consul_lock_event_take_holders(
