@@ -56,12 +56,16 @@ struct stopper {
     std::stop_source source;
     void stop(consul_locks::lock &) { source.request_stop(); }
     void acquire(consul_locks::lock &lock) { lock.acquire(source.get_token()); }
+    void upgrade(consul_locks::lock &lock, std::chrono::milliseconds wait) {
+        lock.upgrade(wait, source.get_token());
+    }
     bool try_acquire(consul_locks::lock &lock) { return lock.try_acquire(source.get_token()); }
 };
 #else
 struct stopper {
     void stop(consul_locks::lock &lock) { lock.cancel(); }
     void acquire(consul_locks::lock &lock) { lock.acquire(); }
+    void upgrade(consul_locks::lock &lock, std::chrono::milliseconds wait) { lock.upgrade(wait); }
     bool try_acquire(consul_locks::lock &lock) { return lock.try_acquire(); }
 };
 #endif
@@ -72,6 +76,23 @@ struct task {
     stopper stop;
     bool interrupted = false;
 };
+
+std::chrono::milliseconds milliseconds(const std::string &word) {
+    return std::chrono::milliseconds(std::stoll(word));
+}
+
+// The words of an answer, with a space between two.
+std::string spaced(const words &from) {
+    std::string out;
+    for (const std::string &word : from) {
+        out += (out.empty() ? "" : " ") + word;
+    }
+    return out;
+}
+
+std::string or_none(const std::optional<int> &number) {
+    return number ? std::to_string(*number) : "none";
+}
 
 const char *yes_or_no(bool is_so) { return is_so ? "true" : "false"; }
 
@@ -167,7 +188,7 @@ class scene {
         for (std::size_t n = first; n < call.size(); n++) {
             const std::size_t sign = call[n].find('=');
             const std::string name = call[n].substr(0, sign);
-            if (name != "client") {
+            if (name != "client" && name != "and") {
                 made.set(name, call[n].substr(sign + 1));
             }
         }
@@ -175,6 +196,23 @@ class scene {
             made.use(*with);
         }
         return made;
+    }
+
+    // The key of a lock, and the further ones of its and= words.
+    static words keys_in(const words &call) {
+        words keys = {call[2]};
+        for (const std::string &word : call) {
+            if (word.rfind("and=", 0) == 0) {
+                keys.push_back(word.substr(4));
+            }
+        }
+        return keys;
+    }
+
+    consul_locks::lock made(const words &call) const {
+        const words keys = keys_in(call);
+        return keys.size() > 1 ? consul_locks::lock(keys, options_in(call, 3))
+                               : consul_locks::lock(call[2], options_in(call, 3));
     }
 
     void watch(const std::string &name) {
@@ -203,7 +241,11 @@ class scene {
             run(at + 1, file_.end_of(at));
         };
         try {
-            consul_locks::hold(call[2], options_in(call, 3), block);
+            if (const words keys = keys_in(call); keys.size() > 1) {
+                consul_locks::hold(keys, options_in(call, 3), block);
+            } else {
+                consul_locks::hold(call[2], options_in(call, 3), block);
+            }
             return "ok";
         } catch (const steps::own_error &) {
             return "raised";
@@ -222,9 +264,14 @@ class scene {
                                           : throw std::runtime_error("no such field");
     }
 
-    static std::string use(const std::string &verb, consul_locks::lock &lock, stopper stopper) {
+    static std::string use(const words &call, consul_locks::lock &lock, stopper stopper) {
+        const std::string &verb = call[0];
         if (verb == "acquire") {
             stopper.acquire(lock);
+            return "ok";
+        }
+        if (verb == "upgrade") {
+            stopper.upgrade(lock, milliseconds(call.at(2)));
             return "ok";
         }
         return yes_or_no(verb == "try" ? stopper.try_acquire(lock) : lock.release());
@@ -232,8 +279,8 @@ class scene {
 
     void begin(const words &call) {
         stopper stop;
-        auto run = [verb = call[2], &lock = find(call[3]), stop] {
-            return steps::answer_of([&] { return use(verb, lock, stop); });
+        auto run = [task = words(call.begin() + 2, call.end()), &lock = find(call[3]), stop] {
+            return steps::answer_of([&] { return use(task, lock, stop); });
         };
         tasks_[call[1]] = {call[3], std::async(std::launch::async, run), stop, false};
         std::this_thread::sleep_for(50ms);
@@ -393,16 +440,14 @@ const std::map<std::string, scene::verb> &scene::verbs() {
             return block(s.find(call[1]));
         };
     };
-    auto uses = [](scene &s, size_t, const words &call) {
-        return use(call[0], s.find(call[1]), {});
-    };
+    auto uses = [](scene &s, size_t, const words &call) { return use(call, s.find(call[1]), {}); };
     using lock = consul_locks::lock;
     static const std::map<std::string, verb> table = {
         {"client", {1, many, does([](scene &s, size_t, const words &call) {
             s.clients_.insert_or_assign(call[1], consul_locks::client(s.options_in(call, 2)));
         })}},
         {"lock", {2, many, does([](scene &s, size_t, const words &call) {
-            s.locks_.insert_or_assign(call[1], lock(call[2], s.options_in(call, 3)));
+            s.locks_.insert_or_assign(call[1], s.made(call));
         })}},
         {"acquire", {1, 1, uses}},
         {"try", {1, 1, uses}},
@@ -410,6 +455,8 @@ const std::map<std::string, scene::verb> &scene::verbs() {
         {"cancel", {1, 1, on_lock([](lock &l, const words &) { l.cancel(); })}},
         {"renew", {1, 1, on_lock([](lock &l, const words &) { l.renew(); })}},
         {"check", {1, 1, on_lock([](lock &l, const words &) { l.check(); })}},
+        {"downgrade", {1, 1, on_lock([](lock &l, const words &) { l.downgrade(); })}},
+        {"upgrade", {2, 2, uses}},
         {"put", {3, 3, on_lock([](lock &l, const words &call) { l.put_if_held(call[2], call[3]); })}},
         {"delete", {2, 2, on_lock([](lock &l, const words &call) { l.delete_if_held(call[2]); })}},
         {"abandon", {1, 1, on_lock([](lock &l, const words &) { l.abandon(); })}},
@@ -419,6 +466,8 @@ const std::map<std::string, scene::verb> &scene::verbs() {
         {"token", {1, 1, asks([](lock &l) { return std::to_string(l.fencing_token()); })}},
         {"session", {1, 1, asks([](lock &l) { return l.session_id(); })}},
         {"key", {1, 1, asks([](lock &l) { return l.key(); })}},
+        {"keys", {1, 1, asks([](lock &l) { return spaced(l.keys()); })}},
+        {"slot", {1, 1, asks([](lock &l) { return or_none(l.slot()); })}},
         {"watch", {1, 1, does([](scene &s, size_t, const words &call) { s.watch(call[1]); })}},
         {"lost", {1, 1, [](scene &s, size_t, const words &call) {
             return s.notices_.at(call[1])->wait([](const std::string &) { return true; });
@@ -426,7 +475,7 @@ const std::map<std::string, scene::verb> &scene::verbs() {
         {"hold", {2, many, [](scene &s, size_t at, const words &call) { return s.hold(at, call); }}},
         {"raise", {0, 0, does([](scene &, size_t, const words &) { throw steps::own_error(); })}},
         {"holder", {2, 3, [](scene &s, size_t, const words &call) { return s.holder(call); }}},
-        {"begin", {3, 3, does([](scene &s, size_t, const words &call) { s.begin(call); })}},
+        {"begin", {3, 4, does([](scene &s, size_t, const words &call) { s.begin(call); })}},
         {"interrupt", {1, 1, does([](scene &s, size_t, const words &call) {
             task &begun = s.tasks_.at(call[1]);
             begun.interrupted = true;
@@ -437,7 +486,7 @@ const std::map<std::string, scene::verb> &scene::verbs() {
         {"fork", {1, 1, does([](scene &s, size_t at, const words &call) { s.fork(at, call[1]); })}},
         {"operator", {1, many, [](scene &s, size_t, const words &call) { return s.ask_operator(call); }}},
         {"sleep", {1, 1, does([](scene &, size_t, const words &call) {
-            std::this_thread::sleep_for(std::chrono::milliseconds(std::stol(call[1])));
+            std::this_thread::sleep_for(milliseconds(call[1]));
         })}},
         {"expect", {3, 3, does([](scene &, size_t, const words &call) { expect(call[1], call[2], call[3]); })}},
         {"default", {2, 2, does([](scene &, size_t, const words &call) { consul_locks::set_default(call[1], call[2]); })}},
@@ -455,7 +504,7 @@ const std::map<std::string, scene::verb> &scene::verbs() {
         }}},
         {"stats", {1, 2, [](scene &s, size_t, const words &call) { return s.stats(call); }}},
         {"shutdown", {1, 1, does([](scene &, size_t, const words &call) {
-            consul_locks::shutdown(std::chrono::milliseconds(std::stoll(call[1])));
+            consul_locks::shutdown(milliseconds(call[1]));
         })}},
         {"version", {0, 0, [](scene &, size_t, const words &) { return std::string(consul_locks::version()); }}},
     };
