@@ -39,11 +39,26 @@ template <class T> class told {
         }
         return *found;
     }
+    // The first words that this function has not returned yet.
+    T next() {
+        std::unique_lock<std::mutex> guard(mutex_);
+        if (!changed_.wait_for(guard, patience, [&] { return seen_ < told_.size(); })) {
+            throw std::runtime_error("waited in vain");
+        }
+        return told_[seen_++];
+    }
 
   private:
     std::mutex mutex_;
     std::condition_variable changed_;
     std::vector<T> told_;
+    std::size_t seen_ = 0;
+};
+
+// What an observer was told.
+struct news {
+    std::optional<consul_locks::holder_info> holder;
+    std::optional<consul_locks::error> error;
 };
 
 struct log_line {
@@ -252,16 +267,71 @@ class scene {
         }
     }
 
-    std::string holder(const words &call) const {
-        const auto found = consul_locks::holder(call[1], client_in(call));
-        const std::string &field = call[2];
-        return !found                     ? "free"
-               : field == "session"       ? found->session
-               : field == "name"          ? found->name
-               : field == "node"          ? found->node
-               : field == "value"         ? found->value
-               : field == "fencing_token" ? std::to_string(found->fencing_token)
+    static std::string field_of(const consul_locks::holder_info &of, const std::string &field) {
+        return field == "session"         ? of.session
+               : field == "name"          ? of.name
+               : field == "node"          ? of.node
+               : field == "value"         ? of.value
+               : field == "fencing_token" ? std::to_string(of.fencing_token)
                                           : throw std::runtime_error("no such field");
+    }
+
+    static std::string field_or_free(const std::optional<consul_locks::holder_info> &of,
+                                     const std::string &field) {
+        return of ? field_of(*of, field) : "free";
+    }
+
+    std::string holders(const words &call) const {
+        const auto all = consul_locks::holders(call[1], client_in(call));
+        const std::string &role = call[2], &field = call[3];
+        words out;
+        auto add = [&](const consul_locks::holder_info &of, const char *mode,
+                       std::optional<int> limit, std::optional<int> slot, const words &keys) {
+            out.push_back(field == "mode"    ? mode
+                          : field == "limit" ? or_none(limit)
+                          : field == "slot"  ? or_none(slot)
+                          : field == "keys"  ? (keys.empty() ? "none" : spaced(keys))
+                          : field == "count" ? ""
+                                             : field_of(of, field));
+        };
+        add({}, "", {}, {}, {}); // refuses a field that does not exist
+        out.clear();
+        if (role == "exclusive") {
+            if (all.exclusive) {
+                add(*all.exclusive, "exclusive", {}, {}, {});
+            }
+        } else if (role == "sharers") {
+            for (const auto &of : all.sharers) {
+                add(of, "share", of.limit, of.slot, {});
+            }
+        } else if (role == "line") {
+            for (const auto &of : all.line) {
+                add(of, of.shares ? "share" : "exclusive", of.limit, {}, of.keys);
+            }
+        } else {
+            throw std::runtime_error("no such role");
+        }
+        return field == "count" ? std::to_string(out.size()) : spaced(out);
+    }
+
+    void observe(const words &call) {
+        auto heard = std::make_shared<told<news>>();
+        auto changed = [heard](std::optional<consul_locks::holder_info> holder,
+                               const consul_locks::failure &why) {
+            heard->tell(
+                {std::move(holder), why ? std::optional(consul_locks::error(why)) : std::nullopt});
+        };
+        observers_.erase(call[1]);
+        observers_.emplace(call[1], consul_locks::observe(call[2], changed, client_in(call)));
+        heard_[call[1]] = heard;
+    }
+
+    std::string observed(const words &call) const {
+        const news latest = heard_.at(call[1])->next();
+        if (latest.error) {
+            throw consul_locks::error(*latest.error);
+        }
+        return field_or_free(latest.holder, call[2]);
     }
 
     static std::string use(const words &call, consul_locks::lock &lock, stopper stopper) {
@@ -418,6 +488,8 @@ class scene {
     std::map<std::string, consul_locks::lock> locks_;
     std::map<std::string, consul_locks::lock *> held_; // the locks of blocks
     std::map<std::string, std::shared_ptr<told<std::string>>> notices_;
+    std::map<std::string, std::shared_ptr<told<news>>> heard_; // by observers
+    std::map<std::string, consul_locks::observer> observers_;
     std::map<std::string, process::child> children_;
     std::map<std::string, task> tasks_;
 };
@@ -474,7 +546,13 @@ const std::map<std::string, scene::verb> &scene::verbs() {
         }}},
         {"hold", {2, many, [](scene &s, size_t at, const words &call) { return s.hold(at, call); }}},
         {"raise", {0, 0, does([](scene &, size_t, const words &) { throw steps::own_error(); })}},
-        {"holder", {2, 3, [](scene &s, size_t, const words &call) { return s.holder(call); }}},
+        {"holder", {2, 3, [](scene &s, size_t, const words &call) {
+            return field_or_free(consul_locks::holder(call[1], s.client_in(call)), call[2]);
+        }}},
+        {"holders", {3, 4, [](scene &s, size_t, const words &call) { return s.holders(call); }}},
+        {"observe", {2, 3, does([](scene &s, size_t, const words &call) { s.observe(call); })}},
+        {"observed", {2, 2, [](scene &s, size_t, const words &call) { return s.observed(call); }}},
+        {"unobserve", {1, 1, does([](scene &s, size_t, const words &call) { s.observers_.erase(call[1]); })}},
         {"begin", {3, 4, does([](scene &s, size_t, const words &call) { s.begin(call); })}},
         {"interrupt", {1, 1, does([](scene &s, size_t, const words &call) {
             task &begun = s.tasks_.at(call[1]);
