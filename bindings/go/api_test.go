@@ -53,9 +53,10 @@ func TestEachStatusIsAnError(t *testing.T) {
 		"INVALID_ENVIRONMENT": consullock.ErrInvalidEnvironment, "ALREADY_USED": consullock.ErrAlreadyUsed,
 		"VALUE_FAILED": consullock.ErrValueFailed, "NOT_ACQUIRED": consullock.ErrNotAcquired,
 		"CANCELLED": consullock.ErrCancelled, "LOST": consullock.ErrLost, "NOT_HELD": consullock.ErrNotHeld,
-		"UNCONFIRMED": consullock.ErrUnconfirmed, "UNAVAILABLE": consullock.ErrUnavailable,
-		"DENIED":   consullock.ErrDenied,
-		"REJECTED": consullock.ErrRejected, "INTERNAL": consullock.ErrInternal, "FORKED": consullock.ErrForked,
+		"UNCONFIRMED": consullock.ErrUnconfirmed, "CONFLICT": consullock.ErrConflict,
+		"UNAVAILABLE": consullock.ErrUnavailable,
+		"DENIED":      consullock.ErrDenied,
+		"REJECTED":    consullock.ErrRejected, "INTERNAL": consullock.ErrInternal, "FORKED": consullock.ErrForked,
 		"NO_RESOURCES": consullock.ErrNoResources,
 	}
 	for _, status := range api(t).Statuses {
@@ -101,7 +102,7 @@ func TestEachOptionCanBeSetAndIsInTheReadme(t *testing.T) {
 	valid := map[string]string{"value": "x", "address": "127.0.0.1:1", "ca_file": own.ca, "ca_path": own.folder,
 		"client_cert": own.cert, "client_key": own.key, "tls_server_name": serverName, "token": "x",
 		"token_file": tokenFile, "http_auth": "user:x", "proxy": "http://127.0.0.1:1", "datacenter": "dc1",
-		"namespace": "team", "partition": "part", "session_node": "locks", "session_checks": "serfHealth"}
+		"namespace": "team", "partition": "part", "session_node": "locks", "session_checks": "serfHealth", "limit": "3"}
 	partner := map[string]string{"client_cert": "client_key", "client_key": "client_cert"}
 	for _, option := range api(t).Options {
 		value, ok := valid[option.Name]
@@ -145,6 +146,14 @@ var leftOut = map[string]string{
 	"consul_lock_set_value_generator": "the package calls the generator in Go",
 	"consul_lock_value_set":           "the package calls the generator in Go",
 	"consul_lock_why_lost":            "the notice of a loss has the reason",
+
+	"consul_lock_holders_count":     "consul_lock_holders_json has all entries",
+	"consul_lock_holders_get":       "consul_lock_holders_json has all entries",
+	"consul_lock_holders_role":      "consul_lock_holders_json has all entries",
+	"consul_lock_holders_limit":     "consul_lock_holders_json has all entries",
+	"consul_lock_holders_slot":      "consul_lock_holders_json has all entries",
+	"consul_lock_holders_key":       "consul_lock_holders_json has all entries",
+	"consul_lock_holders_key_count": "consul_lock_holders_json has all entries",
 
 	"consul_lock_shutdown": "consul_lock_shutdown_start ends with a context",
 }

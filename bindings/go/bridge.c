@@ -14,6 +14,20 @@ static void holder_done(consul_lock_status status, consul_lock_holder_info *hold
     consullockgo_holder_done(holder, error, (uintptr_t)handle);
 }
 
+static void holders_done(consul_lock_status status, consul_lock_holders_info *holders,
+                         consul_lock_error *error, void *handle)
+{
+    (void)status;
+    consullockgo_holders_done(holders, error, (uintptr_t)handle);
+}
+
+static void observed(consul_lock_status status, consul_lock_holder_info *holder,
+                     consul_lock_error *error, void *handle)
+{
+    (void)status;
+    consullockgo_observed(holder, error, (uintptr_t)handle);
+}
+
 static void lost(consul_lock_lost_reason reason, void *handle)
 {
     consullockgo_lost((int32_t)reason, (uintptr_t)handle);
@@ -69,10 +83,34 @@ consul_lock_status consullockgo_delete_if_held_start(consul_lock *lock, const ch
     return consul_lock_delete_if_held_start(lock, key, done, (void *)handle, error);
 }
 
+consul_lock_status consullockgo_downgrade_start(consul_lock *lock, consullockgo_handle handle,
+                                                consul_lock_error **error)
+{
+    return consul_lock_downgrade_start(lock, done, (void *)handle, error);
+}
+
+consul_lock_status consullockgo_upgrade_start(consul_lock *lock, int64_t timeout_ms,
+                                              consullockgo_handle handle, consul_lock_error **error)
+{
+    return consul_lock_upgrade_start(lock, timeout_ms, done, (void *)handle, error);
+}
+
 consul_lock_status consullockgo_holder_start(const consul_lock_client *client, const char *key,
                                              consullockgo_handle handle, consul_lock_error **error)
 {
     return consul_lock_holder_start(client, key, holder_done, (void *)handle, error);
+}
+
+consul_lock_status consullockgo_holders_start(const consul_lock_client *client, const char *key,
+                                              consullockgo_handle handle, consul_lock_error **error)
+{
+    return consul_lock_holders_start(client, key, holders_done, (void *)handle, error);
+}
+
+consul_lock_observer *consullockgo_observe(const consul_lock_client *client, const char *key,
+                                           consullockgo_handle handle, consul_lock_error **error)
+{
+    return consul_lock_observe(client, key, observed, (void *)handle, free_handle, error);
 }
 
 consul_lock_status consullockgo_shutdown_start(int64_t timeout_ms, consullockgo_handle handle,

@@ -30,8 +30,18 @@ consul_lock_status consullockgo_put_if_held_start(consul_lock *lock, const char 
 consul_lock_status consullockgo_delete_if_held_start(consul_lock *lock, const char *key,
                                                      consullockgo_handle handle,
                                                      consul_lock_error **error);
+consul_lock_status consullockgo_downgrade_start(consul_lock *lock, consullockgo_handle handle,
+                                                consul_lock_error **error);
+consul_lock_status consullockgo_upgrade_start(consul_lock *lock, int64_t timeout_ms,
+                                              consullockgo_handle handle,
+                                              consul_lock_error **error);
 consul_lock_status consullockgo_holder_start(const consul_lock_client *client, const char *key,
                                              consullockgo_handle handle, consul_lock_error **error);
+consul_lock_status consullockgo_holders_start(const consul_lock_client *client, const char *key,
+                                              consullockgo_handle handle,
+                                              consul_lock_error **error);
+consul_lock_observer *consullockgo_observe(const consul_lock_client *client, const char *key,
+                                           consullockgo_handle handle, consul_lock_error **error);
 consul_lock_status consullockgo_shutdown_start(int64_t timeout_ms, consullockgo_handle handle,
                                                consul_lock_error **error);
 consul_lock_status consullockgo_watch_loss(consul_lock *lock, consullockgo_handle handle,

@@ -25,8 +25,9 @@ var blocked atomic.Int32
 
 // An outcome is the result of a call: an error, or none.
 type outcome struct {
-	err    *Error
-	holder *Holder // of WhoHolds
+	err     *Error
+	holder  *Holder // of WhoHolds
+	holders string  // of Holders, as JSON
 }
 
 type (

@@ -21,8 +21,25 @@
 // By default an acquire makes exactly one attempt. With [WithAcquireTimeout] an acquire waits for that time, and
 // with [WithWait] until the context ends. Waiters are served first come, first served, within a process and
 // between processes. The end of the context ends any call at once: the error of the call has the context's error
-// in its chain, and the library undoes an acquire. A thousand goroutines that wait do not take a thousand threads
+// in its chain, and the library undoes an acquire. (Only [Lock.Upgrade] also waits until Consul has confirmed that the
+// lock is a share again.) A thousand goroutines that wait do not take a thousand threads
 // of the operating system: at most 16 calls block a thread.
+//
+// # Readers, semaphores, several keys
+//
+// A lock is exclusive unless [WithShare] makes it share its key: the readers of a read/write lock, whose writers are
+// exclusive locks on the same key. With [WithLimit] at most so many share the key, each with a slot of its own
+// ([Lock.Slot]): a semaphore. [Lock.Downgrade] and [Lock.Upgrade] turn an exclusive lock into a share and back,
+// without a gap. [NewAll] and [HoldAll] take several keys, all or none, and locks on overlapping keys never wait for
+// each other in a circle. All of these wait in the same lines.
+//
+//	err := consullock.Hold(ctx, "licence", func(ctx context.Context) error {
+//		slot, _ := consullock.FromContext(ctx).Slot() // 0, 1 or 2
+//		return work(ctx, slot)
+//	}, consullock.WithShare(), consullock.WithLimit(3), consullock.WithWait())
+//
+// [WhoHolds] asks for the exclusive holder of a key, [Holders] for all that hold it or wait for it, and [Observe]
+// reports each change of the exclusive holder.
 //
 // # Lost locks
 //
@@ -33,7 +50,8 @@
 // # Errors
 //
 // Each failure is an *[Error] with a [Code], which [errors.Is] finds. [ErrNotAcquired] (another session holds the
-// lock), [ErrUnavailable] (Consul gave no usable answer) and [ErrDenied] (the token lacks a right) are kept apart.
+// lock), [ErrConflict] (the key is shared with another limit), [ErrUnavailable] (Consul gave no usable answer) and
+// [ErrDenied] (the token lacks a right) are kept apart.
 //
 // # Goroutines, memory, exit
 //

@@ -45,6 +45,8 @@ const (
 	// process lives (see Shutdown). Or Consul did not confirm a guarded write: Consul may have applied the write,
 	// or may still apply it while the lock is held.
 	ErrUnconfirmed Code = C.CONSUL_LOCK_UNCONFIRMED
+	// ErrConflict: the key is shared with another limit than the one of [WithLimit]. The message names both.
+	ErrConflict Code = C.CONSUL_LOCK_CONFLICT
 	// ErrUnavailable: Consul gave no usable answer in time.
 	ErrUnavailable Code = C.CONSUL_LOCK_UNAVAILABLE
 	// ErrDenied: Consul refused because the token lacks a right, which the message names.

@@ -8,11 +8,13 @@ import "C"
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 )
 
-// IsHeld says whether the lock is held, by this process's own clock: true from a successful acquire until the
-// release, the end of the lock's life, or the notice of a loss. It sends nothing.
+// IsHeld says whether the lock is held, by this process's own clock: true from a successful acquire until the release,
+// the end of the lock's life, or the notice of a loss. Meanwhile no other process holds the lock; of a lock that
+// shares its key: no other process holds the key alone. It sends nothing.
 func (l *Lock) IsHeld() bool {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -33,9 +35,12 @@ func (l *Lock) Remaining() time.Duration {
 	return time.Duration(C.consul_lock_remaining_ms(ptr)) * time.Millisecond
 }
 
-// FencingToken is a number that grows with every acquisition of this key. The holder sends it along with each write,
-// and the receiver refuses a token smaller than one that it has seen. That stops a holder that was paused past the
-// end of its lock. The token is 0 before the acquire, and does not change afterwards.
+// FencingToken is a number that grows with every acquisition of this key, and with every downgrade and upgrade. The
+// holder sends it along with each write, and the receiver refuses a token smaller than one that it has seen. That
+// stops a holder that was paused past the end of its lock. A holder that shares its key sends its token with each
+// read, too, and the receiver refuses a read below the largest token of an exclusive lock. With a limit the receiver
+// keeps the largest token of each slot. All keys of a lock have one token. The token is 0 before the acquire, and
+// afterwards only Downgrade and Upgrade change it.
 func (l *Lock) FencingToken() uint64 {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -45,7 +50,8 @@ func (l *Lock) FencingToken() uint64 {
 	return tokenOf(ptr)
 }
 
-// Key is the full key of the lock in Consul's KV store, such as "locks/ephemeral/nightly-report".
+// Key is the full key of the lock in Consul's KV store, such as "locks/ephemeral/nightly-report". Of several keys it
+// is the first of [Lock.Keys].
 func (l *Lock) Key() string {
 	ptr, ok := l.handle.look()
 	if !ok {
@@ -53,6 +59,17 @@ func (l *Lock) Key() string {
 	}
 	defer l.leave()
 	return keyOf(ptr)
+}
+
+// Keys are the full keys of the lock, in the order of their bytes and each once: one key, unless [NewAll] made the
+// lock of several.
+func (l *Lock) Keys() []string {
+	ptr, ok := l.handle.look()
+	if !ok {
+		return slices.Clone(l.last.keys)
+	}
+	defer l.leave()
+	return keysOf(ptr)
 }
 
 // SessionID is the id of the Consul session that holds, or held, the lock. It is empty before the acquire.
@@ -69,6 +86,16 @@ func tokenOf(ptr *C.consul_lock) uint64 { return uint64(C.consul_lock_fencing_to
 
 func keyOf(ptr *C.consul_lock) string {
 	return text(func(buf *C.char, n C.size_t) C.size_t { return C.consul_lock_key(ptr, buf, n) })
+}
+
+func keysOf(ptr *C.consul_lock) []string {
+	keys := make([]string, C.consul_lock_keys_count(ptr))
+	for i := range keys {
+		keys[i] = text(func(buf *C.char, n C.size_t) C.size_t {
+			return C.consul_lock_key_at(ptr, C.size_t(i), buf, n)
+		})
+	}
+	return keys
 }
 
 func sessionOf(ptr *C.consul_lock) string {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Hold acquires the lock on a key, runs f, and releases the lock, also when f fails or panics. It acquires as
@@ -18,10 +19,19 @@ import (
 // error of the release, such as ErrLost when f ended well but the lock was lost meanwhile. Where f only hands on that
 // the loss ended its context, f's error is in the chain of an ErrLost.
 func Hold(ctx context.Context, key string, f func(ctx context.Context) error, opts ...Option) error {
+	return holdNew(ctx, key, f, func() (*Lock, error) { return New(key, opts...) })
+}
+
+// HoldAll does what [Hold] does with several keys, as [NewAll] takes them: it holds all of them or none.
+func HoldAll(ctx context.Context, keys []string, f func(ctx context.Context) error, opts ...Option) error {
+	return holdNew(ctx, strings.Join(keys, ", "), f, func() (*Lock, error) { return NewAll(keys, opts...) })
+}
+
+func holdNew(ctx context.Context, key string, f func(ctx context.Context) error, create func() (*Lock, error)) error {
 	if f == nil {
 		return noFunction(key)
 	}
-	l, err := New(key, opts...)
+	l, err := create()
 	if err != nil {
 		return err
 	}

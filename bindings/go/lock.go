@@ -10,13 +10,16 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"sync/atomic"
+	"unsafe"
 )
 
-// A Lock is a lock on one key. It is single use: acquire it once, release it. Any number of goroutines may
-// use it at any time.
+// A Lock is a lock on one key, or on several at once ([NewAll]). It is exclusive unless [WithShare] makes it share its
+// key. It is single use: acquire it once, release it. Any number of goroutines may use it at any time.
 type Lock struct {
-	name     string // the key as the caller wrote it
+	name     string // the key as the caller wrote it, or all keys
 	generate func() ([]byte, error)
 	handle   handle[*C.consul_lock]
 	loss     atomic.Pointer[loss] // nil until the caller asks for a notice
@@ -25,7 +28,9 @@ type Lock struct {
 	// The answers of the getters after the free of the C object.
 	last struct {
 		key, session string
+		keys         []string
 		token        uint64
+		slot         int32
 	}
 }
 
@@ -36,6 +41,49 @@ type Lock struct {
 // ErrInvalidArgument: the key is one that Consul would change or refuse. ErrInvalidOption: an option is
 // wrong, or belongs to a client. ErrInvalidEnvironment: a variable is wrong.
 func New(key string, opts ...Option) (*Lock, error) {
+	return newLock(key, opts, func(options *C.consul_lock_options, raw **C.consul_lock_error) (*C.consul_lock, *Error) {
+		name, refused := cText("the key", key)
+		if refused != nil {
+			return nil, refused
+		}
+		return C.consul_lock_new(name, options, raw), nil
+	})
+}
+
+// NewAll makes one lock on several keys: 1 to 30, each as that of [New], in any order; a key that comes twice counts
+// once. An acquire takes all keys or none, so no process ever holds a part of them, and locks on overlapping keys
+// never wait for each other in a circle. The lock stores its value under every key, has one session and one fencing
+// token, and is released as a whole. It is exclusive.
+//
+// The lock waits in line on every key until it is the first on all of them. Meanwhile a key that is free stays free
+// for it, so the caller should keep the sets of keys small.
+//
+// ErrInvalidArgument: as of New; or there are too many keys or none, or the value is too long for so many keys.
+// ErrInvalidOption: as of New; or there are several keys and [WithShare].
+func NewAll(keys []string, opts ...Option) (*Lock, error) {
+	keys = slices.Clone(keys)
+	return newLock(strings.Join(keys, ", "), opts,
+		func(options *C.consul_lock_options, raw **C.consul_lock_error) (*C.consul_lock, *Error) {
+			// C gets an array of pointers into Go's memory, all of which stay where they are until it
+			// returns.
+			var pinned runtime.Pinner
+			defer pinned.Unpin()
+			names := make([]*C.char, len(keys), len(keys)+1)
+			for i, key := range keys {
+				name, refused := cText("a key", key)
+				if refused != nil {
+					return nil, refused
+				}
+				pinned.Pin(name)
+				names[i] = name
+			}
+			return C.consul_lock_new_all(unsafe.SliceData(names), C.size_t(len(names)), options, raw), nil
+		})
+}
+
+// newLock makes a lock with the options. Errors name the key.
+func newLock(key string, opts []Option,
+	create func(options *C.consul_lock_options, raw **C.consul_lock_error) (*C.consul_lock, *Error)) (*Lock, error) {
 	if incompatible != nil {
 		return nil, incompatible
 	}
@@ -49,12 +97,11 @@ func New(key string, opts ...Option) (*Lock, error) {
 		return nil, refused.of(op, key)
 	}
 	defer C.consul_lock_options_free(options)
-	name, refused := cText("the key", key)
+	var raw *C.consul_lock_error
+	made, refused := create(options, &raw)
 	if refused != nil {
 		return nil, refused.of(op, key)
 	}
-	var raw *C.consul_lock_error
-	made := C.consul_lock_new(name, options, &raw)
 	if made == nil {
 		return nil, s.spoken(taken(raw)).of(op, key)
 	}
@@ -116,6 +163,7 @@ func (l *Lock) leave() { l.handle.leave(l.free) }
 // free frees the C object. It sends nothing: a release came before.
 func (l *Lock) free(ptr *C.consul_lock) {
 	l.last.key, l.last.session, l.last.token = keyOf(ptr), sessionOf(ptr), tokenOf(ptr)
+	l.last.keys, l.last.slot = keysOf(ptr), slotOf(ptr)
 	C.consul_lock_abandon(ptr)
 }
 
@@ -126,10 +174,10 @@ func (l *Lock) free(ptr *C.consul_lock) {
 // error and its cause in the chain, and names the last holder that the library saw. The library leaves nothing behind
 // in Consul. The first acquire uses the lock up, whatever the outcome, but not an acquire whose ctx ended before it.
 //
-// ErrNotAcquired: another session had the lock until the deadline, and the message names the holder. ErrUnavailable:
-// Consul gave no usable answer in time. ErrDenied, ErrRejected: Consul refused. ErrAlreadyUsed: the lock was used
-// before, or is closed. ErrValueFailed: the value generator failed. ErrCancelled: ctx has ended, or [Lock.Cancel]
-// ended the acquire.
+// ErrNotAcquired: another session had the lock until the deadline, and the message names the holder. ErrConflict: the
+// key is shared with another limit than that of [WithLimit], and the message names both. ErrUnavailable: Consul gave
+// no usable answer in time. ErrDenied, ErrRejected: Consul refused. ErrAlreadyUsed: the lock was used before, or is
+// closed. ErrValueFailed: the value generator failed. ErrCancelled: ctx has ended, or [Lock.Cancel] ended the acquire.
 func (l *Lock) Acquire(ctx context.Context) error {
 	op := acquireCall.op
 	if ctx.Err() != nil {

@@ -160,6 +160,22 @@ func WithQueueGrace(d time.Duration) Option {
 	return func(s *settings) { s.setTime("WithQueueGrace", "queue_grace_ms", d, time.Millisecond) }
 }
 
+// WithShare makes the lock share its key ("mode", "share"): all locks that share a key hold it at the same time, but
+// never beside an exclusive one, as without this option. So they are the readers of a read/write lock, and exclusive
+// locks on the same key are its writers. All wait in one line, so neither side starves. A goroutine that shares a key
+// must not acquire a second share of it: where a writer waits in between, the goroutine would wait for itself.
+func WithShare() Option {
+	return func(s *settings) { s.setBy("WithShare", "mode", "share", 0) }
+}
+
+// WithLimit sets how many locks may share the key at the same time: 1 to 1,024 ("limit"). With [WithShare] it makes a
+// semaphore, each holder of which has a slot ([Lock.Slot]). Without WithShare the lock is exclusive, and waits for all
+// that share the key; the limit is then that of its [Lock.Downgrade]. All locks that share a key need the same limit:
+// another one is [ErrConflict]. The default is no limit.
+func WithLimit(n int) Option {
+	return func(s *settings) { s.setBy("WithLimit", "limit", strconv.Itoa(n), 0) }
+}
+
 // WithClient sets the client of the lock, instead of the default client. The lock keeps a reference of its own, so the
 // caller may close the client at once.
 func WithClient(client *Client) Option {

@@ -32,6 +32,8 @@ type run struct {
 	lost      map[string]<-chan struct{}
 	holding   map[string]context.Context // the contexts of the holds, by the names of their locks
 	tasks     map[string]*task
+	news      map[string]<-chan consullock.Observation
+	unobserve map[string]context.CancelFunc
 }
 
 func newRun(suite *suite) *run {
@@ -49,6 +51,9 @@ func newRun(suite *suite) *run {
 		lost:    map[string]<-chan struct{}{},
 		holding: map[string]context.Context{},
 		tasks:   map[string]*task{},
+
+		news:      map[string]<-chan consullock.Observation{},
+		unobserve: map[string]context.CancelFunc{},
 	}
 }
 
@@ -61,6 +66,9 @@ func (r *run) set(name, value string) {
 func (r *run) end() {
 	for _, task := range r.tasks {
 		task.stop()
+	}
+	for _, end := range r.unobserve {
+		end()
 	}
 	var all sync.WaitGroup
 	for _, lock := range r.locks {

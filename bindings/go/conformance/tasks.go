@@ -36,7 +36,7 @@ func (r *run) withTask(name string, with func(*task)) error {
 	return nil
 }
 
-func (r *run) begin(name, verb, of string) error {
+func (r *run) begin(name, verb, of string, words []string) error {
 	lock, ok := r.locks[of]
 	if !ok {
 		return fmt.Errorf("there is no lock %s", of)
@@ -49,7 +49,7 @@ func (r *run) begin(name, verb, of string) error {
 	r.tasks[name] = t
 	go func() {
 		defer close(t.done)
-		t.answer, t.err = onLock(ctx, verb, lock)
+		t.answer, t.err = onLock(ctx, verb, lock, words)
 		if errors.Is(t.err, context.Canceled) && errors.Is(t.err, consullock.ErrCancelled) {
 			t.err = errInterrupted
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,12 +28,24 @@ func (r *run) do(s step, verb string, words []string) (string, error) {
 		return "ok", r.lock(words[0], words[1], words[2:])
 	case "holder":
 		return r.holder(words)
+	case "holders":
+		return r.holders(words)
+	case "observe":
+		return "ok", r.observe(words)
+	case "observed":
+		return r.observed(words[0], words[1])
+	case "unobserve":
+		if end, ok := r.unobserve[words[0]]; ok {
+			end()
+			return "ok", nil
+		}
+		return "", fmt.Errorf("there is no observer %s", words[0])
 	case "hold":
 		return r.hold(s, words)
 	case "raise":
 		return "", errRaised
 	case "begin":
-		return "ok", r.begin(words[0], words[1], words[2])
+		return "ok", r.begin(words[0], words[1], words[2], words[3:])
 	case "interrupt":
 		return "ok", r.withTask(words[0], func(t *task) { t.interrupt() })
 	case "join":
@@ -58,8 +71,10 @@ func (r *run) do(s step, verb string, words []string) (string, error) {
 	}
 	ctx := context.Background()
 	switch verb {
-	case "acquire", "try", "release":
-		return onLock(ctx, verb, lock)
+	case "acquire", "try", "release", "upgrade":
+		return onLock(ctx, verb, lock, words[1:])
+	case "downgrade":
+		return "ok", lock.Downgrade(ctx)
 	case "cancel":
 		lock.Cancel()
 	case "renew":
@@ -88,6 +103,13 @@ func (r *run) do(s step, verb string, words []string) (string, error) {
 		return lock.SessionID(), nil
 	case "key":
 		return lock.Key(), nil
+	case "keys":
+		return strings.Join(lock.Keys(), " "), nil
+	case "slot":
+		if slot, ok := lock.Slot(); ok {
+			return strconv.Itoa(slot), nil
+		}
+		return "none", nil
 	case "watch":
 		r.lost[words[0]] = lock.Lost()
 	case "lost":
@@ -102,11 +124,25 @@ var verbs = map[string]int{
 	"delete": 2, "close": 1, "abandon": 1, "held": 1, "remaining": 1, "token": 1, "session": 1, "key": 1, "watch": 1,
 	"lost": 1, "hold": 2, "raise": 0, "holder": 2, "begin": 3, "interrupt": 1, "join": 1, "child": 1, "operator": 1,
 	"sleep": 1, "expect": 3, "default": 2, "default-client": 1, "generator": 1, "log": 1, "logged": 1, "stats": 1,
-	"shutdown": 1, "version": 0,
+	"shutdown": 1, "version": 0, "keys": 1, "slot": 1, "downgrade": 1, "upgrade": 2, "holders": 3, "observe": 2,
+	"observed": 2, "unobserve": 1,
 }
 
-func onLock(ctx context.Context, verb string, lock *consullock.Lock) (string, error) {
+func onLock(ctx context.Context, verb string, lock *consullock.Lock, words []string) (string, error) {
 	switch verb {
+	case "upgrade":
+		if len(words) == 0 {
+			return "", errors.New("upgrade without its time")
+		}
+		ms, err := strconv.Atoi(words[0])
+		if err != nil {
+			return "", err
+		}
+		timeout := time.Duration(ms) * time.Millisecond
+		if ms == -1 {
+			timeout = consullock.NoTimeout
+		}
+		return "ok", lock.Upgrade(ctx, timeout)
 	case "acquire":
 		return "ok", lock.Acquire(ctx)
 	case "try":
@@ -134,29 +170,37 @@ func (r *run) client(name string, words []string) error {
 	return err
 }
 
-func (r *run) options(words []string) ([]consullock.Option, error) {
-	var options []consullock.Option
+// options gives the options of a lock, and its further keys.
+func (r *run) options(words []string) (options []consullock.Option, more []string, err error) {
 	for _, word := range words {
 		option, value, _ := strings.Cut(word, "=")
-		if option == "client" {
+		switch option {
+		case "client":
 			client, ok := r.clients[value]
 			if !ok {
-				return nil, fmt.Errorf("there is no client %s", value)
+				return nil, nil, fmt.Errorf("there is no client %s", value)
 			}
 			options = append(options, consullock.WithClient(client))
-		} else {
+		case "and":
+			more = append(more, value)
+		default:
 			options = append(options, consullock.WithOption(option, value))
 		}
 	}
-	return options, nil
+	return options, more, nil
 }
 
 func (r *run) lock(name, key string, words []string) error {
-	options, err := r.options(words)
+	options, more, err := r.options(words)
 	if err != nil {
 		return err
 	}
-	lock, err := consullock.New(key, options...)
+	var lock *consullock.Lock
+	if more == nil {
+		lock, err = consullock.New(key, options...)
+	} else {
+		lock, err = consullock.NewAll(append([]string{key}, more...), options...)
+	}
 	if err == nil {
 		r.locks[name] = lock
 	}
@@ -164,18 +208,23 @@ func (r *run) lock(name, key string, words []string) error {
 }
 
 func (r *run) hold(s step, words []string) (string, error) {
-	options, err := r.options(words[2:])
+	options, more, err := r.options(words[2:])
 	if err != nil {
 		return "", err
 	}
 	name := words[0]
 	var inside error
-	err = consullock.Hold(context.Background(), words[1], func(ctx context.Context) error {
+	block := func(ctx context.Context) error {
 		r.locks[name], r.holding[name] = consullock.FromContext(ctx), ctx
 		defer delete(r.holding, name)
 		inside = r.block(s.block)
 		return inside
-	}, options...)
+	}
+	if more == nil {
+		err = consullock.Hold(context.Background(), words[1], block, options...)
+	} else {
+		err = consullock.HoldAll(context.Background(), append(words[1:2:2], more...), block, options...)
+	}
 	if inside != nil && inside != errRaised {
 		return "", inside
 	}
@@ -201,13 +250,25 @@ func (r *run) waitLost(name string, lock *consullock.Lock) (string, error) {
 	}
 }
 
+// clientOf gives the client of a word `client=NAME`, or nil where there is no word.
+func (r *run) clientOf(words []string) (*consullock.Client, error) {
+	if len(words) == 0 {
+		return nil, nil
+	}
+	client, ok := r.clients[strings.TrimPrefix(words[0], "client=")]
+	if !ok {
+		return nil, fmt.Errorf("no %s", words[0])
+	}
+	return client, nil
+}
+
 func (r *run) holder(words []string) (string, error) {
+	client, err := r.clientOf(words[2:])
+	if err != nil {
+		return "", err
+	}
 	ask := consullock.WhoHolds
-	if len(words) > 2 {
-		client, ok := r.clients[strings.TrimPrefix(words[2], "client=")]
-		if !ok {
-			return "", fmt.Errorf("no %s", words[2])
-		}
+	if client != nil {
 		ask = client.WhoHolds
 	}
 	holder, found, err := ask(context.Background(), words[0])
@@ -217,7 +278,11 @@ func (r *run) holder(words []string) (string, error) {
 	case !found:
 		return "free", nil
 	}
-	switch words[1] {
+	return field(holder, words[1])
+}
+
+func field(holder consullock.Holder, name string) (string, error) {
+	switch name {
 	case "session":
 		return holder.Session, nil
 	case "name":
@@ -229,7 +294,128 @@ func (r *run) holder(words []string) (string, error) {
 	case "fencing_token":
 		return strconv.FormatUint(holder.FencingToken, 10), nil
 	}
-	return "", fmt.Errorf("no field %s", words[1])
+	return "", fmt.Errorf("no field %s", name)
+}
+
+func (r *run) holders(words []string) (string, error) {
+	client, err := r.clientOf(words[3:])
+	if err != nil {
+		return "", err
+	}
+	ask := consullock.Holders
+	if client != nil {
+		ask = client.Holders
+	}
+	state, err := ask(context.Background(), words[0])
+	if err != nil {
+		return "", err
+	}
+	name := words[2]
+	if !slices.Contains(fieldsOfHolders, name) {
+		return "", fmt.Errorf("no field %s", name)
+	}
+	// The field of each of them.
+	var all []string
+	add := func(said string, wrong error) {
+		all = append(all, said)
+		err = errors.Join(err, wrong)
+	}
+	switch words[1] {
+	case "exclusive":
+		if state.Exclusive != nil {
+			add(field(*state.Exclusive, orCount(name)))
+		}
+	case "sharers":
+		for _, sharer := range state.Sharers {
+			switch name {
+			case "limit":
+				add(orNone(sharer.Limit, sharer.Limit != 0), nil)
+			case "slot":
+				add(orNone(sharer.Slot, sharer.Slot >= 0), nil)
+			default:
+				add(field(sharer.Holder, orCount(name)))
+			}
+		}
+	case "line":
+		for _, waiter := range state.Line {
+			switch name {
+			case "mode":
+				add(map[bool]string{true: "share", false: "exclusive"}[waiter.Shares], nil)
+			case "limit":
+				add(orNone(waiter.Limit, waiter.Limit != 0), nil)
+			case "keys":
+				add(orNone(strings.Join(waiter.Keys, " "), len(waiter.Keys) > 0), nil)
+			default:
+				of := consullock.Holder{Session: waiter.Session, Name: waiter.Name, Node: waiter.Node}
+				add(field(of, orCount(name)))
+			}
+		}
+	default:
+		err = fmt.Errorf("no role %s", words[1])
+	}
+	if name == "count" {
+		return strconv.Itoa(len(all)), err
+	}
+	return strings.Join(all, " "), err
+}
+
+var fieldsOfHolders = []string{
+	"count", "session", "name", "node", "value", "fencing_token", "mode", "limit", "slot", "keys",
+}
+
+// orCount gives a field that all have, where only their number is asked for.
+func orCount(name string) string {
+	if name == "count" {
+		return "session"
+	}
+	return name
+}
+
+func orNone(value any, is bool) string {
+	if !is {
+		return "none"
+	}
+	return fmt.Sprint(value)
+}
+
+func (r *run) observe(words []string) error {
+	client, err := r.clientOf(words[2:])
+	if err != nil {
+		return err
+	}
+	begin := consullock.Observe
+	if client != nil {
+		begin = client.Observe
+	}
+	ctx, end := context.WithCancel(context.Background())
+	news, err := begin(ctx, words[1])
+	if err != nil {
+		end()
+		return err
+	}
+	r.news[words[0]], r.unobserve[words[0]] = news, end
+	return nil
+}
+
+func (r *run) observed(name, of string) (string, error) {
+	news, ok := r.news[name]
+	if !ok {
+		return "", fmt.Errorf("there is no observer %s", name)
+	}
+	select {
+	case seen, goesOn := <-news:
+		switch {
+		case !goesOn:
+			return "", errors.New("the observation has ended")
+		case seen.Err != nil:
+			return "", seen.Err
+		case seen.Holder == nil:
+			return "free", nil
+		}
+		return field(*seen.Holder, of)
+	case <-time.After(patience):
+		return "", errors.New("no news came")
+	}
 }
 
 func operator(file string, words []string) (string, error) {
@@ -302,12 +488,12 @@ func setGenerator(words []string) {
 }
 
 func (r *run) stats(words []string) (string, error) {
+	client, err := r.clientOf(words[1:])
+	if err != nil {
+		return "", err
+	}
 	read := consullock.DefaultStats
-	if len(words) > 1 {
-		client, ok := r.clients[strings.TrimPrefix(words[1], "client=")]
-		if !ok {
-			return "", fmt.Errorf("no %s", words[1])
-		}
+	if client != nil {
 		read = client.Stats
 	}
 	stats, err := read()
