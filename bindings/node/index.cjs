@@ -9,6 +9,8 @@ const { ConsulLock } = require("./lib/lock.cjs");
 const { c } = require("./lib/native.cjs");
 const {
   holder,
+  holders,
+  observe,
   setDefault,
   setDefaultClient,
   setLogger,
@@ -23,6 +25,8 @@ module.exports = {
   ConsulLockError,
   hold,
   holder,
+  holders,
+  observe,
   setDefault,
   setDefaultClient,
   setLogger,

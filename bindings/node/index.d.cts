@@ -43,8 +43,27 @@ export interface LockOptions {
    */
   lockTimeoutSeconds?: number | undefined;
   /**
-   * The value under the key while the lock is held: at most 390000 bytes, a text as UTF-8. Other processes read it, so
-   * it must not contain a secret.
+   * Whether the lock shares its key: all locks that share a key hold it at the same time, but never beside an exclusive
+   * lock. All wait in one line, so readers do not starve a writer, nor writers a reader.
+   * @defaultValue false, but true with `limit`
+   */
+  share?: boolean | undefined;
+  /**
+   * How many locks may share the key at once: 1 to 1024. Each holder has a {@link ConsulLock.slot} below the limit. All
+   * locks that share a key need the same limit; another one is CONFLICT. With `share: false` it is the limit after
+   * a {@link ConsulLock.downgrade}.
+   * @defaultValue no limit, and no slot
+   */
+  limit?: number | undefined;
+  /**
+   * The library's own option for `share`, which replaces it: `"share"` or `"exclusive"`.
+   * @defaultValue "exclusive"
+   */
+  mode?: "exclusive" | "share" | undefined;
+  /**
+   * The value under the key while the lock is held: at most 390000 bytes, a text as UTF-8. A lock that shares its key
+   * stores at most 512 bytes, because each exclusive waiter reads the values of all. Other processes read a value, so it
+   * must not contain a secret.
    * @defaultValue the value of the value generator, else a JSON object with `locked_at`
    */
   value?: string | Uint8Array | undefined;
@@ -231,7 +250,7 @@ export interface ClientOptions {
   [name: `${string}_${string}`]: OptionValue;
 }
 
-/** The options of an acquire. All other options are those of the lock, and are a TypeError here. */
+/** The option of an acquire. All other options are those of the lock, and are a TypeError here. */
 export interface AcquireOptions {
   /**
    * Ends the wait at once: the promise is rejected with the signal's reason, and the library leaves nothing behind in
@@ -241,9 +260,25 @@ export interface AcquireOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** The options of an upgrade. */
+export interface UpgradeOptions {
+  /**
+   * How long the upgrade waits for the other locks that share the key, in milliseconds: 0 to 86400000. 0: not at all.
+   * `Infinity`: until an abort or a cancel.
+   * @defaultValue `Infinity` with a `signal`, else 0
+   */
+  timeoutMs?: number | undefined;
+  /**
+   * Ends the wait at once: the promise is rejected with the signal's reason, and the lock still shares its key. If the
+   * reason is an Error without a cause, its `cause` is the library's error. An abort after the upgrade has succeeded
+   * changes nothing.
+   */
+  signal?: AbortSignal | undefined;
+}
+
 /**
- * A lock on one key. A lock is single use: a program acquires it once, releases it, and makes a new one for the next
- * round, which costs nothing.
+ * A lock on one key, or on several. A lock is single use: a program acquires it once, releases it, and makes a new one
+ * for the next round, which costs nothing.
  *
  * The garbage collector does not release a held lock: the lock stays in Consul until its TTL ends, and `process` emits
  * one warning. A listener of {@link ConsulLock.signal} or {@link ConsulLock.onLost} keeps a held lock reachable.
@@ -254,18 +289,20 @@ export class ConsulLock {
    *
    * @param key - The name of the work. The default `lockKeyPattern` makes of it the key in Consul's KV store, which has
    *   at most 60000 bytes when percent-encoded. A key that Consul would change or refuse is refused: with a leading `/`,
-   *   an empty, `.` or `..` segment, characters that cannot be printed, or spaces at either end.
+   *   an empty, `.`, `..`, `.fifo` or `.share` segment, characters that cannot be printed, or spaces at either end. An
+   *   array makes one lock on 1 to 30 keys, which an acquire takes as a whole or not at all, in one transaction. Such
+   *   locks never wait for each other in a circle, whatever the order of their keys. A lock on several keys is exclusive.
    * @throws {@link ConsulLockError}: INVALID_ARGUMENT for the key, INVALID_OPTION, INVALID_ENVIRONMENT.
    */
-  constructor(key: string, options?: LockOptions | null);
+  constructor(key: string | readonly string[], options?: LockOptions | null);
 
   /**
    * Takes the lock, and waits up to `acquireTimeoutMs`. Waiters are served first come, first served, within a process
    * and between processes. The first acquire uses the lock up, whatever the outcome, except VALUE_FAILED and a signal
    * that was aborted before.
    *
-   * Rejected with NOT_ACQUIRED (another session had the lock until the deadline, and the message names the holder),
-   * CANCELLED, ALREADY_USED, VALUE_FAILED, UNAVAILABLE, DENIED, REJECTED, or the reason of the signal.
+   * Rejected with NOT_ACQUIRED (the lock was not free until the deadline, and the message names the holder), CONFLICT
+   * (others share the key with another `limit`, and the message has both), CANCELLED, ALREADY_USED, VALUE_FAILED, UNAVAILABLE, DENIED, REJECTED, or the reason of the signal.
    */
   acquire(options?: AcquireOptions): Promise<void>;
 
@@ -296,6 +333,28 @@ export class ConsulLock {
   check(): Promise<void>;
 
   /**
+   * Turns an exclusive lock into a share of its key, without a gap: no exclusive lock comes between. Other locks may share
+   * the key from then on, at most as many as the option `limit` says. The life of the lock goes on.
+   *
+   * Rejected with INVALID_ARGUMENT (the lock shares its key already, has several keys, or another change of it is under
+   * way), LOST, NOT_HELD, UNAVAILABLE, DENIED or REJECTED.
+   */
+  downgrade(): Promise<void>;
+
+  /**
+   * Turns a share into an exclusive lock, without a gap, so what the holder has read stays true. No other lock takes the
+   * key from the first moment on, and the call waits until the others that share the key have released it.
+   *
+   * Of the locks that share a key only one can be upgraded at a time. The second upgrade is rejected with NOT_ACQUIRED at
+   * once: its holder releases its share, because the first upgrade waits for that, and takes a new, exclusive lock.
+   *
+   * Rejected with NOT_ACQUIRED (the lock still shares its key), CANCELLED or the reason of the signal (the same),
+   * INVALID_ARGUMENT (the lock is exclusive already, or another change of it is under way), LOST, NOT_HELD, UNAVAILABLE,
+   * DENIED or REJECTED.
+   */
+  upgrade(options?: UpgradeOptions): Promise<void>;
+
+  /**
    * Writes a key of Consul's KV store in one transaction with a check that this lock is held, so that a former holder
    * cannot write.
    *
@@ -313,7 +372,8 @@ export class ConsulLock {
 
   /**
    * Ends a pending acquire at once: the acquire is rejected with CANCELLED, and undone. A cancel is sticky: a later
-   * acquire is rejected, too. Does nothing to a held lock. The `signal` of an acquire ends that acquire alone.
+   * acquire is rejected, too. Of a held lock it ends only a pending upgrade, and the lock still shares its key. The
+   * `signal` of an acquire ends that acquire alone.
    */
   cancel(): void;
 
@@ -348,8 +408,18 @@ export class ConsulLock {
    */
   onLost(callback: (error: ConsulLockError) => void): void;
 
-  /** The full key in Consul's KV store, such as `locks/ephemeral/nightly-report`. */
+  /** The full key in Consul's KV store, such as `locks/ephemeral/nightly-report`. Of several keys the first. */
   get key(): string;
+
+  /** The full keys, in the order of their bytes. */
+  get keys(): readonly string[];
+
+  /**
+   * A number from 0 and below the option `limit`, such as the number of a worker. No two locks that share the key at the
+   * same time have the same slot. `null`: the lock has no slot, because it was not acquired yet, is exclusive, or has no
+   * limit.
+   */
+  get slot(): number | null;
 
   /**
    * Whether the lock is held, by this process's own clock: from a successful acquire until the release, the end of the
@@ -365,7 +435,9 @@ export class ConsulLock {
 
   /**
    * A number that grows with every acquisition of this key. The holder sends it along with each write, and the receiver
-   * refuses a token smaller than one that it has seen. `0n` before the acquire. It does not change afterwards.
+   * refuses a token smaller than one that it has seen. `0n` before the acquire. Afterwards only a downgrade and an upgrade
+   * change it, to a larger one. docs/guarantees.md of libconsul_lock says how a receiver compares the tokens of locks that
+   * share a key.
    *
    * The token has 64 bits, so it is a BigInt: a Number would round a large token, and two holders would have the same.
    * `BigInt(text)` reads a token back, and `<` also compares it with Numbers.
@@ -380,8 +452,10 @@ export class ConsulLock {
 export interface Held {
   /** Aborted when the lock is lost, or when the `signal` of {@link HoldOptions} is: the block stops its work. */
   signal: AbortSignal;
-  /** {@link ConsulLock.fencingToken} */
+  /** {@link ConsulLock.fencingToken} at the start of the block */
   fencingToken: bigint;
+  /** {@link ConsulLock.slot} at the start of the block */
+  slot: number | null;
   /** The lock, which the block may renew, check, write with, or release. */
   lock: ConsulLock;
 }
@@ -391,13 +465,17 @@ export interface HoldOptions extends LockOptions, AcquireOptions {}
 
 /**
  * Acquires the lock, runs the block, and releases the lock, also when the block fails. Fulfilled with the block's value.
+ * An array is one lock on several keys.
  *
  * Rejected as {@link ConsulLock.acquire} if the block did not run. Rejected with the block's own error, which has
  * precedence over one of the release. Rejected with LOST if the block ended well but the lock was lost meanwhile.
  */
-export function hold<T>(key: string, block: (held: Held) => T | PromiseLike<T>): Promise<T>;
 export function hold<T>(
-  key: string,
+  key: string | readonly string[],
+  block: (held: Held) => T | PromiseLike<T>,
+): Promise<T>;
+export function hold<T>(
+  key: string | readonly string[],
   options: HoldOptions | null | undefined,
   block: (held: Held) => T | PromiseLike<T>,
 ): Promise<T>;
@@ -413,6 +491,12 @@ export class Client {
 
   /** Does what the function {@link holder} does, with this client. */
   holder(key: string): Promise<Holder | null>;
+
+  /** Does what the function {@link holders} does, with this client. */
+  holders(key: string): Promise<Holders>;
+
+  /** Does what the function {@link observe} does, with this client. */
+  observe(key: string, options?: { signal?: AbortSignal | undefined }): Observer;
 
   /** Gives the statistics of this client, as the function {@link stats}. */
   stats(): Stats;
@@ -454,6 +538,114 @@ export function holder(
   key: string,
   options?: { client?: Client | undefined },
 ): Promise<Holder | null>;
+
+/** A session that shares a key. */
+export interface Sharer extends Holder {
+  /** How many may share the key with this session. `null`: no limit. */
+  limit: number | null;
+  /** The {@link ConsulLock.slot} of the session. `null`: it has none. */
+  slot: number | null;
+}
+
+/** A session in the line of a key, for all waiters of one client in one process that want the same. */
+export interface Waiter {
+  /** The id of the session. */
+  session: string;
+  /** {@link Holder.name} */
+  name: string;
+  /** {@link Holder.node} */
+  node: string;
+  /** {@link Holder.ttlMs} */
+  ttlMs: number;
+  /** What the session waits for: the key alone, or a share of it. */
+  mode: "exclusive" | "share";
+  /** How many may share the key with this session. `null`: no limit, or the session waits for the key alone. */
+  limit: number | null;
+  /** The full keys, if the session waits for several at once. Else empty. */
+  keys: string[];
+}
+
+/** All sessions that hold a key or wait for it, when Consul answered. */
+export interface Holders {
+  /** The full key. */
+  key: string;
+  /**
+   * The session that holds the key exclusively. While others still share the key, that session waits until they have
+   * ended, and no other session enters.
+   */
+  exclusive: Holder | null;
+  /** The sessions that share the key. */
+  sharers: Sharer[];
+  /** The sessions that wait, in the order of the line. */
+  line: Waiter[];
+}
+
+/**
+ * Asks Consul for all sessions that hold a key or wait for it. It costs two requests, which are not of one instant, and
+ * one for each of the first 64 sessions, whose names it reads.
+ *
+ * Rejected as {@link holder}.
+ */
+export function holders(key: string, options?: { client?: Client | undefined }): Promise<Holders>;
+
+/** What an observer knows of the holder of a key. {@link holder} also asks for the name and the node of its session. */
+export type ObservedHolder = Pick<Holder, "session" | "value" | "fencingToken" | "since">;
+
+/** The state of an observed key: its exclusive holder, or why the library does not know the holder now. */
+export type Observation =
+  | {
+      /** The exclusive holder. `null`: there is none, or the library does not know. */
+      holder: ObservedHolder | null;
+      /** Why the library does not know the holder. `null`: it does. */
+      error: null;
+    }
+  | { holder: null; error: ConsulLockError };
+
+/** An observer of the holder of a key: an asynchronous iterator, for `for await`. */
+export interface Observer extends AsyncIterableIterator<Observation> {
+  /**
+   * Waits for the next state that the program has not taken yet, and keeps the process alive meanwhile. Rejected once with
+   * the reason of an aborted signal.
+   */
+  next(): Promise<IteratorResult<Observation, undefined>>;
+
+  /** Ends the observer, as a `break` in `for await` does. */
+  return(): Promise<IteratorResult<Observation, undefined>>;
+
+  /** Ends the observer. Pending calls of `next` are fulfilled with `done`. */
+  close(): void;
+
+  /** Does what `close` does, for `await using observer = …`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Observes the exclusive holder of a key, for elections and dashboards:
+ *
+ * ```js
+ * for await (const { holder, error } of observe("leader", { signal })) {
+ *   console.log(error?.message ?? (holder ? `led by ${holder.value}` : "no leader"));
+ * }
+ * ```
+ *
+ * The observer has the present state soon, and a new one whenever another session holds the key, the key became free, or
+ * its fencing token changed. It skips states that the program was too slow to take. Sessions that share the key are no
+ * holders here; {@link holders} shows them.
+ *
+ * When Consul refuses to show the key or cannot be reached, the state has an `error` once. The observer goes on, and has
+ * the holder again as soon as Consul shows it. An observer does not keep the process alive, but a pending `next` does.
+ *
+ * @throws {@link ConsulLockError}: INVALID_ARGUMENT, INVALID_ENVIRONMENT, NO_RESOURCES.
+ */
+export function observe(
+  key: string,
+  options?: {
+    /** The client, instead of the default client. */
+    client?: Client | undefined;
+    /** Ends the observer: the pending or the next call of `next` is rejected with the signal's reason. */
+    signal?: AbortSignal | undefined;
+  },
+): Observer;
 
 /** Durations in microseconds. A percentile is at most an eighth too large. */
 export interface Timing {
@@ -578,6 +770,7 @@ export type ErrorCode =
   | "ERR_CONSUL_LOCK_LOST"
   | "ERR_CONSUL_LOCK_NOT_HELD"
   | "ERR_CONSUL_LOCK_UNCONFIRMED"
+  | "ERR_CONSUL_LOCK_CONFLICT"
   | "ERR_CONSUL_LOCK_UNAVAILABLE"
   | "ERR_CONSUL_LOCK_DENIED"
   | "ERR_CONSUL_LOCK_REJECTED"

@@ -8,6 +8,8 @@ export const {
   ConsulLockError,
   hold,
   holder,
+  holders,
+  observe,
   setDefault,
   setDefaultClient,
   setLogger,

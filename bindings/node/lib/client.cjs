@@ -2,7 +2,8 @@
 
 const { c, must, slot, text } = require("./native.cjs");
 const { heedEnvironment } = require("./environment.cjs");
-const { askHolder } = require("./holder.cjs");
+const { askHolder, askHolders } = require("./holder.cjs");
+const { observeWith } = require("./observer.cjs");
 const { clientPointer, clientPointers, optionNames, withOptions } = require("./options.cjs");
 
 /** The collector frees the reference of a client without a close. Locks keep references of their own. */
@@ -23,6 +24,14 @@ class Client {
 
   async holder(key) {
     return askHolder(clientPointer(this), key);
+  }
+
+  async holders(key) {
+    return askHolders(clientPointer(this), key);
+  }
+
+  observe(key, options) {
+    return observeWith(clientPointer(this), key, options);
   }
 
   stats() {

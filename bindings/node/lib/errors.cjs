@@ -12,6 +12,7 @@ const STATUSES = new Map([
   [22, "LOST"],
   [23, "NOT_HELD"],
   [24, "UNCONFIRMED"],
+  [25, "CONFLICT"],
   [40, "UNAVAILABLE"],
   [60, "DENIED"],
   [61, "REJECTED"],

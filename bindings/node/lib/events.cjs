@@ -2,7 +2,7 @@
 
 /*
  * The calls and listeners that use this thread's queue. A pending call keeps the process alive. A listener for a
- * loss or for the log does not.
+ * loss, for the log or for a holder does not.
  */
 
 const { address, c, must, slot, takeError, text } = require("./native.cjs");
@@ -11,11 +11,25 @@ const { queue } = require("./queue.cjs");
 /** Makes a sender, whose tag is `lastTag` of the queue afterwards. */
 const sender = (mine) => c.consul_lock_sender_new(mine.pointer, ++mine.lastTag);
 
+/** Keeps the process alive until `letEnd`. */
+function keepAlive(mine) {
+  if (mine.pending++ === 0) {
+    mine.socket.ref();
+  }
+}
+
+/** Ends one `keepAlive`. */
+function letEnd(mine) {
+  if (--mine.pending === 0) {
+    mine.socket.unref();
+  }
+}
+
 /** Calls a function whose name ends in _start. The promise is fulfilled with the value of `read` for its event. */
 function begin(done, read, call, args) {
   return new Promise((resolve, reject) => {
     const mine = queue();
-    const { receivers, socket } = mine;
+    const { receivers } = mine;
     const asked = sender(mine);
     const tag = mine.lastTag;
     if (call(...args, done, asked, slot) !== 0) {
@@ -25,14 +39,10 @@ function begin(done, read, call, args) {
     }
     receivers.set(tag, (event) => {
       receivers.delete(tag);
-      if (--mine.pending === 0) {
-        socket.unref();
-      }
+      letEnd(mine);
       resolve(read(event));
     });
-    if (mine.pending++ === 0) {
-      socket.ref();
-    }
+    keepAlive(mine);
   });
 }
 
@@ -59,20 +69,58 @@ function start(call, ...args) {
   return begin(address.consul_lock_queue_done, failure, call, args);
 }
 
-/** Asks for a holder. `read` gets the holder's pointer; the result is null where the lock is free. */
+/** The answer in an event: `{ error }`, or `{ answer }`, which `read` makes of the pointer, and which may be null. */
+function answerIn(event, take, read) {
+  const error = failure(event);
+  if (error !== null) {
+    return { error };
+  }
+  const pointer = take(event);
+  return { error, answer: pointer === null ? null : read(pointer) };
+}
+
+/** Asks for a holder. The answer is null where the lock is free. */
 function startHolder(client, key, read) {
-  const answer = (event) => {
-    const error = failure(event);
-    if (error !== null) {
-      return { error };
-    }
-    const pointer = c.consul_lock_event_take_holder(event);
-    return { holder: pointer === null ? null : read(pointer) };
-  };
-  return begin(address.consul_lock_queue_holder_done, answer, c.consul_lock_holder_start, [
+  const answer = (event) => answerIn(event, c.consul_lock_event_take_holder, read);
+  const done = address.consul_lock_queue_holder_done;
+  return begin(done, answer, c.consul_lock_holder_start, [client, key]);
+}
+
+/** Asks for all sessions that hold a key or wait for it. */
+function startHolders(client, key, read) {
+  const answer = (event) => answerIn(event, c.consul_lock_event_take_holders, read);
+  const done = address.consul_lock_queue_holders_done;
+  return begin(done, answer, c.consul_lock_holders_start, [client, key]);
+}
+
+/**
+ * Observes the holder of a key. `receiver` gets an answer as of startHolder at once and at each change. Until `end`
+ * the result also keeps the process alive, or does not.
+ */
+function observeHolder(client, key, read, receiver) {
+  const mine = queue();
+  const listening = sender(mine);
+  const tag = mine.lastTag;
+  const observer = c.consul_lock_observe(
     client,
     key,
-  ]);
+    address.consul_lock_queue_observed,
+    listening,
+    address.consul_lock_sender_free,
+    slot,
+  );
+  must(observer !== null);
+  mine.receivers.set(tag, (event) => {
+    receiver(answerIn(event, c.consul_lock_event_take_holder, read));
+  });
+  return {
+    keepAlive: () => keepAlive(mine),
+    letEnd: () => letEnd(mine),
+    end() {
+      mine.receivers.delete(tag);
+      c.consul_lock_observer_free(observer);
+    },
+  };
 }
 
 /** Calls `receiver` with the number of the reason when a lock is lost. Returns a function that removes `receiver`. */
@@ -121,4 +169,12 @@ function listenToLog(receiver, level) {
   );
 }
 
-module.exports = { bindToThread, listenForLoss, listenToLog, start, startHolder };
+module.exports = {
+  bindToThread,
+  listenForLoss,
+  listenToLog,
+  observeHolder,
+  start,
+  startHolder,
+  startHolders,
+};

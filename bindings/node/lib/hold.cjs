@@ -10,11 +10,11 @@ async function hold(key, options, block) {
   if (typeof block !== "function") {
     throw new TypeError("hold takes a function, as its last argument");
   }
-  const { signal: outer, ...lockOptions } = options ?? {};
+  const { signal: outer, ...ofLock } = options ?? {};
   if (outer === undefined) {
     plainOptions(options); // refuses an AbortSignal, among others
   }
-  const lock = new ConsulLock(key, lockOptions);
+  const lock = new ConsulLock(key, ofLock);
   const sources = outer === undefined ? [] : [outer];
   try {
     sources.push(lock.signal);
@@ -26,7 +26,8 @@ async function hold(key, options, block) {
   const until = new Until(sources);
   let result;
   try {
-    result = await block({ signal: until.signal, fencingToken: lock.fencingToken, lock });
+    const { fencingToken, slot } = lock;
+    result = await block({ signal: until.signal, fencingToken, slot, lock });
   } catch (error) {
     // The block's own error has precedence. The log has the error of the release.
     await lock.release().catch(() => {});

@@ -1,25 +1,28 @@
 "use strict";
 
 const { AsyncResource } = require("node:async_hooks");
-const { setMaxListeners } = require("node:events");
 const { inspect } = require("node:util");
 const { c, must, slot, text } = require("./native.cjs");
 const { heedDefaultClient } = require("./environment.cjs");
 const { ConsulLockError, Status, lossError, raise } = require("./errors.cjs");
 const { bindToThread, listenForLoss, start } = require("./events.cjs");
-const { bytesToStore, plainKey, withOptions } = require("./options.cjs");
+const { bytesToStore, lockOptions, plainKey, withOptions } = require("./options.cjs");
+const { explain, heedSignal, isSignal, signalIn } = require("./signals.cjs");
 const { currentGenerator, generatedValue, storeValue } = require("./values.cjs");
 
 class ConsulLock {
   #key;
+  #keys;
   /** The native lock. Null: this lock is over, and keeps the last answers of the native lock itself. */
   #pointer;
   #token = 0n;
   #session = "";
+  #slot = null;
   /** The one acquire has begun, or cannot begin any more. */
   #isUsed = false;
   /** The program has released, closed or abandoned the lock since the acquire began. */
   #isGivenUp = false;
+  #isUpgrading = false;
   /** Makes the value to store. Null: an option has the value, or the library makes it. */
   #generator;
   /** Aborted when the lock is lost. Null: the program has not asked for a notice. */
@@ -29,29 +32,36 @@ class ConsulLock {
   #isReleased = false;
 
   constructor(key, options) {
-    plainKey(key);
-    this.#pointer = withOptions(options, (set) => {
+    const keys = Array.isArray(key) ? Array.from(key, plainKey) : null;
+    if (keys === null) {
+      plainKey(key);
+    }
+    this.#pointer = withOptions(lockOptions(options), (set) => {
       if (options?.client === undefined) {
         heedDefaultClient();
       }
-      const made = c.consul_lock_new(key, set, slot);
+      const made =
+        keys === null
+          ? c.consul_lock_new(key, set, slot)
+          : c.consul_lock_new_all(keys, keys.length, set, slot);
       must(made !== null);
       return made;
     });
-    this.#key = text(c.consul_lock_key, this.#pointer);
+    this.#keys = Object.freeze(fullKeys(this.#pointer));
+    this.#key = this.#keys[0];
     this.#generator = options?.value === undefined ? currentGenerator() : null;
     forgotten.register(this, { pointer: this.#pointer, key: this.#key }, this);
   }
 
   async acquire(options) {
-    const error = await this.#acquire(signalIn(options));
+    const error = await this.#acquire(signalIn(options, OF_ACQUIRES));
     if (error !== null) {
       raise(error);
     }
   }
 
   async tryAcquire(options) {
-    const error = await this.#acquire(signalIn(options));
+    const error = await this.#acquire(signalIn(options, OF_ACQUIRES));
     if (error !== null && error.status !== Status.NOT_ACQUIRED) {
       raise(error);
     }
@@ -143,6 +153,37 @@ class ConsulLock {
     return this.#ask(c.consul_lock_check_start);
   }
 
+  downgrade() {
+    return this.#ask(c.consul_lock_downgrade_start);
+  }
+
+  async upgrade(options) {
+    const { timeoutMs, signal } = waitIn(options);
+    signal?.throwIfAborted();
+    if (this.#isUpgrading) {
+      return this.#ask(c.consul_lock_upgrade_start, timeoutMs); // refused; the signal of the first call ends that one
+    }
+    const cancel = () => {
+      if (this.isHeld) {
+        this.cancel(); // of a lock that is not held it would cancel an acquire
+      }
+    };
+    this.#isUpgrading = true;
+    signal?.addEventListener("abort", cancel, { once: true });
+    try {
+      await this.#ask(c.consul_lock_upgrade_start, timeoutMs);
+    } catch (error) {
+      if (signal?.aborted && error.status === Status.CANCELLED) {
+        explain(signal.reason, error);
+        throw signal.reason;
+      }
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+      this.#isUpgrading = false;
+    }
+  }
+
   async putIfHeld(key, value) {
     const bytes = bytesToStore(value, "value", Status.INVALID_ARGUMENT);
     return this.#ask(c.consul_lock_put_if_held_start, plainKey(key), bytes, bytes.length);
@@ -193,6 +234,14 @@ class ConsulLock {
 
   get key() {
     return this.#key;
+  }
+
+  get keys() {
+    return this.#keys;
+  }
+
+  get slot() {
+    return this.#pointer === null ? this.#slot : slotOf(this.#pointer);
   }
 
   get isHeld() {
@@ -250,6 +299,7 @@ class ConsulLock {
     }
     this.#token = this.fencingToken;
     this.#session = this.sessionId;
+    this.#slot = this.slot;
     const pointer = this.#pointer;
     this.#pointer = null;
     this.#isUsed = true;
@@ -261,7 +311,13 @@ class ConsulLock {
 
   /** The text for console.log, without the ACL token and the stored value. */
   [inspect.custom](depth, options, inspectWith = inspect) {
-    const shown = { key: this.#key, state: this.#state(), fencingToken: this.fencingToken };
+    const { key, keys, fencingToken, slot } = this;
+    const shown = {
+      ...(keys.length > 1 ? { keys } : { key }),
+      state: this.#state(),
+      fencingToken,
+      ...(slot === null ? {} : { slot }),
+    };
     return depth < 0 ? "[ConsulLock]" : `ConsulLock ${inspectWith(shown, options)}`;
   }
 
@@ -299,31 +355,35 @@ const forgotten = new FinalizationRegistry(({ pointer, key }) => {
 });
 let hasWarned = false;
 
-/** Makes the library's error, which names the holder, the cause of an aborted signal's reason. */
-function explain(reason, error) {
-  if (reason instanceof Error && !("cause" in reason) && Object.isExtensible(reason)) {
-    const cause = { value: error, configurable: true, enumerable: false, writable: true };
-    Object.defineProperty(reason, "cause", cause);
-  }
+/** The full keys of a native lock. */
+function fullKeys(pointer) {
+  const count = Number(c.consul_lock_keys_count(pointer));
+  return Array.from({ length: count }, (_, at) =>
+    text((lock, room, length) => c.consul_lock_key_at(lock, at, room, length), pointer),
+  );
 }
 
-/** The signal in the options of an acquire. Other options are refused, as an acquire would ignore them. */
-function signalIn(options) {
-  const { signal, ...others } = options ?? {};
+/** The slot of a native lock, or null. */
+function slotOf(pointer) {
+  const slot = c.consul_lock_slot(pointer);
+  return slot < 0 ? null : slot;
+}
+
+const OF_ACQUIRES = "an acquire takes { signal }; all other options are those of the lock";
+
+/** The options of an upgrade, with the library's number for an unlimited wait. */
+function waitIn(options) {
+  const { timeoutMs, signal, ...others } = options ?? {};
   if (isSignal(options) || Object.keys(others).length > 0) {
-    throw new TypeError("an acquire takes { signal }; all other options are those of the lock");
+    throw new TypeError("an upgrade takes { timeoutMs, signal }, and no other option");
   }
-  if (signal !== undefined && !isSignal(signal)) {
-    throw new TypeError("signal must be an AbortSignal");
+  const wait = timeoutMs ?? (signal === undefined ? 0 : Infinity);
+  if (wait !== Infinity && !Number.isSafeInteger(wait)) {
+    const message = "timeoutMs must be a whole number from 0 to 86400000, or Infinity";
+    throw new ConsulLockError(Status.INVALID_ARGUMENT, message);
   }
-  if (signal instanceof EventTarget) {
-    setMaxListeners(0, signal); // many acquires may wait under one signal, without a warning of a leak
-  }
-  return signal;
+  return { timeoutMs: wait === Infinity ? -1 : wait, signal: heedSignal(signal) };
 }
-
-/** Accepts a signal of another realm, such as a test environment's. */
-const isSignal = (it) => typeof it?.throwIfAborted === "function";
 
 function aborted(reason) {
   const controller = new AbortController();

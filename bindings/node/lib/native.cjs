@@ -17,11 +17,14 @@ const { load, unusable } = require("./loader.cjs");
 // prettier-ignore
 const DECLARATIONS = {
   consul_lock_new: ["consul_lock *", "const char *", "const consul_lock_options *", "consul_lock_error **"],
+  consul_lock_new_all: ["consul_lock *", "const char *const *", "size_t", "const consul_lock_options *", "consul_lock_error **"],
   consul_lock_set_value: ["consul_lock_status", "consul_lock *", "const void *", "size_t", "consul_lock_error **"],
   consul_lock_acquire_start: ["consul_lock_status", "consul_lock *", "consul_lock_done", "void *", "consul_lock_error **"],
   consul_lock_release_start: ["consul_lock_status", "consul_lock *", "consul_lock_done", "void *", "consul_lock_error **"],
   consul_lock_renew_start: ["consul_lock_status", "consul_lock *", "consul_lock_done", "void *", "consul_lock_error **"],
   consul_lock_check_start: ["consul_lock_status", "const consul_lock *", "consul_lock_done", "void *", "consul_lock_error **"],
+  consul_lock_downgrade_start: ["consul_lock_status", "consul_lock *", "consul_lock_done", "void *", "consul_lock_error **"],
+  consul_lock_upgrade_start: ["consul_lock_status", "consul_lock *", "int64_t", "consul_lock_done", "void *", "consul_lock_error **"],
   consul_lock_put_if_held_start: ["consul_lock_status", "consul_lock *", "const char *", "const void *", "size_t", "consul_lock_done", "void *", "consul_lock_error **"],
   consul_lock_delete_if_held_start: ["consul_lock_status", "consul_lock *", "const char *", "consul_lock_done", "void *", "consul_lock_error **"],
   consul_lock_set_lost_callback: ["consul_lock_status", "consul_lock *", "consul_lock_lost_callback", "void *", "consul_lock_user_data_free", "consul_lock_error **"],
@@ -30,7 +33,9 @@ const DECLARATIONS = {
   consul_lock_is_held: ["bool", "const consul_lock *"],
   consul_lock_remaining_ms: ["int64_t", "const consul_lock *"],
   consul_lock_fencing_token: ["uint64_t", "const consul_lock *"],
-  consul_lock_key: ["size_t", "const consul_lock *", "char *", "size_t"],
+  consul_lock_keys_count: ["size_t", "const consul_lock *"],
+  consul_lock_key_at: ["size_t", "const consul_lock *", "size_t", "char *", "size_t"],
+  consul_lock_slot: ["int32_t", "const consul_lock *"],
   consul_lock_session_id: ["size_t", "const consul_lock *", "char *", "size_t"],
 
   consul_lock_options_new: ["consul_lock_options *"],
@@ -62,6 +67,13 @@ const DECLARATIONS = {
   consul_lock_holder_ttl_ms: ["int64_t", "const consul_lock_holder_info *"],
   consul_lock_holder_free: ["void", "consul_lock_holder_info *"],
 
+  consul_lock_holders_start: ["consul_lock_status", "const consul_lock_client *", "const char *", "consul_lock_holders_done", "void *", "consul_lock_error **"],
+  consul_lock_holders_json: ["size_t", "const consul_lock_holders_info *", "char *", "size_t"],
+  consul_lock_holders_free: ["void", "consul_lock_holders_info *"],
+
+  consul_lock_observe: ["consul_lock_observer *", "const consul_lock_client *", "const char *", "consul_lock_observe_callback", "void *", "consul_lock_user_data_free", "consul_lock_error **"],
+  consul_lock_observer_free: ["void", "consul_lock_observer *"],
+
   consul_lock_set_log_callback: ["consul_lock_status", "consul_lock_log_callback", "void *", "consul_lock_user_data_free", "int32_t"],
   consul_lock_shutdown_start: ["consul_lock_status", "int64_t", "consul_lock_done", "void *", "consul_lock_error **"],
   consul_lock_version: ["const char *"],
@@ -77,6 +89,7 @@ const DECLARATIONS = {
   consul_lock_event_code: ["int32_t", "const consul_lock_event *"],
   consul_lock_event_take_error: ["consul_lock_error *", "consul_lock_event *"],
   consul_lock_event_take_holder: ["consul_lock_holder_info *", "consul_lock_event *"],
+  consul_lock_event_take_holders: ["consul_lock_holders_info *", "consul_lock_event *"],
   consul_lock_event_line: ["size_t", "const consul_lock_event *", "char *", "size_t"],
   consul_lock_event_free: ["void", "consul_lock_event *"],
 };
@@ -85,8 +98,10 @@ const DECLARATIONS = {
 const CALLBACKS = new Set([
   "consul_lock_done",
   "consul_lock_holder_done",
+  "consul_lock_holders_done",
   "consul_lock_log_callback",
   "consul_lock_lost_callback",
+  "consul_lock_observe_callback",
   "consul_lock_user_data_free",
 ]);
 
@@ -94,8 +109,10 @@ const CALLBACKS = new Set([
 const ADDRESSES = [
   "consul_lock_queue_done",
   "consul_lock_queue_holder_done",
+  "consul_lock_queue_holders_done",
   "consul_lock_queue_lost",
   "consul_lock_queue_log",
+  "consul_lock_queue_observed",
   "consul_lock_sender_free",
 ];
 
@@ -103,6 +120,9 @@ const ADDRESSES = [
 function koffiType(type) {
   if (type === "const char *") {
     return "str";
+  }
+  if (type === "const char *const *") {
+    return "str *";
   }
   if (type.endsWith("*") || CALLBACKS.has(type)) {
     return "void *";

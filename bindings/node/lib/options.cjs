@@ -39,6 +39,24 @@ function plainText(text, what, status) {
 
 const plainKey = (key) => plainText(key, "key", Status.INVALID_ARGUMENT);
 
+/** The options that this package adds, each with the option of the library that it sets. */
+const ALIASES = { share: "mode" };
+
+/**
+ * The options of a lock. `limit` alone is one of a lock that shares its key, as a program rarely wants the other
+ * meaning: the limit after a downgrade.
+ */
+function lockOptions(given) {
+  const options = plainOptions(given);
+  const { share, mode, limit } = options ?? {};
+  if (share !== undefined && mode !== undefined) {
+    const message = "options share and mode say the same: give one of them";
+    throw new ConsulLockError(Status.INVALID_OPTION, message);
+  }
+  const isImplied = limit !== undefined && share === undefined && mode === undefined;
+  return isImplied ? { ...options, share: true } : options;
+}
+
 /** The text of an option for the library, which checks numbers and ranges itself. */
 function optionText(name, value) {
   if (value === Infinity && name === "acquire_timeout_ms") {
@@ -128,7 +146,7 @@ function asWritten(error, names) {
     return error;
   }
   const option = /^option "?([a-z_]+)/.exec(error.message)?.[1];
-  const written = names.find((name) => snakeCase(name) === option);
+  const written = names.find((name) => (ALIASES[name] ?? snakeCase(name)) === option);
   if (option === undefined || written === undefined) {
     return error;
   }
@@ -142,6 +160,13 @@ function setOption(set, name, value) {
   } else if (name === "value") {
     const bytes = bytesToStore(value, 'option "value"', Status.INVALID_OPTION);
     must(c.consul_lock_options_set_bytes(set, name, bytes, bytes.length, slot) === 0);
+  } else if (name === "share") {
+    const mode = { true: "share", false: "exclusive" }[optionText(name, value)];
+    if (mode === undefined) {
+      const message = 'option "share" must be true or false';
+      throw new ConsulLockError(Status.INVALID_OPTION, message);
+    }
+    must(c.consul_lock_options_set(set, ALIASES.share, mode, slot) === 0);
   } else {
     plainText(name, "an option's name", Status.INVALID_OPTION);
     must(c.consul_lock_options_set(set, name, optionText(name, value), slot) === 0);
@@ -152,6 +177,7 @@ module.exports = {
   bytesToStore,
   clientPointer,
   clientPointers,
+  lockOptions,
   optionNames,
   optionText,
   plainKey,

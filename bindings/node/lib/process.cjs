@@ -8,7 +8,8 @@ const { Client, statsOf } = require("./client.cjs");
 const { defaultClientIsSet, heedDefaultClient } = require("./environment.cjs");
 const { ConsulLockError, Status, raise } = require("./errors.cjs");
 const { listenToLog, start } = require("./events.cjs");
-const { askHolder } = require("./holder.cjs");
+const { askHolder, askHolders } = require("./holder.cjs");
+const { observeWith } = require("./observer.cjs");
 const { clientPointer, optionText, plainOptions, plainText, snakeCase } = require("./options.cjs");
 
 /** The levels of the log. The library's number of the first is 1. */
@@ -24,13 +25,27 @@ function setDefaultClient(client) {
   defaultClientIsSet(client !== null);
 }
 
-async function holder(key, options) {
+/** The client of a call, by its option `client`. Null: the default client. */
+function clientIn(options) {
   const client = plainOptions(options)?.client;
   if (client === undefined) {
     heedDefaultClient();
-    return askHolder(null, key);
+    return null;
   }
-  return askHolder(clientPointer(client), key);
+  return clientPointer(client);
+}
+
+async function holder(key, options) {
+  return askHolder(clientIn(options), key);
+}
+
+async function holders(key, options) {
+  return askHolders(clientIn(options), key);
+}
+
+function observe(key, options) {
+  const { client, ...others } = plainOptions(options) ?? {};
+  return observeWith(clientIn({ client }), key, others);
 }
 
 function stats() {
@@ -72,4 +87,14 @@ async function shutdown({ timeoutMs = 30000 } = {}) {
   }
 }
 
-module.exports = { LOG_LEVELS, holder, setDefault, setDefaultClient, setLogger, shutdown, stats };
+module.exports = {
+  LOG_LEVELS,
+  holder,
+  holders,
+  observe,
+  setDefault,
+  setDefaultClient,
+  setLogger,
+  shutdown,
+  stats,
+};

@@ -375,7 +375,7 @@ test("cancel is sticky, and does nothing to a held lock", async () => {
 test("hold gives the block's value, or the block's error", async () => {
   const key = someKey("hold");
   const result = await hold(key, { lockTimeoutSeconds: 20 }, async (held) => {
-    assert.deepEqual(Object.keys(held).sort(), ["fencingToken", "lock", "signal"]);
+    assert.deepEqual(Object.keys(held).sort(), ["fencingToken", "lock", "signal", "slot"]);
     assert.equal(held.fencingToken, held.lock.fencingToken);
     assert.equal(held.signal.aborted, false);
     assert.ok(held.lock.isHeld);

@@ -120,7 +120,7 @@ class Run {
   }
 
   makeLock(name, key, words) {
-    this.#locks.set(name, new ConsulLock(key, this.#options(words)));
+    this.#locks.set(name, new ConsulLock(keyIn(key), this.#options(words)));
   }
 
   makeClient(name, words) {
@@ -137,17 +137,19 @@ class Run {
   }
 
   #options(words) {
-    return Object.fromEntries(
+    const options = Object.fromEntries(
       words.map((word) => {
         const at = word.indexOf("=");
         const [name, value] = [word.slice(0, at), word.slice(at + 1)];
         return [name, name === "client" ? this.client(value) : value];
       }),
     );
+    // In this binding `limit` alone shares the key. In the scenarios an option stands for itself.
+    return "limit" in options ? { mode: "exclusive", ...options } : options;
   }
 
   async hold(name, key, words, block) {
-    await hold(key, this.#options(words), async ({ lock, signal }) => {
+    await hold(keyIn(key), this.#options(words), async ({ lock, signal }) => {
       this.#locks.set(name, lock);
       this.#held.set(name, signal);
       try {
@@ -176,6 +178,7 @@ class Run {
       acquire: () => lock.acquire({ signal }),
       try: () => lock.tryAcquire({ signal }),
       release: () => lock.release(),
+      upgrade: () => lock.upgrade({ signal }),
     };
     const ended = calls[verb]();
     ended.catch(() => {});
@@ -260,6 +263,9 @@ function known(map, name) {
   return found;
 }
 
+/** The key or keys of a lock. */
+const keyIn = (word) => (word.includes(",") ? word.split(",") : word);
+
 const aborted = (signal) =>
   new Promise((resolve) => {
     const tell = () => resolve(signal.reason);
@@ -341,6 +347,12 @@ const VERBS = {
   check: verb(1, 1, function ([name]) {
     return this.lock(name).check();
   }),
+  downgrade: verb(1, 1, function ([name]) {
+    return this.lock(name).downgrade();
+  }),
+  upgrade: verb(2, 2, function ([name, ms]) {
+    return this.lock(name).upgrade({ timeoutMs: ms === "-1" ? Infinity : Number(ms) });
+  }),
   put: verb(3, 3, function ([name, key, value]) {
     return this.lock(name).putIfHeld(key, value);
   }),
@@ -367,6 +379,12 @@ const VERBS = {
   }),
   key: verb(1, 1, function ([name]) {
     return this.lock(name).key;
+  }),
+  keys: verb(1, 1, function ([name]) {
+    return this.lock(name).keys.join();
+  }),
+  slot: verb(1, 1, function ([name]) {
+    return this.lock(name).slot ?? "none";
   }),
   watch: verb(1, 1, function ([name]) {
     this.watch(name);

@@ -5,6 +5,8 @@ import {
   ConsulLockError,
   hold,
   holder,
+  holders,
+  observe,
   setDefault,
   setDefaultClient,
   setLogger,
@@ -14,6 +16,7 @@ import {
   version,
   type ErrorCode,
   type Holder,
+  type Holders,
   type LockOptions,
   type LogLevel,
 } from "consul-lock";
@@ -65,6 +68,24 @@ async function everything(): Promise<number> {
     held.signal.aborted || held.fencingToken === 0n || !held.lock.isHeld ? 0 : 42,
   );
   await hold("types/hold", () => {});
+  await hold("types/shared", { limit: 3 }, async ({ slot, lock: shared }) => {
+    const worker: number | null = slot;
+    await shared.upgrade({ timeoutMs: 1000, signal });
+    await shared.downgrade();
+    void [worker, shared.slot];
+  });
+  const keys: readonly string[] = ["types/b", "types/a"];
+  await hold(keys, async ({ lock: several }) => void several.keys.length);
+  new ConsulLock(keys, { share: false, mode: undefined, limit: undefined });
+  const all: Holders = await holders("types/everything", { client });
+  void [all.exclusive?.name, all.sharers[0]?.slot, all.line[0]?.mode === "share"];
+  await using observer = observe("types/everything", { client, signal });
+  for await (const { holder: leader, error } of observer) {
+    const said: string | undefined = error ? error.message : leader?.session;
+    void [said, (await client.holders("types/everything")).key];
+    break;
+  }
+  client.observe("types/everything").close();
   return answer;
 }
 
@@ -88,6 +109,12 @@ export function mistakes(lock: ConsulLock): void {
   void lock.putIfHeld("key", 5);
   // @ts-expect-error: read only
   lock.fencingToken = 5n;
+  // @ts-expect-error: no such mode
+  new ConsulLock("key", { mode: "shared" });
+  // @ts-expect-error: read only
+  lock.keys.push("key");
+  // @ts-expect-error: an option of a client
+  void lock.upgrade({ requestTimeoutMs: 5 });
   // @ts-expect-error: a block is needed
   void hold("key", {});
   // @ts-expect-error: no such level
