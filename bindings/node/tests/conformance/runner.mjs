@@ -13,6 +13,8 @@ import {
   ConsulLockError,
   hold,
   holder,
+  holders,
+  observe,
   setDefault,
   setDefaultClient,
   setLogger,
@@ -36,6 +38,7 @@ class Run {
   #clients = new Map();
   #tasks = new Map();
   #watched = new Map();
+  #observers = new Map();
   #held = new Map(); // the signals of the holds, by the names of their locks
   #log = [];
 
@@ -120,7 +123,7 @@ class Run {
   }
 
   makeLock(name, key, words) {
-    this.#locks.set(name, new ConsulLock(keyIn(key), this.#options(words)));
+    this.#locks.set(name, new ConsulLock(...this.#ofLock(key, words)));
   }
 
   makeClient(name, words) {
@@ -137,19 +140,27 @@ class Run {
   }
 
   #options(words) {
-    const options = Object.fromEntries(
+    return Object.fromEntries(
       words.map((word) => {
         const at = word.indexOf("=");
         const [name, value] = [word.slice(0, at), word.slice(at + 1)];
         return [name, name === "client" ? this.client(value) : value];
       }),
     );
-    // In this binding `limit` alone shares the key. In the scenarios an option stands for itself.
-    return "limit" in options ? { mode: "exclusive", ...options } : options;
+  }
+
+  /** The key or the keys of a lock, and its options. */
+  #ofLock(key, words) {
+    const further = words.filter((word) => word.startsWith("and=")).map((word) => word.slice(4));
+    const options = this.#options(words.filter((word) => !word.startsWith("and=")));
+    if ("limit" in options) {
+      options.mode ??= "exclusive"; // in this binding `limit` alone shares the key
+    }
+    return [further.length > 0 ? [key, ...further] : key, options];
   }
 
   async hold(name, key, words, block) {
-    await hold(keyIn(key), this.#options(words), async ({ lock, signal }) => {
+    await hold(...this.#ofLock(key, words), async ({ lock, signal }) => {
       this.#locks.set(name, lock);
       this.#held.set(name, signal);
       try {
@@ -170,7 +181,25 @@ class Run {
     return (await inTime(told)).lostReason;
   }
 
-  begin(task, verb, name) {
+  observe(name, key, options) {
+    this.#observers.get(name)?.close();
+    this.#observers.set(name, observe(key, options));
+  }
+
+  async observed(name, field) {
+    const { value } = await inTime(known(this.#observers, name).next());
+    const { holder: found, error } = value;
+    if (error !== null) {
+      throw error;
+    }
+    return found === null ? "free" : fieldOf(found, field);
+  }
+
+  unobserve(name) {
+    known(this.#observers, name).close();
+  }
+
+  begin(task, verb, name, ms) {
     const controller = new AbortController();
     const { signal } = controller;
     const lock = this.lock(name);
@@ -178,7 +207,7 @@ class Run {
       acquire: () => lock.acquire({ signal }),
       try: () => lock.tryAcquire({ signal }),
       release: () => lock.release(),
-      upgrade: () => lock.upgrade({ signal }),
+      upgrade: () => lock.upgrade({ timeoutMs: waitOf(ms), signal }),
     };
     const ended = calls[verb]();
     ended.catch(() => {});
@@ -242,6 +271,12 @@ class Run {
     throw new Error(`no line of the log contains ${text}`);
   }
 
+  endObservers() {
+    for (const observer of this.#observers.values()) {
+      observer.close();
+    }
+  }
+
   /** Ends the calls and children that a failed scenario has left. */
   end() {
     for (const { child } of this.#tasks.values()) {
@@ -250,6 +285,7 @@ class Run {
     for (const lock of this.#locks.values()) {
       lock.abandon();
     }
+    this.endObservers();
   }
 }
 
@@ -263,8 +299,26 @@ function known(map, name) {
   return found;
 }
 
-/** The key or keys of a lock. */
-const keyIn = (word) => (word.includes(",") ? word.split(",") : word);
+/** The time of an upgrade. */
+const waitOf = (ms) => (ms === "-1" ? Infinity : Number(ms));
+
+/** A field of a holder, or of a session that shares a key or waits for it. */
+function fieldOf(found, field) {
+  const value = found[FIELDS[field]] ?? [];
+  return Array.isArray(value) ? value.join(" ") || "none" : String(value);
+}
+
+/** The number of sessions with a role, or a field of each. */
+function told(found, role, field) {
+  const all = [found[role] ?? []].flat();
+  if (field === "count") {
+    return all.length;
+  }
+  if (!(field in FIELDS)) {
+    throw new Error(`there is no field ${field}`);
+  }
+  return all.map((it) => fieldOf(it, field)).join(" ");
+}
 
 const aborted = (signal) =>
   new Promise((resolve) => {
@@ -316,7 +370,11 @@ const GENERATORS = {
   none: () => null,
 };
 
-const FIELDS = { fencing_token: "fencingToken" };
+/** The fields of holders and waiters, by their names in the scenarios. */
+const FIELDS = {
+  ...{ session: "session", name: "name", node: "node", value: "value" },
+  ...{ fencing_token: "fencingToken", mode: "mode", limit: "limit", slot: "slot", keys: "keys" },
+};
 
 /** The verbs, with their numbers of words. `this` is the run. (`step` executes `raise`.) */
 const verb = (least, most, act) => Object.assign(act, { words: [least, most] });
@@ -351,7 +409,7 @@ const VERBS = {
     return this.lock(name).downgrade();
   }),
   upgrade: verb(2, 2, function ([name, ms]) {
-    return this.lock(name).upgrade({ timeoutMs: ms === "-1" ? Infinity : Number(ms) });
+    return this.lock(name).upgrade({ timeoutMs: waitOf(ms) });
   }),
   put: verb(3, 3, function ([name, key, value]) {
     return this.lock(name).putIfHeld(key, value);
@@ -381,7 +439,7 @@ const VERBS = {
     return this.lock(name).key;
   }),
   keys: verb(1, 1, function ([name]) {
-    return this.lock(name).keys.join();
+    return this.lock(name).keys.join(" ");
   }),
   slot: verb(1, 1, function ([name]) {
     return this.lock(name).slot ?? "none";
@@ -397,10 +455,22 @@ const VERBS = {
   }),
   holder: verb(2, 3, async function ([key, field, client]) {
     const found = await holder(key, this.withClient(client));
-    return found === null ? "free" : found[FIELDS[field] ?? field];
+    return found === null ? "free" : fieldOf(found, field);
   }),
-  begin: verb(3, 3, function ([task, name, lock]) {
-    this.begin(task, name, lock);
+  holders: verb(3, 4, async function ([key, role, field, client]) {
+    return told(await holders(key, this.withClient(client)), role, field);
+  }),
+  observe: verb(2, 3, function ([name, key, client]) {
+    this.observe(name, key, this.withClient(client));
+  }),
+  observed: verb(2, 2, function ([name, field]) {
+    return this.observed(name, field);
+  }),
+  unobserve: verb(1, 1, function ([name]) {
+    this.unobserve(name);
+  }),
+  begin: verb(3, 4, function ([task, name, lock, ms]) {
+    this.begin(task, name, lock, ms);
   }),
   interrupt: verb(1, 1, function ([task]) {
     this.interrupt(task);
@@ -440,6 +510,7 @@ const VERBS = {
 async function execute(run, steps) {
   try {
     await run.steps(steps);
+    run.endObservers();
     return null;
   } catch (error) {
     run.end();
