@@ -258,7 +258,7 @@ mod tests {
 
     use super::*;
     use crate::core::messages::{
-        Found, Hold, Key, Limit, See, SessionId, Sharers, Slot, Stalled, Target, Value,
+        Found, Hold, Key, Limit, LockTarget, See, SessionId, Sharers, Slot, Stalled, Value,
     };
 
     fn text_in(scope: &Scope, request: Request) -> String {
@@ -287,8 +287,8 @@ mod tests {
         Value(b"hi".to_vec().into())
     }
 
-    fn target(key: &Key, found: Found) -> Target {
-        Target {
+    fn target(key: &Key, found: Found) -> LockTarget {
+        LockTarget {
             key: key.clone(),
             found,
         }
@@ -558,22 +558,24 @@ mod tests {
             (
                 Request::Downgrade {
                     key: key.clone(),
+                    token: 7,
                     session: sid(),
                     limit: Limit::READERS,
                     slot,
                     value: value(),
                 },
-                "check-session k - S-1 -; delete k - - -; lock k/.share/00a - S-1 1024",
+                "check-session k - S-1 -; delete-cas k 7 - -; lock k/.share/00a - S-1 1024",
             ),
             (
                 Request::Upgrade {
                     target: target(&key, Found::Absent),
+                    token: 7,
                     session: sid(),
                     limit: Limit::READERS,
                     slot,
                     value: value(),
                 },
-                "check-session k/.share/00a - S-1 -; delete k/.share/00a - - -; \
+                "check-session k/.share/00a - S-1 -; delete-cas k/.share/00a 7 - -; \
                  check-not-exists k - - -; lock k - S-1 3304740253564472344; \
                  get-tree k/.share/ - - -",
             ),

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use crate::core::messages::{
-    Found, Hold, Key, Limit, Request, See, SessionId, Sharers, Slot, Stalled, Target, Value, Want,
-    line_of, permits_of, shares_of,
+    Found, Hold, Key, Limit, LockTarget, Request, See, SessionId, Sharers, Slot, Stalled, Value,
+    Want, line_of, permits_of, shares_of,
 };
 
 /// One operation of a transaction.
@@ -108,7 +108,7 @@ pub(super) fn operations(request: &Request) -> Vec<Operation<'_>> {
             all
         }
         Request::Survey { targets, see } => {
-            let check = |target: &'_ Target| match target.found {
+            let check = |target: &'_ LockTarget| match target.found {
                 Found::Unlocked(index) => Verb::CheckIndex(index),
                 Found::Absent | Found::Ours | Found::Unchecked => Verb::CheckNotExists,
             };
@@ -136,17 +136,19 @@ pub(super) fn operations(request: &Request) -> Vec<Operation<'_>> {
         Request::Clear { ahead } => clear(ahead),
         Request::Downgrade {
             key,
+            token,
             session,
             limit,
             slot,
             value,
         } => vec![
             on(&**key, Verb::CheckSession(session)),
-            on(&**key, Verb::Delete),
+            on(&**key, Verb::DeleteCas(*token)),
             share(key, (*limit, *slot), value, session),
         ],
         Request::Upgrade {
             target,
+            token,
             session,
             limit,
             slot,
@@ -159,7 +161,7 @@ pub(super) fn operations(request: &Request) -> Vec<Operation<'_>> {
             };
             let mut all = vec![
                 on(row.clone(), Verb::CheckSession(session)),
-                on(row, Verb::Delete),
+                on(row, Verb::DeleteCas(*token)),
             ];
             all.extend(check(target, session));
             all.push(on(&*target.key, Verb::Lock(&value.0, session)));
@@ -187,7 +189,11 @@ fn on<'a>(key: impl Into<Cow<'a, str>>, verb: Verb<'a>) -> Operation<'a> {
 }
 
 /// The checks and locks of a hold.
-fn take<'a>(targets: &'a [Target], hold: &'a Hold, session: &'a SessionId) -> Vec<Operation<'a>> {
+fn take<'a>(
+    targets: &'a [LockTarget],
+    hold: &'a Hold,
+    session: &'a SessionId,
+) -> Vec<Operation<'a>> {
     let mut all = Vec::new();
     for target in targets {
         match hold {
@@ -230,7 +236,7 @@ fn share<'a>(
 }
 
 /// The check that a key is as it was found.
-fn check<'a>(target: &'a Target, session: &'a SessionId) -> Option<Operation<'a>> {
+fn check<'a>(target: &'a LockTarget, session: &'a SessionId) -> Option<Operation<'a>> {
     let verb = match target.found {
         Found::Unchecked => return None,
         Found::Absent => Verb::CheckNotExists,

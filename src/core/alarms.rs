@@ -3,12 +3,15 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::interface::{CallId, LockId};
-use super::observer::ObservedKeyId;
 use crate::clock::Time;
 
 /// The undoing of something in Consul.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct UndoingId(pub(super) u64);
+
+/// The number of an observed key in its core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ObservedKeyId(pub(super) u64);
 
 /// The part of a core that an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

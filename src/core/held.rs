@@ -1,5 +1,7 @@
 //! A held lock: what callers ask of it, what they write under it, and how it is lost.
 
+mod changing;
+
 use super::alarms::Owner;
 use super::change::Change;
 use super::claim::Claim;
@@ -30,8 +32,6 @@ pub(super) struct HeldLock {
     pub(super) session: Session,
     /// From a share to exclusive, or back.
     pub(super) change: Option<Change>,
-    /// Consul may still apply a copy of a downgrade.
-    pub(super) downgrade_in_doubt: bool,
     asked: Vec<Asked>,
     renewals: Option<Renewals>,
     pub(super) monitor: Option<Monitor>,
@@ -121,7 +121,6 @@ impl HeldLock {
             claim,
             session,
             change: None,
-            downgrade_in_doubt: false,
             asked: Vec::new(),
             renewals,
             monitor,

@@ -3,55 +3,12 @@
 //! A [`Request`] is one HTTP request, made in `consul/encode.rs`; an [`Answer`] or a [`Fault`] is
 //! what `consul/verdict.rs` made of the reply.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::rows::*;
 use crate::error::Error;
 pub use crate::key::Key;
-
-/// The bytes stored under a key, which the library never prints. (A `Vec` inside, because the library can make it
-/// where the system may refuse memory.)
-#[derive(Clone, PartialEq, Eq)]
-pub struct Value(pub Arc<Vec<u8>>);
-
-impl fmt::Debug for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Value({} bytes)", self.0.len())
-    }
-}
-
-/// A session's id, as Consul made it.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId(pub Arc<str>);
-
-impl SessionId {
-    /// Stands for a session of a key whose text is no id of Consul's: the key is held, and Consul cannot be asked
-    /// for its holder.
-    pub fn unreadable() -> SessionId {
-        SessionId(UNREADABLE.into())
-    }
-
-    /// The id is one that Consul may have made.
-    pub fn is_readable(&self) -> bool {
-        &*self.0 != UNREADABLE
-    }
-}
-
-const UNREADABLE: &str = "(unreadable)";
-
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// One thing to ask Consul.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +38,7 @@ pub enum Request {
     /// `get-tree` of what `see` asks for, at no further write. The library may repeat it: a copy that comes after
     /// the transaction was applied finds an exclusive key changed, and a shared row as it is.
     Lock {
-        targets: Vec<Target>,
+        targets: Vec<LockTarget>,
         hold: Hold,
         session: SessionId,
         see: See,
@@ -102,7 +59,7 @@ pub enum Request {
     },
     /// `PUT /v1/txn` with a check that each key is as it was found, and `get-tree` of what `see` asks for: are the keys
     /// free, and who stands below them? Only reads: no Raft write.
-    Survey { targets: Vec<Target>, see: See },
+    Survey { targets: Vec<LockTarget>, see: See },
     /// `PUT /v1/txn` with `get-tree` of what `see` asks for. Only reads.
     ReadLine { keys: Vec<Key>, see: See },
     /// `PUT /v1/txn` with `lock` of a ticket in the line of each key, and `get-tree` of what `see` asks for. The
@@ -119,7 +76,7 @@ pub enum Request {
     /// are still the same (`delete-cas`), gives up the own tickets (`check-session`, `delete`), and locks the rows of
     /// the hold if each key is as it was found; and `get-tree` of what `see` asks for.
     Take {
-        targets: Vec<Target>,
+        targets: Vec<LockTarget>,
         hold: Hold,
         /// The slot of the own ticket in the line of each key.
         slots: Vec<Slot>,
@@ -131,20 +88,24 @@ pub enum Request {
     /// the key.
     Clear { ahead: Vec<Stalled> },
     /// `PUT /v1/txn` which turns the exclusive hold of a key into a shared one, without a gap: `check-session` and
-    /// `delete` of the key, `lock` of the shared row. The library may repeat it: a copy that comes after the
-    /// transaction was applied finds the key without the session.
+    /// `delete-cas` of the key, `lock` of the shared row. The library may repeat it: a copy that comes late finds the key
+    /// without the session, or with another index than `token`.
     Downgrade {
         key: Key,
+        /// The ModifyIndex of the row that is given up.
+        token: u64,
         session: SessionId,
         limit: Limit,
         slot: Slot,
         value: Value,
     },
     /// `PUT /v1/txn` which turns a shared hold of a key into an exclusive one, without a gap: `check-session` and
-    /// `delete` of the shared row, `lock` of the key if it is as it was found; and `get-tree` of the sharers, who the
-    /// new exclusive holder waits for.
+    /// `delete-cas` of the shared row, `lock` of the key if it is as it was found; and `get-tree` of those who share the
+    /// key, for whose end the new holder waits.
     Upgrade {
-        target: Target,
+        target: LockTarget,
+        /// The ModifyIndex of the row that is given up.
+        token: u64,
         session: SessionId,
         limit: Limit,
         slot: Slot,
@@ -228,7 +189,8 @@ pub enum Answer {
     Exists(usize),
     /// The answer to [`Request::Take`]: the own ticket is gone; Consul changed nothing.
     NoTicket,
-    /// The answer to [`Request::Take`] and [`Request::Clear`]: a ticket ahead is not the same any more; Consul changed nothing.
+    /// The answer to [`Request::Take`] and [`Request::Clear`]: a ticket ahead is not the same any more. The answer to
+    /// [`Request::Downgrade`] and [`Request::Upgrade`]: the row to give up has another index. Consul changed nothing.
     Stale,
     /// The answer to [`Request::Clear`].
     Cleared,

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::alarms::{Alarm, Owner};
+use super::alarms::{Alarm, ObservedKeyId, Owner};
 use super::context::Context;
 use super::failures::Failures;
 use super::interface::{Action, Holder, Level, ObserverId, RequestId};
@@ -31,10 +31,6 @@ const BETWEEN_READS: Duration = Duration::from_millis(100);
 
 /// The pause after an answer that Consul gives again, such as a missing right.
 const AFTER_REFUSAL: Duration = Duration::from_secs(5);
-
-/// The number of an observed key in its core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct ObservedKeyId(u64);
 
 /// All observers of a core.
 #[derive(Debug, Default)]
@@ -59,8 +55,8 @@ impl Observers {
         observed.observers.insert(observer, None);
         // What is known may be old, and a request that is on its way may show what was.
         match observed.step {
-            Step::Read { .. } => observed.again = true,
-            Step::Watch | Step::Rest { .. } => observed.read(ctx, false),
+            ReadStep::Read { .. } => observed.again = true,
+            ReadStep::Watch | ReadStep::Rest { .. } => observed.read(ctx, false),
         }
     }
 
@@ -113,7 +109,7 @@ struct ObservedKey {
     observers: BTreeMap<ObserverId, Option<Told>>,
     /// The index of the newest answer.
     index: u64,
-    step: Step,
+    step: ReadStep,
     /// An observer came while a read was on its way.
     again: bool,
     failures: Failures,
@@ -127,17 +123,17 @@ struct ObservedKey {
 
 /// What the observers of a key wait for.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum ReadStep {
     /// The answer to a read; `by_leader`: of the leader, who knows what is true.
     Read { request: RequestId, by_leader: bool },
     /// A change of the key.
     Watch,
     /// An instant, before the next read or watch.
-    Rest { until: Time, next: Next },
+    Rest { until: Time, next: NextRead },
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Next {
+enum NextRead {
     Read { by_leader: bool },
     Watch,
 }
@@ -157,9 +153,9 @@ impl ObservedKey {
             key,
             observers: BTreeMap::new(),
             index: 0,
-            step: Step::Rest {
+            step: ReadStep::Rest {
                 until: now,
-                next: Next::Read { by_leader: false },
+                next: NextRead::Read { by_leader: false },
             },
             again: false,
             failures: Failures::default(),
@@ -173,7 +169,7 @@ impl ObservedKey {
     fn stop(&mut self, ctx: &mut Context) {
         ctx.watches.unwatch(&mut ctx.out, self.id);
         ctx.out.alarms.set(Alarm::Observers(self.id), None);
-        if let Step::Read { request, .. } = self.step {
+        if let ReadStep::Read { request, .. } = self.step {
             ctx.out.abort(request);
         }
     }
@@ -189,20 +185,20 @@ impl ObservedKey {
         let request = ctx.out.send(Owner::Observers(self.id), request, by);
         self.again = false;
         self.read_at = now;
-        self.step = Step::Read { request, by_leader };
+        self.step = ReadStep::Read { request, by_leader };
     }
 
-    fn rest(&mut self, ctx: &mut Context, pause: Duration, next: Next) {
+    fn rest(&mut self, ctx: &mut Context, pause: Duration, next: NextRead) {
         let until = ctx.out.time() + pause;
-        self.step = Step::Rest { until, next };
+        self.step = ReadStep::Rest { until, next };
         ctx.out.alarms.set(Alarm::Observers(self.id), Some(until));
     }
 
     fn alarm(&mut self, ctx: &mut Context) {
         match self.step {
-            Step::Rest { until, next } if until <= ctx.out.time() => match next {
-                Next::Read { by_leader } => self.read(ctx, by_leader),
-                Next::Watch => self.watch(ctx),
+            ReadStep::Rest { until, next } if until <= ctx.out.time() => match next {
+                NextRead::Read { by_leader } => self.read(ctx, by_leader),
+                NextRead::Watch => self.watch(ctx),
             },
             _ => {}
         }
@@ -210,11 +206,11 @@ impl ObservedKey {
 
     fn rest_until_next_read(&mut self, ctx: &mut Context, by_leader: bool) {
         let pause = BETWEEN_READS.saturating_sub(ctx.out.time().since(self.read_at));
-        self.rest(ctx, pause, Next::Read { by_leader });
+        self.rest(ctx, pause, NextRead::Read { by_leader });
     }
 
     fn watch(&mut self, ctx: &mut Context) {
-        self.step = Step::Watch;
+        self.step = ReadStep::Watch;
         let until = ctx.out.time() + LONGEST_WATCH;
         let key = self.key.clone();
         ctx.watches.watch(
@@ -228,11 +224,11 @@ impl ObservedKey {
     }
 
     fn replied(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) {
-        let Step::Read { by_leader, .. } = self.step else {
+        let ReadStep::Read { by_leader, .. } = self.step else {
             return;
         };
         // Nothing is on its way any more.
-        self.step = Step::Watch;
+        self.step = ReadStep::Watch;
         match answer {
             Ok(Answer::Row { row, index }) => self.saw(ctx, row, index, by_leader),
             Ok(_) => self.rest_until_next_read(ctx, false),
@@ -244,7 +240,7 @@ impl ObservedKey {
     }
 
     fn observed(&mut self, ctx: &mut Context, seen: Observation) {
-        if !matches!(self.step, Step::Watch) {
+        if !matches!(self.step, ReadStep::Watch) {
             return;
         }
         match seen {
@@ -281,7 +277,7 @@ impl ObservedKey {
             0 => self.watch(ctx),
             n => {
                 let pause = FIRST_PAUSE.saturating_mul(1 << (n - 1).min(8));
-                self.rest(ctx, pause.min(LONGEST_PAUSE), Next::Watch);
+                self.rest(ctx, pause.min(LONGEST_PAUSE), NextRead::Watch);
             }
         }
     }
@@ -294,7 +290,7 @@ impl ObservedKey {
             self.tell(ctx, &Told::Failed(error.status), || Err(error.clone()));
         }
         let pause = self.failures.pause_after(&mut ctx.out, &error);
-        self.rest(ctx, pause, Next::Read { by_leader: false });
+        self.rest(ctx, pause, NextRead::Read { by_leader: false });
     }
 
     /// Consul refuses to show the key.
@@ -310,7 +306,7 @@ impl ObservedKey {
         );
         self.tell(ctx, &Told::Failed(error.status), || Err(error.clone()));
         self.failing_since = None;
-        self.rest(ctx, AFTER_REFUSAL, Next::Read { by_leader: false });
+        self.rest(ctx, AFTER_REFUSAL, NextRead::Read { by_leader: false });
     }
 
     /// Tells the observers that were told something else before.

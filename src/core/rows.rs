@@ -3,8 +3,49 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::messages::{SessionId, Value};
 use crate::key::Key;
+
+/// The bytes stored under a key, which the library never prints. (A `Vec` inside, because the library can make it
+/// where the system may refuse memory.)
+#[derive(Clone, PartialEq, Eq)]
+pub struct Value(pub Arc<Vec<u8>>);
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Value({} bytes)", self.0.len())
+    }
+}
+
+/// A session's id, as Consul made it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub Arc<str>);
+
+impl SessionId {
+    /// Stands for a session of a key whose text is no id of Consul's: the key is held, and Consul cannot be asked
+    /// for its holder.
+    pub fn unreadable() -> SessionId {
+        SessionId(UNREADABLE.into())
+    }
+
+    /// The id is one that Consul may have made.
+    pub fn is_readable(&self) -> bool {
+        &*self.0 != UNREADABLE
+    }
+}
+
+const UNREADABLE: &str = "(unreadable)";
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// The number of a ticket in a key's line, or of a shared row. A process uses the same slot again for a key, because
 /// Consul walks every name that was deleted in the last quarter of an hour on each listing.
@@ -178,6 +219,22 @@ pub struct Ticket {
     pub modify_index: u64,
 }
 
+impl Ticket {
+    /// CreateIndex and slot: the order of a line, and what tells one ticket from another, for slots are used again.
+    pub fn identity(&self) -> (u64, Slot) {
+        (self.create_index, self.slot)
+    }
+
+    /// The ticket as one to remove from the line of `key`.
+    pub fn stalled_at(&self, key: &Key) -> Stalled {
+        Stalled {
+            key: key.clone(),
+            slot: self.slot,
+            modify_index: self.modify_index,
+        }
+    }
+}
+
 /// What a key was at the last look. The transaction that takes the key checks that nothing has changed, so the
 /// library never overwrites the data of another program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,7 +251,7 @@ pub enum Found {
 
 /// A key to lock, and what it was at the last look.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct LockTarget {
     pub key: Key,
     pub found: Found,
 }

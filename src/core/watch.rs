@@ -18,10 +18,10 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::alarms::ObservedKeyId;
 use super::alarms::{Alarm, Owner};
 use super::interface::{LockId, RequestId};
 use super::messages::{Answer, Fault, Key, KeyRow, Request};
-use super::observer::ObservedKeyId;
 use super::outbox::Outbox;
 #[cfg(test)]
 use super::sabotage::Sabotage;

@@ -24,8 +24,8 @@ use crate::clock::Time;
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 use crate::core::messages::{
-    Found, Hold, Key, Limit, Request, See, SessionId, Sharers, Slot, Stalled, Target, Value, Want,
-    line_of, permits_of,
+    Found, Hold, Key, Limit, LockTarget, Request, See, SessionId, Sharers, Slot, Stalled, Value,
+    Want, line_of, permits_of,
 };
 
 const SEQUENCES: u64 = 2_000;

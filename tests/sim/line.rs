@@ -129,7 +129,9 @@ impl LineBook {
     ) -> Result<(), String> {
         let candidates = self.waiting.iter().filter_map(|(process, waiting)| {
             // The first of the waiters of this process for the key, unless it waits for others of its process.
-            let at = waiting.iter().position(|wait| wait.keys.all().contains(key))?;
+            let at = waiting
+                .iter()
+                .position(|wait| wait.keys.all().contains(key))?;
             let wait = waiting.get(at)?;
             let is_parked = waiting.iter().take(at).any(|earlier| earlier.meets(wait));
             (!is_parked && can_take(wait)).then_some((*process, wait))

@@ -8,8 +8,8 @@ use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 use crate::consul::verdict::verdict;
 use crate::core::messages::{
-    Answer, Below, Fault, Found, Hold, Key, Limit, Request, See, SessionId, Sharers, Slot, Stalled,
-    Target, Value, Want, permits_of,
+    Answer, Below, Fault, Found, Hold, Key, Limit, LockTarget, Request, See, SessionId, Sharers,
+    Slot, Stalled, Value, Want, permits_of,
 };
 use crate::error::Status;
 
@@ -96,7 +96,7 @@ impl Asker {
         let (own, all) = (Slot::new(1), Sharers::All);
         let see = |line: bool| See { line, sharers: all };
         let targets = || {
-            vec![Target {
+            vec![LockTarget {
                 key: key.clone(),
                 found: Found::Absent,
             }]
@@ -140,15 +140,17 @@ impl Asker {
             gates,
         };
         let row = limit.row_of(&key, own);
-        let downgrade = Request::Downgrade {
+        let downgrade = |token| Request::Downgrade {
             key: key.clone(),
+            token,
             session: ours.clone(),
             limit,
             slot: own,
             value: value(),
         };
-        let upgrade = Request::Upgrade {
+        let upgrade = |token| Request::Upgrade {
             target: targets().remove(0),
+            token,
             session: ours.clone(),
             limit,
             slot: own,
@@ -170,13 +172,16 @@ impl Asker {
         words.push(self.word_of_share(&join(OURS, &ours), &token));
         self.ask(&gate, ROOT).expect("the key");
         words.push(self.word_of_share(&prove(key.clone(), vec![key.clone()]), &token));
-        words.push(self.word_of_share(&downgrade, &token));
+        let index = self.index_of(&key);
+        words.push(self.word_of_share(&downgrade(index), &token));
         if words.last().is_some_and(|word| word == "denied") {
-            self.ask(&downgrade, ROOT).expect("a share");
+            self.ask(&downgrade(index), ROOT).expect("a share");
         }
-        words.push(self.word_of_share(&upgrade, &token));
+        let index = self.index_of(&row);
+        words.push(self.word_of_share(&upgrade(index), &token));
         if words.last().is_some_and(|word| word != "denied") {
-            self.ask(&downgrade, ROOT).expect("a share");
+            let index = self.index_of(&key);
+            self.ask(&downgrade(index), ROOT).expect("a share");
         }
         words.push(self.word_of_share(&prove(row.clone(), vec![]), &token));
         self.ask(&unlock(row), ROOT).expect("free");
@@ -197,6 +202,18 @@ impl Asker {
             Ok(answer) => format!("{answer:?}").to_lowercase(),
             Err(Fault::Final(error)) if error.status == Status::Denied => "denied".to_owned(),
             Err(fault) => panic!("{request:?}: {fault:?}"),
+        }
+    }
+
+    /// The ModifyIndex of a row.
+    fn index_of(&mut self, row: &Key) -> u64 {
+        let read = Request::Read {
+            key: row.clone(),
+            consistent: true,
+        };
+        match self.ask(&read, ROOT) {
+            Ok(Answer::Row { row: Some(row), .. }) => row.modify_index,
+            answer => panic!("{answer:?}"),
         }
     }
 
@@ -229,7 +246,7 @@ impl Asker {
             line: true,
             sharers: Sharers::None,
         };
-        let targets = vec![Target {
+        let targets = vec![LockTarget {
             key: key.clone(),
             found: Found::Absent,
         }];

@@ -183,6 +183,7 @@ pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fa
                 taken: whats.iter().any(|what| is_taken(what)),
             }
         }
+        Request::Downgrade { .. } | Request::Upgrade { .. } if any(Why::Stale) => Answer::Stale,
         Request::Downgrade { .. } if all(&[Why::Held, Why::Delayed]) => Answer::Held,
         Request::Upgrade { .. } => match (any(Why::Held), any(Why::Delayed)) {
             (true, _) => Answer::Held,

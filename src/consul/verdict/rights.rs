@@ -3,7 +3,7 @@
 use super::LONGEST_NAME;
 use super::words::told;
 use crate::consul::http::HttpReply;
-use crate::core::messages::{Hold, Key, Request, Target};
+use crate::core::messages::{Hold, Key, LockTarget, Request};
 use crate::error::{Error, Status};
 use crate::text::one_line;
 
@@ -128,7 +128,7 @@ fn refused_key<'a>(keys: impl Iterator<Item = &'a Key>, at: Option<&str>) -> &'a
     longest.map_or(first, |key| key)
 }
 
-fn refused_target<'a>(targets: &'a [Target], at: Option<&str>) -> &'a str {
+fn refused_target<'a>(targets: &'a [LockTarget], at: Option<&str>) -> &'a str {
     refused_key(targets.iter().map(|target| &target.key), at)
 }
 

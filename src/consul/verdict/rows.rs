@@ -1,12 +1,13 @@
 //! The rows of a transaction that went through.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
-use super::success::value_of;
 use super::{id, member};
 use crate::consul::operations::{Operation, Tree, Verb, operations};
 use crate::core::messages::{
-    Below, Key, Limit, Request, SEVERAL, SessionId, Sharer, Slot, Ticket, Want,
+    Below, Key, Limit, Request, SEVERAL, SessionId, Sharer, Slot, Ticket, Value, Want,
 };
 
 /// What a transaction answered.
@@ -125,4 +126,14 @@ fn sharers(folder: &str, rows: &[&Json]) -> Option<Vec<Sharer>> {
     };
     let all = below(folder, rows)?.into_iter().filter_map(sharer);
     Some(all.collect())
+}
+
+/// The value of a row.
+pub(super) fn value_of(row: &Json) -> Option<Value> {
+    let value = match row.get("Value")? {
+        Json::Null => Vec::new(),
+        Json::String(base64) => BASE64.decode(base64).ok()?,
+        _ => return None,
+    };
+    Some(Value(value.into()))
 }

@@ -1,14 +1,10 @@
 //! What the body of a 200 says.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value as Json;
 
 use super::{LONGEST_NAME, duration, id, member, rows};
 use crate::consul::http::HttpReply;
-use crate::core::messages::{
-    AgentRow, Answer, KeyRow, NodeRow, Request, SessionId, SessionRow, Value,
-};
+use crate::core::messages::{AgentRow, Answer, KeyRow, NodeRow, Request, SessionId, SessionRow};
 use crate::text::one_line;
 
 /// The answer to this request. None: the body says something else.
@@ -105,7 +101,7 @@ fn session_row(json: &Json) -> Option<SessionRow> {
 }
 
 fn key_row(json: &Json) -> Option<KeyRow> {
-    let value = value_of(json)?;
+    let value = rows::value_of(json)?;
     // A key is held also by a session whose id is none of Consul's. Such an id goes into no request.
     let session = match json.get("Session") {
         None | Some(Json::Null) => None,
@@ -121,16 +117,6 @@ fn key_row(json: &Json) -> Option<KeyRow> {
         flags: json.get("Flags").and_then(Json::as_u64).unwrap_or(0),
         value,
     })
-}
-
-/// The value of a row.
-pub(super) fn value_of(row: &Json) -> Option<Value> {
-    let value = match row.get("Value")? {
-        Json::Null => Vec::new(),
-        Json::String(base64) => BASE64.decode(base64).ok()?,
-        _ => return None,
-    };
-    Some(Value(value.into()))
 }
 
 /// The session of that name in a list of sessions. The function reads one session after the other: the list of a

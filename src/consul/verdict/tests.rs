@@ -6,8 +6,8 @@ use super::*;
 use crate::consul::operations::{Operation, Verb, operations};
 use crate::consul::secrets::Secrets;
 use crate::core::messages::{
-    AgentRow, Below, Found, Hold, Key, KeyRow, NodeRow, See, SessionRow, Sharers, Slot, Stalled,
-    Target, Ticket, Value, Want,
+    AgentRow, Below, Found, Hold, Key, KeyRow, LockTarget, NodeRow, See, SessionRow, Sharers, Slot,
+    Stalled, Ticket, Value, Want,
 };
 use std::time::Duration;
 
@@ -48,8 +48,8 @@ fn destroy() -> Request {
 fn describe() -> Request {
     Request::DescribeSession { session: sid() }
 }
-fn target(found: Found) -> Target {
-    Target { key: key(), found }
+fn target(found: Found) -> LockTarget {
+    LockTarget { key: key(), found }
 }
 fn see_line() -> See {
     See {

@@ -115,11 +115,11 @@ impl Acquire {
     /// The transaction that takes the keys; with tickets, out of the line.
     fn attempt_request(&self, ctx: &Context, session: SessionId, value: Value) -> Request {
         let keys = self.spec.keys.all().iter().zip(&self.attempt.found);
-        let targets = keys.map(|(key, found)| Target {
+        let targets = keys.map(|(key, found)| LockTarget {
             key: key.clone(),
             found: *found,
         });
-        let targets: Vec<Target> = targets.collect();
+        let targets: Vec<LockTarget> = targets.collect();
         #[cfg(test)]
         let targets = self.sabotaged(ctx, targets);
         let hold = match self.spec.want {
@@ -156,7 +156,7 @@ impl Acquire {
     }
 
     #[cfg(test)]
-    fn sabotaged(&self, ctx: &Context, mut targets: Vec<Target>) -> Vec<Target> {
+    fn sabotaged(&self, ctx: &Context, mut targets: Vec<LockTarget>) -> Vec<LockTarget> {
         if ctx.out.sabotaged(Sabotage::SharesBesideAHolder) && self.shares() {
             for target in &mut targets {
                 target.found = Found::Unchecked;
@@ -183,7 +183,11 @@ impl Acquire {
 
     /// Of several keys, a take needs a check and a lock for each, the removal of each ticket, and one check of a ticket.
     /// Where that is too much, the keys go without a check: a survey has just shown them to be free.
-    pub(super) fn checked_within(&self, least: usize, mut targets: Vec<Target>) -> Vec<Target> {
+    pub(super) fn checked_within(
+        &self,
+        least: usize,
+        mut targets: Vec<LockTarget>,
+    ) -> Vec<LockTarget> {
         if least > MOST_OPERATIONS {
             let others = targets
                 .iter_mut()

@@ -3,7 +3,6 @@
 //! The key is free, and the head does not take it. That alone says nothing of a head that waits for a slot among a limit,
 //! or for other keys as well: a waiter behind passes only a head that could act.
 
-use super::ticket::identity;
 use super::*;
 #[cfg(test)]
 use crate::core::sabotage::Sabotage;
@@ -38,7 +37,7 @@ impl Acquire {
 
     /// Asks whether the head could take all of its keys.
     pub(super) fn judge(&mut self, ctx: &mut Context, keys: Vec<Key>) {
-        let target = |key| Target {
+        let target = |key| LockTarget {
             key,
             found: Found::Absent,
         };
@@ -62,7 +61,7 @@ impl Acquire {
             Ok(Answer::Line(below)) => {
                 self.answered();
                 let places = keys.iter().zip(&below).map(|(key, below)| {
-                    let first = below.line.iter().min_by_key(|ticket| identity(ticket));
+                    let first = below.line.iter().min_by_key(|ticket| ticket.identity());
                     let same = |ticket: &&Ticket| {
                         ticket.session == head.session && ticket.create_index == head.create_index
                     };
@@ -80,7 +79,7 @@ impl Acquire {
                 // All of its tickets go together.
                 let others = places.iter().filter_map(|(key, own, _)| {
                     let own = own.filter(|_| *key != self.key())?;
-                    Some(stalled(key, own))
+                    Some(own.stalled_at(key))
                 });
                 self.standing.others_of_head = others.collect();
                 has_lost_one || is_first
@@ -115,14 +114,5 @@ impl Acquire {
         self.standing.patience = self.standing.patience.saturating_add(1);
         let until = ctx.out.time() + pause.min(LONGEST_PATIENCE);
         self.follow_until(ctx, until);
-    }
-}
-
-/// A ticket to remove.
-pub(super) fn stalled(key: &Key, ticket: &Ticket) -> Stalled {
-    Stalled {
-        key: key.clone(),
-        slot: ticket.slot,
-        modify_index: ticket.modify_index,
     }
 }

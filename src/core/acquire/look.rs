@@ -36,7 +36,7 @@ impl Acquire {
     /// Asks whether the keys are free, and what stands below them.
     pub(super) fn survey(&mut self, ctx: &mut Context) {
         let keys = self.spec.keys.all().iter().zip(&self.attempt.found);
-        let targets = keys.map(|(key, found)| Target {
+        let targets = keys.map(|(key, found)| LockTarget {
             key: key.clone(),
             found: *found,
         });

@@ -39,8 +39,8 @@ use super::lease::Session;
 use super::locked_at;
 use super::log::Often;
 use super::messages::{
-    Answer, Below, Fault, Found, Hold, Key, KeyRow, Limit, Request, See, SessionId, Sharer,
-    Sharers, Slot, Stalled, Target, Ticket, Value, Want, line_of,
+    Answer, Below, Fault, Found, Hold, Key, KeyRow, Limit, LockTarget, Request, See, SessionId,
+    Sharer, Sharers, Slot, Stalled, Ticket, Value, Want, line_of,
 };
 use super::waiters::{Blocker, Known, NotFree, PlaceInLine, Stake};
 use super::watch::{LONGEST_WATCH, Need, Observation};

@@ -1,7 +1,5 @@
 //! Passing a head of the line that leaves the key free.
 
-use super::judge::stalled;
-use super::ticket::{Identity, identity};
 use super::*;
 #[cfg(test)]
 use crate::core::sabotage::Sabotage;
@@ -20,7 +18,7 @@ const MOST_AHEAD: usize = 50;
 /// The key is free, and the head of the line does not take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stall {
-    pub(super) head: Identity,
+    pub(super) head: (u64, Slot),
     /// When to look again.
     pub(super) again: Time,
     /// The last look showed the same. Two looks may be two moments between which the key was held. So there
@@ -55,7 +53,7 @@ impl Acquire {
 
     /// Notes that the head leaves the key free. True: it has done so for long enough.
     fn is_stalled(&mut self, ctx: &mut Context) -> bool {
-        let Some(head) = self.head().map(identity) else {
+        let Some(head) = self.head().map(Ticket::identity) else {
             return false;
         };
         let now = ctx.out.time();
@@ -79,7 +77,7 @@ impl Acquire {
         false
     }
 
-    pub(super) fn note_stall(&mut self, ctx: &Context, head: Identity) {
+    pub(super) fn note_stall(&mut self, ctx: &Context, head: (u64, Slot)) {
         let again = ctx.out.time() + self.patience_with_head(ctx) * 3 / 4;
         self.standing.stall = Some(Stall {
             head,
@@ -109,7 +107,7 @@ impl Acquire {
         };
         let ahead = ahead
             .filter(is_in_the_way)
-            .map(|ticket| stalled(self.key(), ticket));
+            .map(|ticket| ticket.stalled_at(self.key()));
         let mut ahead: Vec<Stalled> = ahead.collect();
         ahead.extend(self.standing.others_of_head.iter().cloned());
         let value = self.spec.value.as_ref().map_or(0, |value| value.0.len());
@@ -156,7 +154,7 @@ impl Acquire {
     /// The stalled tickets that are left have stalled as long as those that are gone.
     fn blame_next(&mut self) {
         let next = self.standing.ahead(self.at).get(self.removable_beside(0));
-        if let (Some(next), Some(stall)) = (next.map(identity), &mut self.standing.stall) {
+        if let (Some(next), Some(stall)) = (next.map(Ticket::identity), &mut self.standing.stall) {
             stall.head = next;
         }
     }

@@ -85,13 +85,6 @@ enum Whereabouts {
     Parts,
 }
 
-/// CreateIndex and slot, for slots are used again.
-pub(super) type Identity = (u64, Slot);
-
-pub(super) fn identity(ticket: &Ticket) -> Identity {
-    (ticket.create_index, ticket.slot)
-}
-
 impl Acquire {
     /// This acquire waits in line, not only for the key.
     pub(super) fn wants_ticket(&self, ctx: &Context) -> bool {
@@ -294,7 +287,7 @@ impl Acquire {
         let mut missing = 0;
         for below in below {
             let line = &mut below.line;
-            line.sort_by_key(identity);
+            line.sort_by_key(Ticket::identity);
             let own = line
                 .iter()
                 .position(|ticket| Some(&ticket.session) == own.as_ref());
@@ -359,7 +352,7 @@ impl Acquire {
         let head = self.head().cloned();
         let is_suspected = |head: &Ticket| {
             let stall = self.standing.stall.as_ref();
-            stall.is_some_and(|stall| stall.head == identity(head))
+            stall.is_some_and(|stall| stall.head == head.identity())
         };
         match head {
             Some(head) if free => {
@@ -476,7 +469,7 @@ impl Acquire {
         match self.head() {
             // The key has just become free.
             Some(head) if woken && head.several.is_none() && head.want == Want::Exclusive => {
-                self.note_stall(ctx, identity(head));
+                self.note_stall(ctx, head.identity());
                 self.follow(ctx);
             }
             _ => self.read_line(ctx, true),

@@ -221,7 +221,7 @@ impl Writer {
             line: true,
             sharers: Sharers::All,
         };
-        let targets = vec![Target {
+        let targets = vec![LockTarget {
             key: key.clone(),
             found,
         }];
@@ -310,11 +310,11 @@ impl Writer {
         };
         let line = self.random.chance(500);
         let see = See { line, sharers };
-        let target = |key: &Key| Target {
+        let target = |key: &Key| LockTarget {
             key: key.clone(),
             found: Found::Absent,
         };
-        let mut targets: Vec<Target> = keys.iter().map(target).collect();
+        let mut targets: Vec<LockTarget> = keys.iter().map(target).collect();
         targets[0].found = match self.random.below(6) {
             0 => Found::Unlocked(INDEX_OF_MAIN),
             1 => Found::Ours,
@@ -368,6 +368,7 @@ impl Writer {
             },
             15..=16 => Request::Downgrade {
                 key: main.clone(),
+                token: INDEX_OF_MAIN,
                 session,
                 limit,
                 slot,
@@ -375,6 +376,7 @@ impl Writer {
             },
             17..=18 => Request::Upgrade {
                 target,
+                token: INDEX_OF_MAIN,
                 session,
                 limit,
                 slot,

@@ -31,8 +31,8 @@ fn see(line: bool, sharers: Sharers) -> See {
     See { line, sharers }
 }
 
-fn targets(keys: &[&str]) -> Vec<Target> {
-    let target = |key: &&str| Target {
+fn targets(keys: &[&str]) -> Vec<LockTarget> {
+    let target = |key: &&str| LockTarget {
         key: (*key).into(),
         found: Found::Absent,
     };
@@ -68,6 +68,7 @@ fn prove(rows: &[&str], gates: &[&str]) -> Request {
 fn downgrade(number: u64) -> Request {
     Request::Downgrade {
         key: key(),
+        token: 7,
         session: sid(),
         limit: limit(number),
         slot: Slot::new(2),
@@ -78,6 +79,7 @@ fn downgrade(number: u64) -> Request {
 fn upgrade(number: u64) -> Request {
     Request::Upgrade {
         target: target(Found::Absent),
+        token: 7,
         session: sid(),
         limit: limit(number),
         slot: Slot::new(2),
