@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::{Now, Time};
 use crate::core::messages::{
-    Answer, Below, Fault, Key, KeyRow, Request, SessionId, Ticket, Value, Want,
+    Answer, Below, Fault, Key, KeyRow, Limit, Request, SessionId, Sharer, Slot, Ticket, Value, Want,
 };
 use crate::core::{
     Action, Call, CallId, Config, Core, Input, LockId, LockSpec, Patience, RequestId,
@@ -88,6 +88,10 @@ impl<S: FnMut(&Request, Time) -> Option<Reply>> Bench<S> {
         self.calls += 1;
         let (lock, call) = (LockId(lock), CallId(self.calls));
         self.step(Input::Call { lock, call, what });
+    }
+
+    fn acquire_as(&mut self, lock: u64, spec: LockSpec) {
+        self.call(lock, Call::Acquire(spec));
     }
 
     fn acquire(&mut self, lock: u64, key: &str, fair: bool) {
@@ -276,6 +280,151 @@ fn no_watch_asks_more_than_ten_times_a_second_whatever_comes_back() {
                     "{what}, {who}, fair {fair}: {watches} of {all} in 30 s"
                 );
             }
+        }
+    }
+}
+
+/// Two sessions share the key with a limit of two.
+fn two_sharers() -> Vec<Sharer> {
+    let sharer = |slot: u64| Sharer {
+        limit: Limit::new(2).expect("a limit"),
+        slot: Slot::new(slot),
+        session: SessionId(format!("b{slot}").into()),
+        create_index: 5 + slot,
+        modify_index: 5 + slot,
+        value: Value(Vec::new().into()),
+    };
+    vec![sharer(0), sharer(1)]
+}
+
+/// How Consul answers a waiter for one of two slots that are taken, but for blocking queries.
+fn no_slot(request: &Request, ticket: &mut Vec<Ticket>) -> Option<Answer> {
+    if let Request::Join { slots, session, .. } = request {
+        *ticket = vec![Ticket {
+            slot: slots[0],
+            session: session.clone(),
+            want: Want::Share(Limit::new(2).expect("a limit")),
+            several: None,
+            create_index: 12,
+            modify_index: 12,
+        }];
+    }
+    let below = || {
+        let (line, sharers) = (ticket.clone(), two_sharers());
+        vec![Below { line, sharers }]
+    };
+    match request {
+        Request::Survey { .. } | Request::Join { .. } => Some(Answer::Line(below())),
+        request => held_by_others(request),
+    }
+}
+
+/// The names of so many slots.
+fn slots(count: u64, index: u64) -> Answer {
+    let names = (0..count).map(|slot| format!("k/.share/slot/{}", Slot::new(slot)));
+    Answer::Names {
+        names: names.collect(),
+        index,
+    }
+}
+
+#[test]
+fn no_waiter_for_a_slot_asks_more_than_ten_times_a_second_whatever_comes_back() {
+    let nonsense: [(&str, Nonsense); 6] = [
+        ("the same", |_| slots(2, 6)),
+        ("a growing index", |n| slots(2, 100 + n)),
+        ("a falling index", |n| slots(2, 1_000_000 - n)),
+        ("a free slot that is none", |n| slots(1, 100 + n)),
+        ("no name", |n| slots(0, 100 + n)),
+        ("a row", |n| row("b", 100 + n)),
+    ];
+    for (what, at_once) in nonsense {
+        for fair in [true, false] {
+            let (mut n, mut ticket) = (0, Vec::new());
+            let mut bench = Bench::new(32, |request, _| {
+                n += u64::from(is_listing(request));
+                let blocking = is_listing(request).then(|| at_once(n));
+                blocking.or_else(|| no_slot(request, &mut ticket)).map(Ok)
+            });
+            let want = Want::Share(Limit::new(2).expect("a limit"));
+            bench.acquire_as(
+                1,
+                LockSpec {
+                    want,
+                    ..spec("k", fair)
+                },
+            );
+            bench.run(Duration::from_secs(30));
+            let (watches, all) = (bench.count(is_listing), bench.asked.len());
+            println!("{what}, fair {fair}: {watches} of {all} in 30 s");
+            assert!(watches > 0, "{what}, fair {fair}: {:?}", bench.asked);
+            assert!(
+                watches <= TEN_A_SECOND_FOR_30_S && all <= 5 * TEN_A_SECOND_FOR_30_S,
+                "{what}, fair {fair}: {watches} of {all} in 30 s"
+            );
+        }
+    }
+}
+
+/// The wait of an exclusive lock, and that of an upgrade, for those who share the key.
+#[test]
+fn no_wait_for_sharers_asks_more_than_ten_times_a_second_whatever_comes_back() {
+    let shared = || {
+        vec![Below {
+            line: Vec::new(),
+            sharers: two_sharers(),
+        }]
+    };
+    for (what, at_once) in nonsense() {
+        for upgrades in [true, false] {
+            let mut n = 0;
+            let mut bench = Bench::new(32, |request, _| {
+                if is_watch(request) {
+                    n += 1;
+                    return Some(Ok(at_once(n)));
+                }
+                let answer = match request {
+                    Request::Lock { .. } if upgrades => Answer::Locked {
+                        index: 11,
+                        below: vec![Below::default()],
+                    },
+                    Request::Lock { .. } | Request::Upgrade { .. } => Answer::Locked {
+                        index: 12,
+                        below: shared(),
+                    },
+                    Request::Prove { .. } => Answer::Proved {
+                        index: 12,
+                        below: shared(),
+                    },
+                    request => return held_by_us(request).map(Ok),
+                };
+                Some(Ok(answer))
+            });
+            let limit = Limit::new(3).expect("a limit");
+            let want = match upgrades {
+                true => Want::Share(limit),
+                false => Want::Exclusive,
+            };
+            bench.acquire_as(
+                1,
+                LockSpec {
+                    want,
+                    ..spec("k", true)
+                },
+            );
+            bench.run(Duration::from_millis(100));
+            if upgrades {
+                bench.call(1, Call::Upgrade(Patience::Forever));
+            }
+            bench.run(Duration::from_secs(30));
+            let (watches, all) = (bench.count(is_watch), bench.asked.len());
+            println!("{what}, upgrades {upgrades}: {watches} of {all} in 30 s");
+            let proofs = bench.count(|request| matches!(request, Request::Prove { .. }));
+            assert!(watches > 0 && proofs > 2, "{what}, upgrades {upgrades}");
+            assert!(
+                watches <= TEN_A_SECOND_FOR_30_S && all <= 5 * TEN_A_SECOND_FOR_30_S,
+                "{what}, upgrades {upgrades}: {watches} of {all} in 30 s"
+            );
         }
     }
 }
