@@ -11,7 +11,7 @@ use super::share::{
 };
 use crate::consul::encode::{Scope, encode};
 use crate::core::messages::{Answer, Below, Fault, Found, Key, Request, Slot, Ticket};
-use crate::core::{Keys, LockSpec, Patience, Phase, RequestId};
+use crate::core::{Call, Keys, LockSpec, Patience, Phase, RequestId};
 use crate::error::{Error, Status};
 
 fn of_keys(names: &[&str], patience: Patience) -> LockSpec {
@@ -199,6 +199,13 @@ fn thirty_free_keys_are_taken_in_two_transactions_and_proved() {
     assert_eq!(operations(&proof), 60);
     bench.told_ok();
     assert_eq!(bench.view.token, Some(20));
+    // Nothing but the end of the session gives them back, after a proof that all were held.
+    bench.calls(2, Call::Release);
+    let proof = bench.gets("make sure that all are ours", is_proof, proved(20, 0));
+    assert_eq!(operations(&proof), 30);
+    bench.ends_session(&ours());
+    bench.told_ok();
+    bench.owes_nothing();
 }
 
 /// Of the keys of a large lock, each may be shared: the proof shows that, where the attempt had no room.
