@@ -289,11 +289,11 @@ fn a_thousand_readers_of_four_processes() {
     thread::scope(|scope| {
         let writes = scope.spawn(|| writer.acquire());
         until("it has the gate", || is_taken(&consul, "crowd"));
-        for number in 0..4 {
+        for crowd in &mut crowds {
             assert!(!writer.is_held() && !writes.is_finished());
-            crowds[number].end_input();
-            until("it has left", || crowds[number].has_ended());
-            assert!(!crowds[number].has_said("failed"));
+            crowd.end_input();
+            until("it has left", || crowd.has_ended());
+            assert!(!crowd.has_said("failed"));
         }
         writes.join().unwrap().unwrap();
     });

@@ -429,7 +429,7 @@ pub(super) fn of_shares() -> Vec<(Option<Duration>, Step)> {
         sharers: Sharers::Limited,
         ..see
     };
-    let target = |key: &Key| Target {
+    let target = |key: &Key| LockTarget {
         key: key.clone(),
         found: Found::Absent,
     };
@@ -488,22 +488,26 @@ pub(super) fn of_shares() -> Vec<(Option<Duration>, Step)> {
         })
     };
     let downgrade = |slot: u64, place: usize| {
-        Step::of(&Request::Downgrade {
+        let request = Request::Downgrade {
             key: key.clone(),
+            token: INDEX_OF_MAIN,
             session: session(place),
             limit: three,
             slot: Slot::new(slot),
             value: value(),
-        })
+        };
+        with_index_of(&key, Step::of(&request))
     };
     let upgrade = |slot: u64, place: usize| {
-        Step::of(&Request::Upgrade {
+        let request = Request::Upgrade {
             target: target(&key),
+            token: INDEX_OF_MAIN,
             session: session(place),
             limit: three,
             slot: Slot::new(slot),
             value: value(),
-        })
+        };
+        with_index_of(&three.row_of(&key, Slot::new(slot)), Step::of(&request))
     };
     let unlock = |rows: &[Key], place: usize| {
         Step::of(&Request::Unlock {
@@ -597,6 +601,14 @@ pub(super) fn of_shares() -> Vec<(Option<Duration>, Step)> {
     ]
     .map(|step| (None, step))
     .to_vec()
+}
+
+/// The step names the index that a row had when it was last shown.
+fn with_index_of(row: &Key, mut step: Step) -> Step {
+    let index = format!("\"Index\":{INDEX_OF_MAIN}");
+    let shown = format!("\"Index\":{{M:{row}}}");
+    step.body = step.body.replace(&index, &shown);
+    step
 }
 
 /// Stands for the ModifyIndex of the key that has a line, which the sequence knows when it runs.
