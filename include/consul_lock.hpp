@@ -18,8 +18,9 @@
  * forms exist.
  *
  * CALLABLES. Threads of the library call completions, notices of a loss, observers and listeners of
- * the log. The library copies or moves a callable in, and owns it until its last call. One that throws ends
- * the program, as with std::thread: no exception can cross C. Only a value generator may throw.
+ * the log. The library copies or moves a callable in, and owns it until its last call. One that
+ * throws ends the program, as with std::thread: no exception can cross C. Only a value generator
+ * may throw.
  *
  * OBJECTS. Objects are move-only and own what they wrap. A call on an object that was moved from
  * fails with INVALID_ARGUMENT, and the message says so. Any number of threads may use one object,
@@ -1194,6 +1195,7 @@ struct holders_info {
     std::optional<holder_info> exclusive;
     std::vector<sharer_info> sharers; ///< The sessions that share the key.
     std::vector<waiter_info> line;    ///< The waiters, in the order of the line.
+    std::string json;                 ///< The same as JSON, which docs/guide.md describes.
 };
 
 namespace detail {
@@ -1230,6 +1232,7 @@ inline waiter_info read_waiter(const consul_lock_holders_info *all, std::size_t 
 inline holders_info take(consul_lock_holders_info *raw) {
     const owned<consul_lock_holders_info> all(raw);
     holders_info out;
+    out.json = text<consul_lock_holders_info>(raw, consul_lock_holders_json);
     const std::size_t count = consul_lock_holders_count(raw);
     for (std::size_t i = 0; i < count; i++) {
         switch (consul_lock_holders_role(raw, i)) {
@@ -1289,9 +1292,8 @@ bool holders_start(const std::string &key, const client *with, F &&done, failure
 class observer {
   public:
     /** Begins to observe a key; empty on failure. If `with` is null, with the default client. */
-    template <class F>
-    static std::optional<observer> make(const std::string &key, const client *with, F &&changed,
-                                        failure &why) {
+    template <class F> static std::optional<observer>
+    make(const std::string &key, const client *with, F &&changed, failure &why) {
         if (!detail::is_key(key, why) || !detail::is_client(with, why)) {
             return std::nullopt;
         }
@@ -1447,7 +1449,8 @@ class queue {
                begin(tag, why, consul_lock_queue_holders_done, consul_lock_holders_start,
                      detail::of(with), key.c_str());
     }
-    /** Makes an event of each change of the key's holder, until the observer ends; empty on failure.
+    /** Makes an event of each change of the key's holder, until the observer ends; empty on
+     * failure.
      */
     std::optional<observer> observe(const std::string &key, const client *with, std::uint64_t tag,
                                     failure &why) noexcept {
