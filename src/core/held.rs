@@ -32,6 +32,8 @@ pub(super) struct HeldLock {
     pub(super) session: Session,
     /// From a share to exclusive, or back.
     pub(super) change: Option<Change>,
+    /// How often the lock has become another row.
+    turns: u32,
     asked: Vec<Asked>,
     renewals: Option<Renewals>,
     pub(super) monitor: Option<Monitor>,
@@ -61,6 +63,8 @@ struct Asked {
     by: Time,
     failures: Failures,
     request: Option<RequestId>,
+    /// How often the lock had become another row when the request was sent.
+    turns: u32,
     /// When to ask again, after a failure.
     again: Option<Time>,
     /// An answer was lost: Consul may have done what the caller asked, or may still do it.
@@ -121,6 +125,7 @@ impl HeldLock {
             claim,
             session,
             change: None,
+            turns: 0,
             asked: Vec::new(),
             renewals,
             monitor,
@@ -204,6 +209,7 @@ impl HeldLock {
             by: out.time() + out.config.request_timeout,
             failures: Failures::default(),
             request: None,
+            turns: self.turns,
             again: Some(out.time()),
             in_doubt: false,
         });
@@ -232,6 +238,7 @@ impl HeldLock {
                     },
                 };
                 let by = asked.by.min(self.session.lease.end());
+                asked.turns = self.turns;
                 asked.request = Some(out.send(Owner::Lock(self.lock), request, by));
             }
         }
@@ -258,6 +265,13 @@ impl HeldLock {
         };
         let mut asked = self.asked.swap_remove(at);
         asked.request = None;
+        // The lock has become another row while the request was on its way, or is becoming one: asks about that row.
+        if self.is_of_other_rows(&asked) && self.says_not_ours(&answer) {
+            asked.again = Some(out.time());
+            self.asked.push(asked);
+            self.ask_again(out);
+            return Fate::Stays;
+        }
         let outcome: Outcome = match answer {
             // The transaction itself proves that this session held the lock, whatever the time is now.
             Ok(Answer::Written) => {
@@ -310,6 +324,21 @@ impl HeldLock {
             outcome => out.tell(asked.call, outcome),
         }
         Fate::Stays
+    }
+
+    fn is_of_other_rows(&self, asked: &Asked) -> bool {
+        let rows_are_known = self.change.as_ref().is_none_or(Change::rows_are_known);
+        asked.turns != self.turns || !rows_are_known
+    }
+
+    fn says_not_ours(&self, answer: &Result<Answer, Fault>) -> bool {
+        match answer {
+            Ok(Answer::NotOurs { .. }) => true,
+            Ok(Answer::Row { row, .. }) => {
+                !matches!(Fate::of_row(row.as_ref(), &self.session.id), Fate::Stays)
+            }
+            _ => false,
+        }
     }
 
     /// Takes in an answer to a check of what the watch saw, or to a renewal by the library itself.

@@ -145,14 +145,16 @@ impl LineBook {
             Some((since, before)) if before == head => since,
             _ => now,
         };
-        self.free_since.insert(key.clone(), (free_since, head));
+        self.free_since
+            .insert(key.clone(), (free_since, head.clone()));
         for (process, wait) in candidates {
             let live = self.live_since.get(&process).copied().unwrap_or_default();
             let free = now.since(free_since.max(wait.since).max(live));
             self.longest_free = self.longest_free.max(free);
             if free > bound {
                 return Err(format!(
-                    "{key} is left alone for {free:?}, and p{process} waits with lock {} (bound {bound:?})",
+                    "{key} is left alone by {} for {free:?}, and p{process} waits with lock {} (bound {bound:?})",
+                    head.as_deref().unwrap_or("all"),
                     wait.lock.0
                 ));
             }

@@ -454,6 +454,7 @@ impl HeldLock {
         sharers: Option<Vec<Sharer>>,
     ) -> Fate {
         self.claim.end(ctx);
+        self.turns = self.turns.wrapping_add(1);
         self.session.last_token = index;
         change.token = index;
         match turn {
