@@ -23,8 +23,6 @@ pub(super) struct Standing {
 pub(super) struct Wait {
     pub(super) call: CallId,
     pub(super) lock: LockId,
-    /// Since when the process asks for it, as far as its earlier waiters let it.
-    pub(super) since: Time,
     pub(super) keys: Keys,
     pub(super) want: Want,
 }
@@ -35,13 +33,6 @@ impl Wait {
         let mut keys = self.keys.all().iter();
         keys.any(|key| other.keys.all().contains(key))
     }
-
-    /// The waiters of the same process and key do not wait for this one any more.
-    fn lets_go(&self, now: Time, waiting: &mut [Wait]) {
-        for wait in waiting.iter_mut().filter(|wait| wait.meets(self)) {
-            wait.since = wait.since.max(now);
-        }
-    }
 }
 
 /// The waiters.
@@ -51,8 +42,8 @@ pub(super) struct LineBook {
     waiting: BTreeMap<usize, Vec<Wait>>,
     /// Since when each process runs without a stop.
     live_since: HashMap<usize, Time>,
-    /// Since when each key is left alone, and the ticket that was the head then.
-    free_since: HashMap<Key, (Time, Option<String>)>,
+    /// Since when each waiter could take a key that is left alone, and the ticket that was the head then.
+    free_since: HashMap<Key, HashMap<CallId, (Time, Option<String>)>>,
     /// How often each process went past each ticket.
     overtakes: HashMap<(u64, String, usize), u32>,
     /// The longest time for which a key was left alone while a waiter could take it.
@@ -66,13 +57,7 @@ impl LineBook {
     }
 
     /// The waiters of one process for the same key are served in the order of their calls.
-    pub(super) fn told(
-        &mut self,
-        process: usize,
-        call: CallId,
-        won: bool,
-        now: Time,
-    ) -> Result<(), String> {
+    pub(super) fn told(&mut self, process: usize, call: CallId, won: bool) -> Result<(), String> {
         let Some(waiting) = self.waiting.get_mut(&process) else {
             return Ok(());
         };
@@ -80,7 +65,6 @@ impl LineBook {
             return Ok(());
         };
         let wait = waiting.remove(at);
-        wait.lets_go(now, waiting);
         let earlier = waiting.iter().take(at).find(|earlier| earlier.meets(&wait));
         match earlier {
             Some(earlier) if won => Err(format!(
@@ -92,11 +76,9 @@ impl LineBook {
     }
 
     /// The time of the acquire was over, or a cancel ended it.
-    pub(super) fn gives_up(&mut self, process: usize, lock: LockId, now: Time) {
-        if let Some(waiting) = self.waiting.get_mut(&process)
-            && let Some(at) = waiting.iter().position(|wait| wait.lock == lock)
-        {
-            waiting.remove(at).lets_go(now, waiting);
+    pub(super) fn gives_up(&mut self, process: usize, lock: LockId) {
+        if let Some(waiting) = self.waiting.get_mut(&process) {
+            waiting.retain(|wait| wait.lock != lock);
         }
     }
 
@@ -137,20 +119,20 @@ impl LineBook {
             (!is_parked && can_take(wait)).then_some((*process, wait))
         });
         let candidates: Vec<(usize, &Wait)> = candidates.collect();
-        let before = self.free_since.remove(key);
-        if candidates.is_empty() {
-            return Ok(());
-        }
-        let free_since = match before {
-            Some((since, before)) if before == head => since,
-            _ => now,
-        };
-        self.free_since
-            .insert(key.clone(), (free_since, head.clone()));
+        let mut before = self.free_since.remove(key).unwrap_or_default();
+        let since = candidates.iter().map(|(_, wait)| {
+            let before = before.remove(&wait.call);
+            let before = before.filter(|(_, before)| *before == head);
+            (wait.call, before.unwrap_or_else(|| (now, head.clone())))
+        });
+        let since: HashMap<CallId, (Time, Option<String>)> = since.collect();
         for (process, wait) in candidates {
             let live = self.live_since.get(&process).copied().unwrap_or_default();
-            let free = now.since(free_since.max(wait.since).max(live));
+            let free_since = since.get(&wait.call).map_or(now, |(since, _)| *since);
+            let free = now.since(free_since.max(live));
             self.longest_free = self.longest_free.max(free);
+            // A waiter for several keys may find a stalled head in the line of each.
+            let bound = bound * u32::try_from(wait.keys.count()).unwrap_or(u32::MAX);
             if free > bound {
                 return Err(format!(
                     "{key} is left alone by {} for {free:?}, and p{process} waits with lock {} (bound {bound:?})",
@@ -159,6 +141,7 @@ impl LineBook {
                 ));
             }
         }
+        self.free_since.insert(key.clone(), since);
         Ok(())
     }
 

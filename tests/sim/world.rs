@@ -586,7 +586,7 @@ impl World {
                     let stopped = self.processes[process].stopped_for;
                     self.ledger.shown(process, lock, &view, clock, stopped)?;
                     if view.phase == Phase::Over {
-                        self.line.gives_up(process, lock, self.now);
+                        self.line.gives_up(process, lock);
                     }
                     let clashes = self.ledger.publish(process, lock, &view, now)?;
                     let foreign = matches!(self.foreigner, Some((_, true)));

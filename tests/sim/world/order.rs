@@ -106,22 +106,31 @@ impl World {
             let mut line = self.model.line(&key);
             line.sort_by_key(|ticket| (ticket.create_index, ticket.name.clone()));
             let head = line.first();
-            let is_usable = self.is_free(&key) && head.is_none_or(|head| self.is_able(head, &key));
-            if !is_usable {
+            if !self.is_usable(&key, head) {
                 book.is_used(&key);
                 continue;
             }
             let name = head.map(|head| format!("{} {}", head.name, head.create_index));
-            let is_headless = head.is_none();
             let can_take = |wait: &Wait| {
-                let keys = wait.keys.all().iter();
-                let mut keys = keys.map(|key| self.is_free(key) && self.has_room(key, wait.want));
-                !is_headless || keys.all(|is_free| is_free)
+                let mut keys = wait.keys.all().iter();
+                keys.all(|other| {
+                    let line = (*other != key).then(|| self.model.line(other));
+                    let first = line.iter().flatten();
+                    let first = first.min_by_key(|one| (one.create_index, one.name.clone()));
+                    let head = if *other == key { head } else { first };
+                    let has_room = head.is_some() || self.has_room(other, wait.want);
+                    has_room && self.is_usable(other, head)
+                })
             };
             let bound = self.bound(&line);
             book.look(self.now, &key, name, bound, can_take)?;
         }
         Ok(())
+    }
+
+    /// The key is free, and the head of its line could take it.
+    fn is_usable(&self, key: &str, head: Option<&Ticket>) -> bool {
+        self.is_free(key) && head.is_none_or(|head| self.is_able(head, key))
     }
 
     fn is_free(&self, key: &str) -> bool {

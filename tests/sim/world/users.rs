@@ -81,7 +81,6 @@ impl World {
             let wait = Wait {
                 call: CallId(self.calls + 1),
                 lock,
-                since: self.now,
                 keys: spec.keys.clone(),
                 want: spec.want,
             };
@@ -159,7 +158,7 @@ impl World {
         self.note(|| format!("p{process}: call {} is told {outcome:?}", call.0));
         let stopped = self.processes[process].stopped_for;
         self.ledger.told(call, self.now, stopped, &outcome)?;
-        self.line.told(process, call, outcome.is_ok(), self.now)?;
+        self.line.told(process, call, outcome.is_ok())?;
         if let Some(((process, lock), clashes)) =
             self.ledger.holders.changed(call, outcome.is_ok())?
         {
