@@ -44,6 +44,8 @@ pub(super) struct LineBook {
     live_since: HashMap<usize, Time>,
     /// Since when each waiter could take a key that is left alone, and the ticket that was the head then.
     free_since: HashMap<Key, HashMap<CallId, (Time, Option<String>)>>,
+    /// When a waiter last stood behind several that do not act, while it had patience with the head.
+    crowded: HashMap<Key, Time>,
     /// How often each process went past each ticket.
     overtakes: HashMap<(u64, String, usize), u32>,
     /// The longest time for which a key was left alone while a waiter could take it.
@@ -97,6 +99,16 @@ impl LineBook {
     /// The key is held, or the head of its line waits rightly.
     pub(super) fn is_used(&mut self, key: &Key) {
         self.free_since.remove(key);
+    }
+
+    pub(super) fn is_crowded(&mut self, key: &Key, now: Time) {
+        self.crowded.insert(key.clone(), now);
+    }
+
+    /// A waiter may still have the patience of that time.
+    pub(super) fn was_crowded(&self, key: &Key, now: Time) -> bool {
+        let crowded = self.crowded.get(key);
+        crowded.is_some_and(|at| now.since(*at) < Duration::from_secs(12))
     }
 
     /// A key that the head of its line could take is never left alone for longer than the bound while a live waiter

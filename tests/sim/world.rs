@@ -143,6 +143,8 @@ pub(super) struct World {
     /// The session of the client without tickets, and whether it has the key.
     foreigner: Option<(String, bool)>,
     foreign_steps: u32,
+    /// How many waiters for several keys died and lost one of their tickets.
+    pub(super) maimed: u32,
     pub(super) history: Option<String>,
     random: Random,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
@@ -251,6 +253,7 @@ impl World {
             line: LineBook::default(),
             foreigner: None,
             foreign_steps: 0,
+            maimed: 0,
             history: trace.then(String::new),
             random,
             queue: BinaryHeap::new(),

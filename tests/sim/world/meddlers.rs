@@ -48,6 +48,7 @@ impl World {
         match ticket.and_then(|ticket| Some((process_of(&ticket.session_name)?, ticket))) {
             Some((process, ticket)) if !self.processes[process].crashed => {
                 self.note(|| format!("operator: removes {}", ticket.name));
+                self.maimed += 1;
                 self.crash(process);
                 self.model.delete_key(self.now, &ticket.name);
                 self.wake_watchers();
