@@ -7,6 +7,7 @@
 //! The tests need a Consul, from CONSUL_BIN or PATH. `DIFFERENTIAL_SEED=N` replays one sequence in words.
 
 mod sequences;
+mod shares;
 mod sides;
 mod step;
 
@@ -14,7 +15,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use self::sequences::{oddities, of_shares, op, sequence};
+use self::sequences::{oddities, op, sequence};
+use self::shares::of_shares;
 use self::sides::{Consul, Modelled, Party, Real};
 use self::step::Step;
 use super::model::{Edition, Flaw, Model, Served};

@@ -5,6 +5,7 @@
 
 mod defects;
 mod differential;
+mod gate;
 mod holders;
 mod late;
 mod line;
@@ -18,6 +19,7 @@ mod real;
 mod records;
 mod rights;
 mod schedules;
+mod script;
 mod several;
 mod share;
 mod turns;

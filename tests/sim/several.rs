@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::late::{Bench, TTL, is_watch, row_of, ticket};
-use super::share::{
+use super::script::{
     FOREVER, absent, is_create, is_join, is_lock, is_look, is_proof, is_renewal, is_survey,
-    is_take, ours, seconds, session,
+    is_take, limit, other, ours, seconds, session,
 };
 use crate::consul::encode::{Scope, encode};
 use crate::core::messages::{Answer, Below, Fault, Found, Key, Request, Slot, Ticket};
@@ -211,7 +211,6 @@ fn thirty_free_keys_are_taken_in_two_transactions_and_proved() {
 /// Of the keys of a large lock, each may be shared: the proof shows that, where the attempt had no room.
 #[test]
 fn thirty_keys_of_which_one_is_shared() {
-    use super::share::{limit, other};
     let mut bench = Bench::new();
     bench.acquires_as(of_thirty(FOREVER));
     bench.gets("look", is_survey, lines(vec![vec![]; 30]));

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::late::{Bench, is_watch, row_of};
-use super::share::{
+use super::script::{
     FOREVER, absent, exclusive, gives_back, is_create, is_lock, is_look, is_proof, limit, locked,
-    lost, other, ours, proved, seconds, session, session_gone, shares, two, watched,
+    lost, other, ours, proved, seconds, session, session_gone, two, watched,
 };
+use super::share::shares;
 use crate::core::messages::{Answer, Fault, Limit, Request, Slot};
 use crate::core::{Call, Done, LockSpec, Patience, Phase};
 use crate::error::{Error, LostReason, Status};
