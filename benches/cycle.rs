@@ -1,5 +1,6 @@
 //! The uncontended cycle through the C functions, beside the fewest requests that raw sockets can do
-//! it with, against the same server in the same run. `make bench` runs it.
+//! it with, against the same server in the same run. `make bench` runs it. With BESIDE=FILE another build of the library
+//! takes turns with this one.
 #![allow(missing_docs, unsafe_code)]
 #![allow(
     clippy::expect_used,
@@ -93,6 +94,8 @@ type Variant<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 fn cycles(tables: &mut Tables, servers: &Servers, rounds: usize, reach: f64) {
     let (consul, name) = (servers.consul(), servers.name());
     let library = Library::load(&support::library(), consul.address());
+    let beside = std::env::var_os("BESIDE").map(std::path::PathBuf::from);
+    let beside = beside.map(|file| Library::load(&file, consul.address()));
     let mut two = Floor::new(consul.address());
     let mut three = Floor::new(consul.address());
     let mut variants: Vec<Variant<'_>> = vec![
@@ -103,6 +106,12 @@ fn cycles(tables: &mut Tables, servers: &Servers, rounds: usize, reach: f64) {
         ),
         ("libconsul_lock", Box::new(|| library.cycle())),
     ];
+    if let Some(beside) = &beside {
+        variants.push((
+            "libconsul_lock, the build beside",
+            Box::new(|| beside.cycle()),
+        ));
+    }
     // Connections and warm sessions are made outside of the measurement.
     for (_, cycle) in &mut variants {
         (0..20).for_each(|_| cycle());
@@ -150,6 +159,17 @@ fn cycles(tables: &mut Tables, servers: &Servers, rounds: usize, reach: f64) {
         );
     }
     drop(variants);
+    if let Some(others) = times.get(3) {
+        let rounds = times[2].chunks(PER_ROUND).map(median);
+        let others = others.chunks(PER_ROUND).map(median);
+        let ratios: Vec<f64> = rounds
+            .zip(others)
+            .map(|(time, other)| time / other)
+            .collect();
+        let spread = (percentile(&ratios, 0.1), percentile(&ratios, 0.9));
+        let ratio = Cell::spread(median(&ratios), spread.0, spread.1);
+        tables.figure(name, "ratio to the build beside", ratio, "1.03");
+    }
     two.end();
     until("no warm session is left", || consul.sessions().is_empty());
     let begun = Instant::now();

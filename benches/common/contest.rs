@@ -72,7 +72,7 @@ impl Record {
 
     /// The longest wait of the contenders 0 to `size` between two instants, in ms. A contender that came again waits
     /// from its last release on.
-    fn longest_wait(&self, size: usize, from: u64, to: u64) -> f64 {
+    pub(crate) fn longest_wait(&self, size: usize, from: u64, to: u64) -> f64 {
         let mut since = vec![from; size];
         let mut longest = 0.0_f64;
         for grant in &self.grants {
@@ -82,6 +82,27 @@ impl Record {
         }
         let waiting = since.into_iter().map(|since| ms_between(since, to));
         waiting.fold(longest, f64::max)
+    }
+
+    /// How many had a lock at the same time, at most.
+    pub(crate) fn most_at_once(&self) -> usize {
+        let mut changes: Vec<(u64, bool)> = Vec::new();
+        for grant in &self.grants {
+            changes.push((grant.acquired, true));
+            changes.extend(grant.releasing.map(|at| (at, false)));
+        }
+        // Of two at one instant, the one that leaves comes first.
+        changes.sort_unstable();
+        let mut now = 0_usize;
+        let counts = changes.into_iter().map(|(_, enters)| {
+            now = if enters {
+                now + 1
+            } else {
+                now.saturating_sub(1)
+            };
+            now
+        });
+        counts.max().unwrap_or(0)
     }
 
     pub(crate) fn served(&self) -> usize {

@@ -63,6 +63,11 @@ pub(crate) enum Said {
         contender: usize,
         why: String,
     },
+    /// How many HTTP requests the contender has sent so far.
+    Requests {
+        contender: usize,
+        count: u64,
+    },
     /// The program has ended.
     Gone,
 }
@@ -238,6 +243,10 @@ fn understand(line: &str, first: usize) -> Said {
     if word == "failed" {
         let why = rest.to_owned();
         return Said::Failed { contender, why };
+    }
+    if word == "requests" {
+        let count = number(rest);
+        return Said::Requests { contender, count };
     }
     let Some((begun, at)) = rest.split_once(' ') else {
         wrong("no instants")
