@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -136,13 +137,21 @@ func TestTokenFile(t *testing.T) {
 
 // The test plays Consul, and a proxy before Consul. Both record each request and refuse it.
 func TestClientOptionsStandInTheRequest(t *testing.T) {
-	asked := make(chan *http.Request, 100)
+	type question struct {
+		*http.Request
+		body string
+	}
+	asked := make(chan question, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(to http.ResponseWriter, request *http.Request) {
-		asked <- request
+		body, err := io.ReadAll(request.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		asked <- question{request, string(body)}
 		to.WriteHeader(http.StatusForbidden)
 	}))
 	t.Cleanup(server.Close)
-	first := func(opts ...consullock.ClientOption) *http.Request {
+	first := func(opts ...consullock.ClientOption) question {
 		t.Helper()
 		if err := holds(t, opts...); err == nil || strings.Contains(err.Error(), "pass:word") {
 			t.Fatal(err)
@@ -152,10 +161,11 @@ func TestClientOptionsStandInTheRequest(t *testing.T) {
 	request := first(consullock.WithAddress(server.URL+"/below"), consullock.WithHTTPAuth("user", "pass:word"),
 		consullock.WithNamespace("team"), consullock.WithPartition("part"), consullock.WithDatacenter("dc9"))
 	user, password, _ := request.BasicAuth()
-	query := request.URL.Query()
-	if user != "user" || password != "pass:word" || query.Get("ns") != "team" || query.Get("partition") != "part" ||
-		query.Get("dc") != "dc9" || !strings.HasPrefix(request.URL.Path, "/below/v1/") {
-		t.Fatal(user, password, request.URL)
+	// A transaction has them with each of its operations.
+	place := regexp.MustCompile(`^\[\{"KV":\{[^}]*"Namespace":"team","Partition":"part"`)
+	if user != "user" || password != "pass:word" || request.URL.Query().Get("dc") != "dc9" ||
+		request.URL.Path != "/below/v1/txn" || !place.MatchString(request.body) {
+		t.Fatal(user, password, request.URL, request.body)
 	}
 	for len(asked) > 0 {
 		<-asked

@@ -92,7 +92,7 @@ func TestStats(t *testing.T) {
 	// Stats has a field for each member of the JSON.
 	var fields map[string]any
 	must(t, json.Unmarshal(stats.JSON, &fields))
-	for _, known := range []string{"requests", "raft_writes", "unanswered", "retries", "waiting", "held", "lost",
+	for _, known := range []string{"requests", "raft_writes", "unanswered", "retries", "waiting", "held", "observers", "lost",
 		"connections", "connections_peak", "threads", "acquire_us", "hold_us"} {
 		if _, ok := fields[known]; !ok {
 			t.Errorf("no %s in %s", known, stats.JSON)

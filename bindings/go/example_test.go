@@ -174,3 +174,116 @@ func ExampleSetValueGenerator() {
 	// true
 	// <nil>
 }
+
+// At most three processes work at the same time, each under a number of its own.
+func ExampleHold_limit() {
+	err := consullock.Hold(context.Background(), "examples/limit", func(ctx context.Context) error {
+		slot, ok := consullock.FromContext(ctx).Slot()
+		fmt.Println(ok, 0 <= slot && slot <= 2)
+		return nil
+	}, consullock.WithShare(), consullock.WithLimit(3), consullock.WithWait())
+	fmt.Println(err)
+	// Output:
+	// true true
+	// <nil>
+}
+
+// Both accounts or none, in whatever order other processes name them.
+func ExampleHoldAll() {
+	accounts := []string{"examples/account/7", "examples/account/3"}
+	err := consullock.HoldAll(context.Background(), accounts, func(ctx context.Context) error {
+		fmt.Println(consullock.FromContext(ctx).Keys())
+		return nil
+	}, consullock.WithWait())
+	fmt.Println(err)
+	// Output:
+	// [locks/ephemeral/examples/account/3 locks/ephemeral/examples/account/7]
+	// <nil>
+}
+
+// A writer lets readers in as soon as it has written, and goes on as one of them.
+func ExampleLock_Downgrade() {
+	ctx := context.Background()
+	err := consullock.Hold(ctx, "examples/downgrade", func(ctx context.Context) error {
+		fmt.Println("writing")
+		if err := consullock.FromContext(ctx).Downgrade(ctx); err != nil {
+			return err
+		}
+		reader, err := consullock.New("examples/downgrade", consullock.WithShare())
+		if err != nil {
+			return err
+		}
+		defer reader.Close()
+		fmt.Println(reader.TryAcquire(ctx))
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// writing
+	// true <nil>
+	// <nil>
+}
+
+// What the holder has read stays true, because no other lock comes between.
+func ExampleLock_Upgrade() {
+	ctx := context.Background()
+	err := consullock.Hold(ctx, "examples/upgrade", func(ctx context.Context) error {
+		fmt.Println("reading")
+		err := consullock.FromContext(ctx).Upgrade(ctx, 5*time.Second)
+		if errors.Is(err, consullock.ErrNotAcquired) {
+			return nil // release the share, take an exclusive lock, and read again
+		}
+		fmt.Println("writing")
+		return err
+	}, consullock.WithShare())
+	fmt.Println(err)
+	// Output:
+	// reading
+	// writing
+	// <nil>
+}
+
+func ExampleObserve() {
+	ctx, end := context.WithTimeout(context.Background(), time.Minute)
+	defer end()
+	seen, err := consullock.Observe(ctx, "examples/leader")
+	if err != nil {
+		log.Fatal(err)
+	}
+	leader, _ := consullock.New("examples/leader", consullock.WithValue([]byte("web-3")))
+	defer leader.Close()
+	for now := range seen {
+		switch {
+		case now.Err != nil:
+			log.Fatal(now.Err)
+		case now.Holder == nil:
+			fmt.Println("there is no leader")
+			if err := leader.Acquire(ctx); err != nil {
+				log.Fatal(err)
+			}
+		default:
+			fmt.Printf("the leader is %s\n", now.Holder.Value)
+			end() // closes the channel
+		}
+	}
+	// Output:
+	// there is no leader
+	// the leader is web-3
+}
+
+func ExampleHolders() {
+	ctx := context.Background()
+	lock, _ := consullock.New("examples/holders", consullock.WithShare(), consullock.WithLimit(3))
+	defer lock.Close()
+	if err := lock.Acquire(ctx); err != nil {
+		log.Fatal(err)
+	}
+	state, err := consullock.Holders(ctx, "examples/holders")
+	fmt.Println(err, state.Exclusive == nil, len(state.Line))
+	for _, sharer := range state.Sharers {
+		fmt.Println(sharer.Session == lock.SessionID(), sharer.Limit)
+	}
+	// Output:
+	// <nil> true 0
+	// true 3
+}

@@ -123,8 +123,9 @@ func WithWait() Option {
 	return func(s *settings) { s.setBy("WithWait", "acquire_timeout_ms", "-1", 0) }
 }
 
-// WithValue sets the bytes under the key while the lock is held, at most 390,000, instead of the value generator's.
-// Other processes read them, so they must not contain a secret.
+// WithValue sets the bytes under the key while the lock is held, at most 390,000, instead of the value generator's. A
+// lock that shares its key stores at most 512 bytes, because each exclusive waiter reads the values of all. Other
+// processes read them, so they must not contain a secret.
 func WithValue(value []byte) Option {
 	value = bytes.Clone(value)
 	return func(s *settings) { s.value, s.hasBytes, s.hasValue = value, true, true }

@@ -35,8 +35,9 @@ func slotOf(ptr *C.consul_lock) int32 { return int32(C.consul_lock_slot(ptr)) }
 
 // Downgrade turns an exclusive lock into a share of its key, without a gap: no exclusive lock comes between. Others
 // may share the key from then on, at most as many as [WithLimit] of this lock says. The lock's life goes on, and its
-// fencing token grows. It makes one request, which the library repeats while Consul's answer is lost. If ctx ends
-// before the answer, the library goes on, and the lock may become a share or not.
+// fencing token grows. With the share the library stores a value of more than 512 bytes not, but what a lock without a
+// value stores. It makes one request, which the library repeats while Consul's answer is lost. If ctx ends before the
+// answer, the library goes on, and the lock may become a share or not.
 //
 // ErrInvalidArgument: the lock shares its key already, has several keys, or another change of it is under way.
 // ErrLost: the lock is lost, and the caller stops the work. ErrNotHeld: the lock is not held. ErrUnavailable,

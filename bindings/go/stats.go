@@ -24,6 +24,8 @@ type Stats struct {
 	// Waiting is the number of pending acquires, and Held the number of held locks.
 	Waiting uint64 `json:"waiting"`
 	Held    uint64 `json:"held"`
+	// Observers is the number of observers.
+	Observers uint64 `json:"observers"`
 	// Lost counts the lost locks.
 	Lost uint64 `json:"lost"`
 	// Connections is the number of open connections, and ConnectionsPeak the largest number until now.
