@@ -184,6 +184,34 @@ class InterruptTest < Test
     end
   end
 
+  # Ruby interrupts a thread between any two steps, also between the library's call and the first step behind it.
+  def test_an_acquire_that_is_interrupted_as_soon_as_it_has_begun
+    begin_acquire = ConsulLock::Native.method(:acquire_start)
+    %i[acquire try_acquire].each do |way|
+      lock = ConsulLock::Lock.new(key)
+      begun = lambda do |*arguments|
+        status = begin_acquire.call(*arguments)
+        wait_until("it has succeeded") { ConsulLock::Native.is_held(arguments.first) }
+        raise KeyError if status.zero?
+      end
+      ConsulLock::Native.stub(:acquire_start, begun) { assert_raises(KeyError) { lock.public_send(way) } }
+      refute_predicate lock, :held?
+      assert_raises(ConsulLock::AlreadyUsedError) { lock.acquire }
+      assert_nothing_left
+    end
+  end
+
+  # The library refuses to begin, and the lock is not used up: an interruption of the next acquire undoes that one.
+  def test_an_acquire_after_one_that_did_not_begin
+    lock = ConsulLock::Lock.new(key, acquire_timeout: 60)
+    ConsulLock::Native.stub(:acquire_start, ->(*) { raise KeyError }) { assert_raises(KeyError) { lock.acquire } }
+    holding do
+      assert_raises(Timeout::Error) { assert_timely { Timeout.timeout(0.2) { lock.acquire } } }
+      assert_line_is_empty
+    end
+    assert_nothing_left
+  end
+
   # While other threads call the lock all the time, an interrupted acquire has either returned true, or is undone.
   def test_raise_at_any_moment
     (RUNS * 2).times do |number|

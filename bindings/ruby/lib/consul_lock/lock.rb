@@ -44,7 +44,7 @@ module ConsulLock
       @generator = ConsulLock.value_generator if options[:value].nil?
       made = Options.lend(options, client) { |set| Native.check { |error| Native.new(@name, set, error) } }
       @handle = Handle.new(made)
-      @begun = @to_release = @acquired = @over = @lost = false
+      @to_release = @acquired = @over = @lost = false
     end
 
     # Takes the lock. Waits as long as the option +acquire_timeout+ says, whose default 0 makes exactly one attempt.
@@ -306,17 +306,17 @@ module ConsulLock
     end
 
     # An acquire has an outcome, or an exception, a throw or the end of the thread interrupts it. An interrupted acquire
-    # is undone, also when it has succeeded. So the success is noted last: any wait before can be interrupted.
+    # is undone, also when it has succeeded. So the success is noted last: any wait before can be interrupted. And the
+    # beginning is noted first: as soon as the library has begun, an interruption may come.
     def take
       Trap.refuse("acquire")
       generate_value
       mine = ended = false
       begin
         ask do |lock, sender, error|
-          status = Native.acquire_start(lock, Native::QUEUE_DONE, sender, error)
           # Only the first acquire can succeed, and a second one must not undo it.
-          mine = @begun = @to_release = true if status.zero? && !@begun
-          status
+          mine = @to_release = true unless @to_release
+          Native.acquire_start(lock, Native::QUEUE_DONE, sender, error)
         end
         @fencing_token = @handle.use { |lock| Native.fencing_token(lock) }
         @acquired = ended = true
@@ -339,8 +339,9 @@ module ConsulLock
         undone = true
       end
       @to_release = false
-    rescue Error
+    rescue Error => e
       undone = true # the lock is not held, or the library goes on in the background
+      @to_release = false unless e.is_a?(NoResourcesError) # then the release has not begun
     ensure
       Trap.leave { undo(again: false) } if again && !undone
     end
