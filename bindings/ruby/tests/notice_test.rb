@@ -151,6 +151,18 @@ class NoticeTest < Test
     $stderr = before
   end
 
+  # A thread inherits the mask of the thread that starts it.
+  def test_a_mask_of_the_callers_does_not_keep_the_thread_alive
+    out = ruby!(<<~'RUBY', key)
+      lock = ConsulLock::Lock.new(ARGV[0])
+      Thread.handle_interrupt(Object => :never) { lock.on_lost { nil } }
+      thread = Thread.list.find { |it| it.name == "consul_lock" }
+      $stdout.syswrite(thread.kill.join(5) ? "it ended" : "it goes on")
+      exit! 0 # an exit would wait for the thread
+    RUBY
+    assert_equal "it ended", out
+  end
+
   def test_a_block_may_end_the_program
     out, complaints, status = ruby(<<~'RUBY', key)
       require "net/http"

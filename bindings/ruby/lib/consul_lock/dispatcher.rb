@@ -56,9 +56,17 @@ module ConsulLock
     def subscribe
       @mutex.synchronize do
         @mailbox ||= Mailbox.new
-        @thread = Thread.new { run }.tap { |it| it.name = "consul_lock" } unless @thread&.alive?
+        @thread = start unless @thread&.alive?
         yield @mailbox
       end
+    end
+
+    # A thread inherits the mask of the thread that starts it. With a mask of all exceptions it would not end with the
+    # program.
+    def start
+      thread = Thread.new { Thread.handle_interrupt(Object => :immediate) { run } }
+      thread.name = "consul_lock"
+      thread
     end
 
     def run
