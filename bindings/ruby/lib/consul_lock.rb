@@ -13,6 +13,8 @@ require_relative "consul_lock/defaults"
 require_relative "consul_lock/client"
 require_relative "consul_lock/handle"
 require_relative "consul_lock/holder"
+require_relative "consul_lock/holders"
+require_relative "consul_lock/observer"
 require_relative "consul_lock/lock"
 
 # Distributed ephemeral locks on Consul, for work that one process at a time may do in the whole datacenter.
@@ -34,7 +36,16 @@ module ConsulLock
     #     database.write(invoices, token: lock.fencing_token)
     #   end
     #
-    # @param key [String, Symbol] see {Lock#initialize}
+    # @example At most three at once, each with a number of its own
+    #   ConsulLock.hold("licences", limit: 3, acquire_timeout: 60) { |lock| work_as(lock.slot) }
+    #
+    # @example Readers, which share the key with each other, but not with a writer
+    #   ConsulLock.hold("prices", share: true) { read_prices }      # a writer: ConsulLock.hold("prices") { … }
+    #
+    # @example Several keys, all or none
+    #   ConsulLock.hold(["account/1", "account/2"], acquire_timeout: 60) { transfer }
+    #
+    # @param key [String, Symbol, Array<String, Symbol>] see {Lock#initialize}
     # @param options [Hash{Symbol => Object}] see {Lock#initialize}
     # @yieldparam lock [Lock] the lock, which +hold+ closes after the block
     # @return [Object] the block's value; false, only with +fail_hard: false+: another session had the lock, and the
@@ -69,12 +80,54 @@ module ConsulLock
     def holder(key, client: nil)
       Options.check_client(client)
       key = Native.utf8_key(key)
-      found = Runtime.current.ask do |mailbox|
+      found = Runtime.current.ask(take: :event_take_holder) do |mailbox|
         mailbox.post do |sender, error|
           Native.holder_start(client&.pointer, key, Native::QUEUE_HOLDER_DONE, sender, error)
         end
       end
       Holder.take(found)
+    end
+
+    # Asks Consul for all that hold a key or wait for it: the exclusive holder, those that share the key, and the line.
+    # Consul answers in two parts, so a lock that changes hands in between may show twice, or not at all.
+    #
+    # @param (see #holder)
+    # @return [Holders]
+    # @raise (see #holder)
+    def holders(key, client: nil)
+      Options.check_client(client)
+      key = Native.utf8_key(key)
+      found = Runtime.current.ask(take: :event_take_holders) do |mailbox|
+        mailbox.post do |sender, error|
+          Native.holders_start(client&.pointer, key, Native::QUEUE_HOLDERS_DONE, sender, error)
+        end
+      end
+      Holders.take(found)
+    end
+
+    # Calls a block with the holder of a key, soon after this call and again whenever another session holds the key
+    # exclusively, or none does any more. The last call has the present state in the end; the library may skip states in
+    # between. Sessions that share the key are no holders here: {#holders} shows them.
+    #
+    # The thread that runs the blocks of {Lock#on_lost} runs the block, so the block must return soon. The observer lives
+    # until {Observer#close}, whether the program keeps it or not. In a child after fork it calls nothing.
+    #
+    # @example Send the work to the holder
+    #   ConsulLock.observe("leader") { |holder| upstream.address = holder&.value }
+    #
+    # @param (see #holder)
+    # @param on_error [#call, nil] gets an {Error} when Consul refuses to show the key, or does not answer: then the
+    #   holder is unknown. The library asks on, and the block gets the holder as soon as Consul shows it
+    # @yieldparam holder [Holder, nil] without +name+, +node+ and +ttl+; nil: no session holds the key exclusively
+    # @return [Observer]
+    # @raise [InvalidArgumentError, InvalidEnvironmentError, UnavailableError] the key or the environment is wrong
+    # @raise [TrapError] in a trap handler
+    def observe(key, client: nil, on_error: nil, &block)
+      raise ArgumentError, "no block given" unless block
+
+      Trap.refuse("observe")
+      Options.check_client(client)
+      Observer.start(Native.utf8_key(key), client, on_error, block)
     end
 
     # @return [Defaults] the process-wide defaults, which a program reads and sets by name

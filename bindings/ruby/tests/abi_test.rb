@@ -10,15 +10,21 @@ class AbiTest < Test
   UNUSED = {
     "consul_lock_acquire" => "waits", "consul_lock_release" => "waits", "consul_lock_renew" => "waits",
     "consul_lock_check" => "waits", "consul_lock_put_if_held" => "waits", "consul_lock_delete_if_held" => "waits",
-    "consul_lock_holder" => "waits", "consul_lock_shutdown" => "waits",
+    "consul_lock_holder" => "waits", "consul_lock_holders" => "waits", "consul_lock_shutdown" => "waits",
+    "consul_lock_downgrade" => "waits", "consul_lock_upgrade" => "waits",
     "consul_lock_free" => "waits, if the lock is held",
     "consul_lock_options_set_int" => "the gem passes each option as a text",
     "consul_lock_set_value_generator" => "the gem calls the generator", "consul_lock_value_set" => "the same",
     "consul_lock_bind_to_queue" => "Ruby ends no thread without its ensure blocks",
     "consul_lock_why_lost" => "the notice of a loss has the reason",
     "consul_lock_lost_reason_name" => "the gem has symbols", "consul_lock_event_kind" => "a tag has one kind of event",
+    "consul_lock_holders_count" => "the gem reads the JSON form", "consul_lock_holders_role" => "the same",
+    "consul_lock_holders_get" => "the same", "consul_lock_holders_limit" => "the same",
+    "consul_lock_holders_slot" => "the same", "consul_lock_holders_key_count" => "the same",
+    "consul_lock_holders_key" => "the same",
     "consul_lock_abi_version" => "the loader calls it",
     "consul_lock_queue_done" => "only its address is used", "consul_lock_queue_holder_done" => "the same",
+    "consul_lock_queue_holders_done" => "the same", "consul_lock_queue_observed" => "the same",
     "consul_lock_queue_lost" => "the same", "consul_lock_queue_log" => "the same"
   }.freeze
 
@@ -89,7 +95,7 @@ class AbiTest < Test
     when *TYPES.keys then TYPES[type]
     when /\Au?int\d+_t\z/ then type.delete_suffix("_t").to_sym
     when "const char *" then name == "line" ? :pointer : :string
-    when /\*\z/, "consul_lock_done", /_(callback|free|holder_done)\z/ then :pointer
+    when /\*\z/, "consul_lock_done", /_(callback|free|holders?_done)\z/ then :pointer
     else flunk "no type for #{type}"
     end
   end

@@ -131,7 +131,7 @@ class LockTest < Test
     [name, name.to_sym, name.encode(Encoding::ISO_8859_1), name.encode(Encoding::UTF_16LE), name.b].each do |it|
       assert_equal "locks/ephemeral/#{name}", ConsulLock::Lock.new(it).key
     end
-    ["", "a\0b", "a//b", "\xff", "\xff".b, nil, 7, ["a"]].each do |it|
+    ["", "a\0b", "a//b", "\xff", "\xff".b, nil, 7, [], [7], [["a"]]].each do |it|
       error = assert_raises(ConsulLock::InvalidArgumentError, it.inspect) { ConsulLock::Lock.new(it) }
       refute_predicate error, :retryable?
     end

@@ -127,7 +127,7 @@ class NoticeTest < Test
       lose { |lock| lock.on_lost { @told << :second } }
       assert_told :second
     end
-    assert_includes complaints, "consul_lock: a block of on_lost, or the logger, raised: "
+    assert_includes complaints, "consul_lock: a block of on_lost or observe, or the logger, raised: "
     assert_includes complaints, "own (NotImplementedError)"
   end
 

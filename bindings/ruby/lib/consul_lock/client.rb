@@ -47,6 +47,20 @@ module ConsulLock
       ConsulLock.holder(key, client: self)
     end
 
+    # Asks Consul, with this client, for all that hold a key or wait for it.
+    #
+    # @see ConsulLock.holders
+    def holders(key)
+      ConsulLock.holders(key, client: self)
+    end
+
+    # Observes the holder of a key with this client.
+    #
+    # @see ConsulLock.observe
+    def observe(key, on_error: nil, &block)
+      ConsulLock.observe(key, client: self, on_error: on_error, &block)
+    end
+
     # The statistics of this client in this process: requests, Raft writes, waiting and held locks, connections,
     # threads, times. docs/guide.md describes the fields. Later versions of the library may add fields. Sends nothing.
     #

@@ -1,10 +1,11 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # Runs the blocks of {Lock#on_lost} and the logger, one after the other, on one thread, which the first of them
-  # starts.
+  # Runs the blocks of {Lock#on_lost} and {ConsulLock.observe} and the logger, one after the other, on one thread, which
+  # the first of them starts.
   #
-  # A dispatcher keeps no lock alive: the lock's own handle keeps the block.
+  # A dispatcher keeps no lock alive: the lock's own handle keeps the block. It keeps an observer until that is closed, as
+  # a program need not keep one.
   #
   # @api private
   # @private
@@ -21,6 +22,7 @@ module ConsulLock
     def initialize
       @mutex = Mutex.new
       @watched = ObjectSpace::WeakMap.new
+      @observers = {}
       @last_tag = LOG
     end
 
@@ -36,6 +38,25 @@ module ConsulLock
         @watched[tag] = handle
         mailbox.subscribe(tag) { |sender, error| yield tag, sender, error }
       end
+    end
+
+    # Registers an observer, until {#forget}.
+    #
+    # @param observer [Observer] the dispatcher calls its +hear+ with each event
+    # @yieldparam tag [Integer]
+    # @yieldparam sender [FFI::Pointer]
+    # @yieldparam error [FFI::Pointer]
+    def observe(observer)
+      subscribe do |mailbox|
+        tag = @last_tag += 1
+        @observers[tag] = observer
+        mailbox.subscribe(tag) { |sender, error| yield tag, sender, error }
+      end
+    end
+
+    # Forgets an observer, also in a trap handler.
+    def forget(tag)
+      @observers.delete(tag)
     end
 
     # @param logger [Logger, nil]
@@ -90,12 +111,15 @@ module ConsulLock
 
     # A closed standard error must not end the thread.
     def complain(error)
-      warn "consul_lock: a block of on_lost, or the logger, raised: #{error.full_message}"
+      warn "consul_lock: a block of on_lost or observe, or the logger, raised: #{error.full_message}"
     rescue IOError, SystemCallError
       nil
     end
 
     def deliver(tag, event)
+      observer = @observers[tag]
+      return observer.hear(event) if observer
+
       code = Native.event_code(event)
       return @watched[tag]&.lost(tag, LOST_REASONS[code]) unless tag == LOG
 

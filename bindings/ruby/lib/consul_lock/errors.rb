@@ -77,7 +77,7 @@ module ConsulLock
   class ValueFailedError < Error; end
 
   # Consul answered until the deadline that the lock is not free: another session has it, or its lock-delay runs. The
-  # message names the holder.
+  # message names the holder. Of an upgrade: others still share the key, or another lock is being upgraded.
   class NotAcquiredError < Error; end
 
   # {Lock#cancel} ended the call.
@@ -104,6 +104,9 @@ module ConsulLock
   # Consul did not confirm a release in time, and the library goes on while the process lives. Or Consul did not confirm
   # a guarded write, and may have applied it.
   class UnconfirmedError < Error; end
+
+  # Others share the key with another +limit+ than the lock's. The message names both.
+  class ConflictError < Error; end
 
   # Consul gave no usable answer in time, so it is unknown whether the lock is free.
   class UnavailableError < Error; end
@@ -149,6 +152,7 @@ module ConsulLock
       22 => LostError,
       23 => NotHeldError,
       24 => UnconfirmedError,
+      25 => ConflictError,
       40 => UnavailableError,
       60 => DeniedError,
       61 => RejectedError,

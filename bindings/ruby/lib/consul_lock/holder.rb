@@ -6,9 +6,9 @@ module ConsulLock
     # @return [String] the id of the session that holds the lock
     attr_reader :session
     # @return [String, nil] the session's name, such as "consul_lock PROGRAM@HOST:PID NONCE"; nil: the token has no
-    #   session:read, or the session has no name
+    #   session:read, or the session has no name; {ConsulLock.observe} does not ask for it
     attr_reader :name
-    # @return [String, nil] the Consul node of the session; nil: the token has no session:read
+    # @return [String, nil] the Consul node of the session; nil: the token has no session:read, or as for {#name}
     attr_reader :node
     # @return [String] the value under the key, in binary; another program wrote it, so the caller must not trust it
     attr_reader :value
@@ -17,40 +17,65 @@ module ConsulLock
     # @return [Time, nil] the time of the acquire, by the holder's clock; nil: the stored value does not contain it
     attr_reader :since
     # @return [Float, nil] the TTL of the session in seconds; nil: the session has none, or the token has no
-    #   session:read
+    #   session:read, or as for {#name}
     attr_reader :ttl
+    # @return [Integer, nil] how many may share the key at once; nil: the holder has the key alone, or shares it without
+    #   a limit
+    attr_reader :limit
+    # @return [Integer, nil] the slot of a holder that shares the key with a limit
+    attr_reader :slot
 
-    # @api private
-    def self.take(pointer)
-      new(pointer).freeze unless pointer.null?
-    ensure
-      Native.holder_free(pointer)
+    class << self
+      # @param pointer [FFI::Pointer] the holder of a C function, which this method frees
+      # @return [Holder, nil] nil: there is none
+      # @api private
+      def take(pointer)
+        new(**facts(pointer)).freeze unless pointer.null?
+      ensure
+        Native.holder_free(pointer)
+      end
+
+      # @param json [Hash{Symbol => Object}] an entry of the JSON form of holders
+      # @return [Holder]
+      # @api private
+      def read(json)
+        new(**json.slice(:session, :name, :node, :fencing_token, :limit, :slot), value: json[:value_base64].unpack1("m"),
+            since_ms: json[:since_ms], ttl_ms: json[:ttl_ms]).freeze
+      end
+
+      private
+
+      def facts(pointer)
+        { session: Native.text(:holder_session, pointer), name: known(Native.text(:holder_name, pointer)),
+          node: known(Native.text(:holder_node, pointer)), value: Native.bytes(:holder_value, pointer),
+          fencing_token: Native.holder_fencing_token(pointer), since_ms: known(Native.holder_since_ms(pointer)),
+          ttl_ms: known(Native.holder_ttl_ms(pointer)) }
+      end
+
+      # An empty text and 0 say in C what nil says in Ruby.
+      def known(fact)
+        fact unless [0, ""].include?(fact)
+      end
     end
 
     # @api private
-    def initialize(pointer)
-      @session = Native.text(:holder_session, pointer).freeze
-      @name = known(Native.text(:holder_name, pointer))
-      @node = known(Native.text(:holder_node, pointer))
-      @value = Native.bytes(:holder_value, pointer).freeze
-      @fencing_token = Native.holder_fencing_token(pointer)
-      since = Native.holder_since_ms(pointer)
-      @since = Time.at(0, since, :millisecond).freeze unless since.zero?
-      ttl = Native.holder_ttl_ms(pointer)
-      @ttl = ttl / 1000.0 unless ttl.zero?
+    def initialize(session:, name:, node:, value:, fencing_token:, since_ms:, ttl_ms:, limit: nil, slot: nil)
+      @session = session.freeze
+      @name = name.freeze
+      @node = node.freeze
+      @value = value.freeze
+      @fencing_token = fencing_token
+      @since = Time.at(0, since_ms, :millisecond).freeze if since_ms
+      @ttl = ttl_ms / 1000.0 if ttl_ms
+      @limit = limit
+      @slot = slot
     end
     private_class_method :new
 
     # @return [Hash{Symbol => Object}]
     def to_h
       { session: session, name: name, node: node, value: value, fencing_token: fencing_token, since: since,
-        ttl: ttl }
-    end
-
-    private
-
-    def known(text)
-      text.freeze unless text.empty?
+        ttl: ttl, limit: limit, slot: slot }
     end
   end
 end

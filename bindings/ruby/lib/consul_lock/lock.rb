@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module ConsulLock
-  # A lock on one key. A lock is single use: a program acquires it once and releases it.
+  # A lock on one key, or on several. A lock is single use: a program acquires it once and releases it.
   #
   #   lock = ConsulLock::Lock.new("nightly-report", acquire_timeout: 30)
   #   if lock.try_acquire
@@ -16,8 +16,8 @@ module ConsulLock
   # (Timeout, Thread#raise, Thread#kill, Ctrl-C) ends the wait of a method at once, and leaves nothing behind.
   #
   # A handler of Signal.trap may call the methods that send nothing: {#cancel}, {#abandon}, {#held?}, {#lost?},
-  # {#remaining}, {#fencing_token}, {#key}, {#session_id}, {#closed?}. The other methods raise {TrapError} there, and do
-  # nothing.
+  # {#remaining}, {#fencing_token}, {#slot}, {#key}, {#keys}, {#session_id}, {#closed?}. The other methods raise
+  # {TrapError} there, and do nothing.
   #
   # After a fork a lock stays the parent's: in the child the lock is not held, and its methods raise {ForkedError}.
   class Lock
@@ -28,22 +28,27 @@ module ConsulLock
 
     # Makes a lock. Reads the options, the defaults and, for the default client, the environment. Sends nothing.
     #
-    # @param key [String, Symbol] the name of the work; the default +lock_key_pattern+ makes of it the key in Consul's
-    #   KV store
+    # @param key [String, Symbol, Array<String, Symbol>] the name of the work; the default +lock_key_pattern+ makes of it
+    #   the key in Consul's KV store. With an Array, of at most 30 keys, the lock takes all of them or none, in one
+    #   transaction. Such locks never wait for each other in a circle, whatever the order of their keys
+    # @param share [Boolean, nil] whether the lock shares its key with others that share it, but never with an exclusive
+    #   lock: +share: true+ is <code>mode: "share"</code>. nil: only with the option +limit+, which says how many may
+    #   share the key at once
     # @param fail_hard [Boolean] whether {#acquire} raises {NotAcquiredError}; with false it returns false
     # @param client [Client, nil] instead of the default client
     # @param options [Hash{Symbol => Object}] the lock's options (README.md lists them), such as
     #   +acquire_timeout: 30+; an option that is nil has its default
-    # @raise [InvalidArgumentError] the key is one that Consul would change or refuse
-    # @raise [InvalidOptionError] an option is unknown, belongs to a client, or is out of its range
+    # @raise [InvalidArgumentError] the key is one that Consul would change or refuse, or there are too many keys
+    # @raise [InvalidOptionError] an option is unknown, belongs to a client, or is out of its range; or a lock of several
+    #   keys is to share them
     # @raise [InvalidEnvironmentError] a variable of the default client is wrong
-    def initialize(key, fail_hard: true, client: nil, **options)
+    def initialize(key, fail_hard: true, share: nil, client: nil, **options)
       @runtime = Runtime.current
-      @name = Native.utf8_key(key)
+      @name = key.is_a?(Array) ? key.map { |it| Native.utf8_key(it) } : Native.utf8_key(key)
       @fail_hard = fail_hard
       @generator = ConsulLock.value_generator if options[:value].nil?
-      made = Options.lend(options, client) { |set| Native.check { |error| Native.new(@name, set, error) } }
-      @handle = Handle.new(made)
+      options = Options.with_mode(options, share)
+      @handle = Handle.new(Options.lend(options, client) { |set| Native.lock(@name, set) })
       @to_release = @acquired = @over = @lost = false
     end
 
@@ -56,6 +61,7 @@ module ConsulLock
     # @return [Boolean] true: the lock is held, with its whole life; false only without +fail_hard+: another session had
     #   the lock until the deadline
     # @raise [NotAcquiredError] another session had the lock until the deadline, and the message names the holder
+    # @raise [ConflictError] others share the key with another +limit+
     # @raise [AlreadyUsedError] the lock was used before
     # @raise [CancelledError] {#cancel} ended the acquire
     # @raise [ValueFailedError] the value generator gave no value
@@ -103,7 +109,8 @@ module ConsulLock
     end
 
     # Ends an acquire that waits in another thread: the acquire raises {CancelledError}. A cancel is sticky: a later
-    # acquire raises the same. Does nothing to a held or closed lock. Never waits, and works in a trap handler.
+    # acquire raises the same. A held lock stays held: only an {#upgrade} that waits ends. Does nothing to a closed lock.
+    # Never waits, and works in a trap handler.
     #
     # @return [nil]
     def cancel
@@ -133,6 +140,53 @@ module ConsulLock
     # @raise (see #renew)
     def check
       ask { |lock, sender, error| Native.check_start(lock, Native::QUEUE_DONE, sender, error) }
+      self
+    end
+
+    # Turns an exclusive lock into a share of its key, without a gap: no exclusive lock comes between. Others may share
+    # the key from then on, at most as many as the option +limit+ of the lock says. (With +share: false+ a limit is for
+    # this alone.) The fencing token grows. An interrupted downgrade goes on in the background.
+    #
+    # @return [self]
+    # @raise [InvalidArgumentError] the lock shares its key already, has several keys, or is being downgraded or upgraded
+    # @raise (see #renew)
+    def downgrade
+      ask { |lock, sender, error| Native.downgrade_start(lock, Native::QUEUE_DONE, sender, error) }
+      self
+    end
+
+    # Turns a share into an exclusive lock, without a gap: what the holder has read stays true. Waits until the others
+    # that share the key have released it, and meanwhile no other lock can take the key. The fencing token grows.
+    #
+    # Of two locks that share a key only one can be upgraded at a time, as each would wait for the other. So the second
+    # upgrade raises {NotAcquiredError} at once. The caller then releases that lock, takes a new, exclusive one, and reads
+    # again what it has read.
+    #
+    # An interruption ends the wait, and the lock is a share as before, or exclusive if it has just become that.
+    #
+    # @param timeout [Numeric] how many seconds to wait for the others; 0: not at all; Float::INFINITY: until {#cancel}
+    # @return [self]
+    # @raise [NotAcquiredError] others still share the key, or another lock is being upgraded, also without +fail_hard+.
+    #   The lock is a share, as before
+    # @raise [CancelledError] {#cancel} ended the wait, and the lock is a share, as before
+    # @raise [InvalidArgumentError] the lock is exclusive already, or is being downgraded or upgraded, or +timeout+ is
+    #   wrong
+    # @raise (see #renew)
+    def upgrade(timeout: 0)
+      Trap.refuse("upgrade")
+      milliseconds = Options.milliseconds(:timeout, timeout, forever: true)
+      ended = false
+      begin
+        ask do |lock, sender, error|
+          Native.upgrade_start(lock, milliseconds, Native::QUEUE_DONE, sender, error)
+        end
+        ended = true
+      rescue Error
+        ended = true
+        raise
+      ensure
+        end_upgrade unless ended
+      end
       self
     end
 
@@ -209,15 +263,39 @@ module ConsulLock
 
     # The fencing token grows with every acquisition of the key. The holder sends it along with each write, and the
     # receiver refuses a token smaller than one that it has seen. That stops a holder that was paused past the end of
-    # its lock.
+    # its lock. Of locks with a +limit+ the receiver keeps a token for each {#slot}.
     #
-    # @return [Integer, nil] nil before the acquire; does not change afterwards
-    attr_reader :fencing_token
+    # @return [Integer, nil] nil before the acquire. Only {#downgrade} and {#upgrade} change it afterwards
+    def fencing_token
+      @handle.use { |lock| token_of(lock) }
+    rescue ClosedError
+      @last_token
+    end
 
-    # @return [String] the full key in Consul's KV store, such as "locks/ephemeral/nightly-report"
+    # The slot of a lock that shares its key with a +limit+, such as the number of a worker. No two locks that share the
+    # key at the same time have the same slot.
+    #
+    # @return [Integer, nil] from 0 and below the limit; nil: the lock was not acquired yet, is exclusive, or has no
+    #   limit. Stays the same when the lock is over
+    def slot
+      @handle.use { |lock| slot_of(lock) }
+    rescue ClosedError
+      @last_slot
+    end
+
+    # @return [String] the full key in Consul's KV store, such as "locks/ephemeral/nightly-report"; of several keys the
+    #   first of {#keys}
     # @raise [ClosedError]
     def key
       @key ||= @handle.use { |lock| Native.text(:key, lock) }
+    end
+
+    # @return [Array<String>] the full keys, in the order of their bytes, each of them once
+    # @raise [ClosedError]
+    def keys
+      @keys ||= @handle.use do |lock|
+        Array.new(Native.keys_count(lock)) { |index| Native.text(:key_at, lock, 255, index).freeze }.freeze
+      end
     end
 
     # @return [String, nil] the id of the session that holds, or held, the lock; nil before the acquire
@@ -238,7 +316,10 @@ module ConsulLock
       Trap.refuse("close")
       @over = true
       outcome = nil
-      @handle.close { |lock| outcome = give_back(lock) if @to_release }
+      @handle.close do |lock|
+        remember(lock)
+        outcome = give_back(lock) if @to_release
+      end
       hear(outcome) if outcome
     end
 
@@ -250,7 +331,7 @@ module ConsulLock
       return Trap.leave { abandon } if Trap.inside?
 
       @over = true
-      @handle.close
+      @handle.close { |lock| remember(lock) }
     end
 
     # Releases and closes the lock at the end of a {ConsulLock.hold}.
@@ -318,7 +399,6 @@ module ConsulLock
           mine = @to_release = true unless @to_release
           Native.acquire_start(lock, Native::QUEUE_DONE, sender, error)
         end
-        @fencing_token = @handle.use { |lock| Native.fencing_token(lock) }
         @acquired = ended = true
       rescue Error
         ended = true
@@ -344,6 +424,37 @@ module ConsulLock
       @to_release = false unless e.is_a?(NoResourcesError) # then the release has not begun
     ensure
       Trap.leave { undo(again: false) } if again && !undone
+    end
+
+    # Ends the wait of an interrupted upgrade. The library answers a check only when the lock is a share again, so the
+    # check waits for that. The handler of a signal can raise here, as in {#undo}.
+    def end_upgrade(again: true)
+      ended = false
+      Thread.handle_interrupt(Object => :never) do
+        cancel
+        ask(UNDO_PATIENCE) { |lock, sender, error| Native.check_start(lock, Native::QUEUE_DONE, sender, error) }
+        ended = true
+      end
+    rescue Error
+      ended = true # the lock is over, or the library goes on in the background
+    ensure
+      Trap.leave { end_upgrade(again: false) } if again && !ended
+    end
+
+    # Keeps what a closed lock still answers.
+    def remember(lock)
+      @last_token = token_of(lock)
+      @last_slot = slot_of(lock)
+    end
+
+    def token_of(lock)
+      token = Native.fencing_token(lock)
+      token unless token.zero?
+    end
+
+    def slot_of(lock)
+      slot = Native.slot(lock)
+      slot unless slot.negative?
     end
 
     # Starts a release.

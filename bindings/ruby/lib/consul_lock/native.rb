@@ -13,10 +13,13 @@ module ConsulLock
     # The types of the parameters and of the result, by the C name without its prefix.
     FUNCTIONS = {
       new: [%i[string pointer pointer], :pointer],
+      new_all: [%i[pointer size_t pointer pointer], :pointer],
       acquire_start: [%i[pointer pointer pointer pointer], :int],
       release_start: [%i[pointer pointer pointer pointer], :int],
       renew_start: [%i[pointer pointer pointer pointer], :int],
       check_start: [%i[pointer pointer pointer pointer], :int],
+      downgrade_start: [%i[pointer pointer pointer pointer], :int],
+      upgrade_start: [%i[pointer int64 pointer pointer pointer], :int],
       put_if_held_start: [%i[pointer string pointer size_t pointer pointer pointer], :int],
       delete_if_held_start: [%i[pointer string pointer pointer pointer], :int],
       set_value: [%i[pointer pointer size_t pointer], :int],
@@ -26,7 +29,10 @@ module ConsulLock
       is_held: [%i[pointer], :bool],
       remaining_ms: [%i[pointer], :int64],
       fencing_token: [%i[pointer], :uint64],
+      slot: [%i[pointer], :int32],
       key: [%i[pointer pointer size_t], :size_t],
+      keys_count: [%i[pointer], :size_t],
+      key_at: [%i[pointer size_t pointer size_t], :size_t],
       session_id: [%i[pointer pointer size_t], :size_t],
 
       options_new: [[], :pointer],
@@ -59,6 +65,12 @@ module ConsulLock
       holder_since_ms: [%i[pointer], :int64],
       holder_ttl_ms: [%i[pointer], :int64],
       holder_free: [%i[pointer], :void],
+      holders_start: [%i[pointer string pointer pointer pointer], :int],
+      holders_json: [%i[pointer pointer size_t], :size_t],
+      holders_free: [%i[pointer], :void],
+
+      observe: [%i[pointer string pointer pointer pointer pointer], :pointer],
+      observer_free: [%i[pointer], :void],
 
       queue_new: [%i[pointer pointer], :pointer],
       queue_next: [%i[pointer], :pointer],
@@ -69,6 +81,7 @@ module ConsulLock
       event_code: [%i[pointer], :int32],
       event_take_error: [%i[pointer], :pointer],
       event_take_holder: [%i[pointer], :pointer],
+      event_take_holders: [%i[pointer], :pointer],
       event_line: [%i[pointer pointer size_t], :size_t],
       event_free: [%i[pointer], :void],
 
@@ -105,20 +118,36 @@ module ConsulLock
       #
       # @param function [Symbol] a function that takes a buffer and its size, and returns the length of the whole text
       # @param length [Integer] the expected length in bytes; a longer text costs a second call
+      # @param more [Array] what the function takes between the object and the buffer
       # @return [String] UTF-8
-      def text(function, object, length = 255)
-        bytes(function, object, length).force_encoding(Encoding::UTF_8)
+      def text(function, object, length = 255, *more)
+        bytes(function, object, length, *more).force_encoding(Encoding::UTF_8)
       end
 
       # Copies bytes out of the library. The buffer has one byte more, as a NUL follows a text.
-      def bytes(function, object, length = 1023)
+      def bytes(function, object, length = 1023, *more)
         loop do
           buffer = FFI::MemoryPointer.new(:char, length + 1)
-          whole = public_send(function, object, buffer, length + 1)
+          whole = public_send(function, object, *more, buffer, length + 1)
           return buffer.read_bytes(whole) if whole <= length
 
           length = whole
         end
+      end
+
+      # Makes a lock.
+      #
+      # @param key [String, Array<String>] one key, or several
+      # @param options [FFI::Pointer, nil]
+      # @return [FFI::Pointer]
+      # @raise [Error]
+      def lock(key, options)
+        return check { |error| new(key, options, error) } if key.is_a?(String)
+
+        texts = key.map { |it| FFI::MemoryPointer.from_string(it) }
+        array = FFI::MemoryPointer.new(:pointer, texts.size)
+        array.write_array_of_pointer(texts)
+        check { |error| new_all(array, texts.size, options, error) }
       end
 
       # Calls a function that may refuse.
@@ -153,7 +182,9 @@ module ConsulLock
 
     QUEUE_DONE = address(:queue_done)
     QUEUE_HOLDER_DONE = address(:queue_holder_done)
+    QUEUE_HOLDERS_DONE = address(:queue_holders_done)
     QUEUE_LOST = address(:queue_lost)
+    QUEUE_OBSERVED = address(:queue_observed)
     QUEUE_LOG = address(:queue_log)
     SENDER_FREE = address(:sender_free)
   end

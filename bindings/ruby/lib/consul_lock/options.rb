@@ -20,11 +20,13 @@ module ConsulLock
       release_timeout: ["release_timeout_ms", 1000]
     }.freeze
 
+    # Ruby's short form of the option +mode+.
+    SHARE = { true => "share", false => "exclusive" }.freeze
     # The library's value for a wait without a limit.
     FOREVER = "-1"
     # The largest int64: the library refuses it in its own words.
     LONGEST = (2**63) - 1
-    private_constant :FOREVER, :LONGEST
+    private_constant :SHARE, :FOREVER, :LONGEST
 
     class << self
       # Lends a set of options, or nil where there are none. The function that uses the set refuses a wrong option.
@@ -44,6 +46,20 @@ module ConsulLock
         ensure
           Native.options_free(native)
         end
+      end
+
+      # Replaces +share+ by the option +mode+. A limit alone means a share.
+      #
+      # @return [Hash{Symbol => Object}] the options of a lock
+      # @raise [InvalidOptionError]
+      def with_mode(options, share)
+        mode = options[:mode]
+        return share.nil? && mode.nil? && options[:limit] ? options.merge(mode: "share") : options if share.nil?
+        raise InvalidOptionError, "share and mode are the same option: one of them is enough" unless mode.nil?
+
+        options.merge(mode: SHARE.fetch(share) do
+          raise InvalidOptionError, "share must be true or false, not #{share.class}"
+        end)
       end
 
       # @raise [TypeError] it is no client
@@ -78,9 +94,12 @@ module ConsulLock
 
       # A parameter in seconds that is no option, in milliseconds.
       #
+      # @param forever [Boolean] whether Float::INFINITY is a wait without a limit
       # @return [Integer]
       # @raise [InvalidArgumentError]
-      def milliseconds(name, value)
+      def milliseconds(name, value, forever: false)
+        return Integer(FOREVER) if forever && value == Float::INFINITY
+
         Integer(time(name, value, 1000)).clamp(0, LONGEST)
       rescue InvalidOptionError => e
         raise InvalidArgumentError, e.message
@@ -130,6 +149,7 @@ module ConsulLock
         case value
         when Integer, true, false then value.to_s
         when Array then value.map { |it| word(name, it) }.join(",")
+        when :share, :exclusive then value.name # of the option mode; no other option has these values
         else Native.utf8(string(name, value))
         end
       rescue EncodingError

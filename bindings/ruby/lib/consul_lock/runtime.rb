@@ -40,8 +40,8 @@ module ConsulLock
     # @yieldparam (see #post)
     # @return (see #await)
     # @raise (see #await)
-    def ask(patience = nil, &question)
-      await(post(&question), patience)
+    def ask(patience = nil, take: nil, &question)
+      await(post(&question), patience, take: take)
     end
 
     # Starts a call of the library.
@@ -63,11 +63,12 @@ module ConsulLock
     #
     # @param mailbox [Mailbox]
     # @param patience [Numeric, nil] the longest wait in seconds
-    # @return [FFI::Pointer, nil] the holder, if the call asked for it
+    # @param take [Symbol, nil] the function that takes the result of the call out of its event
+    # @return [FFI::Pointer, nil] the result
     # @raise [Error] the call failed
-    def await(mailbox, patience = nil)
+    def await(mailbox, patience = nil, take: nil)
       event = mailbox.next until event || !mailbox.wait(patience)
-      answer(event) if event
+      answer(event, take) if event
     ensure
       # A mailbox whose one outcome has come is empty, and can be used again.
       event ? keep(mailbox) : mailbox.close
@@ -85,11 +86,11 @@ module ConsulLock
       @idle.size < IDLE ? @idle << mailbox : mailbox.close
     end
 
-    def answer(event)
+    def answer(event, take)
       error = Native.event_take_error(event)
       raise Error.take(error) unless error.null?
 
-      Native.event_take_holder(event)
+      Native.public_send(take, event) if take
     ensure
       Native.event_free(event)
     end
