@@ -1,6 +1,6 @@
 //! Each request of shares and of several keys once, so that the comparison does not depend on chance for it.
 
-use super::sequences::{SLOTS, limits};
+use super::sequences::{INDEX_OF_MAIN, SLOTS, limits};
 use super::*;
 
 /// Each request of shares and of several keys, granted and refused, one after the other.
@@ -77,22 +77,26 @@ pub(super) fn of_shares() -> Vec<(Option<Duration>, Step)> {
         })
     };
     let downgrade = |slot: u64, place: usize| {
-        Step::of(&Request::Downgrade {
+        let request = Request::Downgrade {
             key: key.clone(),
+            token: INDEX_OF_MAIN,
             session: session(place),
             limit: three,
             slot: Slot::new(slot),
             value: value(),
-        })
+        };
+        with_index_of(&key, Step::of(&request))
     };
     let upgrade = |slot: u64, place: usize| {
-        Step::of(&Request::Upgrade {
+        let request = Request::Upgrade {
             target: target(&key),
+            token: INDEX_OF_MAIN,
             session: session(place),
             limit: three,
             slot: Slot::new(slot),
             value: value(),
-        })
+        };
+        with_index_of(&three.row_of(&key, Slot::new(slot)), Step::of(&request))
     };
     let unlock = |rows: &[Key], place: usize| {
         Step::of(&Request::Unlock {
@@ -186,4 +190,12 @@ pub(super) fn of_shares() -> Vec<(Option<Duration>, Step)> {
     ]
     .map(|step| (None, step))
     .to_vec()
+}
+
+/// The step names the index that a row had when it was last shown.
+fn with_index_of(row: &Key, mut step: Step) -> Step {
+    let index = format!("\"Index\":{INDEX_OF_MAIN}");
+    let shown = format!("\"Index\":{{M:{row}}}");
+    step.body = step.body.replace(&index, &shown);
+    step
 }
