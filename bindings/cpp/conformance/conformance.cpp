@@ -552,7 +552,10 @@ const std::map<std::string, scene::verb> &scene::verbs() {
         {"holders", {3, 4, [](scene &s, size_t, const words &call) { return s.holders(call); }}},
         {"observe", {2, 3, does([](scene &s, size_t, const words &call) { s.observe(call); })}},
         {"observed", {2, 2, [](scene &s, size_t, const words &call) { return s.observed(call); }}},
-        {"unobserve", {1, 1, does([](scene &s, size_t, const words &call) { s.observers_.erase(call[1]); })}},
+        {"unobserve", {1, 1, does([](scene &s, size_t, const words &call) {
+            s.heard_.at(call[1]); // throws where no observer had the name
+            s.observers_.erase(call[1]);
+        })}},
         {"begin", {3, 4, does([](scene &s, size_t, const words &call) { s.begin(call); })}},
         {"interrupt", {1, 1, does([](scene &s, size_t, const words &call) {
             task &begun = s.tasks_.at(call[1]);
