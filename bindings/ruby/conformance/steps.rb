@@ -21,6 +21,8 @@ class Steps
     @locks = {}
     @clients = {}
     @losses = Hash.new { |losses, lock| losses[lock] = Thread::Queue.new }
+    @observers = {}
+    @news = {}
     @tasks = {}
     @lines = Thread::Queue.new
     @stored = {}
@@ -33,6 +35,7 @@ class Steps
   # Ends the calls and children that a scenario has left.
   def clear
     @tasks.each_value(&:kill)
+    @observers.each_value(&:close)
     @locks.each_value(&:abandon)
   end
 

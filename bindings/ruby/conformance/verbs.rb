@@ -18,8 +18,21 @@ module Helpers
     end
   end
 
+  # The arguments of a lock: its key or keys, and its options. In Ruby a limit alone means a share.
+  def of_lock(key, words)
+    more, words = words.partition { |word| word.start_with?("and=") }
+    options = options(words)
+    options[:mode] ||= "exclusive" if options.key?(:limit)
+    [more.empty? ? key : [key, *more.map { |word| word.delete_prefix("and=") }], options]
+  end
+
   def client_of(words)
     options(words)[:client]
+  end
+
+  # A field of a holder or a waiter.
+  def field(found, name)
+    found.to_h.fetch(name.to_sym)
   end
 
   def lock(name)
@@ -49,6 +62,9 @@ end
 module LockVerbs
   include Helpers
 
+  # The fields of the step "holders".
+  FIELDS = %w[session name node value fencing_token mode limit slot keys].freeze
+
   private
 
   def do_client(name, *words)
@@ -57,7 +73,8 @@ module LockVerbs
   end
 
   def do_lock(name, key, *words)
-    @locks[name] = ConsulLock::Lock.new(key, **options(words))
+    key, options = of_lock(key, words)
+    @locks[name] = ConsulLock::Lock.new(key, **options)
     "ok"
   end
 
@@ -69,11 +86,16 @@ module LockVerbs
     lock(name).release
   end
 
-  %w[acquire cancel renew check close abandon].each do |verb|
+  %w[acquire cancel renew check downgrade close abandon].each do |verb|
     define_method(:"do_#{verb}") do |name|
       lock(name).public_send(verb)
       "ok"
     end
+  end
+
+  def do_upgrade(name, milliseconds)
+    lock(name).upgrade(timeout: milliseconds == "-1" ? Float::INFINITY : Integer(milliseconds) / 1000.0)
+    "ok"
   end
 
   def do_put(name, key, value)
@@ -106,6 +128,14 @@ module LockVerbs
     lock(name).key
   end
 
+  def do_keys(name)
+    lock(name).keys.join(" ")
+  end
+
+  def do_slot(name)
+    lock(name).slot || "none"
+  end
+
   def do_watch(name)
     losses = @losses[lock(name)]
     lock(name).on_lost { |reason| losses << reason }
@@ -117,7 +147,8 @@ module LockVerbs
   end
 
   def do_hold(step, name, key, *words)
-    ConsulLock.hold(key, **options(words)) do |lock|
+    key, options = of_lock(key, words)
+    ConsulLock.hold(key, **options) do |lock|
       @locks[name] = lock
       do_watch(name)
       run(step.block)
@@ -131,7 +162,38 @@ module LockVerbs
 
   def do_holder(key, field, *words)
     holder = ConsulLock.holder(key, client: client_of(words))
-    holder ? holder.public_send(field).to_s : "free"
+    holder ? field(holder, field).to_s : "free"
+  end
+
+  def do_holders(key, role, field, *words)
+    holders = ConsulLock.holders(key, client: client_of(words))
+    found = [*{ "exclusive" => holders.exclusive, "sharers" => holders.sharers, "line" => holders.line }.fetch(role)]
+    return found.size if field == "count"
+
+    raise KeyError, "no field #{field}" unless FIELDS.include?(field)
+
+    found.map { |it| [*field(it, field)].then { |words| words.empty? ? "none" : words.join(" ") } }.join(" ")
+  end
+
+  def do_observe(name, key, *words)
+    news = @news[name] = Thread::Queue.new
+    on_error = ->(error) { news << error }
+    @observers[name] = ConsulLock.observe(key, client: client_of(words), on_error: on_error) { |holder| news << holder }
+    "ok"
+  end
+
+  def do_observed(name, field)
+    news = @news.fetch(name)
+    wait { !news.empty? }
+    seen = news.pop
+    raise seen if seen.is_a?(ConsulLock::Error)
+
+    seen ? field(seen, field) : "free"
+  end
+
+  def do_unobserve(name)
+    @observers.fetch(name).close
+    "ok"
   end
 end
 
@@ -143,8 +205,8 @@ module OtherVerbs
 
   private
 
-  def do_begin(task, verb, name)
-    @tasks[task] = Call.new { send("do_#{verb}", name) }
+  def do_begin(task, verb, *words)
+    @tasks[task] = Call.new { send("do_#{verb}", *words) }
     "ok"
   end
 

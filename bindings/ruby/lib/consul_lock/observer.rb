@@ -9,8 +9,11 @@ module ConsulLock
       @block = block
       @closed = false
       @dispatcher = Runtime.current.dispatcher
-      # An interruption would leave an observer that the program cannot close.
+      # An interruption must not leave an observer that the program cannot close.
       Thread.handle_interrupt(Object => :never) { start(key, client) }
+      started = true
+    ensure
+      close unless started
     end
     private_class_method :new
 
@@ -59,9 +62,6 @@ module ConsulLock
         observer = Native.observe(client&.pointer, key, Native::QUEUE_OBSERVED, sender, Native::SENDER_FREE, error)
         @releaser = Releaser.new(observer, :observer_free)
       end
-      started = true
-    ensure
-      close unless started
     end
 
     def initialize_copy(_other)
