@@ -31,11 +31,12 @@ class ForkTest < Test
     holding do |lock|
       told = answer(child do
         methods = [-> { lock.acquire }, -> { lock.release }, -> { lock.renew }, -> { lock.check },
-                   -> { lock.put_if_held("a", "b") }, -> { lock.on_lost { nil } }]
+                   -> { lock.downgrade }, -> { lock.upgrade }, -> { lock.put_if_held("a", "b") },
+                   -> { lock.on_lost { nil } }]
         errors = methods.map { |method| assert_raises(ConsulLock::ForkedError, &method).status }.uniq
-        [*errors, lock.held?, lock.lost?, lock.remaining, lock.key, lock.close].inspect
+        [*errors, lock.held?, lock.lost?, lock.remaining, lock.fencing_token, lock.slot, lock.key, lock.close].inspect
       end)
-      assert_equal "[:forked, false, false, 0.0, #{full_key.inspect}, nil]", told
+      assert_equal "[:forked, false, false, 0.0, #{lock.fencing_token}, nil, #{full_key.inspect}, nil]", told
       lock.check
     end
   end

@@ -8,9 +8,10 @@ class PackageTest < Test
   FILES = %w[
     .yardopts LICENSE-APACHE LICENSE-MIT README.md
     lib/consul_lock.rb lib/consul_lock/client.rb lib/consul_lock/defaults.rb lib/consul_lock/dispatcher.rb
-    lib/consul_lock/errors.rb lib/consul_lock/handle.rb lib/consul_lock/holder.rb lib/consul_lock/loader.rb
-    lib/consul_lock/lock.rb lib/consul_lock/mailbox.rb lib/consul_lock/native.rb lib/consul_lock/options.rb
-    lib/consul_lock/releaser.rb lib/consul_lock/runtime.rb lib/consul_lock/trap.rb lib/consul_lock/version.rb
+    lib/consul_lock/errors.rb lib/consul_lock/handle.rb lib/consul_lock/holder.rb lib/consul_lock/holders.rb
+    lib/consul_lock/loader.rb lib/consul_lock/lock.rb lib/consul_lock/mailbox.rb lib/consul_lock/native.rb
+    lib/consul_lock/observer.rb lib/consul_lock/options.rb lib/consul_lock/releaser.rb lib/consul_lock/runtime.rb
+    lib/consul_lock/trap.rb lib/consul_lock/version.rb
     sig/consul_lock.rbs
   ].freeze
 

@@ -7,12 +7,12 @@ class TrapTest < Test
   def test_the_methods_that_send_nothing
     lock = ConsulLock::Lock.new(key)
     before = in_trap { answers(lock) }
-    assert_equal [false, false, 0.0, nil, full_key, nil, false], before
+    assert_equal [false, false, 0.0, nil, nil, full_key, [full_key], nil, false], before
     lock.acquire
     held, lost, remaining, *rest = in_trap { answers(lock) }
     assert_equal [true, false], [held, lost]
     assert_operator remaining, :>, 100
-    assert_equal [lock.fencing_token, full_key, lock.session_id, false], rest
+    assert_equal [lock.fencing_token, nil, full_key, [full_key], lock.session_id, false], rest
     assert_match(/ held>\z/, in_trap { lock.inspect })
     lock.close
     assert_equal [false, false, 0.0, true], in_trap { [lock.held?, lock.lost?, lock.remaining, lock.closed?] }
@@ -64,6 +64,33 @@ class TrapTest < Test
     RUBY
     assert_equal "true\n", out
     assert_nil Consul.session_on(full_key)
+  end
+
+  def test_an_observer_can_be_closed
+    told = Thread::Queue.new
+    observer = ConsulLock.observe(key) { |holder| told << holder }
+    assert_nil Timeout.timeout(10) { told.pop }
+    assert_nil(in_trap { observer.close })
+    assert(in_trap { observer.closed? })
+    holding { sleep 0.3 }
+    assert_empty told
+  end
+
+  # The handler's exception ends the wait of an upgrade, and the lock is a share, as before.
+  def test_an_upgrade_that_a_handler_interrupts
+    share = ConsulLock::Lock.new(key, share: true)
+    share.acquire
+    holding(share: true) do |lock|
+      Thread.new do
+        wait_until("it waits") { Consul.session_on(full_key) }
+        Process.kill(:USR1, Process.pid)
+      end
+      assert_raises(KeyError) { in_traps_of(-> { raise KeyError }) { lock.upgrade(timeout: 60) } }
+      assert_nil Consul.session_on(full_key)
+      assert_equal [true, true], [lock.held?, share.held?]
+      share.close
+    end
+    assert_nothing_left
   end
 
   # The interrupted thread has just begun, or is about to end, a call that sends nothing.
@@ -150,16 +177,19 @@ class TrapTest < Test
   private
 
   def answers(lock)
-    [lock.held?, lock.lost?, lock.remaining, lock.fencing_token, lock.key, lock.session_id, lock.closed?]
+    [lock.held?, lock.lost?, lock.remaining, lock.fencing_token, lock.slot, lock.key, lock.keys, lock.session_id,
+     lock.closed?]
   end
 
   def forbidden(lock, unused)
     {
       acquire: -> { unused.acquire }, try_acquire: -> { unused.try_acquire }, release: -> { lock.release },
       close: -> { lock.close }, renew: -> { lock.renew }, check: -> { lock.check },
+      downgrade: -> { lock.downgrade }, upgrade: -> { lock.upgrade },
       put: -> { lock.put_if_held("k", "v") }, delete: -> { lock.delete_if_held("k") },
       on_lost: -> { lock.on_lost { nil } }, hold: -> { ConsulLock.hold(key) { flunk } },
       client: -> { ConsulLock::Client.new.hold(key) { flunk } }, holder: -> { ConsulLock.holder(key) },
+      holders: -> { ConsulLock.holders(key) }, observe: -> { ConsulLock.observe(key) { flunk } },
       shutdown: -> { ConsulLock.shutdown }, logger: -> { ConsulLock.logger = nil }
     }
   end

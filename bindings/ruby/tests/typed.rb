@@ -28,6 +28,23 @@ ConsulLock.hold(key, lock_timeout: 60, auto_renew: true) do |lock|
   end
 end
 
+ConsulLock.hold(key, limit: 1) do |share|
+  [share.slot, share.keys, share.upgrade.downgrade, share.upgrade(timeout: 0.5)]
+  waiter = Thread.new { client.hold(key.to_sym, share: true, limit: 2, acquire_timeout: 5) { |other| other } }
+  sleep 0.01 until client.holders(key).line.any?
+  ConsulLock.holders(key).then { |it| [it.key, it.exclusive.slot, it.exclusive.limit, it.sharers, it.to_h] }
+  ConsulLock.holders(key).line.first.then { |it| [it.session, it.name, it.node, it.ttl, it.mode, it.limit, it.keys, it.to_h] }
+  share.release
+  waiter.join
+end
+client.lock([key, :"#{key}-b"], mode: :exclusive).close
+
+news = Thread::Queue.new
+observer = ConsulLock.observe(key, on_error: ->(error) { warn error }) { |holder| news << holder }
+news.pop
+[observer.closed?, observer.close]
+client.observe(key) { |holder| holder }.close
+
 lock = ConsulLock::Lock.new(key, client: client, value: nil, fail_hard: true)
 lock.try_acquire
 lock.release

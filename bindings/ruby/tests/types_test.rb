@@ -26,10 +26,10 @@ class TypesTest < Test
 
   # The names that are for the gem itself.
   INTERNAL = %i[Dispatcher Handle Loader Mailbox Native Options Releaser Runtime Trap].freeze
-  PRIVATE = { Client: %i[pointer], Lock: %i[finish] }.freeze
+  PRIVATE = { Client: %i[pointer], Lock: %i[finish], Observer: %i[hear] }.freeze
 
   def test_each_public_method_has_a_signature
-    %i[Client Lock Holder Error].each do |name|
+    %i[Client Lock Holder Holders Waiter Observer Error].each do |name|
       methods = ConsulLock.const_get(name).public_instance_methods(false) - PRIVATE.fetch(name, [])
       assert_equal methods.sort, (declared(name, :instance) - [:initialize]).sort, name
     end

@@ -152,6 +152,7 @@ module ConsulLock
     # @raise (see #renew)
     def downgrade
       ask { |lock, sender, error| Native.downgrade_start(lock, Native::QUEUE_DONE, sender, error) }
+      look
       self
     end
 
@@ -187,6 +188,7 @@ module ConsulLock
       ensure
         end_upgrade unless ended
       end
+      look
       self
     end
 
@@ -267,9 +269,8 @@ module ConsulLock
     #
     # @return [Integer, nil] nil before the acquire. Only {#downgrade} and {#upgrade} change it afterwards
     def fencing_token
-      @handle.use { |lock| token_of(lock) }
-    rescue ClosedError
-      @last_token
+      look
+      @token
     end
 
     # The slot of a lock that shares its key with a +limit+, such as the number of a worker. No two locks that share the
@@ -278,9 +279,8 @@ module ConsulLock
     # @return [Integer, nil] from 0 and below the limit; nil: the lock was not acquired yet, is exclusive, or has no
     #   limit. Stays the same when the lock is over
     def slot
-      @handle.use { |lock| slot_of(lock) }
-    rescue ClosedError
-      @last_slot
+      look
+      @slot
     end
 
     # @return [String] the full key in Consul's KV store, such as "locks/ephemeral/nightly-report"; of several keys the
@@ -399,6 +399,7 @@ module ConsulLock
           mine = @to_release = true unless @to_release
           Native.acquire_start(lock, Native::QUEUE_DONE, sender, error)
         end
+        @handle.use { |lock| remember(lock) }
         @acquired = ended = true
       rescue Error
         ended = true
@@ -441,20 +442,21 @@ module ConsulLock
       Trap.leave { end_upgrade(again: false) } if again && !ended
     end
 
-    # Keeps what a closed lock still answers.
+    # Reads what an acquire, a downgrade and an upgrade change.
+    def look
+      @handle.use { |lock| remember(lock) }
+    rescue ClosedError
+      nil # the close has read it
+    end
+
+    # Keeps what a lock still answers after its end, and in a child after fork.
     def remember(lock)
-      @last_token = token_of(lock)
-      @last_slot = slot_of(lock)
-    end
-
-    def token_of(lock)
       token = Native.fencing_token(lock)
-      token unless token.zero?
-    end
+      return if token.zero?
 
-    def slot_of(lock)
       slot = Native.slot(lock)
-      slot unless slot.negative?
+      @slot = (slot unless slot.negative?)
+      @token = token
     end
 
     # Starts a release.
