@@ -17,10 +17,18 @@ async function often(source, judge) {
 }
 
 const WAITING = (key) => `
-  import { ConsulLock } from "consul-lock";
+  import { ConsulLock, holders, observe } from "consul-lock";
   const held = new ConsulLock("${key}");
   await held.acquire();
   held.onLost(() => {});
+  const shares = [1, 2].map(() => new ConsulLock("${key}-shared", { limit: 2 }));
+  for (const share of shares) await share.acquire();
+  shares[0].upgrade({ timeoutMs: Infinity }).catch(() => {});
+  for (const name of ["${key}", "${key}-shared"]) {
+    holders(name).catch(() => {});
+    const observer = observe(name);
+    observer.next().then(() => observer.next());
+  }
   for (let i = 0; i < 8; i++) {
     new ConsulLock("${key}", { acquireTimeoutMs: -1 }).acquire().catch(() => {});
   }
@@ -75,9 +83,15 @@ test(`workers that end, exit or are terminated while they wait, ${TIMES} times`,
     const worker = (source) => new Worker(source, { eval: true, execArgv: ["--input-type=module"] });
     const ours = new ConsulLock("${key}");
     await ours.acquire();
+    const other = new ConsulLock("${key}-shared", { share: true });
+    await other.acquire();
     const waits = \`
       import { parentPort } from "node:worker_threads";
-      import { ConsulLock } from "consul-lock";
+      import { ConsulLock, observe } from "consul-lock";
+      const share = new ConsulLock("${key}-shared", { share: true, acquireTimeoutMs: 30000 });
+      share.acquire().then(() => share.upgrade({ timeoutMs: Infinity })).catch(() => {});
+      const observer = observe("${key}");
+      observer.next().then(() => observer.next());
       const lock = new ConsulLock("${key}", { acquireTimeoutMs: -1 });
       lock.onLost(() => {});
       const ended = lock.acquire();
@@ -91,6 +105,7 @@ test(`workers that end, exit or are terminated while they wait, ${TIMES} times`,
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
     await Promise.all(workers.map((it) => it.terminate()));
     await ours.release();
+    await other.release();
     // Only this thread still waits, and it goes on as before.
     const next = new ConsulLock("${key}", { acquireTimeoutMs: 30000 });
     await next.acquire();

@@ -3,13 +3,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Worker } from "node:worker_threads";
-import { ConsulLock } from "consul-lock";
+import { ConsulLock, hold } from "consul-lock";
 import { inLine, row, someKey, until } from "./support.mjs";
 
 /** A thread that waits for, or holds, a lock. */
-function workerWith(key, options) {
+function workerWith(key, options, upgrades = false) {
   const worker = new Worker(new URL("./worker.mjs", import.meta.url), {
-    workerData: { key, options },
+    workerData: { key, options, upgrades },
   });
   const said = [];
   worker.on("message", (word) => said.push(word));
@@ -50,5 +50,21 @@ describe("ends", { concurrency: true }, () => {
     const at = { key: `locks/ephemeral/${key}` };
     assert.ok(await row(at), "as a crashed holder's, it stays until its TTL");
     await until(async () => (await row(at)) === null, 40_000); // Consul may take twice the TTL
+  });
+
+  test("the upgrade of a terminated worker ends with its TTL, and others share the key again", async () => {
+    const key = someKey("orphan-upgrade");
+    const other = new ConsulLock(key, { share: true, autoRenew: true });
+    await other.acquire();
+    const options = { share: true, lockTimeoutSeconds: 10, autoRenew: true };
+    const { worker } = workerWith(key, options, true);
+    const at = { key: `locks/ephemeral/${key}` };
+    await until(async () => (await row(at)) !== null);
+    await worker.terminate();
+    assert.equal(await new ConsulLock(key, { share: true }).tryAcquire(), false);
+    await until(async () => (await row(at)) === null, 40_000); // Consul may take twice the TTL
+    await other.check();
+    await hold(key, { share: true }, () => {});
+    await other.release();
   });
 });

@@ -48,7 +48,7 @@ const EVALUATE = `
   };
 
   /** Each evaluation works, and its listeners go on after the next evaluation. */
-  async function use({ ConsulLock, ConsulLockError, setLogger, hold }, key) {
+  async function use({ ConsulLock, ConsulLockError, setLogger, hold, observe }, key) {
     const held = await hold(key, async ({ lock }) => {
       const other = new ConsulLock(key);
       const error = await other.acquire().catch((it) => it);
@@ -57,6 +57,10 @@ const EVALUATE = `
       return lock.isHeld;
     });
     assert.equal(held, true);
+    for await (const { holder, error } of observe(key)) {
+      assert.deepEqual([holder, error], [null, null]);
+      break;
+    }
     setLogger(() => {});
   }`;
 

@@ -41,7 +41,7 @@ describe("soak", { concurrency: true }, () => {
   test(`${CYCLES} cycles leave nothing behind`, { timeout: 600_000 }, async () => {
     const { status, stdout, stderr } = await run(
       `${MEASURE}
-      import { ConsulLock, hold, holder, shutdown } from "consul-lock";
+      import { ConsulLock, hold, holder, holders, observe, shutdown } from "consul-lock";
       async function cycles(count, key) {
         for (let i = 0; i < count; i++) {
           const lock = new ConsulLock(key, { acquireTimeoutMs: 5000, value: "soak" });
@@ -57,6 +57,19 @@ describe("soak", { concurrency: true }, () => {
           for (let i = 0; i < count / 50; i++) {
             await hold("${someKey("soak-c")}", () => holder("unheld"));
             assert.throws(() => new ConsulLock("a//b"));
+            assert.throws(() => new ConsulLock(["a", "b//c"]));
+            await hold(["${someKey("soak-d")}", "${someKey("soak-e")}"], async ({ lock }) => {
+              assert.equal(lock.keys.length, 2);
+            });
+            await hold("${someKey("soak-f")}", { limit: 2 }, async ({ lock }) => {
+              await lock.upgrade({ signal: new AbortController().signal });
+              await lock.downgrade();
+              assert.equal((await holders("${someKey("soak-g")}")).line.length, 0);
+            });
+            const observer = observe("${someKey("soak-h")}", new AbortController());
+            await observer.next();
+            observer.next().then(({ done }) => assert.ok(done));
+            observer.close();
           }
         })(),
       ]);
@@ -109,11 +122,12 @@ describe("soak", { concurrency: true }, () => {
       const key = "${someKey("soak-workers")}";
       const source = \`
         import { parentPort } from "node:worker_threads";
-        import { ConsulLock, holder } from "consul-lock";
+        import { ConsulLock, holder, observe } from "consul-lock";
         for (let i = 0; i < 50; i++) {
           new ConsulLock("\${key}", { acquireTimeoutMs: -1 }).acquire();
         }
         await holder("\${key}");
+        for (let i = 0; i < 50; i++) observe("\${key}").next();
         parentPort.postMessage("waits");
         setInterval(() => {}, 1000);\`;
       async function worker() {
