@@ -9,7 +9,7 @@ use super::failures::Failures;
 use super::interface::{Action, Level, LockId, RequestId};
 use super::lease::Session;
 use super::log::Often;
-use super::messages::{Answer, Fault, Request, SessionId};
+use super::messages::{Answer, Fault, Key, Request, SessionId};
 use super::outbox::Outbox;
 use crate::clock::Time;
 use crate::error::Error;
@@ -74,6 +74,8 @@ enum UndoStep {
     /// The answer to the create was lost, so the library looks for a session of that name. Consul may make the
     /// session after the first look, so there are two.
     Find(Arc<str>, Look),
+    /// The session must go. But the rows that it holds go first: with a lock-delay, the end of a session blocks them.
+    Unlock(SessionId, Vec<Key>),
     /// The session must go.
     Destroy(SessionId),
 }
@@ -92,7 +94,9 @@ impl UndoStep {
             UndoStep::Adopt(name) | UndoStep::Find(name, _) => {
                 format!("could not find out whether the session \"{name}\" was made")
             }
-            UndoStep::Destroy(session) => format!("could not destroy the session {session}"),
+            UndoStep::Unlock(session, _) | UndoStep::Destroy(session) => {
+                format!("could not destroy the session {session}")
+            }
         }
     }
 }
@@ -181,6 +185,21 @@ impl Pool {
         self.undo(out, UndoStep::Destroy(id), lease.ttl(), waiter);
     }
 
+    /// Destroys a session after it has given these rows back, which no caller has had.
+    pub(super) fn retire_rows(
+        &mut self,
+        out: &mut Outbox,
+        session: Session,
+        rows: Vec<Key>,
+        waiter: Option<LockId>,
+    ) {
+        if rows.is_empty() || !out.config.lock_delay {
+            return self.retire(out, session, waiter);
+        }
+        let Session { id, lease, .. } = session;
+        self.undo(out, UndoStep::Unlock(id, rows), lease.ttl(), waiter);
+    }
+
     /// Finds out whether a create whose answer was lost made a session, and destroys it.
     pub(super) fn retire_by_name(
         &mut self,
@@ -258,6 +277,11 @@ impl Pool {
             // The answer still comes, and continues the undoing.
             UndoStep::Adopt(_) => return out.actions.extend(undoing.request.map(Action::Abort)),
             UndoStep::Find(name, _) => Request::FindSession { name: name.clone() },
+            UndoStep::Unlock(session, rows) => Request::Unlock {
+                rows: rows.clone(),
+                session: session.clone(),
+                lines: Vec::new(),
+            },
             UndoStep::Destroy(session) => Request::DestroySession {
                 session: session.clone(),
             },
@@ -299,6 +323,11 @@ impl Pool {
                 undoing.step = UndoStep::Find(name.clone(), Look::Last);
                 let at = out.time() + SECOND_LOOK;
                 out.alarms.set(Alarm::Undoing(id), Some(at));
+            }
+            (UndoStep::Unlock(session, _), Ok(_) | Err(Fault::Final(_) | Fault::TooLarge(_))) => {
+                undoing.step = UndoStep::Destroy(session.clone());
+                undoing.failures.clear();
+                self.run_undoing(out, id);
             }
             // A create that was refused, or was not applied, made nothing.
             (UndoStep::Adopt(_), _) => self.end_undoing(out, id, true),

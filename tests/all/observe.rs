@@ -87,7 +87,11 @@ fn an_observer_sees_what_its_caller_has_done_before() {
     let (_leader, word) = leader(&client, "own", "me");
     let (_second, second) = observe(&client, "own");
     second.comes_to(&word);
-    assert_eq!(second.words(), std::slice::from_ref(&word), "no older state");
+    assert_eq!(
+        second.words(),
+        std::slice::from_ref(&word),
+        "no older state"
+    );
     first.comes_to(&word);
 }
 

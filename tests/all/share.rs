@@ -730,6 +730,20 @@ fn the_lock_delay_of_an_exclusive_holder_holds_back_those_who_share() {
     nothing_of("delay");
 }
 
+/// A writer that gives up its wait for a reader has had the key, and no caller has had the lock: the key is free at once.
+#[test]
+fn the_end_of_a_wait_for_readers_leaves_no_lock_delay() {
+    let delayed = || client(consul().address(), &[("lock_delay_ms", "60000")]);
+    let reader = lock(&delayed(), "no-delay", &[SHARE]);
+    reader.acquire().unwrap();
+    let writer = lock(&delayed(), "no-delay", &[("acquire_timeout_ms", "300")]);
+    let error = writer.acquire().unwrap_err();
+    assert_eq!(error.status, Status::NotAcquired, "{error}");
+    lock(&delayed(), "no-delay", &[SHARE, ONCE]).acquire().unwrap();
+    reader.release().unwrap();
+    nothing_of("no-delay");
+}
+
 #[test]
 fn a_key_that_gos_client_left_behind_is_shared_all_the_same() {
     let path = format!("/v1/kv/{}", full("left"));

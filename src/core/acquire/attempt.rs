@@ -36,7 +36,8 @@ pub(super) struct Attempt {
     pub(super) passed: Vec<Stalled>,
     /// The slot with which the transaction shares the key.
     pub(super) slot: Slot,
-    /// The token of the keys that this waiter has taken, while it waits for those who share them.
+    /// The token of the rows that Consul gave this waiter, and that the caller does not have yet: the waiter waits for those
+    /// who share its keys, or gives the rows back.
     pub(super) gate: Option<u64>,
     /// The value of the last attempt. The value of an attempt that Consul applied stays as it is.
     stored: Option<Value>,
@@ -319,6 +320,7 @@ impl Acquire {
         self.attempt.taken_slots = 0;
         if let Some((limits, session)) = self.conflict(&below, Some(index)) {
             // The end of the acquire gives the rows back.
+            self.attempt.gate = Some(index);
             return Progress::Failed(self.limits_differ(ctx, limits, &session));
         }
         if self.shares() {

@@ -100,7 +100,8 @@ pub(super) enum Progress {
 /// What an acquire that ended without the lock leaves behind.
 pub(super) enum Leftover {
     Nothing,
-    Session(Session),
+    /// The session, and the rows that Consul gave it, which the caller does not get.
+    Session(Session, Vec<Key>),
     /// The request to create a session of this name is on its way.
     Create(RequestId, Arc<str>),
 }
@@ -290,6 +291,13 @@ impl Acquire {
             && self.attempt.request.is_none()
             && self.attempt.gate.is_none();
         let stake = self.stake();
+        let rows = match (self.attempt.gate, self.spec.want) {
+            (None, _) => Vec::new(),
+            (Some(_), Want::Exclusive) => self.spec.keys.all().to_vec(),
+            (Some(_), Want::Share(limit)) => {
+                vec![limit.row_of(self.spec.keys.get(0), self.attempt.slot)]
+            }
+        };
         let asked = match self.step {
             Step::Open(request, name) => {
                 leftover = Leftover::Create(request, name);
@@ -314,7 +322,7 @@ impl Acquire {
                         ctx.pool.retire(&mut ctx.out, session, None);
                     }
                 }
-                _ => leftover = Leftover::Session(session),
+                _ => leftover = Leftover::Session(session, rows),
             }
         }
         if let Some(arrival) = self.arrival

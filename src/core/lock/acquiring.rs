@@ -74,7 +74,12 @@ impl Machine {
         let (call, ttl) = (acquire.call, acquire.spec().ttl);
         match acquire.end(ctx) {
             Leftover::Nothing => {}
-            Leftover::Session(session) => self.retire(ctx, session),
+            Leftover::Session(session, rows) => {
+                self.pending.begin_undoing();
+                ctx.holding.remove(&session.id);
+                ctx.pool
+                    .retire_rows(&mut ctx.out, session, rows, Some(self.id));
+            }
             Leftover::Create(request, name) => {
                 self.pending.begin_undoing();
                 ctx.pool
