@@ -361,8 +361,12 @@ impl Acquire {
                 if let Want::Share(limit) = self.spec.want
                     && limit != Limit::READERS
                 {
-                    let free = self.first_free(limit, sharers);
-                    self.attempt.slot = free.unwrap_or(self.attempt.slot);
+                    let Some(free) = self.first_free(limit, sharers) else {
+                        // Whatever the head does, there is no slot for this waiter.
+                        self.be_patient(ctx);
+                        return Progress::GoesOn;
+                    };
+                    self.attempt.slot = free;
                 }
                 match Acquire::ability(&head, sharers) {
                     Ability::Able => {

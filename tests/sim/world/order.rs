@@ -109,6 +109,10 @@ impl World {
             let mut line = self.model.line(&key);
             line.sort_by_key(|ticket| (ticket.create_index, ticket.name.clone()));
             let head = line.first();
+            let strays = self.strays(&line);
+            if strays > 1 && line.iter().any(waits_rightly) {
+                book.is_crowded(&key, self.now);
+            }
             if !self.is_usable(&key, head) {
                 book.is_used(&key);
                 continue;
@@ -121,11 +125,10 @@ impl World {
                     let first = line.iter().flatten();
                     let first = first.min_by_key(|one| (one.create_index, one.name.clone()));
                     let head = if *other == key { head } else { first };
-                    let has_room = head.is_some() || self.has_room(other, wait.want);
-                    has_room && self.is_usable(other, head)
+                    self.has_room(other, wait.want) && self.is_usable(other, head)
                 })
             };
-            let bound = self.bound(book, &key, &line);
+            let bound = self.bound(book, &key, &line, strays);
             book.look(self.now, &key, name, bound, can_take)?;
         }
         Ok(())
@@ -174,7 +177,7 @@ impl World {
     /// each place. A head that stalls gets one grace; a waiter that finds another head then gives that one a grace,
     /// too. A waiter looks again after a second at a head that waits rightly, and after up to 10 s where others stood
     /// between them.
-    fn bound(&self, book: &mut LineBook, key: &Key, line: &[Ticket]) -> Duration {
+    fn bound(&self, book: &LineBook, key: &Key, line: &[Ticket], strays: usize) -> Duration {
         let places = self.processes.len() * self.plan.users;
         // The end of a lock-delay wakes no waiter: a waiter looks four times a second.
         let is_delayed = !self.scope.lock_delay.is_zero();
@@ -182,25 +185,31 @@ impl World {
         let delay = self.plan.weather.delay + pause;
         let per_place = Duration::from_millis(42) * u32::try_from(places).unwrap_or(u32::MAX);
         let usual = GRACE * 2 + per_place + delay * 60 + Duration::from_millis(50);
-        let waits_rightly = |ticket: &Ticket| {
-            let limit = Want::of_flags(ticket.flags).limit();
-            ticket.flags & SEVERAL != 0 || limit.is_some_and(|limit| limit != Limit::READERS)
-        };
-        let is_steady = |ticket: &Ticket| {
-            let process = process_of(&ticket.session_name).and_then(|p| self.processes.get(p));
-            process.is_some_and(|p| !p.crashed && p.stopped.is_none() && p.stopped_for.is_zero())
-        };
-        let strays = line.iter().take_while(|ticket| !is_steady(ticket)).count();
         let is_patient = line.iter().any(waits_rightly);
-        if is_patient && strays > 1 {
-            book.is_crowded(key, self.now);
-        }
         let patience = Duration::from_millis(match strays {
             _ if book.was_crowded(key, self.now) => 10_100,
             0 => 0,
             _ if is_patient => 1_100,
             _ => 0,
         });
-        usual + patience
+        // One that shares passes an exclusive waiter that has just found a stalled head: that one begins anew.
+        let shares = |head: &Ticket| Want::of_flags(head.flags) != Want::Exclusive;
+        let twice = strays > 0 && line.first().is_some_and(shares);
+        usual + patience + if twice { usual } else { Duration::ZERO }
     }
+
+    /// How many at the beginning of a line belong to processes that are dead, or stood still.
+    fn strays(&self, line: &[Ticket]) -> usize {
+        let is_steady = |ticket: &Ticket| {
+            let process = process_of(&ticket.session_name).and_then(|p| self.processes.get(p));
+            process.is_some_and(|p| !p.crashed && p.stopped.is_none() && p.stopped_for.is_zero())
+        };
+        line.iter().take_while(|ticket| !is_steady(ticket)).count()
+    }
+}
+
+/// The waiter may have to leave a free key alone: for its other keys, or for a slot.
+fn waits_rightly(ticket: &Ticket) -> bool {
+    let limit = Want::of_flags(ticket.flags).limit();
+    ticket.flags & SEVERAL != 0 || limit.is_some_and(|limit| limit != Limit::READERS)
 }
