@@ -739,7 +739,9 @@ fn the_end_of_a_wait_for_readers_leaves_no_lock_delay() {
     let writer = lock(&delayed(), "no-delay", &[("acquire_timeout_ms", "300")]);
     let error = writer.acquire().unwrap_err();
     assert_eq!(error.status, Status::NotAcquired, "{error}");
-    lock(&delayed(), "no-delay", &[SHARE, ONCE]).acquire().unwrap();
+    lock(&delayed(), "no-delay", &[SHARE, ONCE])
+        .acquire()
+        .unwrap();
     reader.release().unwrap();
     nothing_of("no-delay");
 }
@@ -764,6 +766,72 @@ fn a_key_that_gos_client_left_behind_is_shared_all_the_same() {
     });
     writer.release().unwrap();
     nothing_of("left");
+}
+
+/// Whatever is lost on the way of an acquire and of its release: the lock is held once, and nothing of it stays.
+#[test]
+fn answers_that_are_lost_do_not_lose_a_lock_of_any_kind() {
+    let faults = [
+        Fault::CloseBefore,
+        Fault::DropReply,
+        Fault::ResetReply,
+        Fault::Answer(500, "No cluster leader"),
+        Fault::TwiceLater(Duration::from_millis(50)),
+        Fault::PassAndAgain(Duration::from_millis(20)),
+        Fault::OnlyLater(Duration::from_millis(50)),
+    ];
+    let kinds: [(&str, &[(&str, &str)]); 4] = [
+        ("reader", &[SHARE]),
+        ("permit", &[SHARE, ("limit", "2")]),
+        ("writer", &[]),
+        ("several", &[]),
+    ];
+    thread::scope(|scope| {
+        for (number, fault) in faults.iter().enumerate() {
+            for (kind, more) in kinds {
+                scope.spawn(move || {
+                    let key = format!("faulty-{kind}-{number}");
+                    let left = Arc::new(AtomicU32::new(0));
+                    let (more_left, spoilt) = (left.clone(), fault.clone());
+                    let proxy = Proxy::start(consul().address(), move |seen| {
+                        let take = |left: u32| left.checked_sub(1);
+                        let order = Ordering::SeqCst;
+                        let is_write = seen.target == "/v1/txn" && seen.body.contains("Session");
+                        let spoils = is_write && more_left.fetch_update(order, order, take).is_ok();
+                        if spoils { spoilt.clone() } else { Fault::Pass }
+                    });
+                    let client = client(proxy.address(), &[("request_timeout_ms", "3000")]);
+                    let beside = held(&format!("{key}-beside"), &[SHARE]);
+                    for round in 0..4 {
+                        let failed = |error: Error| panic!("{kind}, {fault:?}, {round}: {error}");
+                        let mut options = Options::new();
+                        for (name, value) in [&[WAITS], more].concat() {
+                            options.set(name, value).unwrap();
+                        }
+                        let second = format!("{key}-second");
+                        let keys: &[&str] = match kind {
+                            "several" => &[&key, &second],
+                            _ => &[&key],
+                        };
+                        let lock = Lock::new_all(keys, Some(&options), Some(&client)).unwrap();
+                        left.store(1 + round % 2, Ordering::SeqCst);
+                        lock.acquire().unwrap_or_else(failed);
+                        thread::sleep(Duration::from_millis(100));
+                        left.store(0, Ordering::SeqCst);
+                        lock.check().unwrap_or_else(failed);
+                        left.store(1, Ordering::SeqCst);
+                        lock.release().unwrap_or_else(failed);
+                        thread::sleep(Duration::from_millis(100));
+                        left.store(0, Ordering::SeqCst);
+                        // Free for all.
+                        held(&key, &[ONCE]).release().unwrap();
+                    }
+                    beside.release().unwrap();
+                    nothing_of(&key);
+                });
+            }
+        }
+    });
 }
 
 // What it costs.
