@@ -74,9 +74,11 @@ var ErrClosed = errors.New("it is closed")
 
 // An Error says why a call failed. [errors.Is] finds its Code and its Err. [errors.As] finds the Error itself.
 type Error struct {
-	// Op is the name of the call: "new", "acquire", "release", "renew", "check", "put", "delete", "hold", …
+	// Op is the name of the call: "new", "acquire", "release", "renew", "check", "put", "delete", "hold",
+	// "upgrade", …
 	Op string
-	// Key is the lock's key as the caller wrote it. Empty: the call has no key.
+	// Key is the lock's key as the caller wrote it, or all its keys with commas between them. Empty: the call has no
+	// key.
 	Key string
 	// Code says which kind of failure it was.
 	Code Code

@@ -145,7 +145,8 @@ func TestManyObserversLeaveNothing(t *testing.T) {
 	go func() {
 		defer close(changes)
 		for !over.Load() {
-			if err := consullock.Hold(context.Background(), key, func(ctx context.Context) error { return ctx.Err() }); err != nil {
+			err := consullock.Hold(context.Background(), key, func(ctx context.Context) error { return ctx.Err() })
+			if err != nil {
 				t.Error(err)
 			}
 		}

@@ -61,7 +61,7 @@ const NoTimeout time.Duration = -1
 // held. An upgrade overtakes the line of waiters once.
 //
 // The end of ctx, and [Lock.Cancel], end the wait: Upgrade returns as soon as Consul has confirmed that the lock is a
-// share again.
+// share again, or nil where no other lock shared the key any more.
 //
 // Of two locks that share a key only one can be upgraded at a time, because each would wait for the other one. So
 // Consul refuses the second at once. Its caller releases the share, takes a new, exclusive lock, and reads again.

@@ -539,3 +539,66 @@ func TestManyChangesAtOnce(t *testing.T) {
 	}
 	quickly(t, "many changes", all.Wait)
 }
+
+func TestAShareStoresAShortValueOnly(t *testing.T) {
+	ctx, share := context.Background(), consullock.WithShare()
+	_, err := consullock.New("x", share, consullock.WithValue(make([]byte, 513)))
+	wants(t, err, consullock.ErrInvalidArgument)
+	key := newKey(t)
+	must(t, newLock(t, key, share, consullock.WithValue(make([]byte, 512))).Acquire(ctx))
+	if found := entry(t, shares(t, key)[0]); len(found.Value) != 512 {
+		t.Error(len(found.Value))
+	}
+	// A long value of an exclusive lock does not become that of its share.
+	key = newKey(t)
+	lock := newLock(t, key, consullock.WithValue(make([]byte, 513)))
+	must(t, lock.Acquire(ctx))
+	must(t, lock.Downgrade(ctx))
+	if found := entry(t, shares(t, key)[0]); !strings.Contains(found.Value, "locked_at") {
+		t.Error(found.Value)
+	}
+	defer consullock.SetValueGenerator(nil)
+	consullock.SetValueGenerator(func() ([]byte, error) { return make([]byte, 513), nil })
+	wants(t, newLock(t, newKey(t), share).Acquire(ctx), consullock.ErrValueFailed)
+}
+
+// The end of the context ends a downgrade at once also where Consul is silent. An upgrade ends when Consul has confirmed
+// that the lock is a share.
+func TestChangesWhileConsulIsSilent(t *testing.T) {
+	gate, key := newGate(t), newKey(t)
+	client := newClient(t, consullock.WithAddress(gate.address))
+	lock := newLock(t, key, consullock.WithShare(), consullock.WithClient(client))
+	must(t, lock.Acquire(context.Background()))
+	other := newLock(t, key, consullock.WithShare())
+	must(t, other.Acquire(context.Background()))
+	gate.shut.Store(true)
+	short, end := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer end()
+	done := make(chan error)
+	go func() { done <- lock.Upgrade(short, consullock.NoTimeout) }()
+	<-short.Done()
+	time.Sleep(200 * time.Millisecond)
+	gate.shut.Store(false)
+	quickly(t, "the upgrade", func() {
+		err := <-done
+		wants(t, err, consullock.ErrCancelled)
+		wants(t, err, context.DeadlineExceeded)
+	})
+	must(t, lock.Check(context.Background()))
+	if len(shares(t, key)) != 2 || entry(t, full(key)) != nil {
+		t.Error("it is not a share")
+	}
+	must(t, other.Release())
+
+	must(t, lock.Upgrade(context.Background(), 0))
+	gate.shut.Store(true)
+	short, end = context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer end()
+	quickly(t, "the downgrade", func() {
+		err := lock.Downgrade(short)
+		wants(t, err, consullock.ErrCancelled)
+		wants(t, err, context.DeadlineExceeded)
+	})
+	gate.shut.Store(false)
+	eventually(t, "the library goes on", func() bool { return len(shares(t, key)) == 1 })
+}
