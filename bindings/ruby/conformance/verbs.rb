@@ -172,7 +172,7 @@ module LockVerbs
 
     raise KeyError, "no field #{field}" unless FIELDS.include?(field)
 
-    found.map { |it| [*field(it, field)].then { |words| words.empty? ? "none" : words.join(" ") } }.join(" ")
+    found.map { |it| [*field(it, field)] }.map { |said| said.empty? ? "none" : said.join(" ") }.join(" ")
   end
 
   def do_observe(name, key, *words)

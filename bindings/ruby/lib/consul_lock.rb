@@ -107,10 +107,10 @@ module ConsulLock
 
     # Calls a block with the holder of a key, soon after this call and again whenever another session holds the key
     # exclusively, or none does any more. The last call has the present state in the end; the library may skip states in
-    # between. Sessions that share the key are no holders here: {#holders} shows them.
+    # between. Sessions that share the key are no holders here: {ConsulLock.holders} shows them.
     #
-    # The thread that runs the blocks of {Lock#on_lost} runs the block, so the block must return soon. The observer lives
-    # until {Observer#close}, whether the program keeps it or not. In a child after fork it calls nothing.
+    # The thread that runs the blocks of {Lock#on_lost} runs the block, so the block must return soon. The observer
+    # lives until {Observer#close}, whether the program keeps it or not. In a child after fork it calls nothing.
     #
     # @example Send the work to the holder
     #   ConsulLock.observe("leader") { |holder| upstream.address = holder&.value }

@@ -7,11 +7,11 @@ require "rubygems/package"
 class PackageTest < Test
   FILES = %w[
     .yardopts LICENSE-APACHE LICENSE-MIT README.md
-    lib/consul_lock.rb lib/consul_lock/client.rb lib/consul_lock/defaults.rb lib/consul_lock/dispatcher.rb
-    lib/consul_lock/errors.rb lib/consul_lock/handle.rb lib/consul_lock/holder.rb lib/consul_lock/holders.rb
-    lib/consul_lock/loader.rb lib/consul_lock/lock.rb lib/consul_lock/mailbox.rb lib/consul_lock/native.rb
-    lib/consul_lock/observer.rb lib/consul_lock/options.rb lib/consul_lock/releaser.rb lib/consul_lock/runtime.rb
-    lib/consul_lock/trap.rb lib/consul_lock/version.rb
+    lib/consul_lock.rb lib/consul_lock/calls.rb lib/consul_lock/client.rb lib/consul_lock/defaults.rb
+    lib/consul_lock/dispatcher.rb lib/consul_lock/errors.rb lib/consul_lock/handle.rb lib/consul_lock/holder.rb
+    lib/consul_lock/holders.rb lib/consul_lock/loader.rb lib/consul_lock/lock.rb lib/consul_lock/mailbox.rb
+    lib/consul_lock/native.rb lib/consul_lock/observer.rb lib/consul_lock/options.rb lib/consul_lock/releaser.rb
+    lib/consul_lock/runtime.rb lib/consul_lock/trap.rb lib/consul_lock/version.rb
     sig/consul_lock.rbs
   ].freeze
 
@@ -78,9 +78,13 @@ class PackageTest < Test
     assert_match(%r{gems/consul_lock-.*/lib/consul_lock/native/libconsul_lock\.so$}, out)
   end
 
-  def test_the_first_example_is_the_readmes
-    example = File.read(File.join(ROOT, "examples/first.rb")).delete_prefix("# frozen_string_literal: true\n\n")
-    assert_includes README, "```ruby\n#{example}```"
+  def test_examples_are_the_readmes
+    names = README.scan(%r{^<!-- examples/(\w+)\.rb}).flatten
+    assert_equal %w[first sharing leader], names
+    names.each do |name|
+      example = File.read(File.join(ROOT, "examples/#{name}.rb")).delete_prefix("# frozen_string_literal: true\n\n")
+      assert_includes README, "```ruby\n#{example}```"
+    end
   end
 
   def test_the_licences_are_those_of_the_library
@@ -97,8 +101,35 @@ class PackageTest < Test
     assert_empty missing
   end
 
+  def example(name)
+    [RbConfig.ruby, "-I", File.join(ROOT, "lib"), File.join(ROOT, "examples/#{name}.rb")]
+  end
+
+  def test_the_sharing_example
+    licence, *others = run!(*example("sharing")).lines(chomp: true)
+    assert_match(/\Alicence [012] of 0 to 2\z/, licence)
+    assert_equal ["writing the prices", "reading the prices", "reading the prices", "moving the money"], others
+  end
+
+  # Each process knows the leader, and the next one leads when the first resigns.
+  def test_the_leader_example
+    IO.popen(example("leader")) do |one|
+      lines = ->(io) { Timeout.timeout(30) { io.gets } }
+      line = lines.call(one) until line == "the leader is process #{one.pid}\n"
+      IO.popen(example("leader")) do |two|
+        assert_equal "the leader is process #{one.pid}\n", lines.call(two)
+        Process.kill(:INT, one.pid)
+        line = lines.call(two) until line == "the leader is process #{two.pid}\n"
+        assert_includes one.read, "resigned"
+        Process.kill(:INT, two.pid)
+        assert_includes two.read, "resigned"
+      end
+    end
+    assert_nil Consul.session_on("locks/ephemeral/leader")
+  end
+
   def test_the_worker_example
-    out = IO.popen([RbConfig.ruby, "-I", File.join(ROOT, "lib"), File.join(ROOT, "examples/worker.rb")]) do |io|
+    out = IO.popen(example("worker")) do |io|
       first = io.gets
       Process.kill(:INT, io.pid)
       [first, io.read]

@@ -253,7 +253,8 @@ class SharingTest < Test
     empty = ConsulLock.holders(key)
     assert_equal [full_key, nil, [], []], [empty.key, empty.exclusive, empty.sharers, empty.line]
     holding(value: "a\0b".b, limit: 1) do |lock|
-      found = with_a_waiter(ConsulLock::Lock.new(key, limit: 1, acquire_timeout: 60)) { ConsulLock::Client.new.holders(key) }
+      waits = ConsulLock::Lock.new(key, limit: 1, acquire_timeout: 60)
+      found = with_a_waiter(waits) { ConsulLock::Client.new.holders(key) }
       sharer, = found.sharers
       assert_equal [lock.session_id, "a\0b".b, lock.fencing_token, 1, 0, "node", 180.0, nil],
                    [sharer.session, sharer.value, sharer.fencing_token, sharer.limit, sharer.slot, sharer.node,
@@ -264,7 +265,8 @@ class SharingTest < Test
       [found, found.sharers, found.line, sharer, waiter, waiter.keys].each { |it| assert_predicate it, :frozen? }
     end
     holding do |lock|
-      found = with_a_waiter(ConsulLock::Lock.new([key, "#{key}-b"], acquire_timeout: 60)) { ConsulLock.holders(key.to_sym) }
+      waits = ConsulLock::Lock.new([key, "#{key}-b"], acquire_timeout: 60)
+      found = with_a_waiter(waits) { ConsulLock.holders(key.to_sym) }
       assert_equal [lock.session_id, nil, nil], [found.exclusive.session, found.exclusive.limit, found.exclusive.slot]
       assert_equal ConsulLock.holder(key).to_h, found.to_h[:exclusive]
       assert_equal found.line.map { |waiter|

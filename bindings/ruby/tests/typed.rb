@@ -33,7 +33,8 @@ ConsulLock.hold(key, limit: 1) do |share|
   waiter = Thread.new { client.hold(key.to_sym, share: true, limit: 2, acquire_timeout: 5) { |other| other } }
   sleep 0.01 until client.holders(key).line.any?
   ConsulLock.holders(key).then { |it| [it.key, it.exclusive.slot, it.exclusive.limit, it.sharers, it.to_h] }
-  ConsulLock.holders(key).line.first.then { |it| [it.session, it.name, it.node, it.ttl, it.mode, it.limit, it.keys, it.to_h] }
+  waiting = ConsulLock.holders(key).line.first
+  [waiting.session, waiting.name, waiting.node, waiting.ttl, waiting.mode, waiting.limit, waiting.keys, waiting.to_h]
   share.release
   waiter.join
 end

@@ -25,7 +25,7 @@ class TypesTest < Test
   end
 
   # The names that are for the gem itself.
-  INTERNAL = %i[Dispatcher Handle Loader Mailbox Native Options Releaser Runtime Trap].freeze
+  INTERNAL = %i[Calls Dispatcher Handle Loader Mailbox Native Options Releaser Runtime Trap].freeze
   PRIVATE = { Client: %i[pointer], Lock: %i[finish], Observer: %i[hear] }.freeze
 
   def test_each_public_method_has_a_signature

@@ -4,8 +4,8 @@ module ConsulLock
   # Runs the blocks of {Lock#on_lost} and {ConsulLock.observe} and the logger, one after the other, on one thread, which
   # the first of them starts.
   #
-  # A dispatcher keeps no lock alive: the lock's own handle keeps the block. It keeps an observer until that is closed, as
-  # a program need not keep one.
+  # A dispatcher keeps no lock alive: the lock's own handle keeps the block. It keeps an observer until that is closed,
+  # because a program may drop its observer.
   #
   # @api private
   # @private

@@ -30,7 +30,7 @@ module ConsulLock
       # @return [Holder, nil] nil: there is none
       # @api private
       def take(pointer)
-        new(**facts(pointer)).freeze unless pointer.null?
+        new(facts(pointer)).freeze unless pointer.null?
       ensure
         Native.holder_free(pointer)
       end
@@ -39,8 +39,7 @@ module ConsulLock
       # @return [Holder]
       # @api private
       def read(json)
-        new(**json.slice(:session, :name, :node, :fencing_token, :limit, :slot), value: json[:value_base64].unpack1("m"),
-            since_ms: json[:since_ms], ttl_ms: json[:ttl_ms]).freeze
+        new(json.merge(value: json[:value_base64].unpack1("m"))).freeze
       end
 
       private
@@ -59,16 +58,16 @@ module ConsulLock
     end
 
     # @api private
-    def initialize(session:, name:, node:, value:, fencing_token:, since_ms:, ttl_ms:, limit: nil, slot: nil)
-      @session = session.freeze
-      @name = name.freeze
-      @node = node.freeze
-      @value = value.freeze
-      @fencing_token = fencing_token
-      @since = Time.at(0, since_ms, :millisecond).freeze if since_ms
-      @ttl = ttl_ms / 1000.0 if ttl_ms
-      @limit = limit
-      @slot = slot
+    def initialize(facts)
+      @session = facts[:session].freeze
+      @name = facts[:name].freeze
+      @node = facts[:node].freeze
+      @value = facts[:value].freeze
+      @fencing_token = facts[:fencing_token]
+      @since = facts[:since_ms]&.then { |since| Time.at(0, since, :millisecond).freeze }
+      @ttl = facts[:ttl_ms]&.then { |ttl| ttl / 1000.0 }
+      @limit = facts[:limit]
+      @slot = facts[:slot]
     end
     private_class_method :new
 

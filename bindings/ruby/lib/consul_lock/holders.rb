@@ -7,8 +7,8 @@ module ConsulLock
   class Holders
     # @return [String] the full key in Consul's KV store
     attr_reader :key
-    # @return [Holder, nil] the exclusive holder; nil: no session holds the key exclusively. While others still share the
-    #   key, this holder waits until they have ended
+    # @return [Holder, nil] the exclusive holder; nil: no session holds the key exclusively. While others still share
+    #   the key, this holder waits until they have released it
     attr_reader :exclusive
     # @return [Array<Holder>] those that share the key
     attr_reader :sharers
