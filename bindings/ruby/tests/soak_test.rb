@@ -33,6 +33,7 @@ class SoakTest < Test
     uses = {
       "events and errors" => -> { lock.release },
       "locks and options" => -> { ConsulLock::Lock.new(key, lock_timeout: 60, value: "a" * 100).close },
+      "locks of several keys" => -> { ConsulLock::Lock.new([key, "#{key}-b"]).tap(&:keys).close },
       "errors of options" => -> { ConsulLock::Lock.new(key, nonsense: 1) rescue nil }, # rubocop:disable Style/RescueModifier
       "notices" => -> { lock.on_lost { nil } }
     }
@@ -41,6 +42,27 @@ class SoakTest < Test
       rounds = Array.new(5).lazy.map { growth_of { 20_000.times { use.call } } }
       assert rounds.any? { |kilobytes| kilobytes < 1500 }, what
     end
+  end
+
+  # Each answer has 20 KB, so few of them show a leak.
+  def test_answers_of_consul
+    holding(value: "a" * 20_000) do
+      told = Thread::Queue.new
+      uses = {
+        "holders" => -> { ConsulLock.holders(key) },
+        "observers" => lambda do
+          observer = ConsulLock.observe(key) { |holder| told << holder.fencing_token }
+          told.pop
+          observer.close
+        end
+      }
+      uses.each do |what, use|
+        200.times { use.call }
+        rounds = Array.new(5).lazy.map { growth_of { 500.times { use.call } } }
+        assert rounds.any? { |kilobytes| kilobytes < 1500 }, what
+      end
+    end
+    assert_nothing_left
   end
 
   def test_mailboxes_are_used_again
@@ -61,6 +83,7 @@ class SoakTest < Test
       2.times { used_without_a_word }
       holding { 2.times { ConsulLock::Lock.new(key).try_acquire } }
       holding { interrupted }
+      holding(share: false, limit: 2) { |lock| lock.downgrade.upgrade }
     end
   end
 
