@@ -44,8 +44,11 @@ async function holders(key, options) {
 }
 
 function observe(key, options) {
-  const { client, ...others } = plainOptions(options) ?? {};
-  return observeWith(clientIn({ client }), key, others);
+  const { client, signal, ...others } = options ?? {};
+  if (signal === undefined) {
+    plainOptions(options); // refuses an AbortSignal, among others
+  }
+  return observeWith(clientIn({ client }), key, { signal, ...others });
 }
 
 function stats() {

@@ -66,7 +66,8 @@ describe("soak", { concurrency: true }, () => {
               await lock.downgrade();
               assert.equal((await holders("${someKey("soak-g")}")).line.length, 0);
             });
-            const observer = observe("${someKey("soak-h")}", new AbortController());
+            const { signal } = new AbortController();
+            const observer = observe("${someKey("soak-h")}", { signal });
             await observer.next();
             observer.next().then(({ done }) => assert.ok(done));
             observer.close();
