@@ -176,7 +176,7 @@ test("a signal ends an observer, with its reason, once", async () => {
     }
   })();
   const quiet = new Client().observe(key, { signal }); // without a pending call
-  const ended = observe(key, { signal });
+  const ended = observe(key, controller);
   ended.close();
   assert.equal(getEventListeners(signal, "abort").length, 2);
   await sleep(300);
@@ -185,7 +185,7 @@ test("a signal ends an observer, with its reason, once", async () => {
   const isReason = (error) => error === reason;
   await assert.rejects(looped, isReason);
   await assert.rejects(quiet.next(), isReason);
-  const late = observe(key, { signal });
+  const late = observe(key, controller);
   await assert.rejects(late.next(), isReason);
   for (const observer of [quiet, ended, late]) {
     assert.deepEqual(await observer.next(), { done: true, value: undefined });
