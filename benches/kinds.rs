@@ -89,7 +89,9 @@ fn all(table: &mut Table, servers: &Servers) {
 
 fn one(table: &mut Table, servers: &Servers, program: &Program, is_ours: bool, count: usize) {
     // Of characters that stand in a URL as they are: not every program encodes its key.
-    let name = program.name.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let name = program
+        .name
+        .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let key = format!("bench/kinds-{name}-{count}");
     let consul = servers.consul();
     let mut crowd = Crowd::gather(program, consul.address(), &key, count, 1);

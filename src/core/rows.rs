@@ -96,6 +96,11 @@ pub fn line_of(key: &str) -> String {
     format!("{key}/.fifo/")
 }
 
+/// What the names of all rows that the library keeps below a key begin with.
+pub fn all_below(key: &str) -> String {
+    format!("{key}/.")
+}
+
 /// The folder of those who share a key.
 pub fn shares_of(key: &str) -> String {
     format!("{key}/.share/")

@@ -51,6 +51,11 @@ pub(super) fn read(request: &Request, json: &Json) -> Option<Rows> {
                 match tree {
                     Tree::Line => below.line = tickets(&key, mine)?,
                     Tree::Sharers => below.sharers = sharers(&key, mine)?,
+                    Tree::Both => {
+                        let of = |folder: &str| in_folder(&key, folder, mine);
+                        below.line = tickets(&format!("{key}fifo/"), &of("fifo/")?)?;
+                        below.sharers = sharers(&format!("{key}share/"), &of("share/")?)?;
+                    }
                 }
                 continue;
             }
@@ -77,6 +82,16 @@ pub(super) fn read(request: &Request, json: &Json) -> Option<Rows> {
 fn below<'a>(folder: &str, rows: &'a [&'a Json]) -> Option<Vec<(&'a Json, &'a str)>> {
     let name = |row: &&'a Json| Some((*row, member(row, "Key")?.strip_prefix(folder)?));
     rows.iter().map(name).collect()
+}
+
+/// The rows below a folder, out of those whose names begin with `prefix`. What else stands there is not the library's.
+fn in_folder<'a>(prefix: &str, folder: &str, rows: &[&'a Json]) -> Option<Vec<&'a Json>> {
+    let mut found = Vec::new();
+    for row in rows {
+        let name = member(row, "Key")?.strip_prefix(prefix)?;
+        found.extend(name.starts_with(folder).then_some(*row));
+    }
+    Some(found)
 }
 
 /// The session of a row, and its two indexes.
