@@ -74,7 +74,10 @@ class SharingTest < Test
       error = assert_raises(ConsulLock::InvalidOptionError, options.inspect) { ConsulLock::Lock.new(key, **options) }
       assert_includes error.message, words
     end
-    assert_raises(ConsulLock::InvalidOptionError) { ConsulLock::Client.new(limit: 2) }
+    { limit: 2, share: true }.each do |name, value|
+      error = assert_raises(ConsulLock::InvalidOptionError) { ConsulLock::Client.new(name => value) }
+      assert_includes error.message, name.to_s
+    end
     holding(share: nil, mode: nil, limit: nil) { refute free?(**READER) }
   end
 
@@ -214,7 +217,8 @@ class SharingTest < Test
     [[], Array.new(31) { |number| "#{key}-#{number}" }, [key, "a//b"], [key, nil], [key, "a\0b"]].each do |keys|
       assert_raises(ConsulLock::InvalidArgumentError, keys.inspect) { ConsulLock::Lock.new(keys) }
     end
-    assert_raises(ConsulLock::InvalidOptionError) { ConsulLock::Lock.new([key, "#{key}-b"], share: true) }
+    error = assert_raises(ConsulLock::InvalidOptionError) { ConsulLock::Lock.new([key, "#{key}-b"], share: true) }
+    assert_match(/\Ashare: /, error.message)
     assert_raises(ConsulLock::InvalidArgumentError) { ConsulLock.holder([key]) }
   end
 

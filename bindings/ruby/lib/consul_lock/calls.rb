@@ -76,7 +76,7 @@ module ConsulLock
     def end_upgrade(again: true)
       ended = false
       Thread.handle_interrupt(Object => :never) do
-        cancel
+        cancel if held? # a lock that is not held waits in no upgrade, but perhaps in an acquire
         ask(UNDO_PATIENCE) { |lock, sender, error| Native.check_start(lock, Native::QUEUE_DONE, sender, error) }
         ended = true
       end

@@ -46,7 +46,7 @@ module ConsulLock
       @name = key.is_a?(Array) ? key.map { |it| Native.utf8_key(it) } : Native.utf8_key(key)
       @fail_hard = fail_hard
       @generator = ConsulLock.value_generator if options[:value].nil?
-      options = Options.with_mode(options, share)
+      options = Options.with_share(options, share)
       @handle = Handle.new(Options.lend(options, client) { |set| Native.lock(@name, set) })
       @to_release = @acquired = @over = @lost = false
     end

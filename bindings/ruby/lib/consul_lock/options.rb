@@ -20,13 +20,13 @@ module ConsulLock
       release_timeout: ["release_timeout_ms", 1000]
     }.freeze
 
-    # Ruby's short form of the option +mode+.
-    SHARE = { true => "share", false => "exclusive" }.freeze
+    # The options that have another name in Ruby, too.
+    SHORT = { share: "mode", **TIMES.transform_values(&:first) }.freeze
     # The library's value for a wait without a limit.
     FOREVER = "-1"
     # The largest int64: the library refuses it in its own words.
     LONGEST = (2**63) - 1
-    private_constant :SHARE, :FOREVER, :LONGEST
+    private_constant :SHORT, :FOREVER, :LONGEST
 
     class << self
       # Lends a set of options, or nil where there are none. The function that uses the set refuses a wrong option.
@@ -48,18 +48,17 @@ module ConsulLock
         end
       end
 
-      # Replaces +share+ by the option +mode+. A limit alone means a share.
+      # Adds what says whether a lock shares its key. A limit alone means a share.
       #
+      # @param share [Boolean, nil]
       # @return [Hash{Symbol => Object}] the options of a lock
       # @raise [InvalidOptionError]
-      def with_mode(options, share)
-        mode = options[:mode]
-        return share.nil? && mode.nil? && options[:limit] ? options.merge(mode: "share") : options if share.nil?
-        raise InvalidOptionError, "share and mode are the same option: one of them is enough" unless mode.nil?
+      def with_share(options, share)
+        return options.merge(mode: "share") if share.nil? && options[:mode].nil? && options[:limit]
+        return options if share.nil?
+        raise InvalidOptionError, "share and mode say the same: one of them is enough" unless options[:mode].nil?
 
-        options.merge(mode: SHARE.fetch(share) do
-          raise InvalidOptionError, "share must be true or false, not #{share.class}"
-        end)
+        options.merge(share: share)
       end
 
       # @raise [TypeError] it is no client
@@ -77,7 +76,7 @@ module ConsulLock
         yield
       rescue InvalidOptionError => e
         option = e.message[/\Aoption (\w+)/, 1]
-        name = names.find { |it| TIMES.key?(it) && TIMES[it].first == option } or raise
+        name = names.find { |it| SHORT[it] == option } or raise
         message = e.message.sub(/\Aoption \w+/, name.to_s).sub(/(?<=: must be )-?\d+ to \d+, is -?\d+\z/) do |range|
           range.gsub(/-?\d+/) { |number| seconds(number, TIMES[name].last) }
         end
@@ -89,6 +88,8 @@ module ConsulLock
       # @return [Array(String, String)]
       def text(name, value)
         option, per_second = TIMES[name]
+        return ["mode", mode(value)] if name == :share
+
         option ? [option, time(name, value, per_second)] : [name.to_s, word(name, value)]
       end
 
@@ -143,6 +144,12 @@ module ConsulLock
         return value.to_f if value.is_a?(Numeric) && value.real?
 
         raise InvalidOptionError, "#{name}: #{value.class} is not a number of seconds"
+      end
+
+      def mode(share)
+        { true => "share", false => "exclusive" }.fetch(share) do
+          raise InvalidOptionError, "share must be true or false, not #{share.class}"
+        end
       end
 
       def word(name, value)
