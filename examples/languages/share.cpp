@@ -24,7 +24,8 @@ int main()
             });
         });
         unless_busy("an account is in use", [] {
-            consul_locks::hold({"account/7", "account/3"}, [] { std::cout << "moving the money\n"; });
+            consul_locks::hold({"account/7", "account/3"},
+                               [] { std::cout << "moving the money\n"; });
         });
     } catch (const consul_locks::error &error) {
         std::cerr << error.what() << '\n';
