@@ -29,8 +29,8 @@ pub(crate) enum Sabotage {
     ForgetsAKey,
     /// A waiter for a slot does not notice that one is free.
     MissesItsSlot,
-    /// A waiter for a slot that stands at the front does not pass the others there that do not act.
-    NeverPassesAtTheFront,
+    /// A waiter that shares never passes a head that does not act.
+    SharerNeverPasses,
     /// A waiter takes a head for one that waits rightly although that head has lost one of its tickets.
     ForgivesLostTickets,
     /// The core aborts a blocking query that is not wanted any more, and its place is free at once.

@@ -114,7 +114,7 @@ impl Theme {
                 | Sabotage::OneTooMany
                 | Sabotage::ForgetsAKey
                 | Sabotage::MissesItsSlot
-                | Sabotage::NeverPassesAtTheFront,
+                | Sabotage::SharerNeverPasses,
             ) => Theme::Crowd,
             _ => Theme::Anything,
         }
@@ -323,8 +323,8 @@ fn a_waiter_that_misses_its_slot_is_caught() {
 }
 
 #[test]
-fn a_waiter_at_the_front_that_never_passes_is_caught() {
-    catches(Defect::Core(Sabotage::NeverPassesAtTheFront));
+fn a_waiter_that_shares_and_never_passes_is_caught() {
+    catches(Defect::Core(Sabotage::SharerNeverPasses));
 }
 
 #[test]

@@ -38,10 +38,7 @@ impl Acquire {
 
     /// A slot is free, and those before this waiter, which stand at the front as well, are to take it.
     pub(super) fn wait_at_front(&mut self, ctx: &mut Context) {
-        let is_stalled = self.is_stalled(ctx);
-        #[cfg(test)]
-        let is_stalled = is_stalled && !ctx.out.sabotaged(Sabotage::NeverPassesAtTheFront);
-        if is_stalled {
+        if self.is_stalled(ctx) {
             return self.pass(ctx);
         }
         let (until, last) = (self.stall_until(ctx), self.standing.ahead(self.at).last());
@@ -59,7 +56,9 @@ impl Acquire {
         let now = ctx.out.time();
         let patience = self.patience_with_head(ctx);
         #[cfg(test)]
-        if ctx.out.sabotaged(Sabotage::NeverPass) {
+        if ctx.out.sabotaged(Sabotage::NeverPass)
+            || (self.shares() && ctx.out.sabotaged(Sabotage::SharerNeverPasses))
+        {
             return false;
         }
         match &mut self.standing.stall {
