@@ -37,13 +37,18 @@ function readObserved(pointer) {
   return holder;
 }
 
-/**
- * Copies the holders of the library from their JSON, and frees them. A number of JSON would round a large token, so
- * the tokens become texts first. In a text of JSON a quote has a backslash, so the expression finds only the fields.
- */
+/** Copies the holders of the library, and frees them. */
 function readHolders(pointer) {
   const json = text(c.consul_lock_holders_json, pointer);
   c.consul_lock_holders_free(pointer);
+  return holdersIn(json);
+}
+
+/**
+ * The holders in the library's JSON. A number of JSON would round a large token, so the tokens become texts first. In a
+ * text of JSON a quote has a backslash, so the expression finds only the fields.
+ */
+function holdersIn(json) {
   const found = JSON.parse(json.replace(/"fencing_token":(\d+)/g, '"fencing_token":"$1"'));
   const sharer = (it) => ({ ...holderOf(it), limit: it.limit, slot: it.slot });
   const waiter = (it) => {
@@ -85,4 +90,4 @@ async function askHolders(client, key) {
   return error ? raise(error) : answer;
 }
 
-module.exports = { askHolder, askHolders, readObserved };
+module.exports = { askHolder, askHolders, holdersIn, readObserved };

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { getEventListeners, once } from "node:events";
+import { createRequire } from "node:module";
 import net from "node:net";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
@@ -97,6 +98,21 @@ test("a name that looks like a field of the JSON stays as it is", async () => {
     assert.equal(String(sharer.value), sessionName);
     assert.equal(sharer.fencingToken, fencingToken);
   });
+});
+
+test("the tokens of holders are exact, and what Consul would not say is empty", () => {
+  const { holdersIn } = createRequire(import.meta.url)("../lib/holder.cjs");
+  const unknown = '"name":null,"node":null,"ttl_ms":null';
+  const row = `"session":"s",${unknown},"since_ms":null,"value_base64":"AP8="`;
+  const { exclusive, sharers } = holdersIn(
+    `{"key":"k","exclusive":{${row},"fencing_token":18446744073709551615},` +
+      `"sharers":[{"fencing_token":9007199254740993,${row},"limit":null,"slot":null}],"line":[]}`,
+  );
+  const value = Buffer.from([0, 255]);
+  const holder = { session: "s", name: "", node: "", ttlMs: 0, value, since: null };
+  assert.deepEqual(exclusive, { ...holder, fencingToken: 18446744073709551615n });
+  const shares = { fencingToken: 9007199254740993n, limit: null, slot: null };
+  assert.deepEqual(sharers, [{ ...holder, ...shares }]);
 });
 
 test("an observer has the present holder, and each change", async () => {
