@@ -488,9 +488,11 @@ fn spec(keys: Keys, values: &OptionValues) -> Result<LockSpec, Error> {
     let longest = seconds("max_lifetime_seconds");
     let mode = values.text_or_default("mode");
     let limit = Limit::new(values.unsigned("limit"));
-    let want = match &*mode.value {
-        "share" => Want::Share(limit.unwrap_or(Limit::READERS)),
-        _ => Want::Exclusive,
+    // A limit alone means a share.
+    let shares = mode.value == "share" || (limit.is_some() && !values.has("mode"));
+    let want = match shares {
+        true => Want::Share(limit.unwrap_or(Limit::READERS)),
+        false => Want::Exclusive,
     };
     if want != Want::Exclusive && keys.are_several() {
         return Err(mode.wrong("a lock of several keys is exclusive; share its keys one by one"));

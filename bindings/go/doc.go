@@ -36,7 +36,7 @@
 //	err := consullock.Hold(ctx, "licence", func(ctx context.Context) error {
 //		slot, _ := consullock.FromContext(ctx).Slot() // 0, 1 or 2
 //		return work(ctx, slot)
-//	}, consullock.WithShare(), consullock.WithLimit(3), consullock.WithWait())
+//	}, consullock.WithLimit(3), consullock.WithWait())
 //
 // [WhoHolds] asks for the exclusive holder of a key, [Holders] for all that hold it or wait for it, and [Observe]
 // reports each change of the exclusive holder.

@@ -181,7 +181,7 @@ func ExampleHold_limit() {
 		slot, ok := consullock.FromContext(ctx).Slot()
 		fmt.Println(ok, 0 <= slot && slot <= 2)
 		return nil
-	}, consullock.WithShare(), consullock.WithLimit(3), consullock.WithWait())
+	}, consullock.WithLimit(3), consullock.WithWait())
 	fmt.Println(err)
 	// Output:
 	// true true
@@ -273,7 +273,7 @@ func ExampleObserve() {
 
 func ExampleHolders() {
 	ctx := context.Background()
-	lock, _ := consullock.New("examples/holders", consullock.WithShare(), consullock.WithLimit(3))
+	lock, _ := consullock.New("examples/holders", consullock.WithLimit(3))
 	defer lock.Close()
 	if err := lock.Acquire(ctx); err != nil {
 		log.Fatal(err)

@@ -169,10 +169,10 @@ func WithShare() Option {
 	return func(s *settings) { s.setBy("WithShare", "mode", "share", 0) }
 }
 
-// WithLimit sets how many locks may share the key at the same time: 1 to 1,024 ("limit"). With [WithShare] it makes a
-// semaphore, each holder of which has a slot ([Lock.Slot]). Without WithShare the lock is exclusive, and waits for all
-// that share the key; the limit is then that of its [Lock.Downgrade]. All locks that share a key need the same limit:
-// another one is [ErrConflict]. The default is no limit.
+// WithLimit makes a lock that shares its key with at most so many: 1 to 1,024 ("limit"). That is a semaphore, each holder
+// of which has a slot ([Lock.Slot]). WithOption("mode", "exclusive") makes an exclusive lock in spite of the limit, which
+// is then that of its [Lock.Downgrade]. All locks that share a key need the same limit: another one is [ErrConflict].
+// The default is no limit.
 func WithLimit(n int) Option {
 	return func(s *settings) { s.setBy("WithLimit", "limit", strconv.Itoa(n), 0) }
 }

@@ -102,7 +102,7 @@ func TestSlots(t *testing.T) {
 	if slot, ok := holders[2].Slot(); !ok || slot != seen[2] {
 		t.Error(slot, ok)
 	}
-	exclusive := newLock(t, newKey(t), consullock.WithLimit(3))
+	exclusive := newLock(t, newKey(t), consullock.WithOption("mode", "exclusive"), consullock.WithLimit(3))
 	must(t, exclusive.Acquire(ctx))
 	for _, without := range []*consullock.Lock{exclusive, {}} {
 		if slot, ok := without.Slot(); ok {
@@ -146,7 +146,7 @@ func TestTheOptionsOfSharingAreNamedAsTheCallerWroteThem(t *testing.T) {
 
 func TestDowngradeAndUpgrade(t *testing.T) {
 	ctx, key := context.Background(), newKey(t)
-	lock := newLock(t, key, consullock.WithLimit(2))
+	lock := newLock(t, key, consullock.WithOption("mode", "exclusive"), consullock.WithLimit(2))
 	wants(t, lock.Downgrade(ctx), consullock.ErrNotHeld)
 	wants(t, lock.Upgrade(ctx, 0), consullock.ErrNotHeld)
 	must(t, lock.Acquire(ctx))

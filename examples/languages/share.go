@@ -23,7 +23,7 @@ func main() {
 		slot, _ := consullock.FromContext(ctx).Slot()
 		fmt.Println("licence", slot, "of 0 to 2")
 		return nil
-	}, consullock.WithShare(), consullock.WithLimit(3))
+	}, consullock.WithLimit(3))
 	check(err, "all licences are in use")
 
 	err = consullock.HoldAll(ctx, []string{"account/7", "account/3"}, func(context.Context) error {

@@ -55,7 +55,7 @@ pub const TABLE: &[OptionRow] = &[
         kind: ValueKind::Choice {
             of: &["exclusive", "share"],
         },
-        default: DefaultValue::Text("exclusive"),
+        default: DefaultValue::Absent("exclusive; share with a `limit`"),
         doc: "Who may hold the key at the same time. `exclusive`: this lock alone. `share`: all locks \
               that share the key, but never beside an exclusive one: the readers of a read/write lock, \
               or, with `limit`, the holders of a semaphore. All of them stand in one line, in order, \
@@ -66,10 +66,11 @@ pub const TABLE: &[OptionRow] = &[
         name: "limit",
         kind: int(1, 1_024),
         default: DefaultValue::Absent("no limit"),
-        doc: "With `mode` share: how many may share the key at once. Each holder has a slot number \
-              below the limit. All locks that share a key need the same limit: another one is an \
-              error, CONFLICT, whose message names both. With `mode` exclusive the limit is what a \
-              downgrade goes to. Without a limit 1,024 may share a key, and none has a slot number.",
+        doc: "How many may share the key at once. A lock with a limit shares its key (`mode`), and gets a \
+              slot number below the limit. All locks that share a key need the same limit: another one is \
+              an error, CONFLICT, whose message names both. A lock with `mode` exclusive and a limit \
+              is exclusive, and a downgrade makes it one of so many. Without a limit 1,024 may \
+              share a key, and none has a slot number.",
         ..LOCK
     },
     OptionRow {

@@ -122,7 +122,7 @@ fn a_writer_that_waits_gets_the_lock_only_after_the_share() {
 
 #[test]
 fn a_downgrade_goes_to_the_limit_of_the_lock() {
-    let lock = held("down-limit", &[("limit", "2")]);
+    let lock = held("down-limit", &[("mode", "exclusive"), ("limit", "2")]);
     assert_eq!(lock.slot(), None);
     lock.downgrade().unwrap();
     let slot = lock.slot().expect("a slot");

@@ -157,6 +157,7 @@ static void down_and_up_without_a_gap(void)
 static void a_downgrade_goes_to_the_limit(void)
 {
     consul_lock_options *options = consul_lock_options_new();
+    consul_lock_options_set(options, "mode", "exclusive", NULL);
     consul_lock_options_set_int(options, "limit", 2, NULL);
     consul_lock_options_set_int(options, "lock_timeout_seconds", 30, NULL);
     consul_lock *lock = consul_lock_new("share/down", options, NULL);

@@ -66,7 +66,7 @@ static void a_limit() {
 
 static void down_and_up() {
     const auto share = options().share().limit(3);
-    lock turned("cpp/turn", options().limit(3));
+    lock turned("cpp/turn", options().mode(consul_locks::mode::exclusive).limit(3));
     CHECK(thrown([&] { turned.downgrade(); }) == CONSUL_LOCK_NOT_HELD);
     CHECK(thrown([&] { turned.upgrade(0ms); }) == CONSUL_LOCK_NOT_HELD);
     turned.acquire();

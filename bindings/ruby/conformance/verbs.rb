@@ -18,11 +18,10 @@ module Helpers
     end
   end
 
-  # The arguments of a lock: its key or keys, and its options. In Ruby a limit alone means a share.
+  # The arguments of a lock: its key or keys, and its options.
   def of_lock(key, words)
     more, words = words.partition { |word| word.start_with?("and=") }
     options = options(words)
-    options[:mode] ||= "exclusive" if options.key?(:limit)
     [more.empty? ? key : [key, *more.map { |word| word.delete_prefix("and=") }], options]
   end
 

@@ -153,9 +153,6 @@ class Run {
   #ofLock(key, words) {
     const further = words.filter((word) => word.startsWith("and=")).map((word) => word.slice(4));
     const options = this.#options(words.filter((word) => !word.startsWith("and=")));
-    if ("limit" in options) {
-      options.mode ??= "exclusive"; // in this binding `limit` alone shares the key
-    }
     return [further.length > 0 ? [key, ...further] : key, options];
   }
 

@@ -359,14 +359,23 @@ fn what_is_no_share_takes_no_slot() {
         let answer = judge(&survey(&["k"], true, Sharers::All), 200, &said);
         assert_eq!(answer, Ok(Answer::Line(below.clone())), "{junk}");
     }
-    // A tree has no rows of another folder.
-    for other in [
-        READER.replace("k/.share", "x/.share"),
+    // What another program keeps in a folder of a similar name is in the tree of both folders, and says nothing.
+    let alike = [
         READER.replace("k/.share", "k/.shared"),
         READER.replace("k/.share", "k/.share2"),
-        GATE.to_owned(),
         TICKET.replace("k/.fifo", "k/.fifos"),
-    ] {
+    ];
+    for other in &alike {
+        let said = body(&of(&[READER, other, LIMITED, TICKET]));
+        let answer = judge(&survey(&["k"], true, Sharers::All), 200, &said);
+        assert_eq!(answer, Ok(Answer::Line(below.clone())), "{other}");
+        // The tree of one folder has no rows of another one.
+        let said = body(&of(&[READER, other, LIMITED]));
+        let judged = judged(&survey(&["k"], false, Sharers::All), 200, &said);
+        assert_eq!(judged, REJECTED, "{other}");
+    }
+    // No tree has a row of another key, or the key itself.
+    for other in [READER.replace("k/.share", "x/.share"), GATE.to_owned()] {
         let said = body(&of(&[READER, &other, LIMITED, TICKET]));
         let judged = judged(&survey(&["k"], true, Sharers::All), 200, &said);
         assert_eq!(judged, REJECTED, "{other}");
