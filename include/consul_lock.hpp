@@ -393,8 +393,8 @@ class options {
     /** Of a lock: the mode `share`. All locks that share a key hold it at the same time, but never
      * beside an exclusive one. */
     options &share() & { return mode(consul_locks::mode::share); }
-    /** Of a lock that shares its key: how many may do so at once. lock::slot() numbers them. A limit
-     * alone means a share. With mode::exclusive it is the limit after a downgrade. */
+    /** Of a lock that shares its key: how many may do so at once. lock::slot() numbers them. A
+     * limit alone means a share. With mode::exclusive it is the limit after a downgrade. */
     options &limit(std::int64_t most) & { return set("limit", most); }
     /** Of a lock: the library renews it while it is held, so that it lives as long as the work. */
     options &auto_renew(bool yes = true) & { return set("auto_renew", yes); }

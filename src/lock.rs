@@ -42,7 +42,7 @@ pub struct Lock {
 impl fmt::Debug for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock")
-            .field("keys", self.spec.keys.all())
+            .field("keys", &self.spec.keys.all())
             .finish_non_exhaustive()
     }
 }

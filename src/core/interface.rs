@@ -59,54 +59,66 @@ pub struct SessionNode {
 
 /// The full keys of a lock: at least one, in the order of their bytes, no two the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keys {
-    all: Arc<[Key]>,
+pub enum Keys {
+    /// One key.
+    One(Key),
+    /// Several keys.
+    Several(Arc<SeveralKeys>),
+}
+
+/// More than one key.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SeveralKeys {
+    all: Vec<Key>,
     /// The keys as an error text has them between two quotes.
     label: Key,
 }
 
 impl Keys {
-    /// One key.
-    #[cfg(test)]
-    pub fn one(key: Key) -> Keys {
-        Keys {
-            all: Arc::from([key.clone()]),
-            label: key,
-        }
-    }
-
-    /// Several keys. None: there is no key.
+    /// Several keys, or one. None: there is no key.
     pub fn of(mut keys: Vec<Key>) -> Option<Keys> {
         keys.sort();
         keys.dedup();
-        let label = keys.join("\", \"").into();
-        let all: Arc<[Key]> = keys.into();
-        (!all.is_empty()).then_some(Keys { all, label })
+        match keys.as_slice() {
+            [] => None,
+            [one] => Some(Keys::One(one.clone())),
+            several => {
+                let label = several.join("\", \"").into();
+                Some(Keys::Several(Arc::new(SeveralKeys { all: keys, label })))
+            }
+        }
     }
 
     /// All of them.
-    pub fn all(&self) -> &Arc<[Key]> {
-        &self.all
+    pub fn all(&self) -> &[Key] {
+        match self {
+            Keys::One(key) => std::slice::from_ref(key),
+            Keys::Several(several) => &several.all,
+        }
     }
 
     /// The key of that number; the first, where there is no such key.
     pub fn get(&self, number: usize) -> &Key {
-        self.all.get(number).unwrap_or(&self.label)
+        let all = self.all();
+        all.get(number).or(all.first()).unwrap_or(self.label())
     }
 
     /// How many keys there are.
     pub fn count(&self) -> usize {
-        self.all.len()
+        self.all().len()
     }
 
     /// There is more than one key.
     pub fn are_several(&self) -> bool {
-        self.all.len() > 1
+        matches!(self, Keys::Several(_))
     }
 
     /// The keys for a message, which puts them between two quotes.
     pub fn label(&self) -> &Key {
-        &self.label
+        match self {
+            Keys::One(key) => key,
+            Keys::Several(several) => &several.label,
+        }
     }
 }
 
@@ -141,7 +153,7 @@ impl LockSpec {
     /// An exclusive lock on one key, which waits in line and is not renewed.
     pub fn exclusive(key: &str, ttl: Duration, patience: Patience) -> LockSpec {
         LockSpec {
-            keys: Keys::one(key.into()),
+            keys: Keys::One(key.into()),
             want: Want::Exclusive,
             limit: None,
             value: None,

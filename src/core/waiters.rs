@@ -87,9 +87,9 @@ pub(super) struct Known {
     /// What has failed since Consul last gave a usable answer.
     pub(super) fault: Option<Error>,
     /// The limit that the caller named, the one with which the key is shared, and the session that shares it so.
-    pub(super) conflict: Option<((Limit, Limit), SessionId)>,
+    pub(super) conflict: Option<Box<((Limit, Limit), SessionId)>>,
     /// What Consul said of the session that holds the key; None inside: Consul did not say it.
-    pub(super) name: Option<(SessionId, Option<SessionRow>)>,
+    pub(super) name: Option<Box<(SessionId, Option<SessionRow>)>>,
 }
 
 impl Known {

@@ -3,7 +3,7 @@
 use crate::support::log::Log;
 use crate::support::prelude::*;
 use crate::support::proxy::{Fault, Proxy, Seen, UNREADABLE};
-use crate::support::scripted::{Answer, Scripted};
+use crate::support::scripted::{Answer, Asked, Scripted};
 
 fn client_at(address: &str, options: &[(&str, &str)]) -> Client {
     client(address, &[&[("token", "hunter2")], options].concat())
@@ -221,7 +221,7 @@ fn one_attempt_is_one_attempt() {
     let key = "one-attempt";
     let proxy = Proxy::start(
         consul.address(),
-        every("read", Fault::Answer(500, "No cluster leader")),
+        every("survey", Fault::Answer(500, "No cluster leader")),
     );
     let client = client_at(proxy.address(), &[]);
     let error = lock_at(&client, key, "0").acquire().unwrap_err();
@@ -229,7 +229,7 @@ fn one_attempt_is_one_attempt() {
     assert_eq!(error.http_status, Some(500));
     assert!(error.message.contains("No cluster leader"), "{error}");
     one_line_without_secrets(&error, key, proxy.address());
-    assert_eq!(proxy.kinds(), ["read"]);
+    assert_eq!(proxy.kinds(), ["survey"]);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn the_three_ways_not_to_get_it_are_never_confused() {
         // A token may become known: that is waited for.
         ("ACL not found", Status::Denied, "1500"),
     ] {
-        for (kind, wait) in [("read", "0"), ("create", patience), ("lock", patience)] {
+        for (kind, wait) in [("create", "0"), ("create", patience), ("lock", patience)] {
             let key = format!("denied-{kind}");
             let proxy = Proxy::start(consul.address(), every(kind, Fault::Answer(403, body)));
             let client = client_at(proxy.address(), &[]);
@@ -400,6 +400,13 @@ fn a_cancel_undoes_what_was_on_its_way() {
     }
 }
 
+/// Answers the survey with which a single attempt begins: the key is there.
+fn odd_exists(request: &Asked) -> Option<Answer> {
+    let exists =
+        r#"{"Results":null,"Errors":[{"OpIndex":0,"What":"key \"locks/ephemeral/odd\" exists"}]}"#;
+    (request.target == "/v1/txn").then(|| Answer::reply(409, exists))
+}
+
 /// What another program stored as the session of a key goes nowhere: not into a path, not into a
 /// text. It holds the key.
 #[test]
@@ -419,7 +426,7 @@ fn a_session_id_that_is_none_holds_the_key_and_nothing_is_asked_about_it() {
         }]);
         let server = Scripted::start(move |request| {
             asked.send(request.target.clone()).unwrap();
-            Answer::indexed(200, 5, &row.to_string())
+            odd_exists(request).unwrap_or_else(|| Answer::indexed(200, 5, &row.to_string()))
         });
         let client = client_at(server.address(), &[]);
         let error = lock_at(&client, "odd", "0").acquire().unwrap_err();
@@ -431,7 +438,11 @@ fn a_session_id_that_is_none_holds_the_key_and_nothing_is_asked_about_it() {
         assert_eq!((holder.name, holder.node), (None, None));
         drop(client);
         let targets: Vec<String> = requests.try_iter().collect();
-        assert_eq!(targets, ["/v1/kv/locks/ephemeral/odd"; 2]);
+        let [survey, looks @ ..] = &*targets else {
+            panic!("nothing was asked")
+        };
+        assert_eq!(survey, "/v1/txn");
+        assert_eq!(looks, ["/v1/kv/locks/ephemeral/odd"; 2]);
     }
 }
 
@@ -446,6 +457,9 @@ fn the_names_of_a_holder_are_one_line() {
     let name = format!("evil\nname\u{1b}[31m\u{202e}{}", "N".repeat(50_000));
     let info = serde_json::json!([{"ID": id, "Name": name, "Node": "n\r\nm"}]);
     let server = Scripted::start(move |request| {
+        if let Some(exists) = odd_exists(request) {
+            return exists;
+        }
         let info = request
             .target
             .starts_with("/v1/session/info/")

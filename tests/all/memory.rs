@@ -28,6 +28,7 @@ fn a_list_of_all_sessions_costs_little_more_than_its_text() {
                 asked.fetch_add(1, Ordering::SeqCst);
                 Answer::reply(200, &list)
             }
+            "/v1/txn" => Answer::reply(200, "{\"Results\":[],\"Errors\":null}"),
             _ => Answer::indexed(404, 5, ""),
         }
     });

@@ -288,7 +288,7 @@ fn an_exclusive_lock_takes_all_permits() {
     let holders: Vec<Lock> = (0..3).map(|_| held("all-permits", &permits)).collect();
     let slots: BTreeSet<Option<u16>> = holders.iter().map(Lock::slot).collect();
     assert_eq!(slots, BTreeSet::from([Some(0), Some(1), Some(2)]));
-    let alone = elsewhere("all-permits", &[("limit", "3")]);
+    let alone = elsewhere("all-permits", &[("mode", "exclusive"), ("limit", "3")]);
     let late = elsewhere("all-permits", &permits);
     thread::scope(|scope| {
         let has_all = scope.spawn(|| alone.acquire());

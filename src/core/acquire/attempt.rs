@@ -49,11 +49,11 @@ pub(super) struct Attempt {
     pub(super) taken_slots: u32,
 }
 
-impl Attempt {
-    pub(super) fn on(spec: &LockSpec) -> Attempt {
+impl Default for Attempt {
+    fn default() -> Attempt {
         Attempt {
             request: None,
-            found: vec![Found::Absent; spec.keys.count()],
+            found: Vec::new(),
             passed: Vec::new(),
             slot: Slot::new(0),
             gate: None,
@@ -62,6 +62,13 @@ impl Attempt {
             contradictions: 0,
             taken_slots: 0,
         }
+    }
+}
+
+impl Attempt {
+    /// The waiter looks at that many keys from now on. Of thousands of waiters few do.
+    pub(super) fn look_at(&mut self, keys: usize) {
+        self.found.resize(keys, Found::Absent);
     }
 
     /// Notes what the key of that number is.

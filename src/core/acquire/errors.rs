@@ -58,12 +58,13 @@ impl Acquire {
 
     /// The lock is not free. The text names the holder, or those who share it, as far as Consul said it.
     pub(super) fn not_acquired(&self, ctx: &Context) -> Error {
-        if let Some((limits, session)) = &self.known.conflict {
+        if let Some(conflict) = &self.known.conflict {
+            let (limits, session) = &**conflict;
             return self.limits_differ(ctx, *limits, session);
         }
         let blocker = self.known.not_free.as_ref().map(|not_free| &not_free.by);
         let why = match blocker {
-            Some(Blocker::Holder(row)) => describe(ctx, self.known.name.as_ref(), row),
+            Some(Blocker::Holder(row)) => describe(ctx, self.known.name.as_deref(), row),
             Some(Blocker::Sharers(sharers)) => self.describe_sharers(ctx, sharers),
             _ if self.attempt.delays > 0 => {
                 "no session holds it, but its lock-delay runs".to_owned()
@@ -95,7 +96,7 @@ impl Acquire {
         };
         match &known.not_free.as_ref()?.by {
             Blocker::Holder(row) if row.session.is_some() => {
-                let name = self.known.name.as_ref().or(shared.name.as_ref());
+                let name = self.known.name.as_deref().or(shared.name.as_deref());
                 Some(describe(ctx, name, row))
             }
             Blocker::Sharers(sharers) => Some(self.describe_sharers(ctx, sharers)),
@@ -105,7 +106,7 @@ impl Acquire {
 
     /// Says who shares the key.
     fn describe_sharers(&self, ctx: &Context, sharers: &[Sharer]) -> String {
-        let name = self.known.name.as_ref();
+        let name = self.known.name.as_deref();
         let named = sharers
             .iter()
             .find(|sharer| name.is_some_and(|(session, _)| *session == sharer.session))
@@ -149,7 +150,7 @@ impl Acquire {
         (ours, theirs): (Limit, Limit),
         session: &SessionId,
     ) -> Error {
-        let described = self.known.name.as_ref().filter(|(id, _)| id == session);
+        let described = self.known.name.as_deref().filter(|(id, _)| id == session);
         let described = described.and_then(|(_, row)| row.as_ref());
         let name = described.map(|row| format!(" \"{}\"", one_line(&row.name, LONGEST_NAME)));
         let what = |limit: Limit| match limit {

@@ -81,7 +81,7 @@ impl Acquire {
                     let own = own.filter(|_| *key != self.key())?;
                     Some(own.stalled_at(key))
                 });
-                self.standing.others_of_head = others.collect();
+                self.standing.others_of_head = Some(others.collect());
                 has_lost_one || is_first
             }
             Ok(Answer::Exists(_)) => {
@@ -90,7 +90,7 @@ impl Acquire {
             }
             // The token may not look at the other keys: the head counts as one of this key alone.
             Err(Fault::Final(_) | Fault::TooLarge(_)) => {
-                self.standing.others_of_head.clear();
+                self.standing.others_of_head = None;
                 true
             }
             answer => return self.failed(ctx, answer, Access::Read, Next::ReadLine),

@@ -114,7 +114,7 @@ impl Acquire {
 
     /// Asks for the name of the holder, for the message. A single attempt ends with the answer.
     pub(super) fn ask_name(&mut self, ctx: &mut Context, holder: Option<SessionId>) -> Progress {
-        let known = self.known.name.as_ref().map(|(id, _)| id);
+        let known = self.known.name.as_deref().map(|(id, _)| id);
         match holder {
             Some(session)
                 if session.is_readable()
@@ -144,7 +144,7 @@ impl Acquire {
         answer: Result<Answer, Fault>,
     ) -> Progress {
         if let Ok(Answer::Described(row)) = answer {
-            let name = Some((session, row));
+            let name = Some(Box::new((session, row)));
             if self.arrival.is_some() {
                 ctx.waiters.known(self.key()).name = name.clone();
             }

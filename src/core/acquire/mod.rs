@@ -141,7 +141,7 @@ impl Acquire {
             lock,
             deadline: budget.map(|budget| now + budget),
             last_look: LastLook::of(now, spec.patience),
-            attempt: Attempt::on(&spec),
+            attempt: Attempt::default(),
             spec,
             arrival: None,
             at: 0,
@@ -170,6 +170,7 @@ impl Acquire {
     /// tries without a look only if it has a session at hand, gave this very key back a moment ago, and has
     /// seen no line.
     fn start(&mut self, ctx: &mut Context) {
+        self.attempt.look_at(self.spec.keys.count());
         let now = ctx.out.time();
         let wants_ticket = self.wants_ticket(ctx);
         if wants_ticket && self.others_waited(ctx) {
@@ -191,11 +192,12 @@ impl Acquire {
             return Progress::GoesOn;
         }
         self.last_look.end(ctx);
+        self.attempt.look_at(self.spec.keys.count());
         if !self.spec.keys.are_several()
             && let Some((session, place)) = ctx.waiters.inherit(self.key())
         {
             self.session.live = Some(session);
-            self.standing.place = Some(place);
+            self.standing.place = Some(Box::new(place));
             self.look(ctx);
         } else if self.wants_ticket(ctx) && (!self.shares() || self.others_waited(ctx)) {
             // Locks that share the key do not wait for the one before, so there need be no line.
@@ -318,7 +320,7 @@ impl Acquire {
                         && !session.doubtful
                         && ctx.waiters.can_inherit(key, arrival, stake) =>
                 {
-                    if let Some(session) = ctx.waiters.leave_place(key, session, place) {
+                    if let Some(session) = ctx.waiters.leave_place(key, session, *place) {
                         ctx.pool.retire(&mut ctx.out, session, None);
                     }
                 }

@@ -141,7 +141,7 @@ impl Acquire {
     /// The limits differ: nothing was taken yet, and the acquire ends. The answer is what becomes of it.
     pub(super) fn find_conflict(&mut self, ctx: &mut Context, below: &[Below]) -> Option<Progress> {
         let (limits, session) = self.conflict(below, None)?;
-        self.known.conflict = Some((limits, session.clone()));
+        self.known.conflict = Some(Box::new((limits, session.clone())));
         Some(self.end_with_name(ctx, session))
     }
 

@@ -108,7 +108,7 @@ impl Acquire {
             .filter(is_in_the_way)
             .map(|ticket| ticket.stalled_at(self.key()));
         let mut ahead: Vec<Stalled> = ahead.collect();
-        ahead.extend(self.standing.others_of_head.iter().cloned());
+        ahead.extend(self.standing.others_of_head.iter().flatten().cloned());
         let value = self.spec.value.as_ref().map_or(0, |value| value.0.len());
         // The transaction names the own ticket twice, and the key once.
         let key = &**self.key();

@@ -29,10 +29,10 @@ const WIDEST_FRONT: usize = 8;
 /// Where a waiter stands in the lines between processes.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
-    pub(super) place: Option<PlaceInLine>,
+    pub(super) place: Option<Box<PlaceInLine>>,
     pub(super) stall: Option<Stall>,
     /// The tickets that the head of the line has in other lines.
-    pub(super) others_of_head: Vec<Stalled>,
+    pub(super) others_of_head: Option<Box<[Stalled]>>,
     /// How often the head was seen to wait rightly.
     pub(super) patience: u32,
     /// How many slots in a row belonged to others.
@@ -125,7 +125,7 @@ impl Acquire {
         let Some(session) = self.session.id() else {
             return self.ready_session(ctx);
         };
-        let keys = self.spec.keys.all().clone();
+        let keys: Arc<[Key]> = self.spec.keys.all().into();
         let slots = keys.iter();
         let slots = slots.map(|key| ctx.waiters.slot(key, ctx.out.config.seed));
         let request = Request::Join {
@@ -316,7 +316,7 @@ impl Acquire {
             Whereabouts::Place(place) => {
                 let is_behind = |ahead: &Vec<Ticket>| followed_by(self.spec.want, ahead).is_some();
                 self.at = place.ahead.iter().position(is_behind).unwrap_or(0);
-                self.standing.place = Some(place);
+                self.standing.place = Some(Box::new(place));
                 true
             }
             // An operator removed the tickets, the session ended, or a waiter took this one for dead.
@@ -370,7 +370,7 @@ impl Acquire {
                 }
                 match Acquire::ability(&head, sharers) {
                     Ability::Able => {
-                        self.standing.others_of_head.clear();
+                        self.standing.others_of_head = None;
                         self.suspect(ctx);
                     }
                     Ability::WaitsForSlot => self.be_patient(ctx),

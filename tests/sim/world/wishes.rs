@@ -32,7 +32,7 @@ impl World {
             limit,
         };
         let Some(mix) = self.plan.mix.clone() else {
-            return exclusive(Keys::one(key_number(first)), None);
+            return exclusive(Keys::One(key_number(first)), None);
         };
         if self.random.below(100) < mix.several {
             let count = 2 + self.random.below(3.min(self.plan.keys - 1));
@@ -49,7 +49,7 @@ impl World {
             let other = OTHER_LIMITS[self.random.below(4) as usize];
             limit = Limit::new(other).unwrap_or(limit);
         }
-        let keys = Keys::one(key_number(first));
+        let keys = Keys::One(key_number(first));
         if self.random.below(100) < mix.shares {
             return Wish {
                 keys,
