@@ -10,7 +10,7 @@ import re
 import xml.etree.ElementTree as xml
 
 # Parameters that mean the same everywhere: the prefaces of the headers describe them.
-IN_THE_PREFACE = ("lock options client error holder queue event sender buf cap value len done user_data "
+IN_THE_PREFACE = ("lock options client error holder holders observer queue event sender buf cap value len done user_data "
                   "user_data_free").split()
 KINDS = {
     "constant": "Constants",
@@ -367,10 +367,16 @@ def signature(member):
     if member.get("kind") == "variable":
         static = "static " if member.get("static") == "yes" else ""
         return f"{static}{result} {name}"
+    if member.get("kind") == "enum":
+        return name
     explicit = "explicit " if member.get("explicit") == "yes" else ""
     static = "static " if member.get("static") == "yes" else ""
     args = re.sub(r"\s*=\s*(default|delete|0)$", "", member.findtext("argsstring"))
     return f"{before}{explicit}{static}{result} {name}{args}".replace("  ", " ").strip()
+
+
+# What Sphinx calls the kinds of Doxygen; the others are functions.
+DIRECTIVES = {"variable": "member", "typedef": "type", "enum": "enum-class"}
 
 
 def cpp_page(root, folder, names):
@@ -407,7 +413,7 @@ def cpp_page(root, folder, names):
         body = prose(text, names, "cpp")
         if members is None:
             functions += 1
-            kind = {"variable": "member", "typedef": "type"}.get(thing.get("kind"), "function")
+            kind = DIRECTIVES.get(thing.get("kind"), "function")
             out.append(f".. cpp:{kind}:: {signature(thing)}\n\n{indented(body, 3)}\n")
             continue
         short = name.removeprefix("consul_locks::")
@@ -415,7 +421,7 @@ def cpp_page(root, folder, names):
         for member in members:
             text = documented(member)
             own = member.findtext("name")
-            kind = {"variable": "member", "typedef": "type"}.get(member.get("kind"), "function")
+            kind = DIRECTIVES.get(member.get("kind"), "function")
             # A constructor without parameters, a move and a destructor say what they do themselves.
             if not text and own.lstrip("~") != short and not own.startswith("operator"):
                 raise Mistake(f"consul_lock.hpp: {name}::{own} is not documented")

@@ -175,8 +175,8 @@ static void inside(consul_lock_status status, consul_lock_error *none, void *use
     CHECK(consul_lock_holders_key(holders, 0, 0, buf, sizeof buf) == 0);
     CHECK(consul_lock_holders_json(holders, buf, sizeof buf) > 100);
     consul_lock_holders_free(holders);
-    consul_lock_observer *observer = consul_lock_observe(client, "async-c/other", observed, NULL,
-                                                         NULL, NULL);
+    consul_lock_observer *observer =
+        consul_lock_observe(client, "async-c/other", observed, NULL, NULL, NULL);
     CHECK(observer != NULL);
     consul_lock_observer_free(observer);
     EXPECT(CONSUL_LOCK_OK, consul_lock_downgrade(other, &error));
