@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::late::{Bench, is_watch, row_of, ticket};
 use super::script::{
-    FOREVER, gives_back, is_join, is_lock, is_name, is_names, is_survey, is_take, limit, lined,
-    locked, lost, other, ours, seconds, session, sharing, slot_of, watched,
+    FOREVER, gives_back, is_join, is_lock, is_name, is_names, is_renewal, is_survey, is_take,
+    limit, lined, locked, lost, other, ours, seconds, session, sharing, slot_of, watched,
 };
 use crate::core::messages::{
     Answer, Fault, Limit, Request, SessionRow, Sharers, Slot, Ticket, Want,
@@ -47,6 +47,25 @@ fn a_share_whose_answer_is_lost_is_granted_once() {
         gives_back(&mut bench, &want.row_of("k", slot), 10);
         bench.owes_nothing();
     }
+}
+
+/// An election answers the copies with "no leader": the waiter asks nothing else with a session that may have a share
+/// already, for an exclusive waiter would wait for that share, and this waiter for the exclusive one.
+#[test]
+fn a_share_in_doubt_is_followed_up_through_an_election() {
+    let mut bench = tries(Limit::READERS, FOREVER);
+    let first = bench.gets("share", is_lock, lost());
+    for _ in 0..3 {
+        bench.after(seconds(1));
+        let no_leader = Fault::NotApplied(Error::new(Status::Unavailable, "No cluster leader"));
+        let again = bench.gets("ask again", is_lock, Err(no_leader));
+        assert_eq!(first, again, "byte for byte");
+    }
+    bench.after(seconds(1));
+    let again = bench.gets("ask again", is_lock, locked(10, vec![]));
+    assert_eq!(first, again, "byte for byte");
+    bench.gets("make the lock whole", is_renewal, Ok(Answer::Renewed));
+    bench.told_ok();
 }
 
 /// Consul may have applied a copy of the attempt: the session goes, and whatever it has with it.

@@ -216,9 +216,16 @@ impl Acquire {
 
     pub(super) fn tried(&mut self, ctx: &mut Context, answer: Result<Answer, Fault>) -> Progress {
         let answer = self.provable(answer);
-        let request = match answer {
-            Err(Fault::Unknown(_)) => None,
-            _ => self.attempt.request.take(),
+        // A look does not show whether Consul applied an earlier copy for one that shares: only the same transaction
+        // tells, so the waiter asks for nothing else with this session before.
+        let is_open = match answer {
+            Err(Fault::Unknown(_)) => true,
+            Err(Fault::NotApplied(_)) => self.shares() && self.is_doubtful(),
+            _ => false,
+        };
+        let request = match is_open {
+            true => None,
+            false => self.attempt.request.take(),
         };
         if !matches!(answer, Ok(Answer::Delayed)) {
             self.attempt.delays = 0;
@@ -240,11 +247,9 @@ impl Acquire {
                 self.locked(ctx, index, see, below)
             }
             // The session of a request that was lost may share the key by now: it is not used again.
-            Ok(Answer::Held | Answer::Changed | Answer::NoTicket | Answer::Stale)
-                if self.shares() && self.is_doubtful() =>
-            {
-                self.start_afresh(ctx)
-            }
+            Ok(
+                Answer::Held | Answer::Changed | Answer::NoTicket | Answer::Stale | Answer::Delayed,
+            ) if self.shares() && self.is_doubtful() => self.start_afresh(ctx),
             Ok(Answer::Held) if self.shares() => {
                 self.find_slot_taken(ctx);
                 Progress::GoesOn
@@ -304,6 +309,9 @@ impl Acquire {
                     return Progress::Failed(cause);
                 }
                 self.session.note_doubt();
+                self.retry_later(ctx, Access::Write, &cause, Next::Try)
+            }
+            Err(Fault::NotApplied(cause)) if is_open => {
                 self.retry_later(ctx, Access::Write, &cause, Next::Try)
             }
             Err(Fault::SessionGone(cause)) => self.start_over(ctx, &cause),
