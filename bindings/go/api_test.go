@@ -102,7 +102,7 @@ func TestEachOptionCanBeSetAndIsInTheReadme(t *testing.T) {
 	valid := map[string]string{"value": "x", "address": "127.0.0.1:1", "ca_file": own.ca, "ca_path": own.folder,
 		"client_cert": own.cert, "client_key": own.key, "tls_server_name": serverName, "token": "x",
 		"token_file": tokenFile, "http_auth": "user:x", "proxy": "http://127.0.0.1:1", "datacenter": "dc1",
-		"namespace": "team", "partition": "part", "session_node": "locks", "session_checks": "serfHealth", "limit": "3"}
+		"namespace": "team", "partition": "part", "session_node": "locks", "session_checks": "serfHealth", "mode": "share", "limit": "3"}
 	partner := map[string]string{"client_cert": "client_key", "client_key": "client_cert"}
 	for _, option := range api(t).Options {
 		value, ok := valid[option.Name]
