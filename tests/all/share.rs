@@ -737,7 +737,7 @@ fn the_end_of_a_wait_for_readers_leaves_no_lock_delay() {
     let delayed = || client(consul().address(), &[("lock_delay_ms", "60000")]);
     let reader = lock(&delayed(), "no-delay", &[SHARE]);
     reader.acquire().unwrap();
-    let writer = lock(&delayed(), "no-delay", &[("acquire_timeout_ms", "300")]);
+    let writer = lock(&delayed(), "no-delay", &[("acquire_timeout_ms", "3000")]);
     let error = writer.acquire().unwrap_err();
     assert_eq!(error.status, Status::NotAcquired, "{error}");
     lock(&delayed(), "no-delay", &[SHARE, ONCE])
