@@ -82,7 +82,7 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> Option<HttpRequest> {
         | Request::Downgrade { .. }
         | Request::Upgrade { .. }
         | Request::Write { .. } => body = transaction(request, scope)?,
-        // A server that is the leader no more must not say that nobody shares.
+        // A server that is not the leader any more must not say that no session shares the key.
         Request::Prove { .. } => {
             body = transaction(request, scope)?;
             target.push_str("?consistent=");

@@ -420,7 +420,7 @@ fn a_cancel_gives_up_every_place() {
 
 // Beside other locks.
 
-/// Those who share one of the keys are waited for, and nobody enters meanwhile.
+/// Those who share one of the keys are waited for, and no other session enters meanwhile.
 #[test]
 fn several_keys_wait_for_those_who_share_one_of_them() {
     let readers = [

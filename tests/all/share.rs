@@ -248,7 +248,11 @@ fn at_most_so_many_as_the_limit_allows_each_with_a_slot_of_its_own() {
     let begun = Instant::now();
     let goes_on = || match begun.elapsed().as_secs() {
         0..4 => true,
-        4..30 => served.lock().unwrap().iter().any(|count| *count < 3),
+        // A busy machine may take a while to have three at once.
+        4..30 => {
+            let all_served = served.lock().unwrap().iter().all(|count| *count >= 3);
+            !all_served || most.load(Ordering::SeqCst) < 3
+        }
         _ => false,
     };
     thread::scope(|scope| {
@@ -277,8 +281,7 @@ fn at_most_so_many_as_the_limit_allows_each_with_a_slot_of_its_own() {
     });
     let served = served.into_inner().unwrap();
     println!("served {served:?}");
-    // A machine with other work may never have three at once.
-    assert!((2..=3).contains(&most.into_inner()));
+    assert_eq!(most.into_inner(), 3);
     assert!(served.iter().all(|count| *count >= 3), "{served:?}");
     nothing_of("permits");
 }
@@ -296,7 +299,7 @@ fn an_exclusive_lock_takes_all_permits() {
         until("it has the gate", || {
             consul().holder(&full("all-permits")).is_some()
         });
-        // Nobody enters any more, and the lock is not held yet.
+        // No other session enters any more, and the lock is not held yet.
         let comes = scope.spawn(|| late.acquire());
         until("the late one waits", || tickets("all-permits") == 1);
         for holder in &holders {
@@ -837,7 +840,7 @@ fn answers_that_are_lost_do_not_lose_a_lock_of_any_kind() {
 
 // What it costs.
 
-/// Two Raft writes for a share that nobody is in the way of, and one more for each place in line.
+/// Two Raft writes for a share without contention, and one more for each place in line.
 #[test]
 fn a_share_costs_two_writes_and_three_in_line() {
     let consul = Consul::start();

@@ -98,7 +98,7 @@ impl Acquire {
     }
 
     /// Takes the key past a head that does not, and removes the tickets before the own one: their waiters
-    /// let the key be, too. One that shares without a limit is in nobody's way but that of exclusive ones.
+    /// let the key be, too. A reader removes only exclusive tickets: other readers do not keep a reader out.
     fn pass(&mut self, ctx: &mut Context) {
         let ahead = self.standing.ahead(self.at).iter();
         let is_in_the_way = |ticket: &&Ticket| {
