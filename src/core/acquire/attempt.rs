@@ -36,8 +36,8 @@ pub(super) struct Attempt {
     pub(super) passed: Vec<Stalled>,
     /// The slot with which the transaction shares the key.
     pub(super) slot: Slot,
-    /// The token of the rows that Consul gave this waiter, and that the caller does not have yet: the waiter waits for those
-    /// who share its keys, or gives the rows back.
+    /// The token of the rows that Consul gave this waiter, and that the caller does not have yet: the waiter
+    /// waits for the sessions that share its keys, or gives the rows back.
     pub(super) gate: Option<u64>,
     /// The value of the last attempt. The value of an attempt that Consul applied stays as it is.
     stored: Option<Value>,
