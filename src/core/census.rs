@@ -14,7 +14,7 @@ use super::messages::{
 };
 use super::outbox::Outbox;
 use crate::clock::Time;
-use crate::error::Error;
+use crate::error::{Error, Status};
 
 const WHAT: &str = "could not read the holders of the lock";
 
@@ -150,7 +150,10 @@ impl Census {
                 self.below = Some(below.into_iter().next().unwrap_or_default())
             }
             Ok(_) => {}
-            Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
+            // As a question for the holder does, this one takes a token that Consul does not know for an answer.
+            Err(Fault::NotApplied(cause) | Fault::Unknown(cause))
+                if cause.status != Status::Denied =>
+            {
                 let error = out.error_from(&cause, WHAT, &self.key);
                 return self.pause(out, &error).ok_or(error);
             }
@@ -174,7 +177,9 @@ impl Census {
             Ok(Answer::Described(Some(row))) => {
                 self.names.insert(session, row);
             }
-            Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
+            Err(Fault::NotApplied(cause) | Fault::Unknown(cause))
+                if cause.status != Status::Denied =>
+            {
                 let error = out.error_from(&cause, WHAT, &self.key);
                 if self.pause(out, &error).is_some() {
                     self.nameless.push_back(session);

@@ -7,6 +7,7 @@ use super::locked_at;
 use super::messages::{Answer, Fault, Key, KeyRow, Request, SessionId, SessionRow};
 use super::outbox::Outbox;
 use crate::clock::Time;
+use crate::error::Status;
 
 const WHAT: &str = "could not read the holder of the lock";
 
@@ -83,7 +84,10 @@ impl Inquiry {
             }
             Ok(Answer::Row { .. }) => Ok(Done::Holder(None)),
             Ok(Answer::Described(described)) => Ok(Done::Holder(self.holder(described))),
-            Err(Fault::NotApplied(cause) | Fault::Unknown(cause)) => {
+            // A token that Consul does not know yet is an answer: the caller of a question waits for none.
+            Err(Fault::NotApplied(cause) | Fault::Unknown(cause))
+                if cause.status != Status::Denied =>
+            {
                 let error = out.error_from(&cause, WHAT, &self.key);
                 let at = out.time() + self.failures.pause_after(out, &error);
                 if at < self.by {

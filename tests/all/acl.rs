@@ -221,6 +221,21 @@ fn what_is_missing_is_named() {
 }
 
 /// Those who share a key stand below it: the rule for the key alone is not enough, and the error names the other one.
+/// The caller of a question is told at once: a token that Consul does not know may become known, but later than a
+/// caller that asks for a holder waits.
+#[test]
+fn a_question_with_an_unknown_token_is_asked_once() {
+    let consul = start();
+    let stranger = client(&consul, "token", "11111111-2222-3333-4444-555555555555");
+    denied(stranger.holder(KEY).map(drop), "does not know the token");
+    denied(stranger.holders(KEY).map(drop), "does not know the token");
+    let stats: Json = serde_json::from_str(&stranger.stats()).unwrap();
+    // A read of the key for the first question; for the second one a read of the key, and one of what stands below.
+    let asked = stats["requests"].as_object().unwrap().values();
+    let asked: u64 = asked.map(|count| count.as_u64().unwrap()).sum();
+    assert!((2..=3).contains(&asked), "{stats}");
+}
+
 #[test]
 fn sharing_a_key_needs_the_rule_for_the_prefix() {
     let consul = start();
