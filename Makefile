@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 # Not below CARGO_TARGET_DIR, which sudo does not pass on to `make install`.
 BUILD ?= $(CURDIR)/build
 
-.PHONY: all help demo test bindings check shipped nightly sim bench docs install clean
+.PHONY: all help demo test bindings check nightly sim bench docs install clean
 
 all: ## Build the library (the default)
 	@scripts/need build
@@ -27,9 +27,6 @@ bindings: ## The tests of the bindings alone: LANGUAGES="go node" for some
 
 check: ## Formats, lints, documentation, licences
 	@scripts/check
-
-shipped: ## The package and the bindings with the library that is shipped (optimised at link time)
-	@scripts/shipped
 
 nightly: ## What takes longer: a million schedules, a soak, crashes, valgrind on all C tests
 	@scripts/nightly
