@@ -1,0 +1,44 @@
+//! The options of the connection: one flag for each option of a client, made from the library's own table.
+
+use clap::{Arg, ArgAction, ArgMatches};
+use consul_lock::client::Client;
+use consul_lock::error::Error;
+use consul_lock::options::{OptionPlace, OptionRow, Options, TABLE, ValueKind};
+
+/// The options of a client that are flags. The token itself is none: every user of the machine sees the
+/// arguments of a program. `--token-file` and CONSUL_HTTP_TOKEN take its place.
+fn rows() -> impl Iterator<Item = &'static OptionRow> {
+    let of_client = |row: &&OptionRow| row.places.contains(&OptionPlace::Client) && !row.secret;
+    TABLE.iter().filter(of_client)
+}
+
+/// The flags, for a command that speaks to Consul.
+pub fn flags() -> impl Iterator<Item = Arg> {
+    rows().map(|row| {
+        let sentence = row.doc.split_inclusive(". ").next().unwrap_or(row.doc);
+        let variable = row.env.map(|name| format!(" [{name}]")).unwrap_or_default();
+        Arg::new(row.name)
+            .long(row.name.replace('_', "-"))
+            .value_name(match row.kind {
+                ValueKind::Int { .. } => "NUMBER",
+                ValueKind::Bool => "BOOL",
+                _ => "TEXT",
+            })
+            .help(format!("{}{variable}", sentence.trim_end()))
+            .help_heading("Connection (docs/OPTIONS.md)")
+            .hide_short_help(!matches!(row.name, "address" | "token_file"))
+            .action(ArgAction::Set)
+            .allow_hyphen_values(matches!(row.kind, ValueKind::Int { .. }))
+    })
+}
+
+/// The client that the flags and the environment describe.
+pub fn client(matches: &ArgMatches) -> Result<Client, Error> {
+    let mut options = Options::new();
+    for row in rows() {
+        if let Some(value) = matches.get_one::<String>(row.name) {
+            options.set(row.name, value)?;
+        }
+    }
+    Client::new(Some(&options))
+}

@@ -1,0 +1,58 @@
+//! `consul-lock`, the command: runs a program under a lock, says who holds a lock, and ends a session by hand.
+//!
+//! Each subcommand is a module with `command()`, its description for clap, and `main()`, what it does. From the
+//! descriptions come the help, the man pages and the completions.
+
+mod connection;
+mod exit;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use self::exit::Exit;
+
+/// A subcommand: its description, and what it does.
+type Subcommand = (fn() -> Command, fn(&ArgMatches) -> Exit);
+
+const SUBCOMMANDS: &[Subcommand] = &[];
+
+fn command() -> Command {
+    let json = Arg::new("json")
+        .long("json")
+        .help("Print JSON, one object a line, instead of text")
+        .action(ArgAction::SetTrue)
+        .global(true);
+    Command::new("consul-lock")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Distributed ephemeral locks on Consul")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .arg(json)
+        .subcommands(SUBCOMMANDS.iter().map(|(command, _)| command()))
+}
+
+fn main() -> ExitCode {
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Ok
+            }
+            .into();
+        }
+    };
+    let Some((name, matches)) = matches.subcommand() else {
+        return Exit::Usage.into();
+    };
+    let of_name = |(command, _): &&Subcommand| command().get_name() == name;
+    match SUBCOMMANDS.iter().find(of_name) {
+        Some((_, main)) => main(matches).into(),
+        None => Exit::Internal.into(),
+    }
+}

@@ -1,0 +1,17 @@
+//! What the command says: answers on the standard output, all else on the standard error.
+
+use std::fmt::Display;
+use std::io::Write as _;
+
+/// Prints a line for people to the standard error, after the name of the command. A standard error that is closed
+/// ends nothing.
+pub fn say(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "consul-lock: {text}");
+}
+
+/// Prints an answer to the standard output. False: the reader has gone.
+#[must_use]
+pub fn print(text: impl Display) -> bool {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
+}
