@@ -5,11 +5,12 @@ use consul_lock::client::Client;
 use consul_lock::error::Error;
 use consul_lock::options::{OptionPlace, OptionRow, Options, TABLE, ValueKind};
 
-/// The options of a client that are flags. The token itself is none: every user of the machine sees the
-/// arguments of a program. `--token-file` and CONSUL_HTTP_TOKEN take its place.
+/// The options of a client that are flags. The token and the password are none: every user of the machine sees the
+/// arguments of a program. `--token-file`, CONSUL_HTTP_TOKEN and CONSUL_HTTP_AUTH take their place.
 fn rows() -> impl Iterator<Item = &'static OptionRow> {
-    let of_client = |row: &&OptionRow| row.places.contains(&OptionPlace::Client) && !row.secret;
-    TABLE.iter().filter(of_client)
+    let of_client = |row: &&OptionRow| row.places.contains(&OptionPlace::Client);
+    let in_arguments = |row: &&OptionRow| !matches!(row.name, "token" | "http_auth");
+    TABLE.iter().filter(of_client).filter(in_arguments)
 }
 
 /// The flags, for a command that speaks to Consul.
