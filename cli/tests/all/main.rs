@@ -1,0 +1,13 @@
+//! All tests of `consul-lock` as people run it, in one program: `cargo test -p consul-lock-cli --test all run::` runs
+//! those of one file. They need a real Consul (`CONSUL_BIN`, else `scripts/get-consul`).
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod run;
