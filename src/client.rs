@@ -1,5 +1,6 @@
 //! The client: the settings for Consul, and everything that its locks share.
 
+mod ask;
 mod environment;
 mod holders;
 mod observer;
@@ -22,6 +23,7 @@ use crate::options::{OptionPlace, Options};
 use crate::runtime::{Handle, Runtime};
 use crate::threads::{HOST_STACK, thread};
 use crate::{defaults, key, sys};
+pub use ask::{Peer, Query, Reply, in_path};
 pub use observer::{Manner, Observer, ObserverCallback, Seen};
 use settings::Settings;
 

@@ -100,6 +100,17 @@ impl Route {
         self.bases.get(at).map_or("", String::as_str)
     }
 
+    /// The address of that index, for messages.
+    pub(super) fn address(&self, at: usize) -> String {
+        let address = self.endpoint.addresses.get(at);
+        address.map(Address::to_string).unwrap_or_default()
+    }
+
+    /// All addresses, for messages.
+    pub(crate) fn shown(&self) -> String {
+        self.endpoint.shown()
+    }
+
     pub(super) fn longest_prefix(&self) -> usize {
         self.bases.iter().map(String::len).max().unwrap_or(0)
     }

@@ -113,6 +113,24 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> Option<HttpRequest> {
         _ if facts.is_transaction() => &["dc"],
         _ => &["dc", "ns", "partition"],
     };
+    add_scope(&mut target, scope, takes);
+    Some(HttpRequest {
+        method: facts.method,
+        target,
+        body: (facts.method == Method::Put).then(|| body.into_bytes()),
+    })
+}
+
+/// Adds what the path of a tool's question takes. The API of an agent itself has no datacenter.
+pub(crate) fn in_scope(target: &mut String, scope: &Scope) {
+    let takes: &[&str] = match target.starts_with("/v1/agent/") {
+        true => &[],
+        false => &["dc", "ns", "partition"],
+    };
+    add_scope(target, scope, takes);
+}
+
+fn add_scope(target: &mut String, scope: &Scope, takes: &[&str]) {
     let query = [
         ("dc", &scope.datacenter),
         ("ns", &scope.namespace),
@@ -123,14 +141,9 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> Option<HttpRequest> {
             target.push(if target.contains('?') { '&' } else { '?' });
             target.push_str(name);
             target.push('=');
-            percent_encode(&mut target, value, b"");
+            percent_encode(target, value, b"");
         }
     }
-    Some(HttpRequest {
-        method: facts.method,
-        target,
-        body: (facts.method == Method::Put).then(|| body.into_bytes()),
-    })
 }
 
 /// Consul refuses a negative wait, and takes 0 for its default of 5 minutes.
@@ -242,7 +255,7 @@ fn segment(path: &mut String, text: &str, besides: &[u8]) {
 }
 
 /// Encodes everything but unreserved characters and `besides`.
-fn percent_encode(out: &mut String, text: &str, besides: &[u8]) {
+pub(crate) fn percent_encode(out: &mut String, text: &str, besides: &[u8]) {
     for byte in text.bytes() {
         if is_unreserved(byte) || besides.contains(&byte) {
             out.push(char::from(byte));

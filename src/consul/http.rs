@@ -1,6 +1,7 @@
 //! One HTTP exchange with Consul, as plain data.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use super::secrets::Secrets;
 use crate::clock::Time;
@@ -42,6 +43,19 @@ pub(crate) struct HttpReply {
     pub(crate) body: Vec<u8>,
     /// The secrets of the request, which the body may quote and no error may show.
     pub(crate) secrets: Secrets,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// The address, as the options name it.
+    pub address: String,
+    /// The address in numbers; None: the connection is a socket in the file system.
+    pub resolved: Option<SocketAddr>,
+    /// The server's certificate in DER; None: there is no TLS.
+    pub certificate: Option<Vec<u8>>,
+    /// The header `Date` of the last reply.
+    pub date: Option<String>,
 }
 
 /// Why there is no complete reply. The text names the cause, without secrets.

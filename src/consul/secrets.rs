@@ -55,7 +55,7 @@ impl Secrets {
     }
 
     /// The text without these secrets, and without the stored value that was sent with them.
-    pub(super) fn hide(&self, value: Option<&[u8]>, text: &str) -> String {
+    pub(crate) fn hide(&self, value: Option<&[u8]>, text: &str) -> String {
         let secrets = self.0.iter().map(|secret| secret.0.as_bytes());
         let needles: Vec<Vec<u8>> = secrets
             .chain(value)

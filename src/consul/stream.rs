@@ -56,6 +56,12 @@ impl Stream {
         Ok(self)
     }
 
+    /// The certificate of the other side, in DER.
+    pub(super) fn certificate(&self) -> Option<Vec<u8>> {
+        let sent = self.tls.as_ref()?.peer_certificates()?;
+        sent.first().map(|first| first.to_vec())
+    }
+
     pub(super) fn socket(&self) -> &Arc<TcpStream> {
         &self.socket.socket
     }

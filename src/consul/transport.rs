@@ -11,13 +11,13 @@ use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ureq::http::Response;
+use ureq::http::{HeaderValue, Response};
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::connect::{Connected, Route};
 use super::credentials::Token;
 use super::errand::Wait;
-use super::http::{Exchange, Failure, HttpReply, HttpRequest, Method};
+use super::http::{Exchange, Failure, HttpReply, HttpRequest, Method, Peer};
 use super::interrupt::Interrupt;
 use super::secrets::Secrets;
 use super::tls::{self, Tls};
@@ -29,7 +29,7 @@ use link::{Link, OUTPUT_BUFFER, agent};
 /// A longer reply is not read. A reply with a value of 512 KiB in base64, and its frame, is shorter.
 const LARGEST_REPLY: u64 = 2 << 20;
 
-/// The same for the list of all sessions of a datacenter: some 90,000 sessions fit.
+/// The same for the list of all sessions of a datacenter, or of all keys below a prefix: some 90,000 sessions fit.
 const LARGEST_LIST: u64 = 32 << 20;
 
 /// Counts connections.
@@ -71,6 +71,10 @@ pub(crate) struct Wire {
     tls: Option<Arc<Tls>>,
     /// The token of the last request.
     token: Token,
+    /// The certificate of the other side, in DER.
+    certificate: Option<Vec<u8>>,
+    /// The header `Date` of the last reply.
+    date: Option<HeaderValue>,
     /// The longest head of a request that the buffer has room for.
     room: usize,
     link: Arc<Mutex<Link>>,
@@ -90,6 +94,8 @@ impl Wire {
             at: 0,
             tls: None,
             token: route.credentials().token(),
+            certificate: None,
+            date: None,
             room: OUTPUT_BUFFER,
             link,
         }
@@ -113,6 +119,18 @@ impl Wire {
     /// The index of its address in the route.
     pub(crate) fn at(&self) -> usize {
         self.at
+    }
+
+    /// The other end of the last connection.
+    pub(crate) fn peer(&self) -> Peer {
+        let socket = self.link.lock().socket.clone();
+        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+        Peer {
+            address: self.route.address(self.at),
+            resolved: socket.and_then(|socket| socket.peer_addr().ok()),
+            certificate: self.certificate.clone(),
+            date: self.date.as_ref().and_then(text),
+        }
     }
 
     /// Whether the token was replaced since this wire sent its last request.
@@ -170,6 +188,7 @@ impl Wire {
             match self.route.connect(by, interrupt) {
                 Ok(Connected { at, stream, tls }) => {
                     (self.at, self.tls) = (at, tls);
+                    self.certificate = stream.certificate();
                     let mut link = self.link.lock();
                     link.heard = false;
                     link.ready = Some(stream);
@@ -236,11 +255,10 @@ impl Wire {
             #[cfg(test)]
             Method::Delete => self.agent.delete(url).call(),
         }?;
-        let limit = if request.target.starts_with("/v1/session/list") {
-            LARGEST_LIST
-        } else {
-            LARGEST_REPLY
-        };
+        self.date = response.headers().get("Date").cloned();
+        let target = &request.target;
+        let lists = target.starts_with("/v1/session/list") || target.contains("?recurse=");
+        let limit = if lists { LARGEST_LIST } else { LARGEST_REPLY };
         let mut reply = read_reply(response, limit)?;
         // Errors quote a reply other than 200, and a server may quote the request.
         if reply.status != 200 {

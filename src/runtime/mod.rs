@@ -6,6 +6,7 @@
 //! a third of an uncontended cycle (measured). A worker performs every request that can take long, while
 //! the caller sleeps.
 
+pub(crate) mod ask;
 mod calls;
 mod handle;
 pub(crate) mod losses;

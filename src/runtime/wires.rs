@@ -171,6 +171,11 @@ impl Wires {
         self.route.is_set_aside(wire.at())
     }
 
+    /// The addresses, for messages.
+    pub(super) fn shown(&self) -> String {
+        self.route.shown()
+    }
+
     /// The number of connections, idle or not.
     pub(super) fn connections(&self) -> &Connections {
         &self.connections

@@ -16,6 +16,7 @@ mod support;
 
 mod acl;
 mod api;
+mod ask;
 mod async_many;
 mod c_api;
 mod calls;
