@@ -5,6 +5,7 @@
 
 mod connection;
 mod exit;
+mod generate;
 mod output;
 
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ use self::exit::Exit;
 /// A subcommand: its description, and what it does.
 type Subcommand = (fn() -> Command, fn(&ArgMatches) -> Exit);
 
-const SUBCOMMANDS: &[Subcommand] = &[];
+const SUBCOMMANDS: &[Subcommand] = &[(generate::command, generate::main)];
 
 fn command() -> Command {
     let json = Arg::new("json")
