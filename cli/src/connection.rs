@@ -26,7 +26,7 @@ pub fn flags() -> impl Iterator<Item = Arg> {
                 _ => "TEXT",
             })
             .help(format!("{}{variable}", sentence.trim_end()))
-            .help_heading("Connection (docs/OPTIONS.md)")
+            .help_heading("Connection")
             .hide_short_help(!matches!(row.name, "address" | "token_file"))
             .action(ArgAction::Set)
             .allow_hyphen_values(matches!(row.kind, ValueKind::Int { .. }))

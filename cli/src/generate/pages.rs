@@ -14,7 +14,7 @@
 
 use std::io::Error;
 
-use clap::Command;
+use clap::{Arg, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
@@ -38,7 +38,9 @@ fn title(command: &Command) -> String {
 }
 
 fn page(command: &Command, version: &str, names: &[String]) -> Result<Vec<u8>, Error> {
-    let man = Man::new(command.clone())
+    // No date, so that each build writes the same page; an empty argument would be none.
+    let man = Man::new(command.clone().mut_args(described))
+        .date(" ")
         .source(format!("libconsul_lock {version}"))
         .manual("Locks on Consul");
     let mut page = Vec::new();
@@ -71,6 +73,14 @@ fn page(command: &Command, version: &str, names: &[String]) -> Result<Vec<u8>, E
     )]);
     last.to_writer(&mut page)?;
     Ok(page)
+}
+
+/// The option with its text also where `-h` does not list it: clap_mangen would leave it out.
+fn described(option: Arg) -> Arg {
+    match (option.get_long_help(), option.get_help().cloned()) {
+        (None, Some(help)) => option.long_help(help),
+        _ => option,
+    }
 }
 
 /// The usage line of the help: with each of the options by its name, nobody would read it.
@@ -174,6 +184,24 @@ mod tests {
         let page = rendered("Examples:\n  Guards a job:\n    $ consul-lock run a  -- b\n");
         let wanted = "Guards a job:\n.PP\n.RS 4\n\\fBconsul\\-lock run a  \\-\\- b\\fR\n.RE\n";
         assert!(page.ends_with(wanted), "{page}");
+    }
+
+    #[test]
+    fn an_option_that_the_short_help_hides_keeps_its_text() {
+        let option = Arg::new("ssl")
+            .long("ssl")
+            .help("Speak TLS")
+            .hide_short_help(true);
+        let page = page(&Command::new("run").arg(option), "1", &[]).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert!(
+            page.contains("\\-\\-ssl\\fR \\fI<ssl>\\fR\nSpeak TLS\n"),
+            "{page}"
+        );
+        assert!(
+            page.contains(".TH run 1 \" \" \"libconsul_lock 1\""),
+            "{page}"
+        );
     }
 
     #[test]
