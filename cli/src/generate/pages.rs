@@ -195,7 +195,7 @@ mod tests {
         let page = page(&Command::new("run").arg(option), "1", &[]).unwrap();
         let page = String::from_utf8(page).unwrap();
         assert!(
-            page.contains("\\-\\-ssl\\fR \\fI<ssl>\\fR\nSpeak TLS\n"),
+            page.contains("\\-\\-ssl\\fR\nSpeak TLS\n"),
             "{page}"
         );
         assert!(
