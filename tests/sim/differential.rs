@@ -6,6 +6,7 @@
 //!
 //! The tests need a Consul, from CONSUL_BIN or PATH. `DIFFERENTIAL_SEED=N` replays one sequence in words.
 
+mod others;
 mod sequences;
 mod shares;
 mod sides;

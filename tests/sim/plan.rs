@@ -2,41 +2,13 @@
 
 use std::time::Duration;
 
+pub(super) use consul_model::Random;
+
 use super::network::Weather;
 use crate::core::messages::Limit;
 
 /// How long one request may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A small seeded source of random numbers (xorshift64*).
-#[derive(Clone, Debug)]
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Random {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        for _ in 0..4 {
-            random.next();
-        }
-        random
-    }
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-    pub(super) fn below(&mut self, n: u64) -> u64 {
-        (self.next() >> 16) % n.max(1)
-    }
-    /// True in `per_mille` of 1,000 cases.
-    pub(super) fn chance(&mut self, per_mille: u64) -> bool {
-        self.below(1000) < per_mille
-    }
-    pub(super) fn duration(&mut self, most: Duration) -> Duration {
-        Duration::from_nanos(self.below(most.as_nanos() as u64))
-    }
-}
 
 /// The plan of a schedule.
 #[derive(Clone, Debug)]

@@ -51,6 +51,7 @@ pub(super) fn start_agent() -> Agent {
 pub(super) fn start_agent_with(settings: &str) -> Agent {
     let binary = binary();
     let version = version(&binary);
+    let edition = Edition::of(&version).expect("a version");
     let listeners: Vec<TcpListener> = (0..4)
         .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
         .collect();
@@ -68,7 +69,7 @@ pub(super) fn start_agent_with(settings: &str) -> Agent {
             "-grpc-port=-1",
         ])
         // An older Consul does not know this port.
-        .args((Edition::of(&version) > Edition::V1_8).then_some("-grpc-tls-port=-1"))
+        .args((edition > Edition::V1_8).then_some("-grpc-tls-port=-1"))
         .arg(format!("-node={NODE}"))
         .arg(format!("-hcl={settings}"))
         .arg(format!("-http-port={}", ports[0]))
@@ -82,7 +83,7 @@ pub(super) fn start_agent_with(settings: &str) -> Agent {
         .unwrap_or_else(|error| panic!("cannot start {binary}: {error}; set CONSUL_BIN"));
     let mut agent = Agent {
         child,
-        edition: Edition::of(&version),
+        edition,
         address: format!("127.0.0.1:{}", ports[0]),
     };
     agent.wait_until_ready();

@@ -514,7 +514,7 @@ impl World {
                 let key = key_number(self.random_key());
                 self.note(|| format!("operator: removes all tickets of {key}"));
                 for ticket in self.model.line(&key) {
-                    self.model.delete_key(self.now, &ticket.name);
+                    self.model.delete_key(&ticket.name);
                 }
                 self.wake_watchers();
             }

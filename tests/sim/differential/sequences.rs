@@ -1,5 +1,6 @@
 //! The sequences: random ones, and the oddities that chance does not ask for.
 
+use super::others::of_other_clients;
 use super::*;
 
 pub(super) struct Writer {
@@ -506,6 +507,8 @@ pub(super) fn oddities() -> Vec<(Option<Duration>, Step)> {
         Step::get("/v1/session/list"),
         Step::create_on_node(5),
     ]
+    .into_iter()
+    .chain(of_other_clients())
     .map(|step| (None, step))
-    .to_vec()
+    .collect()
 }

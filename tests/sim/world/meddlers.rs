@@ -50,7 +50,7 @@ impl World {
                 self.note(|| format!("operator: removes {}", ticket.name));
                 self.maimed += 1;
                 self.crash(process);
-                self.model.delete_key(self.now, &ticket.name);
+                self.model.delete_key(&ticket.name);
                 self.wake_watchers();
             }
             _ => {
@@ -72,7 +72,7 @@ impl World {
             if !self.model.is_data(&key) {
                 return Err(format!("the data of another program in {key} are gone"));
             }
-            self.model.delete_key(self.now, &key);
+            self.model.delete_key(&key);
         } else {
             let key = format!("locks/{}", self.random.below(self.plan.keys));
             if !self.model.is_absent(&key) {
@@ -184,7 +184,7 @@ impl World {
             self.model.kill_session(self.now, &session);
         } else {
             self.note(|| format!("operator: deletes {key}"));
-            self.model.delete_key(self.now, &key);
+            self.model.delete_key(&key);
         }
         self.wake_watchers();
     }

@@ -1,14 +1,47 @@
 //! The transaction endpoint.
 
-use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::Value as Json;
+
+use crate::keys::MAX_BODY;
+use crate::model::{Model, Reply};
+use crate::requests::not_known;
+use crate::store::{Content, Draft, Flaw, Row};
+use crate::time::Time;
+use crate::wire::{self, decode_problem, field, reply};
+
+/// The most operations of one transaction.
+const MAX_OPS: usize = 64;
 
 impl Model {
-    pub(super) fn txn(&mut self, now: Time, body: &[u8]) -> HttpReply {
+    pub(crate) fn txn(&mut self, now: Time, body: &[u8]) -> Reply {
+        if body.len() > MAX_BODY {
+            return wire::too_large(body.len(), "txn_max_req_len");
+        }
         let json: Json = match serde_json::from_slice(body) {
             Ok(json) => json,
-            Err(error) => return reply(400, format!("Failed to parse body: {error}")),
+            Err(error) => return failed_to_parse(decode_problem(body, &error)),
         };
-        let ops: Vec<Op<'_>> = json.as_array().into_iter().flatten().map(Op::new).collect();
+        let Some(ops) = json.as_array() else {
+            let kind = wire::kind(&json);
+            return failed_to_parse(format!(
+                "json: cannot unmarshal {kind} into Go value of type api.TxnOps"
+            ));
+        };
+        if ops.len() > MAX_OPS {
+            let count = ops.len();
+            let why = format!("Transaction contains too many operations ({count} > {MAX_OPS})");
+            return reply(413, why);
+        }
+        let ops = match ops
+            .iter()
+            .map(Op::new)
+            .collect::<Result<Vec<Op<'_>>, Reply>>()
+        {
+            Ok(ops) => ops,
+            Err(refusal) => return refusal,
+        };
         let refused: Vec<(usize, String)> = ops
             .iter()
             .enumerate()
@@ -61,7 +94,11 @@ impl Model {
     }
 }
 
-fn failed(errors: &[(usize, String)], tail: &str) -> HttpReply {
+fn failed_to_parse(why: impl std::fmt::Display) -> Reply {
+    reply(400, format!("Failed to parse body: {why}"))
+}
+
+fn failed(errors: &[(usize, String)], tail: &str) -> Reply {
     let mut body = String::new();
     wire::errors(&mut body, errors);
     body.push_str(tail);
@@ -78,27 +115,38 @@ struct Op<'a> {
 }
 
 impl<'a> Op<'a> {
-    fn new(json: &'a Json) -> Op<'a> {
-        let kv = &json["KV"];
-        let text = |name: &str| kv[name].as_str().unwrap_or_default();
-        Op {
-            verb: text("Verb"),
-            key: text("Key"),
-            session: text("Session"),
-            index: kv["Index"].as_u64().unwrap_or(0),
+    fn new(json: &'a Json) -> Result<Op<'a>, Reply> {
+        let Some(kv) = field(json, "KV") else {
+            let other = json.as_object().and_then(|op| op.keys().next());
+            let what = other.map_or("an empty operation", String::as_str);
+            return Err(not_known(&format!("{what} in a transaction")));
+        };
+        let value = BASE64.decode(text(kv, "Value")?);
+        let value = value.map_err(|error| failed_to_parse(wire::base64_problem(&error)))?;
+        Ok(Op {
+            verb: text(kv, "Verb")?,
+            key: text(kv, "Key")?,
+            session: text(kv, "Session")?,
+            index: number(kv, "Index")?,
             content: Content {
-                value: BASE64
-                    .decode(text("Value"))
-                    .expect("a value in base64")
-                    .into(),
-                flags: kv["Flags"].as_u64().unwrap_or(0),
+                value: value.into(),
+                flags: number(kv, "Flags")?,
             },
-        }
+        })
     }
 
     /// The operation goes through Raft. A verb that Consul does not know counts as a read.
     fn writes(&self) -> bool {
-        ["lock", "unlock", "set", "cas", "delete", "delete-cas"].contains(&self.verb)
+        let writes = [
+            "lock",
+            "unlock",
+            "set",
+            "cas",
+            "delete",
+            "delete-cas",
+            "delete-tree",
+        ];
+        writes.contains(&self.verb)
     }
 
     fn is_known(&self) -> bool {
@@ -125,6 +173,10 @@ impl<'a> Op<'a> {
             })?,
             "delete" => {
                 draft.delete(key);
+                return Ok(());
+            }
+            "delete-tree" => {
+                draft.delete_tree(key);
                 return Ok(());
             }
             "delete-cas" if draft.delete_if(key, self.index) => return Ok(()),
@@ -174,6 +226,32 @@ impl<'a> Op<'a> {
         show(results, key, &row, false);
         Ok(())
     }
+}
+
+/// A text of an operation.
+fn text<'a>(kv: &'a Json, name: &str) -> Result<&'a str, Reply> {
+    match field(kv, name) {
+        None | Some(Json::Null) => Ok(""),
+        Some(Json::String(text)) => Ok(text),
+        Some(other) => Err(wrong_type(other, name, "string")),
+    }
+}
+
+/// A number of an operation.
+fn number(kv: &Json, name: &str) -> Result<u64, Reply> {
+    match field(kv, name) {
+        None | Some(Json::Null) => Ok(0),
+        Some(other) => other
+            .as_u64()
+            .ok_or_else(|| wrong_type(other, name, "uint64")),
+    }
+}
+
+fn wrong_type(json: &Json, name: &str, wanted: &str) -> Reply {
+    let kind = wire::kind(json);
+    failed_to_parse(format!(
+        "json: cannot unmarshal {kind} into Go struct field KVTxnOp.KV.{name} of type {wanted}"
+    ))
 }
 
 fn show(results: &mut String, key: &str, row: &Row, with_value: bool) {

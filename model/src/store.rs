@@ -8,44 +8,52 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::edition::Edition;
+use crate::edition::Edition;
 
 /// A row of the KV table.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) value: Arc<[u8]>,
-    pub(super) flags: u64,
-    pub(super) session: Option<Arc<str>>,
-    pub(super) lock_index: u64,
-    pub(super) create_index: u64,
-    pub(super) modify_index: u64,
+pub(crate) struct Row {
+    pub(crate) value: Arc<[u8]>,
+    pub(crate) flags: u64,
+    pub(crate) session: Option<Arc<str>>,
+    pub(crate) lock_index: u64,
+    pub(crate) create_index: u64,
+    pub(crate) modify_index: u64,
 }
 
 /// What becomes of the keys of a session that ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Behavior {
+pub(crate) enum Behavior {
     Release,
     Delete,
 }
 
 /// A row of the session table.
 #[derive(Clone, Debug)]
-pub(super) struct Session {
-    pub(super) name: String,
-    pub(super) node: String,
+pub(crate) struct Session {
+    pub(crate) name: String,
+    pub(crate) node: String,
     /// The TTL as the client wrote it, for the replies.
-    pub(super) ttl_text: String,
-    pub(super) ttl: Duration,
-    pub(super) behavior: Behavior,
-    pub(super) lock_delay: Duration,
+    pub(crate) ttl_text: String,
+    pub(crate) ttl: Duration,
+    pub(crate) behavior: Behavior,
+    /// The lock-delay as the client gave it, in nanoseconds; below zero: none.
+    pub(crate) lock_delay: i64,
     /// The checks; None: `null`.
-    pub(super) node_checks: Option<Vec<String>>,
-    pub(super) create_index: u64,
+    pub(crate) node_checks: Option<Vec<String>>,
+    pub(crate) create_index: u64,
+}
+
+impl Session {
+    /// How long Consul locks the keys of the session for no other session after its end.
+    pub(crate) fn lock_delay(&self) -> Duration {
+        Duration::from_nanos(u64::try_from(self.lock_delay).unwrap_or_default())
+    }
 }
 
 /// Flaws that a test builds in, to show that the comparison with a real Consul finds them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Flaw {
+pub enum Flaw {
     /// A plain PUT keeps LockIndex; Consul sets it to 0.
     PutKeepsLockIndex,
     /// An identical lock by the holder is a change; in Consul it is none.
@@ -56,30 +64,33 @@ pub(in super::super) enum Flaw {
     NoRollback,
 }
 
+/// With so many tombstones the model forgets the older half.
+const MANY_TOMBSTONES: usize = 65_536;
+
 /// The tables of one Consul.
 #[derive(Default)]
-pub(super) struct Store {
-    pub(super) rows: BTreeMap<Arc<str>, Row>,
-    pub(super) sessions: BTreeMap<Arc<str>, Session>,
+pub(crate) struct Store {
+    pub(crate) rows: BTreeMap<Arc<str>, Row>,
+    pub(crate) sessions: BTreeMap<Arc<str>, Session>,
     /// The highest index of the KV table with its tombstones.
-    pub(super) kv_index: u64,
+    pub(crate) kv_index: u64,
     /// The index at which each name was last deleted. Consul forgets the index after some 15 minutes; the model keeps
-    /// it, because only the index of a listing depends on it.
+    /// the last [`MANY_TOMBSTONES`], because only the index of a listing depends on them.
     tombstones: BTreeMap<Arc<str>, u64>,
-    pub(super) session_index: u64,
-    pub(super) flaw: Option<Flaw>,
-    pub(super) edition: Edition,
+    pub(crate) session_index: u64,
+    pub(crate) flaw: Option<Flaw>,
+    pub(crate) edition: Edition,
 }
 
 /// The part of a row that a request writes.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Content {
-    pub(super) value: Arc<[u8]>,
-    pub(super) flags: u64,
+pub(crate) struct Content {
+    pub(crate) value: Arc<[u8]>,
+    pub(crate) flags: u64,
 }
 
 /// The changes of one request.
-pub(super) struct Draft<'a> {
+pub(crate) struct Draft<'a> {
     store: &'a Store,
     index: u64,
     /// None: the row is deleted.
@@ -87,7 +98,7 @@ pub(super) struct Draft<'a> {
 }
 
 impl Store {
-    pub(super) fn draft(&self, index: u64) -> Draft<'_> {
+    pub(crate) fn draft(&self, index: u64) -> Draft<'_> {
         Draft {
             store: self,
             index,
@@ -96,13 +107,13 @@ impl Store {
     }
 
     /// The rows whose keys begin with `prefix`, in the order of the keys.
-    pub(super) fn tree(&self, prefix: &str) -> impl Iterator<Item = (&str, &Row)> {
+    pub(crate) fn tree(&self, prefix: &str) -> impl Iterator<Item = (&str, &Row)> {
         under(&self.rows, prefix)
     }
 
     /// The index of a listing: that of the last change below `prefix`, or of the whole table if
     /// there was none.
-    pub(super) fn tree_index(&self, prefix: &str) -> u64 {
+    pub(crate) fn tree_index(&self, prefix: &str) -> u64 {
         let written = self.tree(prefix).map(|(_, row)| row.modify_index);
         let deleted = under(&self.tombstones, prefix).map(|(_, index)| *index);
         let last = written.chain(deleted).max();
@@ -110,7 +121,7 @@ impl Store {
     }
 
     /// The text can be the id of a session.
-    pub(super) fn valid_id(&self, id: &str) -> Result<(), String> {
+    pub(crate) fn valid_id(&self, id: &str) -> Result<(), String> {
         if id.len() == 36 || self.edition.takes_any_id() {
             return Ok(());
         }
@@ -118,7 +129,7 @@ impl Store {
     }
 
     /// Makes changes real, and answers the keys that changed.
-    pub(super) fn apply(
+    pub(crate) fn apply(
         &mut self,
         index: u64,
         changes: BTreeMap<Arc<str>, Option<Row>>,
@@ -135,16 +146,27 @@ impl Store {
             self.kv_index = index;
             changed.push(key);
         }
+        if self.tombstones.len() > MANY_TOMBSTONES {
+            self.forget_tombstones();
+        }
         changed
+    }
+
+    fn forget_tombstones(&mut self) {
+        let mut indexes: Vec<u64> = self.tombstones.values().copied().collect();
+        let middle = indexes.len() / 2;
+        let (_, middle, _) = indexes.select_nth_unstable(middle);
+        let middle = *middle;
+        self.tombstones.retain(|_, index| *index > middle);
     }
 }
 
 impl Draft<'_> {
-    pub(super) fn into_changes(self) -> BTreeMap<Arc<str>, Option<Row>> {
+    pub(crate) fn into_changes(self) -> BTreeMap<Arc<str>, Option<Row>> {
         self.changes
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&Row> {
+    pub(crate) fn get(&self, key: &str) -> Option<&Row> {
         match self.changes.get(key) {
             Some(change) => change.as_ref(),
             None => self.store.rows.get(key),
@@ -152,7 +174,7 @@ impl Draft<'_> {
     }
 
     /// The rows whose keys begin with `prefix`, in the order of the keys.
-    pub(super) fn tree(&self, prefix: &str) -> BTreeMap<&str, &Row> {
+    pub(crate) fn tree(&self, prefix: &str) -> BTreeMap<&str, &Row> {
         let mut rows: BTreeMap<&str, &Row> = self.store.tree(prefix).collect();
         for (key, change) in under(&self.changes, prefix) {
             match change {
@@ -193,7 +215,7 @@ impl Draft<'_> {
     }
 
     /// A plain write. Locks are advisory, so the session stays; LockIndex does not.
-    pub(super) fn set(&mut self, key: &str, content: &Content) -> Row {
+    pub(crate) fn set(&mut self, key: &str, content: &Content) -> Row {
         let existing = self.get(key);
         let lock_index = match (self.store.flaw, existing) {
             (Some(Flaw::PutKeepsLockIndex), Some(row)) => row.lock_index,
@@ -204,13 +226,13 @@ impl Draft<'_> {
     }
 
     /// Writes like `set` if the row still has that ModifyIndex; 0: if there is no row.
-    pub(super) fn set_if(&mut self, key: &str, content: &Content, index: u64) -> Option<Row> {
+    pub(crate) fn set_if(&mut self, key: &str, content: &Content, index: u64) -> Option<Row> {
         let now = self.get(key).map_or(0, |row| row.modify_index);
         (now == index).then(|| self.set(key, content))
     }
 
     /// Locks a row. None: another session holds it. An error has the text of Consul.
-    pub(super) fn lock(
+    pub(crate) fn lock(
         &mut self,
         key: &str,
         content: &Content,
@@ -236,7 +258,7 @@ impl Draft<'_> {
     }
 
     /// Unlocks a row. None: the session does not hold it.
-    pub(super) fn unlock(
+    pub(crate) fn unlock(
         &mut self,
         key: &str,
         content: &Content,
@@ -254,14 +276,20 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn delete(&mut self, key: &str) {
+    pub(crate) fn delete(&mut self, key: &str) {
         if self.get(key).is_some() {
             self.changes.insert(key.into(), None);
         }
     }
 
+    /// Deletes the rows whose keys begin with `prefix`.
+    pub(crate) fn delete_tree(&mut self, prefix: &str) {
+        let keys: Vec<Arc<str>> = self.tree(prefix).into_keys().map(Arc::from).collect();
+        self.changes.extend(keys.into_iter().map(|key| (key, None)));
+    }
+
     /// Deletes the row if it still has that ModifyIndex. A row that is gone is no error.
-    pub(super) fn delete_if(&mut self, key: &str, index: u64) -> bool {
+    pub(crate) fn delete_if(&mut self, key: &str, index: u64) -> bool {
         let fits = self.get(key).is_none_or(|row| row.modify_index == index);
         if fits {
             self.delete(key);
@@ -270,7 +298,7 @@ impl Draft<'_> {
     }
 
     /// Ends a session: what that does to its keys, and which keys those are.
-    pub(super) fn end(&mut self, id: &str, behavior: Behavior) -> Vec<Arc<str>> {
+    pub(crate) fn end(&mut self, id: &str, behavior: Behavior) -> Vec<Arc<str>> {
         let held = |row: &Row| row.session.as_deref() == Some(id);
         let keys: Vec<Arc<str>> = self
             .store

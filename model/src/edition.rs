@@ -3,40 +3,43 @@
 
 /// The version of Consul that the model plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) enum Edition {
+pub enum Edition {
+    /// As Consul 1.8.7.
     #[default]
     V1_8,
+    /// As Consul 1.16.4.
     V1_16,
+    /// As a build of Consul 1.23.
     V1_22,
 }
 
 impl Edition {
-    /// The edition for the version that a server gives, such as `1.16.4`.
-    pub(in super::super) fn of(version: &str) -> Edition {
+    /// The edition for the version that a server gives, such as `1.16.4`. None: the text is no version.
+    pub fn of(version: &str) -> Option<Edition> {
         let mut numbers = version.split(['.', '-', '+']).map(str::parse::<u32>);
         let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
-            panic!("a server says that its version is {version:?}");
+            return None;
         };
-        match (major, minor) {
+        Some(match (major, minor) {
             (..1, _) | (1, ..16) => Edition::V1_8,
             (1, ..22) => Edition::V1_16,
             _ => Edition::V1_22,
-        }
+        })
     }
 
     /// Consul looks up a session by any text, and not only by the text of a UUID.
-    pub(super) fn takes_any_id(self) -> bool {
+    pub(crate) fn takes_any_id(self) -> bool {
         self >= Edition::V1_16
     }
 
     /// A blocking query on a missing key waits for that very key. An older server watches a node of its tree above
     /// all rows that may come: other keys wake the query, too.
-    pub(super) fn waits_for_the_key(self) -> bool {
+    pub(crate) fn waits_for_the_key(self) -> bool {
         self >= Edition::V1_16
     }
 
     /// The text behind the results of a transaction that only reads, or behind the reason of its refusal.
-    pub(super) fn read_tail(self, was_refused: bool) -> String {
+    pub(crate) fn read_tail(self, was_refused: bool) -> String {
         let (index, known_leader, more) = match self {
             Edition::V1_8 => (0, true, ""),
             // A refused transaction has no such text.
@@ -53,12 +56,12 @@ impl Edition {
     }
 
     /// Consul refuses an unknown verb before it performs any operation, and not when the verb comes.
-    pub(super) fn knows_verbs_before(self) -> bool {
+    pub(crate) fn knows_verbs_before(self) -> bool {
         self >= Edition::V1_22
     }
 
     /// The text before the error that a write had in the state machine.
-    pub(super) fn apply_prefix(self) -> &'static str {
+    pub(crate) fn apply_prefix(self) -> &'static str {
         match self {
             Edition::V1_8 => "",
             _ => "raft apply failed: ",
@@ -66,14 +69,14 @@ impl Edition {
     }
 
     /// Why the HTTP API refuses a key.
-    pub(super) fn problem_of(self, key: &str) -> Option<&'static str> {
+    pub(crate) fn problem_of(self, key: &str) -> Option<&'static str> {
         if self < Edition::V1_22 {
             return None;
         }
         if key.starts_with(' ') || key.ends_with(' ') {
             return Some("invalid key name, leading/trailing spaces are not allowed");
         }
-        let plain = super::wire::unescaped(key);
+        let plain = crate::wire::unescaped(key);
         let hides = |what: &str| {
             plain
                 .as_ref()
