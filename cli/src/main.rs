@@ -7,6 +7,7 @@ mod connection;
 mod exit;
 mod generate;
 mod output;
+mod run;
 
 use std::process::ExitCode;
 
@@ -17,7 +18,10 @@ use self::exit::Exit;
 /// A subcommand: its description, and what it does.
 type Subcommand = (fn() -> Command, fn(&ArgMatches) -> Exit);
 
-const SUBCOMMANDS: &[Subcommand] = &[(generate::command, generate::main)];
+const SUBCOMMANDS: &[Subcommand] = &[
+    (run::command, run::main),
+    (generate::command, generate::main),
+];
 
 fn command() -> Command {
     let json = Arg::new("json")

@@ -1,0 +1,337 @@
+//! `consul-lock run`: takes a lock, runs a command while the lock is held, and gives the lock back.
+
+mod child;
+mod events;
+mod guard;
+mod help;
+mod life;
+mod plan;
+mod report;
+mod sys;
+mod terminal;
+
+use std::mem::ManuallyDrop;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use consul_lock::client::{Client, shutdown_start};
+use consul_lock::error::{Error, Status};
+use consul_lock::lock::Lock;
+use nix::sys::signal::Signal;
+
+pub use self::help::command;
+
+use self::child::Group;
+use self::events::{Before, Event, Events, PASSED_ON, take_signals};
+use self::guard::Guard;
+use self::life::{Ended, Life};
+use self::plan::{Misuse, OnLost, Plan};
+use self::report::{Place, Report};
+use self::terminal::{Terminal, signal_job};
+use crate::connection;
+use crate::exit::Exit;
+use crate::output::say;
+
+/// How long this process waits at its end for what Consul has not answered yet.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs the command that the arguments name, under the lock that they name.
+pub fn main(matches: &ArgMatches) -> Exit {
+    let place = match report_place(matches) {
+        Ok(place) => place,
+        Err(Misuse(text)) => {
+            say(text);
+            return Exit::Usage;
+        }
+    };
+    let mut report = Report::new(place);
+    let (outcome, exit) = match Run::new(matches) {
+        Ok(run) => run.through(&mut report),
+        Err((text, exit)) => {
+            report.note("error", text.clone());
+            say(text);
+            ("failed", exit)
+        }
+    };
+    let exit = match (exit, matches.get_one::<u8>("conflict-exit")) {
+        (Exit::NotAcquired, Some(number)) => Exit::Of(*number),
+        _ => exit,
+    };
+    report.note("outcome", outcome);
+    report.note("exit", exit.number());
+    report.write();
+    exit
+}
+
+fn report_place(matches: &ArgMatches) -> Result<Option<Place>, Misuse> {
+    if let Some(number) = matches.get_one::<i32>("status-fd") {
+        let wrong = |error| Misuse(format!("--status-fd {number}: {error}"));
+        let file = sys::inherited(*number).map_err(wrong)?;
+        return Ok(Some(Place::Descriptor(file)));
+    }
+    let wants_json = matches.get_flag("json");
+    Ok(wants_json.then_some(Place::StandardError))
+}
+
+/// A run of a command.
+struct Run {
+    plan: Plan,
+    before: Before,
+    events: Events,
+    guard: Guard,
+    terminal: Option<Terminal>,
+    /// Never dropped: a drop would wait for Consul once more.
+    lock: ManuallyDrop<Lock>,
+    _client: ManuallyDrop<Client>,
+    begun: Instant,
+}
+
+/// How the wait for the lock ended.
+enum Waited {
+    Acquired,
+    Failed(Error),
+    Interrupted(Signal),
+}
+
+impl Run {
+    fn new(matches: &ArgMatches) -> Result<Run, (String, Exit)> {
+        let defect = |error: std::io::Error| (format!("could not start: {error}"), Exit::Internal);
+        let plan = Plan::new(matches).map_err(|Misuse(text)| (text, Exit::Usage))?;
+        // Before the library is used, which starts threads.
+        let (before, signals) = take_signals().map_err(defect)?;
+        let guard = Guard::start().map_err(defect)?;
+        let events = Events::new(signals).map_err(defect)?;
+        let failed = |error: Error| (error.message.clone(), Exit::of(&error));
+        if plan.verbose {
+            use consul_lock::log::{Level, set_callback};
+            set_callback(Some(Box::new(|_, line| say(line))), Level::Info);
+        }
+        let client = connection::client(matches).map_err(failed)?;
+        let keys: Vec<&str> = plan.keys.iter().map(String::as_str).collect();
+        let lock = Lock::new_all(&keys, Some(&plan.options), Some(&client)).map_err(failed)?;
+        let changed = events.ring(|_| Event::LockChanged);
+        lock.set_lost_callback(Some(Box::new(changed)))
+            .map_err(failed)?;
+        Ok(Run {
+            plan,
+            before,
+            events,
+            guard,
+            terminal: Terminal::open(),
+            lock: ManuallyDrop::new(lock),
+            _client: ManuallyDrop::new(client),
+            begun: Instant::now(),
+        })
+    }
+
+    /// Runs the command from the wait for the lock to its release. Answers the outcome in a word, and the exit status.
+    fn through(mut self, report: &mut Report) -> (&'static str, Exit) {
+        report.note("keys", self.lock.keys());
+        let waited = self.wait();
+        report.note_ms("waited_ms", self.begun.elapsed());
+        match waited {
+            Waited::Acquired => {}
+            Waited::Failed(error) => {
+                report.note("error", error.message.clone());
+                say(&error);
+                self.guard.dismiss();
+                clean_up(&self.events);
+                let outcome = match error.status {
+                    Status::NotAcquired | Status::Conflict => "not acquired",
+                    _ => "failed",
+                };
+                return (outcome, Exit::of(&error));
+            }
+            Waited::Interrupted(signal) => {
+                report.note("signal", signal.as_str());
+                self.guard.dismiss();
+                clean_up(&self.events);
+                return ("interrupted", of_signal(signal as i32));
+            }
+        }
+        let held = Instant::now();
+        report.note("token", self.lock.fencing_token());
+        report.note("session", self.lock.session_id());
+        if let Some(slot) = self.lock.slot() {
+            report.note("slot", slot);
+        }
+        let ended = match self.run_command() {
+            Ok(ended) => ended,
+            Err(error) => {
+                let program = self.plan.program.to_string_lossy();
+                let text = format!("could not run {program}: {error}");
+                report.note("error", text.clone());
+                say(text);
+                self.guard.dismiss();
+                let _ = release(&self.plan, &self.lock, &self.events);
+                let exit = match error.kind() {
+                    std::io::ErrorKind::NotFound => Exit::NotFound,
+                    _ => Exit::NotExecutable,
+                };
+                return ("failed", exit);
+            }
+        };
+        report.note_ms("held_ms", held.elapsed());
+        self.guard.dismiss();
+        report.note("command_exit", ended.status.code());
+        report.note("command_signal", ended.status.signal());
+        if let Some(loss) = ended.loss {
+            report.note("loss", loss.text());
+        }
+        let released = release(&self.plan, &self.lock, &self.events);
+        report.note("released", released == Released::Yes);
+        let is_lost = ended.loss.is_some() || released == Released::Lost;
+        if is_lost && self.plan.on_lost == OnLost::Kill {
+            return ("lost", Exit::Lost);
+        }
+        ("ended", of_command(ended.status))
+    }
+
+    /// Waits for the lock.
+    fn wait(&self) -> Waited {
+        if let Err(error) = self.lock.acquire_start(self.events.completion()) {
+            return Waited::Failed(error);
+        }
+        let mut interrupted = None;
+        loop {
+            match (self.events.next(None), interrupted) {
+                (Event::Done(Ok(())), None) => return Waited::Acquired,
+                (Event::Done(Err(error)), None) => return Waited::Failed(error),
+                (Event::Done(outcome), Some(signal)) => {
+                    if outcome.is_ok() {
+                        let _ = release(&self.plan, &self.lock, &self.events);
+                    }
+                    return Waited::Interrupted(signal);
+                }
+                (Event::Signal(Signal::SIGTSTP), _) => signal_job(Signal::SIGTSTP),
+                (Event::Signal(signal), None) if self.ends_wait(signal) => {
+                    interrupted = Some(signal);
+                    self.lock.cancel();
+                }
+                // A second signal does not wait for Consul.
+                (Event::Signal(signal), Some(first)) if self.ends_wait(signal) => {
+                    return Waited::Interrupted(first);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn ends_wait(&self, signal: Signal) -> bool {
+        PASSED_ON.contains(&signal) && !self.before.ignored.contains(signal)
+    }
+
+    /// Runs the command to the end of its group.
+    fn run_command(&mut self) -> std::io::Result<Ended> {
+        let terminal = self.terminal.as_ref();
+        let foreground = terminal.and_then(Terminal::for_command);
+        let wants_terminal = foreground.is_some();
+        let started = Group::start(&self.plan, &self.lock, &self.before, foreground);
+        let group = match started {
+            Ok(group) => group,
+            Err(error) => {
+                // A child that could not start its program had the foreground.
+                if let Some(terminal) = terminal
+                    && wants_terminal
+                {
+                    terminal.give_to(nix::unistd::getpgrp());
+                }
+                return Err(error);
+            }
+        };
+        if self.plan.verbose {
+            let token = self.lock.fencing_token().unwrap_or_default();
+            say(format!(
+                "holds the lock \"{}\", fencing token {token}; runs the command as {}",
+                self.plan.label(),
+                group.id()
+            ));
+        }
+        let life = Life {
+            plan: &self.plan,
+            lock: &self.lock,
+            events: &self.events,
+            guard: &mut self.guard,
+            terminal,
+            group,
+            wants_terminal,
+        };
+        Ok(life.run())
+    }
+}
+
+/// What came of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Released {
+    Yes,
+    /// The lock had been lost before.
+    Lost,
+    /// Consul has not confirmed the release.
+    Unknown,
+}
+
+/// Gives the lock back. A signal ends the wait for Consul's confirmation.
+fn release(plan: &Plan, lock: &Lock, events: &Events) -> Released {
+    let outcome = match lock.release_start(events.completion()) {
+        Ok(()) => done(events),
+        Err(error) => Ok(Err(error)),
+    };
+    let released = match outcome {
+        Ok(Ok(())) => Released::Yes,
+        Ok(Err(error)) => {
+            // A loss during the life of the command was said then.
+            if !matches!(error.status, Status::NotHeld) {
+                say(&error);
+            }
+            match error.status {
+                Status::Lost => Released::Lost,
+                _ => Released::Unknown,
+            }
+        }
+        Err(signal) => {
+            say(format!(
+                "{signal} came before Consul confirmed the release of the lock \"{}\": if the request did not \
+                 arrive, the lock ends with its TTL",
+                plan.label()
+            ));
+            Released::Unknown
+        }
+    };
+    if released != Released::Unknown {
+        clean_up(events);
+    }
+    released
+}
+
+/// Ends the sessions that the library keeps, and what it has not undone yet.
+fn clean_up(events: &Events) {
+    if shutdown_start(PATIENCE, events.completion()).is_ok() {
+        let _ = done(events);
+    }
+}
+
+/// Waits for the end of a call of the library, or for a signal that ends this process.
+fn done(events: &Events) -> Result<Result<(), Error>, Signal> {
+    loop {
+        match events.next(None) {
+            Event::Done(outcome) => return Ok(outcome),
+            Event::Signal(Signal::SIGTSTP) => signal_job(Signal::SIGTSTP),
+            Event::Signal(signal) if PASSED_ON.contains(&signal) => return Err(signal),
+            Event::Signal(_) | Event::LockChanged | Event::Time => {}
+        }
+    }
+}
+
+/// The exit status for how the command ended.
+fn of_command(status: ExitStatus) -> Exit {
+    match status.code() {
+        Some(code) => Exit::Of(u8::try_from(code).unwrap_or(u8::MAX)),
+        None => of_signal(status.signal().unwrap_or_default()),
+    }
+}
+
+fn of_signal(number: i32) -> Exit {
+    Exit::Of(u8::try_from(128 + number).unwrap_or(u8::MAX))
+}

@@ -1,0 +1,116 @@
+//! The command, and the process group that it leads.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitStatus};
+
+use consul_lock::lock::Lock;
+use nix::errno::Errno;
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::events::Before;
+use super::guard::Guard;
+use super::plan::Plan;
+use super::sys::{self, Prelude};
+
+/// The group of the command, whose leader the command is.
+pub struct Group {
+    leader: Pid,
+    /// How the command ended.
+    pub status: Option<ExitStatus>,
+}
+
+impl Group {
+    /// Starts the command under the lock. `terminal`: the terminal whose foreground it gets.
+    pub fn start(
+        plan: &Plan,
+        lock: &Lock,
+        before: &Before,
+        terminal: Option<File>,
+    ) -> io::Result<Group> {
+        // What the command leaves behind becomes a child of this process, which sees it end.
+        set_child_subreaper(true)?;
+        let mut command = Command::new(&plan.program);
+        command.args(&plan.arguments);
+        // A newline is in no key.
+        command.env("CONSUL_LOCK_KEY", lock.keys().join("\n"));
+        command.env(
+            "CONSUL_LOCK_TOKEN",
+            lock.fencing_token().unwrap_or_default().to_string(),
+        );
+        command.env("CONSUL_LOCK_SESSION", lock.session_id().unwrap_or_default());
+        match lock.slot() {
+            Some(slot) => command.env("CONSUL_LOCK_SLOT", slot.to_string()),
+            // That of an outer `consul-lock run`.
+            None => command.env_remove("CONSUL_LOCK_SLOT"),
+        };
+        let prelude = Prelude {
+            mask: before.mask,
+            child_signal: before.child_signal,
+            terminal,
+        };
+        sys::prepare(&mut command, prelude);
+        let child = command.spawn()?;
+        let leader = i32::try_from(child.id()).map_err(io::Error::other)?;
+        Ok(Group {
+            leader: Pid::from_raw(leader),
+            status: None,
+        })
+    }
+
+    /// The group; also the pid of its leader.
+    pub fn id(&self) -> Pid {
+        self.leader
+    }
+
+    /// Sends a signal to each process of the group.
+    pub fn signal(&self, signal: Signal) -> Result<(), Errno> {
+        killpg(self.leader, signal)
+    }
+
+    /// The command has ended, and no process of its group is left.
+    pub fn has_ended(&self) -> bool {
+        self.status.is_some() && killpg(self.leader, None) == Err(Errno::ESRCH)
+    }
+
+    /// Takes in what happened to the children of this process. Answers the signal that stopped the command, if that
+    /// is the last that happened to the command.
+    pub fn look(&mut self, guard: &mut Guard) -> Option<i32> {
+        let mut stop = None;
+        while let Some((pid, status)) = sys::next_change() {
+            if pid != self.leader {
+                if status.stopped_signal().is_none() && !status.continued() {
+                    guard.saw_end_of(pid);
+                }
+                continue;
+            }
+            stop = status.stopped_signal();
+            if stop.is_none() && !status.continued() {
+                self.status = Some(status);
+            }
+        }
+        stop
+    }
+
+    /// A process of the group is left that is no zombie. A zombie stays in the group as long as its parent does not
+    /// look at it, and the parent may have left the group.
+    pub fn has_living(&self) -> bool {
+        let Ok(processes) = std::fs::read_dir("/proc") else {
+            return false;
+        };
+        let group = self.leader.to_string();
+        processes.flatten().any(|process| {
+            let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+            // 1234 (any name) S parent group ...
+            let mut words = stat
+                .rsplit_once(") ")
+                .map_or("", |(_, rest)| rest)
+                .split(' ');
+            let state = words.next();
+            words.nth(1) == Some(&*group) && !matches!(state, Some("Z" | "X"))
+        })
+    }
+}

@@ -1,0 +1,261 @@
+//! The life of the command: its signals, its stops, its end, and the end of the lock.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use consul_lock::clock::Time;
+use consul_lock::error::LostReason;
+use consul_lock::lock::Lock;
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+
+use super::child::Group;
+use super::events::{Event, Events};
+use super::guard::Guard;
+use super::plan::{MARGIN, OnLost, Plan};
+use super::say;
+use super::terminal::{Terminal, signal_job};
+
+/// How often this process looks for the end of processes that are not its children, once they were killed.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What belongs to the life of a command.
+pub struct Life<'a> {
+    pub plan: &'a Plan,
+    pub lock: &'a Lock,
+    pub events: &'a Events,
+    pub guard: &'a mut Guard,
+    pub terminal: Option<&'a Terminal>,
+    pub group: Group,
+    /// The command had the foreground, or asked for it.
+    pub wants_terminal: bool,
+}
+
+/// How the life of a command ended.
+pub struct Ended {
+    pub status: ExitStatus,
+    /// Why the lock was lost meanwhile.
+    pub loss: Option<Loss>,
+}
+
+/// How the lock was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The library says so.
+    Told(LostReason),
+    /// The lease is nearly over: Consul has confirmed no renewal.
+    NotRenewed,
+    /// The lease of a lock that is not renewed is nearly over.
+    FixedLifeOver,
+}
+
+impl Loss {
+    /// The reason, for people.
+    pub fn text(self) -> &'static str {
+        match self {
+            Loss::Told(why) => why.text(),
+            Loss::NotRenewed => "Consul has confirmed no renewal, and its lease is nearly over",
+            Loss::FixedLifeOver => "its fixed life (--no-renew, --ttl) is nearly over",
+        }
+    }
+}
+
+/// The end of the group, on its way: TERM was sent.
+struct Ending {
+    kill_at: Time,
+    has_killed: bool,
+}
+
+/// What changes in the life of a command.
+#[derive(Default)]
+struct State {
+    loss: Option<Loss>,
+    ending: Option<Ending>,
+    /// The command is to go on, if the lease lives.
+    resumes: bool,
+    said_that_it_cannot_end: bool,
+}
+
+impl Life<'_> {
+    /// Lives until no process of the group is left.
+    pub fn run(mut self) -> Ended {
+        let mut state = State::default();
+        loop {
+            self.see_to_the_lease(&mut state);
+            self.see_to_the_end(&mut state);
+            if let Some(status) = self.group.status
+                && self.has_ended(&state)
+            {
+                let loss = state.loss;
+                return Ended { status, loss };
+            }
+            if std::mem::take(&mut state.resumes) && state.ending.is_none() {
+                self.resume();
+            }
+            match self.events.next(self.next_look(&state)) {
+                Event::Signal(Signal::SIGCHLD) => {
+                    if let Some(signal) = self.group.look(self.guard) {
+                        self.was_stopped(signal, &mut state);
+                    }
+                }
+                Event::Signal(Signal::SIGCONT) => state.resumes = true,
+                Event::Signal(signal) => self.pass_on(signal),
+                Event::LockChanged | Event::Time | Event::Done(_) => {}
+            }
+        }
+    }
+
+    /// Ends the group in time for the lease.
+    fn see_to_the_lease(&mut self, state: &mut State) {
+        if state.loss.is_some() {
+            return;
+        }
+        let kills = self.plan.on_lost == OnLost::Kill;
+        let now = Time::now();
+        let left = self.lock.remaining();
+        if let Some(why) = self.lock.why_lost() {
+            state.loss = Some(Loss::Told(why));
+            // Another session may have the lock from the end of the lease on.
+            let grace = match why {
+                LostReason::Expired => Duration::ZERO,
+                _ => self.plan.kill_after,
+            };
+            if kills {
+                self.end_group(state, now + grace);
+                self.guard
+                    .watch(self.group.id(), Some(now + grace + MARGIN));
+            }
+        } else if kills && left <= self.plan.kill_after + MARGIN {
+            state.loss = Some(match self.plan.renews {
+                true => Loss::NotRenewed,
+                false => Loss::FixedLifeOver,
+            });
+            self.end_group(state, now + left.saturating_sub(MARGIN));
+        } else {
+            let end = now + left.saturating_sub(MARGIN / 2);
+            self.guard.watch(self.group.id(), kills.then_some(end));
+        }
+        if let Some(loss) = state.loss {
+            let then = match self.plan.on_lost {
+                OnLost::Kill => "the command is ended",
+                OnLost::Ignore => "the command goes on (--on-lost ignore)",
+            };
+            say(format!(
+                "lost the lock \"{}\": {}; {then}",
+                self.plan.label(),
+                loss.text()
+            ));
+        }
+    }
+
+    /// Ends what the command has left behind, and kills what does not end in time.
+    fn see_to_the_end(&mut self, state: &mut State) {
+        if self.group.status.is_some() {
+            if let Some(terminal) = self.terminal {
+                terminal.take_from(self.group.id());
+            }
+            if state.ending.is_none() && !self.group.has_ended() {
+                say("the command has left processes in its group, which end before the lock does");
+                self.end_group(state, Time::now() + self.plan.kill_after);
+            }
+        }
+        if let Some(ending) = &mut state.ending
+            && !ending.has_killed
+            && Time::now() >= ending.kill_at
+        {
+            ending.has_killed = true;
+            self.send(Signal::SIGKILL, state);
+        }
+    }
+
+    fn end_group(&self, state: &mut State, kill_at: Time) {
+        if let Some(ending) = &mut state.ending {
+            ending.kill_at = ending.kill_at.min(kill_at);
+            return;
+        }
+        state.ending = Some(Ending {
+            kill_at,
+            has_killed: false,
+        });
+        self.send(Signal::SIGTERM, state);
+        // A process that is stopped gets TERM when it continues.
+        let _ = self.group.signal(Signal::SIGCONT);
+    }
+
+    fn send(&self, signal: Signal, state: &mut State) {
+        if self.group.signal(signal) == Err(Errno::EPERM) && !state.said_that_it_cannot_end {
+            state.said_that_it_cannot_end = true;
+            say(format!(
+                "cannot send {signal} to the command, which runs as another user"
+            ));
+        }
+    }
+
+    /// No process of the group is left. After a KILL only a process counts that lives.
+    fn has_ended(&self, state: &State) -> bool {
+        let has_killed = state
+            .ending
+            .as_ref()
+            .is_some_and(|ending| ending.has_killed);
+        self.group.has_ended() || (has_killed && !self.group.has_living())
+    }
+
+    /// When there is something to do, if nothing happens before.
+    fn next_look(&self, state: &State) -> Option<Time> {
+        let now = Time::now();
+        let end = state.ending.as_ref().map(|ending| match ending.has_killed {
+            // The command itself is a child of this process, which the system tells.
+            true => now + LOOK,
+            false => ending.kill_at,
+        });
+        let watches = state.loss.is_none() && self.plan.on_lost == OnLost::Kill;
+        let lease = watches.then(|| {
+            let before = self.plan.kill_after + MARGIN;
+            now + self.lock.remaining().saturating_sub(before)
+        });
+        [end, lease].into_iter().flatten().min()
+    }
+
+    /// Passes a signal on to the group.
+    fn pass_on(&self, signal: Signal) {
+        let _ = self.group.signal(signal);
+        // A signal that is to end the command also reaches one that is stopped, as `timeout` does it.
+        let ends = [
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+            Signal::SIGINT,
+            Signal::SIGQUIT,
+        ];
+        if ends.contains(&signal) {
+            let _ = self.group.signal(Signal::SIGCONT);
+        }
+    }
+
+    /// The command was stopped. On a terminal the whole job stops, as the shell expects it.
+    fn was_stopped(&mut self, signal: i32, state: &mut State) {
+        let Some(terminal) = self.terminal else {
+            return;
+        };
+        let had = terminal.take_from(self.group.id());
+        let asks = signal == libc::SIGTTIN || signal == libc::SIGTTOU;
+        self.wants_terminal |= asks;
+        if asks && !had && terminal.is_ours() {
+            state.resumes = true;
+        } else if had || asks || signal == libc::SIGTSTP {
+            signal_job(Signal::SIGTSTP);
+            // Where no shell has stopped the job, none will continue it.
+            state.resumes = had;
+        }
+    }
+
+    /// Has the command go on, with the terminal if that is the job's.
+    fn resume(&self) {
+        if let Some(terminal) = self.terminal
+            && self.wants_terminal
+            && terminal.is_ours()
+        {
+            terminal.give_to(self.group.id());
+        }
+        let _ = self.group.signal(Signal::SIGCONT);
+    }
+}
