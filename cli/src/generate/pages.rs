@@ -194,10 +194,7 @@ mod tests {
             .hide_short_help(true);
         let page = page(&Command::new("run").arg(option), "1", &[]).unwrap();
         let page = String::from_utf8(page).unwrap();
-        assert!(
-            page.contains("\\-\\-ssl\\fR\nSpeak TLS\n"),
-            "{page}"
-        );
+        assert!(page.contains("\\-\\-ssl\\fR\nSpeak TLS\n"), "{page}");
         assert!(
             page.contains(".TH run 1 \" \" \"libconsul_lock 1\""),
             "{page}"
