@@ -3,6 +3,7 @@
 //! Each subcommand is a module with `command()`, its description for clap, and `main()`, what it does. From the
 //! descriptions come the help, the man pages and the completions.
 
+mod agent;
 mod connection;
 mod exit;
 mod generate;
