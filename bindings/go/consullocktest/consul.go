@@ -10,9 +10,9 @@
 //
 //	func TestMain(m *testing.M) { os.Exit(consullocktest.Main(m)) }
 //
-// The Consul is `consul-lock dev`, a model of Consul that starts in milliseconds; with [Real] it is a real one. The program
-// consul-lock is found on the PATH, or under the name in the environment variable CONSUL_LOCK_COMMAND. It ends with the
-// test, and with the process of the test, however that one ends.
+// The Consul is `consul-lock dev`, a model of Consul that starts in milliseconds; with [Real] it is a real one. The
+// package finds the program consul-lock on the PATH, or by its name in the environment variable CONSUL_LOCK_COMMAND. The
+// Consul ends with the test, and with the process of the test, however that process ends.
 package consullocktest
 
 import (
@@ -81,9 +81,9 @@ func (c *Consul) Client() *consullock.Client {
 	return c.client
 }
 
-// Main starts a Consul for the default client, runs the tests of a package, ends the Consul, and gives the exit status for
-// [os.Exit]. Call Main before the first lock is made. The settings of the caller's own Consul are not for the tests: Main
-// removes the variables of the environment that begin with CONSUL_, but for CONSUL_BIN and CONSUL_LOCK_*, and sets
+// Main starts a Consul for the default client, runs the tests of a package, ends the Consul, and gives the exit status
+// for [os.Exit]. Call Main before the first lock is made. The settings of the caller's own Consul are not for the tests:
+// Main removes the variables of the environment that begin with CONSUL_, but for CONSUL_BIN and CONSUL_LOCK_*, and sets
 // CONSUL_HTTP_ADDR.
 func Main(m *testing.M, options ...Option) int {
 	server, err := start(options)
