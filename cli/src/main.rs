@@ -7,8 +7,13 @@ mod agent;
 mod connection;
 mod exit;
 mod generate;
+mod key;
 mod output;
+mod paint;
+mod party;
 mod run;
+mod when;
+mod who;
 
 use std::process::ExitCode;
 
@@ -21,6 +26,7 @@ type Subcommand = (fn() -> Command, fn(&ArgMatches) -> Exit);
 
 const SUBCOMMANDS: &[Subcommand] = &[
     (run::command, run::main),
+    (who::command, who::main),
     (generate::command, generate::main),
 ];
 

@@ -3,6 +3,10 @@
 use std::fmt::Display;
 use std::io::Write as _;
 
+use consul_lock::error::Error;
+
+use crate::exit::Exit;
+
 /// Prints a line for people to the standard error, after the name of the command. A standard error that is closed
 /// ends nothing.
 pub fn say(text: impl Display) {
@@ -14,4 +18,10 @@ pub fn say(text: impl Display) {
 pub fn print(text: impl Display) -> bool {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
+}
+
+/// Prints an error of the library as it is, and gives the exit status for it.
+pub fn failed(error: &Error) -> Exit {
+    say(&error.message);
+    Exit::of(error)
 }

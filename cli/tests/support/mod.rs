@@ -11,6 +11,7 @@ pub(crate) mod http;
 #[path = "../../../tests/support/ports.rs"]
 pub(crate) mod ports;
 
+pub(crate) mod locks;
 pub(crate) mod prelude;
 pub(crate) mod process;
 
