@@ -5,6 +5,7 @@
 
 mod agent;
 mod connection;
+mod dev;
 mod exit;
 mod generate;
 mod key;
@@ -27,6 +28,7 @@ type Subcommand = (fn() -> Command, fn(&ArgMatches) -> Exit);
 const SUBCOMMANDS: &[Subcommand] = &[
     (run::command, run::main),
     (who::command, who::main),
+    (dev::command, dev::main),
     (generate::command, generate::main),
 ];
 

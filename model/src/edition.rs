@@ -68,6 +68,22 @@ impl Edition {
         }
     }
 
+    /// The text before the error that the creation of a session had in the state machine.
+    pub(crate) fn create_prefix(self) -> &'static str {
+        match self {
+            Edition::V1_8 => "",
+            _ => "apply failed: ",
+        }
+    }
+
+    /// The text before a reason why a request is bad.
+    pub(crate) fn bad_prefix(self) -> &'static str {
+        match self {
+            Edition::V1_8 => "Bad request: ",
+            _ => "",
+        }
+    }
+
     /// Why the HTTP API refuses a key.
     pub(crate) fn problem_of(self, key: &str) -> Option<&'static str> {
         if self < Edition::V1_22 {

@@ -11,6 +11,7 @@ mod keys;
 mod model;
 mod random;
 mod requests;
+pub mod server;
 mod sessions;
 mod state;
 mod store;

@@ -1,5 +1,6 @@
 //! Which request goes where, and which the model does not know.
 
+use crate::edition::Edition;
 use crate::model::{Model, Reply, Request, Served};
 use crate::time::Time;
 use crate::wire::{self, Target, reply};
@@ -60,7 +61,7 @@ impl Model {
         if !methods.contains(&request.method) {
             return Served::Reply(wrong_method(request.method, methods));
         }
-        if let Some(refusal) = refused_parameter(&target, names) {
+        if let Some(refusal) = refused_parameter(self.store.edition, &target, names) {
             return Served::Reply(refusal);
         }
         let Some(id) = wire::unescaped(if head == "kv" { tail } else { id }) else {
@@ -89,6 +90,14 @@ impl Model {
             ("agent", _) => self.agent(),
             _ => unknown(request),
         })
+    }
+
+    /// The refusal of a request with the header `X-Consul-Namespace`.
+    pub(crate) fn refuse_namespace(&self) -> Reply {
+        enterprise(
+            self.store.edition,
+            "header: \"X-Consul-Namespace\" - Namespaces",
+        )
     }
 
     fn kv(&mut self, now: Time, request: &Request<'_>, key: &str, target: &Target<'_>) -> Served {
@@ -132,24 +141,33 @@ fn wrong_method(method: &str, methods: &[&str]) -> Reply {
 
 /// The refusal of a parameter that the model does not know, or that asks for what a Consul of one datacenter without
 /// namespaces has not.
-fn refused_parameter(target: &Target<'_>, names: &[&str]) -> Option<Reply> {
+fn refused_parameter(edition: Edition, target: &Target<'_>, names: &[&str]) -> Option<Reply> {
     let strange = target
         .pairs()
         .find(|(name, _)| !names.contains(name) && !EVERYWHERE.contains(name));
+    let of_enterprise = |name, what| {
+        Some(enterprise(
+            edition,
+            &format!("query parameter: {name:?} - {what}"),
+        ))
+    };
     match strange {
         None => {}
-        Some(("ns", _)) => {
-            let what = "query parameter: \"ns\" - Namespaces are";
-            return Some(wire::enterprise(what));
-        }
-        Some(("partition", _)) => {
-            let what = "query parameter: \"partition\" - Partitions are";
-            return Some(wire::enterprise(what));
-        }
+        Some((name @ "ns", _)) => return of_enterprise(name, "Namespaces"),
+        Some((name @ "partition", _)) => return of_enterprise(name, "Partitions"),
         Some((name, _)) => return Some(not_known(&format!("?{name} at {}", target.path))),
     }
     match target.parameter("dc") {
         None | Some("" | "dc1") => None,
         Some(_) => Some(reply(500, "No path to datacenter")),
     }
+}
+
+/// The refusal of what only the Enterprise edition of Consul has.
+fn enterprise(edition: Edition, what: &str) -> Reply {
+    let prefix = edition.bad_prefix();
+    reply(
+        400,
+        format!("{prefix}Invalid {what} are a Consul Enterprise feature"),
+    )
 }

@@ -47,7 +47,7 @@ impl Model {
         }
         let index = self.write();
         if !self.nodes.contains_key(node) {
-            return reply(500, "Missing node registration");
+            return self.refused("Missing node registration");
         }
         let mut checks = wanted
             .node_checks
@@ -56,7 +56,7 @@ impl Model {
             .chain(&wanted.service_checks);
         // The agent's node has this check, and no other node has one.
         if let Some(check) = checks.find(|check| node != NODE || *check != "serfHealth") {
-            return reply(500, format!("Missing check '{check}' registration"));
+            return self.refused(&format!("Missing check '{check}' registration"));
         }
         let id = self.new_id();
         let session = Session {
@@ -74,6 +74,10 @@ impl Model {
         self.store.sessions.insert(id.clone(), session);
         self.start_timer(now, &id);
         answer
+    }
+
+    fn refused(&self, what: &str) -> Reply {
+        reply(500, self.store.edition.create_prefix().to_owned() + what)
     }
 
     fn new_id(&mut self) -> Arc<str> {

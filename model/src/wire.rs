@@ -49,12 +49,6 @@ pub(crate) fn bad_escape() -> Reply {
     reply(400, "400 Bad Request")
 }
 
-/// The refusal of what only the Enterprise edition of Consul has.
-pub(crate) fn enterprise(what: &str) -> Reply {
-    let text = format!("Bad request: Invalid {what} a Consul Enterprise feature");
-    reply(400, text)
-}
-
 /// A row of the KV table. A transaction shows the value only to its get verbs.
 pub(crate) fn row(out: &mut String, key: &str, row: &Row, with_value: bool) {
     let _ = write!(out, "{{\"LockIndex\":{},\"Key\":", row.lock_index);

@@ -1,0 +1,170 @@
+//! One connection: its bytes in and out, and the request that it waits for.
+
+use std::io::{self, Read as _, Write as _};
+
+use mio::Registry;
+use mio::net::TcpStream;
+
+use super::http::{Message, Parsed, Reader, write_continue, write_reply};
+use crate::model::{Reply, WatchId};
+
+/// A client may send so many bytes ahead of the answers, in one large request or in many small ones.
+const MAX_AHEAD: usize = 2 * 1024 * 1024;
+
+/// With so many bytes of answers that the client has not read, the server serves no further request of it.
+const MAX_UNREAD: usize = 1024 * 1024;
+
+/// An empty buffer that is larger than this gives its memory back.
+const SPARE: usize = 16 * 1024;
+
+/// What comes next on a connection.
+pub(super) enum Step {
+    /// Nothing, until bytes or an answer come.
+    Wait,
+    /// The client has gone, or all is said.
+    End,
+    /// The request breaks a rule of HTTP.
+    Refuse(Reply),
+    /// The model answers this.
+    Serve(Message),
+}
+
+pub(super) struct Connection {
+    stream: TcpStream,
+    reader: Reader,
+    output: Vec<u8>,
+    sent: usize,
+    /// How the answer to the present request is written.
+    form: Form,
+    parked: Option<WatchId>,
+    is_over: bool,
+    has_failed: bool,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Form {
+    /// Without a body: the request is HEAD.
+    pub(super) is_head: bool,
+    /// The connection ends after the answer.
+    pub(super) closes: bool,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream) -> Connection {
+        Connection {
+            stream,
+            reader: Reader::default(),
+            output: Vec::new(),
+            sent: 0,
+            form: Form::default(),
+            parked: None,
+            is_over: false,
+            has_failed: false,
+        }
+    }
+
+    /// Reads all that has come.
+    pub(super) fn read(&mut self, scratch: &mut [u8]) {
+        while !self.is_over && !self.has_failed {
+            match self.stream.read(scratch) {
+                Ok(0) => self.is_over = true,
+                Ok(count) => {
+                    self.reader.take(scratch.get(..count).unwrap_or_default());
+                    self.has_failed = self.reader.len() > MAX_AHEAD;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => self.has_failed = true,
+            }
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Step {
+        if self.has_failed {
+            return Step::End;
+        }
+        if self.parked.is_some() {
+            // A client that ends its side of a connection wants no answer any more.
+            return if self.is_over { Step::End } else { Step::Wait };
+        }
+        let unread = self.output.len() - self.sent;
+        if self.form.closes || unread > MAX_UNREAD {
+            return match self.flush() {
+                Ok(()) if self.form.closes && self.output.is_empty() => Step::End,
+                Ok(()) => Step::Wait,
+                Err(_) => Step::End,
+            };
+        }
+        match self.reader.next() {
+            Parsed::Message(message) => {
+                self.form = message.form;
+                Step::Serve(message)
+            }
+            Parsed::Bad(reply) => {
+                self.form.closes = true;
+                Step::Refuse(reply)
+            }
+            Parsed::Partial { wants_continue } => {
+                if wants_continue {
+                    write_continue(&mut self.output);
+                }
+                if !self.is_over {
+                    return Step::Wait;
+                }
+                // What the client has asked is answered before the connection ends.
+                match self.flush() {
+                    Ok(()) if !self.output.is_empty() => Step::Wait,
+                    _ => Step::End,
+                }
+            }
+        }
+    }
+
+    /// Writes the answer to the present request.
+    pub(super) fn answer(&mut self, reply: &Reply) {
+        self.parked = None;
+        write_reply(&mut self.output, reply, self.form);
+    }
+
+    pub(super) fn park(&mut self, watch: WatchId) {
+        self.parked = Some(watch);
+    }
+
+    pub(super) fn parked(&self) -> Option<WatchId> {
+        self.parked
+    }
+
+    /// Sends what the network takes.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        while let Some(rest) = self.output.get(self.sent..)
+            && !rest.is_empty()
+        {
+            match self.stream.write(rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.sent = 0;
+        self.output.clear();
+        if self.output.capacity() > SPARE {
+            self.output = Vec::new();
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, registry: &Registry) {
+        let _ = registry.deregister(&mut self.stream);
+        // A client that still sends would get a reset instead of the last answer.
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        let mut scratch = [0; 4096];
+        for _ in 0..256 {
+            if !matches!(self.stream.read(&mut scratch), Ok(1..)) {
+                return;
+            }
+        }
+    }
+}
