@@ -12,3 +12,6 @@ mod support;
 
 mod run;
 mod who;
+mod run_group;
+mod run_loss;
+mod run_signals;

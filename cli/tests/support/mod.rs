@@ -10,6 +10,10 @@ pub(crate) mod consul;
 pub(crate) mod http;
 #[path = "../../../tests/support/ports.rs"]
 pub(crate) mod ports;
+#[path = "../../../tests/support/proxy.rs"]
+pub(crate) mod proxy;
+#[path = "../../../tests/support/server.rs"]
+pub(crate) mod server;
 
 pub(crate) mod locks;
 pub(crate) mod prelude;

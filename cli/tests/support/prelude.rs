@@ -6,11 +6,12 @@ pub(crate) use std::sync::OnceLock;
 pub(crate) use std::thread;
 pub(crate) use std::time::{Duration, Instant};
 
+pub(crate) use nix::sys::signal::Signal;
 pub(crate) use serde_json::Value as Json;
 
 pub(crate) use super::Scratch;
 pub(crate) use super::consul::{Consul, until};
-pub(crate) use super::process::{Ended, Running, consul_lock, is_alive, signal};
+pub(crate) use super::process::{Ended, Running, consul_lock, is_alive, marked, signal};
 
 /// One agent for the tests that count nothing in Consul. Each test uses keys of its own.
 pub(crate) fn consul() -> &'static Consul {
@@ -48,4 +49,12 @@ pub(crate) fn no_session_of(consul: &Consul, pid: u32) {
             .filter_map(|session| session["Name"].as_str());
         !names.any(|name| name.contains(&ours))
     });
+}
+
+/// The command has left nothing: no process, no key of the lock, no session.
+#[track_caller]
+pub(crate) fn leaves_nothing(consul: &Consul, key: &str, ended: &Ended) {
+    ended.leaves_no_process();
+    nothing_of(consul, key);
+    no_session_of(consul, ended.pid);
 }

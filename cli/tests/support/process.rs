@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,6 +16,9 @@ use super::consul::{Consul, until};
 /// How long a process may take for what it is expected to do.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The variable by which the processes are known that a command has started, and those that these have started.
+const MARK: &str = "TEST_MARK";
+
 /// `consul-lock ARGS`, with the Consul in its environment and no other variable for Consul.
 pub(crate) fn consul_lock(consul: &Consul, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_consul-lock"));
@@ -23,8 +27,28 @@ pub(crate) fn consul_lock(consul: &Consul, args: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.args(args).env("CONSUL_HTTP_ADDR", consul.address());
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let mark = format!("{}-{number}", std::process::id());
     command
+        .args(args)
+        .env(MARK, mark)
+        .env("CONSUL_HTTP_ADDR", consul.address());
+    command
+}
+
+/// The processes with the mark of a command, the command itself included; no zombies.
+pub(crate) fn marked(mark: &str) -> Vec<u32> {
+    let wanted = format!("{MARK}={mark}");
+    let processes = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let pids = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    let has_mark = |pid: &u32| {
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environ
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == wanted.as_bytes())
+    };
+    pids.filter(has_mark).filter(|pid| is_alive(*pid)).collect()
 }
 
 /// The process is there, and no zombie.
@@ -50,9 +74,18 @@ pub(crate) struct Ended {
     /// From the start to the end.
     pub(crate) took: Duration,
     pub(crate) pid: u32,
+    mark: String,
 }
 
 impl Ended {
+    /// No process that it started is left, at the latest after a moment.
+    #[track_caller]
+    pub(crate) fn leaves_no_process(&self) {
+        until(&format!("no process of {} is left", self.mark), || {
+            marked(&self.mark).is_empty()
+        });
+    }
+
     /// Its exit status. It was not ended by a signal.
     #[track_caller]
     pub(crate) fn code(&self) -> i32 {
@@ -77,6 +110,7 @@ type Heard = (Arc<Mutex<Vec<u8>>>, JoinHandle<()>);
 /// A process that runs, and whose output is heard. Dropped, it is dead.
 pub(crate) struct Running {
     child: Child,
+    pub(crate) mark: String,
     begun: Instant,
     stdin: Option<ChildStdin>,
     stdout: Option<Heard>,
@@ -114,12 +148,18 @@ impl Running {
 
     fn spawn(command: &mut Command) -> Running {
         let begun = Instant::now();
+        let mark = command.get_envs().find(|(name, _)| *name == MARK);
+        let mark = mark
+            .and_then(|(_, value)| value?.to_str())
+            .unwrap_or_default()
+            .to_owned();
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the command");
         Running {
+            mark,
             begun,
             stdin: child.stdin.take(),
             stdout: child.stdout.take().map(hear),
@@ -207,6 +247,7 @@ impl Running {
             stderr: self.stderr(),
             took,
             pid: self.child.id(),
+            mark: self.mark.clone(),
         }
     }
 }

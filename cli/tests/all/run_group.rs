@@ -1,0 +1,192 @@
+//! The process group of the command: what it forks, leaves behind, stops and keeps open.
+
+use crate::support::prelude::*;
+
+fn run(args: &[&str]) -> Command {
+    let args: Vec<&str> = ["run"].into_iter().chain(args.iter().copied()).collect();
+    consul_lock(consul(), &args)
+}
+
+#[test]
+fn what_the_command_leaves_in_its_group_ends_before_the_lock() {
+    let script = "sleep 60 & echo $!; exit 7";
+    let running = Running::start(&mut run(&["leaves", "sh", "-c", script]));
+    let left = running.pids()[0];
+    let ended = running.end().expect_code(7);
+    assert!(!is_alive(left));
+    assert!(
+        ended.stderr.contains("has left processes in its group"),
+        "{ended:?}"
+    );
+    leaves_nothing(consul(), "leaves", &ended);
+}
+
+#[test]
+fn the_lock_is_held_until_the_last_of_the_group_is_dead() {
+    let script = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & sleep 0.5; exit 3";
+    let args = ["--kill-after", "2s", "last", "sh", "-c", script];
+    let running = Running::start(&mut run(&args));
+    let left = running.pids()[0];
+    running.says("has left processes");
+    thread::sleep(Duration::from_millis(500));
+    assert!(is_alive(left) && is_held("last"));
+    until("it is killed", || {
+        let holds = is_held("last");
+        let lives = is_alive(left);
+        assert!(holds || !lives, "the group outlives the lock");
+        !lives
+    });
+    let ended = running.end().expect_code(3);
+    leaves_nothing(consul(), "last", &ended);
+}
+
+#[test]
+fn a_command_that_ends_at_once_many_times() {
+    // The end may come at every step of the start.
+    for _ in 0..30 {
+        let ended = Running::start(&mut run(&[
+            "at-once",
+            "sh",
+            "-c",
+            "sh -c 'exit 0' & exit 2",
+        ]))
+        .end();
+        ended.expect_code(2);
+    }
+    nothing_of(consul(), "at-once");
+}
+
+#[test]
+fn a_daemon_leaves_the_group_and_lives_on() {
+    let script = "setsid sleep 60 </dev/null >/dev/null 2>&1 & echo $!; sleep 0.3; exit 0";
+    let running = Running::start(&mut run(&["daemon", "sh", "-c", script]));
+    let daemon = running.pids()[0];
+    let ended = running.end().expect_code(0);
+    assert_eq!(ended.stderr, "");
+    assert!(is_alive(daemon), "--help says that a daemon is not covered");
+    signal(daemon, Signal::SIGKILL);
+    leaves_nothing(consul(), "daemon", &ended);
+}
+
+#[test]
+fn a_command_that_stops_itself_keeps_the_lock_and_goes_on() {
+    // In a session of its own: no terminal.
+    let template = run(&[
+        "--ttl",
+        "10s",
+        "stops",
+        "sh",
+        "-c",
+        "echo $$; kill -s STOP $$; echo on; exit 5",
+    ]);
+    let mut command = Command::new("setsid");
+    command
+        .arg("-w")
+        .arg(template.get_program())
+        .args(template.get_args());
+    for (name, value) in template
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)))
+    {
+        command.env(name, value);
+    }
+    let running = Running::start(&mut command);
+    let stopped = running.pids()[0];
+    // Longer than its TTL.
+    thread::sleep(Duration::from_secs(14));
+    assert!(is_held("stops") && is_alive(stopped));
+    signal(stopped, Signal::SIGCONT);
+    let ended = running.end().expect_code(5);
+    assert!(ended.stdout.ends_with("on\n"));
+    nothing_of(consul(), "stops");
+}
+
+#[test]
+fn a_stopped_command_is_ended_by_a_signal_and_by_a_loss() {
+    let script = "echo $$; kill -s STOP $$; sleep 60";
+    let running = Running::start(&mut run(&["stopped", "sh", "-c", script]));
+    running.prints("\n");
+    thread::sleep(Duration::from_millis(300));
+    running.signal(Signal::SIGTERM);
+    let ended = running.end().expect_code(143);
+    leaves_nothing(consul(), "stopped", &ended);
+
+    let running = Running::start(&mut run(&["stopped", "sh", "-c", script]));
+    running.prints("\n");
+    thread::sleep(Duration::from_millis(1500));
+    consul().destroy(&consul().holder(&full("stopped")).expect("a holder"));
+    let ended = running.end().expect_code(79);
+    assert!(ended.took < Duration::from_secs(15), "{ended:?}");
+    leaves_nothing(consul(), "stopped", &ended);
+}
+
+#[test]
+fn a_zombie_of_a_process_that_left_the_group_delays_nothing() {
+    // A parent that has left the group, and does not wait for its child, which stays in the group.
+    let script = "import os, time
+pid = os.fork()
+if pid:
+    print(pid, flush=True)
+    time.sleep(1)
+    os._exit(6)
+child = os.fork()
+if not child:
+    time.sleep(60)
+os.setsid()
+time.sleep(60)";
+    let args = ["--kill-after", "500ms", "zombie", "python3", "-c", script];
+    let running = Running::start(&mut run(&args));
+    let parent = running.pids()[0];
+    let mark = running.mark.clone();
+    until("it ends", || marked(&mark).len() <= 1);
+    assert!(is_alive(parent));
+    // It still has the outputs.
+    signal(parent, Signal::SIGKILL);
+    let ended = running.end().expect_code(6);
+    assert!(ended.took < Duration::from_secs(20), "{ended:?}");
+    leaves_nothing(consul(), "zombie", &ended);
+}
+
+#[test]
+fn no_descriptor_and_no_child_is_left_to_the_command() {
+    let mut command = run(&["descriptors", "ls", "/proc/self/fd"]);
+    let ended = Running::start(&mut command).end().expect_code(0);
+    // As without the lock: what the test program itself has inherited is there, too.
+    let bare = Running::start(Command::new("ls").arg("/proc/self/fd")).end();
+    assert_eq!(ended.stdout, bare.stdout);
+}
+
+#[test]
+fn the_guard_keeps_no_output_open() {
+    // The command closes its outputs, and runs on: a reader sees their end only if no other process has them.
+    let running = Running::start(&mut run(&[
+        "outputs",
+        "sh",
+        "-c",
+        "echo $$; exec sleep 2 >&- 2>&-",
+    ]));
+    running.prints("\n");
+    let links = |pid: &u32| {
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        open.filter_map(|fd| std::fs::read_link(fd.path()).ok())
+            .collect::<Vec<_>>()
+    };
+    let own = links(&running.pid());
+    let outputs = own
+        .iter()
+        .filter(|link| link.to_string_lossy().starts_with("pipe:"))
+        .count();
+    assert!(outputs >= 2, "{own:?}");
+    let guards = marked(&running.mark).into_iter().filter(|pid| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        name.trim() == "lock-guard"
+    });
+    let guards: Vec<u32> = guards.collect();
+    assert_eq!(guards.len(), 1);
+    // Its pipe and its timer.
+    assert_eq!(links(&guards[0]).len(), 2, "{:?}", links(&guards[0]));
+    running.end().expect_code(0);
+}
