@@ -29,7 +29,7 @@ use self::guard::Guard;
 use self::life::{Ended, Life};
 use self::plan::{Misuse, OnLost, Plan};
 use self::report::{Place, Report};
-use self::terminal::{Terminal, signal_job};
+use self::terminal::{Terminal, To, default_action};
 use crate::connection;
 use crate::exit::Exit;
 use crate::output::say;
@@ -47,22 +47,44 @@ pub fn main(matches: &ArgMatches) -> Exit {
         }
     };
     let mut report = Report::new(place);
-    let (outcome, exit) = match Run::new(matches) {
+    let outcome = match Run::new(matches) {
         Ok(run) => run.through(&mut report),
         Err((text, exit)) => {
             report.note("error", text.clone());
             say(text);
-            ("failed", exit)
+            Outcome::new("failed", exit)
         }
     };
-    let exit = match (exit, matches.get_one::<u8>("conflict-exit")) {
+    let exit = match (outcome.exit, matches.get_one::<u8>("conflict-exit")) {
         (Exit::NotAcquired, Some(number)) => Exit::Of(*number),
-        _ => exit,
+        (exit, _) => exit,
     };
-    report.note("outcome", outcome);
+    report.note("outcome", outcome.word);
     report.note("exit", exit.number());
     report.write();
+    if let Some(to) = outcome.interrupt {
+        default_action(Signal::SIGINT, to);
+    }
     exit
+}
+
+/// How a run ended.
+struct Outcome {
+    word: &'static str,
+    exit: Exit,
+    /// A person has pressed Ctrl-C. A shell that runs a script ends the script only if its child ends by SIGINT, and
+    /// only if the shell gets SIGINT, too.
+    interrupt: Option<To>,
+}
+
+impl Outcome {
+    fn new(word: &'static str, exit: Exit) -> Outcome {
+        Outcome {
+            word,
+            exit,
+            interrupt: None,
+        }
+    }
 }
 
 fn report_place(matches: &ArgMatches) -> Result<Option<Place>, Misuse> {
@@ -126,8 +148,8 @@ impl Run {
         })
     }
 
-    /// Runs the command from the wait for the lock to its release. Answers the outcome in a word, and the exit status.
-    fn through(mut self, report: &mut Report) -> (&'static str, Exit) {
+    /// Runs the command, from the wait for the lock to its release.
+    fn through(mut self, report: &mut Report) -> Outcome {
         report.note("keys", self.lock.keys());
         let waited = self.wait();
         report.note_ms("waited_ms", self.begun.elapsed());
@@ -142,13 +164,17 @@ impl Run {
                     Status::NotAcquired | Status::Conflict => "not acquired",
                     _ => "failed",
                 };
-                return (outcome, Exit::of(&error));
+                return Outcome::new(outcome, Exit::of(&error));
             }
             Waited::Interrupted(signal) => {
                 report.note("signal", signal.as_str());
                 self.guard.dismiss();
                 clean_up(&self.events);
-                return ("interrupted", of_signal(signal as i32));
+                let by_person = signal == Signal::SIGINT && self.has_foreground();
+                return Outcome {
+                    interrupt: by_person.then_some(To::This),
+                    ..Outcome::new("interrupted", of_signal(signal as i32))
+                };
             }
         }
         let held = Instant::now();
@@ -170,7 +196,7 @@ impl Run {
                     std::io::ErrorKind::NotFound => Exit::NotFound,
                     _ => Exit::NotExecutable,
                 };
-                return ("failed", exit);
+                return Outcome::new("failed", exit);
             }
         };
         report.note_ms("held_ms", held.elapsed());
@@ -184,9 +210,22 @@ impl Run {
         report.note("released", released == Released::Yes);
         let is_lost = ended.loss.is_some() || released == Released::Lost;
         if is_lost && self.plan.on_lost == OnLost::Kill {
-            return ("lost", Exit::Lost);
+            return Outcome::new("lost", Exit::Lost);
         }
-        ("ended", of_command(ended.status))
+        let interrupted = ended.status.signal() == Some(Signal::SIGINT as i32);
+        let to = match ended.had_terminal {
+            true => Some(To::Job),
+            false => self.has_foreground().then_some(To::This),
+        };
+        Outcome {
+            interrupt: to.filter(|_| interrupted),
+            ..Outcome::new("ended", of_command(ended.status))
+        }
+    }
+
+    /// The shell's job, to which this process belongs, has the foreground of the terminal.
+    fn has_foreground(&self) -> bool {
+        self.terminal.as_ref().is_some_and(Terminal::is_ours)
     }
 
     /// Waits for the lock.
@@ -205,7 +244,7 @@ impl Run {
                     }
                     return Waited::Interrupted(signal);
                 }
-                (Event::Signal(Signal::SIGTSTP), _) => signal_job(Signal::SIGTSTP),
+                (Event::Signal(Signal::SIGTSTP), _) => default_action(Signal::SIGTSTP, To::This),
                 (Event::Signal(signal), None) if self.ends_wait(signal) => {
                     interrupted = Some(signal);
                     self.lock.cancel();
@@ -317,7 +356,7 @@ fn done(events: &Events) -> Result<Result<(), Error>, Signal> {
     loop {
         match events.next(None) {
             Event::Done(outcome) => return Ok(outcome),
-            Event::Signal(Signal::SIGTSTP) => signal_job(Signal::SIGTSTP),
+            Event::Signal(Signal::SIGTSTP) => default_action(Signal::SIGTSTP, To::This),
             Event::Signal(signal) if PASSED_ON.contains(&signal) => return Err(signal),
             Event::Signal(_) | Event::LockChanged | Event::Time => {}
         }

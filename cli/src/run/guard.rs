@@ -69,9 +69,9 @@ impl Guard {
     }
 
     /// Ends the guard: the group has ended.
-    pub fn dismiss(mut self) {
+    pub fn dismiss(&mut self) {
         self.tell(0, 0);
-        if !self.has_ended {
+        if !std::mem::replace(&mut self.has_ended, true) {
             let _ = kill(self.pid, Signal::SIGKILL);
             let _ = waitpid(self.pid, None);
         }

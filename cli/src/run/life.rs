@@ -14,7 +14,7 @@ use super::events::{Event, Events};
 use super::guard::Guard;
 use super::plan::{MARGIN, OnLost, Plan};
 use super::say;
-use super::terminal::{Terminal, signal_job};
+use super::terminal::{Terminal, To, default_action};
 
 /// How often this process looks for the end of processes that are not its children, once they were killed.
 const LOOK: Duration = Duration::from_millis(50);
@@ -36,6 +36,8 @@ pub struct Ended {
     pub status: ExitStatus,
     /// Why the lock was lost meanwhile.
     pub loss: Option<Loss>,
+    /// The command had the foreground when it ended.
+    pub had_terminal: bool,
 }
 
 /// How the lock was lost.
@@ -74,6 +76,8 @@ struct State {
     /// The command is to go on, if the lease lives.
     resumes: bool,
     said_that_it_cannot_end: bool,
+    /// As in [`Ended`].
+    had_terminal: bool,
 }
 
 impl Life<'_> {
@@ -86,8 +90,11 @@ impl Life<'_> {
             if let Some(status) = self.group.status
                 && self.has_ended(&state)
             {
-                let loss = state.loss;
-                return Ended { status, loss };
+                return Ended {
+                    status,
+                    loss: state.loss,
+                    had_terminal: state.had_terminal,
+                };
             }
             if std::mem::take(&mut state.resumes) && state.ending.is_none() {
                 self.resume();
@@ -152,7 +159,7 @@ impl Life<'_> {
     fn see_to_the_end(&mut self, state: &mut State) {
         if self.group.status.is_some() {
             if let Some(terminal) = self.terminal {
-                terminal.take_from(self.group.id());
+                state.had_terminal |= terminal.take_from(self.group.id());
             }
             if state.ending.is_none() && !self.group.has_ended() {
                 say("the command has left processes in its group, which end before the lock does");
@@ -242,7 +249,7 @@ impl Life<'_> {
         if asks && !had && terminal.is_ours() {
             state.resumes = true;
         } else if had || asks || signal == libc::SIGTSTP {
-            signal_job(Signal::SIGTSTP);
+            default_action(Signal::SIGTSTP, To::Job);
             // Where no shell has stopped the job, none will continue it.
             state.resumes = had;
         }

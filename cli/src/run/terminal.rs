@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io::IsTerminal as _;
 
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, killpg, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
 use nix::sys::stat::{SFlag, fstat};
-use nix::unistd::{Pid, getpgrp, tcgetpgrp, tcsetpgrp};
+use nix::unistd::{Pid, getpgrp, getpid, tcgetpgrp, tcsetpgrp};
 
 /// The controlling terminal of this process.
 pub struct Terminal(File);
@@ -53,14 +53,26 @@ impl Terminal {
     }
 }
 
-/// Does to the shell's job, this process included, what a signal does by default. For a stop this returns when the
+/// The processes that get a signal of the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum To {
+    /// The shell's job, of which this process is one.
+    Job,
+    /// This process.
+    This,
+}
+
+/// Does to the shell's job or to this process what a signal does by default. For a stop this returns when the
 /// job is continued.
-pub fn signal_job(signal: Signal) {
+pub fn default_action(signal: Signal, to: To) {
     let mut alone = SigSet::empty();
     alone.add(signal);
     let mut before = SigSet::empty();
     if sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&alone), Some(&mut before)).is_ok() {
-        let _ = killpg(getpgrp(), signal);
+        let _ = match to {
+            To::Job => killpg(getpgrp(), signal),
+            To::This => kill(getpid(), signal),
+        };
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None);
     }
 }

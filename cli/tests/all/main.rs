@@ -15,3 +15,4 @@ mod who;
 mod run_group;
 mod run_loss;
 mod run_signals;
+mod run_terminal;
