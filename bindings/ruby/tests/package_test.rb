@@ -11,8 +11,9 @@ class PackageTest < Test
     lib/consul_lock/dispatcher.rb lib/consul_lock/errors.rb lib/consul_lock/handle.rb lib/consul_lock/holder.rb
     lib/consul_lock/holders.rb lib/consul_lock/loader.rb lib/consul_lock/lock.rb lib/consul_lock/mailbox.rb
     lib/consul_lock/native.rb lib/consul_lock/observer.rb lib/consul_lock/options.rb lib/consul_lock/releaser.rb
-    lib/consul_lock/runtime.rb lib/consul_lock/trap.rb lib/consul_lock/version.rb
-    sig/consul_lock.rbs
+    lib/consul_lock/runtime.rb lib/consul_lock/testing.rb lib/consul_lock/testing/consul.rb lib/consul_lock/trap.rb
+    lib/consul_lock/version.rb
+    sig/consul_lock.rbs sig/testing.rbs
   ].freeze
 
   README = File.read(File.join(ROOT, "README.md"))

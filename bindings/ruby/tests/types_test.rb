@@ -2,6 +2,7 @@
 
 require "rbs"
 require_relative "helper"
+require "consul_lock/testing"
 
 # The signatures in sig/ are right: each public name has one, and a running program keeps to them.
 class TypesTest < Test
@@ -15,7 +16,8 @@ class TypesTest < Test
   end
 
   def declared(name, kind)
-    type = RBS::TypeName.new(name: name.to_sym, namespace: RBS::Namespace.parse("::ConsulLock::"))
+    *outer, inner = "::ConsulLock::#{name}".split("::")
+    type = RBS::TypeName.new(name: inner.to_sym, namespace: RBS::Namespace.parse("#{outer.join("::")}::"))
     members = @declarations.fetch(type).decls.flat_map { |declaration| declaration.decl.members }
     members.select { |member| member.respond_to?(:name) && kind_of(member) == kind }.map(&:name)
   end
@@ -29,7 +31,7 @@ class TypesTest < Test
   PRIVATE = { Client: %i[pointer], Lock: %i[finish], Observer: %i[hear] }.freeze
 
   def test_each_public_method_has_a_signature
-    %i[Client Lock Holder Holders Waiter Observer Error].each do |name|
+    %i[Client Lock Holder Holders Waiter Observer Error Testing Testing::Consul].each do |name|
       methods = ConsulLock.const_get(name).public_instance_methods(false) - PRIVATE.fetch(name, [])
       assert_equal methods.sort, (declared(name, :instance) - [:initialize]).sort, name
     end
@@ -39,6 +41,7 @@ class TypesTest < Test
   def test_each_public_class_is_declared
     names = @declarations.keys.map { |name| name.to_s.delete_prefix("::") }.sort
     there = ConsulLock.constants.select { |name| ConsulLock.const_get(name).is_a?(Module) } - INTERNAL
+    there += ConsulLock::Testing.constants.map { |name| "Testing::#{name}" }
     assert_equal ["ConsulLock", *there.map { |name| "ConsulLock::#{name}" }].sort, names
   end
 
