@@ -1,4 +1,4 @@
-//! A real Consul for tests: `consul-lock dev --consul` starts `consul agent -dev` on free ports of loopback, and ends
+//! A real Consul for tests: `consul-lock dev --real` starts `consul agent -dev` on free ports of loopback, and ends
 //! the agent with itself. No file is left, however it ends.
 
 use std::collections::hash_map::RandomState;
@@ -30,10 +30,10 @@ const ASK_EVERY_MS: u16 = 50;
 /// it when the parent's thread ends that started this process, and programs of several threads start theirs anywhere.
 const LOOK_EVERY_MS: u16 = 200;
 
-/// The option `--consul`.
+/// The option `--real`.
 pub fn option() -> Arg {
-    Arg::new("consul")
-        .long("consul")
+    Arg::new("real")
+        .long("real")
         .value_name("PROGRAM")
         .help("Run a real Consul instead, as `consul agent -dev` [CONSUL_BIN]")
         .long_help(
@@ -45,9 +45,9 @@ pub fn option() -> Arg {
         .require_equals(true)
 }
 
-/// The program of the option `--consul`. None: the option is absent.
+/// The program of the option `--real`. None: the option is absent.
 pub fn asked(matches: &ArgMatches) -> Option<PathBuf> {
-    let mut given = matches.get_many::<PathBuf>("consul")?;
+    let mut given = matches.get_many::<PathBuf>("real")?;
     let program = given.next().cloned();
     let named = || std::env::var_os("CONSUL_BIN").filter(|name| !name.is_empty());
     Some(

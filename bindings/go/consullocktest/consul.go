@@ -39,7 +39,7 @@ func Speed(n int) Option {
 // Real starts a real Consul (`consul agent -dev`): this program, or the one that the environment variable CONSUL_BIN
 // names, else `consul` on the PATH, if program is empty. It takes some seconds.
 func Real(program string) Option {
-	option := "--consul"
+	option := "--real"
 	if program != "" {
 		option += "=" + program
 	}

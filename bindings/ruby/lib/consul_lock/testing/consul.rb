@@ -29,7 +29,7 @@ module ConsulLock
       def initialize(speed: nil, real: false)
         command = ["dev"]
         command.push("--speed", speed.to_s) if speed
-        command << (real == true ? "--consul" : "--consul=#{real}") if real
+        command << (real == true ? "--real" : "--real=#{real}") if real
         @owner = Process.pid
         @address = start([program, *command])
       end
