@@ -5,12 +5,13 @@ import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 
 const ts = createRequire(import.meta.url)("typescript");
-const file = fileURLToPath(new URL("../index.d.cts", import.meta.url));
-const text = readFileSync(file, "utf8");
-const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true);
+const sources = ["index.d.cts", "testing.d.cts"].map((name) => {
+  const file = fileURLToPath(new URL(`../${name}`, import.meta.url));
+  return ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.Latest, true);
+});
 
 const undocumented = [];
-function look(node, of = "") {
+function look(source, node, of = "") {
   const name = `${of}${node.name?.getText(source) ?? "constructor"}`;
   const isIndex = ts.isIndexSignatureDeclaration(node);
   // The first form of an overloaded function documents the others.
@@ -19,19 +20,21 @@ function look(node, of = "") {
     undocumented.push(name);
   }
   for (const member of node.members ?? []) {
-    look(member, `${name}.`);
+    look(source, member, `${name}.`);
   }
 }
 
 const seen = new Set();
-for (const statement of source.statements) {
-  const named = ts.isVariableStatement(statement)
-    ? statement.declarationList.declarations[0]
-    : statement;
-  const name = named.name?.getText(source);
-  if (name !== undefined && !seen.has(name)) {
-    seen.add(name);
-    look(named);
+for (const source of sources) {
+  for (const statement of source.statements) {
+    const named = ts.isVariableStatement(statement)
+      ? statement.declarationList.declarations[0]
+      : statement;
+    const name = named.name?.getText(source);
+    if (name !== undefined && !seen.has(name)) {
+      seen.add(name);
+      look(source, named);
+    }
   }
 }
 if (seen.size < 20) {

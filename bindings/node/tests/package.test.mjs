@@ -69,6 +69,7 @@ describe("package", () => {
       [
         ...["LICENSE-APACHE", "LICENSE-MIT", "README.md", "package.json"],
         ...["index.cjs", "index.d.cts", "index.d.ts", "index.js"],
+        ...["testing.cjs", "testing.d.cts", "testing.d.ts", "testing.js"],
         ...lib.split(" ").map((name) => `lib/${name}.cjs`),
       ].sort(),
     );

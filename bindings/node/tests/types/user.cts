@@ -1,5 +1,6 @@
 // Compiled and run by package.test.mjs, as a user of the package.
 import consulLock = require("consul-lock");
+import testing = require("consul-lock/testing");
 
 const { ConsulLock, ConsulLockError, hold } = consulLock;
 
@@ -9,6 +10,8 @@ async function main(): Promise<number> {
   await lock.release();
   return hold("types/cts", async ({ signal }: consulLock.Held) => (signal.aborted ? 0 : 42));
 }
+
+export const started: () => Promise<testing.Consul> = () => testing.startConsul();
 
 main().then(console.log, (error: unknown) => {
   console.log(error instanceof ConsulLockError ? error.code : error);

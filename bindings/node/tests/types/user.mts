@@ -20,6 +20,8 @@ import {
   type LockOptions,
   type LogLevel,
 } from "consul-lock";
+import { Consul, startConsul, type ConsulOptions } from "consul-lock/testing";
+import type { TestContext } from "node:test";
 
 const client: Client = new Client({ requestTimeoutMs: 5000, connect_timeout_ms: "1000" });
 new Client({
@@ -94,6 +96,18 @@ try {
 } catch (error) {
   const code: ErrorCode | null = error instanceof ConsulLockError ? error.code : null;
   console.log(code, error);
+}
+
+export async function tested(t: TestContext): Promise<void> {
+  await using consul: Consul = await startConsul(t, { speed: 100 });
+  const { real }: ConsulOptions = { real: "consul" };
+  await hold("key", { client: consul.client }, async () =>
+    startConsul(null, { real: real ?? true }),
+  );
+  // @ts-expect-error: no such option
+  await startConsul(t, { port: 8500 });
+  // @ts-expect-error: startConsul makes it
+  new Consul();
 }
 
 export const later: LockOptions = { an_option_of_a_later_version: true };
