@@ -43,6 +43,7 @@ pub fn option() -> Arg {
         .value_parser(value_parser!(PathBuf))
         .num_args(0..=1)
         .require_equals(true)
+        .conflicts_with_all(["speed", "consul"])
 }
 
 /// The program of the option `--real`. None: the option is absent.
@@ -57,11 +58,17 @@ pub fn asked(matches: &ArgMatches) -> Option<PathBuf> {
     )
 }
 
-/// Runs an agent until a signal, or the end of the parent, ends this process. Prints the line
-/// `CONSUL_HTTP_ADDR=127.0.0.1:PORT` when the agent takes sessions.
-pub fn serve(program: &Path, port: Option<u16>) -> Exit {
-    match attempt(program, port) {
-        Ok(exit) => exit,
+/// Runs an agent until a signal, or the end of the parent, ends this process. `listen` is an address of loopback, whose
+/// port 0 is a free one. `announce` tells the address when the agent takes sessions; false: the reader has gone.
+pub fn serve(program: &Path, listen: SocketAddr, announce: impl Fn(SocketAddr) -> bool) -> Exit {
+    if !listen.ip().is_loopback() {
+        output::say(format!(
+            "cannot listen on {listen}, which is not loopback; give --listen 127.0.0.1:PORT"
+        ));
+        return Exit::Usage;
+    }
+    match attempt(program, listen, announce) {
+        Ok(()) => Exit::Ok,
         Err(error) => {
             let program = program.display();
             output::say(format!(
@@ -72,25 +79,30 @@ pub fn serve(program: &Path, port: Option<u16>) -> Exit {
     }
 }
 
-fn attempt(program: &Path, port: Option<u16>) -> io::Result<Exit> {
+fn attempt(
+    program: &Path,
+    listen: SocketAddr,
+    announce: impl Fn(SocketAddr) -> bool,
+) -> io::Result<()> {
     let end = End::new()?;
     let newer = newer_options(program)?;
     let mut taken = 0;
     loop {
-        let mut agent = Agent::start(program, port, newer)?;
+        let mut agent = Agent::start(program, listen, newer)?;
         match agent.until_ready(&end)? {
-            State::Asked => return Ok(Exit::Ok),
+            State::Asked => return Ok(()),
             State::Ready => {
-                if output::print(format!("CONSUL_HTTP_ADDR={}", agent.address)) {
-                    agent.until_end(&end)?;
-                }
-                return Ok(Exit::Ok);
+                return if announce(agent.address) {
+                    agent.until_end(&end)
+                } else {
+                    Ok(())
+                };
             }
             // Another program may take a port between the look and the start.
             State::Ended(log)
-                if log.contains("address already in use") && port.is_none() && taken < 5 =>
+                if log.contains("address already in use") && listen.port() == 0 && taken < 5 =>
             {
-                taken += 1
+                taken += 1;
             }
             State::Ended(log) => {
                 return Err(io::Error::other(format!(
@@ -149,30 +161,23 @@ struct Agent {
 }
 
 impl Agent {
-    fn start(program: &Path, port: Option<u16>, newer: &[&str]) -> io::Result<Agent> {
+    fn start(program: &Path, listen: SocketAddr, newer: &[&str]) -> io::Result<Agent> {
         let [free, server, lan] = free_ports()?;
-        let http = port.unwrap_or(free);
+        let http = if listen.port() == 0 {
+            free
+        } else {
+            listen.port()
+        };
         let log = nameless_file()?;
         let mut command = Command::new(program);
         command
-            .args([
-                "agent",
-                "-dev",
-                "-node=dev",
-                "-bind=127.0.0.1",
-                "-client=127.0.0.1",
-            ])
-            .args([
-                format!("-http-port={http}"),
-                format!("-server-port={server}"),
-            ])
-            .args([format!("-serf-lan-port={lan}")])
-            .args([
-                "-serf-wan-port=-1",
-                "-dns-port=-1",
-                "-grpc-port=-1",
-                "-log-level=warn",
-            ])
+            .args(["agent", "-dev", "-node=dev", "-bind=127.0.0.1"])
+            .arg(format!("-client={}", listen.ip()))
+            .arg(format!("-http-port={http}"))
+            .arg(format!("-server-port={server}"))
+            .arg(format!("-serf-lan-port={lan}"))
+            .args(["-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1"])
+            .arg("-log-level=warn")
             .args(newer)
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::null())
@@ -197,7 +202,7 @@ impl Agent {
         };
         Ok(Agent {
             process: command.spawn()?,
-            address: SocketAddr::from((Ipv4Addr::LOCALHOST, http)),
+            address: SocketAddr::new(listen.ip(), http),
             log,
         })
     }

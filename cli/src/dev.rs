@@ -12,6 +12,7 @@ use consul_model::server::{Server, Settings};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getppid;
 
+use crate::agent;
 use crate::exit::Exit;
 use crate::output::{print, say};
 
@@ -55,6 +56,7 @@ pub fn command() -> Command {
                 .value_parser(edition)
                 .default_value("1.22.0"),
         )
+        .arg(agent::option())
 }
 
 pub fn main(matches: &ArgMatches) -> Exit {
@@ -63,6 +65,9 @@ pub fn main(matches: &ArgMatches) -> Exit {
     let Some((listen, settings)) = wanted(matches) else {
         return Exit::Internal;
     };
+    if let Some(program) = agent::asked(matches) {
+        return agent::serve(&program, listen, |address| announce(matches, address));
+    }
     // A parent that blocks these signals would pass that on.
     let ends = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP];
     let _ = ends.into_iter().collect::<SigSet>().thread_unblock();
@@ -80,12 +85,7 @@ pub fn main(matches: &ArgMatches) -> Exit {
         }
     };
     let address = server.address();
-    let line = if matches.get_flag("json") {
-        serde_json::json!({"CONSUL_HTTP_ADDR": address.to_string()}).to_string()
-    } else {
-        format!("CONSUL_HTTP_ADDR={address}")
-    };
-    if !print(line) {
+    if !announce(matches, address) {
         // The reader of the line has gone, and no other program knows the address.
         return Exit::Unavailable;
     }
@@ -96,6 +96,15 @@ pub fn main(matches: &ArgMatches) -> Exit {
             Exit::Internal
         }
     }
+}
+
+/// Prints the one line that says where the server listens. False: the reader has gone.
+fn announce(matches: &ArgMatches, address: SocketAddr) -> bool {
+    print(if matches.get_flag("json") {
+        serde_json::json!({"CONSUL_HTTP_ADDR": address.to_string()}).to_string()
+    } else {
+        format!("CONSUL_HTTP_ADDR={address}")
+    })
 }
 
 fn wanted(matches: &ArgMatches) -> Option<(SocketAddr, Settings)> {
