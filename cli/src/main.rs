@@ -7,12 +7,16 @@ mod agent;
 mod connection;
 mod dev;
 mod exit;
+mod free;
 mod generate;
 mod key;
+mod ls;
 mod output;
 mod paint;
 mod party;
 mod run;
+mod signals;
+mod wait;
 mod when;
 mod who;
 
@@ -28,6 +32,9 @@ type Subcommand = (fn() -> Command, fn(&ArgMatches) -> Exit);
 const SUBCOMMANDS: &[Subcommand] = &[
     (run::command, run::main),
     (who::command, who::main),
+    (ls::command, ls::main),
+    (wait::command, wait::main),
+    (free::command, free::main),
     (dev::command, dev::main),
     (generate::command, generate::main),
 ];

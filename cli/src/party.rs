@@ -1,6 +1,9 @@
 //! A session that holds a lock or waits for it, in words: the program behind the session, where its name tells.
 
 use consul_lock::client::{Holder, Party, Role};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use serde_json::{Value as Json, json};
 
 use crate::when;
@@ -26,6 +29,15 @@ impl<'a> Program<'a> {
         let is_ours = !nonce.is_empty() && nonce.bytes().all(is_nonce);
         let pid = pid.parse().ok()?;
         (is_ours && !name.is_empty()).then_some(Program { name, host, pid })
+    }
+
+    /// Whether a process of that number runs on this host; None: the program runs on another host.
+    pub fn runs_here(&self) -> Option<bool> {
+        let here = nix::unistd::gethostname().ok()?;
+        let pid = Pid::from_raw(i32::try_from(self.pid).ok()?);
+        // EPERM: the process is another user's.
+        let runs = !matches!(kill(pid, None), Err(Errno::ESRCH));
+        (here.to_str() == Some(self.host)).then_some(runs)
     }
 }
 

@@ -10,9 +10,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod free;
+mod ls;
 mod run;
-mod who;
 mod run_group;
 mod run_loss;
 mod run_signals;
 mod run_terminal;
+mod wait;
+mod who;

@@ -18,6 +18,7 @@ pub(crate) mod server;
 pub(crate) mod locks;
 pub(crate) mod prelude;
 pub(crate) mod process;
+pub(crate) mod pty;
 pub(crate) mod tmux;
 
 use std::path::PathBuf;
