@@ -9,7 +9,10 @@
 //! Heading:
 //!   75   An entry: two spaces or more follow its tag,
 //!        and deeper lines go on with it.
-//!     $ an example, as it is typed
+//!
+//! Examples:
+//!   # Lines that stay as they are
+//!   consul-lock who report
 //! ```
 
 use std::io::Error;
@@ -107,28 +110,33 @@ fn text(roff: &mut Roff, text: &str) {
     // The column of the last entry's tag, while deeper lines belong to that entry.
     let mut entry = None;
     let mut between = true;
+    let mut verbatim = false;
     for line in text.lines() {
         let words = line.trim();
         let column = line.len() - line.trim_start().len();
+        if let Some(heading) = words.strip_suffix(':').filter(|_| column == 0) {
+            if verbatim {
+                roff.control("fi", []);
+            }
+            roff.control("SH", [heading.to_uppercase().as_str()]);
+            entry = None;
+            between = false;
+            verbatim = heading == "Examples";
+            if verbatim {
+                roff.control("nf", []);
+            }
+            continue;
+        }
+        if verbatim {
+            roff.text([roman(words)]);
+            continue;
+        }
         if words.is_empty() {
             between = true;
             continue;
         }
-        if let Some(heading) = words.strip_suffix(':').filter(|_| column == 0) {
-            roff.control("SH", [heading.to_uppercase().as_str()]);
-            entry = None;
-            between = false;
-            continue;
-        }
-        if let Some(command) = words.strip_prefix("$ ") {
-            roff.control("PP", []);
-            roff.control("RS", ["4"]);
-            roff.text([bold(command)]);
-            roff.control("RE", []);
-            entry = None;
-        } else if let Some((tag, rest)) =
-            tagged(words).filter(|_| column > 0 && entry.is_none_or(|at| column <= at))
-        {
+        let is_tag = column > 0 && entry.is_none_or(|at| column <= at);
+        if let Some((tag, rest)) = tagged(words).filter(|_| is_tag) {
             roff.control("TP", []);
             roff.text([bold(tag)]);
             roff.text([roman(rest)]);
@@ -144,6 +152,9 @@ fn text(roff: &mut Roff, text: &str) {
             roff.text([roman(words)]);
         }
         between = false;
+    }
+    if verbatim {
+        roff.control("fi", []);
     }
 }
 
@@ -180,9 +191,9 @@ mod tests {
     }
 
     #[test]
-    fn an_example_stands_on_a_line_of_its_own() {
-        let page = rendered("Examples:\n  Guards a job:\n    $ consul-lock run a  -- b\n");
-        let wanted = "Guards a job:\n.PP\n.RS 4\n\\fBconsul\\-lock run a  \\-\\- b\\fR\n.RE\n";
+    fn examples_keep_their_lines() {
+        let page = rendered("Examples:\n  # Guards a job\n  consul-lock run a  -- b\n\n  # Next\n");
+        let wanted = ".nf\n# Guards a job\nconsul\\-lock run a  \\-\\- b\n\n# Next\n.fi\n";
         assert!(page.ends_with(wanted), "{page}");
     }
 
