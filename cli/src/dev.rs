@@ -3,7 +3,8 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
@@ -26,7 +27,8 @@ memory, on loopback, ready in milliseconds. It answers any other request with th
 It prints one line, CONSUL_HTTP_ADDR=127.0.0.1:PORT, when it takes requests. It ends at TERM and INT, and within half a \
 second after its parent has ended; so a shell that starts it in the background and waits for nothing ends it, too.
 
-It is no Consul: it keeps nothing, has one server, and neither ACLs nor TLS. A token is ignored.";
+It is no Consul: it keeps nothing, has one server, and neither ACLs nor TLS. A token is ignored. With --consul it is \
+one: the command then runs a real Consul in the same way.";
 
 pub fn command() -> Command {
     Command::new("dev")
@@ -49,14 +51,14 @@ pub fn command() -> Command {
                 .default_value("1"),
         )
         .arg(
-            Arg::new("consul")
-                .long("consul")
+            Arg::new("like")
+                .long("like")
                 .value_name("VERSION")
                 .help("The version of Consul to answer like, such as 1.8.7")
                 .value_parser(edition)
                 .default_value("1.22.0"),
         )
-        .arg(agent::option())
+        .arg(agent::option().conflicts_with_all(["speed", "like"]))
 }
 
 pub fn main(matches: &ArgMatches) -> Exit {
@@ -109,7 +111,7 @@ fn announce(matches: &ArgMatches, address: SocketAddr) -> bool {
 
 fn wanted(matches: &ArgMatches) -> Option<(SocketAddr, Settings)> {
     let settings = Settings {
-        edition: *matches.get_one("consul")?,
+        edition: *matches.get_one("like")?,
         speed: *matches.get_one("speed")?,
         // Two servers give different ids to their sessions.
         seed: RandomState::new().build_hasher().finish(),

@@ -61,11 +61,13 @@ impl Model {
         match self.nodes.get_mut(name) {
             Some(_) if skips == Some(true) => {}
             Some(node) => {
+                self.nodes_index = index;
                 node.address = address.to_owned();
                 node.meta = meta;
                 node.modify_index = index;
             }
             None => {
+                self.nodes_index = index;
                 let node = Node {
                     address: address.to_owned(),
                     meta,
@@ -98,6 +100,9 @@ impl Model {
 
     pub(crate) fn node(&self, node: &str) -> Reply {
         match self.nodes.get(node) {
+            None if self.store.edition.has_index_of_missing_node() => {
+                of_catalog(self.nodes_index, &Json::Null)
+            }
             None => of_catalog(1, &Json::Null),
             Some(it) => {
                 let row = json!({"Node": it.row(node), "Services": {}});
@@ -108,8 +113,7 @@ impl Model {
 
     pub(crate) fn list_nodes(&self) -> Reply {
         let nodes = self.nodes.iter().map(|(name, node)| node.row(name));
-        let last = self.nodes.values().map(|node| node.modify_index).max();
-        of_catalog(last.unwrap_or(1), &nodes.collect())
+        of_catalog(self.nodes_index, &nodes.collect())
     }
 
     pub(crate) fn checks(&self, node: &str) -> Reply {
@@ -141,7 +145,11 @@ impl Model {
             },
             "Stats": {
                 "consul": {"leader": "true", "server": "true"},
-                "raft": {"num_peers": self.peers.to_string(), "state": "Leader"},
+                "raft": {
+                    "commit_index": self.index.to_string(),
+                    "num_peers": self.peers.to_string(),
+                    "state": "Leader",
+                },
             },
             "Member": {"Name": NODE, "Addr": "127.0.0.1", "Status": 1},
             "Meta": {},

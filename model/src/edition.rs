@@ -76,6 +76,19 @@ impl Edition {
         }
     }
 
+    /// The answer about a node that the catalog does not have comes with the index of the catalog, and not with 1.
+    pub(crate) fn has_index_of_missing_node(self) -> bool {
+        self >= Edition::V1_16
+    }
+
+    /// The most operations of one transaction.
+    pub(crate) fn most_operations(self) -> usize {
+        match self {
+            Edition::V1_8 => 64,
+            _ => 128,
+        }
+    }
+
     /// The text before a reason why a request is bad.
     pub(crate) fn bad_prefix(self) -> &'static str {
         match self {

@@ -98,6 +98,8 @@ pub struct Model {
     pub(crate) old_leader: BTreeMap<Arc<str>, Session>,
     /// The nodes of the catalog.
     pub(crate) nodes: BTreeMap<String, Node>,
+    /// The index of the last change of the catalog.
+    pub(crate) nodes_index: u64,
     /// The number of servers beside this one.
     pub(crate) peers: u32,
     /// Raft's last index. Every write request takes one index, whatever its outcome.
@@ -124,6 +126,7 @@ impl Model {
             store: Store::default(),
             old_leader: BTreeMap::new(),
             nodes: BTreeMap::from([(NODE.to_owned(), Node::of_agent(10))]),
+            nodes_index: 11,
             peers: 2,
             // What an agent writes about itself when it starts.
             index: 12,
@@ -205,6 +208,11 @@ impl Model {
     /// Ends a session, as its TTL or an operator does.
     pub fn kill_session(&mut self, now: Time, id: &str) {
         let index = self.write();
+        self.end_session(now, id, index);
+    }
+
+    /// The same at an index that the request already has.
+    pub(crate) fn end_session(&mut self, now: Time, id: &str, index: u64) {
         if let Some(due) = self.deadlines.remove(id) {
             self.timers.remove(&(due, id.into()));
         }

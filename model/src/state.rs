@@ -42,9 +42,11 @@ impl Model {
 
     /// Takes a node out of the catalog, as autopilot or an operator does: all its sessions end.
     pub fn remove_node(&mut self, now: Time, node: &str) {
+        let index = self.write();
+        self.nodes_index = index;
         self.nodes.remove(node);
         for id in self.sessions_of(node) {
-            self.kill_session(now, &id);
+            self.end_session(now, &id, index);
         }
     }
 

@@ -11,9 +11,6 @@ use crate::store::{Content, Draft, Flaw, Row};
 use crate::time::Time;
 use crate::wire::{self, decode_problem, field, reply};
 
-/// The most operations of one transaction.
-const MAX_OPS: usize = 64;
-
 impl Model {
     pub(crate) fn txn(&mut self, now: Time, body: &[u8]) -> Reply {
         if body.len() > MAX_BODY {
@@ -29,9 +26,10 @@ impl Model {
                 "json: cannot unmarshal {kind} into Go value of type api.TxnOps"
             ));
         };
-        if ops.len() > MAX_OPS {
+        let most = self.store.edition.most_operations();
+        if ops.len() > most {
             let count = ops.len();
-            let why = format!("Transaction contains too many operations ({count} > {MAX_OPS})");
+            let why = format!("Transaction contains too many operations ({count} > {most})");
             return reply(413, why);
         }
         let ops = match ops

@@ -108,7 +108,7 @@ pub(super) fn of_other_clients() -> Vec<Step> {
     }
     steps.extend(["info", "node"].map(|verb| Step::get(format!("/v1/session/{verb}/nowhere"))));
     steps.extend(["renew", "destroy"].map(|verb| Step::put(format!("/v1/session/{verb}/"), "")));
-    let many = vec![op("set", "c/k", ""); 65];
+    let many = vec![op("set", "c/k", ""); 129];
     steps.extend([
         Step::get("/v1/session/info/"),
         Step::get("/v1/session/node/nowhere"),
