@@ -148,7 +148,13 @@ impl<'a> Op<'a> {
     }
 
     fn is_known(&self) -> bool {
-        let reads = ["get", "get-tree", "check-not-exists", "check-session"];
+        let reads = [
+            "get",
+            "get-tree",
+            "check-index",
+            "check-not-exists",
+            "check-session",
+        ];
         self.writes() || reads.contains(&self.verb)
     }
 
