@@ -35,7 +35,17 @@ pub fn flags() -> impl Iterator<Item = Arg> {
 
 /// The client that the flags and the environment describe.
 pub fn client(matches: &ArgMatches) -> Result<Client, Error> {
+    make(matches, Options::new())
+}
+
+/// As [`client`], with a name for its sessions unless a flag has one.
+pub fn client_named(matches: &ArgMatches, session_name: &str) -> Result<Client, Error> {
     let mut options = Options::new();
+    options.set("session_name", session_name)?;
+    make(matches, options)
+}
+
+fn make(matches: &ArgMatches, mut options: Options) -> Result<Client, Error> {
     for row in rows() {
         if let Some(value) = matches.get_one::<String>(row.name) {
             options.set(row.name, value)?;

@@ -6,12 +6,18 @@ mod guard;
 mod help;
 mod life;
 mod plan;
+mod processes;
 mod report;
 mod sys;
 mod terminal;
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::Display;
 use std::mem::ManuallyDrop;
+use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
@@ -19,7 +25,9 @@ use clap::ArgMatches;
 use consul_lock::client::{Client, shutdown_start};
 use consul_lock::error::{Error, Status};
 use consul_lock::lock::Lock;
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::Signal;
+use nix::unistd::gethostname;
 
 pub use self::help::command;
 
@@ -30,9 +38,8 @@ use self::life::{Ended, Life};
 use self::plan::{Misuse, OnLost, Plan};
 use self::report::{Place, Report};
 use self::terminal::{Terminal, To, default_action};
-use crate::connection;
 use crate::exit::Exit;
-use crate::output::say;
+use crate::{connection, output};
 
 /// How long this process waits at its end for what Consul has not answered yet.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -130,7 +137,7 @@ impl Run {
             use consul_lock::log::{Level, set_callback};
             set_callback(Some(Box::new(|_, line| say(line))), Level::Info);
         }
-        let client = connection::client(matches).map_err(failed)?;
+        let client = connection::client_named(matches, &session_name(&plan)).map_err(failed)?;
         let keys: Vec<&str> = plan.keys.iter().map(String::as_str).collect();
         let lock = Lock::new_all(&keys, Some(&plan.options), Some(&client)).map_err(failed)?;
         let changed = events.ring(|_| Event::LockChanged);
@@ -267,7 +274,13 @@ impl Run {
         let terminal = self.terminal.as_ref();
         let foreground = terminal.and_then(Terminal::for_command);
         let wants_terminal = foreground.is_some();
-        let started = Group::start(&self.plan, &self.lock, &self.before, foreground);
+        let started = Group::start(
+            &self.plan,
+            &self.lock,
+            &self.before,
+            &self.guard,
+            foreground,
+        );
         let group = match started {
             Ok(group) => group,
             Err(error) => {
@@ -298,6 +311,34 @@ impl Run {
             wants_terminal,
         };
         Ok(life.run())
+    }
+}
+
+/// The name of the session, as of the library's own, with the name of the command: that is what an operator wants to know.
+fn session_name(plan: &Plan) -> String {
+    let plain = |text: Cow<'_, str>| -> String {
+        let printable = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+        text.chars().map(printable).take(64).collect()
+    };
+    let program = Path::new(&plan.program)
+        .file_name()
+        .unwrap_or(OsStr::new("consul-lock"));
+    let host = gethostname().unwrap_or_default();
+    format!(
+        "consul_lock {}@{}:{}",
+        plain(program.to_string_lossy()),
+        plain(host.to_string_lossy()),
+        std::process::id()
+    )
+}
+
+/// Prints a line for people to the standard error, unless its reader does not read: this process must never wait for a
+/// reader while it looks after a command.
+fn say(text: impl Display) {
+    let stderr = std::io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut ready, 100_u8).is_ok_and(|ready| ready > 0) {
+        output::say(text);
     }
 }
 

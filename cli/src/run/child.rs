@@ -1,4 +1,4 @@
-//! The command, and the process group that it leads.
+//! The command, and the processes that it starts.
 
 use std::fs::File;
 use std::io;
@@ -8,17 +8,20 @@ use std::process::{Command, ExitStatus};
 use consul_lock::lock::Lock;
 use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::events::Before;
 use super::guard::Guard;
 use super::plan::Plan;
+use super::processes::{Process, has_no_child_but, of_command};
 use super::sys::{self, Prelude};
 
 /// The group of the command, whose leader the command is.
 pub struct Group {
     leader: Pid,
+    /// The guard, which is none of the command's processes.
+    guard: Pid,
     /// How the command ended.
     pub status: Option<ExitStatus>,
 }
@@ -29,6 +32,7 @@ impl Group {
         plan: &Plan,
         lock: &Lock,
         before: &Before,
+        guard: &Guard,
         terminal: Option<File>,
     ) -> io::Result<Group> {
         // What the command leaves behind becomes a child of this process, which sees it end.
@@ -57,6 +61,7 @@ impl Group {
         let leader = i32::try_from(child.id()).map_err(io::Error::other)?;
         Ok(Group {
             leader: Pid::from_raw(leader),
+            guard: guard.id(),
             status: None,
         })
     }
@@ -71,9 +76,36 @@ impl Group {
         killpg(self.leader, signal)
     }
 
-    /// The command has ended, and no process of its group is left.
+    /// Sends a signal to each process of the group, and to those that have left the group, as `timeout` and the jobs of
+    /// a shell do, and not the session.
+    pub fn signal_all(&self, signal: Signal) -> Result<(), Errno> {
+        let mut outcome = match self.signal(signal) {
+            Err(Errno::ESRCH) => Ok(()),
+            outcome => outcome,
+        };
+        for process in self
+            .left()
+            .into_iter()
+            .filter(|process| process.group != self.leader)
+        {
+            if kill(process.id, signal) == Err(Errno::EPERM) {
+                outcome = Err(Errno::EPERM);
+            }
+        }
+        outcome
+    }
+
+    /// The command has ended, and left no process.
     pub fn has_ended(&self) -> bool {
-        self.status.is_some() && killpg(self.leader, None) == Err(Errno::ESRCH)
+        self.status.is_some() && self.left().is_empty()
+    }
+
+    /// The processes of the command that live.
+    fn left(&self) -> Vec<Process> {
+        match has_no_child_but(self.guard) {
+            true => Vec::new(),
+            false => of_command(self.guard),
+        }
     }
 
     /// Takes in what happened to the children of this process. Answers the signal that stopped the command, if that
@@ -93,24 +125,5 @@ impl Group {
             }
         }
         stop
-    }
-
-    /// A process of the group is left that is no zombie. A zombie stays in the group as long as its parent does not
-    /// look at it, and the parent may have left the group.
-    pub fn has_living(&self) -> bool {
-        let Ok(processes) = std::fs::read_dir("/proc") else {
-            return false;
-        };
-        let group = self.leader.to_string();
-        processes.flatten().any(|process| {
-            let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-            // 1234 (any name) S parent group ...
-            let mut words = stat
-                .rsplit_once(") ")
-                .map_or("", |(_, rest)| rest)
-                .split(' ');
-            let state = words.next();
-            words.nth(1) == Some(&*group) && !matches!(state, Some("Z" | "X"))
-        })
     }
 }

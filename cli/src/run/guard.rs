@@ -48,6 +48,17 @@ impl Guard {
         })
     }
 
+    /// Its pid.
+    pub fn id(&self) -> Pid {
+        self.pid
+    }
+
+    /// The instant has come: the guard has killed the group, or is about to.
+    pub fn has_acted(&self) -> bool {
+        let (_, until) = self.told;
+        until != 0 && Time::now().0 >= until
+    }
+
     /// Has the guard kill the group at an instant, or when this process dies.
     pub fn watch(&mut self, group: Pid, until: Option<Time>) {
         self.tell(group.as_raw(), until.map_or(0, |until| until.0));

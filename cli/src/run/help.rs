@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, ArgAction, Command, value_parser};
 
-use crate::connection;
+use crate::{connection, key};
 
 const LONG: &str = "\
 Takes the lock KEY on Consul, runs CMD while the lock is held, and gives the lock back when CMD ends. Without --wait \
@@ -14,12 +14,14 @@ The lock is renewed while CMD runs. CMD runs in a process group of its own, with
 and with CONSUL_LOCK_KEY, CONSUL_LOCK_TOKEN (the fencing token), CONSUL_LOCK_SESSION and, with --slots, \
 CONSUL_LOCK_SLOT in its environment. consul-lock passes on TERM, INT, HUP, QUIT, USR1 and USR2 to the group.
 
-The group never outlives the lock. What CMD leaves in its group gets TERM when CMD ends, and KILL after --kill-after, \
-before the lock is given back. When the lock is lost the group gets TERM and then KILL. When Consul confirms no \
-renewal the group gets both before the lease ends. When consul-lock itself is killed the group gets KILL.
+CMD and what it starts never outlive the lock. What CMD leaves behind gets TERM when CMD ends, and KILL after \
+--kill-after, before the lock is given back. When the lock is lost all of them get TERM and then KILL. When Consul \
+confirms no renewal they get both before the lease ends. When consul-lock itself is killed or stopped the group gets \
+KILL.
 
-Not covered: a process that leaves the group (setsid, a daemon), and a program that runs as another user (sudo): run \
-consul-lock under sudo, and not sudo under consul-lock.";
+Not covered: a process with a session of its own (setsid, a daemon); a program that runs as another user (sudo): run \
+consul-lock under sudo, and not sudo under consul-lock; and, if consul-lock is killed, a process that has left the \
+group (timeout, the jobs of a shell with job control).";
 
 const AFTER: &str = "\
 Exit status:
@@ -130,12 +132,7 @@ pub fn command() -> Command {
             option("value", None, "TEXT", "What Consul stores under the key; other programs can read it")
                 .value_parser(value_parser!(OsString)),
         )
-        .arg(option(
-            "pattern",
-            None,
-            "PATTERN",
-            "Where keys stand in Consul's KV store [default: locks/ephemeral/%s]",
-        ))
+        .arg(key::pattern())
         .arg(
             option("status-fd", None, "N", "Write the outcome as one line of JSON to descriptor N")
                 .value_parser(value_parser!(i32).range(0..)),

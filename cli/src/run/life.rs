@@ -16,7 +16,7 @@ use super::plan::{MARGIN, OnLost, Plan};
 use super::say;
 use super::terminal::{Terminal, To, default_action};
 
-/// How often this process looks for the end of processes that are not its children, once they were killed.
+/// How often this process looks for the end of processes that are not its children, of which the system tells nothing.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What belongs to the life of a command.
@@ -49,6 +49,8 @@ pub enum Loss {
     NotRenewed,
     /// The lease of a lock that is not renewed is nearly over.
     FixedLifeOver,
+    /// This process was stopped until the lease was nearly over.
+    Stopped,
 }
 
 impl Loss {
@@ -57,6 +59,7 @@ impl Loss {
         match self {
             Loss::Told(why) => why.text(),
             Loss::NotRenewed => "Consul has confirmed no renewal, and its lease is nearly over",
+            Loss::Stopped => "consul-lock was stopped until its lease was nearly over",
             Loss::FixedLifeOver => "its fixed life (--no-renew, --ttl) is nearly over",
         }
     }
@@ -88,7 +91,7 @@ impl Life<'_> {
             self.see_to_the_lease(&mut state);
             self.see_to_the_end(&mut state);
             if let Some(status) = self.group.status
-                && self.has_ended(&state)
+                && self.group.has_ended()
             {
                 return Ended {
                     status,
@@ -162,14 +165,14 @@ impl Life<'_> {
                 state.had_terminal |= terminal.take_from(self.group.id());
             }
             if state.ending.is_none() && !self.group.has_ended() {
-                say("the command has left processes in its group, which end before the lock does");
+                say("the command has left processes behind, which are ended before the lock");
                 self.end_group(state, Time::now() + self.plan.kill_after);
             }
         }
         if let Some(ending) = &mut state.ending
-            && !ending.has_killed
             && Time::now() >= ending.kill_at
         {
+            // More than once: a process may have been forked meanwhile.
             ending.has_killed = true;
             self.send(Signal::SIGKILL, state);
         }
@@ -186,11 +189,11 @@ impl Life<'_> {
         });
         self.send(Signal::SIGTERM, state);
         // A process that is stopped gets TERM when it continues.
-        let _ = self.group.signal(Signal::SIGCONT);
+        let _ = self.group.signal_all(Signal::SIGCONT);
     }
 
     fn send(&self, signal: Signal, state: &mut State) {
-        if self.group.signal(signal) == Err(Errno::EPERM) && !state.said_that_it_cannot_end {
+        if self.group.signal_all(signal) == Err(Errno::EPERM) && !state.said_that_it_cannot_end {
             state.said_that_it_cannot_end = true;
             say(format!(
                 "cannot send {signal} to the command, which runs as another user"
@@ -198,23 +201,19 @@ impl Life<'_> {
         }
     }
 
-    /// No process of the group is left. After a KILL only a process counts that lives.
-    fn has_ended(&self, state: &State) -> bool {
-        let has_killed = state
-            .ending
-            .as_ref()
-            .is_some_and(|ending| ending.has_killed);
-        self.group.has_ended() || (has_killed && !self.group.has_living())
-    }
-
     /// When there is something to do, if nothing happens before.
     fn next_look(&self, state: &State) -> Option<Time> {
         let now = Time::now();
-        let end = state.ending.as_ref().map(|ending| match ending.has_killed {
-            // The command itself is a child of this process, which the system tells.
-            true => now + LOOK,
-            false => ending.kill_at,
-        });
+        // The system tells the end of the command itself, which is a child of this process.
+        let looks = self.group.status.is_some();
+        let end = state
+            .ending
+            .as_ref()
+            .map(|ending| match (ending.has_killed, looks) {
+                (false, false) => ending.kill_at,
+                (false, true) => ending.kill_at.min(now + LOOK),
+                (true, _) => now + LOOK,
+            });
         let watches = state.loss.is_none() && self.plan.on_lost == OnLost::Kill;
         let lease = watches.then(|| {
             let before = self.plan.kill_after + MARGIN;

@@ -7,6 +7,9 @@ use clap::ArgMatches;
 use consul_lock::error::Error;
 use consul_lock::options::{Options, TABLE, ValueKind};
 
+use crate::key;
+use crate::when::{duration, shown};
+
 /// How much earlier than the lease this process ends the command's group by KILL.
 pub const MARGIN: Duration = Duration::from_millis(500);
 
@@ -45,14 +48,6 @@ impl From<Error> for Misuse {
     }
 }
 
-/// A duration as people write it: `500ms`, `30s`, `5m`, `1h30m`; a number alone is seconds.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string());
-    }
-    humantime::parse_duration(text).map_err(|error| format!("{error}, as in 500ms, 30s, 5m, 1h30m"))
-}
-
 impl Plan {
     /// The plan of the arguments.
     pub fn new(matches: &ArgMatches) -> Result<Plan, Misuse> {
@@ -85,9 +80,7 @@ impl Plan {
         if let Some(value) = matches.get_one::<OsString>("value") {
             options.set_bytes("value", value.as_encoded_bytes())?;
         }
-        if let Some(pattern) = matches.get_one::<String>("pattern") {
-            consul_lock::defaults::set("lock_key_pattern", pattern)?;
-        }
+        key::set_pattern(matches)?;
         Ok(plan)
     }
 
@@ -152,7 +145,7 @@ fn wait_ms(matches: &ArgMatches) -> Result<i64, Misuse> {
     match i64::try_from(ms) {
         Ok(ms) if ms <= i64::try_from(longest).unwrap_or(0) => Ok(ms),
         _ => {
-            let longest = humantime::format_duration(Duration::from_millis(longest));
+            let longest = shown(Duration::from_millis(longest));
             Err(wrong(format!(
                 "it is longer than {longest}; \"forever\" has no limit"
             )))
@@ -169,8 +162,7 @@ fn ttl(matches: &ArgMatches) -> Result<Duration, Misuse> {
     let ttl = duration(text).map_err(|why| Misuse(format!("--ttl {text}: {why}")))?;
     let is_whole = ttl.subsec_nanos() == 0;
     if !is_whole || !(least..=most).contains(&ttl.as_secs()) {
-        let [least, most] =
-            [least, most].map(|s| humantime::format_duration(Duration::from_secs(s)).to_string());
+        let [least, most] = [least, most].map(|s| shown(Duration::from_secs(s)));
         return Err(Misuse(format!(
             "--ttl {text}: a TTL is whole seconds from {least} to {most}"
         )));
@@ -188,9 +180,7 @@ fn kill_after(matches: &ArgMatches, ttl: Duration) -> Result<Duration, Misuse> {
             let wrong = |why: String| Misuse(format!("--kill-after {text}: {why}"));
             let time = duration(text).map_err(wrong)?;
             if time > most {
-                let most = humantime::format_duration(Duration::from_millis(
-                    u64::try_from(most.as_millis()).unwrap_or(u64::MAX),
-                ));
+                let most = shown(most);
                 return Err(wrong(format!(
                     "it is longer than {most}, a third of --ttl; raise --ttl, too"
                 )));
@@ -203,25 +193,6 @@ fn kill_after(matches: &ArgMatches, ttl: Duration) -> Result<Duration, Misuse> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_number_alone_is_seconds_and_units_are_those_of_humantime() {
-        let cases = [
-            ("0", 0),
-            ("30", 30_000),
-            ("0.5", 500),
-            ("500ms", 500),
-            ("30s", 30_000),
-            ("5m", 300_000),
-            ("1h30m", 5_400_000),
-        ];
-        for (text, ms) in cases {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for wrong in ["", "-1", "soon", "5 parsecs", "nan", "inf", "1e300", "--"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
 
     fn plan(words: &str) -> Result<Plan, String> {
         let words = ["run"].into_iter().chain(words.split(' '));
@@ -272,7 +243,7 @@ mod tests {
             ("--ttl 10500ms k true", "--ttl 10500ms"),
             (
                 "--kill-after 4s --ttl 10s k true",
-                "--kill-after 4s: it is longer than 3s 333ms",
+                "--kill-after 4s: it is longer than 3s",
             ),
             ("--slots 0 k true", "--slots"),
             ("--no-such k true", "--no-such"),

@@ -30,6 +30,13 @@ fn the_command_runs_under_the_lock_and_knows_it() {
     assert_eq!(words[0], full("knows"));
     assert!(words[1].parse::<u64>().expect("a token") > 0);
     assert_eq!(words[2..], [holder, "none"]);
+    // An operator who asks for the holder sees the command, and the process that takes signals for the command.
+    let who = consul_lock(consul(), &["who", "--json", "knows"])
+        .output()
+        .unwrap();
+    let who: Json = serde_json::from_slice(&who.stdout).expect("JSON");
+    assert_eq!(who["exclusive"]["program"], "sh", "{who}");
+    assert_eq!(who["exclusive"]["pid"], running.pid(), "{who}");
     drop(running.input());
     let ended = running.end().expect_code(1);
     assert_eq!(ended.stderr, "");

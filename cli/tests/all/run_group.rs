@@ -15,7 +15,7 @@ fn what_the_command_leaves_in_its_group_ends_before_the_lock() {
     let ended = running.end().expect_code(7);
     assert!(!is_alive(left));
     assert!(
-        ended.stderr.contains("has left processes in its group"),
+        ended.stderr.contains("has left processes behind"),
         "{ended:?}"
     );
     leaves_nothing(consul(), "leaves", &ended);
@@ -189,4 +189,61 @@ fn the_guard_keeps_no_output_open() {
     // Its pipe and its timer.
     assert_eq!(links(&guards[0]).len(), 2, "{:?}", links(&guards[0]));
     running.end().expect_code(0);
+}
+
+/// `timeout` and a shell with job control make groups of their own, and stay in the session.
+const OUT_OF_GROUP: [&str; 2] = [
+    "timeout -k 50 70 sh -c 'trap \"\" TERM; sleep 60; sleep 60' & echo $!; read -r x",
+    "set -m; sh -c 'trap \"\" TERM; sleep 60; sleep 60' & echo $!; read -r x",
+];
+
+#[test]
+fn what_has_left_the_group_and_not_the_session_ends_before_the_lock() {
+    for script in OUT_OF_GROUP {
+        let args = ["--kill-after", "1s", "left-group", "bash", "-c", script];
+        let mut running = Running::start_with_input(&mut run(&args));
+        let left = running.pids()[0];
+        drop(running.input());
+        running.says("has left processes behind");
+        assert!(is_alive(left) && is_held("left-group"));
+        let ended = running.end().expect_code(1);
+        assert!(!is_alive(left));
+        leaves_nothing(consul(), "left-group", &ended);
+    }
+}
+
+#[test]
+fn a_loss_ends_what_has_left_the_group_and_not_the_session() {
+    for script in OUT_OF_GROUP {
+        let args = ["--kill-after", "1s", "lost-group", "bash", "-c", script];
+        let running = Running::start_with_input(&mut run(&args));
+        let left = running.pids()[0];
+        thread::sleep(Duration::from_millis(1500));
+        consul().destroy(&consul().holder(&full("lost-group")).expect("a holder"));
+        let ended = running.end().expect_code(79);
+        assert!(!is_alive(left));
+        leaves_nothing(consul(), "lost-group", &ended);
+    }
+}
+
+#[test]
+fn a_reader_of_its_words_that_does_not_read_delays_nothing() {
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use std::io::Write as _;
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).unwrap();
+    while writer.write(&[b'x'; 4096]).is_ok() {}
+    while writer.write(b"x").is_ok() {}
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    let begun = Instant::now();
+    let mut command = run(&["-v", "full", "sh", "-c", "sleep 60 & exit 3"]);
+    let status = command
+        .stdin(Stdio::null())
+        .stderr(writer)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(3));
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    drop(reader);
+    nothing_of(consul(), "full");
 }
