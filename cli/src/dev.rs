@@ -26,7 +26,7 @@ memory, on loopback, ready in milliseconds. It answers any other request with th
 It prints one line, CONSUL_HTTP_ADDR=127.0.0.1:PORT, when it takes requests. It ends at TERM and INT, and within half a \
 second after its parent has ended; so a shell that starts it in the background and waits for nothing ends it, too.
 
-It is no Consul: it keeps nothing, has one server, and neither ACLs nor TLS. A token is ignored. With --consul it is \
+It is no Consul: it keeps nothing, has one server, and neither ACLs nor TLS. A token is ignored. With --real it is \
 one: the command then runs a real Consul in the same way.";
 
 pub fn command() -> Command {

@@ -39,6 +39,15 @@ const SUBCOMMANDS: &[Subcommand] = &[
     (generate::command, generate::main),
 ];
 
+const EXAMPLES: &str = "\
+Examples:
+  consul-lock run --wait 10m deploy/web ./deploy.sh   # one deploy at a time
+  consul-lock who deploy/web                          # who deploys, and who waits
+  consul-lock doctor                                  # is this machine fit for locks?
+  consul-lock dev                                     # a Consul for tests
+
+consul-lock finds Consul as the consul command does: by CONSUL_HTTP_ADDR and its kind, or by the options of each command.";
+
 fn command() -> Command {
     let json = Arg::new("json")
         .long("json")
@@ -51,6 +60,7 @@ fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
+        .after_help(EXAMPLES)
         .arg(json)
         .subcommands(SUBCOMMANDS.iter().map(|(command, _)| command()))
 }
