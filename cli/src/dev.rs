@@ -57,7 +57,7 @@ pub fn command() -> Command {
                 .value_parser(edition)
                 .default_value("1.22.0"),
         )
-        .arg(agent::option().conflicts_with_all(["speed", "like"]))
+        .arg(agent::option())
 }
 
 pub fn main(matches: &ArgMatches) -> Exit {

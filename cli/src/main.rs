@@ -87,3 +87,12 @@ fn main() -> ExitCode {
         None => Exit::Internal.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// clap finds options that contradict each other only where a command is used.
+    #[test]
+    fn the_descriptions_are_sound() {
+        super::command().debug_assert();
+    }
+}
