@@ -7,27 +7,22 @@ mod help;
 mod life;
 mod plan;
 mod processes;
+mod release;
 mod report;
 mod sys;
 mod terminal;
+mod words;
 
-use std::borrow::Cow;
-use std::ffi::OsStr;
-use std::fmt::Display;
 use std::mem::ManuallyDrop;
-use std::os::fd::AsFd as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::ArgMatches;
-use consul_lock::client::{Client, shutdown_start};
+use consul_lock::client::Client;
 use consul_lock::error::{Error, Status};
 use consul_lock::lock::Lock;
-use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::Signal;
-use nix::unistd::gethostname;
 
 pub use self::help::command;
 
@@ -36,13 +31,12 @@ use self::events::{Before, Event, Events, PASSED_ON, take_signals};
 use self::guard::Guard;
 use self::life::{Ended, Life};
 use self::plan::{Misuse, OnLost, Plan};
+use self::release::{Released, clean_up, release};
 use self::report::{Place, Report};
 use self::terminal::{Terminal, To, default_action};
+use self::words::{say, session_name};
+use crate::connection;
 use crate::exit::Exit;
-use crate::{connection, output};
-
-/// How long this process waits at its end for what Consul has not answered yet.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the command that the arguments name, under the lock that they name.
 pub fn main(matches: &ArgMatches) -> Exit {
@@ -311,96 +305,6 @@ impl Run {
             wants_terminal,
         };
         Ok(life.run())
-    }
-}
-
-/// The name of the session, as of the library's own, with the name of the command: that is what an operator wants to know.
-fn session_name(plan: &Plan) -> String {
-    let plain = |text: Cow<'_, str>| -> String {
-        let printable = |c: char| if c.is_ascii_graphic() { c } else { '_' };
-        text.chars().map(printable).take(64).collect()
-    };
-    let program = Path::new(&plan.program)
-        .file_name()
-        .unwrap_or(OsStr::new("consul-lock"));
-    let host = gethostname().unwrap_or_default();
-    format!(
-        "consul_lock {}@{}:{}",
-        plain(program.to_string_lossy()),
-        plain(host.to_string_lossy()),
-        std::process::id()
-    )
-}
-
-/// Prints a line for people to the standard error, unless its reader does not read: this process must never wait for a
-/// reader while it looks after a command.
-fn say(text: impl Display) {
-    let stderr = std::io::stderr();
-    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    if poll(&mut ready, 100_u8).is_ok_and(|ready| ready > 0) {
-        output::say(text);
-    }
-}
-
-/// What came of a release.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Released {
-    Yes,
-    /// The lock had been lost before.
-    Lost,
-    /// Consul has not confirmed the release.
-    Unknown,
-}
-
-/// Gives the lock back. A signal ends the wait for Consul's confirmation.
-fn release(plan: &Plan, lock: &Lock, events: &Events) -> Released {
-    let outcome = match lock.release_start(events.completion()) {
-        Ok(()) => done(events),
-        Err(error) => Ok(Err(error)),
-    };
-    let released = match outcome {
-        Ok(Ok(())) => Released::Yes,
-        Ok(Err(error)) => {
-            // A loss during the life of the command was said then.
-            if !matches!(error.status, Status::NotHeld) {
-                say(&error);
-            }
-            match error.status {
-                Status::Lost => Released::Lost,
-                _ => Released::Unknown,
-            }
-        }
-        Err(signal) => {
-            say(format!(
-                "{signal} came before Consul confirmed the release of the lock \"{}\": if the request did not \
-                 arrive, the lock ends with its TTL",
-                plan.label()
-            ));
-            Released::Unknown
-        }
-    };
-    if released != Released::Unknown {
-        clean_up(events);
-    }
-    released
-}
-
-/// Ends the sessions that the library keeps, and what it has not undone yet.
-fn clean_up(events: &Events) {
-    if shutdown_start(PATIENCE, events.completion()).is_ok() {
-        let _ = done(events);
-    }
-}
-
-/// Waits for the end of a call of the library, or for a signal that ends this process.
-fn done(events: &Events) -> Result<Result<(), Error>, Signal> {
-    loop {
-        match events.next(None) {
-            Event::Done(outcome) => return Ok(outcome),
-            Event::Signal(Signal::SIGTSTP) => default_action(Signal::SIGTSTP, To::This),
-            Event::Signal(signal) if PASSED_ON.contains(&signal) => return Err(signal),
-            Event::Signal(_) | Event::LockChanged | Event::Time => {}
-        }
     }
 }
 

@@ -13,8 +13,8 @@ use super::child::Group;
 use super::events::{Event, Events};
 use super::guard::Guard;
 use super::plan::{MARGIN, OnLost, Plan};
-use super::say;
 use super::terminal::{Terminal, To, default_action};
+use super::words::say;
 
 /// How often this process looks for the end of processes that are not its children, of which the system tells nothing.
 const LOOK: Duration = Duration::from_millis(50);
@@ -123,39 +123,46 @@ impl Life<'_> {
         let kills = self.plan.on_lost == OnLost::Kill;
         let now = Time::now();
         let left = self.lock.remaining();
-        if let Some(why) = self.lock.why_lost() {
-            state.loss = Some(Loss::Told(why));
-            // Another session may have the lock from the end of the lease on.
-            let grace = match why {
-                LostReason::Expired => Duration::ZERO,
-                _ => self.plan.kill_after,
-            };
-            if kills {
-                self.end_group(state, now + grace);
-                self.guard
-                    .watch(self.group.id(), Some(now + grace + MARGIN));
-            }
-        } else if kills && left <= self.plan.kill_after + MARGIN {
-            state.loss = Some(match self.plan.renews {
-                true => Loss::NotRenewed,
-                false => Loss::FixedLifeOver,
-            });
-            self.end_group(state, now + left.saturating_sub(MARGIN));
-        } else {
+        let Some((loss, grace)) = self.loss(left) else {
             let end = now + left.saturating_sub(MARGIN / 2);
             self.guard.watch(self.group.id(), kills.then_some(end));
+            return;
+        };
+        state.loss = Some(loss);
+        let then = match self.plan.on_lost {
+            OnLost::Kill => "the command is ended",
+            OnLost::Ignore => "the command goes on (--on-lost ignore)",
+        };
+        if kills {
+            self.end_group(state, now + grace);
+            let id = self.group.id();
+            self.guard.watch(id, Some(now + grace + MARGIN / 2));
         }
-        if let Some(loss) = state.loss {
-            let then = match self.plan.on_lost {
-                OnLost::Kill => "the command is ended",
-                OnLost::Ignore => "the command goes on (--on-lost ignore)",
-            };
-            say(format!(
-                "lost the lock \"{}\": {}; {then}",
-                self.plan.label(),
-                loss.text()
-            ));
+        let (label, why) = (self.plan.label(), loss.text());
+        say(format!("lost the lock \"{label}\": {why}; {then}"));
+    }
+
+    /// The loss of the lock, and the time that the command has from TERM to KILL. `left`: of the lease.
+    fn loss(&self, left: Duration) -> Option<(Loss, Duration)> {
+        match self.lock.why_lost() {
+            // Another session may have the lock from the end of the lease on.
+            Some(why @ LostReason::Expired) => return Some((Loss::Told(why), Duration::ZERO)),
+            Some(why) => return Some((Loss::Told(why), self.plan.kill_after)),
+            None => {}
         }
+        if self.plan.on_lost == OnLost::Ignore {
+            return None;
+        }
+        if self.guard.has_acted() {
+            // The library may have renewed the lock since.
+            return Some((Loss::Stopped, Duration::ZERO));
+        }
+        let loss = match self.plan.renews {
+            true => Loss::NotRenewed,
+            false => Loss::FixedLifeOver,
+        };
+        let is_due = left <= self.plan.kill_after + MARGIN;
+        is_due.then(|| (loss, left.saturating_sub(MARGIN)))
     }
 
     /// Ends what the command has left behind, and kills what does not end in time.

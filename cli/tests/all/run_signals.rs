@@ -149,10 +149,8 @@ fn the_command_dies_even_if_the_guard_is_killed_too() {
     // And without a guard all else is as usual.
     let running = Running::start(&mut run(&["both-2", "sh", "-c", "echo $$; exec sleep 60"]));
     let command = running.pids()[0];
-    let others = marked(&running.mark).into_iter();
-    let guard = others
-        .filter(|pid| *pid != command && *pid != running.pid())
-        .next();
+    let mut others = marked(&running.mark).into_iter();
+    let guard = others.find(|pid| *pid != command && *pid != running.pid());
     signal(guard.expect("a guard"), Signal::SIGKILL);
     running.signal(Signal::SIGTERM);
     let ended = running.end().expect_code(143);

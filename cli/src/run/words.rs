@@ -1,0 +1,41 @@
+//! What a run says to people: on the standard error, and in the name of its session.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::unistd::gethostname;
+
+use super::plan::Plan;
+use crate::output;
+
+/// Prints a line for people to the standard error, unless its reader does not read: this process must never wait for a
+/// reader while it looks after a command.
+pub fn say(text: impl Display) {
+    let stderr = std::io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut ready, 100_u8).is_ok_and(|ready| ready > 0) {
+        output::say(text);
+    }
+}
+
+/// The name of the session, as of the library's own, with the name of the command: that is what an operator wants to know.
+pub fn session_name(plan: &Plan) -> String {
+    let plain = |text: Cow<'_, str>| -> String {
+        let printable = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+        text.chars().map(printable).take(64).collect()
+    };
+    let program = Path::new(&plan.program)
+        .file_name()
+        .unwrap_or(OsStr::new("consul-lock"));
+    let host = gethostname().unwrap_or_default();
+    format!(
+        "consul_lock {}@{}:{}",
+        plain(program.to_string_lossy()),
+        plain(host.to_string_lossy()),
+        std::process::id()
+    )
+}
