@@ -42,8 +42,8 @@ fn ctrl_c_ends_the_script_around() {
     tmux.shows("last 130");
     assert!(!tmux.screen().contains("\nwent on"), "{}", tmux.screen());
     // A command that handles Ctrl-C does not end the script.
-    tmux.line("clear; bash -c '$T run script -- sh -c \"trap \\\"exit 0\\\" INT; echo runs; sleep 60\"; echo went on'");
-    tmux.shows("runs");
+    tmux.line("clear; bash -c '$T run script -- sh -c \"trap \\\"exit 0\\\" INT; echo again; sleep 60\"; echo went on'");
+    tmux.shows("again");
     tmux.key("C-c");
     tmux.shows("went on");
     is_back(&tmux, "script");
@@ -143,10 +143,10 @@ fn a_pager_behind_a_pipe_keeps_the_keyboard() {
     tmux.shows("40");
     tmux.key("q");
     tmux.shows("last 0");
-    tmux.line("clear; $T run pager -- sh -c 'seq 1 1000 | less'; echo last $?");
-    tmux.shows("40");
+    tmux.line("clear; $T run pager -- sh -c 'seq 2001 3000 | less'; echo then $?");
+    tmux.shows("2040");
     tmux.key("q");
-    tmux.shows("last 0");
+    tmux.shows("then 0");
     is_back(&tmux, "pager");
 }
 
