@@ -33,6 +33,16 @@ pub fn flags() -> impl Iterator<Item = Arg> {
     })
 }
 
+/// The text of an option of a client, from its flag or its variable. The library checks the text itself.
+pub fn value(matches: &ArgMatches, name: &str) -> Option<String> {
+    let flag = rows().any(|row| row.name == name);
+    let flag = flag.then(|| matches.get_one::<String>(name).cloned());
+    flag.flatten().or_else(|| {
+        let row = TABLE.iter().find(|row| row.name == name)?;
+        std::env::var(row.env?).ok().filter(|text| !text.is_empty())
+    })
+}
+
 /// The client that the flags and the environment describe.
 pub fn client(matches: &ArgMatches) -> Result<Client, Error> {
     make(matches, Options::new())

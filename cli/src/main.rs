@@ -6,6 +6,7 @@
 mod agent;
 mod connection;
 mod dev;
+mod doctor;
 mod exit;
 mod free;
 mod generate;
@@ -35,6 +36,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     (ls::command, ls::main),
     (wait::command, wait::main),
     (free::command, free::main),
+    (doctor::command, doctor::main),
     (dev::command, dev::main),
     (generate::command, generate::main),
 ];

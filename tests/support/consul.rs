@@ -129,7 +129,7 @@ impl Consul {
     }
 
     fn takes_sessions(&self) -> bool {
-        let body = r#"{"Name":"ready","TTL":"10s","Behavior":"delete"}"#;
+        let body = r#"{"Name":"ready","TTL":"120s","Behavior":"delete"}"#;
         let Some(reply) = self.try_request("PUT", "/v1/session/create", body, REQUEST) else {
             return false;
         };

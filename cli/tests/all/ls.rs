@@ -109,7 +109,9 @@ fn each_lock_has_a_line() {
     for waiter in waiters {
         waiter.join().unwrap();
     }
-    consul().request("DELETE", &format!("/v1/kv/{}", full("ls-all/data")), "");
+    for left in ["ls-all/data", "ls-all/other"] {
+        consul().request("DELETE", &format!("/v1/kv/{}", full(left)), "");
+    }
     nothing_of(consul(), "ls-all/");
 }
 

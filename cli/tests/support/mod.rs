@@ -4,6 +4,8 @@
 
 #[path = "../../../tests/support/agent.rs"]
 pub(crate) mod agent;
+#[path = "../../../tests/support/certificates.rs"]
+pub(crate) mod certificates;
 #[path = "../../../tests/support/consul.rs"]
 pub(crate) mod consul;
 #[path = "../../../tests/support/http.rs"]
@@ -12,6 +14,8 @@ pub(crate) mod http;
 pub(crate) mod ports;
 #[path = "../../../tests/support/proxy.rs"]
 pub(crate) mod proxy;
+#[path = "../../../tests/support/secure.rs"]
+pub(crate) mod secure;
 #[path = "../../../tests/support/server.rs"]
 pub(crate) mod server;
 
