@@ -28,7 +28,8 @@ ELSEWHERE = {
 }
 # The sidebar. A page of docs/ that is missing here comes last in the first part.
 SIDEBAR = [
-    ("Use it", ["docs/guide", "docs/languages", "docs/options", "docs/acl", "docs/operating", "docs/threading", "..."]),
+    ("Use it", ["docs/guide", "docs/languages", "docs/options", "docs/command", "docs/dev", "docs/acl", "docs/operating",
+                "docs/threading", "..."]),
     ("Languages", ["interface/*", "bindings/cpp", "bindings/go", "bindings/ruby", "bindings/node"]),
     ("How it works", ["docs/guarantees", "docs/protocol", "docs/correctness", "docs/benchmarks"]),
     ("The project", ["changelog", "docs/abi-policy", "contributing", "releasing", "security",

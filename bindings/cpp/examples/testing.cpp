@@ -1,5 +1,5 @@
 // Tests of a program's own: what the program does when it has the lock, when another lock has the
-// key, and when it loses the lock. They need a Consul, such as `consul agent -dev`, and no mock.
+// key, and when it loses the lock. They need a Consul, such as `consul-lock dev`, and no mock.
 #include <consul_lock.hpp>
 
 #include <functional>
