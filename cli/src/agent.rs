@@ -43,7 +43,7 @@ pub fn option() -> Arg {
         .value_parser(value_parser!(PathBuf))
         .num_args(0..=1)
         .require_equals(true)
-        .conflicts_with_all(["speed", "like"])
+        .conflicts_with_all(["speed", "like", "node"])
 }
 
 /// The program of the option `--real`. None: the option is absent.

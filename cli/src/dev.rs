@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use consul_model::Edition;
 use consul_model::server::{Server, Settings};
+use consul_model::{Edition, NODE};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getppid;
 
@@ -56,6 +56,13 @@ pub fn command() -> Command {
                 .help("The version of Consul to answer like, such as 1.8.7")
                 .value_parser(edition)
                 .default_value("1.22.0"),
+        )
+        .arg(
+            Arg::new("node")
+                .long("node")
+                .value_name("NAME")
+                .help("The name of the node that sessions are bound to")
+                .default_value(NODE),
         )
         .arg(agent::option())
 }
@@ -110,6 +117,7 @@ fn announce(matches: &ArgMatches, address: SocketAddr) -> bool {
 
 fn wanted(matches: &ArgMatches) -> Option<(SocketAddr, Settings)> {
     let settings = Settings {
+        node: matches.get_one::<String>("node")?.clone(),
         edition: *matches.get_one("like")?,
         speed: *matches.get_one("speed")?,
         // Two servers give different ids to their sessions.

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::edition::Edition;
 use crate::keys::MAX_BODY;
-use crate::model::{Model, NODE, Reply};
+use crate::model::{Model, Reply};
 use crate::requests::not_known;
 use crate::time::Time;
 use crate::wire::{field, parse_failed, reply};
@@ -118,11 +118,11 @@ impl Model {
 
     pub(crate) fn checks(&self, node: &str) -> Reply {
         let serf = json!({
-            "Node": NODE, "CheckID": "serfHealth", "Name": "Serf Health Status", "Status": "passing", "Notes": "",
+            "Node": self.node, "CheckID": "serfHealth", "Name": "Serf Health Status", "Status": "passing", "Notes": "",
             "Output": "Agent alive and reachable", "ServiceID": "", "ServiceName": "", "ServiceTags": [],
             "Definition": {}, "CreateIndex": 10, "ModifyIndex": 10,
         });
-        let is_there = node == NODE && self.nodes.contains_key(node);
+        let is_there = node == self.node && self.nodes.contains_key(node);
         let checks: Vec<Json> = is_there.then_some(serf).into_iter().collect();
         of_catalog(if is_there { 10 } else { 1 }, &checks.into())
     }
@@ -131,7 +131,7 @@ impl Model {
         let agent = json!({
             "Config": {
                 "Datacenter": "dc1",
-                "NodeName": NODE,
+                "NodeName": self.node,
                 "NodeID": "00000000-0000-0000-0000-000000000000",
                 "Revision": "",
                 "Server": true,
@@ -151,7 +151,7 @@ impl Model {
                     "state": "Leader",
                 },
             },
-            "Member": {"Name": NODE, "Addr": "127.0.0.1", "Status": 1},
+            "Member": {"Name": self.node, "Addr": "127.0.0.1", "Status": 1},
             "Meta": {},
         });
         reply(200, agent.to_string())

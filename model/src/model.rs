@@ -10,7 +10,7 @@ use crate::random::Random;
 use crate::store::{Flaw, Row, Session, Store};
 use crate::time::Time;
 
-/// The name of the only agent.
+/// The node of the only agent, without [`Model::set_node`].
 pub const NODE: &str = "consul-lock-dev";
 
 /// The longest lock-delay that Consul allows.
@@ -96,6 +96,8 @@ pub struct Model {
     pub(crate) store: Store,
     /// The sessions that a leader which stands still remembers.
     pub(crate) old_leader: BTreeMap<Arc<str>, Session>,
+    /// The name of the agent's node.
+    pub(crate) node: String,
     /// The nodes of the catalog.
     pub(crate) nodes: BTreeMap<String, Node>,
     /// The index of the last change of the catalog.
@@ -125,6 +127,7 @@ impl Model {
         Model {
             store: Store::default(),
             old_leader: BTreeMap::new(),
+            node: NODE.to_owned(),
             nodes: BTreeMap::from([(NODE.to_owned(), Node::of_agent(10))]),
             nodes_index: 11,
             peers: 2,
@@ -151,6 +154,12 @@ impl Model {
     /// Sets the version of Consul; without this it is 1.8.7.
     pub fn set_edition(&mut self, edition: Edition) {
         self.store.edition = edition;
+    }
+
+    /// Names the node of the only agent.
+    pub fn set_node(&mut self, name: &str) {
+        name.clone_into(&mut self.node);
+        self.nodes = BTreeMap::from([(self.node.clone(), Node::of_agent(10))]);
     }
 
     /// Sets how many servers the cluster has beside this one; without this it has two.

@@ -67,6 +67,9 @@ impl Model {
         let Some(id) = wire::unescaped(if head == "kv" { tail } else { id }) else {
             return Served::Reply(wire::bad_escape());
         };
+        if !id.chars().all(wire::is_print) {
+            return Served::Reply(reply(400, ""));
+        }
         if head == "kv" {
             return self.kv(now, request, &id, &target);
         }

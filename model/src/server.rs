@@ -35,6 +35,8 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub struct Settings {
     /// The version of Consul.
     pub edition: Edition,
+    /// The name of the only agent's node.
+    pub node: String,
     /// How many seconds pass in the model in one second.
     pub speed: u32,
     /// The seed of session ids, and of what Consul leaves to chance.
@@ -84,6 +86,7 @@ impl Server {
         let waker = Arc::new(Waker::new(registry, WAKER)?);
         let mut model = Model::new(settings.seed);
         model.set_edition(settings.edition);
+        model.set_node(&settings.node);
         model.set_peers(0);
         Ok(Server {
             address: listener.local_addr()?,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::model::{Model, NODE, Reply};
+use crate::model::{Model, Reply};
 use crate::store::{Behavior, Session};
 use crate::time::Time;
 use crate::wire::{self, field, reply};
@@ -41,12 +41,12 @@ impl Model {
                 format!("Invalid Session TTL '{ttl}', must be between [10s=24h0m0s]"),
             );
         }
-        let node = wanted.node.as_deref().unwrap_or(NODE);
+        let node = wanted.node.unwrap_or_else(|| self.node.clone());
         if node.is_empty() {
             return reply(500, "Must provide Node");
         }
         let index = self.write();
-        if !self.nodes.contains_key(node) {
+        if !self.nodes.contains_key(&node) {
             return self.refused("Missing node registration");
         }
         let mut checks = wanted
@@ -55,13 +55,13 @@ impl Model {
             .flatten()
             .chain(&wanted.service_checks);
         // The agent's node has this check, and no other node has one.
-        if let Some(check) = checks.find(|check| node != NODE || *check != "serfHealth") {
+        if let Some(check) = checks.find(|check| node != self.node || *check != "serfHealth") {
             return self.refused(&format!("Missing check '{check}' registration"));
         }
         let id = self.new_id();
         let session = Session {
             name: wanted.name,
-            node: node.to_owned(),
+            node,
             ttl_text,
             ttl: Duration::from_nanos(u64::try_from(ttl).unwrap_or_default()),
             behavior,

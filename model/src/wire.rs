@@ -321,6 +321,13 @@ pub(crate) fn unescaped(text: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(String::from_utf8_lossy(&out).into_owned()))
 }
 
+/// As Go's `unicode.IsPrint`: no space but the plain one, no invisible or unassigned character. Rust's standard
+/// library escapes such characters; it escapes others only at the beginning of a text.
+pub(crate) fn is_print(c: char) -> bool {
+    (' '..='~').contains(&c)
+        || ['a', c].iter().collect::<String>().escape_debug().nth(2) != Some('u')
+}
+
 /// `wait` of a blocking query: 5 minutes unless given, 10 at most.
 pub(crate) fn wait(text: Option<&str>) -> Option<Duration> {
     let nanos = match text {

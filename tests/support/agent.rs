@@ -44,14 +44,13 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Starts `consul agent ARGS` in `folder`, which is removed with the agent.
-    pub(crate) fn start(args: &[String], folder: &Path) -> Agent {
+    /// Starts a program in `folder`, which is removed with the agent.
+    pub(crate) fn start(program: &Path, args: &[String], folder: &Path) -> Agent {
         let mut shell = Command::new("sh")
             .args(["-c", SHELL, "consul-of-a-test"])
             .arg(log_file(folder))
             .arg(folder)
-            .arg(binary())
-            .arg("agent")
+            .arg(program)
             .args(args)
             .current_dir(folder)
             .stdin(Stdio::piped())
@@ -191,10 +190,18 @@ pub(crate) fn version() -> (u32, u32) {
     })
 }
 
+/// The command `consul-lock` that TEST_CONSUL_DEV names. Where a test needs no settings of Consul, it then runs beside
+/// `consul-lock dev` instead of a real Consul.
+pub(crate) fn stand_in() -> Option<PathBuf> {
+    let command = PathBuf::from(std::env::var_os("TEST_CONSUL_DEV")?);
+    Some(std::path::absolute(command).expect("a path"))
+}
+
 /// What every agent of a test gets: no port but those that are asked for, nothing that leaves
 /// loopback, and no Raft write of its own accord while others are counted.
 pub(crate) fn common_args(node: &str) -> Vec<String> {
     let mut args: Vec<String> = [
+        "agent",
         "-client=127.0.0.1",
         "-dns-port=-1",
         "-https-port=-1",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 
-use super::agent::{Agent, common_args, log, temporary_folder};
+use super::agent::{Agent, binary, common_args, log, stand_in, temporary_folder, version};
 use super::http::exchange;
 use super::ports;
 
@@ -30,6 +30,7 @@ pub(crate) struct Reply {
 /// A Consul process. It ends when this is dropped, and also when the test is killed.
 pub(crate) struct Consul {
     agent: Agent,
+    program: PathBuf,
     arguments: Vec<String>,
     address: String,
     folder: PathBuf,
@@ -54,12 +55,30 @@ pub(crate) fn comes_true(mut is_so: impl FnMut() -> bool) -> bool {
 }
 
 impl Consul {
-    /// A dev agent that takes writes.
+    /// A dev agent that takes writes, or `consul-lock dev` where TEST_CONSUL_DEV names it.
     pub(crate) fn start() -> Consul {
-        Consul::start_with("")
+        match stand_in() {
+            Some(command) => Consul::stand_in(command),
+            None => Consul::start_with(""),
+        }
     }
 
-    /// The same with settings of its own, in HCL.
+    /// `consul-lock dev` on a free port, of the version that the tests have.
+    fn stand_in(command: PathBuf) -> Consul {
+        let [http] = ports::free();
+        let (major, minor) = version();
+        let arguments = [
+            "dev".to_owned(),
+            "--node=node".to_owned(),
+            format!("--listen=127.0.0.1:{http}"),
+            format!("--like={major}.{minor}"),
+        ];
+        let consul = Consul::launch(command, http, arguments.to_vec(), temporary_folder());
+        consul.ready().expect("it is ready");
+        consul
+    }
+
+    /// A real dev agent with settings of its own, in HCL.
     pub(crate) fn start_with(settings: &str) -> Consul {
         let mut said = String::new();
         // Another process may take a port between our look and the agent's start.
@@ -91,9 +110,14 @@ impl Consul {
         all.push(format!("-http-port={http}"));
         all.push("-config-file=settings.hcl".to_owned());
         all.extend_from_slice(arguments);
+        Consul::launch(binary().clone(), http, all, folder)
+    }
+
+    fn launch(program: PathBuf, http: u16, arguments: Vec<String>, folder: PathBuf) -> Consul {
         Consul {
-            agent: Agent::start(&all, &folder),
-            arguments: all,
+            agent: Agent::start(&program, &arguments, &folder),
+            program,
+            arguments,
             address: format!("127.0.0.1:{http}"),
             folder,
         }
@@ -103,7 +127,7 @@ impl Consul {
     /// Does not wait until it is ready.
     pub(crate) fn restart(&mut self) {
         self.agent.kill_and_keep_folder();
-        self.agent = Agent::start(&self.arguments, &self.folder);
+        self.agent = Agent::start(&self.program, &self.arguments, &self.folder);
     }
 
     /// Waits until it takes writes and knows its own node, which sessions need; else says what is

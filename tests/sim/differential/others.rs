@@ -37,6 +37,13 @@ pub(super) fn of_other_clients() -> Vec<Step> {
         "c/p/a?wait=-1s",
         "c/p/a?wait=1.5s",
         "c/p/a?ns=other",
+        "c/a%C2%A0b",
+        "c/a%01b",
+        "c/a%C3%BCb",
+        "c/a%E2%80%A8",
+        "c/a%7F",
+        "c/a%EF%BF%BD",
+        "c/%CC%80a",
     ];
     steps.extend(reads.map(|read| Step::get(format!("/v1/kv/{read}"))));
     let puts = [
