@@ -1,5 +1,6 @@
 //! The model against a real Consul: the same random requests go to both, and both must answer the same. So the
-//! results of the simulation hold for Consul, as far as these requests ask for its rules.
+//! results of the simulation hold for Consul, as far as these requests ask for its rules. Both are asked through
+//! sockets: the model's side is the server of `consul-lock dev`.
 //!
 //! The tests compare the status, the text and the indexes. The values of indexes differ from run to run, so the
 //! tests compare which of them are equal and which is greater, over a whole sequence. LockIndex counts exactly.
@@ -18,11 +19,11 @@ use std::time::{Duration, Instant};
 
 use self::sequences::{oddities, op, sequence};
 use self::shares::of_shares;
-use self::sides::{Consul, Modelled, Party, Real};
+use self::sides::{Consul, Modelled, Party, Remote};
 use self::step::Step;
 use super::model::{Edition, Flaw, Model, Served};
 use super::plan::Random;
-use super::real::{Agent, Connection, start_agent};
+use super::real::{Agent, Connection, ModelServer, start_agent};
 use crate::clock::Time;
 use crate::consul::encode::{Scope, encode};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
@@ -102,8 +103,8 @@ fn compare_all(
 #[test]
 fn the_model_says_what_consul_says() {
     let agent = start_agent();
-    let mut model = Modelled::new(1, agent.edition());
-    let mut real = Real::new(&agent);
+    let server = ModelServer::start(agent.edition());
+    let (mut model, mut real) = (Remote::served(&server), Remote::real(&agent));
     if let Ok(seed) = std::env::var("DIFFERENTIAL_SEED") {
         let seed: u64 = seed.parse().expect("a number");
         let told = compare(&sequence(seed), &mut model, &mut real);
@@ -226,19 +227,31 @@ fn the_model_wakes_whom_consul_wakes() {
     ]
     .map(|step| (None, step));
     let agent = start_agent();
-    let told = compare(
-        &steps,
-        &mut Modelled::new(1, agent.edition()),
-        &mut Real::new(&agent),
-    );
+    let server = ModelServer::start(agent.edition());
+    let (mut model, mut real) = (Remote::served(&server), Remote::real(&agent));
+    let told = compare(&steps, &mut model, &mut real);
     println!("{}", told.as_ref().unwrap_or_else(|error| error));
     assert!(told.is_ok(), "{}", told.unwrap_err());
 }
 
-/// A session ends at twice its TTL, a renewed one later, and its lock-delay begins then. The probes come a second
-/// before and after these instants.
+/// In the model's own time, as the simulation has it.
 #[test]
 fn the_model_ends_sessions_when_consul_does() {
+    let agent = start_agent();
+    let mut model = Modelled::new(1, agent.edition());
+    sessions_end_alike(&mut model, &agent);
+}
+
+#[test]
+fn the_server_ends_sessions_when_consul_does() {
+    let agent = start_agent();
+    let server = ModelServer::start(agent.edition());
+    sessions_end_alike(&mut Remote::served(&server), &agent);
+}
+
+/// A session ends at twice its TTL, a renewed one later, and its lock-delay begins then. The probes come a second
+/// before and after these instants.
+fn sessions_end_alike(model: &mut dyn Consul, agent: &Agent) {
     let lock = |key: &str, session: usize| {
         Step::txn(&[op(
             "lock",
@@ -286,12 +299,7 @@ fn the_model_ends_sessions_when_consul_does() {
         at(28_500, read("renewed")),
         at(28_500, renew(1)),
     ];
-    let agent = start_agent();
-    let told = compare(
-        &steps,
-        &mut Modelled::new(1, agent.edition()),
-        &mut Real::new(&agent),
-    );
+    let told = compare(&steps, model, &mut Remote::real(agent));
     println!("{}", told.as_ref().unwrap_or_else(|error| error));
     assert!(told.is_ok(), "{}", told.unwrap_err());
 }

@@ -1,9 +1,12 @@
-//! A real Consul, and one connection to it.
+//! A real Consul, the server of the model, and one connection to either.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use consul_model::server::{Server, Settings, Stopper};
 
 use super::model::{Edition, NODE};
 use crate::consul::http::{HttpReply, HttpRequest, Method};
@@ -128,6 +131,46 @@ impl Agent {
             }
             assert!(Instant::now() < end, "Consul does not get ready in 30 s");
             std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// The server of the model, in a thread of its own. It ends with this value.
+pub(super) struct ModelServer {
+    address: SocketAddr,
+    stopper: Stopper,
+    thread: Option<JoinHandle<std::io::Result<()>>>,
+}
+
+impl ModelServer {
+    pub(super) fn start(edition: Edition) -> ModelServer {
+        let settings = Settings {
+            edition,
+            node: NODE.to_owned(),
+            speed: 1,
+            seed: 1,
+        };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server = Server::bind(any, &settings).expect("a free port");
+        ModelServer {
+            address: server.address(),
+            stopper: server.stopper(),
+            thread: Some(std::thread::spawn(move || {
+                server.run(Duration::from_secs(60), || true)
+            })),
+        }
+    }
+
+    pub(super) fn connect(&self) -> Connection {
+        Connection::new(&self.address.to_string()).expect("a connection to the model")
+    }
+}
+
+impl Drop for ModelServer {
+    fn drop(&mut self) {
+        let _ = self.stopper.stop();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }

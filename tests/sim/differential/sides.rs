@@ -1,4 +1,4 @@
-//! The model and a real Consul, and the form in which their replies are compared.
+//! The model, its server and a real Consul, and the form in which their replies are compared.
 
 use super::*;
 
@@ -28,15 +28,7 @@ impl Modelled {
             begin,
             now: begin,
         };
-        // A real Consul has had a session before it counts as ready.
-        let steps = [
-            Step::create(0, "10s", "", "0s"),
-            Step::put("/v1/session/destroy/{S0}", ""),
-        ];
-        let mut party = Party::new(&mut modelled);
-        for step in &steps {
-            party.step(step);
-        }
+        make_ready(&mut modelled);
         modelled
     }
 
@@ -80,23 +72,46 @@ impl Consul for Modelled {
     }
 }
 
-pub(super) struct Real {
+/// A real Consul has had a session before it counts as ready.
+fn make_ready(consul: &mut dyn Consul) {
+    let steps = [
+        Step::create(0, "10s", "", "0s"),
+        Step::put("/v1/session/destroy/{S0}", ""),
+    ];
+    let mut party = Party::new(consul);
+    for step in &steps {
+        party.step(step);
+    }
+}
+
+/// What listens at an address, in real time: a Consul, or the server of the model.
+pub(super) struct Remote {
     connection: Connection,
     waiting: Connection,
     begin: Instant,
 }
 
-impl Real {
-    pub(super) fn new(agent: &Agent) -> Real {
-        Real {
-            connection: agent.connect(),
-            waiting: agent.connect(),
+impl Remote {
+    pub(super) fn real(agent: &Agent) -> Remote {
+        Remote::at(|| agent.connect())
+    }
+
+    pub(super) fn served(server: &ModelServer) -> Remote {
+        let mut remote = Remote::at(|| server.connect());
+        make_ready(&mut remote);
+        remote
+    }
+
+    fn at(connect: impl Fn() -> Connection) -> Remote {
+        Remote {
+            connection: connect(),
+            waiting: connect(),
             begin: Instant::now(),
         }
     }
 }
 
-impl Consul for Real {
+impl Consul for Remote {
     fn ask(&mut self, request: &HttpRequest) -> HttpReply {
         self.connection.ask(request)
     }
