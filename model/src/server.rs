@@ -4,6 +4,8 @@
 
 mod connection;
 mod http;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::io;
@@ -118,25 +120,29 @@ impl Server {
     /// [`Stopper`] ends it.
     pub fn run(&mut self, interval: Duration, mut goes_on: impl FnMut() -> bool) -> io::Result<()> {
         let mut events = Events::with_capacity(256);
-        while goes_on() {
-            match self.poll.poll(&mut events, Some(self.patience(interval))) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                done => done?,
-            }
-            if self.lacks_descriptors {
-                self.accept()?;
-            }
-            for event in &events {
-                match event.token() {
-                    LISTENER => self.accept()?,
-                    WAKER => return Ok(()),
-                    token => self.hear(token, event),
-                }
-            }
-            self.model.advance(self.now());
-            self.answer_woken();
-        }
+        while goes_on() && self.turn(&mut events, interval)? {}
         Ok(())
+    }
+
+    /// Waits for what comes next, at most for the interval, and serves it. False: the [`Stopper`] ends the server.
+    fn turn(&mut self, events: &mut Events, interval: Duration) -> io::Result<bool> {
+        match self.poll.poll(events, Some(self.patience(interval))) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            done => done?,
+        }
+        if self.lacks_descriptors {
+            self.accept()?;
+        }
+        for event in &*events {
+            match event.token() {
+                LISTENER => self.accept()?,
+                WAKER => return Ok(false),
+                token => self.hear(token, event),
+            }
+        }
+        self.model.advance(self.now());
+        self.answer_woken();
+        Ok(true)
     }
 
     /// The time in the model.

@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod dev;
 mod doctor;
 mod free;
 mod ls;

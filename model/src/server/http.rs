@@ -94,9 +94,9 @@ impl Reader {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         let length = match request.parse(&self.input) {
-            Ok(Status::Complete(length)) => length,
+            Ok(Status::Complete(length)) if length <= MAX_HEAD => length,
             Ok(Status::Partial) if self.input.len() <= MAX_HEAD => return Ok(None),
-            Ok(Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+            Ok(_) | Err(httparse::Error::TooManyHeaders) => {
                 return Err(reply(431, "431 Request Header Fields Too Large"));
             }
             Err(error) => return Err(reply(400, format!("400 Bad Request: {error}"))),

@@ -1,0 +1,65 @@
+//! What no client can see: the queries of clients that have gone.
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write as _;
+use std::net::{Shutdown, TcpStream};
+
+use super::*;
+
+fn server() -> Server {
+    let settings = Settings {
+        edition: Edition::V1_22,
+        node: "node".to_owned(),
+        speed: 1,
+        seed: 1,
+    };
+    Server::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &settings).unwrap()
+}
+
+/// Serves until something is so.
+fn until(server: &mut Server, is_so: impl Fn(&Server) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut events = Events::with_capacity(16);
+    while !is_so(server) {
+        assert!(Instant::now() < deadline, "never so");
+        assert!(server.turn(&mut events, Duration::from_millis(50)).unwrap());
+    }
+}
+
+fn waiting(server: &Server, count: usize) -> Vec<TcpStream> {
+    let query = b"GET /v1/kv/a?index=100&wait=10m HTTP/1.1\r\n\r\n";
+    let connect = |_| {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.write_all(query).unwrap();
+        stream
+    };
+    (0..count).map(connect).collect()
+}
+
+#[test]
+fn the_query_of_a_client_that_closes_its_connection_is_forgotten() {
+    let mut server = server();
+    let mut clients = waiting(&server, 10);
+    until(&mut server, |server| server.model.parked() == 10);
+    // One in an orderly way, one that only says that it has ended, one with a request behind the query.
+    drop(clients.pop());
+    clients.pop().unwrap().shutdown(Shutdown::Write).unwrap();
+    let mut last = clients.pop().unwrap();
+    last.write_all(b"GET /v1/kv/b HTTP/1.1\r\n\r\n").unwrap();
+    drop(last);
+    until(&mut server, |server| server.model.parked() == 7);
+    assert_eq!(server.connections.len(), 7);
+    assert_eq!(server.parked.len(), 7);
+    drop(clients);
+    until(&mut server, |server| server.connections.is_empty());
+    assert_eq!(server.model.parked(), 0);
+}
+
+#[test]
+fn a_stopper_ends_the_server() {
+    let mut server = server();
+    let stopper = server.stopper();
+    let thread = std::thread::spawn(move || server.run(Duration::from_secs(60), || true));
+    stopper.stop().unwrap();
+    thread.join().unwrap().unwrap();
+}
