@@ -192,7 +192,7 @@ impl Run {
                 report.note("error", text.clone());
                 say(text);
                 self.guard.dismiss();
-                let _ = release(&self.plan, &self.lock, &self.events);
+                let _ = release(&self.plan, &self.lock, &self.events, false);
                 let exit = match error.kind() {
                     std::io::ErrorKind::NotFound => Exit::NotFound,
                     _ => Exit::NotExecutable,
@@ -207,7 +207,8 @@ impl Run {
         if let Some(loss) = ended.loss {
             report.note("loss", loss.text());
         }
-        let released = release(&self.plan, &self.lock, &self.events);
+        let is_told = ended.loss.is_some();
+        let released = release(&self.plan, &self.lock, &self.events, is_told);
         report.note("released", released == Released::Yes);
         let is_lost = ended.loss.is_some() || released == Released::Lost;
         if is_lost && self.plan.on_lost == OnLost::Kill {
@@ -241,7 +242,7 @@ impl Run {
                 (Event::Done(Err(error)), None) => return Waited::Failed(error),
                 (Event::Done(outcome), Some(signal)) => {
                     if outcome.is_ok() {
-                        let _ = release(&self.plan, &self.lock, &self.events);
+                        let _ = release(&self.plan, &self.lock, &self.events, false);
                     }
                     return Waited::Interrupted(signal);
                 }

@@ -35,7 +35,8 @@ Exit status:
    79  the lock was lost, and CMD was ended
   126  CMD cannot be executed
   127  there is no such CMD
---json tells these from the same numbers of CMD.
+--json writes the outcome as a line of JSON to the standard error, and --status-fd to a descriptor. The line tells \
+these statuses from the same numbers of CMD.
 
 Job control: Ctrl-C and Ctrl-Z reach CMD, as without consul-lock. Ctrl-Z stops consul-lock, too, and then the lock is \
 not renewed: continue CMD (fg, bg) within --ttl, or the lock is lost, and CMD is killed.

@@ -78,7 +78,7 @@ struct State {
     ending: Option<Ending>,
     /// The command is to go on, if the lease lives.
     resumes: bool,
-    said_that_it_cannot_end: bool,
+    said_that_it_may_not: bool,
     /// As in [`Ended`].
     had_terminal: bool,
 }
@@ -109,7 +109,7 @@ impl Life<'_> {
                     }
                 }
                 Event::Signal(Signal::SIGCONT) => state.resumes = true,
-                Event::Signal(signal) => self.pass_on(signal),
+                Event::Signal(signal) => self.pass_on(signal, &mut state),
                 Event::LockChanged | Event::Time | Event::Done(_) => {}
             }
         }
@@ -200,12 +200,7 @@ impl Life<'_> {
     }
 
     fn send(&self, signal: Signal, state: &mut State) {
-        if self.group.signal_all(signal) == Err(Errno::EPERM) && !state.said_that_it_cannot_end {
-            state.said_that_it_cannot_end = true;
-            say(format!(
-                "cannot send {signal} to the command, which runs as another user"
-            ));
-        }
+        check(self.group.signal_all(signal), signal, state);
     }
 
     /// When there is something to do, if nothing happens before.
@@ -230,8 +225,8 @@ impl Life<'_> {
     }
 
     /// Passes a signal on to the group.
-    fn pass_on(&self, signal: Signal) {
-        let _ = self.group.signal(signal);
+    fn pass_on(&self, signal: Signal, state: &mut State) {
+        check(self.group.signal(signal), signal, state);
         // A signal that is to end the command also reaches one that is stopped, as `timeout` does it.
         let ends = [
             Signal::SIGTERM,
@@ -270,5 +265,15 @@ impl Life<'_> {
             terminal.give_to(self.group.id());
         }
         let _ = self.group.signal(Signal::SIGCONT);
+    }
+}
+
+/// Says that a signal may not be sent, once.
+fn check(sent: Result<(), Errno>, signal: Signal, state: &mut State) {
+    if sent == Err(Errno::EPERM) && !state.said_that_it_may_not {
+        state.said_that_it_may_not = true;
+        say(format!(
+            "cannot send {signal} to the command, which runs as another user"
+        ));
     }
 }

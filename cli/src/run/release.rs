@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use consul_lock::client::shutdown_start;
+use consul_lock::clock::Time;
 use consul_lock::error::{Error, Status};
 use consul_lock::lock::Lock;
 use nix::sys::signal::Signal;
@@ -15,6 +16,9 @@ use super::words::say;
 /// How long this process waits at its end for what Consul has not answered yet.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long this process waits after a signal.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// What came of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Released {
@@ -25,8 +29,9 @@ pub enum Released {
     Unknown,
 }
 
-/// Gives the lock back. A signal ends the wait for Consul's confirmation.
-pub fn release(plan: &Plan, lock: &Lock, events: &Events) -> Released {
+/// Gives the lock back. A signal shortens the wait for Consul's confirmation.
+/// `told`: people know of the loss of the lock.
+pub fn release(plan: &Plan, lock: &Lock, events: &Events, told: bool) -> Released {
     let outcome = match lock.release_start(events.completion()) {
         Ok(()) => done(events),
         Err(error) => Ok(Err(error)),
@@ -34,8 +39,7 @@ pub fn release(plan: &Plan, lock: &Lock, events: &Events) -> Released {
     let released = match outcome {
         Ok(Ok(())) => Released::Yes,
         Ok(Err(error)) => {
-            // A loss during the life of the command was said then.
-            if !matches!(error.status, Status::NotHeld) {
+            if !(told && error.status == Status::Lost) {
                 say(&error);
             }
             match error.status {
@@ -65,14 +69,20 @@ pub fn clean_up(events: &Events) {
     }
 }
 
-/// Waits for the end of a call of the library, or for a signal that ends this process.
+/// Waits for the end of a call of the library. A signal shortens the wait to a moment, which a Consul that answers does
+/// not need; a second one ends the wait.
 fn done(events: &Events) -> Result<Result<(), Error>, Signal> {
+    let mut hurry: Option<(Signal, Time)> = None;
     loop {
-        match events.next(None) {
-            Event::Done(outcome) => return Ok(outcome),
-            Event::Signal(Signal::SIGTSTP) => default_action(Signal::SIGTSTP, To::This),
-            Event::Signal(signal) if PASSED_ON.contains(&signal) => return Err(signal),
-            Event::Signal(_) | Event::LockChanged | Event::Time => {}
+        match (events.next(hurry.map(|(_, by)| by)), hurry) {
+            (Event::Done(outcome), _) => return Ok(outcome),
+            (Event::Signal(Signal::SIGTSTP), _) => default_action(Signal::SIGTSTP, To::This),
+            (Event::Signal(signal), None) if PASSED_ON.contains(&signal) => {
+                hurry = Some((signal, Time::now() + MOMENT));
+            }
+            (Event::Signal(signal), Some(_)) if PASSED_ON.contains(&signal) => return Err(signal),
+            (Event::Time, Some((signal, _))) => return Err(signal),
+            _ => {}
         }
     }
 }

@@ -193,8 +193,8 @@ fn the_guard_keeps_no_output_open() {
 
 /// `timeout` and a shell with job control make groups of their own, and stay in the session.
 const OUT_OF_GROUP: [&str; 2] = [
-    "timeout -k 50 70 sh -c 'trap \"\" TERM; sleep 60; sleep 60' & echo $!; read -r x",
-    "set -m; sh -c 'trap \"\" TERM; sleep 60; sleep 60' & echo $!; read -r x",
+    "timeout -k 50 70 sh -c 'trap \"\" TERM; echo $$; sleep 60; sleep 60' & read -r x",
+    "set -m; sh -c 'trap \"\" TERM; echo $$; sleep 60; sleep 60' & read -r x",
 ];
 
 #[test]
