@@ -56,17 +56,13 @@ pub fn main(matches: &ArgMatches) -> Exit {
             Outcome::new("failed", exit)
         }
     };
-    let exit = match (outcome.exit, matches.get_one::<u8>("conflict-exit")) {
-        (Exit::NotAcquired, Some(number)) => Exit::Of(*number),
-        (exit, _) => exit,
-    };
     report.note("outcome", outcome.word);
-    report.note("exit", exit.number());
+    report.note("exit", outcome.exit.number());
     report.write();
     if let Some(to) = outcome.interrupt {
         default_action(Signal::SIGINT, to);
     }
-    exit
+    outcome.exit
 }
 
 /// How a run ended.
@@ -156,21 +152,10 @@ impl Run {
         report.note_ms("waited_ms", self.begun.elapsed());
         match waited {
             Waited::Acquired => {}
-            Waited::Failed(error) => {
-                report.note("error", error.message.clone());
-                say(&error);
-                self.guard.dismiss();
-                clean_up(&self.events);
-                let outcome = match error.status {
-                    Status::NotAcquired | Status::Conflict => "not acquired",
-                    _ => "failed",
-                };
-                return Outcome::new(outcome, Exit::of(&error));
-            }
+            Waited::Failed(error) => return self.was_not_acquired(&error, report),
             Waited::Interrupted(signal) => {
                 report.note("signal", signal.as_str());
-                self.guard.dismiss();
-                clean_up(&self.events);
+                clean_up(&self.events, Some(signal));
                 let by_person = signal == Signal::SIGINT && self.has_foreground();
                 return Outcome {
                     interrupt: by_person.then_some(To::This),
@@ -228,6 +213,21 @@ impl Run {
     /// The shell's job, to which this process belongs, has the foreground of the terminal.
     fn has_foreground(&self) -> bool {
         self.terminal.as_ref().is_some_and(Terminal::is_ours)
+    }
+
+    fn was_not_acquired(&self, error: &Error, report: &mut Report) -> Outcome {
+        report.note("error", error.message.clone());
+        let is_taken = error.status == Status::NotAcquired;
+        // A status of 0 says that this is as it should be: cron sends no mail.
+        if self.plan.verbose || !is_taken || self.plan.conflict_exit != Some(0) {
+            say(error);
+        }
+        clean_up(&self.events, None);
+        match (Exit::of(error), self.plan.conflict_exit) {
+            (Exit::NotAcquired, Some(number)) => Outcome::new("not acquired", Exit::Of(number)),
+            (exit @ Exit::NotAcquired, None) => Outcome::new("not acquired", exit),
+            (exit, _) => Outcome::new("failed", exit),
+        }
     }
 
     /// Waits for the lock.

@@ -89,6 +89,12 @@ impl Guard {
     }
 }
 
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.dismiss();
+    }
+}
+
 /// What the guard does.
 fn stand(reader: PipeReader) {
     // No signal that is meant for the command or for this program ends the guard, except KILL.

@@ -126,7 +126,7 @@ pub fn command() -> Command {
         )
         .arg(flag("shell", None, "CMD is a command line for /bin/sh -c"))
         .arg(
-            option("conflict-exit", Some('E'), "N", "The exit status if the lock was not acquired [default: 75]")
+            option("conflict-exit", Some('E'), "N", "The exit status if the lock was not acquired; 0 also says nothing then, without -v [default: 75]")
                 .value_parser(value_parser!(u8)),
         )
         .arg(

@@ -34,6 +34,8 @@ pub struct Plan {
     /// The time between TERM and KILL.
     pub kill_after: Duration,
     pub on_lost: OnLost,
+    /// The exit status if the lock was not acquired, in place of the usual one.
+    pub conflict_exit: Option<u8>,
     pub renews: bool,
     pub verbose: bool,
 }
@@ -64,6 +66,7 @@ impl Plan {
                 Some("ignore") => OnLost::Ignore,
                 _ => OnLost::Kill,
             },
+            conflict_exit: matches.get_one("conflict-exit").copied(),
             renews: !matches.get_flag("no-renew"),
             verbose: matches.get_flag("verbose"),
         };

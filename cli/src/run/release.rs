@@ -33,7 +33,7 @@ pub enum Released {
 /// `told`: people know of the loss of the lock.
 pub fn release(plan: &Plan, lock: &Lock, events: &Events, told: bool) -> Released {
     let outcome = match lock.release_start(events.completion()) {
-        Ok(()) => done(events),
+        Ok(()) => done(events, None),
         Err(error) => Ok(Err(error)),
     };
     let released = match outcome {
@@ -57,22 +57,23 @@ pub fn release(plan: &Plan, lock: &Lock, events: &Events, told: bool) -> Release
         }
     };
     if released != Released::Unknown {
-        clean_up(events);
+        clean_up(events, None);
     }
     released
 }
 
 /// Ends the sessions that the library keeps, and what it has not undone yet.
-pub fn clean_up(events: &Events) {
+/// `after`: the signal that is the cause.
+pub fn clean_up(events: &Events, after: Option<Signal>) {
     if shutdown_start(PATIENCE, events.completion()).is_ok() {
-        let _ = done(events);
+        let _ = done(events, after);
     }
 }
 
-/// Waits for the end of a call of the library. A signal shortens the wait to a moment, which a Consul that answers does
-/// not need; a second one ends the wait.
-fn done(events: &Events) -> Result<Result<(), Error>, Signal> {
-    let mut hurry: Option<(Signal, Time)> = None;
+/// Waits for the end of a call of the library. A signal shortens the wait to a moment, in which a Consul that answers at
+/// all has answered; a second one ends the wait.
+fn done(events: &Events, after: Option<Signal>) -> Result<Result<(), Error>, Signal> {
+    let mut hurry = after.map(|signal| (signal, Time::now() + MOMENT));
     loop {
         match (events.next(hurry.map(|(_, by)| by)), hurry) {
             (Event::Done(outcome), _) => return Ok(outcome),

@@ -291,3 +291,47 @@ os.execv(sys.argv[1], sys.argv[1:])";
         set(&[Signal::SIGHUP])
     );
 }
+
+#[test]
+fn a_signal_ends_a_wait_at_once_while_consul_is_silent() {
+    let consul = Consul::start();
+    let session = consul.other_holds(&full("silent"));
+    for pauses in [false, true] {
+        let mut command = consul_lock(&consul, &["run", "-w", "forever", "silent", "true"]);
+        let running = Running::start(&mut command);
+        until("a place in the line", || {
+            consul
+                .keys()
+                .iter()
+                .any(|key| key.starts_with(&full("silent/.fifo/")))
+        });
+        if pauses {
+            consul.pause();
+        }
+        let sent = Instant::now();
+        running.signal(Signal::SIGTERM);
+        let ended = running.end().expect_code(143);
+        assert!(sent.elapsed() < Duration::from_secs(4), "{ended:?}");
+        ended.leaves_no_process();
+        consul.resume();
+    }
+    // A second signal does not wait at all.
+    let mut command = consul_lock(&consul, &["run", "-w", "forever", "silent", "true"]);
+    let running = Running::start(&mut command);
+    until("a place in the line", || {
+        consul
+            .keys()
+            .iter()
+            .any(|key| key.starts_with(&full("silent/.fifo/")))
+    });
+    consul.pause();
+    running.signal(Signal::SIGTERM);
+    thread::sleep(Duration::from_millis(200));
+    let sent = Instant::now();
+    running.signal(Signal::SIGINT);
+    let ended = running.end();
+    assert!(sent.elapsed() < Duration::from_millis(600), "{ended:?}");
+    ended.expect_code(143);
+    consul.resume();
+    consul.destroy(&session);
+}
