@@ -28,11 +28,13 @@ pub fn command() -> Command {
              command makes a session and takes a lock under a scratch key, and gives both back. Nothing is left in \
              Consul, also when a signal ends the command.\n\n\
              A line that is not ok says what to do. The command stops where the rest makes no sense. Name the KEY \
-             that your programs lock when the token has rights for that key alone.\n\n\
-             Exit status: 0 locks work (warnings are no failures), 1 a check failed that makes locks impossible.",
+             that your programs lock when the token has rights for that key alone.",
         )
         .after_help(
-            "Examples:\n  \
+            "Exit status:\n   \
+             0  locks work; a warning is no failure\n   \
+             1  a check failed that makes locks impossible\n\n\
+             Examples:\n  \
              consul-lock doctor\n  \
              consul-lock doctor nightly-report --token-file /run/secrets/token\n  \
              consul-lock doctor --json | jq -r 'select(.verdict != \"ok\").text'",

@@ -76,3 +76,58 @@ impl From<Exit> for ExitCode {
         ExitCode::from(exit.number())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every exit of the command itself.
+    const ALL: [Exit; 11] = [
+        Exit::Ok,
+        Exit::No,
+        Exit::Usage,
+        Exit::Unavailable,
+        Exit::Internal,
+        Exit::NotAcquired,
+        Exit::Denied,
+        Exit::Config,
+        Exit::Lost,
+        Exit::NotExecutable,
+        Exit::NotFound,
+    ];
+
+    fn numbers(text: &str) -> Vec<u8> {
+        let first = |line: &str| {
+            line.trim_start_matches('|')
+                .trim()
+                .split(' ')
+                .next()?
+                .parse()
+                .ok()
+        };
+        text.lines().filter_map(first).collect()
+    }
+
+    #[test]
+    fn the_documents_have_the_same_table() {
+        let all: Vec<u8> = ALL.iter().map(|exit| exit.number()).collect();
+        let document = include_str!("../../docs/command.md");
+        let (_, table) = document.split_once("## Exit status").expect("a table");
+        let (table, _) = table.split_once("\n## ").expect("its end");
+        assert_eq!(numbers(table), all);
+        // Each subcommand shows those that it can end with.
+        for subcommand in crate::command().get_subcommands() {
+            let help = subcommand
+                .get_after_long_help()
+                .or(subcommand.get_after_help());
+            let help = help.map(ToString::to_string).unwrap_or_default();
+            let Some((_, table)) = help.split_once("Exit status:") else {
+                continue;
+            };
+            let (table, _) = table.split_once("\n\n").expect("its end");
+            let shown = numbers(table);
+            assert!(!shown.is_empty(), "{}", subcommand.get_name());
+            assert!(shown.iter().all(|number| all.contains(number)), "{shown:?}");
+        }
+    }
+}

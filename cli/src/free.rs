@@ -10,7 +10,6 @@ use std::io::{self, IsTerminal as _, Write as _};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use consul_lock::client::{Client, Holders, Party, Query, Role, in_path};
 use consul_lock::error::{Error, Status};
-use consul_lock::key::Key;
 use serde_json::{Value as Json, json};
 
 use crate::exit::Exit;
@@ -36,12 +35,16 @@ pub fn command() -> Command {
              it was shown. Consul then takes away all that the session holds, also other locks.\n\n\
              The holder's program is not ended. A program that uses this library learns of the loss within a moment \
              where it watches its lock, else at its next call. Another program may go on as if it had the lock: make \
-             sure that it has stopped.\n\n\
-             Exit status: 0 the session was ended, 1 the lock is free, or has another holder by now, or the answer \
-             was no. 64 there is no terminal to ask on, and no --yes.",
+             sure that it has stopped.",
         )
         .after_help(
-            "Examples:\n  \
+            "Exit status:\n   \
+             0  the session was ended\n   \
+             1  the lock is free, or has another holder by now, or the answer was no\n  \
+             64  there is no terminal to ask on and no --yes, or several sessions share the lock\n  \
+             69  Consul gave no usable answer\n  \
+             77  the token has not the rights\n\n\
+             Examples:\n  \
              consul-lock free nightly-report\n  \
              consul-lock free --yes --session 8d7b… deploy    # only if it still is that one",
         )
@@ -100,7 +103,7 @@ fn free(matches: &ArgMatches) -> Result<Exit, Error> {
         return Ok(changed(&holders.key));
     }
     end(&client, &id)?;
-    report(&client, &holders.key, &row, chosen, json)?;
+    report(&client, &holders, &row, chosen, json)?;
     Ok(Exit::Ok)
 }
 
@@ -153,7 +156,7 @@ fn warning(chosen: &Party) -> String {
         None => "This does not end the holder's program, which may go on as if it had the lock."
             .to_owned(),
     };
-    format!("{still} Make sure that it has stopped.")
+    format!("{still}\nMake sure that it has stopped.")
 }
 
 fn is_confirmed(id: &str) -> bool {
@@ -222,16 +225,17 @@ fn end(client: &Client, id: &str) -> Result<(), Error> {
 /// Tells what has become of the lock. The session has ended, whatever this look says.
 fn report(
     client: &Client,
-    key: &Key,
+    holders: &Holders,
     row: &str,
     chosen: &Party,
     as_json: bool,
 ) -> Result<(), Error> {
+    let waits = holders.all.iter().any(|party| party.role == Role::Waiter);
     let now = hold(client, row)?.map(|hold| hold.session);
     let id = chosen.holder.session.to_string();
     if as_json {
         let _ = output::print(json!({
-            "key": &**key,
+            "key": &*holders.key,
             "ended": id,
             "name": chosen.holder.name,
             "holder": now,
@@ -240,12 +244,13 @@ fn report(
     }
     let title = party::title(chosen.holder.name.as_deref());
     let after = match (now, chosen.role) {
-        (Some(next), _) => format!("session {next} has it now"),
-        (None, Role::Sharer) => "it does not share the lock any more".to_owned(),
+        (Some(next), _) => format!("session {next} has the lock now"),
+        (None, Role::Sharer) => "that session does not share the lock any more".to_owned(),
+        (None, _) if waits => "the first waiter gets the lock".to_owned(),
         (None, _) => {
             "the lock is free (after the lock-delay of the session, if it had one)".to_owned()
         }
     };
-    let _ = output::print(format!("ended session {id} of {title}: {after}"));
+    let _ = output::print(format!("ended session {id} of {title}\n{after}"));
     Ok(())
 }

@@ -46,7 +46,10 @@ pub fn title(name: Option<&str>) -> String {
     match (name, name.and_then(Program::of)) {
         (_, Some(Program { name, host, pid })) => format!("{name} on {host}, pid {pid}"),
         (Some(name), None) => format!("\"{name}\""),
-        (None, None) => "a session without a name (the token needs session:read to see it, or the session has just ended)".to_owned(),
+        (None, None) => {
+            "a session without a name (the token lacks session:read, or the session has ended)"
+                .to_owned()
+        }
     }
 }
 

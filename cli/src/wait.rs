@@ -33,11 +33,15 @@ pub fn command() -> Command {
             "Waits until no session holds or shares the lock, and takes nothing: when the command returns, another \
              program may already have taken the lock. To run a program under the lock, use run --wait.\n\n\
              Consul tells each change; the command does not poll. When Consul cannot be reached for a while, the \
-             command says so and goes on.\n\n\
-             Exit status: 0 the lock is free, 75 the timeout is over.",
+             command says so and goes on.",
         )
         .after_help(
-            "Examples:\n  \
+            "Exit status:\n   \
+             0  the lock is free\n  \
+             75  the timeout is over\n  \
+             69  Consul gave no usable answer\n  \
+             77  the token has not the rights\n\n\
+             Examples:\n  \
              consul-lock wait migration && systemctl start web\n  \
              consul-lock wait --timeout 5m nightly-report || echo still running",
         )

@@ -18,11 +18,15 @@ pub fn command() -> Command {
         .about("Show who holds a lock, since when, and who waits for it")
         .long_about(
             "Shows who holds a lock and who waits for it: program, host, pid, session, the fencing token, and the \
-             time since when. Reads only. The names of the sessions need the right session:read.\n\n\
-             Exit status: 0 the lock is held or shared, 1 it is free.",
+             time since when. Reads only. The names of the sessions need the right session:read.",
         )
         .after_help(
-            "Examples:\n  \
+            "Exit status:\n   \
+             0  the lock is held or shared\n   \
+             1  the lock is free\n  \
+             69  Consul gave no usable answer\n  \
+             77  the token has not the rights\n\n\
+             Examples:\n  \
              consul-lock who nightly-report\n  \
              consul-lock who deploy --json | jq -r .exclusive.host\n  \
              consul-lock who --pattern '%s' service/web/leader    # the key of another program",

@@ -171,7 +171,7 @@ fn waiting(patient: &Patient<'_>, full: &str, report: &mut Report) {
             report.ok("waiting", text, facts);
         }
         Right::Missing => {
-            let text = "the token lacks key:write below the key: waiters have no order, and the key cannot be shared";
+            let text = "the token lacks key:write below the key: waiters have no order, and no lock is shared";
             let prefix = shown(patient, full);
             let prefix = prefix.trim_end_matches('*');
             let advice = format!(
