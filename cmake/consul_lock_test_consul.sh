@@ -55,7 +55,11 @@ fi
 stop
 : > "$file.said"
 : > "$file"
-keep "$PPID" "$program" dev "$@" > /dev/null 2>&1 < /dev/null &
+(
+  # CTest waits until its pipes are closed. (For a redirected function, a shell keeps the pipes aside.)
+  exec > /dev/null 2>&1 < /dev/null
+  keep "$PPID" "$program" dev "$@"
+) &
 keeper=$!
 echo "$keeper" > "$file"
 until grep -q '^CONSUL_HTTP_ADDR=' "$file.said"; do
