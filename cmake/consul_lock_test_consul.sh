@@ -11,21 +11,23 @@ set -u
 what=$1 file=$2
 shift 2
 
-# ends_within TENTHS PID: waits for the end of a process that is no child.
-ends_within() {
-  tenths=$1
-  while kill -0 "$2" 2> /dev/null; do
-    [ "$tenths" -gt 0 ] || return 1
-    tenths=$((tenths - 1))
-    sleep 0.1
-  done
-}
-
+# Ends the keeper, and waits for that. A process that has ended may still count as one until its parent looks, so the
+# keeper removes a file at its end.
 stop() {
   [ -f "$file" ] || return 0
   keeper=$(cat "$file")
-  rm -f "$file"
-  [ -z "$keeper" ] || ends_within 100 "$keeper"
+  mv "$file" "$file.end"
+  for _ in 1 2 3 4 5 6 7 8 9 10; do
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+      if ! [ -f "$file.end" ] || ! kill -0 "$keeper" 2> /dev/null; then
+        rm -f "$file.end"
+        return 0
+      fi
+      sleep 0.1
+    done
+  done
+  echo "the Consul of $file does not end" >&2
+  return 1
 }
 
 keep() {
@@ -36,7 +38,7 @@ keep() {
   while [ -f "$file" ] && kill -0 "$ctest" 2> /dev/null && kill -0 "$consul" 2> /dev/null; do sleep 0.1; done
   kill "$consul" 2> /dev/null
   wait "$consul"
-  rm -f "$file"
+  rm -f "$file" "$file.end"
 }
 
 if [ "$what" = stop ]; then
@@ -52,7 +54,7 @@ if ! command -v "$program" > /dev/null; then
   exit 1
 fi
 # What an interrupted run has left.
-stop
+stop || exit
 : > "$file.said"
 : > "$file"
 (
