@@ -14,6 +14,7 @@ mod dev;
 mod doctor;
 mod free;
 mod ls;
+mod real;
 mod run;
 mod run_group;
 mod run_loss;
