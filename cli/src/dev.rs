@@ -23,8 +23,8 @@ const LONG_ABOUT: &str = "\
 A Consul for tests: it answers what locks ask for (sessions, the KV store, transactions, blocking queries) from \
 memory, on loopback, ready in milliseconds. It answers any other request with the status 501 and says so.
 
-It prints one line, CONSUL_HTTP_ADDR=127.0.0.1:PORT, when it takes requests. It ends at TERM and INT, and within half a \
-second after its parent has ended; so a shell that starts it in the background and waits for nothing ends it, too.
+It prints one line, CONSUL_HTTP_ADDR=127.0.0.1:PORT, when it takes requests. It ends at TERM, INT and HUP, and within \
+half a second after its parent has ended: a shell that starts it in the background ends it with itself.
 
 It is no Consul: it keeps nothing, has one server, and neither ACLs nor TLS. A token is ignored. With --real it is \
 one: the command then runs a real Consul in the same way.";
