@@ -29,7 +29,7 @@ pub use self::help::command;
 use self::child::Group;
 use self::events::{Before, Event, Events, PASSED_ON, take_signals};
 use self::guard::Guard;
-use self::life::{Ended, Life};
+use self::life::{Ended, Life, loss};
 use self::plan::{Misuse, OnLost, Plan};
 use self::release::{Released, clean_up, release};
 use self::report::{Place, Report};
@@ -171,19 +171,7 @@ impl Run {
         }
         let ended = match self.run_command() {
             Ok(ended) => ended,
-            Err(error) => {
-                let program = self.plan.program.to_string_lossy();
-                let text = format!("could not run {program}: {error}");
-                report.note("error", text.clone());
-                say(text);
-                self.guard.dismiss();
-                let _ = release(&self.plan, &self.lock, &self.events, false);
-                let exit = match error.kind() {
-                    std::io::ErrorKind::NotFound => Exit::NotFound,
-                    _ => Exit::NotExecutable,
-                };
-                return Outcome::new("failed", exit);
-            }
+            Err(error) => return self.could_not_run(&error, report),
         };
         report.note_ms("held_ms", held.elapsed());
         self.guard.dismiss();
@@ -230,6 +218,30 @@ impl Run {
         }
     }
 
+    fn could_not_run(&mut self, error: &std::io::Error, report: &mut Report) -> Outcome {
+        self.guard.dismiss();
+        let loss = loss(&self.plan, &self.lock, self.lock.remaining(), false);
+        let outcome = if let Some((loss, _)) = loss {
+            loss.say(&self.plan, "the command was not started");
+            report.note("loss", loss.text());
+            Outcome::new("lost", Exit::Lost)
+        } else {
+            let program = self.plan.program.to_string_lossy();
+            let text = format!("could not run {program}: {error}");
+            report.note("error", text.clone());
+            say(text);
+            Outcome::new(
+                "failed",
+                match error.kind() {
+                    std::io::ErrorKind::NotFound => Exit::NotFound,
+                    _ => Exit::NotExecutable,
+                },
+            )
+        };
+        let _ = release(&self.plan, &self.lock, &self.events, loss.is_some());
+        outcome
+    }
+
     /// Waits for the lock.
     fn wait(&self) -> Waited {
         if let Err(error) = self.lock.acquire_start(self.events.completion()) {
@@ -269,11 +281,15 @@ impl Run {
         let terminal = self.terminal.as_ref();
         let foreground = terminal.and_then(Terminal::for_command);
         let wants_terminal = foreground.is_some();
+        if loss(&self.plan, &self.lock, self.lock.remaining(), false).is_some() {
+            // The answer of Consul, or this process, has taken so long.
+            return Err(nix::errno::Errno::ETIME.into());
+        }
         let started = Group::start(
             &self.plan,
             &self.lock,
             &self.before,
-            &self.guard,
+            &mut self.guard,
             foreground,
         );
         let group = match started {

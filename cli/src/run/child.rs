@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
 
+use consul_lock::clock::Time;
 use consul_lock::lock::Lock;
 use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
@@ -13,7 +14,7 @@ use nix::unistd::Pid;
 
 use super::events::Before;
 use super::guard::Guard;
-use super::plan::Plan;
+use super::plan::{MARGIN, OnLost, Plan};
 use super::processes::{Process, has_no_child_but, of_command};
 use super::sys::{self, Prelude};
 
@@ -32,7 +33,7 @@ impl Group {
         plan: &Plan,
         lock: &Lock,
         before: &Before,
-        guard: &Guard,
+        guard: &mut Guard,
         terminal: Option<File>,
     ) -> io::Result<Group> {
         // What the command leaves behind becomes a child of this process, which sees it end.
@@ -51,16 +52,21 @@ impl Group {
             // That of an outer `consul-lock run`.
             None => command.env_remove("CONSUL_LOCK_SLOT"),
         };
+        let end = Time::now() + lock.remaining().saturating_sub(MARGIN / 2);
+        let until = (plan.on_lost == OnLost::Kill).then_some(end);
         let prelude = Prelude {
+            guard: guard.way()?,
+            until,
             mask: before.mask,
             child_signal: before.child_signal,
             terminal,
         };
         sys::prepare(&mut command, prelude);
         let child = command.spawn()?;
-        let leader = i32::try_from(child.id()).map_err(io::Error::other)?;
+        let leader = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
+        guard.was_told(leader, until);
         Ok(Group {
-            leader: Pid::from_raw(leader),
+            leader,
             guard: guard.id(),
             status: None,
         })

@@ -16,7 +16,7 @@ use nix::sys::prctl::set_name;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::sys::wait::waitpid;
-use nix::unistd::{Pid, close, setpgid};
+use nix::unistd::{Pid, close, getpid, setpgid};
 
 use super::sys;
 
@@ -69,9 +69,19 @@ impl Guard {
             return;
         }
         self.told = (group, until);
-        let message = [&group.to_ne_bytes()[..], &until.to_ne_bytes()].concat();
         // A guard that an operator has killed hears nothing. The parent-death signal is left.
-        let _ = self.pipe.write_all(&message);
+        let _ = self.pipe.write_all(&message(group, until));
+    }
+
+    /// The way to the guard for the command, which introduces itself before it starts its program: else this process
+    /// could be stopped or killed before it has told the guard of the command.
+    pub fn way(&self) -> io::Result<PipeWriter> {
+        self.pipe.try_clone()
+    }
+
+    /// The command has introduced itself.
+    pub fn was_told(&mut self, group: Pid, until: Option<Time>) {
+        self.told = (group.as_raw(), until.map_or(0, |until| until.0));
     }
 
     /// A child of this process has ended.
@@ -93,6 +103,20 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.dismiss();
     }
+}
+
+/// Introduces this process to the guard. Allocates nothing: the process has just been forked.
+pub fn introduce(mut way: &PipeWriter, until: Option<Time>) -> io::Result<()> {
+    way.write_all(&message(
+        getpid().as_raw(),
+        until.map_or(0, |until| until.0),
+    ))
+}
+
+fn message(group: i32, until: u64) -> [u8; MESSAGE] {
+    let [a, b, c, d] = group.to_ne_bytes();
+    let [e, f, g, h, i, j, k, l] = until.to_ne_bytes();
+    [a, b, c, d, e, f, g, h, i, j, k, l]
 }
 
 /// What the guard does.

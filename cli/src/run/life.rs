@@ -54,6 +54,12 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// Tells people of the loss, and of what happens `then`.
+    pub fn say(self, plan: &Plan, then: &str) {
+        let (label, why) = (plan.label(), self.text());
+        say(format!("lost the lock \"{label}\": {why}; {then}"));
+    }
+
     /// The reason, for people.
     pub fn text(self) -> &'static str {
         match self {
@@ -63,6 +69,35 @@ impl Loss {
             Loss::FixedLifeOver => "its fixed life (--no-renew, --ttl) is nearly over",
         }
     }
+}
+
+/// The loss of the lock, and the time that the command has from TERM to KILL. `left`: of the lease. `has_killed`: the
+/// guard has.
+pub fn loss(
+    plan: &Plan,
+    lock: &Lock,
+    left: Duration,
+    has_killed: bool,
+) -> Option<(Loss, Duration)> {
+    match lock.why_lost() {
+        // Another session may have the lock from the end of the lease on.
+        Some(why @ LostReason::Expired) => return Some((Loss::Told(why), Duration::ZERO)),
+        Some(why) => return Some((Loss::Told(why), plan.kill_after)),
+        None => {}
+    }
+    if plan.on_lost == OnLost::Ignore {
+        return None;
+    }
+    if has_killed {
+        // The library may have renewed the lock since.
+        return Some((Loss::Stopped, Duration::ZERO));
+    }
+    let loss = match plan.renews {
+        true => Loss::NotRenewed,
+        false => Loss::FixedLifeOver,
+    };
+    let is_due = left <= plan.kill_after + MARGIN;
+    is_due.then(|| (loss, left.saturating_sub(MARGIN)))
 }
 
 /// The end of the group, on its way: TERM was sent.
@@ -79,6 +114,8 @@ struct State {
     /// The command is to go on, if the lease lives.
     resumes: bool,
     said_that_it_may_not: bool,
+    /// A signal that ends commands was passed on: what is left of the group is on its way out, too.
+    was_told_to_end: bool,
     /// As in [`Ended`].
     had_terminal: bool,
 }
@@ -123,7 +160,7 @@ impl Life<'_> {
         let kills = self.plan.on_lost == OnLost::Kill;
         let now = Time::now();
         let left = self.lock.remaining();
-        let Some((loss, grace)) = self.loss(left) else {
+        let Some((loss, grace)) = loss(self.plan, self.lock, left, self.guard.has_acted()) else {
             let end = now + left.saturating_sub(MARGIN / 2);
             self.guard.watch(self.group.id(), kills.then_some(end));
             return;
@@ -138,41 +175,19 @@ impl Life<'_> {
             let id = self.group.id();
             self.guard.watch(id, Some(now + grace + MARGIN / 2));
         }
-        let (label, why) = (self.plan.label(), loss.text());
-        say(format!("lost the lock \"{label}\": {why}; {then}"));
-    }
-
-    /// The loss of the lock, and the time that the command has from TERM to KILL. `left`: of the lease.
-    fn loss(&self, left: Duration) -> Option<(Loss, Duration)> {
-        match self.lock.why_lost() {
-            // Another session may have the lock from the end of the lease on.
-            Some(why @ LostReason::Expired) => return Some((Loss::Told(why), Duration::ZERO)),
-            Some(why) => return Some((Loss::Told(why), self.plan.kill_after)),
-            None => {}
-        }
-        if self.plan.on_lost == OnLost::Ignore {
-            return None;
-        }
-        if self.guard.has_acted() {
-            // The library may have renewed the lock since.
-            return Some((Loss::Stopped, Duration::ZERO));
-        }
-        let loss = match self.plan.renews {
-            true => Loss::NotRenewed,
-            false => Loss::FixedLifeOver,
-        };
-        let is_due = left <= self.plan.kill_after + MARGIN;
-        is_due.then(|| (loss, left.saturating_sub(MARGIN)))
+        loss.say(self.plan, then);
     }
 
     /// Ends what the command has left behind, and kills what does not end in time.
     fn see_to_the_end(&mut self, state: &mut State) {
-        if self.group.status.is_some() {
+        if let Some(status) = self.group.status {
             if let Some(terminal) = self.terminal {
                 state.had_terminal |= terminal.take_from(self.group.id());
             }
             if state.ending.is_none() && !self.group.has_ended() {
-                say("the command has left processes behind, which are ended before the lock");
+                if status.code().is_some() && !state.was_told_to_end {
+                    say("the command has left processes behind, which are ended before the lock");
+                }
                 self.end_group(state, Time::now() + self.plan.kill_after);
             }
         }
@@ -235,6 +250,7 @@ impl Life<'_> {
             Signal::SIGQUIT,
         ];
         if ends.contains(&signal) {
+            state.was_told_to_end = true;
             let _ = self.group.signal(Signal::SIGCONT);
         }
     }

@@ -2,15 +2,18 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
-use std::io;
+use std::io::{self, PipeWriter};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus};
 
+use consul_lock::clock::Time;
 use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, tcsetpgrp};
+
+use super::guard::introduce;
 
 /// What a signal does in this process.
 pub fn disposition(signal: Signal) -> Option<SigAction> {
@@ -60,9 +63,13 @@ pub struct Prelude {
     pub child_signal: Option<SigAction>,
     /// The terminal whose foreground the child takes.
     pub terminal: Option<File>,
+    /// The way to the guard, and the instant at which the guard is to kill the child.
+    pub guard: PipeWriter,
+    pub until: Option<Time>,
 }
 
-/// Has the child, in a process group of its own, die with this process, and take the terminal.
+/// Has the child, in a process group of its own, die with this process, introduce itself to the guard, and take the
+/// terminal.
 pub fn prepare(command: &mut Command, prelude: Prelude) {
     let parent = getpid();
     let before_exec = move || {
@@ -70,6 +77,11 @@ pub fn prepare(command: &mut Command, prelude: Prelude) {
         if getppid() != parent {
             // The parent has died before the line above.
             return Err(Errno::ESRCH.into());
+        }
+        introduce(&prelude.guard, prelude.until)?;
+        if prelude.until.is_some_and(|until| Time::now() >= until) {
+            // This process was stopped since the lock was acquired, and the lock may be another's by now.
+            return Err(Errno::ETIME.into());
         }
         if let Some(terminal) = &prelude.terminal {
             let mut stop = SigSet::empty();
