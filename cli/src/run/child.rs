@@ -10,7 +10,7 @@ use consul_lock::lock::Lock;
 use nix::errno::Errno;
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, dup2_stdin, dup2_stdout};
 
 use super::events::Before;
 use super::guard::Guard;
@@ -65,6 +65,11 @@ impl Group {
         let child = command.spawn()?;
         let leader = Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?);
         guard.was_told(leader, until);
+        // The other end of a stream sees when the command closes the stream. The standard error stays, for messages.
+        if let Ok(nothing) = File::options().read(true).write(true).open("/dev/null") {
+            let _ = dup2_stdin(&nothing);
+            let _ = dup2_stdout(&nothing);
+        }
         Ok(Group {
             leader,
             guard: guard.id(),

@@ -39,7 +39,7 @@ Exit status:
 these statuses from the same numbers of CMD.
 
 Job control: Ctrl-C and Ctrl-Z reach CMD, as without consul-lock. Ctrl-Z stops consul-lock, too, and then the lock is \
-not renewed: continue CMD (fg, bg) within --ttl, or the lock is lost, and CMD is killed.
+not renewed: continue CMD (fg, bg) well within --ttl, or the lock is lost, and CMD is killed.
 
 Examples:
   # A nightly report, on one of several machines; silent where another machine has the lock

@@ -157,37 +157,49 @@ fn no_descriptor_and_no_child_is_left_to_the_command() {
 }
 
 #[test]
-fn the_guard_keeps_no_output_open() {
-    // The command closes its outputs, and runs on: a reader sees their end only if no other process has them.
-    let running = Running::start(&mut run(&[
-        "outputs",
-        "sh",
-        "-c",
-        "echo $$; exec sleep 2 >&- 2>&-",
-    ]));
+fn the_other_ends_of_the_streams_see_when_the_command_closes_them() {
+    use std::io::{Read as _, Write as _};
+    let script = "echo closes; exec <&- >&- 2>&-; sleep 3; exit 4";
+    let mut child = run(&["closes", "sh", "-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut text = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    assert_eq!(text, "closes\n");
+    // A moment later the reading end of its input is closed.
+    let mut input = child.stdin.take().unwrap();
+    until("nothing reads the input", || input.write_all(b"x").is_err());
+    assert!(child.try_wait().unwrap().is_none(), "the command runs on");
+    assert_eq!(child.wait().unwrap().code(), Some(4));
+    nothing_of(consul(), "closes");
+}
+
+#[test]
+fn the_guard_keeps_nothing_open() {
+    let running = Running::start(&mut run(&["guard-files", "sh", "-c", "echo $$; sleep 1"]));
     running.prints("\n");
-    let links = |pid: &u32| {
-        let open = std::fs::read_dir(format!("/proc/{pid}/fd"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        open.filter_map(|fd| std::fs::read_link(fd.path()).ok())
-            .collect::<Vec<_>>()
-    };
-    let own = links(&running.pid());
-    let outputs = own
-        .iter()
-        .filter(|link| link.to_string_lossy().starts_with("pipe:"))
-        .count();
-    assert!(outputs >= 2, "{own:?}");
-    let guards = marked(&running.mark).into_iter().filter(|pid| {
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        name.trim() == "lock-guard"
+    let mut guards = marked(&running.mark);
+    guards.retain(|pid| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm"));
+        name.unwrap_or_default().trim() == "lock-guard"
     });
-    let guards: Vec<u32> = guards.collect();
     assert_eq!(guards.len(), 1);
+    let open = std::fs::read_dir(format!("/proc/{}/fd", guards[0]))
+        .unwrap()
+        .flatten();
+    let open: Vec<_> = open
+        .map(|fd| std::fs::read_link(fd.path()).unwrap())
+        .collect();
     // Its pipe and its timer.
-    assert_eq!(links(&guards[0]).len(), 2, "{:?}", links(&guards[0]));
+    assert_eq!(open.len(), 2, "{open:?}");
     running.end().expect_code(0);
 }
 
