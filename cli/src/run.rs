@@ -154,7 +154,7 @@ impl Run {
             Waited::Acquired => {}
             Waited::Failed(error) => return self.was_not_acquired(&error, report),
             Waited::Interrupted(signal) => {
-                report.note("signal", signal.as_str());
+                report.note("signal", signal as i32);
                 clean_up(&self.events, Some(signal));
                 let by_person = signal == Signal::SIGINT && self.has_foreground();
                 return Outcome {

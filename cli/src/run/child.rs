@@ -15,7 +15,7 @@ use nix::unistd::{Pid, dup2_stdin, dup2_stdout};
 use super::events::Before;
 use super::guard::Guard;
 use super::plan::{MARGIN, OnLost, Plan};
-use super::processes::{Process, has_no_child_but, of_command};
+use super::processes::{Process, are_shown, has_no_child_but, of_command};
 use super::sys::{self, Prelude};
 
 /// The group of the command, whose leader the command is.
@@ -23,6 +23,9 @@ pub struct Group {
     leader: Pid,
     /// The guard, which is none of the command's processes.
     guard: Pid,
+    /// This process had no other child before: all below it come from the command. A shell that has started something in
+    /// its background, and then this program in its own place (`exec`), leaves its children to this process.
+    is_alone: bool,
     /// How the command ended.
     pub status: Option<ExitStatus>,
 }
@@ -38,6 +41,7 @@ impl Group {
     ) -> io::Result<Group> {
         // What the command leaves behind becomes a child of this process, which sees it end.
         set_child_subreaper(true)?;
+        let is_alone = has_no_child_but(guard.id());
         let mut command = Command::new(&plan.program);
         command.args(&plan.arguments);
         // A newline is in no key.
@@ -73,6 +77,7 @@ impl Group {
         Ok(Group {
             leader,
             guard: guard.id(),
+            is_alone,
             status: None,
         })
     }
@@ -108,15 +113,21 @@ impl Group {
 
     /// The command has ended, and left no process.
     pub fn has_ended(&self) -> bool {
-        self.status.is_some() && self.left().is_empty()
+        let is_empty = || match are_shown() {
+            true => self.left().is_empty(),
+            false => killpg(self.leader, None) == Err(Errno::ESRCH),
+        };
+        self.status.is_some() && is_empty()
     }
 
     /// The processes of the command that live.
     fn left(&self) -> Vec<Process> {
-        match has_no_child_but(self.guard) {
-            true => Vec::new(),
-            false => of_command(self.guard),
+        if has_no_child_but(self.guard) {
+            return Vec::new();
         }
+        let mut left = of_command(self.guard);
+        left.retain(|process| self.is_alone || process.group == self.leader);
+        left
     }
 
     /// Takes in what happened to the children of this process. Answers the signal that stopped the command, if that

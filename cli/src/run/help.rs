@@ -36,7 +36,9 @@ Exit status:
   126  CMD cannot be executed
   127  there is no such CMD
 --json writes the outcome as a line of JSON to the standard error, and --status-fd to a descriptor. The line tells \
-these statuses from the same numbers of CMD.
+these statuses from the same numbers of CMD. Its fields, where they are known: outcome (ended, lost, not acquired, \
+interrupted, failed), exit, keys, token, session, slot, waited_ms, held_ms, command_exit, command_signal, signal (which \
+ended the wait), loss, released, error.
 
 Job control: Ctrl-C and Ctrl-Z reach CMD, as without consul-lock. Ctrl-Z stops consul-lock, too, and then the lock is \
 not renewed: continue CMD (fg, bg) well within --ttl, or the lock is lost, and CMD is killed.

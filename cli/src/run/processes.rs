@@ -38,6 +38,11 @@ pub fn of_command(guard: Pid) -> Vec<Process> {
     own
 }
 
+/// The system shows the processes.
+pub fn are_shown() -> bool {
+    look_at(getpid().as_raw()).is_some()
+}
+
 /// This process has no child but the guard, and so there is no process below it. False also where the system does not
 /// say it.
 pub fn has_no_child_but(guard: Pid) -> bool {

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, PipeWriter};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, RawFd};
+use std::os::fd::{FromRawFd as _, RawFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus};
 
@@ -124,7 +124,5 @@ pub fn inherited(number: RawFd) -> io::Result<File> {
         unsafe { libc::close(number) };
     }
     // SAFETY: the copy was made above, for this file alone.
-    let file = unsafe { File::from_raw_fd(copy) };
-    debug_assert_eq!(file.as_raw_fd(), copy);
-    Ok(file)
+    Ok(unsafe { File::from_raw_fd(copy) })
 }

@@ -259,3 +259,30 @@ fn a_reader_of_its_words_that_does_not_read_delays_nothing() {
     drop(reader);
     nothing_of(consul(), "full");
 }
+
+#[test]
+fn the_children_that_a_shell_has_left_to_it_are_not_the_commands() {
+    let template = run(&["exec", "sh", "-c", "sleep 60 & exit 3"]);
+    let mut command = Command::new("bash");
+    for (name, value) in template
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)))
+    {
+        command.env(name, value);
+    }
+    let script = "sleep 59 >/dev/null 2>&1 & sleep 0.5 & echo $!! $!; exec \"$0\" \"$@\"";
+    command.args(["-c", &script.replace("$!!", "$(jobs -p %1)")]);
+    command
+        .arg(template.get_program())
+        .args(template.get_args());
+    let running = Running::start(&mut command);
+    let before = running.pids()[0];
+    let ended = running.end().expect_code(3);
+    assert!(is_alive(before));
+    signal(before, Signal::SIGKILL);
+    assert!(
+        ended.stderr.contains("has left processes behind"),
+        "{ended:?}"
+    );
+    leaves_nothing(consul(), "exec", &ended);
+}
