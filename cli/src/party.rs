@@ -46,10 +46,7 @@ pub fn title(name: Option<&str>) -> String {
     match (name, name.and_then(Program::of)) {
         (_, Some(Program { name, host, pid })) => format!("{name} on {host}, pid {pid}"),
         (Some(name), None) => format!("\"{name}\""),
-        (None, None) => {
-            "a session without a name (the token lacks session:read, or the session has ended)"
-                .to_owned()
-        }
+        (None, None) => "a session without a name".to_owned(),
     }
 }
 

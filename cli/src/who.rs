@@ -122,6 +122,10 @@ pub fn text(holders: &Holders, with_value: bool, paint: Paint) -> String {
         lines.push(format!("  {}. {}, {wish}", number + 1, paint.bold(title)));
         lines.push(detail("session", &party::session(&party.holder), paint));
     }
+    if all.iter().any(|party| party.holder.name.is_none()) {
+        let why = "Names are missing: the token lacks session:read, the session has ended, or there are more than 64.";
+        lines.push(paint.dim(why));
+    }
     lines.join("\n")
 }
 

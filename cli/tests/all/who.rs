@@ -157,6 +157,34 @@ fn a_key_is_shared_with_and_without_a_limit() {
 }
 
 #[test]
+fn without_the_right_to_read_sessions_a_holder_has_no_name() {
+    let settings = "acl { enabled = true default_policy = \"deny\" tokens { master = \"root\" } }";
+    let consul = Consul::start_with(settings);
+    let root = crate::support::locks::client(&consul, &[("token", "root")]);
+    let holder = Lock::new("who-nameless", None, Some(&root)).expect("a lock");
+    holder.acquire().expect("free");
+    let rules = r#"{"Name": "keys", "Rules": "key_prefix \"\" { policy = \"read\" }"}"#;
+    consul.request("PUT", "/v1/acl/policy", rules);
+    let token = consul.request(
+        "PUT",
+        "/v1/acl/token",
+        r#"{"Policies": [{"Name": "keys"}]}"#,
+    );
+    let token: Json = serde_json::from_str(&token.body).unwrap();
+    let mut command = consul_lock(&consul, &["who", "who-nameless"]);
+    command.env("CONSUL_HTTP_TOKEN", token["SecretID"].as_str().unwrap());
+    let ended = Running::start(&mut command).end().expect_code(0);
+    for words in [
+        "  a session without a name\n",
+        &session(&holder),
+        "the token lacks session:read",
+    ] {
+        assert!(ended.stdout.contains(words), "{words}: {ended:?}");
+    }
+    holder.release().expect("held");
+}
+
+#[test]
 fn a_question_without_an_answer_is_no_free_key() {
     let mut command = consul_lock(consul(), &["who", "a"]);
     command.env("CONSUL_HTTP_ADDR", "127.0.0.1:1");
