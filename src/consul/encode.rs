@@ -357,6 +357,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_question_of_a_tool_has_the_scope() {
+        let scope = Scope {
+            datacenter: Some("dc 1".to_owned()),
+            namespace: Some("team".to_owned()),
+            partition: Some("p".to_owned()),
+            ..Scope::default()
+        };
+        let scoped = |path: &str| {
+            let mut target = path.to_owned();
+            in_scope(&mut target, &scope);
+            target
+        };
+        assert_eq!(scoped("/v1/kv/a"), "/v1/kv/a?dc=dc%201&ns=team&partition=p");
+        assert_eq!(
+            scoped("/v1/kv/a?keys="),
+            "/v1/kv/a?keys=&dc=dc%201&ns=team&partition=p"
+        );
+        assert_eq!(scoped("/v1/agent/self"), "/v1/agent/self");
+    }
+
     const REGISTRATION: &str = r#"{"Node":"locks","Address":"192.0.2.1","NodeMeta":{"external-node":"true","external-probe":"false"},"SkipNodeUpdate":true"#;
 
     #[test]
