@@ -219,7 +219,7 @@ fn clock(peer: &Peer, report: &mut Report) {
             "the agent's clock is {} {side} this one{slept_text}",
             when::shown(seconds)
         );
-        let advice = "set both clocks (NTP). Locks do not depend on them; the times that people read do, and certificates";
+        let advice = "set both clocks (NTP): certificates need them, and the times that people read; locks do not";
         report.warn("clock", &text, advice, facts);
     }
 }

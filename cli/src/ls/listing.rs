@@ -143,7 +143,13 @@ impl Reader {
                 wait: LONGEST_QUERY,
             },
         };
-        let reply = self.client.ask(&query)?;
+        let reply = self.client.ask(&query).map_err(|mut error| {
+            // The library reads 32 MB of one reply.
+            if error.status == Status::Rejected {
+                error.message += "; name a longer PREFIX";
+            }
+            error
+        })?;
         let rows: Vec<Json> = match reply.status {
             200 => serde_json::from_slice(&reply.body).unwrap_or_default(),
             404 => Vec::new(),

@@ -206,7 +206,10 @@ fn each_right_that_is_missing_is_named() {
     );
     all[4].says("session", &["session_prefix \"\" { policy = \"write\" }"]);
     all[5].says("locking", &["key:write on \"locks/ephemeral/report\""]);
-    all[6].says("looking", &["key:read on \"locks/ephemeral/report\""]);
+    all[6].says(
+        "looking",
+        &["key \"locks/ephemeral/report\" { policy = \"read\" }"],
+    );
     consul.has_nothing_left();
 }
 
