@@ -75,7 +75,20 @@ fn page(command: &Command, version: &str, names: &[String]) -> Result<Vec<u8>, E
             .join(", "),
     )]);
     last.to_writer(&mut page)?;
-    Ok(page)
+    Ok(in_ascii(&String::from_utf8_lossy(&page)).into_bytes())
+}
+
+/// Other characters by their numbers: groff reads a page as Latin-1, unless `man` has told it better.
+fn in_ascii(page: &str) -> String {
+    let mut ascii = String::new();
+    for character in page.chars() {
+        if character.is_ascii() {
+            ascii.push(character);
+        } else {
+            ascii += &format!("\\[u{:04X}]", u32::from(character));
+        }
+    }
+    ascii
 }
 
 /// The option with its text also where `-h` does not list it: clap_mangen would leave it out.
@@ -210,6 +223,14 @@ mod tests {
             page.contains(".TH run 1 \" \" \"libconsul_lock 1\""),
             "{page}"
         );
+    }
+
+    #[test]
+    fn a_page_is_in_ascii() {
+        let page = page(&Command::new("run").about("Runs… a – b"), "1", &[]).unwrap();
+        let page = String::from_utf8(page).unwrap();
+        assert!(page.contains("Runs\\[u2026] a \\[u2013] b\n"), "{page}");
+        assert!(page.is_ascii());
     }
 
     #[test]
