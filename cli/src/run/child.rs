@@ -23,8 +23,8 @@ pub struct Group {
     leader: Pid,
     /// The guard, which is none of the command's processes.
     guard: Pid,
-    /// This process had no other child before: all below it come from the command. A shell that has started something in
-    /// its background, and then this program in its own place (`exec`), leaves its children to this process.
+    /// This process had no other child before: all below it come from the command. A shell that has started something
+    /// in its background, and then this program in its own place (`exec`), leaves its children to this process.
     is_alone: bool,
     /// How the command ended.
     pub status: Option<ExitStatus>,

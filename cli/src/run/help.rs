@@ -16,8 +16,8 @@ CONSUL_LOCK_SLOT in its environment. consul-lock passes on TERM, INT, HUP, QUIT,
 
 CMD and what it starts never outlive the lock. What CMD leaves behind gets TERM when CMD ends, and KILL after \
 --kill-after, before the lock is given back. When the lock is lost all of them get TERM and then KILL. When Consul \
-confirms no renewal they get both before the lease ends. When consul-lock itself is killed or stopped the group gets \
-KILL.
+confirms no renewal they get both before the lease ends. When consul-lock itself is killed or stopped, a second \
+process, lock-guard, kills the group.
 
 Not covered: a process with a session of its own (setsid, a daemon); a program that runs as another user (sudo): run \
 consul-lock under sudo, and not sudo under consul-lock; and, if consul-lock is killed, a process that has left the \
@@ -28,7 +28,7 @@ Exit status:
   CMD's own; 128+N if signal N ended CMD, or ended the wait for the lock
    64  the arguments are wrong
    69  Consul gave no usable answer
-   70  a defect of consul-lock
+   70  a defect of consul-lock, or the system gives it no process or no descriptor
    75  the lock was not acquired: another session holds it (--conflict-exit sets another number)
    77  the token has not the rights, or Consul refused the request
    78  a variable of the environment, or a file that an option names, is wrong
@@ -37,8 +37,8 @@ Exit status:
   127  there is no such CMD
 --json writes the outcome as a line of JSON to the standard error, and --status-fd to a descriptor. The line tells \
 these statuses from the same numbers of CMD. Its fields, where they are known: outcome (ended, lost, not acquired, \
-interrupted, failed), exit, keys, token, session, slot, waited_ms, held_ms, command_exit, command_signal, signal (which \
-ended the wait), loss, released, error.
+interrupted, failed), exit, keys, token, session, slot, waited_ms, held_ms, command_exit, command_signal, signal \
+(which ended the wait), loss, released, error.
 
 Job control: Ctrl-C and Ctrl-Z reach CMD, as without consul-lock. Ctrl-Z stops consul-lock, too, and then the lock is \
 not renewed: continue CMD (fg, bg) well within --ttl, or the lock is lost, and CMD is killed.
@@ -97,7 +97,7 @@ pub fn command() -> Command {
             "wait",
             Some('w'),
             "DURATION",
-            "How long to wait for the lock: 500ms, 30s, 1h30m, forever; a number alone is seconds [default: one attempt]",
+            "How long to wait: 500ms, 30s, 1h30m, forever; a number alone is seconds [default: one attempt]",
         ))
         .arg(option(
             "ttl",
@@ -128,7 +128,7 @@ pub fn command() -> Command {
         )
         .arg(flag("shell", None, "CMD is a command line for /bin/sh -c"))
         .arg(
-            option("conflict-exit", Some('E'), "N", "The exit status if the lock was not acquired; 0 also says nothing then, without -v [default: 75]")
+            option("conflict-exit", Some('E'), "N", "The exit status if the lock is taken; with 0, nothing is said [default: 75]")
                 .value_parser(value_parser!(u8)),
         )
         .arg(

@@ -70,8 +70,8 @@ pub fn clean_up(events: &Events, after: Option<Signal>) {
     }
 }
 
-/// Waits for the end of a call of the library. A signal shortens the wait to a moment, in which a Consul that answers at
-/// all has answered; a second one ends the wait.
+/// Waits for the end of a call of the library. A signal shortens the wait to a moment, in which a Consul that answers
+/// at all has answered; a second one ends the wait.
 fn done(events: &Events, after: Option<Signal>) -> Result<Result<(), Error>, Signal> {
     let mut hurry = after.map(|signal| (signal, Time::now() + MOMENT));
     loop {

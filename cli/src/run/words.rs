@@ -22,7 +22,8 @@ pub fn say(text: impl Display) {
     }
 }
 
-/// The name of the session, as of the library's own, with the name of the command: that is what an operator wants to know.
+/// The name of the session, in the form of the library's own, with the command as the program: an operator who asks for
+/// the holder wants to know the command.
 pub fn session_name(plan: &Plan) -> String {
     let plain = |text: Cow<'_, str>| -> String {
         let printable = |c: char| if c.is_ascii_graphic() { c } else { '_' };

@@ -42,7 +42,10 @@ fn ctrl_c_ends_the_script_around() {
     tmux.shows("last 130");
     assert!(!tmux.screen().contains("\nwent on"), "{}", tmux.screen());
     // A command that handles Ctrl-C does not end the script.
-    tmux.line("clear; bash -c '$T run script -- sh -c \"trap \\\"exit 0\\\" INT; echo again; sleep 60\"; echo went on'");
+    let script = r#"trap \"exit 0\" INT; echo again; sleep 60"#;
+    tmux.line(&format!(
+        "clear; bash -c '$T run script -- sh -c \"{script}\"; echo went on'"
+    ));
     tmux.shows("again");
     tmux.key("C-c");
     tmux.shows("went on");
