@@ -128,7 +128,12 @@ pub fn command() -> Command {
         )
         .arg(flag("shell", None, "CMD is a command line for /bin/sh -c"))
         .arg(
-            option("conflict-exit", Some('E'), "N", "The exit status if the lock is taken; with 0, nothing is said [default: 75]")
+            option(
+                "conflict-exit",
+                Some('E'),
+                "N",
+                "The exit status if the lock is taken; with 0, nothing is said [default: 75]",
+            )
                 .value_parser(value_parser!(u8)),
         )
         .arg(

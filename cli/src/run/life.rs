@@ -233,8 +233,12 @@ impl Life<'_> {
             });
         let watches = state.loss.is_none() && self.plan.on_lost == OnLost::Kill;
         let lease = watches.then(|| {
-            let before = self.plan.kill_after + MARGIN;
-            now + self.lock.remaining().saturating_sub(before)
+            let left = self.lock.remaining();
+            let term = self.plan.kill_after + MARGIN;
+            // A lease that was renewed meanwhile must reach the guard in time, however busy the machine is.
+            let early = term.max(self.plan.ttl / 3);
+            let before = if left > early { early } else { term };
+            now + left.saturating_sub(before)
         });
         [end, lease].into_iter().flatten().min()
     }

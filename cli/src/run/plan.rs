@@ -31,6 +31,8 @@ pub struct Plan {
     /// The program, and its arguments.
     pub program: OsString,
     pub arguments: Vec<OsString>,
+    /// The TTL of the lock.
+    pub ttl: Duration,
     /// The time between TERM and KILL.
     pub kill_after: Duration,
     pub on_lost: OnLost,
@@ -61,6 +63,7 @@ impl Plan {
             options: Options::new(),
             program,
             arguments,
+            ttl,
             kill_after: kill_after(matches, ttl)?,
             on_lost: match matches.get_one::<String>("on-lost").map(String::as_str) {
                 Some("ignore") => OnLost::Ignore,

@@ -158,12 +158,24 @@ fn a_fixed_life_ends_in_time() {
 
 #[test]
 fn a_renewed_lock_lives_as_long_as_the_command() {
-    let args = ["--ttl", "10s", "renewed", "sh", "-c", "sleep 24; exit 6"];
-    let ended = Running::start(&mut run(consul(), &args))
-        .end()
-        .expect_code(6);
-    assert_eq!(ended.stderr, "");
-    leaves_nothing(consul(), "renewed", &ended);
+    let runs = [("renewed", "3s"), ("renewed-2", "0")].map(|(key, kill_after)| {
+        let args = [
+            "--ttl",
+            "10s",
+            "-k",
+            kill_after,
+            key,
+            "sh",
+            "-c",
+            "sleep 24; exit 6",
+        ];
+        (key, Running::start(&mut run(consul(), &args)))
+    });
+    for (key, running) in runs {
+        let ended = running.end().expect_code(6);
+        assert_eq!(ended.stderr, "");
+        leaves_nothing(consul(), key, &ended);
+    }
 }
 
 #[test]

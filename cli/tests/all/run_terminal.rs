@@ -201,3 +201,48 @@ fn a_terminal_that_stops_writers_of_the_background_does_not_stop_the_tool() {
     tmux.shows("last 3");
     is_back(&tmux, "tostop");
 }
+
+#[test]
+fn a_wait_can_be_stopped_for_longer_than_the_ttl_and_goes_on() {
+    let session = consul().other_holds(&full("wait-stops"));
+    let tmux = Tmux::shell(consul());
+    tmux.line("$T run -w forever --ttl 10s wait-stops -- sh -c 'echo got it; exit 4'");
+    let ticket = || {
+        let keys = consul().keys();
+        keys.iter()
+            .any(|key| key.starts_with(&full("wait-stops/.fifo/")))
+    };
+    until("a place in the line", ticket);
+    tmux.key("C-z");
+    tmux.shows("[1]+  Stopped");
+    until("the place is gone", || !ticket());
+    tmux.line("fg; echo after $?");
+    until("a place in the line", ticket);
+    consul().destroy(&session);
+    tmux.shows("got it");
+    tmux.shows("after 4");
+    is_back(&tmux, "wait-stops");
+}
+
+#[test]
+fn job_control_works_below_itself() {
+    let tmux = Tmux::shell(consul());
+    tmux.line(
+        "$T run out-er -- $T run in-ner -- sh -c 'echo runs; read -r x; echo got $x; exit 3'",
+    );
+    tmux.shows("runs");
+    tmux.key("C-z");
+    tmux.shows("[1]+  Stopped");
+    tmux.line("clear; fg; echo after $?");
+    thread::sleep(Duration::from_millis(700));
+    tmux.line("words");
+    tmux.shows("got words");
+    tmux.shows("after 3");
+    tmux.line("clear; $T run out-er -- $T run in-ner -- sh -c 'echo again; exec sleep 60'");
+    tmux.shows("again");
+    tmux.key("C-c");
+    tmux.line("echo then $?");
+    tmux.shows("then 130");
+    is_back(&tmux, "out-er");
+    nothing_of(consul(), "in-ner");
+}
