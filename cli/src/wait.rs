@@ -109,9 +109,14 @@ fn until_free(
         // A key that changes all the time costs Consul twenty looks a second.
         thread::sleep(AT_LEAST.saturating_sub(looked.elapsed()).min(left()));
         looked = Instant::now();
-        let seen = changed(&client, &row, index, left()).and_then(|()| client.holders(key));
+        let seen = changed(&client, &row, index, left()).and_then(|has_changed| {
+            // The end of a query shows nothing new.
+            let look = has_changed || told || left().is_zero();
+            look.then(|| client.holders(key)).transpose()
+        });
         match seen {
-            Ok(now) => (holders, told) = (now, false),
+            Ok(None) => {}
+            Ok(Some(now)) => (holders, told) = (now, false),
             Err(error) if error.status == Status::Unavailable && !left().is_zero() => {
                 if !std::mem::replace(&mut told, true) {
                     output::say(format!("{}; the command tries again", error.message));
@@ -139,8 +144,8 @@ pub fn row_of(holders: &Holders, party: &Party) -> Key {
     }
 }
 
-/// Waits until the row has changed since `index`, for a while at most.
-fn changed(client: &Client, row: &str, index: u64, most: Duration) -> Result<(), Error> {
+/// Waits until the row has changed since `index`, for a while at most. False: it has not.
+fn changed(client: &Client, row: &str, index: u64, most: Duration) -> Result<bool, Error> {
     let query = Query::Watch {
         path: &format!("/v1/kv/{}", in_path(row)),
         index,
@@ -148,7 +153,7 @@ fn changed(client: &Client, row: &str, index: u64, most: Duration) -> Result<(),
     };
     let reply = client.ask(&query)?;
     match reply.status {
-        200 | 404 => Ok(()),
+        200 | 404 => Ok(reply.status == 404 || reply.index != Some(index)),
         _ => Err(reply.error(&format!("could not watch the key \"{row}\""))),
     }
 }
