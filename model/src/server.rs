@@ -195,7 +195,7 @@ impl Server {
             return;
         };
         if event.is_readable() || event.is_read_closed() {
-            connection.read(&mut self.scratch);
+            connection.read(&mut self.scratch, event.is_read_closed());
         }
         self.serve(token);
     }

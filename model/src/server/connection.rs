@@ -64,14 +64,18 @@ impl Connection {
         }
     }
 
-    /// Reads all that has come.
-    pub(super) fn read(&mut self, scratch: &mut [u8]) {
+    /// Reads all that has come. A read that does not fill the space has emptied the socket, so the next bytes have an
+    /// event of their own; only the end of the stream, where it is known to have come, takes one more read.
+    pub(super) fn read(&mut self, scratch: &mut [u8], has_ended: bool) {
         while !self.is_over && !self.has_failed {
             match self.stream.read(scratch) {
                 Ok(0) => self.is_over = true,
                 Ok(count) => {
                     self.reader.take(scratch.get(..count).unwrap_or_default());
                     self.has_failed = self.reader.len() > MAX_AHEAD;
+                    if count < scratch.len() && !has_ended {
+                        return;
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
