@@ -295,3 +295,35 @@ fn namespaces_are_refused_and_tokens_ignored() {
     assert!(words(&reply).contains("Namespaces are a Consul Enterprise feature"));
     assert_eq!(with("X-Consul-Token", "any").status(), 404);
 }
+
+#[test]
+fn it_answers_like_the_version_that_it_is_told() {
+    for (args, version, node) in [
+        (&[][..], "1.22.0", "consul-lock-dev"),
+        (&["--like", "1.8.9", "--node", "n"], "1.8.7", "n"),
+        (&["--like=1.21.3"], "1.16.4", "consul-lock-dev"),
+    ] {
+        let (_running, address) = start(args);
+        let agent = words(&ask(&address, "GET", "/v1/agent/self", ""));
+        let agent: Json = serde_json::from_str(&agent).expect("JSON");
+        assert_eq!(agent["Config"]["Version"], version);
+        assert_eq!(agent["Config"]["NodeName"], node);
+    }
+    let ended = Running::start(&mut command(&["--like", "newest"])).end();
+    let said = ended.expect_code(64).stderr;
+    assert!(said.contains("not a version such as 1.8.7"), "{said}");
+}
+
+/// Consul reads the body of this request only if the client gives its length: the session has no TTL.
+#[test]
+fn a_chunked_body_makes_a_session_without_options() {
+    let (_running, address) = start(&[]);
+    let mut stream = connect(&address);
+    let request = "PUT /v1/session/create HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
+                   d\r\n{\"TTL\":\"10s\"}\r\n0\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("sent");
+    let reply = Message::reply(&mut BufReader::new(stream)).expect("an answer");
+    assert_eq!(reply.status(), 200);
+    let list = words(&ask(&address, "GET", "/v1/session/list", ""));
+    assert!(list.contains("\"TTL\":\"\""), "{list}");
+}
