@@ -2,6 +2,7 @@
 
 mod listing;
 mod screen;
+mod table;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use consul_lock::client::Client;

@@ -106,6 +106,12 @@ pub fn sharing(all: &[Party]) -> String {
     }
 }
 
+/// A text of another program does no harm to a terminal.
+pub fn one_line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().map(shown).take(200).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
