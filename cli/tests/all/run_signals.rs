@@ -295,16 +295,19 @@ os.execv(sys.argv[1], sys.argv[1:])";
 #[test]
 fn a_signal_ends_a_wait_at_once_while_consul_is_silent() {
     let consul = Consul::start();
-    let session = consul.other_holds(&full("silent"));
-    for pauses in [false, true] {
-        let mut command = consul_lock(&consul, &["run", "-w", "forever", "silent", "true"]);
+    // A place in the line outlives its waiter while Consul is silent: each waiter has a key of its own.
+    let waits = |key: &str| {
+        let session = consul.other_holds(&full(key));
+        let mut command = consul_lock(&consul, &["run", "-w", "forever", key, "true"]);
         let running = Running::start(&mut command);
+        let ticket = full(&format!("{key}/.fifo/"));
         until("a place in the line", || {
-            consul
-                .keys()
-                .iter()
-                .any(|key| key.starts_with(&full("silent/.fifo/")))
+            consul.keys().iter().any(|key| key.starts_with(&ticket))
         });
+        (session, running)
+    };
+    for (key, pauses) in [("heard", false), ("unheard", true)] {
+        let (session, running) = waits(key);
         if pauses {
             consul.pause();
         }
@@ -314,16 +317,10 @@ fn a_signal_ends_a_wait_at_once_while_consul_is_silent() {
         assert!(sent.elapsed() < Duration::from_secs(4), "{ended:?}");
         ended.leaves_no_process();
         consul.resume();
+        consul.destroy(&session);
     }
     // A second signal does not wait at all.
-    let mut command = consul_lock(&consul, &["run", "-w", "forever", "silent", "true"]);
-    let running = Running::start(&mut command);
-    until("a place in the line", || {
-        consul
-            .keys()
-            .iter()
-            .any(|key| key.starts_with(&full("silent/.fifo/")))
-    });
+    let (_, running) = waits("unheard-2");
     consul.pause();
     running.signal(Signal::SIGTERM);
     thread::sleep(Duration::from_millis(200));
@@ -333,5 +330,4 @@ fn a_signal_ends_a_wait_at_once_while_consul_is_silent() {
     assert!(sent.elapsed() < Duration::from_millis(600), "{ended:?}");
     ended.expect_code(143);
     consul.resume();
-    consul.destroy(&session);
 }
