@@ -212,7 +212,7 @@ const OUT_OF_GROUP: [&str; 2] = [
 #[test]
 fn what_has_left_the_group_and_not_the_session_ends_before_the_lock() {
     for script in OUT_OF_GROUP {
-        let args = ["--kill-after", "1s", "left-group", "bash", "-c", script];
+        let args = ["--kill-after", "3s", "left-group", "bash", "-c", script];
         let mut running = Running::start_with_input(&mut run(&args));
         let left = running.pids()[0];
         drop(running.input());
