@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
+use std::rc::Rc;
 
 use consul_lock::clock::Time;
 use consul_lock::lock::Lock;
@@ -15,7 +16,7 @@ use nix::unistd::{Pid, dup2_stdin, dup2_stdout};
 use super::events::Before;
 use super::guard::Guard;
 use super::plan::{MARGIN, OnLost, Plan};
-use super::processes::{Process, are_shown, has_no_child_but, of_command};
+use super::processes::{Earlier, Process, are_shown};
 use super::sys::{self, Prelude};
 
 /// The group of the command, whose leader the command is.
@@ -23,9 +24,8 @@ pub struct Group {
     leader: Pid,
     /// The guard, which is none of the command's processes.
     guard: Pid,
-    /// This process had no other child before: all below it come from the command. A shell that has started something
-    /// in its background, and then this program in its own place (`exec`), leaves its children to this process.
-    is_alone: bool,
+    /// The processes below this one that are not the command's, either.
+    earlier: Rc<Earlier>,
     /// How the command ended.
     pub status: Option<ExitStatus>,
 }
@@ -41,7 +41,6 @@ impl Group {
     ) -> io::Result<Group> {
         // What the command leaves behind becomes a child of this process, which sees it end.
         set_child_subreaper(true)?;
-        let is_alone = has_no_child_but(guard.id());
         let mut command = Command::new(&plan.program);
         command.args(&plan.arguments);
         // A newline is in no key.
@@ -77,7 +76,7 @@ impl Group {
         Ok(Group {
             leader,
             guard: guard.id(),
-            is_alone,
+            earlier: guard.earlier(),
             status: None,
         })
     }
@@ -122,12 +121,10 @@ impl Group {
 
     /// The processes of the command that live.
     fn left(&self) -> Vec<Process> {
-        if has_no_child_but(self.guard) {
-            return Vec::new();
+        match self.earlier.are_alone(self.guard) {
+            true => Vec::new(),
+            false => self.earlier.of_command(self.guard),
         }
-        let mut left = of_command(self.guard);
-        left.retain(|process| self.is_alone || process.group == self.leader);
-        left
     }
 
     /// Takes in what happened to the children of this process. Answers the signal that stopped the command, if that

@@ -7,6 +7,7 @@
 
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::rc::Rc;
 use std::time::Duration;
 
 use consul_lock::clock::Time;
@@ -18,6 +19,7 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, close, getpid, setpgid};
 
+use super::processes::Earlier;
 use super::sys;
 
 /// A message: the group as four bytes, 0 for none, and eight bytes with the instant, 0 for none.
@@ -26,6 +28,7 @@ const MESSAGE: usize = 12;
 /// The guard, as this process sees it.
 pub struct Guard {
     pid: Pid,
+    earlier: Rc<Earlier>,
     pipe: PipeWriter,
     told: (i32, u64),
     has_ended: bool,
@@ -34,6 +37,7 @@ pub struct Guard {
 impl Guard {
     /// Starts the guard. This process has one thread so far.
     pub fn start() -> io::Result<Guard> {
+        let earlier = Rc::new(Earlier::note());
         let (reader, writer) = io::pipe()?;
         let writer_number = writer.as_raw_fd();
         let pid = sys::fork_and_run(|| {
@@ -42,6 +46,7 @@ impl Guard {
         })?;
         Ok(Guard {
             pid,
+            earlier,
             pipe: writer,
             told: (0, 0),
             has_ended: false,
@@ -51,6 +56,11 @@ impl Guard {
     /// Its pid.
     pub fn id(&self) -> Pid {
         self.pid
+    }
+
+    /// The processes that were below this one before the guard.
+    pub fn earlier(&self) -> Rc<Earlier> {
+        self.earlier.clone()
     }
 
     /// The instant has come: the guard has killed the group, or is about to.

@@ -260,9 +260,9 @@ fn a_reader_of_its_words_that_does_not_read_delays_nothing() {
     nothing_of(consul(), "full");
 }
 
-#[test]
-fn the_children_that_a_shell_has_left_to_it_are_not_the_commands() {
-    let template = run(&["exec", "sh", "-c", "sleep 60 & exit 3"]);
+/// A line of bash in which `"$0" "$@"` is `consul-lock run` with these arguments.
+fn from_bash(script: &str, args: &[&str]) -> Command {
+    let template = run(args);
     let mut command = Command::new("bash");
     for (name, value) in template
         .get_envs()
@@ -270,19 +270,52 @@ fn the_children_that_a_shell_has_left_to_it_are_not_the_commands() {
     {
         command.env(name, value);
     }
-    let script = "sleep 59 >/dev/null 2>&1 & sleep 0.5 & echo $!! $!; exec \"$0\" \"$@\"";
-    command.args(["-c", &script.replace("$!!", "$(jobs -p %1)")]);
+    command.args(["-c", script]);
     command
         .arg(template.get_program())
         .args(template.get_args());
-    let running = Running::start(&mut command);
-    let before = running.pids()[0];
+    command
+}
+
+#[test]
+fn the_children_that_a_shell_has_left_to_it_are_not_the_commands() {
+    // The last one of them becomes an orphan while the command runs.
+    let script = "sleep 59 >/dev/null 2>&1 & sleep 0.5 & echo $(jobs -p %1)
+        sh -c 'sleep 0.6; sleep 58 >/dev/null 2>&1 & echo $!; sleep 0.1' & exec \"$0\" \"$@\"";
+    let args = ["exec", "sh", "-c", "sleep 60 & sleep 1.5; exit 3"];
+    let running = Running::start(&mut from_bash(script, &args));
+    until("both pids", || running.stdout().lines().count() == 2);
+    let pids = running.stdout();
     let ended = running.end().expect_code(3);
+    for before in pids.lines().map(|pid| pid.parse().expect("a pid")) {
+        assert!(is_alive(before), "{pids}");
+        signal(before, Signal::SIGKILL);
+    }
+    assert!(
+        ended.stderr.contains("has left processes behind"),
+        "{ended:?}"
+    );
+    leaves_nothing(consul(), "exec", &ended);
+}
+
+#[test]
+fn a_job_that_leaves_the_group_ends_before_the_lock_beside_children_of_a_shell() {
+    let script = "sleep 31 >/dev/null 2>&1 & echo $!; exec \"$0\" \"$@\"";
+    let line = "timeout 26 sleep 25 & echo $!; sleep .3; exit 0";
+    let running = Running::start(&mut from_bash(script, &["left", "bash", "-mc", line]));
+    until("both pids", || running.stdout().lines().count() == 2);
+    let pids = running.stdout();
+    let ended = running.end().expect_code(0);
+    let pids: Vec<u32> = pids.lines().map(|pid| pid.parse().unwrap()).collect();
+    let [before, job] = pids[..] else {
+        panic!("{pids:?}")
+    };
+    assert!(!is_alive(job), "the job outlives the lock");
     assert!(is_alive(before));
     signal(before, Signal::SIGKILL);
     assert!(
         ended.stderr.contains("has left processes behind"),
         "{ended:?}"
     );
-    leaves_nothing(consul(), "exec", &ended);
+    leaves_nothing(consul(), "left", &ended);
 }
