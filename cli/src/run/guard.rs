@@ -3,7 +3,8 @@
 //! The parent-death signal of the kernel reaches the command alone, and not what the command has started. It also
 //! does not help while this process is stopped and renews nothing. So a small process, forked before anything else is
 //! done, holds the reading end of a pipe. It kills the group when the pipe ends, which is when this process dies,
-//! however that happens; and at the instant that this process has told it, which is a moment before the lease ends.
+//! however that happens; and at the instant that this process has told it, which is a moment before the lease ends. At
+//! that instant the guard also kills what has left the group, which it finds below this process.
 
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -25,6 +26,10 @@ use super::sys;
 /// A message: the group as four bytes, 0 for none, and eight bytes with the instant, 0 for none.
 const MESSAGE: usize = 12;
 
+/// How often the guard looks for what it has to kill, and the time between two looks. A process of another user stays.
+const ROUNDS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// The guard, as this process sees it.
 pub struct Guard {
     pid: Pid,
@@ -42,7 +47,7 @@ impl Guard {
         let writer_number = writer.as_raw_fd();
         let pid = sys::fork_and_run(|| {
             let _ = close(writer_number);
-            stand(reader);
+            stand(reader, &earlier);
         })?;
         Ok(Guard {
             pid,
@@ -130,7 +135,7 @@ fn message(group: i32, until: u64) -> [u8; MESSAGE] {
 }
 
 /// What the guard does.
-fn stand(reader: PipeReader) {
+fn stand(reader: PipeReader, earlier: &Earlier) {
     // No signal that is meant for the command or for this program ends the guard, except KILL.
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
     let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
@@ -138,31 +143,31 @@ fn stand(reader: PipeReader) {
     close_all_but(&reader);
     let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
     if let Ok(timer) = TimerFd::new(ClockId::CLOCK_BOOTTIME, flags) {
-        watch(reader, &timer);
+        watch(reader, &timer, earlier);
     }
 }
 
 /// Waits for the end of the pipe, and for the instant.
-fn watch(mut reader: PipeReader, timer: &TimerFd) {
+fn watch(mut reader: PipeReader, timer: &TimerFd, earlier: &Earlier) {
     let mut group = None;
     loop {
         let mut sources =
             [reader.as_fd(), timer.as_fd()].map(|source| PollFd::new(source, PollFlags::POLLIN));
         match poll(&mut sources, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
-            Err(_) => return end(group),
+            Err(_) => return end(group, earlier),
             Ok(_) => {}
         }
         // The pipe comes first: a lease that was extended is not over.
         let [pipe, _] = sources.map(|source| source.any().unwrap_or(true));
         if !pipe {
-            end(group.take());
+            end(group.take(), earlier);
             let _ = timer.unset();
             continue;
         }
         let mut message = [0; MESSAGE];
         if reader.read_exact(&mut message).is_err() {
-            return end(group);
+            return end(group, earlier);
         }
         let [a, b, c, d, rest @ ..] = message;
         let number = i32::from_ne_bytes([a, b, c, d]);
@@ -177,9 +182,23 @@ fn watch(mut reader: PipeReader, timer: &TimerFd) {
     }
 }
 
-fn end(group: Option<Pid>) {
-    if let Some(group) = group {
-        let _ = killpg(group, Signal::SIGKILL);
+/// Kills the group, and the processes of the command that have left the group. When the parent of the guard has died,
+/// its orphans are below another process, and the group alone can be found.
+fn end(group: Option<Pid>, earlier: &Earlier) {
+    let Some(group) = group else {
+        return;
+    };
+    let _ = killpg(group, Signal::SIGKILL);
+    // More than once: a process may have been forked, or may have lost its parent, while the guard looked.
+    for _ in 0..ROUNDS {
+        let left = earlier.of_command(getpid());
+        if left.is_empty() {
+            return;
+        }
+        for process in left {
+            let _ = kill(process.id, Signal::SIGKILL);
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 

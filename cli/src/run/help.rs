@@ -16,12 +16,12 @@ CONSUL_LOCK_SLOT in its environment. consul-lock passes on TERM, INT, HUP, QUIT,
 
 CMD and what it starts never outlive the lock. What CMD leaves behind gets TERM when CMD ends, and KILL after \
 --kill-after, before the lock is given back. When the lock is lost all of them get TERM and then KILL. When Consul \
-confirms no renewal they get both before the lease ends. When consul-lock itself is killed or stopped, a second \
-process, lock-guard, kills the group.
+confirms no renewal they get both before the lease ends. When consul-lock itself is stopped, a second \
+process, lock-guard, kills all of them before the lease ends. When consul-lock is killed, lock-guard kills the group.
 
 Not covered: a process with a session of its own (setsid, a daemon); a program that runs as another user (sudo): run \
-consul-lock under sudo, and not sudo under consul-lock; and, if consul-lock is killed, a process that has left the \
-group (timeout, the jobs of a shell with job control).";
+consul-lock under sudo, and not sudo under consul-lock; and, if consul-lock is killed by KILL, a process that has left \
+the group (timeout, the jobs of a shell with job control): no other process can find such a process then.";
 
 const AFTER: &str = "\
 Exit status:

@@ -224,3 +224,37 @@ fn a_waiter_gets_the_lock_when_the_holder_is_gone_and_not_before() {
     holder.signal(Signal::SIGCONT);
     holder.end().expect_code(79);
 }
+
+#[test]
+fn a_tool_that_is_stopped_does_not_let_what_has_left_the_group_outlive_the_lease() {
+    // Once below the command, and once as an orphan of it.
+    for line in [
+        "timeout 60 sleep 41 & echo $!; wait",
+        "(timeout 60 sleep 42 & echo $!); exec sleep 43",
+    ] {
+        let args = ["--ttl", "10s", "away", "sh", "-c", line];
+        let holder = Running::start(&mut run(consul(), &args));
+        let away = holder.pids()[0];
+        until("it leaves the group", || group_of(away) == away);
+        let script = format!("test -e /proc/{away} && ! grep -q '^State:.Z' /proc/{away}/status");
+        holder.signal(Signal::SIGSTOP);
+        let waiter = Running::start(&mut run(
+            consul(),
+            &["-w", "60", "--shell", "away", &script],
+        ));
+        // The test fails: the process has ended.
+        waiter.end().expect_code(1);
+        assert!(!is_alive(away));
+        holder.signal(Signal::SIGCONT);
+        let ended = holder.end().expect_code(79);
+        leaves_nothing(consul(), "away", &ended);
+    }
+}
+
+/// The process group of a process.
+fn group_of(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let word = after.split(' ').nth(2).unwrap_or_default();
+    word.parse().unwrap_or_default()
+}
