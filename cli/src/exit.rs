@@ -16,7 +16,7 @@ pub enum Exit {
     Usage,
     /// Consul gave no usable answer.
     Unavailable,
-    /// A defect of the command or of the library. `run`: the system gives no process or no descriptor.
+    /// A defect of the command or of the library. `run`: the system gives no process, descriptor or memory.
     Internal,
     /// Another session holds the lock, or `--wait` or `--timeout` is over. `--conflict-exit` sets another number.
     NotAcquired,

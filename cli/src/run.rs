@@ -22,6 +22,7 @@ use clap::ArgMatches;
 use consul_lock::client::Client;
 use consul_lock::error::{Error, Status};
 use consul_lock::lock::Lock;
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 
 pub use self::help::command;
@@ -227,16 +228,11 @@ impl Run {
             Outcome::new("lost", Exit::Lost)
         } else {
             let program = self.plan.program.to_string_lossy();
-            let text = format!("could not run {program}: {error}");
+            let (why, exit) = why_not_run(error);
+            let text = format!("could not run {program}: {why}");
             report.note("error", text.clone());
             say(text);
-            Outcome::new(
-                "failed",
-                match error.kind() {
-                    std::io::ErrorKind::NotFound => Exit::NotFound,
-                    _ => Exit::NotExecutable,
-                },
-            )
+            Outcome::new("failed", exit)
         };
         let _ = release(&self.plan, &self.lock, &self.events, loss.is_some());
         outcome
@@ -283,7 +279,7 @@ impl Run {
         let wants_terminal = foreground.is_some();
         if loss(&self.plan, &self.lock, self.lock.remaining(), false).is_some() {
             // The answer of Consul, or this process, has taken so long.
-            return Err(nix::errno::Errno::ETIME.into());
+            return Err(Errno::ETIME.into());
         }
         let started = Group::start(
             &self.plan,
@@ -323,6 +319,23 @@ impl Run {
         };
         Ok(life.run())
     }
+}
+
+/// Why the command could not be run, and the exit status for it.
+fn why_not_run(error: &std::io::Error) -> (String, Exit) {
+    let lacks = match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EMFILE) => "consul-lock has no descriptor left; raise its limit (ulimit -n)",
+        Some(Errno::ENFILE) => "the system has no open file left",
+        Some(Errno::EAGAIN) => {
+            "the system has no process left for this user or container (ulimit -u, the limit of the cgroup)"
+        }
+        Some(Errno::ENOMEM) => "the system has no memory left for another process",
+        _ if error.kind() == std::io::ErrorKind::NotFound => {
+            return (error.to_string(), Exit::NotFound);
+        }
+        _ => return (error.to_string(), Exit::NotExecutable),
+    };
+    (format!("{lacks}: {error}"), Exit::Internal)
 }
 
 /// The exit status for how the command ended.

@@ -28,7 +28,7 @@ Exit status:
   CMD's own; 128+N if signal N ended CMD, or ended the wait for the lock
    64  the arguments are wrong
    69  Consul gave no usable answer
-   70  a defect of consul-lock, or the system gives it no process or no descriptor
+   70  a defect of consul-lock, or the system gives it no process, descriptor or memory
    75  the lock was not acquired: another session holds it (--conflict-exit sets another number)
    77  the token has not the rights, or Consul refused the request
    78  a variable of the environment, or a file that an option names, is wrong

@@ -140,6 +140,49 @@ fn exit_70_where_the_system_gives_nothing() {
 }
 
 #[test]
+fn exit_70_where_the_system_gives_the_command_nothing() {
+    let session = consul().other_holds(&full("lacking"));
+    let running = Running::start(&mut run(&["--wait", "60", "lacking", "true"]));
+    until("it waits", || {
+        let waiters = format!("{}/", full("lacking"));
+        consul().keys().iter().any(|key| key.starts_with(&waiters))
+    });
+    thread::sleep(Duration::from_millis(500));
+    // One more descriptor, and not the pipe that the start of a program needs.
+    let open = std::fs::read_dir(format!("/proc/{}/fd", running.pid())).expect("its descriptors");
+    let open: Vec<u64> = open
+        .map(|entry| {
+            entry
+                .unwrap()
+                .file_name()
+                .to_str()
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect();
+    let free = (0..).find(|number| !open.contains(number)).unwrap();
+    let limits = nix::libc::rlimit {
+        rlim_cur: free + 1,
+        rlim_max: free + 1,
+    };
+    let pid = i32::try_from(running.pid()).unwrap();
+    #[allow(unsafe_code)]
+    // SAFETY: the call reads `limits`, and writes nothing.
+    let set = unsafe {
+        let nothing = std::ptr::null_mut();
+        nix::libc::prlimit(pid, nix::libc::RLIMIT_NOFILE, &raw const limits, nothing)
+    };
+    assert_eq!(set, 0);
+    consul().destroy(&session);
+    let ended = running.end().expect_code(70);
+    for part in ["could not run true: ", "ulimit -n", "Too many open files"] {
+        assert!(ended.stderr.contains(part), "{part}: {ended:?}");
+    }
+    leaves_nothing(consul(), "lacking", &ended);
+}
+
+#[test]
 fn exit_75_while_another_session_holds_the_lock() {
     let session = consul().other_holds(&full("taken"));
     let parts = [
