@@ -154,7 +154,8 @@ impl Reader {
         let rows: Vec<Json> = match reply.status {
             200 => serde_json::from_slice(&reply.body).unwrap_or_default(),
             404 => Vec::new(),
-            403 => {
+            // An unknown token is a 403, too, and no right would help: "ACL not found".
+            403 if has_words(&reply.body, b"Permission denied") => {
                 let mut error = reply.error(&what);
                 error.message += &format!(
                     "; the token needs key:list on \"{prefix}\" (this Consul has acl.enable_key_list_policy), as \
@@ -240,6 +241,11 @@ impl Reader {
             since: since_of(row),
         }
     }
+}
+
+/// The text has these words.
+fn has_words(text: &[u8], words: &[u8]) -> bool {
+    text.windows(words.len()).any(|part| part == words)
 }
 
 fn session_of(row: &Json) -> Option<&str> {

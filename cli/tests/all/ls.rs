@@ -211,6 +211,17 @@ fn the_right_that_a_list_needs_is_named() {
             .contains("key:list on \"locks/ephemeral/deploy/\""),
         "{ended:?}"
     );
+    // No right helps a token that Consul does not know.
+    let mut command = consul_lock(&consul, &["ls", "deploy/"]);
+    let ended = Running::start(command.env("CONSUL_HTTP_TOKEN", "bad")).end();
+    let ended = ended.expect_code(77);
+    assert!(!ended.stderr.contains("key:list"), "{ended:?}");
+    assert!(ended.stderr.contains("ACL not found"), "{ended:?}");
+    let mut command = consul_lock(&consul, &["who", "deploy"]);
+    let who = Running::start(command.env("CONSUL_HTTP_TOKEN", "bad")).end();
+    let words = |ended: &Ended| ended.stderr.split_once(": ").map(|(_, why)| why.to_owned());
+    println!("{ended:?} {who:?}");
+    assert!(words(&who).is_some_and(|why| why.contains("ACL not found")));
     let mut command = consul_lock(&consul, &["ls", "deploy/"]);
     Running::start(command.env("CONSUL_HTTP_TOKEN", "root"))
         .end()
