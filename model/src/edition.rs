@@ -27,6 +27,12 @@ impl Edition {
         })
     }
 
+    /// A path with `//`, `.` or `..` behind percent signs is sent to its shortest form, as one with these as they are.
+    /// A newer Consul serves such a path.
+    pub(crate) fn shortens_decoded_paths(self) -> bool {
+        self < Edition::V1_16
+    }
+
     /// Consul looks up a session by any text, and not only by the text of a UUID.
     pub(crate) fn takes_any_id(self) -> bool {
         self >= Edition::V1_16

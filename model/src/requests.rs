@@ -44,7 +44,7 @@ impl Model {
     pub fn handle(&mut self, now: Time, request: &Request<'_>) -> Served {
         self.advance(now);
         let target = Target::new(request.target);
-        if let Some(location) = wire::redirect(target.path) {
+        if let Some(location) = wire::redirect(self.store.edition, &target) {
             return Served::Reply(Reply {
                 headers: vec![("Location", location)],
                 ..reply(301, "")

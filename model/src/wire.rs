@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use serde_json::Value as Json;
 
+use crate::edition::Edition;
 use crate::keys::MAX_BODY;
 use crate::model::Reply;
 use crate::store::{Behavior, Row, Session};
@@ -276,7 +277,25 @@ impl<'a> Target<'a> {
 }
 
 /// Where Go's HTTP server sends a request whose path is not in its shortest form. None: the path is.
-pub(crate) fn redirect(path: &str) -> Option<String> {
+pub(crate) fn redirect(edition: Edition, target: &Target<'_>) -> Option<String> {
+    let decoded = match edition.shortens_decoded_paths() {
+        // The server refuses a path without a decoded form, and sends it nowhere.
+        true => unescaped(target.path)?,
+        false => Cow::Borrowed(target.path),
+    };
+    let mut location = shortest(&decoded)?;
+    if edition.shortens_decoded_paths() {
+        location = escaped(&location);
+    }
+    if !target.query.is_empty() {
+        location.push('?');
+        location += target.query;
+    }
+    Some(location)
+}
+
+/// The shortest form of a path that is not in it.
+fn shortest(path: &str) -> Option<String> {
     if path == "/v1/kv" {
         return Some("/v1/kv/".to_owned());
     }
@@ -302,6 +321,19 @@ pub(crate) fn redirect(path: &str) -> Option<String> {
         ""
     };
     Some(format!("/{}{end}", parts.join("/")))
+}
+
+/// Encodes a path as Go does where it has no other form of the path.
+fn escaped(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 /// Decodes percent signs. None: a percent sign stands without two digits.

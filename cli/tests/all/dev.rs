@@ -314,6 +314,31 @@ fn it_answers_like_the_version_that_it_is_told() {
     assert!(said.contains("not a version such as 1.8.7"), "{said}");
 }
 
+/// The answers of Consul 1.8.7 and 1.16.4 to these paths.
+#[test]
+fn a_path_that_is_not_in_its_shortest_form_is_sent_there() {
+    for (path, to, old_only) in [
+        ("%2Flead?flags=3", "lead?flags=3", true),
+        ("a%2F%2Fb", "a/b", true),
+        ("a%2F..%2Fb", "b", true),
+        ("%2e/a", "a", true),
+        ("%2F%C3%BC!'@", "%C3%BC%21%27@", true),
+        ("a%20b//c%25?flags=3", "a%20b/c%25?flags=3", false),
+    ] {
+        for like in ["1.8.7", "1.16.4"] {
+            let (_running, address) = start(&["--like", like]);
+            let reply = ask(&address, "PUT", &format!("/v1/kv/{path}"), "");
+            let location = reply.header("Location").map(str::to_owned);
+            let is_sent = like == "1.8.7" || !old_only;
+            let expected = is_sent.then(|| format!("/v1/kv/{to}"));
+            assert_eq!(location, expected, "{like} {path}");
+            assert_eq!(reply.status(), if is_sent { 301 } else { 200 });
+        }
+    }
+    let (_running, address) = start(&["--like", "1.8.7"]);
+    assert_eq!(ask(&address, "PUT", "/v1/kv/%zz//a", "").status(), 400);
+}
+
 /// Consul reads the body of this request only if the client gives its length: the session has no TTL.
 #[test]
 fn a_chunked_body_makes_a_session_without_options() {
