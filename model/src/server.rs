@@ -7,7 +7,7 @@ mod http;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,6 +31,9 @@ const WAKER: Token = Token(1);
 
 /// Without a descriptor for the next connection, the server tries again after this time.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// For so long a client may go on sending after the last answer.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// What a server plays.
 #[derive(Clone, Debug)]
@@ -57,6 +60,8 @@ pub struct Server {
     connections: HashMap<Token, Connection>,
     /// The connections that wait for the answer to a blocking query.
     parked: HashMap<WatchId, Token>,
+    /// The connections that have had their last answer, and when they end, in that order.
+    lingering: VecDeque<(Instant, Token)>,
     last_token: usize,
     lacks_descriptors: bool,
     scratch: Vec<u8>,
@@ -100,6 +105,7 @@ impl Server {
             begin: Instant::now(),
             connections: HashMap::new(),
             parked: HashMap::new(),
+            lingering: VecDeque::new(),
             last_token: WAKER.0,
             lacks_descriptors: false,
             scratch: vec![0; 64 * 1024],
@@ -142,6 +148,7 @@ impl Server {
         }
         self.model.advance(self.now());
         self.answer_woken();
+        self.end_lingering();
         Ok(true)
     }
 
@@ -156,6 +163,9 @@ impl Server {
         let mut patience = interval;
         if self.lacks_descriptors {
             patience = patience.min(ACCEPT_AGAIN);
+        }
+        if let Some((end, _)) = self.lingering.front() {
+            patience = patience.min(end.saturating_duration_since(Instant::now()));
         }
         if let Some(next) = self.model.next_event_at() {
             let ahead = Duration::from_nanos(next.0.saturating_sub(self.now().0));
@@ -209,6 +219,10 @@ impl Server {
             match connection.next() {
                 Step::Wait => break,
                 Step::End => return self.end(token),
+                Step::Linger => {
+                    connection.linger(&mut self.scratch);
+                    self.lingering.push_back((Instant::now() + LINGER, token));
+                }
                 Step::Refuse(reply) => connection.answer(&reply),
                 Step::Serve(message) => self.ask_model(token, &message),
             }
@@ -270,6 +284,16 @@ impl Server {
             self.parked.remove(&watch);
             self.model.forget(watch);
         }
-        connection.close(self.poll.registry());
+        let _ = self.poll.registry().deregister(connection.stream());
+    }
+
+    /// Ends the connections whose clients go on sending for too long. Most have gone by themselves before.
+    fn end_lingering(&mut self) {
+        while let Some((end, token)) = self.lingering.front().copied()
+            && end <= Instant::now()
+        {
+            self.lingering.pop_front();
+            self.end(token);
+        }
     }
 }

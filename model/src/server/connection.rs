@@ -2,7 +2,6 @@
 
 use std::io::{self, Read as _, Write as _};
 
-use mio::Registry;
 use mio::net::TcpStream;
 
 use super::http::{Message, Parsed, Reader, write_continue, write_reply};
@@ -17,12 +16,17 @@ const MAX_UNREAD: usize = 1024 * 1024;
 /// An empty buffer that is larger than this gives its memory back.
 const SPARE: usize = 16 * 1024;
 
+/// After its last answer, a connection drops at most so many bytes that the client still sends.
+const MAX_DROPPED: usize = 64 * 1024 * 1024;
+
 /// What comes next on a connection.
 pub(super) enum Step {
     /// Nothing, until bytes or an answer come.
     Wait,
-    /// The client has gone, or all is said.
+    /// The client has gone.
     End,
+    /// All is said, and the client may still send.
+    Linger,
     /// The request breaks a rule of HTTP.
     Refuse(Reply),
     /// The model answers this.
@@ -39,6 +43,8 @@ pub(super) struct Connection {
     parked: Option<WatchId>,
     is_over: bool,
     has_failed: bool,
+    /// The last answer has gone out: how many bytes of the client were dropped since.
+    dropped: Option<usize>,
 }
 
 /// How an answer is written.
@@ -61,6 +67,7 @@ impl Connection {
             parked: None,
             is_over: false,
             has_failed: false,
+            dropped: None,
         }
     }
 
@@ -71,8 +78,13 @@ impl Connection {
             match self.stream.read(scratch) {
                 Ok(0) => self.is_over = true,
                 Ok(count) => {
-                    self.reader.take(scratch.get(..count).unwrap_or_default());
-                    self.has_failed = self.reader.len() > MAX_AHEAD;
+                    if let Some(dropped) = &mut self.dropped {
+                        *dropped += count;
+                        self.has_failed = *dropped > MAX_DROPPED;
+                    } else {
+                        self.reader.take(scratch.get(..count).unwrap_or_default());
+                        self.has_failed = self.reader.len() > MAX_AHEAD;
+                    }
                     if count < scratch.len() && !has_ended {
                         return;
                     }
@@ -88,6 +100,9 @@ impl Connection {
         if self.has_failed {
             return Step::End;
         }
+        if self.dropped.is_some() {
+            return if self.is_over { Step::End } else { Step::Wait };
+        }
         if self.parked.is_some() {
             // A client that ends its side of a connection wants no answer any more.
             return if self.is_over { Step::End } else { Step::Wait };
@@ -95,7 +110,7 @@ impl Connection {
         let unread = self.output.len() - self.sent;
         if self.form.closes || unread > MAX_UNREAD {
             return match self.flush() {
-                Ok(()) if self.form.closes && self.output.is_empty() => Step::End,
+                Ok(()) if self.form.closes && self.output.is_empty() => Step::Linger,
                 Ok(()) => Step::Wait,
                 Err(_) => Step::End,
             };
@@ -160,15 +175,16 @@ impl Connection {
         Ok(())
     }
 
-    pub(super) fn close(&mut self, registry: &Registry) {
-        let _ = registry.deregister(&mut self.stream);
-        // A client that still sends would get a reset instead of the last answer.
+    /// Ends this side. What the client still sends is dropped: a socket that is closed with bytes to read, or that
+    /// gets bytes later, has the client lose the last answer by a reset.
+    pub(super) fn linger(&mut self, scratch: &mut [u8]) {
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
-        let mut scratch = [0; 4096];
-        for _ in 0..256 {
-            if !matches!(self.stream.read(&mut scratch), Ok(1..)) {
-                return;
-            }
-        }
+        self.reader = Reader::default();
+        self.dropped = Some(0);
+        self.read(scratch, false);
+    }
+
+    pub(super) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
     }
 }

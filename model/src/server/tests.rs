@@ -1,7 +1,7 @@
 //! What no client can see: the queries of clients that have gone.
 #![allow(clippy::unwrap_used)]
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 
 use super::*;
@@ -53,6 +53,41 @@ fn the_query_of_a_client_that_closes_its_connection_is_forgotten() {
     drop(clients);
     until(&mut server, |server| server.connections.is_empty());
     assert_eq!(server.model.parked(), 0);
+}
+
+/// The client sends a body that is too large, to its end, and reads only then.
+#[test]
+fn a_client_that_still_sends_gets_the_last_answer() {
+    let mut server = server();
+    let address = server.address();
+    let client = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream
+            .write_all(b"PUT /v1/kv/big HTTP/1.1\r\nContent-Length: 6000000\r\n\r\n")
+            .unwrap();
+        for _ in 0..60 {
+            std::thread::sleep(Duration::from_millis(2));
+            stream.write_all(&[b'x'; 100_000]).unwrap();
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    until(&mut server, |_| client.is_finished());
+    assert!(client.join().unwrap().starts_with("HTTP/1.1 413 "));
+    until(&mut server, |server| server.connections.is_empty());
+}
+
+/// A client that never ends its side is not kept for ever.
+#[test]
+fn a_connection_ends_some_time_after_its_last_answer() {
+    let mut server = server();
+    let mut client = TcpStream::connect(server.address()).unwrap();
+    client.write_all(b"BAD\r\n\r\n").unwrap();
+    until(&mut server, |server| !server.lingering.is_empty());
+    assert_eq!(server.connections.len(), 1);
+    until(&mut server, |server| server.connections.is_empty());
+    assert!(server.lingering.is_empty());
 }
 
 #[test]
