@@ -207,6 +207,9 @@ impl Server {
         if event.is_readable() || event.is_read_closed() {
             connection.read(&mut self.scratch, event.is_read_closed());
         }
+        if event.is_write_closed() || event.is_error() {
+            connection.hang_up();
+        }
         self.serve(token);
     }
 
@@ -217,6 +220,7 @@ impl Server {
                 return;
             };
             match connection.next() {
+                Step::Wait if connection.read_on(&mut self.scratch) => {}
                 Step::Wait => break,
                 Step::End => return self.end(token),
                 Step::Linger => {

@@ -7,7 +7,8 @@ use mio::net::TcpStream;
 use super::http::{Message, Parsed, Reader, write_continue, write_reply};
 use crate::model::{Reply, WatchId};
 
-/// A client may send so many bytes ahead of the answers, in one large request or in many small ones.
+/// With so many bytes of requests that have no answer yet, the server reads on only when it has served some of them. A
+/// single request is smaller.
 const MAX_AHEAD: usize = 2 * 1024 * 1024;
 
 /// With so many bytes of answers that the client has not read, the server serves no further request of it.
@@ -41,6 +42,8 @@ pub(super) struct Connection {
     /// How the answer to the present request is written.
     form: Form,
     parked: Option<WatchId>,
+    /// The socket may have bytes that were not read, and no event will tell.
+    is_held_up: bool,
     is_over: bool,
     has_failed: bool,
     /// The last answer has gone out: how many bytes of the client were dropped since.
@@ -65,25 +68,30 @@ impl Connection {
             sent: 0,
             form: Form::default(),
             parked: None,
+            is_held_up: false,
             is_over: false,
             has_failed: false,
             dropped: None,
         }
     }
 
-    /// Reads all that has come. A read that does not fill the space has emptied the socket, so the next bytes have an
-    /// event of their own; only the end of the stream, where it is known to have come, takes one more read.
+    /// Reads what has come, up to [`MAX_AHEAD`]. A read that does not fill the space has emptied the socket, so the next
+    /// bytes have an event of their own; only the end of the stream, where it is known to have come, takes one more.
     pub(super) fn read(&mut self, scratch: &mut [u8], has_ended: bool) {
         while !self.is_over && !self.has_failed {
+            self.is_held_up = self.reader.len() > MAX_AHEAD;
+            if self.is_held_up {
+                return;
+            }
             match self.stream.read(scratch) {
                 Ok(0) => self.is_over = true,
                 Ok(count) => {
-                    if let Some(dropped) = &mut self.dropped {
-                        *dropped += count;
-                        self.has_failed = *dropped > MAX_DROPPED;
-                    } else {
-                        self.reader.take(scratch.get(..count).unwrap_or_default());
-                        self.has_failed = self.reader.len() > MAX_AHEAD;
+                    match &mut self.dropped {
+                        Some(dropped) => {
+                            *dropped += count;
+                            self.has_failed = *dropped > MAX_DROPPED;
+                        }
+                        None => self.reader.take(scratch.get(..count).unwrap_or_default()),
                     }
                     if count < scratch.len() && !has_ended {
                         return;
@@ -94,6 +102,21 @@ impl Connection {
                 Err(_) => self.has_failed = true,
             }
         }
+    }
+
+    /// Reads on where the server has served enough of what came before. False: there is nothing to read on.
+    pub(super) fn read_on(&mut self, scratch: &mut [u8]) -> bool {
+        let reads = self.is_held_up && self.reader.len() <= MAX_AHEAD;
+        if reads {
+            // The end of the stream may have come meanwhile.
+            self.read(scratch, true);
+        }
+        reads
+    }
+
+    /// The connection is gone on both sides, also where bytes were not read.
+    pub(super) fn hang_up(&mut self) {
+        self.has_failed |= self.parked.is_some();
     }
 
     pub(super) fn next(&mut self) -> Step {
@@ -148,6 +171,11 @@ impl Connection {
 
     pub(super) fn park(&mut self, watch: WatchId) {
         self.parked = Some(watch);
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_held_up(&self) -> bool {
+        self.is_held_up
     }
 
     pub(super) fn parked(&self) -> Option<WatchId> {

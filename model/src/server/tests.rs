@@ -78,6 +78,36 @@ fn a_client_that_still_sends_gets_the_last_answer() {
     until(&mut server, |server| server.connections.is_empty());
 }
 
+/// The client reads the answers only when all is sent; behind a query that waits, nothing is read but the first bytes.
+#[test]
+fn a_client_that_sends_far_ahead_is_slowed_down() {
+    let mut server = server();
+    let address = server.address();
+    let client = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let query = b"GET /v1/kv/none?index=100&wait=500ms HTTP/1.1\r\n\r\n";
+        stream.write_all(query).unwrap();
+        for number in 0..60 {
+            let head = format!("PUT /v1/kv/{number} HTTP/1.1\r\nContent-Length: 400000\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&[b'x'; 400_000]).unwrap();
+        }
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).unwrap();
+        answers
+    });
+    until(&mut server, |server| {
+        server.connections.values().any(Connection::is_held_up)
+    });
+    assert_eq!(server.model.parked(), 1);
+    until(&mut server, |_| client.is_finished());
+    let answers = client.join().unwrap();
+    assert!(answers.starts_with("HTTP/1.1 404 "), "{answers}");
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 60);
+    until(&mut server, |server| server.connections.is_empty());
+}
+
 /// A client that never ends its side is not kept for ever.
 #[test]
 fn a_connection_ends_some_time_after_its_last_answer() {
