@@ -6,14 +6,33 @@ use std::io::{self, PipeWriter};
 use std::os::fd::{FromRawFd as _, RawFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use consul_lock::clock::Time;
 use nix::errno::Errno;
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask,
+};
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid, tcsetpgrp};
 
 use super::guard::introduce;
+
+/// The caller of the program has it ignore SIGPIPE.
+static IGNORED_PIPE: AtomicBool = AtomicBool::new(false);
+
+/// Notes what SIGPIPE does: before `main`, the runtime of Rust has this process ignore it.
+extern "C" fn note_pipe_signal() {
+    let now = disposition(Signal::SIGPIPE);
+    let is_ignored = now.is_some_and(|now| matches!(now.handler(), SigHandler::SigIgn));
+    IGNORED_PIPE.store(is_ignored, Ordering::Relaxed);
+}
+
+/// The loader calls the functions of this section before the runtime of Rust starts.
+// SAFETY: the section is a table of such functions. This one makes one system call, and needs no runtime.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static NOTE_PIPE_SIGNAL: extern "C" fn() = note_pipe_signal;
 
 /// What a signal does in this process.
 pub fn disposition(signal: Signal) -> Option<SigAction> {
@@ -29,11 +48,7 @@ pub fn disposition(signal: Signal) -> Option<SigAction> {
         libc::SIG_IGN => SigHandler::SigIgn,
         _ => SigHandler::SigDfl,
     };
-    Some(SigAction::new(
-        handler,
-        nix::sys::signal::SaFlags::empty(),
-        SigSet::empty(),
-    ))
+    Some(SigAction::new(handler, SaFlags::empty(), SigSet::empty()))
 }
 
 /// Has a signal do what it does by default, or nothing.
@@ -92,6 +107,11 @@ pub fn prepare(command: &mut Command, prelude: Prelude) {
         }
         if let Some(action) = &prelude.child_signal {
             set_disposition(Signal::SIGCHLD, action);
+        }
+        if IGNORED_PIPE.load(Ordering::Relaxed) {
+            // `Command` has put back the default, which is right for all other callers.
+            let ignore = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+            set_disposition(Signal::SIGPIPE, &ignore);
         }
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&prelude.mask), None)?;
         Ok(())

@@ -337,6 +337,21 @@ fn it_is_part_of_a_pipeline() {
 }
 
 #[test]
+fn what_sigpipe_does_is_handed_on() {
+    // The signals that a program ignores; SIGPIPE is the 13th bit.
+    let of = |script: &str| {
+        let ended = end(&mut shell(script)).expect_code(0);
+        let digits = ended.stdout.split_whitespace().last().unwrap_or_default();
+        u64::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("{ended:?}"))
+    };
+    let ignored = "trap '' PIPE; $T run pipes grep SigIgn /proc/self/status";
+    assert_eq!(of(ignored) & 0x1000, 0x1000);
+    let default = "$T run pipes grep SigIgn /proc/self/status";
+    assert_eq!(of(default) & 0x1000, 0);
+    nothing_of(consul(), "pipes");
+}
+
+#[test]
 fn it_runs_with_closed_streams() {
     let scratch = Scratch::new();
     let script = format!(
