@@ -10,7 +10,12 @@ use crate::exit::Exit;
 /// Prints a line for people to the standard error, after the name of the command. A standard error that is closed
 /// ends nothing.
 pub fn say(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "consul-lock: {text}");
+    let _ = std::io::stderr().write_all(line(text).as_bytes());
+}
+
+/// A line for people.
+pub fn line(text: impl Display) -> String {
+    format!("consul-lock: {text}\n")
 }
 
 /// Prints an answer to the standard output. False: the reader has gone.

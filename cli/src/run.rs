@@ -12,6 +12,7 @@ mod report;
 mod sys;
 mod terminal;
 mod words;
+mod writer;
 
 use std::mem::ManuallyDrop;
 use std::os::unix::process::ExitStatusExt as _;
@@ -36,6 +37,7 @@ use self::release::{Released, clean_up, release};
 use self::report::{Place, Report};
 use self::terminal::{Terminal, To, default_action};
 use self::words::{say, session_name};
+use self::writer::end_standard_error;
 use crate::connection;
 use crate::exit::Exit;
 
@@ -45,6 +47,7 @@ pub fn main(matches: &ArgMatches) -> Exit {
         Ok(place) => place,
         Err(Misuse(text)) => {
             say(text);
+            end_standard_error();
             return Exit::Usage;
         }
     };
@@ -59,6 +62,7 @@ pub fn main(matches: &ArgMatches) -> Exit {
     };
     report.note("outcome", outcome.word);
     report.note("exit", outcome.exit.number());
+    end_standard_error();
     report.write();
     if let Some(to) = outcome.interrupt {
         default_action(Signal::SIGINT, to);

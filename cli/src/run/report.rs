@@ -1,10 +1,11 @@
 //! The outcome of a run as one line of JSON, for programs.
 
 use std::fs::File;
-use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
+
+use super::writer::Writer;
 
 /// What is known of a run.
 pub struct Report {
@@ -39,13 +40,17 @@ impl Report {
         self.note(name, u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
     }
 
-    /// Writes the line.
+    /// Writes the line, and waits for its reader for a second at most.
     pub fn write(self) {
         let line = Json::Object(self.line).to_string() + "\n";
-        let _ = match self.to {
-            Some(Place::StandardError) => std::io::stderr().write_all(line.as_bytes()),
-            Some(Place::Descriptor(mut file)) => file.write_all(line.as_bytes()),
-            None => Ok(()),
+        let writer = match self.to {
+            Some(Place::StandardError) => Writer::start(std::io::stderr()),
+            Some(Place::Descriptor(file)) => Writer::start(file),
+            None => return,
         };
+        if let Ok(writer) = writer {
+            writer.write(line);
+            writer.end();
+        }
     }
 }

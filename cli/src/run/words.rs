@@ -6,18 +6,22 @@ use std::fmt::Display;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use nix::poll::{PollFd, PollFlags, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::gethostname;
 
 use super::plan::Plan;
+use super::writer::write_to_standard_error;
 use crate::output;
 
-/// Prints a line for people to the standard error, unless its reader does not read: this process must never wait for a
-/// reader while it looks after a command.
+/// Prints a line for people to the standard error, and does not wait for the reader: this process must never wait for a
+/// reader while it looks after a command. No word is said before the guard was forked, except by a run that ends there.
 pub fn say(text: impl Display) {
+    if write_to_standard_error(output::line(&text)) {
+        return;
+    }
     let stderr = std::io::stderr();
     let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    if poll(&mut ready, 100_u8).is_ok_and(|ready| ready > 0) {
+    if poll(&mut ready, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
         output::say(text);
     }
 }

@@ -238,8 +238,8 @@ fn a_loss_ends_what_has_left_the_group_and_not_the_session() {
     }
 }
 
-#[test]
-fn a_reader_of_its_words_that_does_not_read_delays_nothing() {
+/// A pipe that is full.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
     use nix::fcntl::{FcntlArg, OFlag, fcntl};
     use std::io::Write as _;
     let (reader, mut writer) = std::io::pipe().unwrap();
@@ -247,17 +247,37 @@ fn a_reader_of_its_words_that_does_not_read_delays_nothing() {
     while writer.write(&[b'x'; 4096]).is_ok() {}
     while writer.write(b"x").is_ok() {}
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
-    let begun = Instant::now();
-    let mut command = run(&["-v", "full", "sh", "-c", "sleep 60 & exit 3"]);
-    let status = command
-        .stdin(Stdio::null())
-        .stderr(writer)
-        .status()
-        .unwrap();
-    assert_eq!(status.code(), Some(3));
-    assert!(begun.elapsed() < Duration::from_secs(10));
-    drop(reader);
-    nothing_of(consul(), "full");
+    (reader, writer)
+}
+
+#[test]
+fn a_reader_of_its_words_that_does_not_read_delays_nothing() {
+    for (place, option) in [("words", "-v"), ("words", "--json"), ("report", "-v")] {
+        let (reader, writer) = full_pipe();
+        let begun = Instant::now();
+        let mut args = vec![option];
+        if place == "report" {
+            args.extend(["--status-fd", "1"]);
+        }
+        args.extend(["full", "sh", "-c", "sleep 60 & exit 3"]);
+        let mut command = run(&args);
+        match place {
+            "report" => command.stdout(writer).stderr(Stdio::null()),
+            _ => command.stdout(Stdio::null()).stderr(writer),
+        };
+        let mut running = command.stdin(Stdio::null()).spawn().unwrap();
+        drop(command);
+        until("the lock is given back", || {
+            let status = running.try_wait().unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(10), "{args:?}");
+            status.is_some_and(|status| {
+                assert_eq!(status.code(), Some(3));
+                true
+            })
+        });
+        drop(reader);
+        nothing_of(consul(), "full");
+    }
 }
 
 /// A line of bash in which `"$0" "$@"` is `consul-lock run` with these arguments.
