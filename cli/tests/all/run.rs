@@ -458,7 +458,12 @@ fn slots_and_shares_run_beside_each_other() {
 
 #[test]
 fn several_keys_a_value_and_a_pattern() {
-    let script = "echo \"$CONSUL_LOCK_KEY\"; read -r line";
+    // The key of the variable is one that `who` takes as it is.
+    let program = env!("CARGO_BIN_EXE_consul-lock");
+    let script = format!(
+        "echo \"$CONSUL_LOCK_KEY\"; echo \"$CONSUL_LOCK_KEY\" | while read -r key; do
+        {program} who --pattern %s \"$key\" > /dev/null || exit 9; done; echo all; read -r line"
+    );
     let args = [
         "--also",
         "b",
@@ -470,10 +475,13 @@ fn several_keys_a_value_and_a_pattern() {
         "some/%s/lock",
         "a",
     ];
-    let args: Vec<&str> = args.into_iter().chain(["sh", "-c", script]).collect();
+    let args: Vec<&str> = args.into_iter().chain(["sh", "-c", &script]).collect();
     let mut running = Running::start_with_input(&mut run(&args));
-    running.prints("some/c/lock\n");
-    assert_eq!(running.stdout(), "some/a/lock\nsome/b/lock\nsome/c/lock\n");
+    running.prints("all\n");
+    assert_eq!(
+        running.stdout(),
+        "some/a/lock\nsome/b/lock\nsome/c/lock\nall\n"
+    );
     for key in ["some/a/lock", "some/b/lock", "some/c/lock"] {
         let row = consul().row(key).expect(key);
         assert!(row["Session"].is_string(), "{row}");
@@ -533,6 +541,8 @@ fn the_outcome_as_json() {
 #[test]
 fn the_help_has_the_statuses_and_the_examples() {
     let ended = end(&mut run(&["--help"])).expect_code(0);
+    let text: Vec<&str> = ended.stdout.split_whitespace().collect();
+    let text = text.join(" ");
     for part in [
         "Exit status",
         " 79 ",
@@ -541,8 +551,9 @@ fn the_help_has_the_statuses_and_the_examples() {
         "Ctrl-Z",
         "setsid",
         "CONSUL_HTTP_ADDR",
+        "--pattern %s \"$CONSUL_LOCK_KEY\"",
     ] {
-        assert!(ended.stdout.contains(part), "{part}");
+        assert!(text.contains(part), "{part}: {text}");
     }
     let short = end(&mut run(&["-h"])).expect_code(0);
     assert!(short.stdout.lines().count() < 45, "{}", short.stdout);
