@@ -61,7 +61,6 @@ fn command() -> Command {
         .about("Distributed ephemeral locks on Consul")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .disable_help_subcommand(true)
         .after_help(EXAMPLES)
         .arg(json)
         .subcommands(SUBCOMMANDS.iter().map(|(command, _)| command()))

@@ -23,7 +23,8 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 /// The names of the files, and the pages: one for the command, and one for each subcommand that the help lists.
 pub fn all(command: &Command) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    let mut command = command.clone();
+    // The subcommand `help` shows what the pages say.
+    let mut command = command.clone().disable_help_subcommand(true);
     command.build();
     let shown = command.get_subcommands().filter(|one| !one.is_hide_set());
     let documented: Vec<&Command> = std::iter::once(&command).chain(shown).collect();

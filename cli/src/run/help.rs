@@ -109,7 +109,7 @@ pub fn command() -> Command {
         .arg(flag(
             "no-renew",
             None,
-            "Do not renew the lock: CMD has --ttl less --kill-after, and is ended then",
+            "Do not renew the lock: CMD has --ttl less --kill-after and about a second, and is ended then",
         ))
         .arg(option(
             "kill-after",
@@ -147,5 +147,14 @@ pub fn command() -> Command {
                 .value_parser(value_parser!(i32).range(0..)),
         )
         .arg(flag("verbose", Some('v'), "Say what happens, on the standard error"))
+        .arg(
+            flag(
+                "json",
+                None,
+                "Write the outcome as one line of JSON to the standard error, beside the text",
+            )
+            // As the option of all subcommands, which may also come before `run`.
+            .global(true),
+        )
         .args(connection::flags())
 }

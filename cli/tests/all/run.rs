@@ -552,11 +552,29 @@ fn the_help_has_the_statuses_and_the_examples() {
         "setsid",
         "CONSUL_HTTP_ADDR",
         "--pattern %s \"$CONSUL_LOCK_KEY\"",
+        "--ttl less --kill-after and about a second",
+        "to the standard error, beside the text",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let short = end(&mut run(&["-h"])).expect_code(0);
     assert!(short.stdout.lines().count() < 45, "{}", short.stdout);
+}
+
+#[test]
+fn the_subcommand_help_shows_the_same_help() {
+    let of = |args: &[&str]| end(&mut consul_lock(consul(), args)).expect_code(0).stdout;
+    assert_eq!(of(&["help", "run"]), of(&["run", "--help"]));
+    assert_eq!(of(&["help"]), of(&["--help"]));
+    let unknown = end(&mut consul_lock(consul(), &["help", "no-such"])).expect_code(64);
+    assert!(unknown.stderr.contains("no-such"), "{unknown:?}");
+    // The option may come before the subcommand, too.
+    let ended = end(&mut consul_lock(
+        consul(),
+        &["--json", "run", "before", "true"],
+    ));
+    let ended = ended.expect_code(0);
+    assert!(ended.stderr.contains("\"outcome\":\"ended\""), "{ended:?}");
 }
 
 #[test]
