@@ -30,24 +30,32 @@ pub enum Released {
 }
 
 /// Gives the lock back. A signal shortens the wait for Consul's confirmation.
-/// `told`: people know of the loss of the lock.
+/// `told`: the lock is lost, and people know it. Then there is little to give back, and the wait is short.
 pub fn release(plan: &Plan, lock: &Lock, events: &Events, told: bool) -> Released {
     let outcome = match lock.release_start(events.completion()) {
-        Ok(()) => done(events, None),
+        Ok(()) => done(events, None, told.then_some(PATIENCE)),
         Err(error) => Ok(Err(error)),
     };
     let released = match outcome {
         Ok(Ok(())) => Released::Yes,
         Ok(Err(error)) => {
-            if !(told && error.status == Status::Lost) {
-                say(&error);
+            match error.status {
+                Status::Lost if told => {}
+                // The library's words are for programs: they tell them to call consul_lock_shutdown().
+                Status::Unconfirmed => say(format!(
+                    "could not confirm the release of the lock \"{}\": Consul did not answer in time; if the request \
+                     did not arrive, the lock ends with its TTL (Consul may take up to twice as long)",
+                    plan.label()
+                )),
+                _ => say(&error),
             }
             match error.status {
                 Status::Lost => Released::Lost,
                 _ => Released::Unknown,
             }
         }
-        Err(signal) => {
+        Err(Cut::Time) => Released::Unknown,
+        Err(Cut::Signal(signal)) => {
             say(format!(
                 "{signal} came before Consul confirmed the release of the lock \"{}\": if the request did not \
                  arrive, the lock ends with its TTL",
@@ -66,23 +74,45 @@ pub fn release(plan: &Plan, lock: &Lock, events: &Events, told: bool) -> Release
 /// `after`: the signal that is the cause.
 pub fn clean_up(events: &Events, after: Option<Signal>) {
     if shutdown_start(PATIENCE, events.completion()).is_ok() {
-        let _ = done(events, after);
+        let _ = done(events, after, None);
     }
 }
 
-/// Waits for the end of a call of the library. A signal shortens the wait to a moment, in which a Consul that answers
-/// at all has answered; a second one ends the wait.
-fn done(events: &Events, after: Option<Signal>) -> Result<Result<(), Error>, Signal> {
-    let mut hurry = after.map(|signal| (signal, Time::now() + MOMENT));
+/// What has cut a wait short.
+enum Cut {
+    Signal(Signal),
+    Time,
+}
+
+/// Waits for the end of a call of the library, for `at_most` this long. A signal shortens the wait to a moment, in which
+/// a Consul that answers at all has answered; a second one ends the wait.
+fn done(
+    events: &Events,
+    after: Option<Signal>,
+    at_most: Option<Duration>,
+) -> Result<Result<(), Error>, Cut> {
+    let mut signalled = after;
+    let mut by = at_most.map(|time| Time::now() + time);
+    let hurry = |by: Option<Time>| {
+        let moment = Time::now() + MOMENT;
+        Some(by.map_or(moment, |by| by.min(moment)))
+    };
+    if after.is_some() {
+        by = hurry(by);
+    }
     loop {
-        match (events.next(hurry.map(|(_, by)| by)), hurry) {
+        match (events.next(by), signalled) {
             (Event::Done(outcome), _) => return Ok(outcome),
             (Event::Signal(Signal::SIGTSTP), _) => default_action(Signal::SIGTSTP, To::This),
             (Event::Signal(signal), None) if PASSED_ON.contains(&signal) => {
-                hurry = Some((signal, Time::now() + MOMENT));
+                signalled = Some(signal);
+                by = hurry(by);
             }
-            (Event::Signal(signal), Some(_)) if PASSED_ON.contains(&signal) => return Err(signal),
-            (Event::Time, Some((signal, _))) => return Err(signal),
+            (Event::Signal(signal), Some(_)) if PASSED_ON.contains(&signal) => {
+                return Err(Cut::Signal(signal));
+            }
+            (Event::Time, Some(signal)) => return Err(Cut::Signal(signal)),
+            (Event::Time, None) if by.is_some() => return Err(Cut::Time),
             _ => {}
         }
     }

@@ -98,6 +98,9 @@ fn silenced(script: &str, args: &[&str]) -> (Duration, Ended) {
     }
     let took = begun.elapsed();
     let ended = running.end().expect_code(79);
+    // The lock is lost: no release is worth a wait.
+    let rest = begun.elapsed() - took;
+    assert!(rest < Duration::from_secs(5), "{rest:?}");
     consul.resume();
     ended.leaves_no_process();
     (took, ended)
@@ -125,6 +128,23 @@ fn a_silent_consul_kills_a_stubborn_command_before_the_lease_ends() {
         "{took:?}"
     );
     assert!(ended.stdout.contains("term"), "{ended:?}");
+}
+
+#[test]
+fn a_release_that_a_silent_consul_does_not_confirm() {
+    let consul = Consul::start();
+    let script = "echo in; read -r line; exit 5";
+    let mut running = Running::start_with_input(&mut run(&consul, &["silent", "sh", "-c", script]));
+    running.prints("in");
+    consul.pause();
+    drop(running.input());
+    let ended = running.end().expect_code(5);
+    consul.resume();
+    let said = "could not confirm the release of the lock \"silent\": ";
+    assert!(ended.stderr.contains(said), "{ended:?}");
+    // That is for programs.
+    assert!(!ended.stderr.contains("consul_lock_shutdown"), "{ended:?}");
+    ended.leaves_no_process();
 }
 
 #[test]
