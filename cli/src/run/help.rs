@@ -13,7 +13,8 @@ there is one attempt: if another session holds the lock, CMD does not run, and t
 The lock is renewed while CMD runs. CMD runs in a process group of its own, with the standard streams of consul-lock \
 and with CONSUL_LOCK_KEY, CONSUL_LOCK_TOKEN (the fencing token), CONSUL_LOCK_SESSION and, with --slots, \
 CONSUL_LOCK_SLOT in its environment. CONSUL_LOCK_KEY is the whole key, as --pattern makes it, and each key of --also \
-is a line more: consul-lock who --pattern %s \"$CONSUL_LOCK_KEY\". consul-lock passes on TERM, INT, HUP, QUIT, USR1 and USR2 to the group.
+is a line more: consul-lock who --pattern %s \"$CONSUL_LOCK_KEY\". consul-lock passes on TERM, INT, HUP, QUIT, USR1 \
+and USR2 to the group.
 
 CMD and what it starts never outlive the lock. What CMD leaves behind gets TERM when CMD ends, and KILL after \
 --kill-after, before the lock is given back. When the lock is lost all of them get TERM and then KILL. When Consul \

@@ -84,8 +84,8 @@ enum Cut {
     Time,
 }
 
-/// Waits for the end of a call of the library, for `at_most` this long. A signal shortens the wait to a moment, in which
-/// a Consul that answers at all has answered; a second one ends the wait.
+/// Waits for the end of a call of the library, for `at_most` this long. A signal shortens the wait to a moment, in
+/// which a Consul that answers at all has answered; a second one ends the wait.
 fn done(
     events: &Events,
     after: Option<Signal>,
