@@ -59,8 +59,12 @@ pub fn asked(matches: &ArgMatches) -> Option<PathBuf> {
 }
 
 /// Runs an agent until a signal, or the end of the parent, ends this process. `listen` is an address of loopback, whose
-/// port 0 is a free one. `announce` tells the address when the agent takes sessions; false: the reader has gone.
-pub fn serve(program: &Path, listen: SocketAddr, announce: impl Fn(SocketAddr) -> bool) -> Exit {
+/// port 0 is a free one. `announce` tells the address when the agent takes sessions; an error ends both.
+pub fn serve(
+    program: &Path,
+    listen: SocketAddr,
+    announce: impl Fn(SocketAddr) -> Result<(), Exit>,
+) -> Exit {
     if !listen.ip().is_loopback() {
         output::say(format!(
             "cannot listen on {listen}, which is not loopback; give --listen 127.0.0.1:PORT"
@@ -68,7 +72,7 @@ pub fn serve(program: &Path, listen: SocketAddr, announce: impl Fn(SocketAddr) -
         return Exit::Usage;
     }
     match attempt(program, listen, announce) {
-        Ok(()) => Exit::Ok,
+        Ok(exit) => exit,
         Err(error) => {
             let program = program.display();
             output::say(format!(
@@ -82,20 +86,19 @@ pub fn serve(program: &Path, listen: SocketAddr, announce: impl Fn(SocketAddr) -
 fn attempt(
     program: &Path,
     listen: SocketAddr,
-    announce: impl Fn(SocketAddr) -> bool,
-) -> io::Result<()> {
+    announce: impl Fn(SocketAddr) -> Result<(), Exit>,
+) -> io::Result<Exit> {
     let end = End::new()?;
     let newer = newer_options(program)?;
     let mut taken = 0;
     loop {
         let mut agent = Agent::start(program, listen, newer)?;
         match agent.until_ready(&end)? {
-            State::Asked => return Ok(()),
+            State::Asked => return Ok(Exit::Ok),
             State::Ready => {
-                return if announce(agent.address) {
-                    agent.until_end(&end)
-                } else {
-                    Ok(())
+                return match announce(agent.address) {
+                    Ok(()) => agent.until_end(&end).map(|()| Exit::Ok),
+                    Err(exit) => Ok(exit),
                 };
             }
             // Another program may take a port between the look and the start.

@@ -93,9 +93,8 @@ pub fn main(matches: &ArgMatches) -> Exit {
         }
     };
     let address = server.address();
-    if !announce(matches, address) {
-        // The reader of the line has gone, and no other program knows the address.
-        return Exit::Unavailable;
+    if let Err(exit) = announce(matches, address) {
+        return exit;
     }
     match server.run(PARENT_CHECK, || getppid() == parent) {
         Ok(()) => Exit::Ok,
@@ -106,13 +105,15 @@ pub fn main(matches: &ArgMatches) -> Exit {
     }
 }
 
-/// Prints the one line that says where the server listens. False: the reader has gone.
-fn announce(matches: &ArgMatches, address: SocketAddr) -> bool {
-    print(if matches.get_flag("json") {
+/// Prints the one line that says where the server listens. Where its reader has gone, no program knows the address, and
+/// the command ends, too.
+fn announce(matches: &ArgMatches, address: SocketAddr) -> Result<(), Exit> {
+    let is_read = print(if matches.get_flag("json") {
         serde_json::json!({"CONSUL_HTTP_ADDR": address.to_string()}).to_string()
     } else {
         format!("CONSUL_HTTP_ADDR={address}")
-    })
+    })?;
+    is_read.then_some(()).ok_or(Exit::Unavailable)
 }
 
 fn wanted(matches: &ArgMatches) -> Option<(SocketAddr, Settings)> {

@@ -33,7 +33,8 @@ pub fn command() -> Command {
         .after_help(
             "Exit status:\n   \
              0  locks work; a warning is no failure\n   \
-             1  a check failed that makes locks impossible\n\n\
+             1  a check failed that makes locks impossible\n  \
+             74  the standard output cannot be written\n\n\
              Examples:\n  \
              consul-lock doctor\n  \
              consul-lock doctor nightly-report --token-file /run/secrets/token\n  \

@@ -18,6 +18,8 @@ pub enum Exit {
     Unavailable,
     /// A defect of the command or of the library. `run`: the system gives no process, descriptor or memory.
     Internal,
+    /// The standard output cannot be written.
+    Unwritten,
     /// Another session holds the lock, or `--wait` or `--timeout` is over. `--conflict-exit` sets another number.
     NotAcquired,
     /// The token has not the rights, or Consul refused the request.
@@ -44,6 +46,7 @@ impl Exit {
             Exit::Usage => 64,
             Exit::Unavailable => 69,
             Exit::Internal => 70,
+            Exit::Unwritten => 74,
             Exit::NotAcquired => 75,
             Exit::Denied => 77,
             Exit::Config => 78,
@@ -82,12 +85,13 @@ mod tests {
     use super::*;
 
     /// Every exit of the command itself.
-    const ALL: [Exit; 11] = [
+    const ALL: [Exit; 12] = [
         Exit::Ok,
         Exit::No,
         Exit::Usage,
         Exit::Unavailable,
         Exit::Internal,
+        Exit::Unwritten,
         Exit::NotAcquired,
         Exit::Denied,
         Exit::Config,

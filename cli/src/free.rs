@@ -43,6 +43,7 @@ pub fn command() -> Command {
              1  the lock is free, or has another holder by now, or the answer was no\n  \
              64  there is no terminal to ask on and no --yes, or several sessions share the lock\n  \
              69  Consul gave no usable answer\n  \
+             74  the standard output cannot be written\n  \
              77  the token has not the rights\n\n\
              Examples:\n  \
              consul-lock free nightly-report\n  \
@@ -93,8 +94,12 @@ fn free(matches: &ArgMatches) -> Result<Exit, Error> {
             return Ok(Exit::Usage);
         }
         let text = who::text(&holders, false, Paint::new());
-        let _ = output::print(format!("{text}\n\n{}", warning(chosen)));
-        if !is_confirmed(&id) {
+        // Without the warning there is nothing to answer to.
+        let shown = match output::print(format!("{text}\n\n{}", warning(chosen))) {
+            Ok(shown) => shown,
+            Err(exit) => return Ok(exit),
+        };
+        if !shown || !is_confirmed(&id) {
             output::say("nothing was changed");
             return Ok(Exit::No);
         }
@@ -103,8 +108,7 @@ fn free(matches: &ArgMatches) -> Result<Exit, Error> {
         return Ok(changed(&holders.key));
     }
     end(&client, &id)?;
-    report(&client, &holders, &row, chosen, json)?;
-    Ok(Exit::Ok)
+    report(&client, &holders, &row, chosen, json)
 }
 
 /// The session to end.
@@ -127,7 +131,7 @@ fn choose<'a>(holders: &'a Holders, wanted: Option<&str>) -> Result<&'a Party, E
         }
         (None, [one]) => Ok(one),
         (None, all) => {
-            let _ = output::print(who::text(holders, false, Paint::new()));
+            output::print(who::text(holders, false, Paint::new()))?;
             output::say(format!(
                 "{} sessions have the lock: --session ID picks the one to end",
                 all.len()
@@ -229,19 +233,29 @@ fn report(
     row: &str,
     chosen: &Party,
     as_json: bool,
-) -> Result<(), Error> {
+) -> Result<Exit, Error> {
     let waits = holders.all.iter().any(|party| party.role == Role::Waiter);
     let now = hold(client, row)?.map(|hold| hold.session);
     let id = chosen.holder.session.to_string();
-    if as_json {
-        let _ = output::print(json!({
+    let text = if as_json {
+        let object = json!({
             "key": &*holders.key,
             "ended": id,
             "name": chosen.holder.name,
             "holder": now,
-        }));
-        return Ok(());
-    }
+        });
+        object.to_string()
+    } else {
+        in_words(chosen, now.as_deref(), waits)
+    };
+    let done = format!("ended session {id}, but ");
+    let printed = output::print_after(&done, text);
+    Ok(printed.map_or_else(|exit| exit, |_| Exit::Ok))
+}
+
+/// The end of a session, and what has become of the lock.
+fn in_words(chosen: &Party, now: Option<&str>, waits: bool) -> String {
+    let id = &chosen.holder.session;
     let title = party::title(chosen.holder.name.as_deref());
     let after = match (now, chosen.role) {
         (Some(next), _) => format!("session {next} has the lock now"),
@@ -251,6 +265,5 @@ fn report(
             "the lock is free (after the lock-delay of the session, if it had one)".to_owned()
         }
     };
-    let _ = output::print(format!("ended session {id} of {title}\n{after}"));
-    Ok(())
+    format!("ended session {id} of {title}\n{after}")
 }

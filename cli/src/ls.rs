@@ -65,15 +65,28 @@ pub fn main(matches: &ArgMatches) -> Exit {
         }
         let listing = reader.now()?;
         if as_json {
-            let _ = listing.rows.iter().all(|row| output::print(row.json()));
-        } else if listing.rows.is_empty() {
-            output::say(listing.nothing());
-        } else {
-            let _ = output::print(listing.text(Paint::new()).join("\n"));
+            let lines: Vec<String> = listing
+                .rows
+                .iter()
+                .map(|row| row.json().to_string())
+                .collect();
+            return Ok(all_of(&lines));
         }
-        Ok(Exit::Ok)
+        if listing.rows.is_empty() {
+            output::say(listing.nothing());
+            return Ok(Exit::Ok);
+        }
+        Ok(all_of(&listing.text(Paint::new())))
     });
     listed.unwrap_or_else(|error| output::failed(&error))
+}
+
+/// Prints the lines, of which there may be none.
+fn all_of(lines: &[String]) -> Exit {
+    if lines.is_empty() {
+        return Exit::Ok;
+    }
+    output::print(lines.join("\n")).map_or_else(|exit| exit, |_| Exit::Ok)
 }
 
 fn begin(matches: &ArgMatches) -> Result<(Client, Place), Error> {
@@ -107,12 +120,14 @@ fn keep_watching(reader: &mut Reader, screen: &mut Screen, as_json: bool) -> Res
         let goes_on = match (is_new, as_json) {
             // The ages of the locks go on.
             _ if screen.is_on() => screen.draw(&listing, trouble.as_deref()),
-            (false, _) => true,
+            (false, _) => Ok(true),
             (true, true) => output::print(object(&listing)),
             (true, false) => screen.append(&listing),
         };
-        if !goes_on {
-            return Ok(Exit::Ok);
+        match goes_on {
+            Ok(true) => {}
+            Ok(false) => return Ok(Exit::Ok),
+            Err(exit) => return Ok(exit),
         }
         shown = Some(listing.clone());
         match reader.next(&listing) {

@@ -70,13 +70,13 @@ fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Ok
+            let printed = error.print();
+            if error.use_stderr() {
+                return Exit::Usage.into();
             }
-            .into();
+            return output::written("", printed)
+                .map_or_else(|exit| exit, |_| Exit::Ok)
+                .into();
         }
     };
     let Some((name, matches)) = matches.subcommand() else {

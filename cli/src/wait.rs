@@ -38,8 +38,9 @@ pub fn command() -> Command {
         .after_help(
             "Exit status:\n   \
              0  the lock is free\n  \
-             75  the timeout is over\n  \
              69  Consul gave no usable answer\n  \
+             74  the standard output cannot be written\n  \
+             75  the timeout is over\n  \
              77  the token has not the rights\n\n\
              Examples:\n  \
              consul-lock wait migration && systemctl start web\n  \
@@ -59,15 +60,20 @@ pub fn main(matches: &ArgMatches) -> Exit {
         Err(error) => return output::failed(&error),
     };
     let is_free = !who::is_held(&holders);
-    if matches.get_flag("json") {
+    let printed = if matches.get_flag("json") {
         let mut json = who::json(&holders, false);
         if let Some(json) = json.as_object_mut() {
             let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
             json.insert("waited_ms".to_owned(), json!(ms));
         }
-        let _ = output::print(json);
+        output::print(json)
     } else if is_free {
-        let _ = output::print(format!("{} is free", holders.key));
+        output::print(format!("{} is free", holders.key))
+    } else {
+        Ok(true)
+    };
+    if let Err(exit) = printed {
+        return exit;
     }
     if is_free {
         return Exit::Ok;

@@ -25,6 +25,7 @@ pub fn command() -> Command {
              0  the lock is held or shared\n   \
              1  the lock is free\n  \
              69  Consul gave no usable answer\n  \
+             74  the standard output cannot be written\n  \
              77  the token has not the rights\n\n\
              Examples:\n  \
              consul-lock who nightly-report\n  \
@@ -44,10 +45,10 @@ pub fn main(matches: &ArgMatches) -> Exit {
                 true => output::print(json(&holders, with_value)),
                 false => output::print(text(&holders, with_value, Paint::new())),
             };
-            match is_held(&holders) {
-                _ if !printed => Exit::Unavailable,
-                true => Exit::Ok,
-                false => Exit::No,
+            match (printed, is_held(&holders)) {
+                (Err(exit), _) => exit,
+                (Ok(_), true) => Exit::Ok,
+                (Ok(_), false) => Exit::No,
             }
         }
         Err(error) => output::failed(&error),

@@ -1,5 +1,7 @@
 //! The outcomes of the checks, one line for each.
 
+use std::fmt::Display;
+
 use serde_json::{Value as Json, json};
 
 use crate::exit::Exit;
@@ -13,6 +15,8 @@ pub struct Report {
     paint: Paint,
     failed: usize,
     warned: usize,
+    /// The output cannot be written: the checks go on, because the trial gives back what it has taken.
+    unwritten: Option<Exit>,
 }
 
 /// The column of the texts.
@@ -25,6 +29,7 @@ impl Report {
             paint: Paint::new(),
             failed: 0,
             warned: 0,
+            unwritten: None,
         }
     }
 
@@ -45,7 +50,7 @@ impl Report {
         self.line(check, "fail", text, Some(advice), facts);
     }
 
-    fn line(&self, check: &str, verdict: &str, text: &str, advice: Option<&str>, facts: Json) {
+    fn line(&mut self, check: &str, verdict: &str, text: &str, advice: Option<&str>, facts: Json) {
         let advice = advice.filter(|advice| !advice.is_empty());
         if self.as_json {
             let mut object =
@@ -53,7 +58,7 @@ impl Report {
             if let (Some(object), Json::Object(facts)) = (object.as_object_mut(), facts) {
                 object.extend(facts);
             }
-            let _ = output::print(object);
+            self.print(object);
             return;
         }
         let mark = format!("{verdict:<5}");
@@ -66,23 +71,30 @@ impl Report {
         if let Some(advice) = advice {
             line += &format!("\n{:COLUMN$}{} {advice}", "", self.paint.dim("->"));
         }
-        let _ = output::print(line);
+        self.print(line);
+    }
+
+    /// One message about a lost output is enough.
+    fn print(&mut self, text: impl Display) {
+        if self.unwritten.is_none() {
+            self.unwritten = output::print(text).err();
+        }
     }
 
     /// The last line, and the exit status.
-    pub fn end(self) -> Exit {
+    pub fn end(mut self) -> Exit {
         let exit = if self.failed > 0 { Exit::No } else { Exit::Ok };
         if !self.as_json {
             let count = |number, what| match number {
                 1 => format!("1 {what}"),
                 _ => format!("{number} {what}s"),
             };
-            let _ = output::print(match (self.failed, self.warned) {
+            self.print(match (self.failed, self.warned) {
                 (0, 0) => "\nAll is well.".to_owned(),
                 (0, warned) => format!("\nLocks work, with {}.", count(warned, "warning")),
                 (failed, _) => format!("\nLocks do not work: {} failed.", count(failed, "check")),
             });
         }
-        exit
+        self.unwritten.unwrap_or(exit)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use terminal_size::{Height, Width, terminal_size};
 
 use super::listing::Listing;
+use crate::exit::Exit;
 use crate::output;
 use crate::paint::Paint;
 
@@ -43,11 +44,11 @@ impl Screen {
         self.is_on
     }
 
-    /// Draws the list over the one before. False: the terminal is gone.
-    pub fn draw(&self, listing: &Listing, trouble: Option<&str>) -> bool {
+    /// Draws the list over the one before, with the outcomes of [`output::print`].
+    pub fn draw(&self, listing: &Listing, trouble: Option<&str>) -> Result<bool, Exit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.left {
-            return true;
+            return Ok(true);
         }
         let size = terminal_size();
         let (Width(columns), Height(lines)) = size.unwrap_or((Width(80), Height(24)));
@@ -73,13 +74,12 @@ impl Screen {
         }
         text += "\x1b[J";
         let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .is_ok()
+        let outcome = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        output::written("", outcome)
     }
 
-    /// Prints the list below those before. False: the reader has gone.
-    pub fn append(&self, listing: &Listing) -> bool {
+    /// Prints the list below those before, with the outcomes of [`output::print`].
+    pub fn append(&self, listing: &Listing) -> Result<bool, Exit> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut state.appended, true);
         let rows = match listing.rows.is_empty() {

@@ -14,6 +14,7 @@ mod dev;
 mod doctor;
 mod free;
 mod ls;
+mod output;
 mod real;
 mod run;
 mod run_group;
