@@ -87,10 +87,13 @@ fn free(matches: &ArgMatches) -> Result<Exit, Error> {
     };
     let json = matches.get_flag("json");
     if !matches.get_flag("yes") {
-        if !io::stdin().is_terminal() || json {
-            output::say(
-                "there is no terminal to ask on: --yes ends the session without a question",
-            );
+        let why = match (json, io::stdin().is_terminal()) {
+            (true, _) => "--json asks no question",
+            (_, false) => "there is no terminal to ask on",
+            (false, true) => "",
+        };
+        if !why.is_empty() {
+            output::say(format!("{why}: --yes ends the session without a question"));
             return Ok(Exit::Usage);
         }
         let text = who::text(&holders, false, Paint::new());

@@ -43,6 +43,17 @@ fn without_a_terminal_only_yes_ends_a_session() {
 }
 
 #[test]
+fn objects_need_a_yes_also_on_a_terminal() {
+    let key = "free-json-terminal";
+    let holder = held(consul(), key, &[]);
+    let mut free = OnTerminal::start(&mut consul_lock(consul(), &["free", key, "--json"]));
+    free.shows("--json asks no question: --yes ends the session without a question");
+    assert_eq!(free.end().code(), Some(64));
+    assert!(holder.is_held());
+    holder.release().expect("held");
+}
+
+#[test]
 fn the_answer_on_a_terminal_decides() {
     let key = "free-terminal";
     let holder = held(consul(), key, &[]);
