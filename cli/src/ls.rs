@@ -95,7 +95,14 @@ fn begin(matches: &ArgMatches) -> Result<(Client, Place), Error> {
     let prefix = matches
         .get_one::<String>("prefix")
         .map_or("", String::as_str);
-    Ok((connection::client(matches)?, Place::new(pattern, prefix)))
+    let place = Place::new(pattern, prefix);
+    // Consul would send the request to the list of another prefix.
+    if let Some(why) = place.problem() {
+        let prefix = place.prefix.escape_debug();
+        let message = format!("the prefix \"{prefix}\" cannot be listed: {why}");
+        return Err(Error::new(Status::InvalidArgument, message));
+    }
+    Ok((connection::client(matches)?, place))
 }
 
 /// Shows the list at each change.

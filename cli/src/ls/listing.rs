@@ -39,6 +39,20 @@ impl Place {
         }
     }
 
+    /// Why no key of a lock begins so, in the words for keys.
+    pub fn problem(&self) -> Option<&'static str> {
+        let mut segments = self.prefix.split('/');
+        if self.prefix.starts_with('/') {
+            Some("it begins with a slash")
+        } else if self.prefix.contains("//") {
+            Some("it has an empty segment (//)")
+        } else if segments.any(|segment| matches!(segment, "." | "..")) {
+            Some("it has a segment . or .., which Consul would take for a path")
+        } else {
+            None
+        }
+    }
+
     /// The name of a lock, as programs say it. None: the key is no lock of this pattern.
     fn name_of<'a>(&self, key: &'a str) -> Option<&'a str> {
         let name = key.strip_prefix(&self.before)?.strip_suffix(&self.behind)?;

@@ -36,6 +36,23 @@ fn no_locks_are_no_lines() {
 }
 
 #[test]
+fn a_prefix_of_no_key_is_refused_in_the_words_for_keys() {
+    for prefix in ["a//b", "//", "/", "a/../b", "a/."] {
+        let ended = ls(&[prefix]).expect_code(64);
+        let key = Running::start(&mut consul_lock(consul(), &["who", prefix]));
+        let key = key.end().expect_code(64);
+        let why = key
+            .stderr
+            .rsplit_once("cannot be locked: ")
+            .map(|(_, why)| why.trim());
+        assert!(
+            why.is_some_and(|why| ended.stderr.contains(why)),
+            "{ended:?} {key:?}"
+        );
+    }
+}
+
+#[test]
 fn each_lock_has_a_line() {
     let holder = held(consul(), "ls-all/a b/ü", &[]);
     let share = &[("mode", "share"), ("limit", "3")];
