@@ -62,6 +62,9 @@ fn advice(message: &str) -> &'static str {
     if has("closed without a reply") || has("reset by peer") {
         "is that the HTTP port of an agent (8500)? An agent also closes connections beyond \
          limits.http_max_conns_per_client (200 from one address)"
+    } else if has("does not speak TLS") {
+        // The message itself names the way.
+        ""
     } else if has("certificate") || has("TLS") {
         "docs/OPTIONS.md: ca_file (CONSUL_CACERT), client_cert, client_key, tls_server_name"
     } else {

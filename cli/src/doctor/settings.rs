@@ -12,7 +12,8 @@ use crate::{connection, key};
 pub fn check(matches: &ArgMatches, report: &mut Report) -> Option<Client> {
     let set = TABLE.iter().filter_map(|row| {
         let name = row.env?;
-        let value = std::env::var_os(name)?;
+        // The library takes an empty variable as none.
+        let value = std::env::var_os(name).filter(|value| !value.is_empty())?;
         Some(match row.secret {
             true => format!("{name} (set)"),
             false => format!("{name}={}", value.to_string_lossy().escape_debug()),

@@ -77,6 +77,30 @@ fn token(consul: &Consul, name: &str, rules: &str) -> String {
 }
 
 #[test]
+fn an_empty_variable_is_none() {
+    let mut command = command(consul(), &[]);
+    command
+        .env("CONSUL_HTTP_TOKEN", "")
+        .env("CONSUL_CACERT", "");
+    let checks = checked(&mut command, 0);
+    let said = checks.one("variables")["text"].to_string();
+    assert!(said.contains("CONSUL_HTTP_ADDR"), "{said}");
+    assert!(
+        !said.contains("TOKEN") && !said.contains("CACERT"),
+        "{said}"
+    );
+}
+
+#[test]
+fn tls_to_a_plain_port_needs_no_certificate() {
+    let address = format!("https://{}", consul().address());
+    let checks = checked(&mut command(consul(), &["--address", &address]), 1);
+    let check = checks.one("address");
+    assert!(check["text"].to_string().contains("use http://"), "{check}");
+    assert!(!check["advice"].to_string().contains("ca_file"), "{check}");
+}
+
+#[test]
 fn a_healthy_agent_is_well_and_keeps_nothing() {
     let consul = Consul::start();
     let checks = checked(&mut command(&consul, &[]), 0);
