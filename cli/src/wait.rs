@@ -1,5 +1,6 @@
 //! `consul-lock wait KEY`: waits until a lock is free, and takes nothing.
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,9 @@ const LONGEST_QUERY: Duration = Duration::from_secs(5);
 
 /// The pause before another try after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The last look, at the end of the timeout, may take so long.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// The time between two looks.
 const AT_LEAST: Duration = Duration::from_millis(50);
@@ -55,7 +59,7 @@ pub fn main(matches: &ArgMatches) -> Exit {
     signals::end_on_signal(|_| {});
     let begun = Instant::now();
     let timeout = matches.get_one::<Duration>("timeout").copied();
-    let holders = match until_free(matches, begun, timeout) {
+    let holders = match in_time(matches, begun, timeout) {
         Ok(holders) => holders,
         Err(error) => return output::failed(&error),
     };
@@ -85,6 +89,36 @@ pub fn main(matches: &ArgMatches) -> Exit {
         held_by(&holders)
     ));
     Exit::NotAcquired
+}
+
+/// As [`until_free`], and not longer than that may take: a Consul that does not answer holds up no request beyond the
+/// timeout.
+fn in_time(
+    matches: &ArgMatches,
+    begun: Instant,
+    timeout: Option<Duration>,
+) -> Result<Holders, Error> {
+    let Some(timeout) = timeout else {
+        return until_free(matches, begun, None);
+    };
+    let (done, outcome) = mpsc::channel();
+    let of_thread = matches.clone();
+    thread::spawn(move || done.send(until_free(&of_thread, begun, Some(timeout))));
+    let most = timeout
+        .saturating_add(LAST_LOOK)
+        .saturating_sub(begun.elapsed());
+    outcome.recv_timeout(most).unwrap_or_else(|_| {
+        let address = connection::value(matches, "address");
+        // An address with a password is shown nowhere.
+        let address = address.filter(|address| !address.contains('@'));
+        let address = address.map_or_else(String::new, |address| format!(" at {address}"));
+        let key = matches.get_one::<String>("key").map_or("", String::as_str);
+        let message = format!(
+            "the timeout of {} is over, and Consul{address} does not answer: whether \"{key}\" is free is not known",
+            when::shown(timeout)
+        );
+        Err(Error::new(Status::Unavailable, message))
+    })
 }
 
 /// The holders at the end: none, unless the time is over.

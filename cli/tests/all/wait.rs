@@ -88,6 +88,28 @@ fn the_end_of_the_timeout_names_the_holder() {
 }
 
 #[test]
+fn the_timeout_ends_a_wait_at_a_silent_consul() {
+    let silent = Consul::start();
+    let key = "wait-silent";
+    let _holder = held(&silent, key, &[]);
+    let args = ["wait", key, "--timeout", "2s"];
+    let expect = |ended: Ended| {
+        let ended = ended.expect_code(69);
+        assert!(ended.stderr.contains("does not answer"), "{ended:?}");
+        assert!(ended.stderr.contains(silent.address()), "{ended:?}");
+        assert!(ended.took >= Duration::from_secs(2), "{ended:?}");
+        assert!(ended.took < Duration::from_secs(6), "{ended:?}");
+    };
+    // It falls silent after the first look, and is silent from the beginning.
+    let waiting = Running::start(&mut consul_lock(&silent, &args));
+    thread::sleep(Duration::from_millis(700));
+    silent.pause();
+    expect(waiting.end());
+    expect(Running::start(&mut consul_lock(&silent, &args)).end());
+    silent.resume();
+}
+
+#[test]
 fn it_writes_nothing() {
     let own = Consul::start();
     let holder = held(&own, "wait-quiet", &[]);
