@@ -24,13 +24,13 @@ pub fn print(text: impl Display) -> Result<bool, Exit> {
     print_after("", text)
 }
 
-/// As [`print`], by a command that has done its work: the message of a failure begins with what was done.
+/// As [`print()`], by a command that has done its work: the message of a failure begins with what was done.
 pub fn print_after(done: &str, text: impl Display) -> Result<bool, Exit> {
     let mut out = std::io::stdout().lock();
     written(done, writeln!(out, "{text}").and_then(|()| out.flush()))
 }
 
-/// The rule of [`print`], for what was written in another way.
+/// The rule of [`print()`], for what was written in another way.
 pub fn written(done: &str, outcome: std::io::Result<()>) -> Result<bool, Exit> {
     match outcome {
         Ok(()) => Ok(true),
