@@ -100,7 +100,7 @@ fn described(option: Arg) -> Arg {
     }
 }
 
-/// The usage line of the help: with each of the options by its name, nobody would read it.
+/// The usage line of the help: with each of the options by its name, the line would be too long to read.
 fn synopsis(command: &Command) -> Roff {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage:").trim();

@@ -150,7 +150,7 @@ func TestALockIsDestroyed(t *testing.T) {
 	is(t, "the key", pair == nil, true)
 }
 
-// A session that nobody renews ends at twice its TTL. Its lock-delay holds the next one up.
+// A session that no program renews ends at twice its TTL. Its lock-delay holds the next one up.
 func TestALockEndsWithItsSession(t *testing.T) {
 	client := start(t, "--speed", "100")
 	entry := api.SessionEntry{TTL: "10s", Behavior: api.SessionBehaviorDelete, LockDelay: 30 * time.Second}
