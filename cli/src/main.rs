@@ -48,7 +48,8 @@ Examples:
   consul-lock doctor                                  # is this machine fit for locks?
   consul-lock dev                                     # a Consul for tests
 
-consul-lock finds Consul as the consul command does: by CONSUL_HTTP_ADDR and its kind, or by the options of each command.";
+consul-lock finds Consul as the consul command does: by CONSUL_HTTP_ADDR and its kind, or by the options of each \
+command.";
 
 fn command() -> Command {
     let json = Arg::new("json")

@@ -10,8 +10,8 @@ use crate::runtime::Handle;
 use crate::runtime::observers::ObserverListener;
 pub use crate::runtime::observers::{Manner, ObserverCallback, Seen};
 
-/// Is told the holder of a key at each change. Dropping it ends that: the drop waits for a callback that runs, unless the
-/// callback itself drops it, and no callback runs afterwards.
+/// Is told the holder of a key at each change. Dropping the observer ends that: the drop waits for a callback that runs,
+/// unless the callback itself drops the observer, and no callback runs afterwards.
 ///
 /// An observer keeps its client alive. In a child after a fork an observer of the parent is told nothing.
 pub struct Observer {

@@ -75,8 +75,8 @@ impl Connection {
         }
     }
 
-    /// Reads what has come, up to [`MAX_AHEAD`]. A read that does not fill the space has emptied the socket, so the next
-    /// bytes have an event of their own; only the end of the stream, where it is known to have come, takes one more.
+    /// Reads what has come, up to [`MAX_AHEAD`]. A read that does not fill the space has emptied the socket, so the
+    /// next bytes have an event of their own; only the end of the stream, where it is known to have come, takes one more.
     pub(super) fn read(&mut self, scratch: &mut [u8], has_ended: bool) {
         while !self.is_over && !self.has_failed {
             self.is_held_up = self.reader.len() > MAX_AHEAD;

@@ -189,8 +189,8 @@ impl Acquire {
         }
     }
 
-    /// Of several keys, a take needs a check and a lock for each, the removal of each ticket, and one check of a ticket.
-    /// Where that is too much, the keys go without a check: a survey has just shown them to be free.
+    /// Of several keys, a take needs a check and a lock for each, the removal of each ticket, and one check of a
+    /// ticket. Where that is too much, the keys go without a check: a survey has just shown them to be free.
     pub(super) fn checked_within(
         &self,
         least: usize,
