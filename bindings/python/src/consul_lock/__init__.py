@@ -1,0 +1,92 @@
+"""Distributed ephemeral locks on Consul, for work that one process at a time may do in the whole datacenter.
+
+    import consul_lock
+
+    with consul_lock.hold("nightly-report"):
+        make_the_report()
+
+A lock has a bounded life, so a holder that crashes does not block the others for ever. A release deletes the key. The
+library finds Consul by CONSUL_HTTP_ADDR, else at 127.0.0.1:8500. `consul_lock.aio` has the same for asyncio.
+"""
+
+from __future__ import annotations
+
+from . import defaults
+from ._abi import VERSION as __version__
+from ._client import Client, default_client, set_default_client, stats
+from ._holders import Holder, Holders, Waiter, holder, holders
+from ._lock import Lock, hold
+from ._observer import Observer, observe
+from ._options import ClientOptions, LockOptions
+from ._process import shutdown, version
+from .errors import (
+    AlreadyUsedError,
+    CancelledError,
+    ClosedError,
+    ConflictError,
+    DeniedError,
+    Error,
+    ForkedError,
+    InternalError,
+    InvalidArgumentError,
+    InvalidEnvironmentError,
+    InvalidOptionError,
+    LibraryError,
+    LostError,
+    NoResourcesError,
+    NotAcquiredError,
+    NotHeldError,
+    RejectedError,
+    UnavailableError,
+    UnconfirmedError,
+    ValueFailedError,
+)
+
+#: The name of Error in the older library.
+ConsulLockException = Error
+#: The name of NotAcquiredError in the older library.
+LockAcquisitionException = NotAcquiredError
+
+__all__ = [
+    "AlreadyUsedError",
+    "CancelledError",
+    "Client",
+    "ClientOptions",
+    "ClosedError",
+    "ConflictError",
+    "ConsulLockException",
+    "DeniedError",
+    "Error",
+    "ForkedError",
+    "Holder",
+    "Holders",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidEnvironmentError",
+    "InvalidOptionError",
+    "LibraryError",
+    "Lock",
+    "LockAcquisitionException",
+    "LockOptions",
+    "LostError",
+    "NoResourcesError",
+    "NotAcquiredError",
+    "NotHeldError",
+    "Observer",
+    "RejectedError",
+    "UnavailableError",
+    "UnconfirmedError",
+    "ValueFailedError",
+    "Waiter",
+    "__version__",
+    "default_client",
+    "defaults",
+    "hold",
+    "holder",
+    "holders",
+    "observe",
+    "set_default_client",
+    "shutdown",
+    "stats",
+    "version",
+]

@@ -1,0 +1,195 @@
+"""Clients: the ways to reach Consul."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ._dispatcher import heed_log
+from ._native import Slot, byref, c, take_error, text
+from ._options import ClientOptions, LockOptions, as_written, lend, of_client
+from .errors import ClosedError, InvalidOptionError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self, Unpack
+
+    from ._holders import Holder, Holders
+    from ._lock import Lock
+    from ._observer import Observer
+    from .errors import Error
+
+
+class _Native:
+    """A native client. It is freed when the last reference to it goes: see `_handle.py`."""
+
+    __slots__ = ("pointer",)
+
+    def __init__(self, pointer: int) -> None:
+        self.pointer = pointer
+
+    def __del__(self) -> None:
+        c.client_free(self.pointer)
+
+
+class Client:
+    """The way to reach Consul, and what the client's locks share: connections, sessions, threads.
+
+        consul = consul_lock.Client("10.0.0.7:8500", token_file="/run/secrets/consul")
+        with consul.hold("nightly-report"):
+            make_the_report()
+
+    A simple program needs no client: its locks use the default client, which the library makes from the environment
+    (CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN and the other variables of docs/OPTIONS.md). Any thread may use a client at any
+    time, and so may a child after fork. A lock keeps its client alive.
+    """
+
+    _native: _Native | None = None
+
+    def __init__(self, address: str | Iterable[str] | None = None, **options: Unpack[ClientOptions]) -> None:
+        """Makes a client. Sends nothing: an unreachable Consul fails the first use, not this call.
+
+        Args:
+            address: "host:port", "http://host:port", "https://host:port" or "unix:///path". Of several the library
+                tries the next one when one cannot serve. None: the environment's, else 127.0.0.1:8500.
+            options: See ClientOptions: token, token_file, ssl, ssl_verify, ca_file, ca_path, client_cert, client_key,
+                tls_server_name, http_auth, proxy, datacenter, namespace, partition, session_name, session_node,
+                session_checks, lock_delay, flags, connect_timeout, request_timeout, release_timeout, max_connections,
+                options. Times are in seconds, or a timedelta.
+
+        Raises:
+            InvalidOptionError: An option is wrong, or belongs to a lock, or a file that it names cannot be used.
+            InvalidEnvironmentError: A variable is wrong.
+            UnavailableError: The system's CAs were not read within 5 seconds.
+            TypeError: There is no such option, or its value has a wrong type.
+        """
+        heed_log()
+        given: dict[str, Any] = {**options} if address is None else {"address": address, **options}
+        slot = Slot()
+        with lend(of_client(given)) as native:
+            pointer = c.client_new(native, byref(slot))
+        if pointer is None:
+            error = take_error(slot.value)
+            raise as_written(error, given) if isinstance(error, InvalidOptionError) else error
+        self._native = _Native(pointer)
+
+    def lock(self, key: str | Sequence[str], **options: Unpack[LockOptions]) -> Lock:
+        """Makes a lock that uses this client. See Lock."""
+        from ._lock import Lock
+
+        return Lock(key, client=self, **options)
+
+    def hold(self, key: str | Sequence[str], **options: Unpack[LockOptions]) -> Lock:
+        """Makes a lock that uses this client, for a `with`. See hold."""
+        return self.lock(key, **options)
+
+    def holder(self, key: str) -> Holder | None:
+        """Asks Consul, with this client, which session holds a lock. See holder."""
+        from ._holders import holder
+
+        return holder(key, client=self)
+
+    def holders(self, key: str) -> Holders:
+        """Asks Consul, with this client, for all that hold a key or wait for it. See holders."""
+        from ._holders import holders
+
+        return holders(key, client=self)
+
+    def observe(
+        self,
+        key: str,
+        callback: Callable[[Holder | None], object],
+        *,
+        on_error: Callable[[Error], object] | None = None,
+    ) -> Observer:
+        """Observes the holder of a key with this client. See observe."""
+        from ._observer import observe
+
+        return observe(key, callback, on_error=on_error, client=self)
+
+    def stats(self) -> dict[str, Any]:
+        """The statistics of this client in this process. See stats."""
+        return stats(self)
+
+    def close(self) -> None:
+        """Gives up this reference to the client. The client ends with the last lock that uses it. Closes no lock."""
+        self._native = None
+
+    def __enter__(self) -> Self:
+        """Gives the client itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Closes the client."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Tells where the client reaches Consul, and nothing secret."""
+        if self._native is None:
+            return "<consul_lock.Client closed>"
+        told = stats(self)
+        return f"<consul_lock.Client {told.get('address', '')}, {told.get('held', 0)} locks held>"
+
+    def __copy__(self) -> NoReturn:
+        """Refuses a copy."""
+        raise TypeError("a client cannot be copied. Share the object instead")
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        """Refuses a copy."""
+        self.__copy__()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuses a pickle, which would show the token."""
+        raise TypeError("a client cannot be pickled. Let the other process make its own")
+
+
+_default: Client | None = None
+
+
+def pointer_of(client: Client | None) -> int | None:
+    """The native client, or None for the default client.
+
+    Raises:
+        TypeError: It is no client.
+        ClosedError: It was closed.
+    """
+    if client is None:
+        return None
+    if not isinstance(client, Client):
+        raise TypeError(f"client must be a consul_lock.Client, not {type(client).__name__}")
+    if client._native is None:
+        raise ClosedError("the client is closed")
+    return client._native.pointer
+
+
+def set_default_client(client: Client | None) -> None:
+    """Sets the client of later locks that are made without one. Locks that exist keep theirs.
+
+    Args:
+        client: None: back to the client that the library makes from the environment, once, on first use.
+    """
+    global _default
+    c.set_default_client(pointer_of(client))
+    _default = client
+
+
+def default_client() -> Client | None:
+    """The client that `set_default_client` has set. None: the one from the environment."""
+    return _default
+
+
+def stats(client: Client | None = None) -> dict[str, Any]:
+    """The statistics of a client in this process: requests by kind, Raft writes, waiting and held locks, connections.
+
+    docs/guide.md describes the fields. Later versions of the library may add fields. Sends nothing.
+
+    Args:
+        client: None: the default client. If it cannot be made, the statistics are empty.
+    """
+    told = text(c.client_stats, pointer_of(client))
+    found: dict[str, Any] = json.loads(told) if told else {}
+    return found

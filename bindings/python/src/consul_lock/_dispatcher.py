@@ -1,0 +1,180 @@
+"""One thread that runs the callbacks of `Lock.on_lost` and `observe`, and hands the log of the library to `logging`.
+
+The first of them starts the thread. It is a daemon, as it must not keep a program alive. A dispatcher keeps no lock
+alive: the lock's own handle keeps the callback.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ._abi import LOST_REASONS
+from ._events import Mailbox
+from ._handle import Handle
+from ._native import Slot, address, byref, c, take_error, text
+
+#: The logger of this package. Its level decides what the library reports.
+logger = logging.getLogger("consul_lock")
+#: The levels of `logging`, by those of the library.
+LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG}
+#: The tag of the lines of the log. Locks and observers have others.
+_LOG = 0
+
+
+class Listener(Protocol):
+    """What an observer is to a dispatcher."""
+
+    def hear(self, event: int) -> None:
+        """Takes the news out of an event."""
+
+
+class Receiver:
+    """What comes unasked into a mailbox: notices of losses, news of observers, lines of the log."""
+
+    def __init__(self) -> None:
+        self.mailbox = Mailbox()
+        self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
+        self._listeners: dict[int, Listener] = {}
+        self._last_tag = _LOG
+        self._tags = threading.Lock()
+
+    def watch(self, handle: Handle, callback: Callable[[str], object]) -> None:
+        """Registers the callback for the loss of a lock. A later one replaces an earlier one."""
+        tag = self._tag()
+        self._handles[tag] = handle
+        handle.tag, handle.on_lost = tag, callback
+        slot = Slot()
+        sender = c.sender_new(self.mailbox.pointer, tag)
+        c.set_lost_callback(handle.pointer, address.queue_lost, sender, address.sender_free, byref(slot))
+        if slot.value is not None:
+            raise take_error(slot.value)
+
+    def observe(self, listener: Listener, client: int | None, key: bytes) -> tuple[int, int]:
+        """Begins to observe a key, and gives the tag and the native observer."""
+        tag = self._tag()
+        self._listeners[tag] = listener
+        slot = Slot()
+        sender = c.sender_new(self.mailbox.pointer, tag)
+        observer = c.observe(client, key, address.queue_observed, sender, address.sender_free, byref(slot))
+        if observer is None:
+            self.forget(tag)
+            raise take_error(slot.value)
+        return tag, observer
+
+    def forget(self, tag: int) -> None:
+        """Forgets an observer."""
+        self._listeners.pop(tag, None)
+
+    def receive_log(self, level: int) -> None:
+        """Makes the library send the lines of its log here, from this level of the library on."""
+        c.set_log_callback(address.queue_log, c.sender_new(self.mailbox.pointer, _LOG), address.sender_free, level)
+
+    def deliver_all(self) -> None:
+        """Delivers all events that wait."""
+        while True:
+            event = self.mailbox.next()
+            if event is None:
+                return
+            try:
+                self.deliver(c.event_tag(event), event)
+            except Exception:
+                # Such an exception has no other place to go. The next event must be delivered.
+                sys.excepthook(*sys.exc_info())
+            finally:
+                c.event_free(event)
+
+    def deliver(self, tag: int, event: int) -> None:
+        """Delivers one event."""
+        listener = self._listeners.get(tag)
+        if listener is not None:
+            listener.hear(event)
+        elif tag == _LOG:
+            logger.log(LEVELS.get(c.event_code(event), logging.ERROR), "%s", text(c.event_line, event))
+        else:
+            self._lost(tag, event)
+
+    def _lost(self, tag: int, event: int) -> None:
+        handle = self._handles.pop(tag, None)
+        # The tag tells a notice for an earlier callback from one for this callback.
+        if handle is None or handle.tag != tag or handle.on_lost is None:
+            return
+        callback, handle.on_lost = handle.on_lost, None
+        callback(LOST_REASONS[c.event_code(event)])
+
+    def _tag(self) -> int:
+        with self._tags:
+            self._last_tag += 1
+            return self._last_tag
+
+
+class Dispatcher(Receiver):
+    """A receiver with a thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        threading.Thread(target=self._run, name="consul_lock", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            self.mailbox.wait()
+            self.deliver_all()
+
+
+_dispatcher: Dispatcher | None = None
+_making = threading.Lock()
+#: The receiver of the log, and the level that it was told.
+_log: tuple[weakref.ref[Receiver], int] | None = None
+
+
+def dispatcher() -> Dispatcher:
+    """The dispatcher of this process, which the first call starts."""
+    global _dispatcher
+    with _making:
+        if _dispatcher is None:
+            _dispatcher = Dispatcher()
+        return _dispatcher
+
+
+def heed_log(receiver: Receiver | None = None) -> None:
+    """Makes the log of the library go to `logging`, at the level that its logger has now.
+
+    Args:
+        receiver: Receives the log where no other receiver does. None: the dispatcher.
+    """
+    global _log
+    wanted = _wanted()
+    if _log is not None and _log[1] == wanted:
+        present = _log[0]()
+        if present is not None and (receiver is not None or present is _dispatcher):
+            return
+    if wanted == 0:
+        if _log is not None:
+            c.set_log_callback(None, None, None, 1)
+            _log = None
+        return
+    chosen = receiver or dispatcher()
+    chosen.receive_log(wanted)
+    _log = weakref.ref(chosen), wanted
+
+
+def _wanted() -> int:
+    """The level of the library that the logger wants. 0: none."""
+    level = logger.getEffectiveLevel()
+    if logger.disabled:
+        return 0
+    return max((own for own, theirs in LEVELS.items() if theirs >= level), default=0)
+
+
+def _forget() -> None:
+    """A child makes its own dispatcher: a fork copies no thread, and no event comes out of the parent's queue."""
+    global _dispatcher, _making, _log
+    _dispatcher, _making, _log = None, threading.Lock(), None
+
+
+os.register_at_fork(after_in_child=_forget)

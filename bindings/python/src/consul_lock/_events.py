@@ -1,0 +1,151 @@
+"""Mailboxes: the queues of the library, and the calls that wait for an outcome.
+
+The library puts events into a queue, and its descriptor becomes readable. A Python thread waits for that descriptor as
+for any other: the GIL is free, Ctrl-C and the exceptions of signal handlers end the wait at once, gevent's patched
+`select` switches to other greenlets, and no thread of the library ever enters Python.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import ctypes
+import os
+import select
+from typing import Any
+
+from ._native import Slot, address, byref, c, take_error
+
+#: How many idle mailboxes are kept for reuse. A call that waits uses one.
+_IDLE = 8
+#: More bytes than ever wait: the library sends one when the first event comes.
+_BYTES = 64
+
+
+class Mailbox:
+    """A queue of the library with its descriptor. One thread at a time may receive."""
+
+    __slots__ = ("__weakref__", "descriptor", "pointer")
+
+    def __init__(self) -> None:
+        self.pointer: int | None = None
+        descriptor, slot = ctypes.c_int32(), Slot()
+        self.pointer = c.queue_new(byref(descriptor), byref(slot))
+        if self.pointer is None:
+            raise take_error(slot.value)
+        self.descriptor = descriptor.value
+
+    def __del__(self) -> None:
+        """Drops later events. A call may still be under way, so nothing ends a mailbox before its last reference."""
+        if self.pointer is not None:
+            c.queue_free(self.pointer)
+            # The descriptor is closed already if the program closed all that it did not open itself, as daemons do.
+            with contextlib.suppress(OSError):
+                os.close(self.descriptor)
+
+    def next(self) -> int | None:
+        """The event that has waited longest. The caller frees it."""
+        event: int | None = c.queue_next(self.pointer)
+        return event
+
+    def drain(self) -> None:
+        """Reads the bytes away, before the events are taken: the library sends a byte again for the next event."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.descriptor, _BYTES)
+
+    def wait(self, patience: float | None = None) -> bool:
+        """Waits until events may have come.
+
+        Args:
+            patience: The longest wait in seconds. None: no limit.
+
+        Returns:
+            False: no event came in that time.
+        """
+        # Looked up at each call, as gevent may patch the module later.
+        poll = select.poll()
+        poll.register(self.descriptor, select.POLLIN)
+        if not poll.poll(None if patience is None else patience * 1000):
+            return False
+        self.drain()
+        return True
+
+    def receive(self, patience: float | None = None) -> int | None:
+        """Waits for an event, which the caller frees. None: no event came in the time of `wait`."""
+        while self.wait(patience):
+            event = self.next()
+            if event is not None:
+                return event
+        return None
+
+
+_idle: collections.deque[Mailbox] = collections.deque()
+
+
+def ask(call: Any, *arguments: object, patience: float | None = None) -> bool:
+    """Starts a call of the library and waits for its outcome.
+
+    Args:
+        call: A function whose name ends in _start.
+        arguments: Its arguments before the callback.
+        patience: The longest wait in seconds. None: no limit. The library limits the wait itself.
+
+    Returns:
+        False: the patience has ended. The call goes on in the background.
+
+    Raises:
+        Error: The call failed.
+    """
+    event = _outcome(call, arguments, address.queue_done, patience)
+    if event is None:
+        return False
+    error = c.event_take_error(event)
+    c.event_free(event)
+    if error is not None:
+        raise take_error(error)
+    return True
+
+
+def inquire(call: Any, *arguments: object, done: int, take: Any) -> int | None:
+    """Starts a question, waits for the answer, and gives what `take` takes out of its event.
+
+    Raises:
+        Error: The call failed.
+    """
+    event = _outcome(call, arguments, done, None)
+    error = c.event_take_error(event)
+    found: int | None = take(event)
+    c.event_free(event)
+    if error is not None:
+        raise take_error(error)
+    return found
+
+
+def _outcome(call: Any, arguments: tuple[object, ...], done: int, patience: float | None) -> int | None:
+    """The event of a call. An exception during the wait leaves the call to the background."""
+    try:
+        mailbox = _idle.pop()
+    except IndexError:
+        mailbox = Mailbox()
+    slot = Slot()
+    sender = c.sender_new(mailbox.pointer, 0)
+    refused = call(*arguments, done, sender, byref(slot)) != 0
+    if refused:
+        c.sender_free(sender)
+        event = None
+    else:
+        event = mailbox.receive(patience)
+    # A mailbox whose one outcome has come is empty, and serves again.
+    if (refused or event is not None) and len(_idle) < _IDLE:
+        _idle.append(mailbox)
+    if refused:
+        raise take_error(slot.value)
+    return event
+
+
+def _forget() -> None:
+    """A child makes its own mailboxes, because no event comes out of the parent's."""
+    _idle.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

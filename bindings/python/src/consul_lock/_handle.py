@@ -1,0 +1,50 @@
+"""A handle owns a native lock. The native lock is freed when the last reference to its handle goes.
+
+A method takes a reference of its own before it uses the pointer. So neither another thread nor the handler of a signal
+can free a native lock that a call is about to use, and no mutex is needed.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import warnings
+from collections.abc import Callable
+
+from ._native import c, text
+
+
+class Handle:
+    """A native lock, with the callback for its loss."""
+
+    __slots__ = ("__weakref__", "has_begun", "is_over", "on_lost", "pointer", "tag")
+
+    def __init__(self, pointer: int) -> None:
+        self.pointer = pointer
+        #: An acquire has begun, so there may be something to release.
+        self.has_begun = False
+        #: The program has ended the lock by a release, a close or an abandon.
+        self.is_over = False
+        #: The callback for the loss, and the tag that its notice has.
+        self.on_lost: Callable[[str], object] | None = None
+        self.tag = 0
+
+    def __del__(self) -> None:
+        """Leaves a held lock to its TTL, with a warning, because the work under the lock may go on."""
+        try:
+            if not self.is_over and c.is_held(self.pointer):
+                warnings.warn(
+                    f'the lock "{text(c.key, self.pointer)}" was dropped without a release: it stays in Consul until '
+                    "its life ends",
+                    ResourceWarning,
+                    stacklevel=2,
+                    source=self,
+                )
+        finally:
+            c.abandon(self.pointer)
+
+
+def collect() -> None:
+    """Frees a handle that was just dropped. Without reference counts that is the collector's to do."""
+    if sys.implementation.name != "cpython":
+        gc.collect()

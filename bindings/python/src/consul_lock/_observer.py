@@ -1,0 +1,126 @@
+"""Observers of a key's holder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from ._client import Client, pointer_of
+from ._dispatcher import Receiver, dispatcher, heed_log
+from ._holders import Holder, take_holder
+from ._native import c, take_error, utf8
+from .errors import Error
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+
+class _Native:
+    """A native observer. It is freed when the last reference to it goes: see `_handle.py`."""
+
+    __slots__ = ("pointer",)
+
+    def __init__(self, pointer: int) -> None:
+        self.pointer = pointer
+
+    def __del__(self) -> None:
+        c.observer_free(self.pointer)
+
+
+class Observer:
+    """Calls a function with the holder of a key, at once and at each change, until `close`. `observe` makes one."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        key: str,
+        client: Client | None,
+        callback: Callable[[Holder | None], object],
+        on_error: Callable[[Error], object] | None,
+    ) -> None:
+        """Begins to observe. Programs call `observe`."""
+        if not callable(callback) or not (on_error is None or callable(on_error)):
+            raise TypeError("observe takes functions")
+        self._receiver = receiver
+        self._key = key
+        self._callback = callback
+        self._on_error = on_error
+        self._closed = False
+        self._tag, pointer = receiver.observe(self, pointer_of(client), utf8("key", key))
+        self._native: _Native | None = _Native(pointer)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    def close(self) -> None:
+        """Ends the observer: its function is not called any more, but a call that runs in another thread goes on.
+
+        Does nothing the second time. The function itself may call it.
+        """
+        self._closed = True
+        self._receiver.forget(self._tag)
+        self._native = None
+
+    def hear(self, event: int) -> None:
+        """Calls the function that an event is for. The receiver of the events calls this."""
+        error = c.event_take_error(event)
+        if error is not None:
+            problem = take_error(error)
+            if self._on_error is not None and not self._closed:
+                self._on_error(problem)
+            return
+        holder = take_holder(c.event_take_holder(event))
+        if not self._closed:
+            self._callback(holder)
+
+    def __enter__(self) -> Self:
+        """Gives the observer itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, raised: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Closes the observer."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Tells the key."""
+        return f"<consul_lock.Observer {self._key!r}{' closed' if self._closed else ''}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuses a copy and a pickle."""
+        raise TypeError("an observer cannot be copied or pickled. Share the object instead")
+
+
+def observe(
+    key: str,
+    callback: Callable[[Holder | None], object],
+    *,
+    on_error: Callable[[Error], object] | None = None,
+    client: Client | None = None,
+) -> Observer:
+    """Calls a function with the holder of a key, soon after this call and again at each change.
+
+    A change is: another session holds the key exclusively, or none does any more. The last call has the present state in
+    the end; the library may skip states in between. Sessions that share the key are no holders here: `holders` shows
+    them. The thread that runs the callbacks of `Lock.on_lost` calls the function, so it must return soon. The observer
+    lives until `Observer.close`, whether the program keeps it or not. In a child after fork it calls nothing.
+
+    Args:
+        key: As for Lock.
+        callback: Gets the holder, without name, node and ttl. None: no session holds the key exclusively.
+        on_error: Gets an Error when Consul refuses to show the key, or does not answer: then the holder is unknown. The
+            library asks on, and the callback gets the holder as soon as Consul shows it.
+        client: None: the default client.
+
+    Raises:
+        InvalidArgumentError: The key is refused.
+        InvalidEnvironmentError, UnavailableError: The library cannot make the default client.
+        NoResourcesError: The system gives no thread.
+    """
+    heed_log()
+    return Observer(dispatcher(), key, client, callback, on_error)
