@@ -157,7 +157,9 @@ class BaseLock:
 
     def __reduce__(self) -> NoReturn:
         """Refuses a pickle."""
-        raise TypeError("a lock cannot be pickled, because it belongs to its process. Let the other process make its own")
+        raise TypeError(
+            "a lock cannot be pickled, because it belongs to its process. Let the other process make its own"
+        )
 
     # ---- For the locks themselves
 

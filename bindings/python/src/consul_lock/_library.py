@@ -40,7 +40,8 @@ def load() -> ctypes.CDLL:
 
 
 def _open(candidate: str) -> ctypes.CDLL:
-    if os.path.isabs(candidate) and not os.path.exists(candidate):
+    path = pathlib.Path(candidate)
+    if path.is_absolute() and not path.exists():
         raise LibraryError("no such file")
     library = ctypes.CDLL(candidate)
     try:

@@ -73,8 +73,8 @@ class Lock(BaseLock):
         """Takes the lock. Waits as long as `timeout` says, whose default 0 makes exactly one attempt.
 
         Waiters are served first come, first served, within a process and between processes. The first acquire uses a
-        lock up, whatever the outcome (ValueFailedError excepted). An acquire that fails or is interrupted leaves nothing
-        behind in Consul.
+        lock up, whatever the outcome (ValueFailedError excepted). An acquire that fails or is interrupted leaves
+        nothing behind in Consul.
 
         Raises:
             NotAcquiredError: Another session had the lock until the deadline, and the message names the holder.
@@ -150,8 +150,8 @@ class Lock(BaseLock):
         """Releases a held lock, and ends the object. Does nothing the second time.
 
         An acquire that waits in another thread raises ClosedError, and so do later calls that need the lock. Raises no
-        error of the release, so that it can stand in a `finally`: `release` reports that error, and the log has it. In a
-        child after fork it frees memory only.
+        error of the release, so that it can stand in a `finally`: `release` reports that error, and the log has it.
+        In a child after fork it frees memory only.
         """
         handle = self._handle
         if handle is None:
@@ -225,9 +225,11 @@ class Lock(BaseLock):
         """Turns a share into an exclusive lock, without a gap: what the holder has read stays true.
 
         Waits until the others that share the key have released it, and meanwhile no other lock can take the key. The
-        fencing token grows. Of two locks that share a key only one can be upgraded at a time, as each would wait for the
-        other: the second upgrade raises NotAcquiredError at once. Its caller releases that lock, takes a new, exclusive
-        one, and reads again what it has read. An interruption ends the wait.
+        fencing token grows. An interruption ends the wait.
+
+        Of two locks that share a key only one can be upgraded at a time, as each would wait for the other: the second
+        upgrade raises NotAcquiredError at once. Its caller releases that lock, takes a new, exclusive one, and reads
+        again what it has read.
 
         Args:
             timeout: How many seconds to wait for the others (0 to 86,400). 0: not at all. None: until `cancel`.

@@ -1,7 +1,7 @@
 """The functions of the C interface: `c.acquire_start` is consul_lock_acquire_start() of include/consul_lock_async.h.
 
-No function here calls back into Python: a thread of the library that entered Python at the exit of the interpreter would
-crash it. Outcomes and notices come through the queues of `_events.py`.
+No function here calls back into Python, because a thread of the library that entered Python while the interpreter ends
+would crash it. Outcomes and notices come through the queues of `_events.py`.
 """
 
 from __future__ import annotations

@@ -105,10 +105,11 @@ def observe(
 ) -> Observer:
     """Calls a function with the holder of a key, soon after this call and again at each change.
 
-    A change is: another session holds the key exclusively, or none does any more. The last call has the present state in
-    the end; the library may skip states in between. Sessions that share the key are no holders here: `holders` shows
-    them. The thread that runs the callbacks of `Lock.on_lost` calls the function, so it must return soon. The observer
-    lives until `Observer.close`, whether the program keeps it or not. In a child after fork it calls nothing.
+    A change is: another session holds the key exclusively, or none does any more. The last call has the present state
+    in the end; the library may skip states in between. Sessions that share the key are no holders here: `holders` shows
+    them. The thread that runs the callbacks of `Lock.on_lost` calls the function, so the function must return soon. The
+    observer lives until `Observer.close`, whether the program keeps it or not. In a child after fork the observer calls
+    nothing.
 
     Args:
         key: As for Lock.

@@ -55,13 +55,13 @@ class Error(Exception):
 
 
 class InvalidArgumentError(Error, ValueError):
-    """An argument is wrong: a key that Consul would change or refuse, or text that is not UTF-8. Nothing was changed."""
+    """An argument is wrong, such as a key that Consul would change or refuse. The call changed nothing."""
 
     _code = 1
 
 
 class InvalidOptionError(Error, ValueError):
-    """An option is unknown, in the wrong place, or out of its range. Nothing was changed."""
+    """An option is unknown, in the wrong place, or out of its range. The call changed nothing."""
 
     _code = 2
 
@@ -104,7 +104,10 @@ class CancelledError(Error):
 
 
 class LostError(Error):
-    """The lock was held and is lost: it expired, or Consul or an operator ended it. Others may have worked meanwhile."""
+    """The lock was held and is lost: it expired, or Consul or an operator ended it.
+
+    Others may have worked at the same time.
+    """
 
     _code = 22
 
