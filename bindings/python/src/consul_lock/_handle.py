@@ -17,12 +17,14 @@ from ._native import c, text
 class Handle:
     """A native lock, with the callback for its loss."""
 
-    __slots__ = ("__weakref__", "has_begun", "is_over", "on_lost", "pointer", "tag")
+    __slots__ = ("__weakref__", "has_begun", "is_over", "is_released", "on_lost", "pointer", "tag")
 
     def __init__(self, pointer: int) -> None:
         self.pointer = pointer
-        #: An acquire has begun, so there may be something to release.
+        #: An acquire has begun, so there may be something to release,
         self.has_begun = False
+        #: unless a release has had its outcome.
+        self.is_released = False
         #: The program has ended the lock by a release, a close or an abandon.
         self.is_over = False
         #: The callback for the loss, and the tag that its notice has.

@@ -13,7 +13,7 @@ from ._events import ask
 from ._handle import Handle, collect
 from ._native import c, some_bytes, utf8
 from ._options import LockOptions, Seconds, milliseconds
-from .errors import ClosedError, Error, NotAcquiredError, NotHeldError
+from .errors import ClosedError, Error, LostError, NotAcquiredError, NotHeldError, UnconfirmedError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -136,15 +136,20 @@ class Lock(BaseLock):
             return False
         try:
             self._ask(handle, c.release_start)
+            was_held = True
         except NotHeldError:
-            return False
+            was_held = False
+        except (LostError, UnconfirmedError):
+            handle.is_released = True
+            raise
         except Error:
             raise
         except BaseException:
             # The interruption may have come before the release began.
             _undo(handle)
             raise
-        return True
+        handle.is_released = handle.has_begun
+        return was_held
 
     def close(self) -> None:
         """Releases a held lock, and ends the object. Does nothing the second time.
@@ -157,7 +162,7 @@ class Lock(BaseLock):
         if handle is None:
             return
         try:
-            if handle.has_begun:
+            if handle.has_begun and not handle.is_released:
                 c.cancel(handle.pointer)
                 with contextlib.suppress(Error):
                     ask(c.release_start, handle.pointer)
