@@ -23,7 +23,12 @@ class BaseLock:
     """A lock on one key, or on several, without the calls that wait."""
 
     _title: ClassVar[str]
+    #: None: the lock was abandoned, and its native lock is gone. A closed lock keeps its native lock, which answers.
     _handle: Handle | None = None
+    _closed = False
+    _keys: tuple[str, ...] = ()
+    # What an abandoned lock still answers.
+    _last_token, _last_slot, _last_session, _last_loss = 0, -1, "", 0
 
     def __init__(
         self, key: str | Sequence[str], *, client: Client | None = None, **options: Unpack[LockOptions]
@@ -48,20 +53,20 @@ class BaseLock:
             defaults.generator() if options.get("value") is None else None
         )
         self._handle = Handle(_make(self._name, of_lock(options), client, list(options)))
-        self._keys = _keys(self._handle.pointer)
-        # What a lock still answers after its end.
-        self._last_token, self._last_slot, self._last_session, self._last_loss = 0, -1, "", 0
 
     # ---- What sends nothing
 
     @property
     def key(self) -> str:
         """The full key in Consul's KV store, such as "locks/ephemeral/nightly-report". Of several the first."""
-        return self._keys[0]
+        return self.keys[0]
 
     @property
     def keys(self) -> tuple[str, ...]:
         """The full keys, in the order of their bytes, each of them once."""
+        handle = self._handle
+        if not self._keys and handle is not None:
+            self._keys = _keys(handle.pointer)
         return self._keys
 
     @property
@@ -118,7 +123,7 @@ class BaseLock:
     @property
     def closed(self) -> bool:
         """Whether the lock was closed or abandoned."""
-        return self._handle is None
+        return self._closed
 
     def cancel(self) -> None:
         """Ends an acquire that waits: it raises CancelledError. Any thread, and the handler of a signal, may call it.
@@ -140,12 +145,16 @@ class BaseLock:
         if handle is not None:
             c.cancel(handle.pointer)
             self._end(handle)
+            _ = self.keys
+            self._last_token, self._last_slot = c.fencing_token(handle.pointer), c.slot(handle.pointer)
+            self._last_session, self._last_loss = text(c.session_id, handle.pointer), c.why_lost(handle.pointer)
+            self._handle = None
             del handle
             collect()
 
     def __repr__(self) -> str:
         """Tells the key, the state, and how long the lock is still held."""
-        return f"<{self._title} {', '.join(map(repr, self._keys))} {self._state()}>"
+        return f"<{self._title} {', '.join(map(repr, self.keys))} {self._state()}>"
 
     def __copy__(self) -> NoReturn:
         """Refuses a copy."""
@@ -165,17 +174,15 @@ class BaseLock:
 
     def _live(self) -> Handle:
         handle = self._handle
-        if handle is None:
+        if handle is None or self._closed:
             raise ClosedError(f'the lock "{self.key}" is closed')
         return handle
 
     def _end(self, handle: Handle) -> None:
-        """Closes the lock: the native lock goes with the last reference to its handle."""
+        """Closes the lock. The native lock goes with the last reference to its handle."""
+        self._closed = True
         handle.is_over = True
         handle.on_lost = None
-        self._last_token, self._last_slot = c.fencing_token(handle.pointer), c.slot(handle.pointer)
-        self._last_session, self._last_loss = text(c.session_id, handle.pointer), c.why_lost(handle.pointer)
-        self._handle = None
 
     def _loss(self) -> int:
         handle = self._handle

@@ -25,6 +25,8 @@ logger = logging.getLogger("consul_lock")
 LEVELS = {1: logging.ERROR, 2: logging.WARNING, 3: logging.INFO, 4: logging.DEBUG}
 #: The tag of the lines of the log. Locks and observers have others.
 _LOG = 0
+#: A level above all that the library has.
+_NEVER = logging.CRITICAL + 1
 
 
 class Listener(Protocol):
@@ -128,7 +130,7 @@ class Dispatcher(Receiver):
 
 _dispatcher: Dispatcher | None = None
 _making = threading.Lock()
-#: The receiver of the log, and the level that it was told.
+#: The receiver of the log, and the level of the logger that it was told.
 _log: tuple[weakref.ref[Receiver], int] | None = None
 
 
@@ -148,11 +150,12 @@ def heed_log(receiver: Receiver | None = None) -> None:
         receiver: Receives the log where no other receiver does. None: the dispatcher.
     """
     global _log
-    wanted = _wanted()
-    if _log is not None and _log[1] == wanted:
+    level = _NEVER if logger.disabled else logger.getEffectiveLevel()
+    if _log is not None and _log[1] == level:
         present = _log[0]()
         if present is not None and (receiver is not None or present is _dispatcher):
             return
+    wanted = max((own for own, theirs in LEVELS.items() if theirs >= level), default=0)
     if wanted == 0:
         if _log is not None:
             c.set_log_callback(None, None, None, 1)
@@ -160,15 +163,7 @@ def heed_log(receiver: Receiver | None = None) -> None:
         return
     chosen = receiver or dispatcher()
     chosen.receive_log(wanted)
-    _log = weakref.ref(chosen), wanted
-
-
-def _wanted() -> int:
-    """The level of the library that the logger wants. 0: none."""
-    level = logger.getEffectiveLevel()
-    if logger.disabled:
-        return 0
-    return max((own for own, theirs in LEVELS.items() if theirs >= level), default=0)
+    _log = weakref.ref(chosen), level
 
 
 def _forget() -> None:

@@ -10,7 +10,7 @@ from ._base import BaseLock
 from ._client import Client
 from ._dispatcher import dispatcher, heed_log
 from ._events import ask
-from ._handle import Handle, collect
+from ._handle import Handle
 from ._native import c, some_bytes, utf8
 from ._options import LockOptions, Seconds, milliseconds
 from .errors import ClosedError, Error, LostError, NotAcquiredError, NotHeldError, UnconfirmedError
@@ -132,7 +132,7 @@ class Lock(BaseLock):
                 lives, and `shutdown` waits for that.
         """
         handle = self._handle
-        if handle is None:
+        if handle is None or self._closed:
             return False
         try:
             self._ask(handle, c.release_start)
@@ -159,7 +159,7 @@ class Lock(BaseLock):
         In a child after fork it frees memory only.
         """
         handle = self._handle
-        if handle is None:
+        if handle is None or self._closed:
             return
         try:
             if handle.has_begun and not handle.is_released:
@@ -168,8 +168,6 @@ class Lock(BaseLock):
                     ask(c.release_start, handle.pointer)
         finally:
             self._end(handle)
-            del handle
-            collect()
 
     def __enter__(self) -> Self:
         """Acquires the lock. Raises what `acquire` raises."""
@@ -306,7 +304,7 @@ class Lock(BaseLock):
         try:
             ask(call, handle.pointer, *arguments)
         except Error as problem:
-            if self._handle is None and not isinstance(problem, ClosedError):
+            if self._closed and not isinstance(problem, ClosedError):
                 raise ClosedError(f'the lock "{self.key}" was closed meanwhile') from problem
             raise
 
