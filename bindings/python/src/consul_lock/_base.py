@@ -143,11 +143,13 @@ class BaseLock:
         """
         handle = self._handle
         if handle is not None:
-            c.cancel(handle.pointer)
+            # Noted first, for the acquire that the cancel ends in another thread.
             self._end(handle)
+            c.cancel(handle.pointer)
             _ = self.keys
             self._last_token, self._last_slot = c.fencing_token(handle.pointer), c.slot(handle.pointer)
             self._last_session, self._last_loss = text(c.session_id, handle.pointer), c.why_lost(handle.pointer)
+            handle.drop_releases = False
             self._handle = None
             del handle
             collect()

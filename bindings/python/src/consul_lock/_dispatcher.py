@@ -6,6 +6,7 @@ alive: the lock's own handle keeps the callback.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sys
@@ -43,8 +44,9 @@ class Receiver:
         self.mailbox = Mailbox()
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         self._listeners: dict[int, Listener] = {}
-        self._last_tag = _LOG
-        self._tags = threading.Lock()
+        self._numbers = itertools.count(_LOG + 1)
+        # The handler of a signal may interrupt the very thread that is inside.
+        self._tags = threading.RLock()
 
     def watch(self, handle: Handle, callback: Callable[[str], object]) -> None:
         """Registers the callback for the loss of a lock. A later one replaces an earlier one."""
@@ -111,8 +113,7 @@ class Receiver:
 
     def _tag(self) -> int:
         with self._tags:
-            self._last_tag += 1
-            return self._last_tag
+            return next(self._numbers)
 
 
 class Dispatcher(Receiver):
@@ -120,7 +121,12 @@ class Dispatcher(Receiver):
 
     def __init__(self) -> None:
         super().__init__()
-        threading.Thread(target=self._run, name="consul_lock", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="consul_lock", daemon=True)
+        self._thread.start()
+
+    def works(self) -> bool:
+        """Whether events still come. They do not after the program has closed the descriptor, as daemons do."""
+        return self._thread.is_alive() and self.mailbox.is_open()
 
     def _run(self) -> None:
         while True:
@@ -129,7 +135,8 @@ class Dispatcher(Receiver):
 
 
 _dispatcher: Dispatcher | None = None
-_making = threading.Lock()
+#: The handler of a signal may interrupt the very thread that is inside.
+_making = threading.RLock()
 #: The receiver of the log, and the level of the logger that it was told.
 _log: tuple[weakref.ref[Receiver], int] | None = None
 
@@ -138,7 +145,7 @@ def dispatcher() -> Dispatcher:
     """The dispatcher of this process, which the first call starts."""
     global _dispatcher
     with _making:
-        if _dispatcher is None:
+        if _dispatcher is None or not _dispatcher.works():
             _dispatcher = Dispatcher()
         return _dispatcher
 
@@ -169,7 +176,7 @@ def heed_log(receiver: Receiver | None = None) -> None:
 def _forget() -> None:
     """A child makes its own dispatcher: a fork copies no thread, and no event comes out of the parent's queue."""
     global _dispatcher, _making, _log
-    _dispatcher, _making, _log = None, threading.Lock(), None
+    _dispatcher, _making, _log = None, threading.RLock(), None
 
 
 os.register_at_fork(after_in_child=_forget)

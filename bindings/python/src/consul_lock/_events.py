@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import ctypes
+import errno
 import os
 import select
 from typing import Any
@@ -25,23 +26,37 @@ _BYTES = 64
 class Mailbox:
     """A queue of the library with its descriptor. One thread at a time may receive."""
 
-    __slots__ = ("__weakref__", "descriptor", "pointer")
+    __slots__ = ("__weakref__", "_file", "_number", "pointer")
 
     def __init__(self) -> None:
         self.pointer: int | None = None
-        descriptor, slot = ctypes.c_int32(), Slot()
-        self.pointer = c.queue_new(byref(descriptor), byref(slot))
+        self._file: tuple[int, int] | None = None
+        # The library writes the number, so an interruption behind the call does not lose the descriptor.
+        self._number = ctypes.c_int32(-1)
+        slot = Slot()
+        self.pointer = c.queue_new(byref(self._number), byref(slot))
         if self.pointer is None:
             raise take_error(slot.value)
-        self.descriptor = descriptor.value
+        self._file = _file(self.descriptor)
 
     def __del__(self) -> None:
         """Drops later events. A call may still be under way, so nothing ends a mailbox before its last reference."""
         if self.pointer is not None:
             c.queue_free(self.pointer)
-            # The descriptor is closed already if the program closed all that it did not open itself, as daemons do.
-            with contextlib.suppress(OSError):
-                os.close(self.descriptor)
+        if self.descriptor >= 0 and (self._file is None or self.is_open()):
+            os.close(self.descriptor)
+
+    @property
+    def descriptor(self) -> int:
+        """The descriptor that is readable when events wait."""
+        return self._number.value
+
+    def is_open(self) -> bool:
+        """Whether the descriptor is still this mailbox's. Daemons close all descriptors that they do not know.
+
+        The system may give the number of such a descriptor to another file.
+        """
+        return _file(self.descriptor) == self._file
 
     def next(self) -> int | None:
         """The event that has waited longest. The caller frees it."""
@@ -61,12 +76,18 @@ class Mailbox:
 
         Returns:
             False: no event came in that time.
+
+        Raises:
+            OSError: The program has closed the descriptor.
         """
         # Looked up at each call, as gevent may patch the module later.
         poll = select.poll()
         poll.register(self.descriptor, select.POLLIN)
-        if not poll.poll(None if patience is None else patience * 1000):
+        ready = poll.poll(None if patience is None else patience * 1000)
+        if not ready:
             return False
+        if ready[0][1] != select.POLLIN:
+            raise OSError(errno.EBADF, "the program has closed a descriptor of consul_lock, which waits for an event")
         self.drain()
         return True
 
@@ -77,6 +98,15 @@ class Mailbox:
             if event is not None:
                 return event
         return None
+
+
+def _file(descriptor: int) -> tuple[int, int] | None:
+    """What tells a file from another one that has the same number later. None: the descriptor is closed."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _idle: collections.deque[Mailbox] = collections.deque()
@@ -123,10 +153,7 @@ def inquire(call: Any, *arguments: object, done: int, take: Any) -> int | None:
 
 def _outcome(call: Any, arguments: tuple[object, ...], done: int, patience: float | None) -> int | None:
     """The event of a call. An exception during the wait leaves the call to the background."""
-    try:
-        mailbox = _idle.pop()
-    except IndexError:
-        mailbox = Mailbox()
+    mailbox = _mailbox()
     slot = Slot()
     sender = c.sender_new(mailbox.pointer, 0)
     refused = call(*arguments, done, sender, byref(slot)) != 0
@@ -141,6 +168,16 @@ def _outcome(call: Any, arguments: tuple[object, ...], done: int, patience: floa
     if refused:
         raise take_error(slot.value)
     return event
+
+
+def _mailbox() -> Mailbox:
+    while True:
+        try:
+            mailbox = _idle.pop()
+        except IndexError:
+            return Mailbox()
+        if mailbox.is_open():
+            return mailbox
 
 
 def _forget() -> None:

@@ -11,13 +11,22 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from ._native import c, text
+from ._native import address, c, text
 
 
 class Handle:
     """A native lock, with the callback for its loss."""
 
-    __slots__ = ("__weakref__", "has_begun", "is_over", "is_released", "on_lost", "pointer", "tag")
+    __slots__ = (
+        "__weakref__",
+        "drop_releases",
+        "has_begun",
+        "is_over",
+        "is_released",
+        "on_lost",
+        "pointer",
+        "tag",
+    )
 
     def __init__(self, pointer: int) -> None:
         self.pointer = pointer
@@ -27,6 +36,8 @@ class Handle:
         self.is_released = False
         #: The program has ended the lock by a release, a close or an abandon.
         self.is_over = False
+        #: No work goes on under a lock that is dropped, so the drop releases the lock.
+        self.drop_releases = False
         #: The callback for the loss, and the tag that its notice has.
         self.on_lost: Callable[[str], object] | None = None
         self.tag = 0
@@ -34,7 +45,9 @@ class Handle:
     def __del__(self) -> None:
         """Leaves a held lock to its TTL, with a warning, because the work under the lock may go on."""
         try:
-            if not self.is_over and c.is_held(self.pointer):
+            if self.drop_releases:
+                self.begin_release()
+            elif not self.is_over and c.is_held(self.pointer):
                 warnings.warn(
                     f'the lock "{text(c.key, self.pointer)}" was dropped without a release: it stays in Consul until '
                     "its life ends",
@@ -44,6 +57,10 @@ class Handle:
                 )
         finally:
             c.abandon(self.pointer)
+
+    def begin_release(self) -> None:
+        """Begins a release without a wait for its outcome. Does nothing to a lock that is not held."""
+        c.release_start(self.pointer, address.queue_done, None, None)
 
 
 def collect() -> None:

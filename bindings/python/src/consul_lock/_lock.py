@@ -13,7 +13,7 @@ from ._events import ask
 from ._handle import Handle
 from ._native import c, some_bytes, utf8
 from ._options import LockOptions, Seconds, milliseconds
-from .errors import ClosedError, Error, LostError, NotAcquiredError, NotHeldError, UnconfirmedError
+from .errors import ClosedError, Error, LostError, NoResourcesError, NotAcquiredError, NotHeldError, UnconfirmedError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -91,10 +91,14 @@ class Lock(BaseLock):
         self._store_value(handle)
         # Only the first acquire can succeed. The interruption of a second one must not undo the first.
         is_first = not handle.has_begun
-        # Noted before: as soon as the library has begun, an interruption may come.
-        handle.has_begun = True
         try:
+            # Noted before: as soon as the library has begun, an interruption may come.
+            handle.has_begun = True
             self._ask(handle, c.acquire_start)
+        except NoResourcesError:
+            # The acquire has not begun, and the next one is the first.
+            handle.has_begun = not is_first
+            raise
         except Error:
             raise
         except BaseException:
@@ -162,15 +166,22 @@ class Lock(BaseLock):
         if handle is None or self._closed:
             return
         try:
+            # Noted first, for the acquire that the cancel ends in another thread.
+            self._end(handle)
             if handle.has_begun and not handle.is_released:
                 c.cancel(handle.pointer)
                 with contextlib.suppress(Error):
                     ask(c.release_start, handle.pointer)
-        finally:
-            self._end(handle)
+        except BaseException:
+            _undo(handle)
+            raise
 
     def __enter__(self) -> Self:
         """Acquires the lock. Raises what `acquire` raises."""
+        handle = self._live()
+        # A `with` keeps its lock. So a drop tells that an interruption has ended the block outside of this package's
+        # own code: just before the block, or just behind it.
+        handle.drop_releases = not handle.has_begun
         self.acquire()
         return self
 
@@ -328,11 +339,18 @@ def hold(key: str | Sequence[str], *, client: Client | None = None, **options: U
 
 
 def _undo(handle: Handle) -> None:
-    """Undoes an interrupted acquire, also one that has succeeded."""
-    c.cancel(handle.pointer)
-    handle.is_over = True
-    with contextlib.suppress(Error):
-        ask(c.release_start, handle.pointer, patience=_UNDO_PATIENCE)
+    """Undoes an interrupted acquire, also one that has succeeded, or begins an interrupted release."""
+    try:
+        handle.is_over = handle.drop_releases = True
+        c.cancel(handle.pointer)
+        with contextlib.suppress(Error, OSError):
+            ask(c.release_start, handle.pointer, patience=_UNDO_PATIENCE)
+    except BaseException:
+        # A second interruption, which may have come before the release began.
+        handle.begin_release()
+        raise
+    finally:
+        handle.is_released = True
 
 
 def _end_upgrade(handle: Handle) -> None:
