@@ -218,9 +218,14 @@ class Program:
     def line(self) -> str:
         """The next line that the program prints."""
         assert self.process.stdout is not None
-        readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
-        assert readable, "the program says nothing"
-        return self.process.stdout.readline().strip()
+        told = b""
+        # Byte by byte, as `end` reads the rest from the same descriptor.
+        while not told.endswith(b"\n"):
+            readable, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+            byte = os.read(self.process.stdout.fileno(), 1) if readable else b""
+            assert byte, f"the program says no more than {told!r}"
+            told += byte
+        return told.decode().strip()
 
     def end(self, patience: float = 60) -> tuple[int, str, str]:
         """Waits for the program's end, and gives its status, its output and its standard error."""

@@ -6,6 +6,7 @@ alive: the lock's own handle keeps the callback.
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import logging
 import os
@@ -18,7 +19,7 @@ from typing import Protocol
 from ._abi import LOST_REASONS
 from ._events import Mailbox
 from ._handle import Handle
-from ._native import Slot, address, byref, c, take_error, text
+from ._native import Slot, address, byref, c, owned, take_error, text
 
 #: The logger of this package. Its level decides what the library reports.
 logger = logging.getLogger("consul_lock")
@@ -35,6 +36,16 @@ class Listener(Protocol):
 
     def hear(self, event: int) -> None:
         """Takes the news out of an event."""
+
+
+class NativeObserver(ctypes.c_void_p):
+    """A native observer. It is freed when the last reference to it goes: see `_handle.py`."""
+
+    def __del__(self) -> None:
+        c.observer_free(self)
+
+
+_begin_to_observe = owned(c.observe, NativeObserver)
 
 
 class Receiver:
@@ -59,21 +70,32 @@ class Receiver:
         if slot.value is not None:
             raise take_error(slot.value)
 
-    def observe(self, listener: Listener, client: int | None, key: bytes) -> tuple[int, int]:
+    def observe(self, listener: Listener, client: int | None, key: bytes) -> tuple[int, NativeObserver]:
         """Begins to observe a key, and gives the tag and the native observer."""
         tag = self._tag()
-        self._listeners[tag] = listener
         slot = Slot()
-        sender = c.sender_new(self.mailbox.pointer, tag)
-        observer = c.observe(client, key, address.queue_observed, sender, address.sender_free, byref(slot))
-        if observer is None:
+        try:
+            self._listeners[tag] = listener
+            sender = c.sender_new(self.mailbox.pointer, tag)
+            observer: NativeObserver = _begin_to_observe(
+                client, key, address.queue_observed, sender, address.sender_free, byref(slot)
+            )
+            if not observer:
+                raise take_error(slot.value)
+        except BaseException:
             self.forget(tag)
-            raise take_error(slot.value)
+            raise
         return tag, observer
 
     def forget(self, tag: int) -> None:
         """Forgets an observer."""
         self._listeners.pop(tag, None)
+
+    def forget_listener(self, listener: Listener) -> None:
+        """Forgets an observer whose tag is not known."""
+        for tag, one in list(self._listeners.items()):
+            if one is listener:
+                self.forget(tag)
 
     def receive_log(self, level: int) -> None:
         """Makes the library send the lines of its log here, from this level of the library on."""
@@ -131,7 +153,15 @@ class Dispatcher(Receiver):
     def _run(self) -> None:
         while True:
             self.mailbox.wait()
-            self.deliver_all()
+            self._deliver_all()
+
+    def _deliver_all(self) -> None:
+        while True:
+            try:
+                return self.deliver_all()
+            except SystemExit:
+                # `sys.exit` ends a thread of Python, but this thread has the other callbacks to run, too.
+                continue
 
 
 _dispatcher: Dispatcher | None = None

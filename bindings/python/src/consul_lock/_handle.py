@@ -17,33 +17,27 @@ from ._native import address, c, text
 class Handle:
     """A native lock, with the callback for its loss."""
 
-    __slots__ = (
-        "__weakref__",
-        "drop_releases",
-        "has_begun",
-        "is_over",
-        "is_released",
-        "on_lost",
-        "pointer",
-        "tag",
-    )
+    # An interruption may end __init__ at any moment, and __del__ needs all of them.
+    pointer: int | None = None
+    #: An acquire has begun, so there may be something to release,
+    has_begun = False
+    #: unless a release has had its outcome.
+    is_released = False
+    #: The program has ended the lock by a release, a close or an abandon.
+    is_over = False
+    #: No work goes on under a lock that is dropped, so the drop releases the lock.
+    drop_releases = False
+    #: The callback for the loss, and the tag that its notice has.
+    on_lost: Callable[[str], object] | None = None
+    tag = 0
 
     def __init__(self, pointer: int) -> None:
         self.pointer = pointer
-        #: An acquire has begun, so there may be something to release,
-        self.has_begun = False
-        #: unless a release has had its outcome.
-        self.is_released = False
-        #: The program has ended the lock by a release, a close or an abandon.
-        self.is_over = False
-        #: No work goes on under a lock that is dropped, so the drop releases the lock.
-        self.drop_releases = False
-        #: The callback for the loss, and the tag that its notice has.
-        self.on_lost: Callable[[str], object] | None = None
-        self.tag = 0
 
     def __del__(self) -> None:
         """Leaves a held lock to its TTL, with a warning, because the work under the lock may go on."""
+        if self.pointer is None:
+            return
         try:
             if self.drop_releases:
                 self.begin_release()

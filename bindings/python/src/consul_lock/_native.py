@@ -89,6 +89,16 @@ c: Any = _bind(_library)
 #: The addresses of the functions that the library calls.
 address: Any = _addresses(_library)
 
+def owned(function: Any, kind: type[ctypes.c_void_p]) -> Any:
+    """The same function with another type of result, which is made inside of the call.
+
+    So the handler of a signal, which may run as soon as the call returns, cannot make the program lose the result.
+    """
+    same = _library[function.__name__]
+    same.restype, same.argtypes = kind, function.argtypes
+    return same
+
+
 Slot = ctypes.c_void_p
 byref = ctypes.byref
 

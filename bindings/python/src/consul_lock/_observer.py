@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from ._client import Client, pointer_of
-from ._dispatcher import Receiver, dispatcher, heed_log
+from ._dispatcher import NativeObserver, Receiver, dispatcher, heed_log
 from ._holders import Holder, take_holder
 from ._native import c, take_error, utf8
 from .errors import Error
@@ -18,15 +18,12 @@ if TYPE_CHECKING:
 
 
 class _Native:
-    """A native observer. It is freed when the last reference to it goes: see `_handle.py`."""
+    """Keeps a native observer."""
 
     __slots__ = ("pointer",)
 
-    def __init__(self, pointer: int) -> None:
+    def __init__(self, pointer: NativeObserver) -> None:
         self.pointer = pointer
-
-    def __del__(self) -> None:
-        c.observer_free(self.pointer)
 
 
 class Observer:
@@ -48,8 +45,16 @@ class Observer:
         self._callback = callback
         self._on_error = on_error
         self._closed = False
-        self._tag, pointer = receiver.observe(self, pointer_of(client), utf8("key", key))
-        self._native: _Native | None = _Native(pointer)
+        self._tag = 0
+        self._native: _Native | None = None
+        try:
+            self._tag, pointer = receiver.observe(self, pointer_of(client), utf8("key", key))
+            self._native = _Native(pointer)
+        except BaseException:
+            # An interruption, perhaps of an observer that has begun.
+            self.close()
+            receiver.forget_listener(self)
+            raise
 
     @property
     def closed(self) -> bool:
