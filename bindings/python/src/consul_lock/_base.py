@@ -11,7 +11,7 @@ from ._client import Client, pointer_of
 from ._handle import Handle, collect
 from ._native import Slot, byref, c, some_bytes, take_error, text, utf8
 from ._options import LockOptions, as_written, lend, of_lock
-from .errors import ClosedError, InvalidArgumentError, InvalidOptionError, ValueFailedError
+from .errors import ClosedError, Error, InvalidArgumentError, InvalidOptionError, ValueFailedError
 
 if TYPE_CHECKING:
     import ctypes
@@ -179,6 +179,11 @@ class BaseLock:
         if handle is None or self._closed:
             raise ClosedError(f'the lock "{self.key}" is closed')
         return handle
+
+    def _refuse_closed(self, problem: Error) -> None:
+        """Raises ClosedError where the lock was closed while a call waited, which then ended with another error."""
+        if self._closed and not isinstance(problem, ClosedError):
+            raise ClosedError(f'the lock "{self.key}" was closed meanwhile') from problem
 
     def _end(self, handle: Handle) -> None:
         """Closes the lock. The native lock goes with the last reference to its handle."""

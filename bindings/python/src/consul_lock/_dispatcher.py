@@ -109,9 +109,9 @@ class Receiver:
                 return
             try:
                 self.deliver(c.event_tag(event), event)
-            except Exception:
-                # Such an exception has no other place to go. The next event must be delivered.
-                sys.excepthook(*sys.exc_info())
+            except Exception as problem:
+                # The next event must be delivered.
+                self.complain(problem)
             finally:
                 c.event_free(event)
 
@@ -124,6 +124,10 @@ class Receiver:
             logger.log(LEVELS.get(c.event_code(event), logging.ERROR), "%s", text(c.event_line, event))
         else:
             self._lost(tag, event)
+
+    def complain(self, problem: Exception) -> None:
+        """Reports the exception of a program's callback, which has no other place to go."""
+        sys.excepthook(type(problem), problem, problem.__traceback__)
 
     def _lost(self, tag: int, event: int) -> None:
         handle = self._handles.pop(tag, None)
@@ -188,17 +192,18 @@ def heed_log(receiver: Receiver | None = None) -> None:
     """
     global _log
     level = _NEVER if logger.disabled else logger.getEffectiveLevel()
-    if _log is not None and _log[1] == level:
-        present = _log[0]()
-        if present is not None and (receiver is not None or present is _dispatcher):
-            return
+    present = None if _log is None else _log[0]()
+    if receiver is None and present is not _dispatcher:
+        present = None
+    if _log is not None and _log[1] == level and present is not None:
+        return
     wanted = max((own for own, theirs in LEVELS.items() if theirs >= level), default=0)
     if wanted == 0:
         if _log is not None:
             c.set_log_callback(None, None, None, 1)
             _log = None
         return
-    chosen = receiver or dispatcher()
+    chosen = present or receiver or dispatcher()
     chosen.receive_log(wanted)
     _log = weakref.ref(chosen), level
 

@@ -13,7 +13,7 @@ from ._events import ask
 from ._handle import Handle
 from ._native import c, some_bytes, utf8
 from ._options import LockOptions, Seconds, milliseconds
-from .errors import ClosedError, Error, LostError, NoResourcesError, NotAcquiredError, NotHeldError, UnconfirmedError
+from .errors import Error, LostError, NoResourcesError, NotAcquiredError, NotHeldError, UnconfirmedError
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -315,8 +315,7 @@ class Lock(BaseLock):
         try:
             ask(call, handle.pointer, *arguments)
         except Error as problem:
-            if self._closed and not isinstance(problem, ClosedError):
-                raise ClosedError(f'the lock "{self.key}" was closed meanwhile') from problem
+            self._refuse_closed(problem)
             raise
 
 
