@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ._dispatcher import heed_log
 from ._native import Slot, byref, c, take_error, text
 from ._options import ClientOptions, LockOptions, as_written, lend, of_client
 from .errors import ClosedError, InvalidOptionError
@@ -65,7 +64,6 @@ class Client:
             UnavailableError: The system's CAs were not read within 5 seconds.
             TypeError: There is no such option, or its value has a wrong type.
         """
-        heed_log()
         given: dict[str, Any] = {**options} if address is None else {"address": address, **options}
         slot = Slot()
         with lend(of_client(given)) as native:

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ._client import Client, pointer_of
+from ._dispatcher import heed_log
 from ._events import inquire
 from ._native import address, c, copy, text, utf8
 
@@ -87,6 +88,7 @@ def holder(key: str, *, client: Client | None = None) -> Holder | None:
         InvalidEnvironmentError: A variable of the default client is wrong.
         UnavailableError, DeniedError, RejectedError: Consul did not answer, or refused.
     """
+    heed_log()
     native, name = pointer_of(client), utf8("key", key)
     found = inquire(c.holder_start, native, name, done=address.queue_holder_done, take=c.event_take_holder)
     return take_holder(found)
@@ -105,6 +107,7 @@ def holders(key: str, *, client: Client | None = None) -> Holders:
     Raises:
         Error: As `holder`.
     """
+    heed_log()
     native, name = pointer_of(client), utf8("key", key)
     found = inquire(c.holders_start, native, name, done=address.queue_holders_done, take=c.event_take_holders)
     return take_holders(found)
