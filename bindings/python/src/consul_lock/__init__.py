@@ -14,6 +14,7 @@ from __future__ import annotations
 from . import defaults
 from ._abi import VERSION as __version__
 from ._client import Client, default_client, set_default_client, stats
+from ._ephemeral import EphemeralLock
 from ._holders import Holder, Holders, Waiter, holder, holders
 from ._lock import Lock, hold
 from ._observer import Observer, observe
@@ -56,6 +57,7 @@ __all__ = [
     "ConflictError",
     "ConsulLockException",
     "DeniedError",
+    "EphemeralLock",
     "Error",
     "ForkedError",
     "Holder",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from . import defaults
 from ._native import Slot, byref, c, take_error, text
 from ._options import ClientOptions, LockOptions, as_written, lend, of_client
 from .errors import ClosedError, InvalidOptionError
@@ -72,6 +73,33 @@ class Client:
             error = take_error(slot.value)
             raise as_written(error, given) if isinstance(error, InvalidOptionError) else error
         self._native = _Native(pointer)
+
+    @classmethod
+    def of(cls, consul: Any) -> Client:
+        """Takes over the Consul object of a program that uses python-consul or py-consul.
+
+            lock = consul_lock.Lock("nightly-report", client=consul_lock.Client.of(consul.Consul(host="10.0.0.7")))
+
+        Taken over are scheme, host, port, token, dc, verify, cert, a path and a user in the address, and of its requests
+        session the headers X-Consul-Token, X-Consul-Namespace and X-Consul-Partition, auth and cert. The library trusts
+        the CAs that requests trusts. The environment adds nothing to that. `consistency` has no effect: the library
+        never reads stale data. Objects with the same settings share a client: connections and sessions.
+
+        Args:
+            consul: A `consul.Consul`. A Client of this package is returned as it is.
+
+        Raises:
+            TypeError: The object is no Consul of these packages.
+            InvalidOptionError: What the object says cannot be taken over: it belongs to asyncio, Tornado or Twisted, has
+                another scheme than http and https, makes its URLs itself, or has proxies.
+        """
+        if isinstance(consul, Client):
+            return consul
+        from ._takeover import native_of
+
+        client = cls.__new__(cls)
+        client._native = native_of(consul)
+        return client
 
     def lock(self, key: str | Sequence[str], **options: Unpack[LockOptions]) -> Lock:
         """Makes a lock that uses this client. See Lock."""
@@ -158,7 +186,10 @@ def pointer_of(client: Client | None) -> int | None:
     if client is None:
         return None
     if not isinstance(client, Client):
-        raise TypeError(f"client must be a consul_lock.Client, not {type(client).__name__}")
+        raise TypeError(
+            f"client must be a consul_lock.Client, not {type(client).__name__} (Client.of takes over a Consul of "
+            "python-consul)"
+        )
     if client._native is None:
         raise ClosedError("the client is closed")
     return client._native.pointer
@@ -173,6 +204,8 @@ def set_default_client(client: Client | None) -> None:
     global _default
     c.set_default_client(pointer_of(client))
     _default = client
+    # An assignment to the default would call this function.
+    vars(defaults)["consul_client"] = client
 
 
 def default_client() -> Client | None:

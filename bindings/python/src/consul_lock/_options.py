@@ -179,6 +179,20 @@ def count(name: str, time: Seconds, per_second: int) -> int:
     return min(math.ceil(units), 2**63 - 1)
 
 
+def whole(name: str, number: object) -> int:
+    """A number in the library's own unit, rounded up. -1 for one without an end.
+
+    Raises:
+        TypeError: It is no number.
+        InvalidOptionError: It is none that can be counted.
+    """
+    if isinstance(number, bool) or not isinstance(number, (int, float)):
+        raise TypeError(f"{name} must be a number, not {type(number).__name__}")
+    if math.isnan(number) or number == -math.inf:
+        raise InvalidOptionError(f"{name}: {number} is not a time")
+    return -1 if number == math.inf else math.ceil(number)
+
+
 def milliseconds(name: str, time: Seconds | None) -> int:
     """A time that is an argument, in milliseconds; -1 for None, which is without an end.
 

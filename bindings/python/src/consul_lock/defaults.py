@@ -19,10 +19,10 @@ from ._native import Slot, byref, c, take_error, utf8
 #: The client of locks without one: a Client of this package, or the Consul of python-consul or py-consul. None: the
 #: client that the library makes from the environment.
 consul_client: Any = None
-#: How long an acquire waits, in milliseconds: 0 to 86,400,000. 0: exactly one attempt. -1: without an end.
-acquire_timeout_ms: int = 0
+#: How long an acquire waits, in milliseconds: 0 to 86,400,000. 0: exactly one attempt. -1, math.inf: without an end.
+acquire_timeout_ms: float = 0
 #: The life of a lock that is never released, in seconds: 10 to 86,400.
-lock_timeout_seconds: int = 180
+lock_timeout_seconds: float = 180
 #: Where the keys of locks stand in Consul's KV store. The key of the lock takes the place of the one %s.
 lock_key_pattern: str = "locks/ephemeral/%s"
 
@@ -47,9 +47,9 @@ def _set(name: str, value: str) -> None:
 
 
 def _number(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    _set(name, str(value))
+    from ._options import whole
+
+    _set(name, str(whole(name, value)))
 
 
 def _pattern(name: str, value: str) -> None:
@@ -57,9 +57,9 @@ def _pattern(name: str, value: str) -> None:
 
 
 def _client(name: str, value: Any) -> None:
-    from ._client import set_default_client
+    from ._client import Client, set_default_client
 
-    set_default_client(value)
+    set_default_client(None if value is None else Client.of(value))
 
 
 def _function(name: str, value: object) -> None:
