@@ -80,18 +80,18 @@ class Client:
 
             lock = consul_lock.Lock("nightly-report", client=consul_lock.Client.of(consul.Consul(host="10.0.0.7")))
 
-        Taken over are scheme, host, port, token, dc, verify, cert, a path and a user in the address, and of its requests
-        session the headers X-Consul-Token, X-Consul-Namespace and X-Consul-Partition, auth and cert. The library trusts
-        the CAs that requests trusts. The environment adds nothing to that. `consistency` has no effect: the library
-        never reads stale data. Objects with the same settings share a client: connections and sessions.
+        The client has the object's scheme, host, port, token, dc, verify, cert, a path and a user in the address, and
+        of the object's requests session the headers X-Consul-Token, X-Consul-Namespace and X-Consul-Partition, auth and
+        cert. The library trusts the CAs that requests trusts. The environment adds nothing to that. `consistency` has
+        no effect: the library never reads stale data. Objects with the same settings share connections and sessions.
 
         Args:
             consul: A `consul.Consul`. A Client of this package is returned as it is.
 
         Raises:
             TypeError: The object is no Consul of these packages.
-            InvalidOptionError: What the object says cannot be taken over: it belongs to asyncio, Tornado or Twisted, has
-                another scheme than http and https, makes its URLs itself, or has proxies.
+            InvalidOptionError: The object cannot be taken over: it belongs to asyncio, Tornado or Twisted, has another
+                scheme than http and https, makes its URLs itself, or has proxies. Or a file that it names is wrong.
         """
         if isinstance(consul, Client):
             return consul
@@ -204,8 +204,7 @@ def set_default_client(client: Client | None) -> None:
     global _default
     c.set_default_client(pointer_of(client))
     _default = client
-    # An assignment to the default would call this function.
-    vars(defaults)["consul_client"] = client
+    defaults.follow(client)
 
 
 def default_client() -> Client | None:

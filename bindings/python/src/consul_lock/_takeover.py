@@ -5,7 +5,6 @@ The package imports neither of the two, and knows an object of theirs by its cla
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 import sys
@@ -32,6 +31,7 @@ _NOTHING = dict.fromkeys(
 )
 
 _clients: dict[tuple[tuple[str, str], ...], _Native] = {}
+_made: dict[tuple[type[Error], type[Exception]], type[Error]] = {}
 
 
 def base_of(given: Any) -> type | None:
@@ -67,7 +67,8 @@ def as_theirs(error: Error, base: type | None) -> Error:
         return error
     package = sys.modules[base.__module__.rpartition(".")[0]]
     name = "ACLPermissionDenied" if isinstance(error, DeniedError) else "ConsulException"
-    error.__class__ = _both(type(error), getattr(package, name))
+    theirs: Any = error
+    theirs.__class__ = _both(type(error), getattr(package, name))
     return error
 
 
@@ -155,8 +156,8 @@ def _basic(auth: Any) -> str:
     if isinstance(auth, (tuple, list)) and len(auth) == 2:
         return f"{auth[0]}:{auth[1]}"
     raise InvalidOptionError(
-        f"the Consul object has a session with {type(auth).__name__} for its auth, and only a pair of user and password "
-        "can be taken over"
+        f"the Consul object has a session with {type(auth).__name__} for its auth, and only a pair of user and "
+        "password can be taken over"
     )
 
 
@@ -172,7 +173,7 @@ def _trust(verify: Any, session: Any) -> dict[str, str]:
         verify = verify or (requests.certs.where() if requests else "")
     elif not isinstance(verify, (str, os.PathLike)):
         raise InvalidOptionError(f"the Consul object has {type(verify).__name__} for verify: it takes a bool or a path")
-    path = os.fspath(verify)
+    path = os.fsdecode(verify)
     return {"ssl_verify": "true", "ca_path" if os.path.isdir(path) else "ca_file": path}
 
 
@@ -183,7 +184,7 @@ def _certificate(cert: Any) -> dict[str, str]:
     paths = cert if isinstance(cert, (tuple, list)) else (cert, cert)
     if len(paths) != 2 or not all(isinstance(path, (str, os.PathLike)) for path in paths):
         raise InvalidOptionError("the Consul object has a cert that is neither a path nor a pair of paths")
-    return {"client_cert": os.fspath(paths[0]), "client_key": os.fspath(paths[1])}
+    return {"client_cert": os.fsdecode(paths[0]), "client_key": os.fsdecode(paths[1])}
 
 
 def _module(kind: type) -> str:
@@ -191,12 +192,15 @@ def _module(kind: type) -> str:
     return kind.__module__.rpartition(".")[2]
 
 
-@functools.lru_cache(maxsize=None)
 def _both(ours: type[Error], theirs: type[Exception]) -> type[Error]:
+    """The class that is made of both, once."""
     if issubclass(ours, theirs):
         return ours
-    names = {"__module__": ours.__module__, "__qualname__": ours.__qualname__, "__doc__": ours.__doc__}
-    return type(ours.__name__, (ours, theirs), {**names, "__reduce__": _reduce, "_made_of": (ours, theirs)})
+    made = _made.get((ours, theirs))
+    if made is None:
+        names = {"__module__": ours.__module__, "__qualname__": ours.__qualname__, "__doc__": ours.__doc__}
+        made = type(ours.__name__, (ours, theirs), {**names, "__reduce__": _reduce, "_made_of": (ours, theirs)})
+    return _made.setdefault((ours, theirs), made)
 
 
 def _reduce(error: Any) -> tuple[object, ...]:

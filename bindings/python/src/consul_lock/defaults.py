@@ -40,6 +40,11 @@ def generator() -> Callable[[], str | bytes] | None:
     return None if generate_value is _built_in else generate_value
 
 
+def follow(client: Any) -> None:
+    """Makes `consul_client` the client that `set_default_client` has set, which an assignment would set again."""
+    globals()["consul_client"] = client
+
+
 def _set(name: str, value: str) -> None:
     slot = Slot()
     if c.defaults_set(name.encode(), utf8(name, value), byref(slot)) != 0:
