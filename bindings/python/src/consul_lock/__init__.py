@@ -18,6 +18,7 @@ from ._ephemeral import EphemeralLock
 from ._holders import Holder, Holders, Waiter, holder, holders
 from ._lock import Lock, hold
 from ._observer import Observer, observe
+from ._only_one import only_one
 from ._options import ClientOptions, LockOptions
 from ._process import shutdown, version
 from .errors import (
@@ -87,6 +88,7 @@ __all__ = [
     "holder",
     "holders",
     "observe",
+    "only_one",
     "set_default_client",
     "shutdown",
     "stats",
