@@ -8,7 +8,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 FILE = HERE / "scenarios.txt"
-LANGUAGES = ("cpp", "go", "ruby", "node")
+LANGUAGES = ("cpp", "go", "ruby", "node", "python", "python-asyncio")
 
 WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 NAME = r"[a-z_][a-z0-9_]*"
@@ -50,7 +50,7 @@ def read(path=FILE):
     for number, line in enumerate(path.read_text().splitlines(), 1):
         line = line.strip()
         heading = re.fullmatch(r"scenario ([a-z0-9-]+): (\S.*)", line)
-        without = re.fullmatch(r"without ([a-z ]+): (\S.*)", line)
+        without = re.fullmatch(r"without ([a-z -]+): (\S.*)", line)
         if heading:
             scenarios.append(Scenario(*heading.groups()))
             must_fail = here = False
