@@ -19,6 +19,7 @@ ELSEWHERE = {
     "bindings/go/README.md": "bindings/go",
     "bindings/ruby/README.md": "bindings/ruby",
     "bindings/node/README.md": "bindings/node",
+    "bindings/python/README.md": "bindings/python",
     "bindings/conformance/README.md": "bindings/conformance",
     "benches/peers/README.md": "docs/peers",
     "CHANGELOG.md": "changelog",
@@ -30,7 +31,8 @@ ELSEWHERE = {
 SIDEBAR = [
     ("Use it", ["docs/guide", "docs/languages", "docs/options", "docs/command", "docs/dev", "docs/acl", "docs/operating",
                 "docs/threading", "..."]),
-    ("Languages", ["interface/*", "bindings/cpp", "bindings/go", "bindings/ruby", "bindings/node"]),
+    ("Languages", ["interface/*", "bindings/cpp", "bindings/go", "bindings/ruby", "bindings/node",
+                   "bindings/python"]),
     ("How it works", ["docs/guarantees", "docs/protocol", "docs/correctness", "docs/benchmarks"]),
     ("The project", ["changelog", "docs/abi-policy", "contributing", "releasing", "security",
                      "docs/adr/index", "bindings/conformance", "docs/peers", "genindex"]),
@@ -90,7 +92,8 @@ class Stage:
 
     def sources(self, page, heading, files):
         """A page that shows files as they are."""
-        languages = {".c": "c", ".cpp": "cpp", ".go": "go", ".rb": "ruby", ".mjs": "javascript", ".cjs": "javascript"}
+        languages = {".c": "c", ".cpp": "cpp", ".go": "go", ".rb": "ruby", ".mjs": "javascript", ".cjs": "javascript",
+                     ".py": "python"}
         out = [":orphan:\n", interface.title(heading, "=")]
         for file in files:
             if len(files) > 1:
@@ -122,7 +125,8 @@ class Stage:
                 elif name in self.pages.values() or name in ("docs/adr/index", "genindex"):
                     found.append(name)
             titles = {"genindex": "Index", "bindings/conformance": "Conformance", "docs/peers": "Other clients",
-                      "bindings/cpp": "C++", "bindings/go": "Go", "bindings/ruby": "Ruby", "bindings/node": "Node"}
+                      "bindings/cpp": "C++", "bindings/go": "Go", "bindings/ruby": "Ruby", "bindings/node": "Node",
+                      "bindings/python": "Python"}
             rows = [f"{titles[it]} <{it}>" if it in titles else it for it in found]
             out.append("```{toctree}\n:hidden:\n:caption: " + caption + "\n\n" + "\n".join(rows) + "\n```\n")
         return "\n".join(out)
