@@ -37,6 +37,15 @@ fn programs() -> Vec<Program> {
     };
     let ruby = bindings.join("ruby/bench/program.rb");
     let node = bindings.join("node/bench/locks.mjs");
+    let python = bindings.join("python/bench");
+    let of_python = |name: &str, script: &str| {
+        ours(Program::at(
+            name,
+            Path::new("python3"),
+            Some(&python.join(script)),
+        ))
+        .with("PYTHONPATH", built.join("python"))
+    };
     let modules = std::fs::read_to_string(built.join("node-modules")).expect("scripts/languages");
     vec![
         peers::ours("C"),
@@ -47,6 +56,10 @@ fn programs() -> Vec<Program> {
             .with("RUBYLIB", bindings.join("ruby/lib")),
         ours(Program::at("Node", Path::new("node"), Some(&node))).with("NODE_PATH", modules.trim()),
         peers::node_by_hand(),
+        of_python("Python", "program.py"),
+        of_python("Python, asyncio", "looping.py"),
+        peers::python_by_hand(),
+        peers::python_as_before(),
     ]
 }
 

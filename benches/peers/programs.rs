@@ -5,21 +5,16 @@ use std::path::{Path, PathBuf};
 use crate::common::prelude::*;
 
 pub(crate) fn all() -> Vec<Program> {
-    let peers = installed();
-    let here = support::root().join("benches/peers");
-    let lock_py = here.join("python-consul/lock.py");
-    let python = Program::at(
-        "python-consul, as consul-lock",
-        Path::new("python3"),
-        Some(&lock_py),
-    )
-    .with("PYTHONPATH", peers.join("python"));
     vec![
         ours("libconsul_lock"),
         go(),
-        Program::at("rs-consul", &peers.join("rs/release/rs-consul-peer"), None),
+        Program::at(
+            "rs-consul",
+            &installed().join("rs/release/rs-consul-peer"),
+            None,
+        ),
         node_by_hand(),
-        python,
+        python_as_before(),
         node("npm consul 0.40, its lock", "lock-0.40.mjs"),
     ]
 }
@@ -36,6 +31,25 @@ pub(crate) fn go() -> Program {
 
 pub(crate) fn node_by_hand() -> Program {
     node("npm consul 2, by hand", "hand-written.mjs")
+}
+
+#[allow(dead_code)] // of benches/languages.rs alone
+pub(crate) fn python_by_hand() -> Program {
+    python("python-consul, by hand", "hand_written.py")
+}
+
+/// The algorithm of the library from which the idea of this one came.
+pub(crate) fn python_as_before() -> Program {
+    python("python-consul, as consul-lock", "lock.py")
+}
+
+fn python(name: &str, script: &str) -> Program {
+    let script = support::root()
+        .join("benches/peers/python-consul")
+        .join(script);
+    Program::at(name, Path::new("python3"), Some(&script))
+        .with("PYTHONPATH", installed().join("python"))
+        .with("PYTHONDONTWRITEBYTECODE", "1")
 }
 
 fn node(name: &str, script: &str) -> Program {
