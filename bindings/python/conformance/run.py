@@ -8,6 +8,7 @@ With --aio through consul_lock.aio, in one event loop, else through the interfac
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import sys
@@ -73,6 +74,8 @@ async def execute_block(way: ModuleType, file: Path, line: int, pairs: list[str]
 
 
 def main(words: list[str]) -> None:
+    # Scenarios lose locks on purpose.
+    logging.getLogger("consul_lock").addHandler(logging.NullHandler())
     if words[:1] == ["--aio"]:
         import looping as way
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from steps import PATIENCE, Steps, next_of
 
 OPERATOR = Path(__file__).parents[2] / "conformance" / "operator"
 FIELDS = ("session", "name", "node", "value", "fencing_token", "mode", "limit", "slot", "keys")
+BUILT_IN = consul_lock.defaults.generate_value
 LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO, "debug": logging.DEBUG}
 
 
@@ -121,7 +123,11 @@ class LockVerbs(Steps):
         holders = await self.way.call(self.way.holders, key, client=self.client_of(words))
         one = [] if holders.exclusive is None else [holders.exclusive]
         found = {"exclusive": one, "sharers": holders.sharers, "line": holders.line}[role]
-        return len(found) if field == "count" else " ".join(_field(it, field) for it in found)
+        if field == "count":
+            return len(found)
+        if field not in FIELDS:
+            raise KeyError(f"no field {field}")
+        return " ".join(_field(it, field) for it in found)
 
     def do_observe(self, name: str, key: str, *words: str) -> None:
         news = self.news[name] = queue.SimpleQueue()
@@ -217,8 +223,14 @@ class OtherVerbs(Steps):
         if not holds():
             raise ValueError("it is not so")
 
-    def do_default(self, name: str, value: str) -> None:
-        setattr(consul_lock.defaults, name, value)
+    def do_default(self, name: str, value: str) -> Answer | None:
+        number = re.fullmatch(r"-?\d+", value)
+        try:
+            setattr(consul_lock.defaults, name, int(value) if number else value)
+        except AttributeError as error:
+            # With this error Python refuses a name that does not exist.
+            return Answer("INVALID_OPTION", str(error), failed=True)
+        return None
 
     def do_default_client(self, name: str) -> None:
         consul_lock.set_default_client(None if name == "none" else self.clients[name])
@@ -231,7 +243,7 @@ class OtherVerbs(Steps):
             "value": lambda: text,
             "raises": fails,
             "nothing": lambda: None,
-            "none": None,
+            "none": BUILT_IN,
         }[kind]
 
     def do_log(self, level: str) -> None:
@@ -273,8 +285,6 @@ def _or_none(value: object) -> object:
 
 
 def _field(found: object, name: str) -> str:
-    if name not in FIELDS:
-        raise KeyError(f"no field {name}")
     value = getattr(found, name)
     if isinstance(value, bytes):
         return value.decode()
