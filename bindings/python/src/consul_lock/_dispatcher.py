@@ -62,6 +62,7 @@ class Receiver:
     def watch(self, handle: Handle, callback: Callable[[str], object]) -> None:
         """Registers the callback for the loss of a lock. A later one replaces an earlier one."""
         tag = self._tag()
+        self._handles.pop(handle.tag, None)
         self._handles[tag] = handle
         handle.tag, handle.on_lost = tag, callback
         slot = Slot()
