@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import consul_lock
-
 from scenario import Word
+
+import consul_lock
 
 
 class Failed(Exception):

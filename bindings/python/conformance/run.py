@@ -3,7 +3,8 @@
     run.py [--aio] FILE [NAME...]
     run.py [--aio] FILE child LINE NAME=VALUE...
 
-With --aio through consul_lock.aio, in one event loop, else through the interface that calls and waits.
+With --aio through consul_lock.aio, in one event loop, else through the interface that calls and waits. Runs the package
+that is installed: PYTHONPATH=bindings/python/src runs the one of the source tree.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ import traceback
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from expectation import Failed
 from processes import tell

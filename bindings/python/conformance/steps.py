@@ -13,10 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import consul_lock
-
 from expectation import Answer, Failed, Own, problem
 from scenario import Step, Word
+
+import consul_lock
 
 PATIENCE = 30  # seconds
 

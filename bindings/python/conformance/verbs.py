@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import consul_lock
-
 from expectation import Answer, Own
 from processes import Child
 from scenario import Step
 from steps import PATIENCE, Steps, next_of
+
+import consul_lock
 
 OPERATOR = Path(__file__).parents[2] / "conformance" / "operator"
 FIELDS = ("session", "name", "node", "value", "fencing_token", "mode", "limit", "slot", "keys")

@@ -151,7 +151,7 @@ def test_a_status_of_a_later_library_is_an_error() -> None:
 def test_each_level_of_the_log_is_one_of_logging() -> None:
     names = {"WARN": "WARNING"}
     levels = {entry["number"]: entry["name"] for entry in API["log_levels"]}
-    assert LEVELS == {number: getattr(logging, names.get(name, name)) for number, name in levels.items()}
+    assert {number: getattr(logging, names.get(name, name)) for number, name in levels.items()} == LEVELS
 
 
 def keywords(place: str) -> set[str]:
