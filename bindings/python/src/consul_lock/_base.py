@@ -49,10 +49,9 @@ class BaseLock:
             TypeError: The key, the client or an option has a wrong type.
         """
         self._name = key if isinstance(key, str) else tuple(key)
-        self._generator: Callable[[], str | bytes] | None = (
-            defaults.generator() if options.get("value") is None else None
-        )
-        self._handle = Handle(_make(self._name, of_lock(options), client, list(options)))
+        translated = of_lock(options)
+        self._generator: Callable[[], str | bytes] | None = None if "value" in translated else defaults.generator()
+        self._handle = Handle(_make(self._name, translated, client, list(options)))
 
     # ---- What sends nothing
 
