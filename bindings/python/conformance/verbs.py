@@ -75,7 +75,8 @@ class LockVerbs(Steps):
         return bool(self.locks[name].held)
 
     def do_remaining(self, name: str) -> int:
-        return round(self.locks[name].remaining * 1000)
+        remaining: float = self.locks[name].remaining
+        return round(remaining * 1000)
 
     def do_token(self, name: str) -> int:
         return int(self.locks[name].fencing_token)
@@ -214,13 +215,13 @@ class OtherVerbs(Steps):
         await self.way.sleep(int(milliseconds) / 1000)
 
     def do_expect(self, left: str, operator: str, right: str) -> None:
-        holds = {
+        comparisons: dict[str, Callable[[], bool]] = {
             "=": lambda: left == right,
             "!=": lambda: left != right,
             "<": lambda: int(left) < int(right),
             ">": lambda: int(left) > int(right),
-        }[operator]
-        if not holds():
+        }
+        if not comparisons[operator]():
             raise ValueError("it is not so")
 
     def do_default(self, name: str, value: str) -> Answer | None:
