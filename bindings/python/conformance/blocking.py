@@ -161,6 +161,11 @@ async def lost(lock: consul_lock.Lock, notice: Callable[[], Coroutine[Any, Any, 
     return await notice()
 
 
+def observe(key: str, client: Any, tell: Callable[[Any], object]) -> consul_lock.Observer:
+    """Observes a key. `tell` gets a holder in a tuple, or an error."""
+    return consul_lock.observe(key, lambda holder: tell((holder,)), on_error=tell, client=client)
+
+
 holder = consul_lock.holder
 holders = consul_lock.holders
 shutdown = consul_lock.shutdown

@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
+import consul_lock
 from consul_lock import aio
 
 NAME = "python-asyncio"
 ARGUMENTS = ["--aio"]  # of the runner, for this interface
+
+
+#: The tasks that a lost lock has cancelled during a step that goes on.
+CANCELLED: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class Interrupted(Exception):
@@ -76,19 +82,14 @@ async def sleep(seconds: float) -> None:
 async def program(words: Sequence[str]) -> tuple[int, str, str]:
     """Runs a program, and gives its status, its output and its errors.
 
-    A lost lock cancels the task of its block, perhaps during this step. Then the cancellation comes after the step.
+    A lost lock cancels the task of its block, perhaps during this step. The step goes on, and `lost` finds the note.
     """
     ended = asyncio.ensure_future(_program(words))
     try:
         return await asyncio.shield(ended)
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        assert task is not None
-        if hasattr(task, "uncancel"):
-            task.uncancel()
-        told = await ended
-        task.cancel()
-        return told
+        CANCELLED.add(asyncio.current_task())
+        return await ended
 
 
 async def _program(words: Sequence[str]) -> tuple[int, str, str]:
@@ -112,6 +113,10 @@ async def lost(lock: aio.Lock, notice: Callable[[], Coroutine[Any, Any, str]], i
     """Waits for a loss: in a block for the cancellation of the task, else for the notice."""
     if not in_hold:
         return await notice()
+    task = asyncio.current_task()
+    if task in CANCELLED:
+        CANCELLED.discard(task)
+        return str(lock.lost_reason)
     try:
         await asyncio.sleep(30)
     except asyncio.CancelledError:
@@ -119,6 +124,27 @@ async def lost(lock: aio.Lock, notice: Callable[[], Coroutine[Any, Any, str]], i
     raise ValueError("the task of the block was not cancelled")
 
 
+class Observer:
+    """Collects the news of a key in a task of its own."""
+
+    def __init__(self, key: str, client: Any, tell: Callable[[Any], object]) -> None:
+        self.observer = aio.observe(key, client=client)
+        self.task = asyncio.ensure_future(self.listen(tell))
+
+    async def listen(self, tell: Callable[[Any], object]) -> None:
+        while True:
+            try:
+                tell((await self.observer.__anext__(),))
+            except StopAsyncIteration:
+                return
+            except consul_lock.Error as error:
+                tell(error)
+
+    def close(self) -> None:
+        self.observer.close()
+
+
+observe = Observer
 holder = aio.holder
 holders = aio.holders
 shutdown = aio.shutdown

@@ -37,7 +37,7 @@ class Steps:
         self.clients: dict[str, consul_lock.Client] = {}
         self.losses: dict[str, queue.SimpleQueue[str]] = {}
         self.in_hold: set[str] = set()
-        self.observers: dict[str, consul_lock.Observer] = {}
+        self.observers: dict[str, Any] = {}
         self.news: dict[str, queue.SimpleQueue[Any]] = {}
         self.tasks: dict[str, Any] = {}
         self.lines: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()

@@ -132,9 +132,7 @@ class LockVerbs(Steps):
 
     def do_observe(self, name: str, key: str, *words: str) -> None:
         news = self.news[name] = queue.SimpleQueue()
-        self.observers[name] = consul_lock.observe(
-            key, lambda holder: news.put((holder,)), on_error=news.put, client=self.client_of(words)
-        )
+        self.observers[name] = self.way.observe(key, self.client_of(words), news.put)
 
     async def do_observed(self, name: str, field: str) -> str:
         news = self.news[name]
