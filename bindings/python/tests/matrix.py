@@ -93,9 +93,9 @@ def smoke(python: Python, wheel: str) -> str:
             )
         except (OSError, subprocess.SubprocessError) as error:
             said = getattr(error, "stderr", None) or getattr(error, "stdout", None) or ""
-            return f"FAILED  {python}: {error}\n{said}\n0 passed, 1 failed"
+            return f"FAILED  {error}\n{said}\n0 passed, 1 failed"
     if not re.search(r"^\d+ passed, \d+ failed$", ran.stdout, re.MULTILINE):
-        return f"FAILED  {python}: it ended with {ran.returncode} before its count\n{ran.stdout}\n0 passed, 1 failed"
+        return f"FAILED  it ended with {ran.returncode} before its count\n{ran.stdout}\n0 passed, 1 failed"
     return ran.stdout
 
 
