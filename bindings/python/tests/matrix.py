@@ -2,9 +2,9 @@
 
     matrix.py WHEEL
 
-The Pythons are `python3`, `pythonX.Y`, `pypy3` and `pypyX.Y` in PATH, those of pyenv, and those that TEST_PYTHONS names
-(paths with a colon between them). Each gets an empty environment with nothing but the wheel. Prints a line for each, and
-`N passed, N failed`.
+The Pythons are `python3`, `pythonX.Y`, `pypy3` and `pypyX.Y` in PATH, those of pyenv, and those that TEST_PYTHONS
+names (paths with a colon between them). Each gets an empty environment with nothing but the wheel. Prints a line for
+each, and `N passed, N failed`.
 """
 
 from __future__ import annotations

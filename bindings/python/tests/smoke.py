@@ -40,7 +40,8 @@ def consul(method: str, path: str) -> bytes:
 
 def program(text: str, *arguments: str) -> subprocess.Popen[str]:
     """Starts a program of this interpreter."""
-    command = [sys.executable, "-X", "faulthandler", "-c", f"import consul_lock, os, sys, threading\n{text}", *arguments]
+    whole = f"import consul_lock, os, sys, threading\n{text}"
+    command = [sys.executable, "-X", "faulthandler", "-c", whole, *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
