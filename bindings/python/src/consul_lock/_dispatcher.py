@@ -52,7 +52,7 @@ class Receiver:
     """What comes unasked into a mailbox: notices of losses, news of observers, lines of the log."""
 
     def __init__(self) -> None:
-        self.mailbox = Mailbox()
+        self.mailbox: Mailbox = Mailbox()
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         self._listeners: dict[int, Listener] = {}
         self._numbers = itertools.count(_LOG + 1)
