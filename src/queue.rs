@@ -215,7 +215,7 @@ impl Sender {
 }
 
 fn pair() -> io::Result<(UnixStream, UnixStream)> {
-    let (wake, reader) = UnixStream::pair()?;
+    let (wake, reader) = sys::socket_pair()?;
     wake.set_nonblocking(true)?;
     reader.set_nonblocking(true)?;
     Ok((wake, reader))

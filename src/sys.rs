@@ -1,26 +1,25 @@
-//! Calls of the C library: besides `src/ffi` the only place with `unsafe`.
+//! Calls of the C library: besides `src/ffi` the only place with `unsafe`. What differs between systems stands in
+//! `linux.rs` and `darwin.rs`, which have the same functions.
 #![allow(unsafe_code)]
 
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// Nanoseconds since boot, counted through a suspend.
-pub(crate) fn boot_time_ns() -> u64 {
-    let mut ts = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `ts` is a valid, writable timespec for the length of the call.
-    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut ts) };
-    let (secs, nanos) = (u64::try_from(ts.tv_sec), u64::try_from(ts.tv_nsec));
-    secs.unwrap_or(0)
-        .saturating_mul(1_000_000_000)
-        .saturating_add(nanos.unwrap_or(0))
-}
+#[cfg(target_vendor = "apple")]
+mod darwin;
+#[cfg(not(target_vendor = "apple"))]
+mod linux;
+
+#[cfg(target_vendor = "apple")]
+use darwin as system;
+#[cfg(not(target_vendor = "apple"))]
+use linux as system;
+
+pub(crate) use system::{boot_time_ns, socket_pair, stack_overhead};
 
 /// Whether the socket is connected and has nothing to read: neither the end of the connection nor bytes that
 /// answer no request.
@@ -48,10 +47,11 @@ pub(crate) fn is_starved(error: &std::io::Error) -> bool {
     )
 }
 
-/// Sends one byte without waiting, and without the signal of a socket whose other end is closed.
+/// Sends one byte without waiting, and without the signal of a socket whose other end is closed. The socket is one of
+/// `socket_pair`.
 pub(crate) fn send_byte(socket: &UnixStream) {
     let byte = [0_u8; 1];
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    let flags = libc::MSG_DONTWAIT | system::NO_SIGNAL;
     // SAFETY: the descriptor is open while `socket` is borrowed, and there is one byte to read.
     unsafe { libc::send(socket.as_raw_fd(), byte.as_ptr().cast(), byte.len(), flags) };
 }
@@ -76,14 +76,9 @@ pub(crate) fn at_fork(
     in_parent: extern "C" fn(),
     in_child: extern "C" fn(),
 ) {
-    // SAFETY: the handlers are functions of this library, which is never unmapped (-z nodelete).
+    system::pin();
+    // SAFETY: the handlers are functions of this library, which is never unmapped.
     unsafe { libc::pthread_atfork(Some(before), Some(in_parent), Some(in_child)) };
-}
-
-unsafe extern "C" {
-    // glibc and musl; the libc crate does not declare it.
-    #[link_name = "secure_getenv"]
-    fn c_secure_getenv(name: *const libc::c_char) -> *const libc::c_char;
 }
 
 /// A variable of the environment. None: the variable is not set, or the program is a setuid program, which must
@@ -93,7 +88,7 @@ pub(crate) fn secure_getenv(name: &str) -> Option<Vec<u8>> {
     // SAFETY: `name` is NUL-terminated. A setenv of another thread may change the text, as with every
     // reader of the environment; the text is copied at once.
     unsafe {
-        let value = c_secure_getenv(name.as_ptr());
+        let value = system::secure_getenv(name.as_ptr());
         if value.is_null() {
             return None;
         }
@@ -116,69 +111,7 @@ pub(crate) fn host_name() -> String {
 
 /// A random number; the time where the system has no randomness yet.
 pub(crate) fn random() -> u64 {
-    let mut bytes = [0_u8; 8];
-    // SAFETY: `bytes` is writable for its length.
-    let got =
-        unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
-    if got == 8 {
-        u64::from_ne_bytes(bytes)
-    } else {
-        boot_time_ns()
-    }
-}
-
-/// The bytes that the C library takes from the stack of each thread: glibc puts the thread-local variables of the
-/// host and of its libraries there, which may be megabytes.
-pub(crate) fn stack_overhead() -> usize {
-    minimal_stack().unwrap_or_else(|| thread_locals() + (64 << 10))
-}
-
-/// The same by glibc, with the least that a thread needs; None: another C library, or another glibc.
-fn minimal_stack() -> Option<usize> {
-    // SAFETY: the name is NUL-terminated.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__pthread_get_minstack".as_ptr()) };
-    if found.is_null() {
-        return None;
-    }
-    // SAFETY: glibc's function of that name takes attributes and gives a size; the attributes live from
-    // before until after the call.
-    unsafe {
-        type Minimum = unsafe extern "C" fn(*const libc::pthread_attr_t) -> libc::size_t;
-        let minimum: Minimum = std::mem::transmute(found);
-        let mut attributes = std::mem::zeroed::<libc::pthread_attr_t>();
-        if libc::pthread_attr_init(&raw mut attributes) != 0 {
-            return None;
-        }
-        let size = minimum(&raw const attributes);
-        libc::pthread_attr_destroy(&raw mut attributes);
-        Some(size)
-    }
-}
-
-/// The size of the thread-local variables that each thread has from its start.
-fn thread_locals() -> usize {
-    unsafe extern "C" fn add(
-        object: *mut libc::dl_phdr_info,
-        _: libc::size_t,
-        sum: *mut libc::c_void,
-    ) -> libc::c_int {
-        // SAFETY: the C library gives an object with its headers, and `sum` back as it was given.
-        unsafe {
-            let (object, sum) = (&*object, &mut *sum.cast::<usize>());
-            for number in 0..usize::from(object.dlpi_phnum) {
-                let header = &*object.dlpi_phdr.add(number);
-                if header.p_type == libc::PT_TLS {
-                    let size = header.p_memsz.saturating_add(header.p_align);
-                    *sum = sum.saturating_add(usize::try_from(size).unwrap_or(0));
-                }
-            }
-        }
-        0
-    }
-    let mut sum = 0_usize;
-    // SAFETY: `add` is such a function, and `sum` lives until the call returns.
-    unsafe { libc::dl_iterate_phdr(Some(add), (&raw mut sum).cast()) };
-    sum
+    system::random().map_or_else(boot_time_ns, u64::from_ne_bytes)
 }
 
 /// Runs `spawn`, which makes a thread, so that the thread never gets the host's signals: it blocks all but
@@ -218,31 +151,28 @@ pub(crate) fn begin_connect(address: &std::net::SocketAddr) -> std::io::Result<T
         std::net::SocketAddr::V4(_) => libc::AF_INET,
         std::net::SocketAddr::V6(_) => libc::AF_INET6,
     };
-    let socket = unconnected(family)?;
+    let socket = system::unconnected(family)?;
     let descriptor = socket.as_raw_fd();
+    // All zero is a value of each of these addresses. Where an address has a field for its own length, the kernel fills
+    // that in.
     let result = match address {
         std::net::SocketAddr::V4(address) => {
-            let raw = libc::sockaddr_in {
-                sin_family: libc::AF_INET as libc::sa_family_t,
-                sin_port: address.port().to_be(),
-                sin_addr: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(address.ip().octets()),
-                },
-                sin_zero: [0; 8],
-            };
+            // SAFETY: see above.
+            let mut raw = unsafe { std::mem::zeroed::<libc::sockaddr_in>() };
+            raw.sin_family = libc::AF_INET as libc::sa_family_t;
+            raw.sin_port = address.port().to_be();
+            raw.sin_addr.s_addr = u32::from_ne_bytes(address.ip().octets());
             // SAFETY: `raw` is an address of this family and of the length given.
             unsafe { libc::connect(descriptor, (&raw const raw).cast(), length_of(&raw)) }
         }
         std::net::SocketAddr::V6(address) => {
-            let raw = libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                sin6_port: address.port().to_be(),
-                sin6_flowinfo: address.flowinfo(),
-                sin6_addr: libc::in6_addr {
-                    s6_addr: address.ip().octets(),
-                },
-                sin6_scope_id: address.scope_id(),
-            };
+            // SAFETY: see above.
+            let mut raw = unsafe { std::mem::zeroed::<libc::sockaddr_in6>() };
+            raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            raw.sin6_port = address.port().to_be();
+            raw.sin6_flowinfo = address.flowinfo();
+            raw.sin6_addr.s6_addr = address.ip().octets();
+            raw.sin6_scope_id = address.scope_id();
             // SAFETY: as above.
             unsafe { libc::connect(descriptor, (&raw const raw).cast(), length_of(&raw)) }
         }
@@ -260,10 +190,9 @@ pub(crate) fn begin_connect(address: &std::net::SocketAddr) -> std::io::Result<T
 
 /// Connects to a socket in the file system, in non-blocking mode. `WouldBlock`: the socket's queue is full.
 pub(crate) fn connect_unix(path: &Path) -> std::io::Result<TcpStream> {
-    let mut raw = libc::sockaddr_un {
-        sun_family: libc::AF_UNIX as libc::sa_family_t,
-        sun_path: [0; 108],
-    };
+    // SAFETY: all zero is a value of this address.
+    let mut raw = unsafe { std::mem::zeroed::<libc::sockaddr_un>() };
+    raw.sun_family = libc::AF_UNIX as libc::sa_family_t;
     let bytes = path.as_os_str().as_bytes();
     // The last byte stays 0.
     if bytes.len() >= raw.sun_path.len() || bytes.contains(&0) {
@@ -272,25 +201,13 @@ pub(crate) fn connect_unix(path: &Path) -> std::io::Result<TcpStream> {
     for (to, from) in raw.sun_path.iter_mut().zip(bytes) {
         *to = *from as libc::c_char;
     }
-    let socket = unconnected(libc::AF_UNIX)?;
+    let socket = system::unconnected(libc::AF_UNIX)?;
     let descriptor = socket.as_raw_fd();
     // SAFETY: `raw` is an address of this family and of the length given.
     match unsafe { libc::connect(descriptor, (&raw const raw).cast(), length_of(&raw)) } {
         0 => Ok(socket),
         _ => Err(std::io::Error::last_os_error()),
     }
-}
-
-/// A socket in non-blocking mode that is not connected.
-fn unconnected(family: libc::c_int) -> std::io::Result<TcpStream> {
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: plain numbers.
-    let descriptor = unsafe { libc::socket(family, kind, 0) };
-    if descriptor < 0 {
-        return Err(std::io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is new, and only this socket owns it.
-    Ok(TcpStream::from(unsafe { OwnedFd::from_raw_fd(descriptor) }))
 }
 
 fn length_of<T>(address: &T) -> libc::socklen_t {
@@ -351,18 +268,4 @@ pub(crate) fn under_signals<T>(run: impl FnOnce() -> T) -> T {
         });
         run()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn threads_have_room_for_what_the_c_library_puts_there() {
-        let least = thread_locals();
-        // This program has thread-local variables, and no megabytes of them.
-        assert!((1..1 << 20).contains(&least), "{least}");
-        let all = stack_overhead();
-        assert!((least..2 << 20).contains(&all), "{all}, {least}");
-    }
 }
