@@ -37,7 +37,7 @@ unsafe extern "C" {
 /// Random bytes. None: the system has no randomness yet.
 pub(super) fn random() -> Option<[u8; 8]> {
     let mut bytes = [0_u8; 8];
-    // The system call itself, as glibc has had the function only since 2.25.
+    // The system call itself: the function of glibc came with 2.25, and the packages run with 2.17.
     // SAFETY: `bytes` is writable for its length.
     let got = unsafe {
         libc::syscall(
