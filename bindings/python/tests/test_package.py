@@ -19,7 +19,9 @@ from packaging.utils import parse_sdist_filename, parse_wheel_filename
 VERSION = re.search(r'^version = "(.*)"$', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)[1]
 INFO = f"libconsul_lock-{VERSION}.dist-info"
 NATIVE = "consul_lock/_native/libconsul_lock.so"
-MODULES = {f"consul_lock/{path.name}" for path in (HERE / "src/consul_lock").glob("*.py")}
+LICENCES = ("LICENSE-APACHE", "LICENSE-MIT")
+SOURCES = HERE / "src"
+MODULES = {path.relative_to(SOURCES).as_posix() for path in SOURCES.rglob("*.py")}
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +43,8 @@ def read(wheel: pathlib.Path, name: str) -> bytes:
 
 
 def test_the_wheel_has_these_files_and_no_others(wheel):
-    about = {
-        f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "licenses/LICENSE-APACHE", "licenses/LICENSE-MIT")
-    }
+    about = {f"{INFO}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt")}
+    about |= {f"{INFO}/licenses/{name}" for name in LICENCES}
     with zipfile.ZipFile(wheel) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
@@ -56,7 +57,7 @@ def test_the_sdist_has_no_library(sdist):
     with tarfile.open(sdist) as archive:
         names = {name.split("/", 1)[1] for name in archive.getnames()}
     sources = {f"src/{name}" for name in MODULES} | {"src/consul_lock/py.typed"}
-    others = {"LICENSE-APACHE", "LICENSE-MIT", "PKG-INFO", "README.md", "hatch_build.py", "pyproject.toml"}
+    others = {*LICENCES, "PKG-INFO", "README.md", "hatch_build.py", "pyproject.toml"}
     # hatchling adds the list of what git ignores, wherever it stands.
     assert names - {".gitignore"} == sources | others
 
@@ -72,14 +73,14 @@ def test_the_metadata_are_valid(wheel, sdist):
     assert str(told.requires_python) == ">=3.9"
     assert not told.requires_dist
     assert told.license_expression == "MIT OR Apache-2.0"
-    assert sorted(told.license_files) == ["LICENSE-APACHE", "LICENSE-MIT"]
+    assert sorted(told.license_files) == list(LICENCES)
     assert told.description_content_type == "text/markdown"
     assert told.description == (HERE / "README.md").read_text()
     assert parse_sdist_filename(sdist.name) == ("libconsul-lock", told.version)
 
 
 def test_the_licences_are_those_of_the_library(wheel):
-    for name in ("LICENSE-MIT", "LICENSE-APACHE"):
+    for name in LICENCES:
         text = (REPOSITORY / name).read_bytes()
         assert (HERE / name).read_bytes() == text
         assert read(wheel, f"{INFO}/licenses/{name}") == text
