@@ -154,7 +154,7 @@ def test_a_waiting_acquire_of_a_share_and_of_several_keys(key: str, full_key: st
         line_is_empty(f"{full_key}-b")
 
 
-def test_inside_of_a_request(key: str, gate: support.Gate) -> None:
+def test_inside_of_a_request(key: str, full_key: str, gate: support.Gate) -> None:
     client = Client(gate.address)
     gate.shut = True
     lock = client.lock(key)
@@ -170,11 +170,13 @@ def test_inside_of_a_request(key: str, gate: support.Gate) -> None:
             with support.within(support.AT_ONCE), pytest.raises(Enough):
                 call()
     gate.shut = False
+    support.nothing_left(full_key)
 
 
 def test_a_release_goes_on(key: str, full_key: str, gate: support.Gate) -> None:
+    client = Client(gate.address, release_timeout=60)
     for way in ("release", "close", "__exit__"):
-        lock = Client(gate.address, release_timeout=60).lock(key)
+        lock = client.lock(key)
         lock.acquire()
         gate.shut = True
         with handling(stop, signal.SIGALRM), support.within(support.AT_ONCE), pytest.raises(Enough):
@@ -189,6 +191,7 @@ def test_a_release_goes_on(key: str, full_key: str, gate: support.Gate) -> None:
         assert support.keys(full_key) == [full_key]
         gate.shut = False
         support.wait_until("it is released", lambda: not support.keys(full_key))
+    support.nothing_left(full_key)
 
 
 def test_an_upgrade_leaves_a_share(key: str, full_key: str) -> None:
@@ -263,7 +266,7 @@ def test_a_storm_of_signals_without_exceptions(key: str, full_key: str) -> None:
                 with lock:
                     lock.renew()
                     assert holders(key).exclusive is not None
-                    assert Lock(key, timeout=0.005).try_acquire() is False
+                    assert Lock(key).try_acquire() is False
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     assert count > 100

@@ -37,23 +37,28 @@ class Observer:
         callback: Callable[[Holder | None], object],
         on_error: Callable[[Error], object] | None,
     ) -> None:
-        """Begins to observe. Programs call `observe`."""
+        """Makes an observer, which `begin` starts. Programs call `observe`."""
         if not callable(callback) or not (on_error is None or callable(on_error)):
             raise TypeError("observe takes functions")
         self._receiver = receiver
         self._key = key
+        self._client = client
         self._callback = callback
         self._on_error = on_error
         self._closed = False
         self._tag = 0
         self._native: _Native | None = None
+
+    def begin(self) -> Self:
+        """Begins to observe."""
         try:
-            self._tag, pointer = receiver.observe(self, pointer_of(client), utf8("key", key))
+            self._tag, pointer = self._receiver.observe(self, pointer_of(self._client), utf8("key", self._key))
             self._native = _Native(pointer)
+            return self
         except BaseException:
-            # An interruption, perhaps of an observer that has begun.
+            # Perhaps an interruption of an observer that has begun.
             self.close()
-            receiver.forget_listener(self)
+            self._receiver.forget_listener(self)
             raise
 
     @property
@@ -129,4 +134,4 @@ def observe(
         NoResourcesError: The system gives no thread.
     """
     heed_log()
-    return Observer(dispatcher(), key, client, callback, on_error)
+    return Observer(dispatcher(), key, client, callback, on_error).begin()
