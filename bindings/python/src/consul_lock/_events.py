@@ -13,12 +13,15 @@ import ctypes
 import errno
 import os
 import select
+import time
 from typing import Any
 
 from ._native import Slot, address, byref, c, take_error
 
 #: How many idle mailboxes are kept for reuse. A call that waits uses one.
 _IDLE = 8
+#: How long a call waits without a look at the signals that have come, in seconds.
+_GLANCE = 0.5
 #: More bytes than ever wait: the library sends one when the first event comes.
 _BYTES = 64
 
@@ -92,12 +95,16 @@ class Mailbox:
         return True
 
     def receive(self, patience: float | None = None) -> int | None:
-        """Waits for an event, which the caller frees. None: no event came in the time of `wait`."""
-        while self.wait(patience):
-            event = self.next()
+        """Waits for an event, which the caller frees. None: no event came within the patience, in seconds."""
+        deadline = 0.0 if patience is None else time.monotonic() + patience
+        while True:
+            # Python can run no handler of a signal that comes just before the wait begins in the kernel.
+            rest = _GLANCE if patience is None else min(_GLANCE, deadline - time.monotonic())
+            if rest <= 0:
+                return None
+            event = self.next() if self.wait(rest) else None
             if event is not None:
                 return event
-        return None
 
 
 def _file(descriptor: int) -> tuple[int, int] | None:
