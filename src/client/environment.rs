@@ -14,7 +14,7 @@ const TOGETHER: [&[&str]; 3] = [
 ];
 
 /// Adds the values of the environment. An empty variable counts as not set, as with Consul's own client.
-/// The library does not read a variable that an option takes the place of.
+/// The library does not read a variable that an option takes the place of, be the option empty.
 pub(crate) fn complete(settings: &mut OptionValues) -> Result<(), Error> {
     let set_aside: Vec<bool> = TABLE.iter().map(|row| is_set(settings, row)).collect();
     for (row, set_aside) in TABLE.iter().zip(set_aside) {
@@ -24,6 +24,7 @@ pub(crate) fn complete(settings: &mut OptionValues) -> Result<(), Error> {
             settings.take(row, name, &value)?;
         }
     }
+    settings.drop_empty();
     Ok(())
 }
 

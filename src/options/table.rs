@@ -25,6 +25,9 @@ const TEXT: ValueKind = ValueKind::Text {
     may_be_empty: false,
 };
 
+/// The text of an option with a variable, which the empty text sets aside.
+const TEXT_OR_NONE: ValueKind = ValueKind::Text { may_be_empty: true };
+
 const fn int(min: i64, max: i64) -> ValueKind {
     ValueKind::Int { min, max }
 }
@@ -182,7 +185,7 @@ pub const TABLE: &[OptionRow] = &[
     },
     OptionRow {
         name: "ca_file",
-        kind: TEXT,
+        kind: TEXT_OR_NONE,
         default: DefaultValue::Absent("the system's CAs"),
         env: Some("CONSUL_CACERT"),
         doc: "A file with the certificates, in PEM, of the CAs that Consul's certificate may be of, or \
@@ -196,7 +199,7 @@ pub const TABLE: &[OptionRow] = &[
     },
     OptionRow {
         name: "ca_path",
-        kind: TEXT,
+        kind: TEXT_OR_NONE,
         default: DefaultValue::Absent("none"),
         env: Some("CONSUL_CAPATH"),
         doc: "A folder with such files, also in folders of it: 4,096 files and 32 MB at most. The \
@@ -205,7 +208,7 @@ pub const TABLE: &[OptionRow] = &[
     },
     OptionRow {
         name: "client_cert",
-        kind: TEXT,
+        kind: TEXT_OR_NONE,
         default: DefaultValue::Absent("none"),
         env: Some("CONSUL_CLIENT_CERT"),
         doc: "A file with the client's certificate in PEM, and those between it and its CA, for an \
@@ -215,7 +218,7 @@ pub const TABLE: &[OptionRow] = &[
     },
     OptionRow {
         name: "client_key",
-        kind: TEXT,
+        kind: TEXT_OR_NONE,
         default: DefaultValue::Absent("none"),
         env: Some("CONSUL_CLIENT_KEY"),
         doc: "A file with the private key of `client_cert` in PEM, not encrypted: PKCS#8, PKCS#1 or \
@@ -224,7 +227,7 @@ pub const TABLE: &[OptionRow] = &[
     },
     OptionRow {
         name: "tls_server_name",
-        kind: TEXT,
+        kind: TEXT_OR_NONE,
         default: DefaultValue::Absent("the host of the address"),
         env: Some("CONSUL_TLS_SERVER_NAME"),
         doc: "The name that Consul's certificate must be for, such as `server.dc1.consul`; the library \
@@ -233,7 +236,7 @@ pub const TABLE: &[OptionRow] = &[
     },
     OptionRow {
         name: "token",
-        kind: ValueKind::Text { may_be_empty: true },
+        kind: TEXT_OR_NONE,
         default: DefaultValue::Absent("none"),
         env: Some("CONSUL_HTTP_TOKEN"),
         secret: true,
@@ -255,7 +258,7 @@ pub const TABLE: &[OptionRow] = &[
     },
     OptionRow {
         name: "http_auth",
-        kind: TEXT,
+        kind: TEXT_OR_NONE,
         default: DefaultValue::Absent("none"),
         env: Some("CONSUL_HTTP_AUTH"),
         secret: true,
@@ -283,7 +286,7 @@ pub const TABLE: &[OptionRow] = &[
     },
     OptionRow {
         name: "namespace",
-        kind: TEXT,
+        kind: TEXT_OR_NONE,
         default: DefaultValue::Absent("that of the token"),
         env: Some("CONSUL_NAMESPACE"),
         doc: "The namespace in which the locks live (Consul Enterprise).",
@@ -291,7 +294,7 @@ pub const TABLE: &[OptionRow] = &[
     },
     OptionRow {
         name: "partition",
-        kind: TEXT,
+        kind: TEXT_OR_NONE,
         default: DefaultValue::Absent("that of the agent"),
         env: Some("CONSUL_PARTITION"),
         doc: "The admin partition in which the locks live (Consul Enterprise).",

@@ -45,6 +45,14 @@ impl OptionValues {
         Ok(())
     }
 
+    /// Drops the texts that are empty: neither the caller nor the environment sets such an option. The empty token
+    /// stays, because it also wins over a file.
+    pub(crate) fn drop_empty(&mut self) {
+        let is_empty = |value: &Parsed| matches!(value, Parsed::Text(text) if text.is_empty());
+        self.0
+            .retain(|(row, _, value)| row.name == "token" || !is_empty(value));
+    }
+
     /// These values, and those of `defaults` for what is not set here.
     pub(crate) fn or(&self, defaults: &OptionValues) -> OptionValues {
         let missing = defaults.0.iter().filter(|(row, ..)| !self.has(row.name));

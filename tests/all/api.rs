@@ -91,7 +91,8 @@ fn options_md_is_what_the_table_says() {
          `CONSUL_HTTP_TOKEN`. What no option says is read from the environment when the client is \
          made; an empty variable counts as not set. Options that belong together (`token` and \
          `token_file`; `ca_file` and `ca_path`; `client_cert` and `client_key`) set aside the \
-         variables of both. A value that cannot be read is an error that names the option or the \
+         variables of both. An option that is set to the empty text, where it may be empty, sets its \
+         variable aside and has no value. A value that cannot be read is an error that names the option or the \
          variable. In a setuid program the environment is not read.\n",
     );
     for (wanted, title) in [

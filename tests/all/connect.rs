@@ -308,6 +308,29 @@ fn namespace_partition_and_datacenter_go_where_each_endpoint_wants_them() {
     consul.has_nothing_left();
 }
 
+/// Each of these variables would fail the client or its requests.
+#[test]
+fn an_empty_option_sets_its_variable_aside() {
+    let consul = Consul::start();
+    let address = format!("address={}", consul.address());
+    let pairs = [
+        ("namespace=", "CONSUL_NAMESPACE", "team a"),
+        ("partition=", "CONSUL_PARTITION", "p"),
+        ("ca_file=", "CONSUL_CACERT", "/nowhere/ca.pem"),
+        ("ca_file=", "CONSUL_CAPATH", "/nowhere"),
+        ("client_cert=", "CONSUL_CLIENT_CERT", "/nowhere/cert.pem"),
+        ("client_key=", "CONSUL_CLIENT_KEY", "/nowhere/key.pem"),
+        ("tls_server_name=", "CONSUL_TLS_SERVER_NAME", "no name"),
+    ];
+    for (option, variable, value) in pairs {
+        let variables = [(variable, value)];
+        assert_ne!(says(&["take", &address], &variables), TAKEN, "{variable}");
+        let said = says(&["take", &address, option], &variables);
+        assert_eq!(said, TAKEN, "{variable}");
+    }
+    consul.has_nothing_left();
+}
+
 #[test]
 fn a_redirect_is_not_followed() {
     let elsewhere = Scripted::start(|_| Answer::reply(200, "[]"));
