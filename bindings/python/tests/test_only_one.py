@@ -310,7 +310,8 @@ def test_work_that_is_yet_to_be_done_is_refused(key: str) -> None:
 
 
 def test_tasks_of_celery(key: str) -> None:
-    celery = __import__("celery")
+    import celery
+
     app = celery.Celery("tests", broker="memory://")
     app.conf.update(task_always_eager=True, task_eager_propagates=True)
 

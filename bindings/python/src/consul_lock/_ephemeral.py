@@ -163,7 +163,12 @@ class EphemeralLock:
 
     def __enter__(self) -> Self:
         """Acquires the lock."""
-        self.acquire()
+        try:
+            # Its own entry also minds an interruption just before the block.
+            self._lock.__enter__()
+        except Error as problem:
+            as_theirs(problem, self._base)
+            raise
         return self
 
     def __exit__(
