@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import consul_lock
+from support import nothing_left, sessions_of
 
 CYCLES = 10_000
 #: The growth in many uses of one object: a leak makes more. Other collectors than CPython's give memory back when they
@@ -38,33 +33,6 @@ class Use:
         return cls(int(memory.split()[1]), len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task")))
 
 
-def ask_consul(path: str) -> Any:
-    address = os.environ["CONSUL_HTTP_ADDR"]
-    with urllib.request.urlopen(f"http://{address}/v1/{path}", timeout=30) as answer:
-        return json.load(answer)
-
-
-def own_sessions() -> int:
-    return sum(f":{os.getpid()} " in session["Name"] for session in ask_consul("session/list?consistent"))
-
-
-def has_keys(key: str) -> bool:
-    try:
-        return bool(ask_consul(f"kv/locks/ephemeral/{key}?keys&consistent"))
-    except urllib.error.HTTPError as refusal:
-        assert refusal.code == 404
-        return False
-
-
-def assert_nothing_left(key: str) -> None:
-    """Waits until the locks have left nothing. The shutdown destroys the sessions that are kept for reuse."""
-    consul_lock.shutdown(timeout=10)
-    deadline = time.monotonic() + 30
-    while (left := has_keys(key)) or own_sessions():
-        assert time.monotonic() < deadline, "a key is left" if left else "a session is left"
-        time.sleep(0.05)
-
-
 def growth_of(use: Callable[[], object]) -> int:
     """The growth of the memory in KB."""
     before = Use.now()
@@ -83,13 +51,13 @@ def assert_no_growth(what: str, use: Callable[[], object], limit_kb: int, rounds
 def assert_cycles_leave_nothing(key: str, cycles: Callable[[int], object]) -> None:
     cycles(CYCLES // 10)
     before = Use.now()
-    sessions = own_sessions()
+    sessions = sessions_of(os.getpid())
     assert_no_growth("cycles", lambda: cycles(CYCLES), 8 * 1024, rounds=3)
     after = Use.now()
     assert after.descriptors <= before.descriptors + 8
     assert after.threads <= before.threads + 8
-    assert own_sessions() <= sessions + 8
-    assert_nothing_left(key)
+    assert sessions_of(os.getpid()) <= sessions + 8
+    nothing_left(f"locks/ephemeral/{key}")
 
 
 def assert_no_growth_of(what: str, use: Callable[[], object], count: int) -> None:

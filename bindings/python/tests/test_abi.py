@@ -18,7 +18,7 @@ from consul_lock._dispatcher import LEVELS
 from consul_lock._library import load
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-SOURCES = sorted(Path(consul_lock.__file__).parent.glob("*.py"))
+SOURCES = sorted(Path(consul_lock.__file__).parent.rglob("*.py"))
 API: dict[str, Any] = json.loads((REPOSITORY / "abi/api.json").read_text())
 FUNCTIONS: dict[str, Any] = {function["name"]: function for function in API["functions"]}
 OPTIONS: dict[str, Any] = {option["name"]: option for option in API["options"]}
@@ -40,7 +40,6 @@ UNUSED = {
     "options_set_int": "the package passes each number as a text",
     "set_value_generator": "the package calls the generator",
     "value_set": "the same",
-    "bind_to_queue": "Python ends no thread before its finally blocks",
     "lost_reason_name": "_abi.py has the names",
     "status_name": "the same",
     "event_kind": "a tag, or the call, has one kind of event",

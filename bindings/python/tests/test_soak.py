@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from soak import assert_cycles_leave_nothing, assert_no_growth_of, assert_nothing_left
+from soak import assert_cycles_leave_nothing, assert_no_growth_of
+from support import nothing_left
 
 import consul_lock
 from consul_lock import _events
@@ -19,11 +19,6 @@ from consul_lock import _events
 
 class Interruption(Exception):
     """What the handler of the signal raises."""
-
-
-@pytest.fixture
-def key() -> str:
-    return f"python-tests/soak-{secrets.token_hex(4)}"
 
 
 @pytest.fixture
@@ -73,6 +68,7 @@ def closed_by_its_own_notice(key: str) -> None:
         lock.on_lost(lambda _: lock.close())
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("handler")
 def test_cycles(key: str) -> None:
     """Uses locks in every way."""
@@ -122,7 +118,7 @@ def test_clients() -> None:
     assert_no_growth_of("clients", use, 500)
 
 
-def test_answers_of_consul(key: str) -> None:
+def test_answers_of_consul(key: str, full_key: str) -> None:
     """Each answer has 20 KB, so few of them show a leak."""
     told: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -139,7 +135,7 @@ def test_answers_of_consul(key: str) -> None:
             "observers": observed,
         }.items():
             assert_no_growth_of(what, use, 500)
-    assert_nothing_left(key)
+    nothing_left(full_key)
 
 
 def test_mailboxes_are_used_again(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
