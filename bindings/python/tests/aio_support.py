@@ -102,3 +102,8 @@ def resident() -> int:
     """How many bytes of this process are in memory."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def notice_of(lock: aio.Lock) -> Callable[[str], object]:
+    """What the loop calls when the lock is lost, for tests of the order of callbacks."""
+    return lock._notice

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 from .._handle import Handle
@@ -83,6 +85,17 @@ class Notice:
             asyncio.get_running_loop().call_soon(callback, self.reason)
             return
         self._callback, self._context = callback, contextvars.copy_context()
+
+
+def may_wait_at_close(frame: FrameType) -> bool:
+    """Whether a frame that gets GeneratorExit may wait: an asynchronous generator in `aclose`, and no coroutine."""
+    if not frame.f_code.co_flags & inspect.CO_ASYNC_GENERATOR:
+        return False
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        # No loop runs: the collector closes the generator.
+        return False
 
 
 def _is_cancelled(task: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +16,7 @@ from .._handle import Handle
 from .._native import Slot, byref, c, some_bytes, take_error, utf8
 from .._options import LockOptions, Seconds, milliseconds
 from ..errors import Error, LostError, NotAcquiredError, NotHeldError
-from ._body import Body, Notice
+from ._body import Body, Notice, may_wait_at_close
 from ._loop import Call, LoopReceiver, receiver, start_unseen
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ class Lock(BaseLock):
         body, self._notice.body = self._notice.body, None
         is_by_loss = body is not None and body.end(kind)
         handle = self._handle
-        if kind is not None and issubclass(kind, GeneratorExit):
+        if kind is not None and issubclass(kind, GeneratorExit) and not may_wait_at_close(sys._getframe(1)):
             # The coroutine of the body is closed, and must not wait any more.
             if handle is not None and not self._closed:
                 _undo_unseen(handle)
