@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
 import gc
 import importlib.util
@@ -20,6 +21,8 @@ from consul_lock import aio
 Found = TypeVar("Found")
 #: uvloop has wheels for CPython only, and not for each build of it.
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
+#: From Python 3.11 on.
+ExceptionGroup: Any = getattr(builtins, "ExceptionGroup", None)
 KINDS = ["asyncio", "debug", *(["uvloop"] if HAS_UVLOOP else [])]
 
 

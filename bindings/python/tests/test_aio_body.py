@@ -315,7 +315,7 @@ if sys.version_info >= (3, 11):
                 raise OSError
 
         async def main() -> None:
-            with pytest.raises(ExceptionGroup):
+            with pytest.raises(aio_support.ExceptionGroup):
                 async with aio.hold(key) as lock, asyncio.TaskGroup() as group:
                     group.create_task(work())
                     task = soon(lock)
@@ -332,7 +332,7 @@ if sys.version_info >= (3, 11):
                 await task
 
         async def main() -> None:
-            with pytest.raises(ExceptionGroup) as told:
+            with pytest.raises(aio_support.ExceptionGroup) as told:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(work())
                     other = group.create_task(asyncio.sleep(LONG))
@@ -370,7 +370,7 @@ if sys.version_info >= (3, 11):
                 return problem
             raise AssertionError("the body ended")
 
-        def at_once(limit: asyncio.Timeout, lock: aio.Lock) -> None:
+        def at_once(limit: Any, lock: aio.Lock) -> None:
             loop = asyncio.get_running_loop()
             support.delete(lock.key)
             notice = aio_support.notice_of(lock)

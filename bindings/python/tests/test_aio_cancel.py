@@ -96,7 +96,7 @@ if sys.version_info >= (3, 11):
 
         async def main() -> None:
             async with held(key):
-                with pytest.raises(ExceptionGroup) as told:
+                with pytest.raises(aio_support.ExceptionGroup) as told:
                     async with asyncio.TaskGroup() as group:
                         for _ in range(5):
                             group.create_task(enter(key))

@@ -98,12 +98,13 @@ def test_a_loop_that_ends_with_waits_leaves_nothing(kind: str, key: str, full_ke
         async with aio.hold(key, timeout=None):
             await asyncio.sleep(support.PATIENCE)
 
+    tasks: list[asyncio.Future[Any]] = []
+
     async def wait() -> None:
-        asyncio.ensure_future(hold_on()).set_name("holds")
+        tasks.append(asyncio.ensure_future(hold_on()))
         await aio_support.until("it is held", lambda: support.session_on(full_key))
-        for _ in range(5):
-            asyncio.ensure_future(hold_on())
-        asyncio.ensure_future(aio.observe(key).__anext__())
+        tasks.extend(asyncio.ensure_future(hold_on()) for _ in range(5))
+        tasks.append(asyncio.ensure_future(aio.observe(key).__anext__()))
         await aio_support.until("they wait", lambda: support.waits(full_key))
 
     if closed_by == "run":
@@ -116,6 +117,7 @@ def test_a_loop_that_ends_with_waits_leaves_nothing(kind: str, key: str, full_ke
             loop.run_until_complete(wait())
             loop.close()
             del loop
+            tasks.clear()
             gc.collect()
         finally:
             logging.getLogger("asyncio").disabled = False
@@ -161,9 +163,9 @@ def test_a_lock_that_is_dropped_goes_without_the_collector(key: str) -> None:
     async def main() -> None:
         lock = aio.Lock(key)
         lock.on_lost(print)
+        handle = weakref.ref(lock._live())
         async with lock:
             pass
-        handle = weakref.ref(lock._handle)  # type: ignore[arg-type]
         gc.disable()
         try:
             del lock
@@ -241,10 +243,15 @@ def test_a_child_that_is_forked_inside_of_a_loop_runs_its_own_loop(key: str, ful
     async def main() -> str:
         async with aio.hold(key) as lock:
             # What the child frees must not end the parent's queue.
-            child = support.Child(lambda: asyncio.run(cycle(f"{key}/child")) or gc.collect() and "done")
+            child = support.Child(in_child)
             told = child.told()
             await lock.check()
             return told
+
+    def in_child() -> str:
+        asyncio.run(cycle(f"{key}/child"))
+        gc.collect()
+        return "done"
 
     assert asyncio.run(main()) == "'done'"
     support.nothing_left(full_key)
@@ -258,7 +265,7 @@ def in_process(key: str) -> None:
 @pytest.mark.parametrize("way", ["fork", "spawn"])
 def test_processes_of_multiprocessing_run_their_own_loops(key: str, way: str) -> None:
     asyncio.run(cycle(key))
-    context = multiprocessing.get_context(way)
+    context: Any = multiprocessing.get_context(way)
     processes = [context.Process(target=in_process, args=(key,)) for _ in range(3)]
     with warnings.catch_warnings():
         # Of a fork of a process with threads.

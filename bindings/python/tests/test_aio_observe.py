@@ -72,7 +72,7 @@ def test_a_slow_observer_sees_the_newest_state(run: Run, key: str) -> None:
             async with aio.observe(key) as other:
                 found = await next_of(other)
                 assert found is not None and found.session == lock.session_id
-            states = []
+            states: list[consul_lock.Holder | None] = []
             while not states or states[-1] is None or states[-1].fencing_token != lock.fencing_token:
                 states.append(await next_of(observer))
             assert len(states) < 20
