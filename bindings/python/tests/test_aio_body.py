@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -257,6 +258,7 @@ def test_a_generator_that_is_dropped_releases_its_lock(run: Run, key: str, full_
     async def main() -> None:
         async for _ in steps():
             break
+        gc.collect()
         await aio_support.until("it is free", lambda: support.session_on(full_key) is None)
         generator = steps()
         assert await generator.__anext__() == 1
