@@ -17,7 +17,7 @@ from .._native import Slot, byref, c, some_bytes, take_error, utf8
 from .._options import LockOptions, Seconds, milliseconds
 from ..errors import Error, LostError, NotAcquiredError, NotHeldError
 from ._body import Body, Notice, may_wait_at_close
-from ._loop import Call, LoopReceiver, receiver, start_unseen
+from ._loop import Call, LoopReceiver, receiver
 
 if TYPE_CHECKING:
     import weakref
@@ -405,7 +405,8 @@ class Lock(BaseLock):
     async def _undo(self, handle: Handle) -> None:
         """Undoes a cancelled acquire, also one that has succeeded."""
         c.cancel(handle.pointer)
-        handle.is_over = True
+        # The drop releases where the release cannot begin now.
+        handle.is_over = handle.drop_releases = True
         await self._settle(handle, c.release_start)
 
     async def _settle(self, handle: Handle, function: Any) -> None:
@@ -441,4 +442,4 @@ def _undo_unseen(handle: Handle) -> None:
     """Undoes an acquire, or releases the lock, without waiting."""
     c.cancel(handle.pointer)
     handle.is_over = True
-    start_unseen(c.release_start, handle.pointer)
+    handle.begin_release()

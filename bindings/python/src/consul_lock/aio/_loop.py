@@ -160,13 +160,6 @@ def _make(loop: asyncio.AbstractEventLoop) -> LoopReceiver:
     return made
 
 
-def start_unseen(function: Any, *arguments: object) -> None:
-    """Starts a call whose outcome no task waits for. The log has its error."""
-    slot = Slot()
-    if function(*arguments, address.queue_done, None, byref(slot)) != 0:
-        c.error_free(slot.value)
-
-
 def _forget() -> None:
     """A loop of the child makes its own receiver: no event comes out of the parent's queue."""
     global _receivers, _making

@@ -8,10 +8,9 @@ import weakref
 from typing import TYPE_CHECKING, NoReturn
 
 from .._client import Client, pointer_of
-from .._dispatcher import heed_log
+from .._dispatcher import NativeObserver, heed_log
 from .._holders import Holder, take_holder
 from .._native import c, take_error, utf8
-from .._observer import _Native as NativeObserver
 from ..errors import Error
 from ._loop import receiver
 
@@ -74,8 +73,8 @@ class Observer:
         self._news = _News()
         # Weak, as the end of the loop must free its queue.
         self._home = weakref.ref(home)
-        self._tag, pointer = home.observe(self._news, pointer_of(client), utf8("key", key))
-        self._native: NativeObserver | None = NativeObserver(pointer)
+        self._native: NativeObserver | None = None
+        self._tag, self._native = home.observe(self._news, pointer_of(client), utf8("key", key))
 
     @property
     def closed(self) -> bool:
@@ -95,7 +94,7 @@ class Observer:
 
     def __del__(self) -> None:
         """Ends the observer, unless making it has failed."""
-        if getattr(self, "_native", None) is not None:
+        if getattr(self, "_native", None):
             # The loop may have been closed, with the future of a wait.
             with contextlib.suppress(RuntimeError):
                 self.close()
