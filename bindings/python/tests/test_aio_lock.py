@@ -364,3 +364,21 @@ def test_a_thousand_tasks_wait_for_a_thousand_keys(run: Run, key: str, full_key:
 
     run(main())
     support.nothing_left(full_key)
+
+
+def test_an_import_of_the_package_leaves_asyncio_alone_until_its_first_use() -> None:
+    told = support.run(
+        """
+        print("asyncio" in sys.modules)
+        print(consul_lock.aio.hold("key"))
+        try:
+            consul_lock.missing
+        except AttributeError as problem:
+            print(problem)
+        """
+    )
+    assert told.splitlines() == [
+        "False",
+        "<consul_lock.aio.Lock 'locks/ephemeral/key' not held>",
+        "module 'consul_lock' has no attribute 'missing'",
+    ]

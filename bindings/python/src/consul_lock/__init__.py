@@ -11,6 +11,8 @@ library finds Consul by CONSUL_HTTP_ADDR, else at 127.0.0.1:8500. `consul_lock.a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import defaults
 from ._abi import VERSION as __version__
 from ._client import Client, default_client, set_default_client, stats
@@ -43,6 +45,9 @@ from .errors import (
     UnconfirmedError,
     ValueFailedError,
 )
+
+if TYPE_CHECKING:
+    from . import aio as aio
 
 #: The name of Error in the older library.
 ConsulLockException = Error
@@ -94,3 +99,12 @@ __all__ = [
     "stats",
     "version",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports `consul_lock.aio` at its first use, because asyncio takes some time to import."""
+    if name == "aio":
+        import importlib
+
+        return importlib.import_module(".aio", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
