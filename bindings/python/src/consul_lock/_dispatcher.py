@@ -14,7 +14,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from ._abi import LOST_REASONS
 from ._events import Mailbox
@@ -148,16 +148,14 @@ class Dispatcher(Receiver):
 
     def __init__(self) -> None:
         super().__init__()
-        self._thread = threading.Thread(target=self._run, name="consul_lock", daemon=True)
-        self._thread.start()
-
-    def works(self) -> bool:
-        """Whether events still come. They do not after the program has closed the descriptor, as daemons do."""
-        return self._thread.is_alive() and self.mailbox.is_open()
+        threading.Thread(target=self._run, name="consul_lock", daemon=True).start()
 
     def _run(self) -> None:
         while True:
-            self.mailbox.wait()
+            try:
+                self.mailbox.wait()
+            except OSError:
+                self._begin_again()
             self._deliver_all()
 
     def _deliver_all(self) -> None:
@@ -168,19 +166,35 @@ class Dispatcher(Receiver):
                 # `sys.exit` ends a thread of Python, but this thread has the other callbacks to run, too.
                 continue
 
+    def _begin_again(self) -> None:
+        """Takes a new mailbox, after the program has closed the descriptor, as daemons do."""
+        self.mailbox = Mailbox()
+        for handle in list(self._handles.values()):
+            # The library tells a loss that came meanwhile at once.
+            if handle.on_lost is not None:
+                self.watch(handle, handle.on_lost)
+        observers: list[Any] = list(self._listeners.values())
+        for observer in observers:
+            try:
+                observer.begin_again()
+            except Exception as problem:
+                self.complain(problem)
+        if _log is not None and _log[0]() is self:
+            self.receive_log(_log[2])
+
 
 _dispatcher: Dispatcher | None = None
 #: The handler of a signal may interrupt the very thread that is inside.
 _making = threading.RLock()
-#: The receiver of the log, and the level of the logger that it was told.
-_log: tuple[weakref.ref[Receiver], int] | None = None
+#: The receiver of the log, the level of the logger that it was told, and that level as the library's.
+_log: tuple[weakref.ref[Receiver], int, int] | None = None
 
 
 def dispatcher() -> Dispatcher:
     """The dispatcher of this process, which the first call starts."""
     global _dispatcher
     with _making:
-        if _dispatcher is None or not _dispatcher.works():
+        if _dispatcher is None:
             _dispatcher = Dispatcher()
         return _dispatcher
 
@@ -206,7 +220,7 @@ def heed_log(receiver: Receiver | None = None) -> None:
         return
     chosen = present or receiver or dispatcher()
     chosen.receive_log(wanted)
-    _log = weakref.ref(chosen), level
+    _log = weakref.ref(chosen), level, wanted
 
 
 def _forget() -> None:

@@ -91,7 +91,7 @@ class Mailbox:
         ready = poll.poll(None if patience is None else patience * 1000)
         if not ready:
             return False
-        if ready[0][1] != select.POLLIN:
+        if ready[0][1] != select.POLLIN or (patience is None and not self.is_open()):
             raise OSError(errno.EBADF, "the program has closed a descriptor of consul_lock, which waits for an event")
         self.drain()
         return True
@@ -189,6 +189,8 @@ def _mailbox() -> Mailbox:
             return Mailbox()
         if mailbox.is_open():
             return mailbox
+        # Ends it before a new one takes the numbers of its descriptors.
+        del mailbox
 
 
 def _forget() -> None:

@@ -61,6 +61,11 @@ class Observer:
             self._receiver.forget_listener(self)
             raise
 
+    def begin_again(self) -> None:
+        """Begins to observe anew, with a new mailbox of the receiver."""
+        self._receiver.forget(self._tag)
+        self.begin()
+
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
