@@ -22,6 +22,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import consul_lock
 
@@ -55,24 +56,24 @@ def _ask(method: str, path: str) -> Any:
 
 def session_on(key: str) -> str | None:
     """The id of the session that holds a full key."""
-    found = _ask("GET", f"kv/{key}?consistent")
+    found = _ask("GET", f"kv/{quote(key)}?consistent")
     return found[0].get("Session") if found else None
 
 
 def value(key: str) -> bytes | None:
     """The value under a full key."""
-    found = _ask("GET", f"kv/{key}?consistent")
+    found = _ask("GET", f"kv/{quote(key)}?consistent")
     return b64decode(found[0]["Value"] or "") if found else None
 
 
 def keys(key: str) -> list[str]:
     """A full key, and all keys below it."""
-    return _ask("GET", f"kv/{key}?keys&consistent") or []
+    return _ask("GET", f"kv/{quote(key)}?keys&consistent") or []
 
 
 def delete(key: str) -> None:
     """Deletes a full key."""
-    _ask("DELETE", f"kv/{key}")
+    _ask("DELETE", f"kv/{quote(key)}")
 
 
 def end_session_of(key: str) -> None:

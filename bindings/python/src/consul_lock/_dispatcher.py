@@ -6,6 +6,7 @@ alive: the lock's own handle keeps the callback.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import logging
@@ -128,7 +129,9 @@ class Receiver:
 
     def complain(self, problem: Exception) -> None:
         """Reports the exception of a program's callback, which has no other place to go."""
-        sys.excepthook(type(problem), problem, problem.__traceback__)
+        # A hook that fails, too, has nothing to report to.
+        with contextlib.suppress(Exception):
+            sys.excepthook(type(problem), problem, problem.__traceback__)
 
     def _lost(self, tag: int, event: int) -> None:
         handle = self._handles.pop(tag, None)
