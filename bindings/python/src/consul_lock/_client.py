@@ -154,11 +154,10 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        """Tells where the client reaches Consul, and nothing secret."""
+        """Tells how many locks of the client are held, and nothing secret."""
         if self._native is None:
             return "<consul_lock.Client closed>"
-        told = stats(self)
-        return f"<consul_lock.Client {told.get('address', '')}, {told.get('held', 0)} locks held>"
+        return f"<consul_lock.Client {stats(self).get('held', 0)} locks held>"
 
     def __copy__(self) -> NoReturn:
         """Refuses a copy."""

@@ -259,15 +259,17 @@ def _set(made: int, name: str, value: str | bytes) -> None:
 
 
 def as_written(refusal: InvalidOptionError, given: Iterable[str]) -> InvalidOptionError:
-    """The refusal of a time with the name and the unit that the caller used.
+    """The refusal of an option with the name and the unit that the caller used.
 
     "option acquire_timeout_ms: must be -1 to 86400000, is 90000000" becomes
     "timeout: must be 0 to 86400, is 90000".
     """
-    match = re.fullmatch(r"option (\w+): must be (-?\d+) to (\d+), is (-?\d+)(.*)", str(refusal), re.DOTALL)
+    match = re.fullmatch(r"option (\w+): (must be (-?\d+) to (\d+), is (-?\d+))?(.*)", str(refusal), re.DOTALL)
     for name in given if match else ():
-        own, per_second = TIMES.get(name, ("", 1))
+        own, per_second = ("mode", 1) if name in ("share", "limit") else TIMES.get(name, ("", 1))
         if match and match[1] == own:
-            least, most, is_now = (f"{max(int(match[n]), 0) / per_second:.15g}" for n in (2, 3, 4))
-            return InvalidOptionError(f"{name}: must be {least} to {most}, is {is_now}{match[5]}")
+            if match[2] is None:
+                return InvalidOptionError(f"{name}: {match[6]}")
+            least, most, is_now = (f"{max(int(match[n]), 0) / per_second:.15g}" for n in (3, 4, 5))
+            return InvalidOptionError(f"{name}: must be {least} to {most}, is {is_now}{match[6]}")
     return refusal
