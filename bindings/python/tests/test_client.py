@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import support
+
+import consul_lock
 from consul_lock import (
     Client,
     ClosedError,
@@ -21,8 +23,6 @@ from consul_lock import (
     shutdown,
     stats,
 )
-
-import consul_lock
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from datetime import datetime
 
 import pytest
 import support
-from consul_lock import Client, InvalidOptionError, Lock, default_client, defaults, hold, holder, set_default_client
 
 import consul_lock
+from consul_lock import Client, InvalidOptionError, Lock, default_client, defaults, hold, holder, set_default_client
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import support
+
 from consul_lock import (
     Client,
     ConsulLockException,
@@ -17,10 +18,9 @@ from consul_lock import (
     LockAcquisitionException,
     LostError,
     NotAcquiredError,
+    errors,
     hold,
 )
-
-from consul_lock import errors
 
 
 def test_they_are_the_built_in_ones_too() -> None:

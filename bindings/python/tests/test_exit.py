@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import pytest
 import support
+
 from consul_lock import Lock
 
 #: Three threads that wait for the lock.

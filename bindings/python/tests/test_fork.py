@@ -22,9 +22,9 @@ from typing import Any
 
 import pytest
 import support
-from consul_lock import Client, ForkedError, Lock, LostError, hold, holder, observe, stats
 
 import consul_lock
+from consul_lock import Client, ForkedError, Lock, LostError, hold, holder, observe, stats
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of f.*:DeprecationWarning")
 

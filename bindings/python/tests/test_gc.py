@@ -10,9 +10,9 @@ import warnings
 
 import pytest
 import support
-from consul_lock import Client, Lock, hold, stats
 
 import consul_lock
+from consul_lock import Client, Lock, hold, stats
 
 
 def drop(key: str, **options: object) -> None:
@@ -81,8 +81,10 @@ def test_a_warning_that_is_an_error(key: str, full_key: str) -> None:
     support.end_session_of(full_key)
 
 
-@pytest.mark.skipif("sys.implementation.name != 'cpython'", reason="PyPy has no tracemalloc")
 def test_the_warning_tells_where_the_lock_was_made(key: str, full_key: str) -> None:
+    if sys.implementation.name != "cpython":
+        # PyPy has no tracemalloc.
+        return
     tracemalloc.start(20)
     try:
         with warnings.catch_warnings(record=True) as caught:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 import support
+
 from consul_lock import Client, Holder, InvalidArgumentError, Lock, UnavailableError, Waiter, hold, holder, holders
 
 

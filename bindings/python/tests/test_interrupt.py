@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import support
+
+import consul_lock
 from consul_lock import (
     AlreadyUsedError,
     CancelledError,
@@ -24,15 +26,14 @@ from consul_lock import (
     Lock,
     NoResourcesError,
     NotAcquiredError,
+    _dispatcher,
+    _events,
     hold,
     holder,
     holders,
     observe,
     stats,
 )
-
-import consul_lock
-from consul_lock import _dispatcher, _events
 
 
 class Enough(BaseException):
@@ -88,14 +89,12 @@ def line_is_empty(full_key: str) -> None:
         ),
     ],
 )
-def test_ctrl_c_ends_a_program_that_waits(
-    key: str, full_key: str, holding: Lock, text: str, status: int
-) -> None:
+def test_ctrl_c_ends_a_program_that_waits(key: str, full_key: str, holding: Lock, text: str, status: int) -> None:
     program = support.Program(text, key)
     support.wait_until("it waits", lambda: support.waits(full_key))
     with support.within(support.AT_ONCE):
         program.process.send_signal(signal.SIGINT)
-        ended, out, said = program.end()
+        ended, _, said = program.end()
     assert ended == status, said
     assert ("KeyboardInterrupt" in said) == (status == -signal.SIGINT)
     line_is_empty(full_key)
@@ -356,7 +355,9 @@ def returns(frame: FrameType) -> bool:
     return dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("RETURN") if UNIT == "opcode" else False
 
 
-def interrupt_at(number: int, action: Callable[[], object], is_exempt: Callable[[FrameType], bool] | None = None) -> bool:
+def interrupt_at(
+    number: int, action: Callable[[], object], is_exempt: Callable[[FrameType], bool] | None = None
+) -> bool:
     """Runs an action, and raises before its instruction of that number in this package. False: it has fewer."""
     inside = os.path.dirname(consul_lock.__file__)
     seen = 0

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 import support
+
+import consul_lock
 from consul_lock import (
     AlreadyUsedError,
     CancelledError,
@@ -26,8 +28,6 @@ from consul_lock import (
     hold,
     holder,
 )
-
-import consul_lock
 
 
 def test_a_with_holds_and_releases(key: str, full_key: str) -> None:

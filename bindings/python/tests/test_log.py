@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import support
+
 from consul_lock import Lock, LostError, hold
 
 LOGGER = logging.getLogger("consul_lock")
@@ -98,7 +99,7 @@ def test_a_disabled_logger(key: str, kept: Kept) -> None:
     LOGGER.disabled = False
     lose(f"{key}-again")
     found = kept.wait_for(f"{key}-again", logging.ERROR)
-    assert not any(f"{key}\"" in record.getMessage() for record in found)
+    assert not any(f'{key}"' in record.getMessage() for record in found)
 
 
 def test_messages_are_not_formats(kept: Kept, key: str) -> None:

@@ -11,9 +11,8 @@ from types import TracebackType
 
 import pytest
 import support
-from consul_lock import ClosedError, Lock, LostError, hold, observe
 
-from consul_lock import _dispatcher
+from consul_lock import ClosedError, Lock, LostError, _dispatcher, hold, observe
 
 
 @pytest.fixture

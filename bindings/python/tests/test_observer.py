@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 import support
+
 from consul_lock import (
     Client,
     DeniedError,
@@ -21,11 +22,10 @@ from consul_lock import (
     InvalidArgumentError,
     Observer,
     UnavailableError,
+    _dispatcher,
     hold,
     observe,
 )
-
-from consul_lock import _dispatcher
 
 
 class Told:
@@ -177,9 +177,7 @@ def test_a_token_without_rights(key: str, told: Told) -> None:
         assert news.http_status == 403
 
 
-def test_what_a_function_raises_goes_to_the_excepthook(
-    key: str, told: Told, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_a_function_raises_goes_to_the_excepthook(key: str, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     problems: queue.Queue[BaseException] = queue.Queue()
     monkeypatch.setattr(sys, "excepthook", lambda kind, problem, traceback: problems.put(problem))
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 import support
-from consul_lock import Client, InvalidArgumentError, InvalidOptionError, Lock, hold, holder
 
-from consul_lock import _options
+from consul_lock import Client, InvalidArgumentError, InvalidOptionError, Lock, _options, hold, holder
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import support
+
 from consul_lock import (
     CancelledError,
     ClosedError,

@@ -8,9 +8,9 @@ import time
 
 import pytest
 import support
-from consul_lock import ClosedError, Lock, NotHeldError, hold, stats
 
 import consul_lock
+from consul_lock import ClosedError, Lock, NotHeldError, hold, stats
 
 
 def test_other_threads_run_meanwhile(key: str, full_key: str, holding: Lock) -> None:

@@ -18,7 +18,7 @@ class Handle:
     """A native lock, with the callback for its loss."""
 
     # An interruption may end __init__ at any moment, and __del__ needs all of them.
-    pointer: int | None = None
+    pointer = 0
     #: An acquire has begun, so there may be something to release,
     has_begun = False
     #: unless a release has had its outcome.
@@ -36,7 +36,7 @@ class Handle:
 
     def __del__(self) -> None:
         """Leaves a held lock to its TTL, with a warning, because the work under the lock may go on."""
-        if self.pointer is None:
+        if not self.pointer:
             return
         try:
             if self.drop_releases:

@@ -89,6 +89,7 @@ c: Any = _bind(_library)
 #: The addresses of the functions that the library calls.
 address: Any = _addresses(_library)
 
+
 def owned(function: Any, kind: type[ctypes.c_void_p]) -> Any:
     """The same function with another type of result, which is made inside of the call.
 
