@@ -107,14 +107,18 @@ def _decorate(key: Key, skips: bool, options: dict[str, Any], function: Any) -> 
     @functools.wraps(function)
     def once(*arguments: Any, **keywords: Any) -> Any:
         lock = hold(make_key(*arguments, **keywords), **options)
+        result = None
+        # No return in this block: PyPy 3.11 (8.0.1) crashes when the exit of the block raises after such a return.
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(lock)
             except NotAcquiredError as busy:
                 if not skips:
                     raise
-                return _skip(function, busy)
-            return _finished(function, function(*arguments, **keywords))
+                _skip(function, busy)
+            else:
+                result = _finished(function, function(*arguments, **keywords))
+        return result
 
     return _with_signature(once, function)
 
@@ -137,14 +141,17 @@ def _asynchronous(make_key: Callable[..., Any], skips: bool, options: dict[str, 
         from . import aio
 
         lock = aio.hold(make_key(*arguments, **keywords), **options)
+        result = None
         async with contextlib.AsyncExitStack() as stack:
             try:
                 await stack.enter_async_context(lock)
             except NotAcquiredError as busy:
                 if not skips:
                     raise
-                return _skip(function, busy)
-            return await function(*arguments, **keywords)
+                _skip(function, busy)
+            else:
+                result = await function(*arguments, **keywords)
+        return result
 
     return _with_signature(once, function)
 
