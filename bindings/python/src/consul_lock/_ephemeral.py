@@ -137,7 +137,7 @@ class EphemeralLock:
         """Releases the lock. Can stand in a `finally`, also where the acquire failed.
 
         Returns:
-            True: the lock was held until now. False: it was never acquired, was lost (the log has a warning), or is the
+            True: the lock was held until now. False: it was never acquired, was lost (the log has an error), or is the
             parent process's.
 
         Raises:

@@ -11,7 +11,8 @@ Without pytest:
 
     class ReportTest(unittest.TestCase):
         def setUp(self):
-            self.consul = self.enterContext(consul_lock.testing.Consul(default=True))
+            self.consul = Consul(default=True)
+            self.addCleanup(self.consul.stop)
 """
 
 from __future__ import annotations
