@@ -31,7 +31,9 @@ class _Native:
         self.pointer = pointer
 
     def __del__(self) -> None:
-        c.client_free(self.pointer)
+        # See Handle.
+        if c is not None:
+            c.client_free(self.pointer)
 
 
 class Client:

@@ -43,7 +43,9 @@ class NativeObserver(ctypes.c_void_p):
     """A native observer. It is freed when the last reference to it goes: see `_handle.py`."""
 
     def __del__(self) -> None:
-        c.observer_free(self)
+        # See Handle.
+        if c is not None:
+            c.observer_free(self)
 
 
 _begin_to_observe = owned(c.observe, NativeObserver)

@@ -36,7 +36,8 @@ class Handle:
 
     def __del__(self) -> None:
         """Leaves a held lock to its TTL, with a warning, because the work under the lock may go on."""
-        if not self.pointer:
+        # Without a GIL an interpreter that ends clears this module before the objects of a program.
+        if not self.pointer or c is None:
             return
         try:
             if self.drop_releases:
