@@ -23,6 +23,7 @@ from typing import NamedTuple
 HERE = pathlib.Path(__file__).resolve().parent
 OLDEST = (3, 9)
 PATIENCE_S = 300
+COUNT = re.compile(r"(\d+) passed, (\d+) failed")
 PROBE = """
 import json, platform, sys
 gil = getattr(sys, "_is_gil_enabled", lambda: True)()
@@ -94,8 +95,10 @@ def smoke(python: Python, wheel: str) -> str:
         except (OSError, subprocess.SubprocessError) as error:
             said = getattr(error, "stderr", None) or getattr(error, "stdout", None) or ""
             return f"FAILED  {error}\n{said}\n0 passed, 1 failed"
-    if not re.search(r"^\d+ passed, \d+ failed$", ran.stdout, re.MULTILINE):
-        return f"FAILED  it ended with {ran.returncode} before its count\n{ran.stdout}\n0 passed, 1 failed"
+    lines = ran.stdout.strip().splitlines()
+    if not lines or not COUNT.fullmatch(lines[-1]):
+        # It crashed, or complained at its very end.
+        return f"FAILED  it ended with {ran.returncode} after its tests:\n{ran.stdout}\n0 passed, 1 failed"
     return ran.stdout
 
 
@@ -109,9 +112,10 @@ def main(wheel: str) -> int:
             for line in lines:
                 print(line.replace("FAILED  ", f"FAILED  {python}: ", 1))
             print(f"{python}: {count}")
-            numbers = re.findall(r"\d+", count)
-            passed += int(numbers[0])
-            failed += int(numbers[1])
+            counted = COUNT.fullmatch(count)
+            assert counted is not None
+            passed += int(counted[1])
+            failed += int(counted[2])
     if len(found) == 1:
         print("this machine has no other Python: the wheel was tried on this one alone")
     print(f"{passed} passed, {failed} failed")

@@ -42,7 +42,7 @@ class Mailbox:
         self.pointer = c.queue_new(byref(self._number), byref(slot))
         if self.pointer is None:
             raise take_error(slot.value)
-        self._file = _file(self.descriptor)
+        self._file = self._identify(self.descriptor)
 
     def __del__(self) -> None:
         """Drops later events. A call may still be under way, so nothing ends a mailbox before its last reference."""
@@ -61,7 +61,19 @@ class Mailbox:
 
         The system may give the number of such a descriptor to another file.
         """
-        return _file(self.descriptor) == self._file
+        return self._identify(self.descriptor) == self._file
+
+    @staticmethod
+    def _identify(descriptor: int) -> tuple[int, int] | None:
+        """What tells a file from another one that has the same number later. None: the descriptor is closed.
+
+        No function of the module: the free-threaded interpreter clears those before the last mailboxes, when it ends.
+        """
+        try:
+            found = os.fstat(descriptor)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def next(self) -> int | None:
         """The event that has waited longest. The caller frees it."""
@@ -109,15 +121,6 @@ class Mailbox:
             event = self.next() if self.wait(None if rest == math.inf else rest) else None
             if event is not None:
                 return event
-
-
-def _file(descriptor: int) -> tuple[int, int] | None:
-    """What tells a file from another one that has the same number later. None: the descriptor is closed."""
-    try:
-        found = os.fstat(descriptor)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 _idle: collections.deque[Mailbox] = collections.deque()
