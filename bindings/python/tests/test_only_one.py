@@ -231,6 +231,16 @@ def test_a_busy_lock_of_a_coroutine_function(key: str, holding: consul_lock.Lock
     assert asyncio.run(only_one(key, on_busy="skip")(work)()) == 1
 
 
+def test_a_lost_lock_cancels_a_coroutine_function(key: str) -> None:
+    @only_one(key)
+    async def work() -> None:
+        await asyncio.to_thread(support.end_session_of, f"locks/ephemeral/{key}")
+        await asyncio.sleep(10 * support.PATIENCE)
+
+    with pytest.raises(consul_lock.LostError), support.within(support.PATIENCE):
+        asyncio.run(work())
+
+
 def test_an_object_whose_call_is_a_coroutine_function(key: str) -> None:
     class Work:
         async def __call__(self) -> bool:
