@@ -60,7 +60,7 @@ def test_hundreds_of_loops_leave_no_descriptor_and_no_memory(kind: str, key: str
     def some(count: int) -> tuple[int, int]:
         for _ in range(count):
             aio_support.run(kind, use())
-        gc.collect()
+        aio_support.collect()
         return aio_support.descriptors(), aio_support.resident()
 
     some(50)
@@ -81,10 +81,10 @@ def test_a_closed_loop_frees_its_queue_also_while_a_lock_lives(key: str, full_ke
         home = lock._home
         assert home is not None and home() is not None
         loop.close()
-        gc.collect()
+        aio_support.collect()
         assert home() is None
         del loop
-    gc.collect()
+    aio_support.collect()
     # The library has its own connections.
     assert aio_support.descriptors() <= before + 4
     # No loop uses the locks any more, so the library does not renew them: Consul ends them, after two TTLs at most.
@@ -118,7 +118,7 @@ def test_a_loop_that_ends_with_waits_leaves_nothing(kind: str, key: str, full_ke
             loop.close()
             del loop
             tasks.clear()
-            gc.collect()
+            aio_support.collect()
         finally:
             logging.getLogger("asyncio").disabled = False
     support.wait_until("nothing is left", lambda: not support.keys(full_key), patience=support.AT_ONCE)
@@ -142,7 +142,7 @@ def test_a_loop_that_is_dropped_without_a_close_leaves_nothing(key: str, full_ke
         loop.run_until_complete(begin(kept))
         with pytest.warns(ResourceWarning, match="unclosed event loop"):
             del loop
-            gc.collect()
+            aio_support.collect()
     finally:
         logging.getLogger("asyncio").disabled = False
     assert kept[0]() is None
@@ -152,7 +152,7 @@ def test_a_loop_that_is_dropped_without_a_close_leaves_nothing(key: str, full_ke
 def test_a_held_lock_that_is_dropped_warns(kind: str, key: str, full_key: str) -> None:
     async def drop() -> None:
         await aio.Lock(key).acquire()
-        gc.collect()
+        aio_support.collect()
 
     with pytest.warns(ResourceWarning, match=f'"{full_key}" was dropped without a release'):
         aio_support.run(kind, drop())
@@ -250,7 +250,7 @@ def test_a_child_that_is_forked_inside_of_a_loop_runs_its_own_loop(key: str, ful
 
     def in_child() -> str:
         asyncio.run(cycle(f"{key}/child"))
-        gc.collect()
+        aio_support.collect()
         return "done"
 
     assert asyncio.run(main()) == "'done'"
@@ -343,7 +343,7 @@ def test_a_loop_keeps_no_variable_of_the_first_caller(kind: str, key: str) -> No
     async def main() -> None:
         reference = await asyncio.ensure_future(first())
         await asyncio.sleep(0)
-        gc.collect()
+        aio_support.collect()
         assert reference() is None
 
     aio_support.run(kind, main())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import pickle
 from collections.abc import Callable, Coroutine
@@ -87,11 +86,11 @@ def test_a_dropped_observer_ends(run: Run, key: str) -> None:
         await next_of(observer)
         assert observing() == 1
         del observer
-        gc.collect()
+        aio_support.collect()
         assert observing() == 0
         async for _ in aio.observe(key):
             break
-        gc.collect()
+        aio_support.collect()
         assert observing() == 0
 
     run(main())

@@ -186,7 +186,10 @@ class Lock(BaseLock):
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("an `async with` of a lock needs a task, which the loss of the lock can cancel")
+        handle = self._live()
         await self.acquire()
+        # The coroutine of the body keeps the lock: only its own end drops the lock, and then no work goes on.
+        handle.drop_releases = True
         if self._notice.reason is not None:
             # The lock was lost before the task ran again.
             try:
