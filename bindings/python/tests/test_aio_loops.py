@@ -135,13 +135,14 @@ def test_a_loop_that_is_dropped_without_a_close_leaves_nothing(key: str, full_ke
         kept.append(weakref.ref(task))
         await aio_support.until("it is held", lambda: support.session_on(full_key))
 
+    def use() -> None:
+        asyncio.new_event_loop().run_until_complete(begin(kept))
+
     kept: list[Any] = []
     logging.getLogger("asyncio").disabled = True
     try:
-        loop = asyncio.new_event_loop()
-        loop.run_until_complete(begin(kept))
         with pytest.warns(ResourceWarning, match="unclosed event loop"):
-            del loop
+            use()
             aio_support.collect()
     finally:
         logging.getLogger("asyncio").disabled = False
@@ -150,8 +151,11 @@ def test_a_loop_that_is_dropped_without_a_close_leaves_nothing(key: str, full_ke
 
 
 def test_a_held_lock_that_is_dropped_warns(kind: str, key: str, full_key: str) -> None:
-    async def drop() -> None:
+    async def take() -> None:
         await aio.Lock(key).acquire()
+
+    async def drop() -> None:
+        await take()
         aio_support.collect()
 
     with pytest.warns(ResourceWarning, match=f'"{full_key}" was dropped without a release'):

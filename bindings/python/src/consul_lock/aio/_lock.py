@@ -15,7 +15,7 @@ from .._dispatcher import heed_log
 from .._handle import Handle
 from .._native import Slot, byref, c, some_bytes, take_error, utf8
 from .._options import LockOptions, Seconds, milliseconds
-from ..errors import Error, LostError, NotAcquiredError, NotHeldError
+from ..errors import Error, LostError, NoResourcesError, NotAcquiredError, NotHeldError
 from ._body import Body, Notice, may_wait_at_close
 from ._loop import Call, LoopReceiver, receiver
 
@@ -102,9 +102,16 @@ class Lock(BaseLock):
         is_first = not handle.has_begun
         if is_first:
             self._bind(handle)
-            handle.has_begun = True
+            # The drop of a lock whose acquire waits tells that the collector has destroyed the task.
+            handle.has_begun = handle.drop_releases = True
         try:
             await self._ask(handle, c.acquire_start)
+            if is_first:
+                handle.drop_releases = False
+        except NoResourcesError:
+            # The acquire has not begun, and the next one is the first.
+            handle.has_begun = not is_first
+            raise
         except Error:
             raise
         except asyncio.CancelledError:
@@ -188,7 +195,7 @@ class Lock(BaseLock):
             raise RuntimeError("an `async with` of a lock needs a task, which the loss of the lock can cancel")
         handle = self._live()
         await self.acquire()
-        # The coroutine of the body keeps the lock: only its own end drops the lock, and then no work goes on.
+        # The coroutine of the body keeps the lock, so a drop tells that the collector has destroyed that coroutine.
         handle.drop_releases = True
         if self._notice.reason is not None:
             # The lock was lost before the task ran again.
