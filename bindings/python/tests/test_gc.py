@@ -7,12 +7,13 @@ import sys
 import threading
 import tracemalloc
 import warnings
+from collections.abc import Iterator
 
 import pytest
 import support
 
 import consul_lock
-from consul_lock import Client, Lock, hold, stats
+from consul_lock import Client, ClosedError, Lock, hold, stats
 
 
 def drop(key: str, **options: object) -> None:
@@ -202,3 +203,44 @@ def test_the_collector_in_another_thread(key: str, full_key: str) -> None:
         thread.join()
     assert len(caught) == 1, sys.version
     support.end_session_of(full_key)
+
+
+def test_a_block_that_the_collector_ends_after_its_lock_uses_no_freed_lock(key: str, full_key: str) -> None:
+    ended = []
+
+    def work(lock: Lock, kept: list[object]) -> Iterator[None]:
+        try:
+            with lock:
+                kept.append(lock)
+                yield
+        finally:
+            handle = lock._handle
+            assert handle is not None
+            # PyPy finalizes the generator first, which closes the lock.
+            ended.append(handle.pointer == 0 or lock.closed)
+
+    def make() -> None:
+        lock = Lock(key)
+        # The collector finalizes the objects of a circle in the order in which they were made.
+        kept: list[object] = []
+        generator = work(lock, kept)
+        kept.append(generator)
+        next(generator)
+
+    gc.disable()
+    try:
+        make()
+        collected()
+    finally:
+        gc.enable()
+    assert ended == [True]
+    support.nothing_left(full_key)
+
+
+def test_a_client_that_the_collector_has_finalized_is_closed() -> None:
+    client = Client()
+    native = client._native
+    assert native is not None
+    native.__del__()
+    with pytest.raises(ClosedError):
+        client.lock("key")

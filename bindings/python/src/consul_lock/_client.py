@@ -33,7 +33,8 @@ class _Native:
     def __del__(self) -> None:
         # See Handle.
         if c is not None:
-            c.client_free(self.pointer)
+            pointer, self.pointer = self.pointer, 0
+            c.client_free(pointer)
 
 
 class Client:
@@ -191,9 +192,11 @@ def pointer_of(client: Client | None) -> int | None:
             f"client must be a consul_lock.Client, not {type(client).__name__} (Client.of takes over a Consul of "
             "python-consul)"
         )
-    if client._native is None:
+    native = client._native
+    # The collector may have finalized the native client before an object that still uses the client: see Handle.
+    if native is None or not native.pointer:
         raise ClosedError("the client is closed")
-    return client._native.pointer
+    return native.pointer
 
 
 def set_default_client(client: Client | None) -> None:

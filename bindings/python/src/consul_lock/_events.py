@@ -47,7 +47,9 @@ class Mailbox:
     def __del__(self) -> None:
         """Drops later events. A call may still be under way, so nothing ends a mailbox before its last reference."""
         if self.pointer is not None:
-            c.queue_free(self.pointer)
+            # See Handle.
+            pointer, self.pointer = self.pointer, None
+            c.queue_free(pointer)
         if self.descriptor >= 0 and (self._file is None or self.is_open()):
             os.close(self.descriptor)
 

@@ -51,7 +51,10 @@ class Handle:
                     source=self,
                 )
         finally:
-            c.abandon(self.pointer)
+            # Of a circle of objects the collector may finalize the handle before a generator whose frame still uses the
+            # lock. The library takes NULL, but no freed pointer.
+            pointer, self.pointer = self.pointer, 0
+            c.abandon(pointer)
 
     def begin_release(self) -> None:
         """Begins a release without a wait for its outcome. Does nothing to a lock that is not held."""
