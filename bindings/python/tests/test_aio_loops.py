@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import multiprocessing
@@ -68,7 +69,8 @@ def test_hundreds_of_loops_leave_no_descriptor_and_no_memory(kind: str, key: str
     with aio_support.no_complaints():
         later, grown = some(200)
     assert later <= descriptors + 2
-    assert grown - memory < 8_000_000
+    # PyPy lets its heap grow further before it collects.
+    assert grown - memory < (8_000_000 if is_counted() else 64_000_000)
     assert not aio._loop._receivers
 
 
@@ -351,3 +353,33 @@ def test_a_loop_keeps_no_variable_of_the_first_caller(kind: str, key: str) -> No
         assert reference() is None
 
     aio_support.run(kind, main())
+
+
+def test_a_callback_that_exits_holds_up_no_other_event(kind: str, key: str) -> None:
+    heard: list[str] = []
+
+    def leave(reason: str) -> None:
+        heard.append(reason)
+        raise SystemExit(5)
+
+    async def main() -> None:
+        locks = [aio.Lock(f"{key}/{number}") for number in range(3)]
+        for lock in locks:
+            lock.on_lost(leave)
+            await lock.acquire()
+        for lock in locks:
+            support.end_session_of(lock.key)
+        # The loop is busy until all notices wait.
+        support.wait_until("they are lost", lambda: all(lock.lost for lock in locks))
+        await aio_support.until("all notices have come", lambda: len(heard) == 3)
+
+    loop = new_loop(kind)
+    task = loop.create_task(main())
+    with pytest.raises(SystemExit):
+        loop.run_until_complete(task)
+    # uvloop ends its turn before it stops.
+    while not task.done():
+        with contextlib.suppress(SystemExit):
+            loop.run_until_complete(task)
+    loop.close()
+    assert len(heard) == 3
