@@ -404,3 +404,41 @@ if sys.version_info >= (3, 11):
             task.uncancel()
 
         run(main())
+
+
+if sys.version_info >= (3, 12):
+    # The tasks of uvloop 0.23 do not begin at once on each version of Python.
+    @pytest.mark.parametrize("kind", ["asyncio", "debug"])
+    def test_tasks_that_begin_at_once(kind: str, key: str, full_key: str) -> None:
+        async def main() -> None:
+            loop = asyncio.get_running_loop()
+            loop.set_task_factory(asyncio.eager_task_factory)
+            ended: list[str] = []
+
+            async def work(name: str) -> None:
+                async with aio.hold(key, timeout=LONG):
+                    ended.append(name)
+
+            await asyncio.gather(*(work(str(number)) for number in range(5)))
+            assert ended == ["0", "1", "2", "3", "4"]
+
+            async def wait(found: asyncio.Future[aio.Lock]) -> None:
+                async with aio.hold(key) as lock:
+                    found.set_result(lock)
+                    await asyncio.sleep(LONG)
+
+            for lost in (True, False):
+                found: asyncio.Future[aio.Lock] = loop.create_future()
+                task = asyncio.ensure_future(wait(found))
+                lock = await found
+                if lost:
+                    await lose(lock)
+                else:
+                    task.cancel()
+                await asyncio.wait({task})
+                assert isinstance(task.exception(), consul_lock.LostError) if lost else task.cancelled()
+                assert lock.closed
+            assert support.session_on(full_key) is None
+
+        with aio_support.no_complaints():
+            aio_support.run(kind, main())
