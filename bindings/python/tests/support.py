@@ -185,7 +185,9 @@ class Caller(threading.Thread):
     def outcome(self, patience: float = PATIENCE) -> Any:
         """Waits for the function's end. Returns what it returned, or raises what it raised."""
         self.join(patience)
-        assert not self.is_alive(), "the thread goes on"
+        if self.is_alive():
+            frame = sys._current_frames().get(self.ident or 0)
+            raise AssertionError("the thread goes on:\n" + "".join(traceback.format_stack(frame)))
         if self._problem is not None:
             raise self._problem
         return self._outcome

@@ -13,8 +13,8 @@ from consul_lock import Client, Lock, _events, hold, holder, observe
 
 #: A program that closes all descriptors after it has used the library. (A daemon does so in a child, where the library
 #: forgets those of the parent.) Such a program closes connections of the library, too, which finds that out late: the
-#: library may then close what has taken their numbers, and calls may fail. The package only sees to it that no call hangs
-#: or reads what is another's.
+#: library may then close what has taken their numbers, and calls may fail. The package only sees to it that no call
+#: hangs, and that none reads what is another's.
 CLOSING = """
     import errno, logging, socket
     logging.getLogger("consul_lock").setLevel(logging.CRITICAL + 1)

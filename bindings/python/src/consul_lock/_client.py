@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import defaults
-from ._native import Slot, byref, c, take_error, text
+from ._native import Slot, byref, c, is_ending, take_error, text
 from ._options import ClientOptions, LockOptions, as_written, lend, of_client
 from .errors import ClosedError, InvalidOptionError
 
@@ -30,9 +30,8 @@ class _Native:
     def __init__(self, pointer: int) -> None:
         self.pointer = pointer
 
-    def __del__(self) -> None:
-        # See Handle.
-        if c is not None:
+    def __del__(self, is_ending: Callable[[], bool] = is_ending) -> None:
+        if not is_ending():
             pointer, self.pointer = self.pointer, 0
             c.client_free(pointer)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import itertools
 import logging
 import os
 import sys
@@ -20,7 +19,7 @@ from typing import Any, Protocol
 from ._abi import LOST_REASONS
 from ._events import Mailbox
 from ._handle import Handle
-from ._native import Slot, address, byref, c, owned, take_error, text
+from ._native import Slot, address, byref, c, is_ending, owned, take_error, text
 
 #: The logger of this package. Its level decides what the library reports.
 logger = logging.getLogger("consul_lock")
@@ -42,9 +41,8 @@ class Listener(Protocol):
 class NativeObserver(ctypes.c_void_p):
     """A native observer. It is freed when the last reference to it goes: see `_handle.py`."""
 
-    def __del__(self) -> None:
-        # See Handle.
-        if c is not None:
+    def __del__(self, is_ending: Callable[[], bool] = is_ending) -> None:
+        if not is_ending():
             c.observer_free(self)
 
 
@@ -58,9 +56,6 @@ class Receiver:
         self.mailbox: Mailbox = Mailbox()
         self._handles: weakref.WeakValueDictionary[int, Handle] = weakref.WeakValueDictionary()
         self._listeners: dict[int, Listener] = {}
-        self._numbers = itertools.count(_LOG + 1)
-        # The handler of a signal may interrupt the very thread that is inside.
-        self._tags = threading.RLock()
 
     def watch(self, handle: Handle, callback: Callable[[str], object]) -> None:
         """Registers the callback for the loss of a lock. A later one replaces an earlier one."""
@@ -144,8 +139,8 @@ class Receiver:
         callback(LOST_REASONS[c.event_code(event)])
 
     def _tag(self) -> int:
-        with self._tags:
-            return next(self._numbers)
+        # A number of its own, at random, as a counter needs a mutex: an interruption at its end leaves a mutex locked.
+        return int.from_bytes(os.urandom(8), "little") | 1
 
 
 class Dispatcher(Receiver):
@@ -198,6 +193,9 @@ _log: tuple[weakref.ref[Receiver], int, int] | None = None
 def dispatcher() -> Dispatcher:
     """The dispatcher of this process, which the first call starts."""
     global _dispatcher
+    made = _dispatcher
+    if made is not None:
+        return made
     with _making:
         if _dispatcher is None:
             _dispatcher = Dispatcher()

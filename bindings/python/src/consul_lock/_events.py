@@ -16,9 +16,10 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
-from ._native import Slot, address, byref, c, take_error
+from ._native import Slot, address, byref, c, is_ending, take_error
 
 #: How many idle mailboxes are kept for reuse. A call that waits uses one.
 _IDLE = 8
@@ -44,8 +45,10 @@ class Mailbox:
             raise take_error(slot.value)
         self._file = self._identify(self.descriptor)
 
-    def __del__(self) -> None:
+    def __del__(self, is_ending: Callable[[], bool] = is_ending) -> None:
         """Drops later events. A call may still be under way, so nothing ends a mailbox before its last reference."""
+        if is_ending():
+            return
         if self.pointer is not None:
             # See Handle.
             pointer, self.pointer = self.pointer, None

@@ -11,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable
 
-from ._native import address, c, text
+from ._native import address, c, is_ending, text
 
 
 class Handle:
@@ -34,10 +34,9 @@ class Handle:
     def __init__(self, pointer: int) -> None:
         self.pointer = pointer
 
-    def __del__(self) -> None:
+    def __del__(self, is_ending: Callable[[], bool] = is_ending) -> None:
         """Leaves a held lock to its TTL, with a warning, because the work under the lock may go on."""
-        # Without a GIL an interpreter that ends clears this module before the objects of a program.
-        if not self.pointer or c is None:
+        if is_ending() or not self.pointer:
             return
         try:
             if self.drop_releases:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import types
+from collections.abc import Callable
 from typing import Any
 
 from ._abi import FUNCTIONS, LOST_REASONS
@@ -100,6 +101,9 @@ def owned(function: Any, kind: type[ctypes.c_void_p]) -> Any:
     return same
 
 
+#: Whether the interpreter ends: then the globals of a module may be gone, and the end of the process frees all. A
+#: function that still runs then has this one as a default argument.
+is_ending: Callable[[], bool] = getattr(sys, "is_finalizing", lambda: False)
 Slot = ctypes.c_void_p
 byref = ctypes.byref
 
