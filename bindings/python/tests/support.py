@@ -263,7 +263,7 @@ class Child:
     """A forked child, which tells what a function returns."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
-        self._told = tempfile.TemporaryFile("w+")
+        self._told = tempfile.TemporaryFile("w+")  # noqa: SIM115 (the object closes the file)
         self.pid = fork()
         if self.pid == 0:
             status = 1

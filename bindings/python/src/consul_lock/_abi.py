@@ -5,7 +5,7 @@ from __future__ import annotations
 #: The binary interface that this package speaks: CONSUL_LOCK_ABI_VERSION of the header.
 ABI_VERSION = 2
 #: The version of the library, which is also that of this package.
-VERSION = "0.1.0"
+VERSION: str = "0.1.0"
 
 #: The outcomes of a call.
 STATUSES = {

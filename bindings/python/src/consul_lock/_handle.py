@@ -18,7 +18,7 @@ class Handle:
     """A native lock, with the callback for its loss."""
 
     # An interruption may end __init__ at any moment, and __del__ needs all of them.
-    pointer = 0
+    pointer: int = 0
     #: An acquire has begun, so there may be something to release,
     has_begun = False
     #: unless a release has had its outcome.
