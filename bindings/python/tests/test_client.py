@@ -174,3 +174,56 @@ def test_shutdown(key: str, full_key: str) -> None:
 
 def test_the_version() -> None:
     assert consul_lock.version() == consul_lock.__version__
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "consul_lock.Lock(sys.argv[1], client=client).close()",
+        "consul_lock.holder(sys.argv[1], client=client)",
+        "consul_lock.holders(sys.argv[1], client=client)",
+        "consul_lock.observe(sys.argv[1], print, client=client).close()",
+        "consul_lock.stats(client)",
+        "consul_lock.set_default_client(client)",
+        "asyncio.run(consul_lock.aio.holder(sys.argv[1], client=client))",
+        "asyncio.run(consul_lock.aio.holders(sys.argv[1], client=client))",
+    ],
+)
+def test_a_close_at_any_moment_frees_no_client_that_a_call_uses(key: str, action: str) -> None:
+    told = support.run(
+        f"""
+        import asyncio
+        import consul_lock.aio
+
+        inside = os.path.dirname(consul_lock.__file__)
+
+        def trace(frame, event, _):
+            global seen
+            if not frame.f_code.co_filename.startswith(inside):
+                return None
+            if event == "line":
+                seen += 1
+                if seen == number:
+                    sys.settrace(None)
+                    client.close()
+                    # Takes the memory of a client that was freed.
+                    others.extend(consul_lock.Client("127.0.0.1:1", session_name="z" * 50) for _ in range(3))
+            return trace
+
+        number, seen, others = 0, 1, []
+        while seen >= number:
+            number, seen = number + 1, 0
+            client = consul_lock.Client(os.environ["CONSUL_HTTP_ADDR"])
+            sys.settrace(trace)
+            try:
+                {action}
+            except consul_lock.ClosedError:
+                pass
+            finally:
+                sys.settrace(None)
+            consul_lock.set_default_client(None)
+        print(number > 5)
+        """,
+        key,
+    )
+    assert told == "True\n"

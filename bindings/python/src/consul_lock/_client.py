@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import defaults
-from ._native import Slot, byref, c, is_ending, take_error, text
+from ._native import Slot, byref, c, is_ending, owned, take_error, text
 from ._options import ClientOptions, LockOptions, as_written, lend, of_client
 from .errors import ClosedError, InvalidOptionError
 
@@ -22,18 +23,20 @@ if TYPE_CHECKING:
     from .errors import Error
 
 
-class _Native:
-    """A native client. It is freed when the last reference to it goes: see `_handle.py`."""
+class NativeClient(ctypes.c_void_p):
+    """A native client. It is freed when the last reference to it goes: see `_handle.py`.
 
-    __slots__ = ("pointer",)
-
-    def __init__(self, pointer: int) -> None:
-        self.pointer = pointer
+    A call of the library gets this object and no bare address. So `Client.close`, in another thread or in the handler
+    of a signal, frees no client that a call is about to use.
+    """
 
     def __del__(self, is_ending: Callable[[], bool] = is_ending) -> None:
         if not is_ending():
-            pointer, self.pointer = self.pointer, 0
+            pointer, self.value = self.value, None
             c.client_free(pointer)
+
+
+_new_client = owned(c.client_new, NativeClient)
 
 
 class Client:
@@ -48,7 +51,7 @@ class Client:
     time, and so may a child after fork. A lock keeps its client alive.
     """
 
-    _native: _Native | None = None
+    _native: NativeClient | None = None
 
     def __init__(self, address: str | Iterable[str] | None = None, **options: Unpack[ClientOptions]) -> None:
         """Makes a client. Sends nothing: an unreachable Consul fails the first use, not this call.
@@ -70,11 +73,11 @@ class Client:
         given: dict[str, Any] = {**options} if address is None else {"address": address, **options}
         slot = Slot()
         with lend(of_client(given)) as native:
-            pointer = c.client_new(native, byref(slot))
-        if pointer is None:
+            made: NativeClient = _new_client(native, byref(slot))
+        if not made:
             error = take_error(slot.value)
             raise as_written(error, given) if isinstance(error, InvalidOptionError) else error
-        self._native = _Native(pointer)
+        self._native = made
 
     @classmethod
     def of(cls, consul: Any) -> Client:
@@ -177,7 +180,7 @@ class Client:
 _default: Client | None = None
 
 
-def pointer_of(client: Client | None) -> int | None:
+def pointer_of(client: Client | None) -> NativeClient | None:
     """The native client, or None for the default client.
 
     Raises:
@@ -193,9 +196,9 @@ def pointer_of(client: Client | None) -> int | None:
         )
     native = client._native
     # The collector may have finalized the native client before an object that still uses the client: see Handle.
-    if native is None or not native.pointer:
+    if not native:
         raise ClosedError("the client is closed")
-    return native.pointer
+    return native
 
 
 def set_default_client(client: Client | None) -> None:

@@ -69,7 +69,7 @@ class Receiver:
         if slot.value is not None:
             raise take_error(slot.value)
 
-    def observe(self, listener: Listener, client: int | None, key: bytes) -> tuple[int, NativeObserver]:
+    def observe(self, listener: Listener, client: ctypes.c_void_p | None, key: bytes) -> tuple[int, NativeObserver]:
         """Begins to observe a key, and gives the tag and the native observer."""
         tag = self._tag()
         slot = Slot()

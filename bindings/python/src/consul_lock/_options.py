@@ -7,10 +7,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypedDict, Union
+from typing import TYPE_CHECKING, Any, TypedDict, Union
 
 from ._native import c, some_bytes
 from .errors import InvalidArgumentError, InvalidOptionError, NoResourcesError
+
+if TYPE_CHECKING:
+    from ._client import NativeClient
 
 #: A time in seconds.
 Seconds = Union[float, timedelta]
@@ -227,7 +230,7 @@ def _word(name: str, value: object) -> str | bytes:
 
 
 @contextmanager
-def lend(options: Mapping[str, str | bytes], client: int | None = None) -> Iterator[int | None]:
+def lend(options: Mapping[str, str | bytes], client: NativeClient | None = None) -> Iterator[int | None]:
     """Lends a set of options for one call, or None where there is none. The call refuses a wrong option."""
     if not options and client is None:
         yield None

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from ._client import Client, _Native
+from ._client import Client, NativeClient
 from ._dispatcher import logger
 from .errors import DeniedError, Error, InvalidOptionError
 
@@ -30,7 +30,7 @@ _NOTHING = dict.fromkeys(
     "",
 )
 
-_clients: dict[tuple[tuple[str, str], ...], _Native] = {}
+_clients: dict[tuple[tuple[str, str], ...], NativeClient] = {}
 _made: dict[tuple[type[Error], type[Exception]], type[Error]] = {}
 
 
@@ -44,7 +44,7 @@ def base_of(given: Any) -> type | None:
     return None
 
 
-def native_of(consul: Any) -> _Native:
+def native_of(consul: Any) -> NativeClient:
     """The client with the settings of a Consul object, the same one for the same settings.
 
     Raises what `Client.of` raises.
@@ -72,7 +72,7 @@ def as_theirs(error: Error, base: type | None) -> Error:
     return error
 
 
-def _make(options: dict[str, str]) -> _Native:
+def _make(options: dict[str, str]) -> NativeClient:
     try:
         client = Client(options=options)
     except InvalidOptionError as problem:
