@@ -14,7 +14,6 @@ import errno
 import math
 import os
 import select
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +22,7 @@ from ._native import Slot, address, byref, c, is_ending, take_error
 
 #: How many idle mailboxes are kept for reuse. A call that waits uses one.
 _IDLE = 8
-#: How long the main thread waits without a look at the signals that have come, in seconds.
+#: How long a call waits without a look at the signals and exceptions that have come for its thread, in seconds.
 _GLANCE = 0.5
 #: More bytes than ever wait: the library sends one when the first event comes.
 _BYTES = 64
@@ -116,14 +115,13 @@ class Mailbox:
     def receive(self, patience: float | None = None) -> int | None:
         """Waits for an event, which the caller frees. None: no event came within the patience, in seconds."""
         deadline = math.inf if patience is None else time.monotonic() + patience
-        # Python can run no handler of a signal that comes just before the wait begins in the kernel. Only the main
-        # thread runs handlers.
-        glance = _GLANCE if threading.current_thread() is threading.main_thread() else math.inf
         while True:
-            rest = min(glance, deadline - time.monotonic())
+            # In the main thread Python can run no handler of a signal that comes just before the wait begins in the
+            # kernel. In any other thread a wait does not end for the exception of PyThreadState_SetAsyncExc.
+            rest = min(_GLANCE, deadline - time.monotonic())
             if rest <= 0:
                 return None
-            event = self.next() if self.wait(None if rest == math.inf else rest) else None
+            event = self.next() if self.wait(rest) else None
             if event is not None:
                 return event
 
