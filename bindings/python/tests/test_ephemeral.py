@@ -14,9 +14,11 @@ import pickle
 import subprocess
 import sys
 import threading
+import unittest.mock
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from unittest.mock import DEFAULT
 
 import consul
 import pytest
@@ -253,6 +255,30 @@ def test_the_exception_of_the_block_goes_first(key: str, gate: support.Gate) -> 
     gate.shut = False
     consul_lock.shutdown(timeout=support.PATIENCE)
     support.wait_until("the library has released the lock", lambda: not support.keys(lock.full_key))
+
+
+def test_hold_uses_the_methods_of_a_subclass(key: str) -> None:
+    class Telling(EphemeralLock):
+        def acquire(self, fail_hard: bool = True) -> bool:  # type: ignore[override]
+            told.append("acquire")
+            return super().acquire(fail_hard)
+
+        def release(self) -> bool:
+            told.append("release")
+            return super().release()
+
+    told: list[object] = []
+    with Telling(key).hold() as lock:
+        told.append(lock.lock.held)
+    assert told == ["acquire", True, "release"]
+
+
+def test_hold_uses_the_mocks_of_a_test(key: str, full_key: str) -> None:
+    with unittest.mock.patch.multiple(EphemeralLock, acquire=DEFAULT, release=DEFAULT) as mocks:
+        with EphemeralLock(key).hold():
+            assert support.session_on(full_key) is None
+        mocks["acquire"].assert_called_once_with(fail_hard=True)
+        mocks["release"].assert_called_once_with()
 
 
 # ---- Defaults

@@ -164,11 +164,12 @@ class EphemeralLock:
     def __enter__(self) -> Self:
         """Acquires the lock."""
         try:
-            # Its own entry also minds an interruption just before the block.
-            self._lock.__enter__()
+            self._lock._expect_block()
         except Error as problem:
             as_theirs(problem, self._base)
             raise
+        # As the older library calls it, for a subclass or a mock with another `acquire`.
+        self.acquire(fail_hard=True)
         return self
 
     def __exit__(

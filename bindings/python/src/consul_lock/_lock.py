@@ -178,10 +178,7 @@ class Lock(BaseLock):
 
     def __enter__(self) -> Self:
         """Acquires the lock. Raises what `acquire` raises."""
-        handle = self._live()
-        # A `with` keeps its lock. So a drop tells that an interruption has ended the block outside of this package's
-        # own code: just before the block, or just behind it.
-        handle.drop_releases = not handle.has_begun
+        self._expect_block()
         self.acquire()
         return self
 
@@ -310,6 +307,15 @@ class Lock(BaseLock):
             raise TypeError("on_lost takes a function")
         dispatcher().watch(self._live(), callback)
         return callback
+
+    def _expect_block(self) -> None:
+        """Makes a drop release the lock, for a `with` that is about to acquire it.
+
+        A `with` keeps its lock. So a drop tells that an interruption has ended the block outside of this package's own
+        code: just before the block, or just behind it.
+        """
+        handle = self._live()
+        handle.drop_releases = not handle.has_begun
 
     def _ask(self, handle: Handle, call: object, *arguments: object) -> None:
         try:
