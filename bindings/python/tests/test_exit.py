@@ -166,3 +166,43 @@ def test_a_thread_that_holds_at_the_end(key: str, full_key: str) -> None:
     )
     assert told == "True\n"
     assert support.session_on(full_key) is None
+
+
+def test_a_thread_that_takes_the_first_lock_after_the_end_of_the_main_thread(key: str) -> None:
+    # Python 3.12.0 and 3.12.1 start no thread then.
+    told = support.run(
+        """
+        def work():
+            threading.main_thread().join()
+            with consul_lock.hold(sys.argv[1]) as lock:
+                print(lock.held)
+
+        threading.Thread(target=work).start()
+        """,
+        key,
+    )
+    assert told == "True\n"
+
+
+def test_a_process_without_a_thread_for_callbacks(key: str) -> None:
+    told = support.run(
+        """
+        def refuse(self):
+            raise RuntimeError("can't start new thread")
+
+        start, threading.Thread.start = threading.Thread.start, refuse
+        lock = consul_lock.Lock(sys.argv[1])
+        try:
+            lock.on_lost(print)
+        except consul_lock.NoResourcesError as problem:
+            print(problem)
+        with lock:
+            print(lock.held)
+        threading.Thread.start = start
+        print(consul_lock._dispatcher._log is None)
+        consul_lock.Lock(sys.argv[1]).on_lost(print)
+        print(consul_lock._dispatcher._log is None)
+        """,
+        key,
+    )
+    assert told == "consul_lock could not start its thread: can't start new thread\nTrue\nTrue\nFalse\n"

@@ -20,6 +20,7 @@ from ._abi import LOST_REASONS
 from ._events import Mailbox
 from ._handle import Handle
 from ._native import Slot, address, byref, c, is_ending, owned, take_error, text
+from .errors import NoResourcesError
 
 #: The logger of this package. Its level decides what the library reports.
 logger = logging.getLogger("consul_lock")
@@ -148,7 +149,10 @@ class Dispatcher(Receiver):
 
     def __init__(self) -> None:
         super().__init__()
-        threading.Thread(target=self._run, name="consul_lock", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name="consul_lock", daemon=True).start()
+        except RuntimeError as problem:
+            raise NoResourcesError(f"consul_lock could not start its thread: {problem}") from problem
 
     def _run(self) -> None:
         while True:
@@ -179,8 +183,9 @@ class Dispatcher(Receiver):
                 observer.begin_again()
             except Exception as problem:
                 self.complain(problem)
-        if _log is not None and _log[0]() is self:
-            self.receive_log(_log[2])
+        told = _log
+        if told is not None and told[0]() is self:
+            self.receive_log(told[2])
 
 
 _dispatcher: Dispatcher | None = None
@@ -191,7 +196,11 @@ _log: tuple[weakref.ref[Receiver], int, int] | None = None
 
 
 def dispatcher() -> Dispatcher:
-    """The dispatcher of this process, which the first call starts."""
+    """The dispatcher of this process, which the first call starts.
+
+    Raises:
+        NoResourcesError: The system gives no thread or socket, or the interpreter ends and takes no new thread.
+    """
     global _dispatcher
     made = _dispatcher
     if made is not None:
@@ -210,18 +219,25 @@ def heed_log(receiver: Receiver | None = None) -> None:
     """
     global _log
     level = _NEVER if logger.disabled else logger.getEffectiveLevel()
-    present = None if _log is None else _log[0]()
+    # Another thread may change the variable at any moment.
+    told = _log
+    present = None if told is None else told[0]()
     if receiver is None and present is not _dispatcher:
         present = None
-    if _log is not None and _log[1] == level and present is not None:
+    if told is not None and told[1] == level and present is not None:
         return
     wanted = max((own for own, theirs in LEVELS.items() if theirs >= level), default=0)
     if wanted == 0:
-        if _log is not None:
+        if told is not None:
             c.set_log_callback(None, None, None, 1)
             _log = None
         return
-    chosen = present or receiver or dispatcher()
+    try:
+        chosen = present or receiver or dispatcher()
+    except NoResourcesError:
+        # A lock works without its log. Python 3.12.0 and 3.12.1 start no thread after the end of the main thread, and
+        # other threads may still take locks.
+        return
     chosen.receive_log(wanted)
     _log = weakref.ref(chosen), level, wanted
 
