@@ -349,9 +349,14 @@ def descriptors() -> int:
 UNIT = "opcode" if sys.implementation.name == "cpython" else "line"
 
 
+def instruction(frame: FrameType) -> str:
+    """The name of the next instruction."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]] if UNIT == "opcode" else ""
+
+
 def returns(frame: FrameType) -> bool:
     """Whether the next instruction returns to the caller, where no interruption comes but in Python 3.9."""
-    return dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith("RETURN") if UNIT == "opcode" else False
+    return instruction(frame).startswith("RETURN")
 
 
 def interrupt_at(
@@ -367,7 +372,8 @@ def interrupt_at(
         if not frame.f_code.co_filename.startswith(inside):
             return None
         frame.f_trace_opcodes = True
-        if event == UNIT:
+        # From 3.14 on this marks a branch, where no interruption comes, and belongs to no `try`.
+        if event == UNIT and instruction(frame) != "NOT_TAKEN":
             seen += 1
             if seen == number and not (is_exempt and is_exempt(frame)):
                 raise Enough
