@@ -1,4 +1,4 @@
-"""Under gevent a wait lets other greenlets run, whether gevent patches before the import or after it."""
+"""Under gevent and eventlet a wait lets other greenlets run, whether they patch before the import or after it."""
 
 from __future__ import annotations
 
@@ -70,3 +70,23 @@ def test_greenlets(key: str, when: str) -> None:
         program = (use if when == "after a use" else "") + PATCH + text
     status, out, said = support.Program(program, key).end()
     assert (status, out) == (0, "timed out\n"), f"{sys.version}: {said}"
+
+
+def test_waits_by_select_where_eventlet_has_removed_poll(key: str) -> None:
+    told = support.run(
+        """
+        import select
+
+        def wait(*arguments):
+            waits.append(arguments)
+            return own(*arguments)
+
+        waits, own, select.select = [], select.select, wait
+        del select.poll, select.epoll
+        with consul_lock.hold(sys.argv[1]) as lock:
+            lock.on_lost(print)
+            print(consul_lock.Lock(sys.argv[1], timeout=0.2).try_acquire(), lock.held, len(waits) > 1)
+        """,
+        key,
+    )
+    assert told == "False True True\n"

@@ -101,16 +101,24 @@ class Mailbox:
         Raises:
             OSError: The program has closed the descriptor.
         """
-        # Looked up at each call, as gevent may patch the module later.
-        poll = select.poll()
-        poll.register(self.descriptor, select.POLLIN)
-        ready = poll.poll(None if patience is None else patience * 1000)
+        ready = self._poll(patience)
         if not ready:
             return False
-        if ready[0][1] != select.POLLIN or (patience is None and not self.is_open()):
+        if ready != select.POLLIN or (patience is None and not self.is_open()):
             raise OSError(errno.EBADF, "the program has closed a descriptor of consul_lock, which waits for an event")
         self.drain()
         return True
+
+    def _poll(self, patience: float | None) -> int:
+        """Waits for the descriptor, and gives its events; 0 at the end of the patience."""
+        # Looked up at each call, as gevent and eventlet may patch the module later.
+        if hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(self.descriptor, select.POLLIN)
+            events = poll.poll(None if patience is None else patience * 1000)
+            return events[0][1] if events else 0
+        # eventlet removes `poll`, and lets `select` switch to other greenlets.
+        return select.POLLIN if select.select([self.descriptor], [], [], patience)[0] else 0
 
     def receive(self, patience: float | None = None) -> int | None:
         """Waits for an event, which the caller frees. None: no event came within the patience, in seconds."""
