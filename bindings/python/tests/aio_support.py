@@ -17,9 +17,12 @@ from typing import Any, TypeVar
 
 import support
 
+import consul_lock
 from consul_lock import aio
 
 Found = TypeVar("Found")
+#: Seconds: longer than any test waits for a loss.
+LONG = support.PATIENCE
 #: uvloop has wheels for CPython only, and not for each build of it.
 HAS_UVLOOP = importlib.util.find_spec("uvloop") is not None
 #: From Python 3.11 on.
@@ -96,6 +99,33 @@ async def held(key: str) -> AsyncIterator[aio.Lock]:
         yield lock
     finally:
         await lock.close()
+
+
+async def lose(*locks: aio.Lock) -> None:
+    """Makes the library find the loss of locks now. Its watch of a key would find it a second after the acquire."""
+    for lock in locks:
+        support.delete(lock.key)
+    for lock in locks:
+        # The body may have ended the lock before.
+        with contextlib.suppress(consul_lock.Error):
+            await lock.check()
+
+
+def soon(*locks: aio.Lock) -> asyncio.Task[None]:
+    """Makes locks be lost while a body waits."""
+    return asyncio.ensure_future(lose(*locks))
+
+
+def cancellations() -> int:
+    """How many cancellations of this task are under way, where tasks count them."""
+    task: Any = asyncio.current_task()
+    return task.cancelling() if sys.version_info >= (3, 11) else 0
+
+
+async def is_usable() -> bool:
+    """Whether this task can wait, and no cancellation is left for it."""
+    await asyncio.sleep(0.01)
+    return cancellations() == 0
 
 
 def descriptors() -> int:

@@ -7,31 +7,24 @@ import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from .._base import BaseLock
 from .._client import Client
-from .._dispatcher import heed_log
-from .._handle import Handle
-from .._native import Slot, byref, c, some_bytes, take_error, utf8
+from .._native import c, some_bytes, utf8
 from .._options import LockOptions, Seconds, milliseconds
 from ..errors import Error, LostError, NoResourcesError, NotAcquiredError, NotHeldError
 from ._body import Body, Notice, may_wait_at_close
-from ._loop import Call, LoopReceiver, receiver
+from ._bound import BoundLock
 
 if TYPE_CHECKING:
-    import weakref
     from types import TracebackType
 
     from typing_extensions import Self, Unpack
 
 Callback = TypeVar("Callback", bound=Callable[[str], object])
-#: How many seconds a cancelled task waits for Consul's confirmation that its call is undone, or that its release is
-#: done. After that the library goes on in the background.
-_PATIENCE = 0.25
 
 
-class Lock(BaseLock):
+class Lock(BoundLock):
     """A lock on one key, or on several, for asyncio. A lock is single use: a task acquires it once and releases it.
 
         lock = aio.Lock("nightly-report", timeout=30)
@@ -51,8 +44,6 @@ class Lock(BaseLock):
     """
 
     _title = "consul_lock.aio.Lock"
-    #: The receiver of the loop in which the acquire began.
-    _home: weakref.ref[LoopReceiver] | None = None
 
     def __init__(
         self, key: str | Sequence[str], *, client: Client | None = None, **options: Unpack[LockOptions]
@@ -121,7 +112,7 @@ class Lock(BaseLock):
         except BaseException:
             # The coroutine is closed, as at the end of its loop, and must not wait any more.
             if is_first:
-                _undo_unseen(handle)
+                self._undo_unseen(handle)
             raise
 
     async def try_acquire(self) -> bool:
@@ -169,8 +160,8 @@ class Lock(BaseLock):
         """Releases a held lock, and ends the object. Does nothing the second time.
 
         An acquire that waits in another task raises ClosedError, and so do later calls that need the lock. Raises no
-        error of the release, so that it can stand in a `finally`: `release` reports that error, and the log has it. In a
-        child after fork it frees memory only.
+        error of the release, so that it can stand in a `finally`: `release` reports that error, and the log has it.
+        In a child after fork it frees memory only.
         """
         handle = self._handle
         if handle is None or self._closed:
@@ -216,8 +207,8 @@ class Lock(BaseLock):
         is cancelled from outside as well, the CancelledError stays, as with `asyncio.timeout`.
 
         Raises:
-            LostError: The body ended well or was cancelled by the loss, and the lock was lost meanwhile: others may have
-                worked at the same time.
+            LostError: The lock was lost, and the body ended well or was cancelled by the loss. Others may have worked
+                at the same time.
             UnconfirmedError: The body ended well, but Consul did not confirm the release.
         """
         body, self._notice.body = self._notice.body, None
@@ -226,7 +217,7 @@ class Lock(BaseLock):
         if kind is not None and issubclass(kind, GeneratorExit) and not may_wait_at_close(sys._getframe(1)):
             # The coroutine of the body is closed, and must not wait any more.
             if handle is not None and not self._closed:
-                _undo_unseen(handle)
+                self._undo_unseen(handle)
                 self._end(handle)
             return
         try:
@@ -280,9 +271,11 @@ class Lock(BaseLock):
         """Turns a share into an exclusive lock, without a gap: what the holder has read stays true.
 
         Waits until the others that share the key have released it, and meanwhile no other lock can take the key. The
-        fencing token grows. Of two locks that share a key only one can be upgraded at a time, as each would wait for the
-        other: the second upgrade raises NotAcquiredError at once. Its caller releases that lock, takes a new, exclusive
-        one, and reads again what it has read. A cancellation of the task ends the wait.
+        fencing token grows. A cancellation of the task ends the wait.
+
+        Of two locks that share a key only one can be upgraded at a time, as each would wait for the other: the second
+        upgrade raises NotAcquiredError at once. Its caller releases that lock, takes a new, exclusive one, and reads
+        again what it has read.
 
         Args:
             timeout: How many seconds to wait for the others (0 to 86,400). 0: not at all. None: until `cancel`.
@@ -357,76 +350,6 @@ class Lock(BaseLock):
         self._notice.set_callback(callback)
         return callback
 
-    # ---- Inside
-
-    def _bind(self, handle: Handle) -> None:
-        """Binds the lock to the running loop."""
-        home = receiver()
-        slot = Slot()
-        if c.bind_to_queue(handle.pointer, home.mailbox.pointer, byref(slot)) != 0:
-            raise take_error(slot.value)
-        heed_log(home)
-        home.watch(handle, self._notice)
-        self._home = home.reference
-
-    def _belongs_here(self) -> LoopReceiver:
-        """The receiver of the running loop.
-
-        Raises:
-            RuntimeError: The acquire began in another loop.
-        """
-        present = receiver()
-        if self._home is not None and self._home is not present.reference:
-            home = self._home()
-            # Of a parent's lock the library says in its own words that it is the parent's.
-            if home is None or not home.is_parents:
-                raise RuntimeError(
-                    f'the lock "{self.key}" belongs to another event loop, in which its acquire began; '
-                    "make one for this loop"
-                )
-        return present
-
-    def _begin(self, handle: Handle, function: Any, *arguments: object) -> Call:
-        """Starts a call. No task may keep the receiver while it waits, so this is no coroutine."""
-        return self._belongs_here().begin(function, handle.pointer, *arguments)
-
-    async def _release(self, handle: Handle) -> None:
-        # A lock that is not in use yet stays usable.
-        has_begun = handle.has_begun
-        call = self._begin(handle, c.release_start)
-        try:
-            await call.future
-        except asyncio.CancelledError:
-            await call.settle(_PATIENCE)
-            raise
-        finally:
-            handle.is_released = has_begun and call.is_over
-        call.result()
-
-    async def _ask(self, handle: Handle, function: Any, *arguments: object) -> None:
-        try:
-            call = self._begin(handle, function, *arguments)
-            await call.future
-            call.result()
-        except Error as problem:
-            self._refuse_closed(problem)
-            raise
-
-    async def _undo(self, handle: Handle) -> None:
-        """Undoes a cancelled acquire, also one that has succeeded."""
-        c.cancel(handle.pointer)
-        # The drop releases where the release cannot begin now.
-        handle.is_over = handle.drop_releases = True
-        await self._settle(handle, c.release_start)
-
-    async def _settle(self, handle: Handle, function: Any) -> None:
-        with contextlib.suppress(Error):
-            await self._begin(handle, function).settle(_PATIENCE)
-
-    def _loss_error(self) -> LostError:
-        reason = self.lost_reason
-        return LostError(f'the lock "{self.key}" was lost ({reason})', reason=reason)
-
 
 def hold(key: str | Sequence[str], *, client: Client | None = None, **options: Unpack[LockOptions]) -> Lock:
     """Makes a lock for an `async with`, which acquires the lock, runs the body, and releases the lock.
@@ -446,10 +369,3 @@ def hold(key: str | Sequence[str], *, client: Client | None = None, **options: U
         LostError, UnconfirmedError: At the end of the body. See Lock.__aexit__.
     """
     return Lock(key, client=client, **options)
-
-
-def _undo_unseen(handle: Handle) -> None:
-    """Undoes an acquire, or releases the lock, without waiting."""
-    c.cancel(handle.pointer)
-    handle.is_over = True
-    handle.begin_release()
