@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import sys
 import threading
-import tracemalloc
 import warnings
 from collections.abc import Iterator
 
@@ -86,6 +85,8 @@ def test_the_warning_tells_where_the_lock_was_made(key: str, full_key: str) -> N
     if sys.implementation.name != "cpython":
         # PyPy has no tracemalloc.
         return
+    import tracemalloc
+
     tracemalloc.start(20)
     try:
         with warnings.catch_warnings(record=True) as caught:
