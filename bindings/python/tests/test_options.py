@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import enum
 import time
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
 import support
 
-from consul_lock import Client, InvalidArgumentError, InvalidOptionError, Lock, _options, hold, holder
+from consul_lock import Client, InvalidArgumentError, InvalidOptionError, Lock, _options, hold, holder, shutdown
 
 
 @pytest.mark.parametrize(
@@ -64,8 +66,10 @@ def test_options_have_their_effect(key: str) -> None:
         ({"timeout": 100_000}, "timeout: must be 0 to 86400, is 100000"),
         ({"queue_grace": 100}, "queue_grace: must be 0.01 to 60, is 100"),
         ({"options": {"lock_timeout_seconds": 5}}, "option lock_timeout_seconds: must be 10 to 86400, is 5"),
-        ({"timeout": -1}, "timeout: -1 is not a time"),
-        ({"timeout": float("inf")}, "timeout: inf is not a time"),
+        ({"timeout": -1}, "timeout: -1 is not a time; None waits without an end"),
+        ({"timeout": float("inf")}, "timeout: inf is not a time; None waits without an end"),
+        ({"timeout": 10**400}, "timeout: must be 0 to 86400, is "),
+        ({"lock_timeout": 10**400}, "lock_timeout: must be 10 to 86400, is "),
         ({"timeout": float("nan")}, "timeout: nan is not a time"),
         ({"timeout": timedelta(seconds=-1)}, "is not a time"),
         ({"timeout": 1e308}, "timeout"),
@@ -112,12 +116,62 @@ def test_bad_options_say_what_is_wrong(key: str, options: dict[str, Any], messag
         ({"connect_timeout": 1}, "no option 'connect_timeout'"),
         ({"options": {"fair": None}}, "fair must be"),
         ({"options": {"fair": object()}}, "fair must be"),
+        ({"options": ["fair"]}, "options must be a mapping"),
+        ({"options": {1: 1}}, "options must be a mapping"),
     ],
 )
 def test_wrong_types_say_what_is_wrong(key: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError) as caught:
         Lock(key, **options)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"address": b"127.0.0.1:8500"}, "address must be a str or several, not bytes"),
+        ({"address": ["127.0.0.1:8500", None]}, "address must be a str or several, and one of them is NoneType"),
+        ({"session_checks": b"serfHealth"}, "session_checks must be a str or several, not bytes"),
+        ({"session_checks": [1]}, "session_checks must be a str or several, and one of them is int"),
+        ({"ca_file": b"/ca.pem"}, "ca_file must be a path, not bytes"),
+        ({"token": b"s"}, "token must be str, int or bool, not bytes"),
+    ],
+)
+def test_wrong_types_of_a_client_say_what_is_wrong(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        Client(**options)
+    assert str(caught.value) == message
+
+
+def test_the_members_of_an_enum_stand_for_their_values(key: str) -> None:
+    class Place(str, enum.Enum):
+        ADDRESS = support.ADDRESS
+        NAME = "tests"
+        KEY = key
+
+    class Number(enum.IntEnum):
+        LIMIT = 3
+
+    client = Client(Place.ADDRESS, session_name=Place.NAME)
+    with client.hold(Place.KEY, limit=Number.LIMIT, options={"mode": "share"}) as lock:
+        assert lock.key == f"locks/ephemeral/{key}"
+        (sharer,) = client.holders(key).sharers
+        assert sharer.limit == 3
+        assert sharer.name is not None
+        assert sharer.name.startswith("tests")
+    with Client([Place.ADDRESS]).hold(key) as lock:
+        assert lock.held
+
+
+def test_a_file_is_a_text_or_a_path(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("root")
+    for path in (token, str(token)):
+        assert Client(support.ACL_ADDRESS, token_file=path).holder("tests") is None
+    missing = tmp_path / "missing"
+    for options in ({"ca_file": missing}, {"ca_path": missing}, {"client_cert": missing, "client_key": missing}):
+        with pytest.raises(InvalidOptionError, match=f"option c.*: {missing}: No such file"):
+            Client(**options)
 
 
 @pytest.mark.parametrize("number", [Fraction(1, 3), Decimal("0.5")])
@@ -152,6 +206,14 @@ def test_the_timeout_of_an_upgrade(key: str) -> None:
             with pytest.raises(TypeError, match="timeout"):
                 lock.upgrade(timeout=strange)  # type: ignore[arg-type]
         lock.check()
+
+
+def test_a_shutdown_has_an_end() -> None:
+    with pytest.raises(TypeError, match="timeout must be a number of seconds or a timedelta, not NoneType"):
+        shutdown(timeout=None)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError) as caught:
+        shutdown(timeout=-1)
+    assert str(caught.value) == "timeout: -1 is not a time"
 
 
 def test_client_options(key: str) -> None:

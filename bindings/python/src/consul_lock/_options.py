@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -57,19 +58,19 @@ class ClientOptions(TypedDict, total=False):
 
     token: str | None
     """The ACL token."""
-    token_file: str | None
+    token_file: str | os.PathLike[str] | None
     """A file with the ACL token."""
     ssl: bool | None
     """Whether the library speaks TLS also to an address without https://."""
     ssl_verify: bool | None
     """Whether Consul's certificate must be of a trusted CA, and for the name that the library connects to."""
-    ca_file: str | None
+    ca_file: str | os.PathLike[str] | None
     """A file with the CAs of Consul's certificate, in PEM."""
-    ca_path: str | None
+    ca_path: str | os.PathLike[str] | None
     """A folder with such files."""
-    client_cert: str | None
+    client_cert: str | os.PathLike[str] | None
     """A file with the client's certificate, in PEM. Needs client_key."""
-    client_key: str | None
+    client_key: str | os.PathLike[str] | None
     """A file with the private key of client_cert, in PEM."""
     tls_server_name: str | None
     """The name that Consul's certificate must be for."""
@@ -117,6 +118,11 @@ TIMES = {
     "request_timeout": ("request_timeout_ms", 1000),
     "release_timeout": ("release_timeout_ms", 1000),
 }
+_NO_END = "; None waits without an end"
+_FILES = ("token_file", "ca_file", "ca_path", "client_cert", "client_key")
+_SEVERAL = ("address", "session_checks")
+#: What the options take that do not take each of str, int and bool.
+_KINDS = {**dict.fromkeys(_FILES, "a path"), **dict.fromkeys(_SEVERAL, "a str or several")}
 _LOCK = frozenset(LockOptions.__annotations__)
 _CLIENT = frozenset(ClientOptions.__annotations__) | {"address"}
 
@@ -142,14 +148,14 @@ def _translate(what: str, given: Mapping[str, Any], known: frozenset[str]) -> di
         if name not in known:
             raise TypeError(f"{what} has no option {name!r}; `options` takes the library's own names (docs/OPTIONS.md)")
         if name == "options":
-            translated.update((own, _word(own, option)) for own, option in (value or {}).items())
+            translated.update((own, _word(own, option)) for own, option in _own_names(value))
         elif value is None and name == "timeout":
             translated["acquire_timeout_ms"] = "-1"
         elif value is None:
             continue
         elif name in TIMES:
             own, per_second = TIMES[name]
-            translated[own] = str(count(name, value, per_second))
+            translated[own] = str(count(name, value, per_second, _NO_END if name == "timeout" else ""))
         elif name == "share":
             translated["mode"] = _mode(value)
         else:
@@ -157,10 +163,24 @@ def _translate(what: str, given: Mapping[str, Any], known: frozenset[str]) -> di
     return translated
 
 
-def count(name: str, time: Seconds, per_second: int) -> int:
+def _own_names(options: Any) -> Iterable[tuple[str, Any]]:
+    if options is None:
+        return ()
+    if not isinstance(options, Mapping) or not all(isinstance(own, str) for own in options):
+        raise TypeError('options must be a mapping with the library\'s names, such as {"acquire_timeout_ms": 500}')
+    return options.items()
+
+
+def count(name: str, time: Seconds, per_second: int, remedy: str = "") -> int:
     """A time in a unit of the library, rounded up, as 0 has another meaning.
 
     A time that the library counts in seconds must be whole, as rounding would change it too much.
+
+    Args:
+        name: The name that the caller knows.
+        time: The time.
+        per_second: How many units a second has.
+        remedy: What the caller may write instead of a number that is not a time.
 
     Raises:
         TypeError: It is no time.
@@ -171,11 +191,13 @@ def count(name: str, time: Seconds, per_second: int) -> int:
         units = time // timedelta(microseconds=1) * per_second / 1_000_000
     elif isinstance(time, bool) or not isinstance(time, (int, float)):
         raise TypeError(f"{name} must be a number of seconds or a timedelta, not {type(time).__name__}")
+    elif isinstance(time, int):
+        units = time * per_second
     else:
         # 0.57 * 1000 is 570.0000000000001.
         units = round(time * per_second, 6) if math.isfinite(time) else time
-    if not math.isfinite(units) or units < 0:
-        raise InvalidOptionError(f"{name}: {time} is not a time")
+    if units < 0 or (isinstance(units, float) and not math.isfinite(units)):
+        raise InvalidOptionError(f"{name}: {time} is not a time{remedy}")
     if per_second == 1 and units != math.floor(units):
         raise InvalidOptionError(f"{name}: {time} is not a whole number of seconds")
     # The library refuses what is too large.
@@ -191,7 +213,8 @@ def whole(name: str, number: object) -> int:
     """
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise TypeError(f"{name} must be a number, not {type(number).__name__}")
-    if math.isnan(number) or number == -math.inf:
+    # A comparison, as no function of `math` takes an int that is larger than each float.
+    if number != number or number == -math.inf:
         raise InvalidOptionError(f"{name}: {number} is not a time")
     return -1 if number == math.inf else math.ceil(number)
 
@@ -203,10 +226,13 @@ def milliseconds(name: str, time: Seconds | None) -> int:
         TypeError: It is no time.
         InvalidArgumentError: It is negative or not finite.
     """
-    if time is None:
-        return -1
+    return -1 if time is None else finite_milliseconds(name, time, _NO_END)
+
+
+def finite_milliseconds(name: str, time: Seconds, remedy: str = "") -> int:
+    """A time that is an argument and has an end, in milliseconds. Raises what `milliseconds` raises."""
     try:
-        return count(name, time, 1000)
+        return count(name, time, 1000, remedy)
     except InvalidOptionError as problem:
         raise InvalidArgumentError(str(problem)) from None
 
@@ -222,11 +248,22 @@ def _word(name: str, value: object) -> str | bytes:
         return some_bytes(name, value)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (int, str)):
-        return str(value)
-    if name in ("address", "session_checks") and isinstance(value, Iterable):
-        return ",".join(str(one) for one in value)
-    raise TypeError(f"{name} must be str, int or bool, not {type(value).__name__}")
+    # Not by str(), as a member of an enum that is also a str, or an int, has a name of its own.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if name in _FILES and isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if name in _SEVERAL and isinstance(value, Iterable) and not isinstance(value, (bytes, bytearray)):
+        return ",".join(_one_of(name, one) for one in value)
+    raise TypeError(f"{name} must be {_KINDS.get(name, 'str, int or bool')}, not {type(value).__name__}")
+
+
+def _one_of(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be {_KINDS[name]}, and one of them is {type(value).__name__}")
+    return str.__str__(value)
 
 
 @contextmanager

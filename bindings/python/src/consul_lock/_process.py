@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._events import ask
 from ._native import c
-from ._options import Seconds, milliseconds
+from ._options import Seconds, finite_milliseconds
 
 
 def version() -> str:
@@ -27,4 +27,4 @@ def shutdown(timeout: Seconds = 5) -> None:
         UnconfirmedError: Something was still in progress at the end of the time.
         InvalidArgumentError: The time is out of range.
     """
-    ask(c.shutdown_start, milliseconds("timeout", timeout))
+    ask(c.shutdown_start, finite_milliseconds("timeout", timeout))

@@ -6,7 +6,7 @@ from .._client import Client, pointer_of
 from .._dispatcher import heed_log
 from .._holders import Holder, Holders, take_holder, take_holders
 from .._native import address, c, utf8
-from .._options import Seconds, milliseconds
+from .._options import Seconds, finite_milliseconds
 from ._loop import receiver
 
 
@@ -78,6 +78,6 @@ async def shutdown(timeout: Seconds = 5) -> None:
         UnconfirmedError: Something was still in progress at the end of the time.
         InvalidArgumentError: The time is out of range.
     """
-    call = receiver().begin(c.shutdown_start, milliseconds("timeout", timeout))
+    call = receiver().begin(c.shutdown_start, finite_milliseconds("timeout", timeout))
     await call.future
     call.result()
