@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -307,6 +308,13 @@ def test_guarded_writes(key: str) -> None:
         unheld.put_if_held(f"{key}-data", "")
     with pytest.raises(NotHeldError):
         unheld.renew()
+
+
+@pytest.mark.parametrize("wrong", [b"key", Path("key"), 5, None, True])
+def test_keys_of_another_type(wrong: Any) -> None:
+    with pytest.raises(TypeError) as caught:
+        Lock(wrong)
+    assert str(caught.value) == f"key must be a str or a sequence of str, not {type(wrong).__name__}"
 
 
 def test_keys_that_are_refused(key: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from . import defaults
@@ -48,7 +48,7 @@ class BaseLock:
             InvalidEnvironmentError: A variable of the default client is wrong.
             TypeError: The key, the client or an option has a wrong type.
         """
-        self._name = key if isinstance(key, str) else tuple(key)
+        self._name = key if isinstance(key, str) else _several(key)
         translated = of_lock(options)
         self._generator: Callable[[], str | bytes] | None = None if "value" in translated else defaults.generator()
         self._handle = Handle(_make(self._name, translated, client, list(options)))
@@ -221,6 +221,12 @@ class BaseLock:
             raise ValueFailedError(
                 f'could not acquire the lock "{self.key}": the value generator failed ({said})'
             ) from problem
+
+
+def _several(keys: Any) -> tuple[str, ...]:
+    if isinstance(keys, (bytes, bytearray)) or not isinstance(keys, Iterable):
+        raise TypeError(f"key must be a str or a sequence of str, not {type(keys).__name__}")
+    return tuple(keys)
 
 
 def _make(name: str | tuple[str, ...], options: dict[str, str | bytes], client: Client | None, given: list[str]) -> int:
