@@ -276,6 +276,7 @@ class Something:
         ("{0}", is_held, ValueError, "must name arguments"),
         ("{key", is_held, ValueError, "expected '}'"),
         (5, is_held, TypeError, "key must be a str, a sequence of them, or a function that makes one, not int"),
+        (b"key", is_held, TypeError, "or a function that makes one, not bytes"),
         (["a", b"b"], is_held, TypeError, "or a function that makes one, not bytes"),
     ],
 )
@@ -284,12 +285,22 @@ def test_a_wrong_decoration_is_refused(key: Any, function: Any, error: type[Exce
         only_one(key)(function)
 
 
+@pytest.mark.parametrize(("arguments", "keywords"), [((), {}), ((5,), {}), ((1, 2), {}), ((), {"number": 1})])
+def test_a_call_says_that_the_decorator_has_no_key(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+    # Without its braces the decorator takes the function for one that makes keys.
+    decorated: Any = only_one(is_held)
+    with pytest.raises(TypeError) as refused:
+        decorated(*arguments, **keywords)
+    assert str(refused.value) == 'only_one needs a key: write @only_one("the-key") above is_held'
+
+
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
         ({"on_busy": "wait"}, ValueError, 'on_busy must be "raise" or "skip", not \'wait\''),
         ({"timeuot": 5}, TypeError, "a lock has no option 'timeuot'"),
         ({"timeout": "5"}, TypeError, "timeout must be a number of seconds or a timedelta"),
+        ({"client": "127.0.0.1:8500"}, TypeError, "client must be a consul_lock.Client, not str"),
         ({"timeout": -5}, consul_lock.InvalidOptionError, "timeout: -5 is not a time"),
     ],
 )

@@ -187,18 +187,23 @@ def pointer_of(client: Client | None) -> NativeClient | None:
         TypeError: It is no client.
         ClosedError: It was closed.
     """
+    refuse_other_kinds(client)
     if client is None:
         return None
-    if not isinstance(client, Client):
-        raise TypeError(
-            f"client must be a consul_lock.Client, not {type(client).__name__} (Client.of takes over a Consul of "
-            "python-consul)"
-        )
     native = client._native
     # The collector may have finalized the native client before an object that still uses the client: see Handle.
     if not native:
         raise ClosedError("the client is closed")
     return native
+
+
+def refuse_other_kinds(client: object) -> None:
+    """Raises TypeError if an object is neither a client nor None."""
+    if client is not None and not isinstance(client, Client):
+        raise TypeError(
+            f"client must be a consul_lock.Client, not {type(client).__name__} (Client.of takes over a Consul of "
+            "python-consul)"
+        )
 
 
 def set_default_client(client: Client | None) -> None:

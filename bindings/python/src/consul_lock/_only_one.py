@@ -9,7 +9,7 @@ import string
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Union, overload
 
-from ._client import Client
+from ._client import Client, refuse_other_kinds
 from ._dispatcher import logger
 from ._lock import hold
 from ._options import LockOptions, of_lock
@@ -89,7 +89,21 @@ def only_one(
         raise ValueError(f'on_busy must be "raise" or "skip", not {on_busy!r}')
     # A wrong option shall fail the import and not the job of the night.
     of_lock(options)
-    return functools.partial(_decorate, key, on_busy == "skip", {**options, "client": client})
+    refuse_other_kinds(client)
+
+    def decorate(*functions: Any, **keywords: Any) -> Any:
+        """Decorates one function."""
+        # A call of what was decorated by `@only_one` alone, which took the function for one that makes keys.
+        is_a_call = len(functions) != 1 or keywords or not _can_be_decorated(functions[0])
+        if callable(key) and is_a_call:
+            raise TypeError(f'only_one needs a key: write @only_one("the-key") above {_name(key)}')
+        return _decorate(key, on_busy == "skip", {**options, "client": client}, *functions, **keywords)
+
+    return decorate
+
+
+def _can_be_decorated(given: Any) -> bool:
+    return callable(given) or isinstance(given, (staticmethod, classmethod))
 
 
 def _decorate(key: Key, skips: bool, options: dict[str, Any], function: Any) -> Any:
@@ -187,7 +201,7 @@ def _key_maker(key: Any, function: Any) -> Callable[..., Any]:
     if isinstance(key, str):
         fields = _fields(key)
     else:
-        key = tuple(key) if isinstance(key, Sequence) else (key,)
+        key = tuple(key) if isinstance(key, Sequence) and not isinstance(key, (bytes, bytearray)) else (key,)
         fields = {name for one in key for name in _fields(one)}
     if not fields:
         plain = key.format() if isinstance(key, str) else tuple(one.format() for one in key)
