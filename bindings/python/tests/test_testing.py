@@ -63,6 +63,14 @@ def test_the_consul_of_locks_without_a_client(key: str, monkeypatch: pytest.Monk
     assert os.environ["CONSUL_HTTP_TOKEN"] == "another"
 
 
+def test_a_test_may_remove_the_variable_of_its_consul(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONSUL_HTTP_TOKEN", "another")
+    mine = os.environ["CONSUL_HTTP_ADDR"]
+    with Consul(default=True):
+        del os.environ["CONSUL_HTTP_ADDR"]
+    assert (os.environ["CONSUL_HTTP_ADDR"], os.environ["CONSUL_HTTP_TOKEN"]) == (mine, "another")
+
+
 def test_speed_ends_a_lock_soon(key: str) -> None:
     with Consul(speed=100) as consul:
         lock = consul.client.lock(key, lock_timeout=20)
