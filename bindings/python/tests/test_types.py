@@ -45,6 +45,20 @@ def test_a_star_import_gives_the_public_names() -> None:
     assert sorted(consul_lock.__all__) == list(consul_lock.__all__)
 
 
+def test_an_interactive_shell_completes_the_public_names() -> None:
+    told = support.run("print(*dir(consul_lock), sep='\\n'); print('asyncio' in sys.modules)").split()
+    assert {name for name in told if not name.startswith("_")} == {*consul_lock.__all__, "aio", "False"} - {
+        "__version__"
+    }
+    assert "__version__" in told
+
+
+def test_the_help_of_hold_names_all_options() -> None:
+    described = inspect.getdoc(consul_lock.hold)
+    assert described is not None
+    assert [name for name in consul_lock.LockOptions.__annotations__ if name not in described] == []
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_program_keeps_to_the_annotations(key: str, full_key: str) -> None:
     text = Path(__file__).with_name("typed.py").read_text()

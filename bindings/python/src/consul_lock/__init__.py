@@ -101,6 +101,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """The public names, with `aio` also before its import, for the completion of interactive shells."""
+    return sorted([*__all__, "aio", *(name for name in globals() if name.startswith("__"))])
+
+
 def __getattr__(name: str) -> Any:
     """Imports `consul_lock.aio` at its first use, because asyncio takes some time to import."""
     if name == "aio":

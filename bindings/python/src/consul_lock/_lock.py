@@ -332,9 +332,18 @@ def hold(key: str | Sequence[str], *, client: Client | None = None, **options: U
             database.write(invoices, token=lock.fencing_token)
 
     Args:
-        key: See Lock.
-        client: See Lock.
-        options: See Lock.
+        key: The name of the work, or up to 30 keys, of which the lock takes all or none.
+        client: The way to Consul. None: the default client.
+        options: Those of LockOptions. Times are in seconds, or a timedelta.
+            timeout: How long to wait for a lock that another session holds. 0, the default: one attempt. None: without
+                an end.
+            lock_timeout: The life of a lock that is never released (10 to 86,400 s, by default 180).
+            auto_renew: True: the library renews the lock while it is held, up to max_lifetime if that is given.
+            share, limit: True: the lock shares its key; how many may share the key at once (1 to 1,024).
+            value: What Consul stores under the key, str or bytes; no secret.
+            monitor, fair, queue_grace: Whether the library watches the held lock; whether a waiter stands in line; how
+                long the first in line may leave the lock free.
+            options: Any option by the library's own name, such as {"acquire_timeout_ms": 500}.
 
     Raises:
         NotAcquiredError: At the `with`: another session had the lock, and the block did not run. See Lock.acquire.
