@@ -267,3 +267,51 @@ def test_a_signal_handler_registers_while_the_program_does(key: str) -> None:
         key,
     )
     assert told == "True\n"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "receiver.watch(lock._handle, print)",
+        "receiver.receive_log(2)",
+        "consul_lock.observe(sys.argv[1], print).close()",
+    ],
+)
+def test_a_new_mailbox_at_any_moment_frees_none_that_a_call_uses(key: str, action: str) -> None:
+    # As after a daemon has closed its descriptors, while another thread is anywhere in the call.
+    told = support.run(
+        f"""
+        from consul_lock import _dispatcher, _events
+
+        inside = os.path.dirname(consul_lock.__file__)
+
+        def trace(frame, event, _):
+            global seen
+            if not frame.f_code.co_filename.startswith(inside):
+                return None
+            frame.f_trace_opcodes = True
+            if event == "opcode" or sys.implementation.name != "cpython":
+                seen += 1
+                if seen == number:
+                    sys.settrace(None)
+                    receiver.mailbox = _events.Mailbox()
+            return trace
+
+        lock, receiver = consul_lock.Lock(sys.argv[1]), _dispatcher.dispatcher()
+        number, seen = 0, 1
+        # Python 3.12 traces instructions if a frame asks for them before the trace begins.
+        sys._getframe().f_trace_opcodes = True
+        while seen >= number:
+            number, seen = number + 1, 0
+            sys.settrace(trace)
+            try:
+                {action}
+            finally:
+                sys.settrace(None)
+        print(number > 15)
+        sys.stdout.flush()
+        os._exit(0)
+        """,
+        key,
+    )
+    assert told == "True\n"

@@ -65,7 +65,7 @@ class Receiver:
         self._handles[tag] = handle
         handle.tag, handle.on_lost = tag, callback
         slot = Slot()
-        sender = c.sender_new(self.mailbox.pointer, tag)
+        sender = self._sender(tag)
         c.set_lost_callback(handle.pointer, address.queue_lost, sender, address.sender_free, byref(slot))
         if slot.value is not None:
             raise take_error(slot.value)
@@ -76,7 +76,7 @@ class Receiver:
         slot = Slot()
         try:
             self._listeners[tag] = listener
-            sender = c.sender_new(self.mailbox.pointer, tag)
+            sender = self._sender(tag)
             observer: NativeObserver = _begin_to_observe(
                 client, key, address.queue_observed, sender, address.sender_free, byref(slot)
             )
@@ -99,7 +99,7 @@ class Receiver:
 
     def receive_log(self, level: int) -> None:
         """Makes the library send the lines of its log here, from this level of the library on."""
-        c.set_log_callback(address.queue_log, c.sender_new(self.mailbox.pointer, _LOG), address.sender_free, level)
+        c.set_log_callback(address.queue_log, self._sender(_LOG), address.sender_free, level)
 
     def deliver_all(self) -> None:
         """Delivers all events that wait."""
@@ -138,6 +138,13 @@ class Receiver:
             return
         callback, handle.on_lost = handle.on_lost, None
         callback(LOST_REASONS[c.event_code(event)])
+
+    def _sender(self, tag: int) -> int | None:
+        """What puts events with a tag into the mailbox."""
+        # A reference of its own, as `_begin_again` may end the mailbox at any moment.
+        mailbox = self.mailbox
+        sender: int | None = c.sender_new(mailbox.pointer, tag)
+        return sender
 
     def _tag(self) -> int:
         # A number of its own, at random, as a counter needs a mutex: an interruption at its end leaves a mutex locked.
