@@ -125,7 +125,7 @@ class Receiver:
         else:
             self._lost(tag, event)
 
-    def complain(self, problem: Exception) -> None:
+    def complain(self, problem: BaseException) -> None:
         """Reports the exception of a program's callback, which has no other place to go."""
         # A hook that fails, too, has nothing to report to.
         with contextlib.suppress(Exception):
@@ -176,6 +176,9 @@ class Dispatcher(Receiver):
             except SystemExit:
                 # `sys.exit` ends a thread of Python, but this thread has the other callbacks to run, too.
                 continue
+            except BaseException as problem:
+                # Such as asyncio.CancelledError, or what `pytest.fail` raises.
+                self.complain(problem)
 
     def _begin_again(self) -> None:
         """Takes a new mailbox, after the program has closed the descriptor, as daemons do."""

@@ -114,7 +114,7 @@ class LoopReceiver(Receiver):
         else:
             call.finish(event)
 
-    def complain(self, problem: Exception) -> None:
+    def complain(self, problem: BaseException) -> None:
         """Gives the exception of a program's callback to the loop's handler of exceptions."""
         asyncio.get_running_loop().call_exception_handler(
             {"message": "a callback of consul_lock raised", "exception": problem}
