@@ -111,7 +111,7 @@ def test_bad_options_say_what_is_wrong(key: str, options: dict[str, Any], messag
         ({"auto_renew": {}}, "auto_renew must be"),
         ({"fair": [{}]}, "fair must be"),
         ({"limit": 1.5}, "limit must be"),
-        ({"nonsense": 1}, "no option 'nonsense'"),
+        ({"nonsense": 1}, "a lock has no option 'nonsense'; there are auto_renew, fair, limit, lock_timeout, "),
         ({"acquire_timeout_ms": 1}, "no option 'acquire_timeout_ms'"),
         ({"connect_timeout": 1}, "no option 'connect_timeout'"),
         ({"options": {"fair": None}}, "fair must be"),

@@ -146,7 +146,10 @@ def _translate(what: str, given: Mapping[str, Any], known: frozenset[str]) -> di
     translated: dict[str, str | bytes] = {}
     for name, value in given.items():
         if name not in known:
-            raise TypeError(f"{what} has no option {name!r}; `options` takes the library's own names (docs/OPTIONS.md)")
+            raise TypeError(
+                f"{what} has no option {name!r}; there are {', '.join(sorted(known))}, and `options` takes the "
+                "library's own names (docs/OPTIONS.md)"
+            )
         if name == "options":
             translated.update((own, _word(own, option)) for own, option in _own_names(value))
         elif value is None and name == "timeout":
