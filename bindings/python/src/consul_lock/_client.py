@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class NativeClient(ctypes.c_void_p):
-    """A native client. It is freed when the last reference to it goes: see `_handle.py`.
+    """A native client, which is freed when the last reference to it goes: see `_handle.py`.
 
     A call of the library gets this object and no bare address. So `Client.close`, in another thread or in the handler
     of a signal, frees no client that a call is about to use.

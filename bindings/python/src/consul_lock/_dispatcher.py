@@ -1,6 +1,6 @@
 """One thread that runs the callbacks of `Lock.on_lost` and `observe`, and hands the log of the library to `logging`.
 
-The first of them starts the thread. It is a daemon, as it must not keep a program alive. A dispatcher keeps no lock
+The first of them starts the thread, which is a daemon, as it must not keep a program alive. A dispatcher keeps no lock
 alive: the lock's own handle keeps the callback.
 """
 
@@ -40,7 +40,7 @@ class Listener(Protocol):
 
 
 class NativeObserver(ctypes.c_void_p):
-    """A native observer. It is freed when the last reference to it goes: see `_handle.py`."""
+    """A native observer, which is freed when the last reference to it goes: see `_handle.py`."""
 
     def __del__(self, is_ending: Callable[[], bool] = is_ending) -> None:
         if not is_ending():

@@ -57,7 +57,7 @@ class StartError(RuntimeError):
 
 
 class Consul:
-    """A running Consul on a free port of this machine. It ends with this process, however this process ends."""
+    """A running Consul on a free port of this machine, which ends with this process, however this process ends."""
 
     def __init__(self, *, default: bool = False, speed: int | None = None, real: bool | str = False) -> None:
         """Starts a Consul, and returns when it serves.
@@ -72,7 +72,7 @@ class Consul:
             speed: Lets the time of Consul pass so many times as fast (1 to 10,000), for tests that wait for the end of
                 a TTL. Not for a real Consul.
             real: A real Consul (`consul agent -dev`): True for the program of CONSUL_BIN, else `consul` on the PATH; or
-                the name of the program. It takes some seconds.
+                the name of the program. A real Consul takes some seconds to serve.
 
         Raises:
             StartError: There is no such program, or it did not serve.

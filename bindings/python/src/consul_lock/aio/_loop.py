@@ -24,7 +24,7 @@ class Call:
     __slots__ = ("_error", "_found", "_take", "future", "is_over")
 
     def __init__(self, future: asyncio.Future[None], take: Callable[[int], Any] | None) -> None:
-        #: Ends with the call. It has no result, so that the loop does not complain when no task waits any more.
+        #: Ends with the call, and has no result, so that the loop does not complain when no task waits any more.
         self.future = future
         self.is_over = False
         self._take = take

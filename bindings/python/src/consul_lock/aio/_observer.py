@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _News:
-    """The newest news of an observer. It does not refer to the observer, which ends when the program drops it."""
+    """The newest news of an observer, without a reference to it: an observer ends when the program drops it."""
 
     __slots__ = ("_error", "_holder", "has_come", "waiter")
 
