@@ -343,6 +343,14 @@ def test_a_client_of_this_package_is_a_default_too(client: consul.Consul, key: s
         assert ours.stats()["held"] == 0
 
 
+def test_a_default_client_may_be_closed(key: str) -> None:
+    # As of Lock, whose default client is the library's.
+    with consul_lock.Client() as client:
+        defaults.consul_client = client
+    with EphemeralLock(key).hold() as lock:
+        assert lock.lock.held
+
+
 # ---- Errors
 
 

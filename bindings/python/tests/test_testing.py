@@ -63,6 +63,17 @@ def test_the_consul_of_locks_without_a_client(key: str, monkeypatch: pytest.Monk
     assert os.environ["CONSUL_HTTP_TOKEN"] == "another"
 
 
+def test_a_default_client_that_was_closed_is_no_problem() -> None:
+    mine = os.environ["CONSUL_HTTP_ADDR"]
+    with consul_lock.Client() as client:
+        consul_lock.set_default_client(client)
+    with Consul(default=True) as consul:
+        pass
+    assert "stopped" in repr(consul)
+    assert os.environ["CONSUL_HTTP_ADDR"] == mine
+    assert consul_lock.default_client() is None
+
+
 def test_a_test_may_remove_the_variable_of_its_consul(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONSUL_HTTP_TOKEN", "another")
     mine = os.environ["CONSUL_HTTP_ADDR"]

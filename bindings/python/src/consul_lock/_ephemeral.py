@@ -68,9 +68,12 @@ class EphemeralLock:
             # To the library -1 is a wait without an end. A program that computes the rest of its time wants none.
             wait = 0
         self._base = base_of(consul)
+        # A Client of the defaults is that of the library, also where the program has closed it meanwhile. Of a Consul
+        # object the settings may have changed.
+        is_librarys = consul_client is None and (consul is None or isinstance(consul, Client))
         self._lock = Lock(
             str(key),
-            client=None if consul is None else Client.of(consul),
+            client=None if is_librarys else Client.of(consul),
             options={
                 "acquire_timeout_ms": wait,
                 "lock_timeout_seconds": whole("lock_timeout_seconds", self._lock_timeout_seconds),

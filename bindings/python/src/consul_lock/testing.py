@@ -229,10 +229,11 @@ def _default(client: Client, address: str) -> Iterator[None]:
     try:
         yield
     finally:
-        defaults.consul_client = before
         # The test may have removed the variable itself.
         os.environ.pop("CONSUL_HTTP_ADDR", None)
         os.environ.update(hidden)
+        # A client that the caller has closed meanwhile cannot be the default one again.
+        defaults.consul_client = None if isinstance(before, Client) and before._native is None else before
 
 
 def _is_of_another_consul(name: str) -> bool:
