@@ -127,7 +127,7 @@ def test_a_lock_that_is_lost_before_the_body_begins_runs_no_body(run: Run, key: 
         entry = asyncio.ensure_future(lock.__aenter__())
         await asyncio.sleep(0)
         support.wait_until("it is held", lambda: lock.held)
-        # Both events wait for the loop: the outcome of the acquire and the notice.
+        # The outcome of the acquire waits for the loop, and so may the notice.
         support.delete(full_key)
         support.wait_until("it is lost", lambda: lock.lost)
         with pytest.raises(consul_lock.LostError) as told:

@@ -93,12 +93,17 @@ def test_the_warning_tells_where_the_lock_was_made(key: str, full_key: str) -> N
             warnings.simplefilter("always")
             drop(key)
             collected()
-        place = tracemalloc.get_object_traceback(caught[0].source)
+        # The collector may also find what an earlier test has left.
+        place = next(tracemalloc.get_object_traceback(one.source) for one in caught if full_key in str(one.message))
     finally:
         tracemalloc.stop()
+        support.end_session_of(full_key)
+    if sys.version_info[:2] == (3, 11):
+        # That version knows no place of an object with a dictionary (CPython's own defect, mended in 3.12).
+        assert place is None
+        return
     assert place is not None
     assert any("Lock(key, **options).acquire()" in line for line in place.format())
-    support.end_session_of(full_key)
 
 
 def test_locks_that_end_well_cause_no_warning(key: str) -> None:

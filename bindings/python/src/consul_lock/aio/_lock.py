@@ -188,8 +188,8 @@ class Lock(BoundLock):
         await self.acquire()
         # The coroutine of the body keeps the lock, so a drop tells that the collector has destroyed that coroutine.
         handle.drop_releases = True
-        if self._notice.reason is not None:
-            # The lock was lost before the task ran again.
+        if self.lost:
+            # The lock was lost before the task ran again. The notice may still be on its way.
             try:
                 await self.release()
                 raise self._loss_error()
