@@ -260,7 +260,10 @@ def test_a_storm_of_signals_without_exceptions(key: str, full_key: str) -> None:
     with handling(handler, signal.SIGALRM):
         signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
         try:
-            for _ in range(support.RUNS * 3):
+            turns = 0
+            # A fast machine is done with its turns before the storm has begun.
+            while turns < support.RUNS * 3 or count <= 100:
+                turns += 1
                 lock = Lock(key)
                 with lock:
                     lock.renew()
@@ -268,7 +271,6 @@ def test_a_storm_of_signals_without_exceptions(key: str, full_key: str) -> None:
                     assert Lock(key).try_acquire() is False
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-    assert count > 100
     support.nothing_left(full_key)
 
 
