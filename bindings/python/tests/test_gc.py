@@ -82,8 +82,8 @@ def test_a_warning_that_is_an_error(key: str, full_key: str) -> None:
 
 
 def test_the_warning_tells_where_the_lock_was_made(key: str, full_key: str) -> None:
-    if sys.implementation.name != "cpython" or sys.version_info[:2] == (3, 11):
-        # PyPy has no tracemalloc, and that of Python 3.11 knows the place of no object of a class in Python.
+    if sys.implementation.name != "cpython":
+        # PyPy has no tracemalloc.
         return
     import tracemalloc
 
