@@ -1,4 +1,5 @@
-//! macOS. It compiles and links here, and has not run yet: README.md says what a Mac must run first.
+//! macOS. The library compiles and links for macOS, and has not run there: docs/adr/0005-linux-first.md says what a Mac
+//! must show first.
 
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
