@@ -375,6 +375,23 @@ def test_a_generator_that_fails_leaves_the_lock_unused(key: str, monkeypatch: py
     assert lock.release()
 
 
+@pytest.mark.parametrize("way", ["close", "abandon"])
+def test_a_lock_that_ends_while_its_value_is_made_is_not_acquired(
+    key: str, full_key: str, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    def generate() -> str:
+        # As another thread does.
+        getattr(lock, way)()
+        return "value"
+
+    monkeypatch.setattr(defaults, "generate_value", generate)
+    lock = Lock(key)
+    with pytest.raises(ClosedError):
+        lock.acquire()
+    assert not lock.held
+    assert support.session_on(full_key) is None
+
+
 def test_a_generator_may_use_locks_itself(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def generate() -> str:
         with hold(f"{key}-other", value="") as lock:

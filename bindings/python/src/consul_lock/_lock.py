@@ -168,10 +168,12 @@ class Lock(BaseLock):
         try:
             # Noted first, for the acquire that the cancel ends in another thread.
             self._end(handle)
-            if handle.has_begun and not handle.is_released:
+            if not handle.is_released:
+                # Sticky, for an acquire of another thread that has yet to begin, as its value is being made.
                 c.cancel(handle.pointer)
-                with contextlib.suppress(Error):
-                    ask(c.release_start, handle.pointer)
+                if handle.has_begun:
+                    with contextlib.suppress(Error):
+                        ask(c.release_start, handle.pointer)
         except BaseException:
             _undo(handle)
             raise
