@@ -25,6 +25,7 @@ from consul_lock import (
     NotAcquiredError,
     NotHeldError,
     ValueFailedError,
+    _lock,
     defaults,
     hold,
     holder,
@@ -373,6 +374,27 @@ def test_a_generator_that_fails_leaves_the_lock_unused(key: str, monkeypatch: py
     assert {(problem.code, problem.status) for problem in problems} == {(5, "VALUE_FAILED")}
     lock.acquire()
     assert lock.release()
+
+
+def test_a_close_releases_what_was_acquired_during_a_release_of_nothing(
+    key: str, full_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = _lock.ask
+
+    def ask(*arguments: Any, **keywords: Any) -> bool:
+        try:
+            return own(*arguments, **keywords)
+        except NotHeldError:
+            # As another thread does just then.
+            lock.acquire()
+            raise
+
+    lock = Lock(key)
+    monkeypatch.setattr(_lock, "ask", ask)
+    assert lock.release() is False
+    assert lock.held
+    lock.close()
+    assert support.session_on(full_key) is None
 
 
 @pytest.mark.parametrize("way", ["close", "abandon"])

@@ -138,6 +138,8 @@ class Lock(BaseLock):
         handle = self._handle
         if handle is None or self._closed:
             return False
+        # Read before: an acquire that begins in another thread meanwhile is not what this release ends.
+        has_begun = handle.has_begun
         try:
             self._ask(handle, c.release_start)
             was_held = True
@@ -152,7 +154,7 @@ class Lock(BaseLock):
             # The interruption may have come before the release began.
             _undo(handle)
             raise
-        handle.is_released = handle.has_begun
+        handle.is_released = has_begun
         return was_held
 
     def close(self) -> None:
