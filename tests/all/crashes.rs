@@ -198,6 +198,12 @@ fn contenders_that_are_killed_stop_no_other_for_long() {
                 });
                 let mut killed_inside = 0;
                 for round in 0..2 {
+                    // A contender that has waited for the dead of the round before would wait for two rounds.
+                    let begun = Instant::now();
+                    until("all take turns", || {
+                        let served = |one: &Contender| one.grants_since(begun) > 0;
+                        group.contenders.iter().all(served)
+                    });
                     let inside = |group: &Group| group.contenders.iter().position(Contender::is_in);
                     let mut victim = None;
                     until("one has the lock", || {
