@@ -43,9 +43,10 @@ def sdist_installed(tmp_path_factory):
     """The Python of an environment that has the sdist's wheel alone, which has no library."""
     folder = tmp_path_factory.mktemp("sdist")
     _, sdist = built(folder / "dist")
-    wheels = ["wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", folder / "wheels"]
+    wheels = ["wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation", "--no-cache-dir"]
     # The library that a program is to use is not for the wheel.
-    run(builder(), "-m", "pip", *wheels, sdist, environment={"CONSUL_LOCK_LIBRARY": library()})
+    environment = {"CONSUL_LOCK_LIBRARY": library()}
+    run(builder(), "-m", "pip", *wheels, "--wheel-dir", folder / "wheels", sdist, environment=environment)
     [wheel] = (folder / "wheels").iterdir()
     assert wheel.name.endswith("-py3-none-any.whl")
     return install(folder / "environment", wheel)
