@@ -23,8 +23,8 @@ pub(crate) fn boot_time_ns() -> u64 {
 /// Keeps the library loaded when a host calls `dlclose`: threads of the library may still run. The linker has no mark
 /// for that here, so the library opens itself once more.
 pub(super) fn pin() {
-    // SAFETY: all zero is a value of the structure, which dladdr fills in. Its name is NUL-terminated, and lives as long
-    // as the library is loaded.
+    // SAFETY: all zero is a value of the structure, which dladdr fills in. Its name is NUL-terminated, and lives as
+    // long as the library is loaded.
     unsafe {
         let mut found = std::mem::zeroed::<libc::Dl_info>();
         let own = pin as *const () as *const libc::c_void;

@@ -57,10 +57,6 @@ def _number(name: str, value: object) -> None:
     _set(name, str(whole(name, value)))
 
 
-def _pattern(name: str, value: str) -> None:
-    _set(name, value)
-
-
 def _client(name: str, value: Any) -> None:
     from ._client import Client, set_default_client
 
@@ -76,7 +72,7 @@ _SETTERS: dict[str, Callable[[str, Any], None]] = {
     "consul_client": _client,
     "acquire_timeout_ms": _number,
     "lock_timeout_seconds": _number,
-    "lock_key_pattern": _pattern,
+    "lock_key_pattern": _set,
     "generate_value": _function,
 }
 
