@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from .._client import Client, pointer_of
 from .._dispatcher import heed_log
 from .._holders import Holder, Holders, take_holder, take_holders
@@ -25,16 +28,9 @@ async def holder(key: str, *, client: Client | None = None) -> Holder | None:
         InvalidEnvironmentError: A variable of the default client is wrong.
         UnavailableError, DeniedError, RejectedError: Consul did not answer, or refused.
     """
-    heed_log(receiver())
-    call = receiver().begin(
-        c.holder_start,
-        pointer_of(client),
-        utf8("key", key),
-        done=address.queue_holder_done,
-        take=lambda event: take_holder(c.event_take_holder(event)),
+    found: Holder | None = await _inquire(
+        c.holder_start, key, client, address.queue_holder_done, lambda event: take_holder(c.event_take_holder(event))
     )
-    await call.future
-    found: Holder | None = call.result()
     return found
 
 
@@ -51,16 +47,13 @@ async def holders(key: str, *, client: Client | None = None) -> Holders:
     Raises:
         Error: As `holder`.
     """
-    heed_log(receiver())
-    call = receiver().begin(
+    found: Holders = await _inquire(
         c.holders_start,
-        pointer_of(client),
-        utf8("key", key),
-        done=address.queue_holders_done,
-        take=lambda event: take_holders(c.event_take_holders(event)),
+        key,
+        client,
+        address.queue_holders_done,
+        lambda event: take_holders(c.event_take_holders(event)),
     )
-    await call.future
-    found: Holders = call.result()
     return found
 
 
@@ -81,3 +74,11 @@ async def shutdown(timeout: Seconds = 5) -> None:
     call = receiver().begin(c.shutdown_start, finite_milliseconds("timeout", timeout))
     await call.future
     call.result()
+
+
+async def _inquire(call: Any, key: str, client: Client | None, done: int, take: Callable[[int], Any]) -> Any:
+    """Asks Consul about a key."""
+    heed_log(receiver())
+    begun = receiver().begin(call, pointer_of(client), utf8("key", key), done=done, take=take)
+    await begun.future
+    return begun.result()
