@@ -71,6 +71,31 @@ fn a_broken_core_tells_all_and_keeps_no_thread_busy() {
 }
 
 #[test]
+fn an_instant_that_a_step_asked_for_stands() {
+    let runtime = runtime();
+    let mut state = runtime.state.lock();
+    runtime.have_timer(&mut state).expect("a thread");
+    drop(state);
+    until(
+        "the timer was told of an earlier instant, and looked",
+        || {
+            // The core asks for none, so the timer itself sleeps for a second at a time.
+            let at = Time::now() + Duration::from_millis(300);
+            let mut state = runtime.state.lock();
+            let sleeps_longer = state.timer.until().is_some_and(|until| until > at);
+            runtime.wake_timer(&mut state, at);
+            drop(state);
+            thread::sleep(Duration::from_millis(100));
+            let until = runtime.state.lock().timer.until();
+            // On a busy machine the instant may be over by now.
+            let looked = sleeps_longer && Time::now() < at;
+            assert!(!looked || until.is_some_and(|until| until <= at));
+            looked
+        },
+    );
+}
+
+#[test]
 fn an_orphan_that_got_another_keeper_is_none() {
     let runtime = runtime();
     let (id, _shown) = runtime.new_lock();

@@ -141,6 +141,11 @@ impl Runtime {
             let next = state
                 .wake_at()
                 .map_or(now + SLICE, |at| at.min(now + SLICE));
+            // An instant that a step asked for stands, also when the step after it asked for a later one. In a
+            // hot loop each release asks for such an instant, and each acquire takes that back: a timer that
+            // slept for longer after the acquire would be woken by the next release.
+            let asked = state.timer.until.filter(|asked| *asked > now);
+            let next = asked.map_or(next, |asked| asked.min(next));
             state.timer.until = Some(next);
             let sleep = next.since(now);
             state = state.wait_timeout(&self.timer.sooner, sleep).0;

@@ -69,16 +69,21 @@ fn a_hot_cycle_is_two_writes_and_wakes_nobody() {
         (2 * CYCLES..=2 * CYCLES + 15).contains(&writes),
         "{writes} Raft writes in {CYCLES} cycles"
     );
-    let mut woken = 0;
-    for (id, count) in &after {
-        let before = threads.get(id);
-        assert!(before.is_some(), "a hot loop made a thread");
-        woken += count - before.unwrap_or(&0);
-    }
-    // The timer looks at the clock each second, and a warm session is renewed as often: it depends
-    // on the time, not on the cycles.
+    // On a busy machine a cycle may stand still for long enough that the session is renewed, by a thread that may
+    // have been missing until then.
     assert!(
-        woken < CYCLES / 10 + 5 * seconds,
+        after.len() <= threads.len() + 1,
+        "a hot loop made threads: {threads:?} {after:?}"
+    );
+    let woken: u64 = after
+        .iter()
+        .map(|(id, count)| count - threads.get(id).unwrap_or(&0))
+        .sum();
+    // The timer looks at the clock each second, a warm session is renewed as often, and a session that was just
+    // released is left alone for 100 ms. On a busy machine the timer is woken for the end of each such time, and
+    // once more behind it. All of that depends on the time, not on the cycles.
+    assert!(
+        woken < CYCLES / 10 + 25 * seconds,
         "threads of the library were woken {woken} times in {CYCLES} cycles and {seconds} s"
     );
 
