@@ -9,11 +9,12 @@ import sys
 import threading
 import time
 from types import TracebackType
+from typing import Any
 
 import pytest
 import support
 
-from consul_lock import ClosedError, Lock, LostError, _dispatcher, hold, observe
+from consul_lock import ClosedError, Lock, LostError, _dispatcher, _events, _lock, hold, observe
 
 
 @pytest.fixture
@@ -124,6 +125,24 @@ def test_the_function_may_use_the_lock(key: str, told: queue.Queue[object]) -> N
     lose(lock)
     assert told.get(timeout=10) == ("KEY_GONE", "KEY_GONE", False, True)
     assert told.get(timeout=10) is True
+
+
+def test_a_callback_that_closes_the_lock_hides_no_loss(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The callback closes the lock before the thread that found the loss goes on.
+    lock = Lock(key, monitor=False)
+    lock.acquire()
+    support.delete(lock.key)
+
+    def ask(*arguments: Any) -> bool:
+        try:
+            return _events.ask(*arguments)
+        finally:
+            lock.close()
+
+    monkeypatch.setattr(_lock, "ask", ask)
+    with pytest.raises(LostError):
+        lock.check()
+    assert lock.closed
 
 
 @pytest.mark.parametrize("way", ["release", "close", "abandon"])

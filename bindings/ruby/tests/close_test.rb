@@ -17,6 +17,14 @@ class CloseTest < Test
     assert_nothing_left
   end
 
+  def test_an_error_that_is_not_of_the_close_stays
+    client = ConsulLock::Client.new(address: Consul::DEAD_ADDRESS, request_timeout: 0.5)
+    lock = ConsulLock::Lock.new(key, client: client)
+    # As if another thread had closed the lock right behind the outcome.
+    lock.define_singleton_method(:closed?) { true }
+    assert_raises(ConsulLock::UnavailableError) { lock.acquire }
+  end
+
   def test_close_releases_and_never_raises
     lock = ConsulLock::Lock.new(key)
     lock.acquire

@@ -11,7 +11,15 @@ from ._client import Client, pointer_of
 from ._handle import Handle, collect
 from ._native import Slot, byref, c, some_bytes, take_error, text, utf8
 from ._options import LockOptions, as_written, lend, of_lock
-from .errors import ClosedError, Error, InvalidArgumentError, InvalidOptionError, ValueFailedError
+from .errors import (
+    CancelledError,
+    ClosedError,
+    Error,
+    InvalidArgumentError,
+    InvalidOptionError,
+    NotHeldError,
+    ValueFailedError,
+)
 
 if TYPE_CHECKING:
     import ctypes
@@ -180,8 +188,11 @@ class BaseLock:
         return handle
 
     def _refuse_closed(self, problem: Error) -> None:
-        """Raises ClosedError where the lock was closed while a call waited, which then ended with another error."""
-        if self._closed and not isinstance(problem, ClosedError):
+        """Raises ClosedError where a close ended the call that waited.
+
+        A close causes these two alone. Any other error, such as a loss, came before the close, and is what happened.
+        """
+        if self._closed and isinstance(problem, (CancelledError, NotHeldError)):
             raise ClosedError(f'the lock "{self.key}" was closed meanwhile') from problem
 
     def _end(self, handle: Handle) -> None:

@@ -24,8 +24,9 @@ module ConsulLock
     rescue LostError
       @lost = true
       raise
-    rescue Error => e
-      raise if e.is_a?(ClosedError) || !closed?
+    rescue CancelledError, NotHeldError
+      # A close causes these two alone. Any other error came before the close, and is what happened.
+      raise unless closed?
 
       raise ClosedError, "the lock was closed meanwhile"
     end
