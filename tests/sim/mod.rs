@@ -14,6 +14,8 @@ mod network;
 mod nodes;
 mod odd;
 mod plan;
+#[path = "../support/ports.rs"]
+mod ports;
 mod properties;
 mod real;
 mod records;

@@ -1,7 +1,7 @@
 //! A real Consul, the server of the model, and one connection to either.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use consul_model::server::{Server, Settings, Stopper};
 
 use super::model::{Edition, NODE};
+use super::ports;
 use crate::consul::http::{HttpReply, HttpRequest, Method};
 use crate::consul::secrets::Secrets;
 
@@ -55,14 +56,8 @@ pub(super) fn start_agent_with(settings: &str) -> Agent {
     let binary = binary();
     let version = version(&binary);
     let edition = Edition::of(&version).expect("a version");
-    let listeners: Vec<TcpListener> = (0..4)
-        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
-        .collect();
-    let ports: Vec<u16> = listeners
-        .iter()
-        .map(|socket| socket.local_addr().expect("an address").port())
-        .collect();
-    drop(listeners);
+    // Two tests must not get the same port: one would then speak with the agent of the other.
+    let ports = ports::free::<4>();
     let child = Command::new(&binary)
         .args([
             "agent",

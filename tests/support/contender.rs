@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use consul_lock::client::{Client, shutdown};
@@ -304,6 +304,7 @@ pub(crate) struct Contender {
     /// Closed, it tells the contender to end.
     input: Option<ChildStdin>,
     said: Arc<Mutex<Vec<(Instant, String)>>>,
+    listener: JoinHandle<()>,
     pub(crate) plan: Plan,
 }
 
@@ -323,7 +324,7 @@ impl Contender {
         let said: Arc<Mutex<Vec<(Instant, String)>>> = Arc::default();
         let heard = said.clone();
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        thread::spawn(move || {
+        let listener = thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let mut heard = heard.lock().expect("not poisoned");
                 heard.push((Instant::now(), line));
@@ -333,6 +334,7 @@ impl Contender {
             input: child.stdin.take(),
             child,
             said,
+            listener,
             plan,
         }
     }
@@ -388,12 +390,12 @@ impl Contender {
         drop(self.input.take());
     }
 
-    /// Has it ended well?
+    /// Has it ended well, and has all that it said been heard?
     pub(crate) fn has_ended(&mut self) -> bool {
         let ended = self.child.try_wait().expect("a child of ours");
         ended.is_some_and(|status| {
             assert!(status.success(), "{status}: {:?}", self.lines());
-            true
+            self.listener.is_finished()
         })
     }
 
