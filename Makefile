@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 # Not below CARGO_TARGET_DIR, which sudo does not pass on to `make install`.
 BUILD ?= $(CURDIR)/build
 
-.PHONY: all help demo test bindings check nightly sim bench docs install clean
+.PHONY: all help demo test bindings check nightly sim bench docs packages install clean
 
 all: ## Build the library (the default)
 	@scripts/need build
@@ -39,6 +39,9 @@ bench: ## Measure: cycle, contention, peers; tables, plots and target/bench/resu
 
 docs: ## The documentation as a site: target/site/html/index.html
 	@scripts/docs
+
+packages: ## What is shipped for x86_64, built and checked: TARGETS="aarch64-linux-gnu" for others
+	@scripts/packages $(TARGETS)
 
 install: ## Install what `make` has built into PREFIX=/usr/local; needs no Rust
 	@packaging/install "$(BUILD)" "$(PREFIX)" "$(DESTDIR)"

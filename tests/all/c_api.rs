@@ -11,6 +11,9 @@ use crate::support::{compile, library, root};
 /// The C programs use POSIX threads, time and dlopen.
 const C: &[&str] = &["-std=c11", "-D_GNU_SOURCE"];
 
+/// The programs that packaging/gate runs, too, with the packages.
+const C_PROGRAMS: &str = include_str!("../c/programs");
+
 fn source(name: &str) -> PathBuf {
     root().join("tests").join(name)
 }
@@ -66,27 +69,7 @@ fn built(name: &str, variant: &str, flags: &[&str]) -> PathBuf {
 #[test]
 fn the_c_programs() {
     let mut programs = Vec::new();
-    for name in [
-        "contract",
-        "refusals",
-        "abandon",
-        "value",
-        "share",
-        "several",
-        "lost",
-        "cancelled_thread",
-        "fork",
-        "fork_new",
-        "host",
-        "no_threads",
-        "no_memory",
-        "kept",
-        "big_tls",
-        "async",
-        "async_fork",
-        "queue",
-        "observe",
-    ] {
+    for name in C_PROGRAMS.lines().filter(|name| !name.starts_with('#')) {
         programs.push((name, line(built(name, "plain", &[]))));
     }
     let mut reload = line(built("reload", "plain", &["-Wl,--as-needed"]));
