@@ -1,7 +1,8 @@
-# Installs the files of the library, and of the command where `command_file` is set, as a CMake package. CMake cannot export
-# targets that cargo built, so the package file is written by hand.
+# Installs the files of the library, and of the command where `command_file` is set, as a CMake package. CMake cannot
+# export targets that cargo built, so the package file is written by hand.
 #
-# The caller has set lib_dir, shared_file, static_file, and perhaps command_file and share_dir; and what library.cmake sets.
+# The caller has set lib_dir, shared_file, static_file, and perhaps command_file and share_dir; and what library.cmake
+# sets.
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/consul_lock")
 configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/consul_lockConfig.cmake.in" consul_lockConfig.cmake

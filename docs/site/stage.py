@@ -22,6 +22,7 @@ ELSEWHERE = {
     "bindings/python/README.md": "bindings/python",
     "bindings/conformance/README.md": "bindings/conformance",
     "benches/peers/README.md": "docs/peers",
+    "packaging/README.md": "packaging",
     "CHANGELOG.md": "changelog",
     "CONTRIBUTING.md": "contributing",
     "SECURITY.md": "security",
@@ -34,7 +35,7 @@ SIDEBAR = [
     ("Languages", ["interface/*", "bindings/cpp", "bindings/go", "bindings/ruby", "bindings/node",
                    "bindings/python"]),
     ("How it works", ["docs/guarantees", "docs/protocol", "docs/correctness", "docs/benchmarks"]),
-    ("The project", ["changelog", "docs/abi-policy", "contributing", "releasing", "security",
+    ("The project", ["changelog", "docs/abi-policy", "contributing", "releasing", "packaging", "security",
                      "docs/adr/index", "bindings/conformance", "docs/peers", "genindex"]),
 ]
 

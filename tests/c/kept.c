@@ -15,7 +15,7 @@ static atomic_int starved;
 static void line(consul_lock_log_level level, const char *text, void *user_data)
 {
     (void)user_data;
-    if (level == CONSUL_LOCK_LOG_LEVEL_WARN && strstr(text, "Too many open files") != NULL) {
+    if (level == CONSUL_LOCK_LOG_LEVEL_WARN && strstr(text, strerror(EMFILE)) != NULL) {
         atomic_fetch_add(&starved, 1);
     }
 }
