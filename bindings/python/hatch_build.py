@@ -4,6 +4,9 @@ CONSUL_LOCK_BUNDLE is the path of the library. Without this variable the wheel h
 `pip install` of the sdist makes such a wheel. `bindings/python/build` sets the variable.
 
 CONSUL_LOCK_PLATFORM replaces the platform that the library itself tells, for instance manylinux_2_17_aarch64.
+
+libconsul_lock.cdx.json beside this file, the list of the crates inside the library, goes where scanners look for the
+parts of a wheel (PEP 770).
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 # Where the loader of the package looks first.
 PLACE = "consul_lock/_native/libconsul_lock.so"
+PARTS = "libconsul_lock.cdx.json"
 # pip takes no wheel for a glibc older than 2.17 on most processors.
 LEAST_GLIBC = (2, 17)
+# pip before 20.3, as RHEL 8 has it, knows this glibc by its older name alone.
+LEAST_GLIBC_ALIAS = "manylinux2014"
 # Rust links its programs with musl 1.2.
 MUSL = "musllinux_1_2"
 ARCHITECTURES = {
@@ -65,8 +71,9 @@ def platform_of(path: str) -> str:
         return f"{MUSL}_{architecture}"
     if not versions:
         raise ValueError(f"{path} needs neither glibc nor musl: set CONSUL_LOCK_PLATFORM")
-    major, minor = max(LEAST_GLIBC, *(version[:2] for version in versions))
-    return f"manylinux_{major}_{minor}_{architecture}"
+    major, minor = needed_glibc = max(LEAST_GLIBC, *(version[:2] for version in versions))
+    platform = f"manylinux_{major}_{minor}_{architecture}"
+    return f"{platform}.{LEAST_GLIBC_ALIAS}_{architecture}" if needed_glibc == LEAST_GLIBC else platform
 
 
 class LibraryHook(BuildHookInterface):  # type: ignore[type-arg] # hatchling's own files write it so
@@ -86,3 +93,5 @@ class LibraryHook(BuildHookInterface):  # type: ignore[type-arg] # hatchling's o
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{platform}"
         build_data["force_include"][library] = PLACE
+        if os.path.exists(os.path.join(self.root, PARTS)):
+            build_data["sbom_files"] = [PARTS]
