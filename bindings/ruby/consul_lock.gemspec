@@ -17,9 +17,12 @@ Gem::Specification.new do |spec|
   spec.required_ruby_version = ">= 3.1"
   spec.add_runtime_dependency "ffi", "~> 1.15"
 
-  # lib/consul_lock/native is where a copy of libconsul_lock goes that the gem is to bring along.
+  # For a gem that is built for one platform, packaging/ruby/build puts the libraries and the notices of what they link
+  # beside these files. The gem of the sources alone has none of them.
+  spec.platform = ENV.fetch("CONSUL_LOCK_PLATFORM", Gem::Platform::RUBY)
   spec.files = Dir.chdir(__dir__) do
-    Dir["lib/**/*.rb", "lib/consul_lock/native/*", "sig/*.rbs", "LICENSE-*", "README.md", ".yardopts"]
+    Dir["lib/**/*.rb", "lib/consul_lock/native/*/libconsul_lock.*", "sig/*.rbs", "LICENSE-*", "README.md", ".yardopts",
+        "THIRD-PARTY-NOTICES", "RUST-STANDARD-LIBRARY.html"]
   end
   spec.metadata = { "rubygems_mfa_required" => "true" }
 end

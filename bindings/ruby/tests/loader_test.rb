@@ -10,7 +10,7 @@ class LoaderTest < Test
     @folder = Dir.mktmpdir
     FileUtils.cp_r(File.join(ROOT, "lib"), @folder)
     @system = File.join(@folder, "system")
-    @bundled = File.join(@folder, "lib/consul_lock/native")
+    @bundled = File.join(@folder, "lib/consul_lock/native/gnu")
     FileUtils.mkdir_p([@system, @bundled])
   end
 
@@ -26,8 +26,9 @@ class LoaderTest < Test
   end
 
   # Loads the gem in a program, which prints the version or the message.
-  def load_gem(library: nil)
+  def load_gem(library: nil, before: "")
     program = <<~RUBY
+      #{before}
       begin
         require "consul_lock"
         puts ConsulLock.version
@@ -74,6 +75,18 @@ class LoaderTest < Test
       assert_equal [ConsulLock::VERSION], load_gem, place
       stub_library(place, 998)
     end
+  end
+
+  # A gem has a library for each C library, and Ruby knows which one it runs with.
+  def test_musl_has_a_library_of_its_own
+    of_musl = File.join(@folder, "lib/consul_lock/native/musl")
+    FileUtils.mkdir(of_musl)
+    stub_library(File.join(@bundled, "libconsul_lock.so"), 996)
+    stub_library(File.join(of_musl, "libconsul_lock.so"), 997)
+    assert_includes load_gem[2], "native/gnu/libconsul_lock.so: has ABI version 996"
+    _, _, *tried = load_gem(before: 'RbConfig::CONFIG["host_os"] = "linux-musl"')
+    assert_includes tried.first, "native/musl/libconsul_lock.so: has ABI version 997"
+    refute(tried.any? { |line| line.include?("native/gnu") })
   end
 
   def test_what_is_not_this_library

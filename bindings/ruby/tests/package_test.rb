@@ -71,12 +71,13 @@ class PackageTest < Test
 
   def test_the_library_in_the_gem
     FileUtils.cp_r(Dir[File.join(ROOT, "{consul_lock.gemspec,lib,sig,README.md,LICENSE-*}")], @folder)
-    FileUtils.mkdir(File.join(@folder, "lib/consul_lock/native"))
-    FileUtils.cp(ENV.fetch("CONSUL_LOCK_LIBRARY"), File.join(@folder, "lib/consul_lock/native"))
+    native = File.join(@folder, "lib/consul_lock/native/gnu")
+    FileUtils.mkdir_p(native)
+    FileUtils.cp(ENV.fetch("CONSUL_LOCK_LIBRARY"), File.join(native, "libconsul_lock.so"))
     gem("build", "--output", "own.gem", "consul_lock.gemspec")
     gem(*INSTALL, "own.gem")
     out = program("-e", 'require "consul_lock"; puts ConsulLock::Native::LIBRARY.name', CONSUL_LOCK_LIBRARY: nil)
-    assert_match(%r{gems/consul_lock-.*/lib/consul_lock/native/libconsul_lock\.so$}, out)
+    assert_match(%r{gems/consul_lock-.*/lib/consul_lock/native/gnu/libconsul_lock\.so$}, out)
   end
 
   def test_examples_are_the_readmes

@@ -9,18 +9,21 @@ module ConsulLock
   # Finds libconsul_lock.
   #
   # If CONSUL_LOCK_LIBRARY is set, the gem tries nothing else: a program that names a library must not run with another.
-  # Else the gem tries the library in this gem, then the system's library of this version, then the system's library of
-  # any version, and takes the first with this gem's ABI version.
+  # Else the gem tries its own library for the C library of this Ruby, then the system's library of this version, then the
+  # system's library of any version, and takes the first with this gem's ABI version.
   #
   # @api private
   # @private
   module Loader
     # The binary interface that {Native} was written for: CONSUL_LOCK_ABI_VERSION of the header.
     ABI_VERSION = 2
-    BUNDLED = File.join(__dir__, "native")
+    # A gem for one processor has a library for each C library: RubyGems before 3.3.22 also takes a gem that is for musl
+    # on a machine with glibc.
+    LIBC = RbConfig::CONFIG["host_os"].include?("musl") ? "musl" : "gnu"
+    BUNDLED = File.join(__dir__, "native", LIBC)
     VERSIONED = FFI::Platform.mac? ? "libconsul_lock.0.1.dylib" : "libconsul_lock.so.0.1"
-    REMEDY = "Install it (in its sources: make && sudo make install), or set CONSUL_LOCK_LIBRARY to the path of " \
-             "libconsul_lock.so."
+    REMEDY = "The gems for x86_64-linux and aarch64-linux bring it along. Elsewhere install it (in its sources: make " \
+             "&& sudo make install), or set CONSUL_LOCK_LIBRARY to the path of libconsul_lock.so."
     PLAIN = FFI.map_library_name("consul_lock")
 
     class << self
