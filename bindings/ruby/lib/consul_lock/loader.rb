@@ -9,8 +9,8 @@ module ConsulLock
   # Finds libconsul_lock.
   #
   # If CONSUL_LOCK_LIBRARY is set, the gem tries nothing else: a program that names a library must not run with another.
-  # Else the gem tries its own library for the C library of this Ruby, then the system's library of this version, then the
-  # system's library of any version, and takes the first with this gem's ABI version.
+  # Else the gem tries its own library for the C library of this Ruby, then the system's library of this version, then
+  # the system's library of any version, and takes the first with this gem's ABI version.
   #
   # @api private
   # @private
