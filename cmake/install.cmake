@@ -10,9 +10,10 @@ configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/consul_lockConfig.cmake
   PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR CMAKE_INSTALL_BINDIR)
 write_basic_package_version_file(consul_lockConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 
-# pkg-config finds its own folder, so the files may be moved with the rest. In the folders of the system (SYSTEM) the
-# prefix is named: pkg-config then leaves out what the compiler knows, and puts a sysroot before the rest.
-if(SYSTEM)
+# pkg-config finds its own folder, so the files may be moved with the rest. In the folders of the system
+# (CONSUL_LOCK_SYSTEM) the prefix is named: pkg-config then leaves out what the compiler knows, and puts a sysroot before
+# the rest.
+if(CONSUL_LOCK_SYSTEM)
   set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
 else()
   file(RELATIVE_PATH pc_prefix "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
