@@ -6,8 +6,8 @@
  * means. So this package makes no client from a variable that has another value in the copy.
  */
 
-const koffi = require("koffi");
 const { ConsulLockError, Status } = require("./errors.cjs");
+const { koffi } = require("./loader.cjs");
 
 const getenv = koffi.load(null).func("getenv", "str", ["str"]);
 

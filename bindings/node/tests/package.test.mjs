@@ -63,7 +63,7 @@ describe("package", () => {
 
   test("the package contains its files, and no others", () => {
     const lib =
-      "client environment errors events hold holder loader lock native observer options process queue signals values";
+      "client environment errors events hold holder loader lock native observer options platform process queue signals values";
     assert.deepEqual(
       plain.files,
       [
@@ -112,29 +112,6 @@ describe("package", () => {
     const env = { CONSUL_LOCK_LIBRARY: LIBRARY };
     const told = await command(process.execPath, ["leader.mjs"], { cwd: plain.place, env });
     assert.equal(told, "step 1\nstep 2\nstep 3\n");
-  });
-
-  test("a library in the package is found", async () => {
-    const source = path.join(folder, "source");
-    for (const part of [
-      "package.json",
-      "README.md",
-      "index.js",
-      "index.cjs",
-      "index.d.ts",
-      "index.d.cts",
-      "lib",
-    ]) {
-      cpSync(path.join(HERE, part), path.join(source, part), { recursive: true });
-    }
-    const native = `native/${process.platform}-${process.arch}`;
-    mkdirSync(path.join(source, native), { recursive: true });
-    copyFileSync(LIBRARY, path.join(source, native, "libconsul_lock.so"));
-    const bundled = await install(source, "bundled");
-    assert.ok(bundled.files.includes(`${native}/libconsul_lock.so`));
-    copyFileSync(`${HERE}/examples/first.mjs`, path.join(bundled.place, "first.mjs"));
-    const told = await command(process.execPath, ["first.mjs"], { cwd: bundled.place });
-    assert.equal(told, "making the report\n");
   });
 
   test("TypeScript compiles its users, as modules and as CommonJS, and refuses mistakes", async () => {
