@@ -19,8 +19,11 @@ const koffi = (() => {
   try {
     return require("koffi");
   } catch (cause) {
-    const native = `It needs its package @koromix/koffi-${process.platform}-${process.arch}. ${INSTALL_AGAIN}`;
-    const message = `cannot load libconsul_lock, since the package koffi does not load: ${cause.message}`;
+    const native =
+      cause.code === "ERR_DLOPEN_FAILED"
+        ? "Its native part is for another system, or this system lacks a library that it needs"
+        : `It needs its package @koromix/koffi-${process.platform}-${process.arch}. ${INSTALL_AGAIN}`;
+    const message = `cannot load libconsul_lock, since the package koffi does not load ("${cause.message}")`;
     throw unusable(`${message}. ${inBundle() ?? native}`, { cause });
   }
 })();
