@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -17,11 +18,11 @@ const (
 	version    = "v0.1.0"
 )
 
-// moduleFiles are the files of the module: all below this folder except other modules.
-func moduleFiles(t *testing.T) (files []string) {
+// moduleFiles are the files of the module in a folder: all below it except other modules.
+func moduleFiles(t *testing.T, root string) (files []string) {
 	t.Helper()
-	must(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == "." {
+	must(t, filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == root {
 			return err
 		}
 		if entry.IsDir() {
@@ -30,20 +31,35 @@ func moduleFiles(t *testing.T) (files []string) {
 			}
 			return nil
 		}
-		files = append(files, path)
-		return nil
+		name, err := filepath.Rel(root, path)
+		files = append(files, filepath.ToSlash(name))
+		return err
 	}))
 	return files
 }
 
-// serveModule makes a folder that serves as a module proxy for this module.
-func serveModule(t *testing.T) string {
+// libraries are the folders of the modules with the static libraries.
+func libraries(t *testing.T) []string {
 	t.Helper()
-	proxy := t.TempDir()
-	folder := filepath.Join(proxy, modulePath, "@v")
+	mods, err := filepath.Glob("lib/*/go.mod")
+	must(t, err)
+	if len(mods) != 4 {
+		t.Fatal(mods)
+	}
+	for i, mod := range mods {
+		mods[i] = filepath.Dir(mod)
+	}
+	return mods
+}
+
+// serve adds the module in a folder to a module proxy. The files of extra, by their names, are in the module, too.
+func serve(t *testing.T, proxy, root string, extra map[string]string) {
+	t.Helper()
+	path := filepath.ToSlash(filepath.Join(modulePath, root))
+	folder := filepath.Join(proxy, path, "@v")
 	must(t, os.MkdirAll(folder, 0o755))
 	write := func(name, text string) { must(t, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644)) }
-	mod, err := os.ReadFile("go.mod")
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	must(t, err)
 	write("list", version+"\n")
 	write(version+".info", `{"Version": "`+version+`", "Time": "2026-01-01T00:00:00Z"}`)
@@ -52,15 +68,38 @@ func serveModule(t *testing.T) string {
 	must(t, err)
 	defer packed.Close()
 	archive := zip.NewWriter(packed)
-	for _, file := range moduleFiles(t) {
+	add := func(name, file string) {
 		text, err := os.ReadFile(file)
 		must(t, err)
-		to, err := archive.Create(modulePath + "@" + version + "/" + filepath.ToSlash(file))
+		to, err := archive.Create(path + "@" + version + "/" + name)
 		must(t, err)
 		_, err = to.Write(text)
 		must(t, err)
 	}
+	for _, file := range moduleFiles(t, root) {
+		if _, replaced := extra[file]; !replaced {
+			add(file, filepath.Join(root, file))
+		}
+	}
+	for name, file := range extra {
+		add(name, file)
+	}
 	must(t, archive.Close())
+}
+
+// serveModules makes a folder that serves as a module proxy for this module and those of the static libraries. The
+// static library is the one that pkg-config finds; the tests have none for musl or for another processor.
+func serveModules(t *testing.T) string {
+	t.Helper()
+	proxy := t.TempDir()
+	serve(t, proxy, ".", nil)
+	for _, folder := range libraries(t) {
+		var extra map[string]string
+		if folder == "lib/linux_"+runtime.GOARCH {
+			extra = map[string]string{"libconsul_lock.a": filepath.Join(pkgConfig(t, "libdir"), "libconsul_lock.a")}
+		}
+		serve(t, proxy, folder, extra)
+	}
 	return proxy
 }
 
@@ -71,7 +110,7 @@ type consumer struct {
 }
 
 func newConsumer(t *testing.T) consumer {
-	c := consumer{t.TempDir(), append(os.Environ(), "GOPROXY=file://"+serveModule(t), "GOSUMDB=off", "GOWORK=off",
+	c := consumer{t.TempDir(), append(os.Environ(), "GOPROXY=file://"+serveModules(t), "GOSUMDB=off", "GOWORK=off",
 		"GOFLAGS=-mod=mod -modcacherw -buildvcs=false", "GOMODCACHE="+t.TempDir(), "LD_LIBRARY_PATH=")}
 	c.must(t, nil, "go", "mod", "init", "example.org/consumer")
 	return c
@@ -121,9 +160,10 @@ func TestTheReadmesFirstProgramIsTheExample(t *testing.T) {
 }
 
 func TestThePackageIsSmall(t *testing.T) {
-	files := moduleFiles(t)
+	files := moduleFiles(t, ".")
 	t.Log(strings.Join(files, "\n"))
-	for _, wanted := range strings.Fields("go.mod README.md LICENSE-MIT LICENSE-APACHE bridge.c bridge.h lock.go") {
+	for _, wanted := range strings.Fields("go.mod README.md LICENSE-MIT LICENSE-APACHE bridge.c bridge.h lock.go " +
+		"internal/include/consul_lock.h internal/include/consul_lock_async.h") {
 		if !slices.Contains(files, wanted) {
 			t.Errorf("no %s", wanted)
 		}
@@ -134,23 +174,36 @@ func TestThePackageIsSmall(t *testing.T) {
 		must(t, err)
 		total += int(about.Size())
 	}
-	if total > 300_000 {
+	if total > 400_000 {
 		t.Errorf("%d bytes", total)
 	}
 }
 
-// A user gets the module from a proxy, in an empty folder, and links the installed library.
+// A user gets the module from a proxy, in an empty folder, and links the library of the module or the installed one.
 func TestTheModuleIsInstalledAndRuns(t *testing.T) {
 	c := newConsumer(t)
 	must(t, os.WriteFile(filepath.Join(c.folder, "main.go"), []byte(readmeExample(t)), 0o644))
 	c.must(t, nil, "go", "get", modulePath+"@"+version)
-	if list := c.must(t, nil, "go", "list", "-m", "all"); strings.Count(list, "\n") != 2 {
-		t.Fatalf("there are other modules: %s", list)
+	for _, module := range strings.Fields(c.must(t, nil, "go", "list", "-m", "-f", "{{.Path}}", "all")) {
+		if module != "example.org/consumer" && !strings.HasPrefix(module, modulePath) {
+			t.Fatalf("there is another module: %s", module)
+		}
 	}
 	rpath := "CGO_LDFLAGS=-Wl,-rpath," + pkgConfig(t, "libdir")
+	const system = "-tags=consul_lock_system"
 
+	t.Run("the library of the module", func(t *testing.T) {
+		c.must(t, []string{"PKG_CONFIG=false", "PKG_CONFIG_PATH="}, "go", "build", "-o", "own", ".")
+		if said := c.must(t, nil, "./own"); said != "making the report\n" {
+			t.Error(said)
+		}
+		if needs := c.must(t, nil, "ldd", "./own"); strings.Contains(needs, "consul_lock") ||
+			strings.Contains(needs, "libgcc") {
+			t.Error(needs)
+		}
+	})
 	t.Run("shared", func(t *testing.T) {
-		c.must(t, []string{rpath}, "go", "build", "-o", "shared", ".")
+		c.must(t, []string{rpath}, "go", "build", system, "-o", "shared", ".")
 		if said := c.must(t, nil, "./shared"); said != "making the report\n" {
 			t.Error(said)
 		}
@@ -168,13 +221,13 @@ func TestTheModuleIsInstalledAndRuns(t *testing.T) {
 		}
 	})
 	t.Run("the longer example", func(t *testing.T) {
-		c.must(t, []string{rpath}, "go", "build", "-o", "worker", modulePath+"/examples/worker")
+		c.must(t, []string{rpath}, "go", "build", system, "-o", "worker", modulePath+"/examples/worker")
 		if said := c.must(t, nil, "./worker"); !strings.Contains(said, "invoice 3, with token") {
 			t.Error(said)
 		}
 	})
 	t.Run("no library, or another one", func(t *testing.T) {
-		c.must(t, nil, "go", "build", "-o", "plain", ".")
+		c.must(t, nil, "go", "build", system, "-o", "plain", ".")
 		said, err := c.run(nil, "./plain")
 		if needs := c.must(t, nil, "ldd", "./plain"); strings.Contains(needs, "libconsul_lock.so.0.1 => not found") {
 			readme, readErr := os.ReadFile("README.md")
@@ -194,9 +247,17 @@ func TestTheModuleIsInstalledAndRuns(t *testing.T) {
 		// The flag invalidates Go's build cache, which ignores the output of pkg-config.
 		folder := otherHeader(t)
 		other := []string{"PKG_CONFIG_PATH=" + folder, "CGO_CFLAGS=-I" + folder}
-		if said, err := c.run(other, "go", "build", "-o", "none", "."); err == nil ||
+		if said, err := c.run(other, "go", "build", system, "-o", "none", "."); err == nil ||
 			!strings.Contains(said, "this Go package needs consul_lock.h of libconsul_lock 0.1.0 or later with ABI version 2") {
 			t.Error(err, said)
+		}
+	})
+	t.Run("no library for the processor", func(t *testing.T) {
+		for processor, wanted := range map[string]bool{"amd64": false, "arm64": false, "riscv64": true} {
+			files := c.must(t, []string{"CGO_ENABLED=1", "GOARCH=" + processor}, "go", "list", "-f", "{{.GoFiles}}", modulePath)
+			if strings.Contains(files, "processor.go") != wanted {
+				t.Error(processor, files)
+			}
 		}
 	})
 	t.Run("on another system", func(t *testing.T) {

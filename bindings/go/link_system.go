@@ -1,4 +1,4 @@
-//go:build !consul_lock_static
+//go:build consul_lock_system && !consul_lock_static
 
 package consullock
 

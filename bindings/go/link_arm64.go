@@ -1,0 +1,5 @@
+//go:build linux && cgo && !musl && !consul_lock_system && !consul_lock_static
+
+package consullock
+
+import _ "github.com/libconsul/consul_lock/bindings/go/lib/linux_arm64" // the static library
