@@ -71,10 +71,11 @@ func TestAConsulEndsWithItsTest(t *testing.T) {
 	var address string
 	t.Run("inner", func(t *testing.T) {
 		consul := Start(t)
-		if consul.Client() != consul.Client() {
+		client := consul.Client()
+		if consul.Client() != client {
 			t.Error("a client at each call")
 		}
-		takes(t, consullock.WithClient(consul.Client()))
+		takes(t, consullock.WithClient(client))
 		address = consul.Address
 		if !isServed(address) {
 			t.Errorf("nothing listens at %s", address)

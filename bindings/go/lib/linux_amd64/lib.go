@@ -1,5 +1,5 @@
-// Package lib is libconsul_lock as a static library for Linux on x86_64 with glibc. Package consullock imports it where
-// it fits.
+// Package lib is libconsul_lock as a static library for Linux on x86_64 with glibc. Package consullock imports it
+// where it fits.
 package lib
 
 // #cgo LDFLAGS: ${SRCDIR}/libconsul_lock.a -lgcc_eh -lutil -lrt -lpthread -lm -ldl

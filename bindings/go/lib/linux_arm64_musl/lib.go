@@ -1,5 +1,5 @@
-// Package lib is libconsul_lock as a static library for Linux on aarch64 with musl. Package consullock imports it where
-// it fits.
+// Package lib is libconsul_lock as a static library for Linux on aarch64 with musl. Package consullock imports it
+// where it fits.
 package lib
 
 // #cgo LDFLAGS: ${SRCDIR}/libconsul_lock.a
