@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abi_changes;
 mod acl;
 mod api;
 mod ask;
