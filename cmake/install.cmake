@@ -2,7 +2,7 @@
 # export targets that cargo built, so the package file is written by hand.
 #
 # The caller has set lib_dir, shared_file, static_file, and perhaps command_file and share_dir; and what library.cmake
-# sets.
+# and names.cmake set.
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/consul_lock")
 configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/consul_lockConfig.cmake.in" consul_lockConfig.cmake
@@ -27,7 +27,7 @@ install(FILES "${shared_file}" DESTINATION "${CMAKE_INSTALL_LIBDIR}"
         PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE
         COMPONENT runtime)
 install(FILES "${lib_dir}/${soname}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT runtime)
-install(FILES "${lib_dir}/libconsul_lock.so" "${static_file}"
+install(FILES "${lib_dir}/${link_name}" "${static_file}"
         DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT development)
 install(DIRECTORY "${CMAKE_CURRENT_LIST_DIR}/../include/"
         DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" COMPONENT development
