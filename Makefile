@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 # Not below CARGO_TARGET_DIR, which sudo does not pass on to `make install`.
 BUILD ?= $(CURDIR)/build
 
-.PHONY: all help demo test bindings check nightly sim bench docs packages install clean
+.PHONY: all help demo test bindings check nightly sim bench docs packages release-check install clean
 
 all: ## Build the library (the default)
 	@scripts/need build
@@ -14,7 +14,7 @@ all: ## Build the library (the default)
 	@cmake --build "$(BUILD)"
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 demo: ## See it work: two processes, one lock, a kill -9
 	@scripts/demo
@@ -42,6 +42,9 @@ docs: ## The documentation as a site: target/site/html/index.html
 
 packages: ## What is shipped for x86_64, built and checked: TARGETS="aarch64-linux-gnu" for others
 	@scripts/packages $(TARGETS)
+
+release-check: ## What must be so before a release: SINCE=REF compares the ABI, OUT=FOLDER has the packages
+	@scripts/release-check $(if $(SINCE),--since $(SINCE)) $(OUT)
 
 install: ## Install what `make` has built into PREFIX=/usr/local; needs no Rust
 	@packaging/install "$(BUILD)" "$(PREFIX)" "$(DESTDIR)"

@@ -105,8 +105,8 @@ fn compared(old: &Copy, new: &Copy) -> (String, bool) {
     (text, output.status.success())
 }
 
-/// The change is a break: named, refused with the number of a patch and with the old ABI version, and accepted with both
-/// new ones.
+/// The change is a break: the program names the break, refuses a patch with the old ABI version, and accepts a minor version
+/// with a new one.
 #[track_caller]
 fn breaks(name: &str, what: &str, change: impl Fn(&Copy)) {
     let line = format!("break     {what}\n");
