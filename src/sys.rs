@@ -60,7 +60,8 @@ pub(crate) fn send_byte(socket: &UnixStream) {
 pub(crate) fn has_peer(socket: &UnixStream) -> bool {
     let mut asked = libc::pollfd {
         fd: socket.as_raw_fd(),
-        events: 0,
+        // Linux reports a hang-up unasked; macOS watches nothing for a call that asks for nothing.
+        events: libc::POLLHUP,
         revents: 0,
     };
     // A pending signal also fails this call, although the call does not wait.
