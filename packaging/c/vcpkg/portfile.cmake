@@ -40,6 +40,8 @@ foreach(folder IN LISTS folders)
   file(INSTALL "${source}/lib/pkgconfig/" DESTINATION "${CURRENT_PACKAGES_DIR}/${folder}/pkgconfig")
 endforeach()
 vcpkg_cmake_config_fixup(PACKAGE_NAME consul_lock CONFIG_PATH lib/cmake/consul_lock)
+# The same as that of the other form.
+file(REMOVE_RECURSE "${CURRENT_PACKAGES_DIR}/debug/share")
 vcpkg_fixup_pkgconfig()
 
 set(documents "${source}/share/doc/consul_lock")
