@@ -107,6 +107,8 @@ def test_two_builds_give_the_same_bytes(tmp_path):
     for name, mask in (("one", 0o022), ("two", 0o077)):
         source = tmp_path / name / "bindings/python"
         shutil.copytree(HERE, source, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+        (tmp_path / name / "packaging").mkdir()
+        shutil.copy(REPOSITORY / "packaging/own-name", tmp_path / name / "packaging")
         for path in source.rglob("*"):
             os.utime(path, (1_700_000_000 + mask, 1_700_000_000 + mask))
         before = os.umask(mask)
