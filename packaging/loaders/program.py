@@ -1,4 +1,7 @@
-"""Loads the package and the extension in the order of the arguments, and takes locks by both: program.py package extension"""
+"""Loads the package and the extension in the order of the arguments, and takes locks by both.
+
+program.py package EXTENSION
+"""
 
 import ctypes
 import os

@@ -5,7 +5,7 @@
 require "ffi"
 
 NOT_ACQUIRED = 20
-KEY = "loaders/ruby/#{Process.pid}"
+KEY = "loaders/ruby/#{Process.pid}".freeze
 
 def sure(truth)
   raise "not so: #{caller(1..1)}" unless truth
