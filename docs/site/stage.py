@@ -30,7 +30,7 @@ ELSEWHERE = {
 }
 # The sidebar. A page of docs/ that is missing here comes last in the first part.
 SIDEBAR = [
-    ("Use it", ["docs/guide", "docs/languages", "docs/options", "docs/command", "docs/dev", "docs/acl", "docs/operating",
+    ("Use it", ["docs/install", "docs/guide", "docs/languages", "docs/options", "docs/command", "docs/dev", "docs/acl", "docs/operating",
                 "docs/threading", "..."]),
     ("Languages", ["interface/*", "bindings/cpp", "bindings/go", "bindings/ruby", "bindings/node",
                    "bindings/python"]),

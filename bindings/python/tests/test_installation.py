@@ -103,6 +103,17 @@ def test_what_is_not_our_library_is_refused(wheel_installed, tmp_path):
     assert tried == [f"  {other}: is not libconsul_lock: the file has no consul_lock_abi_version"]
 
 
+def test_a_broken_library_in_the_wheel_is_no_reason_to_take_the_systems(tmp_path):
+    wheel, _ = built(tmp_path / "dist")
+    python = install(tmp_path / "environment", wheel)
+    [own] = (tmp_path / "environment").glob("lib/*/site-packages/consul_lock/_native/libconsul_lock.so")
+    own.write_text("no library\n")
+    shutil.copy(library(), tmp_path / "libconsul_lock.so.0.1")
+    _, *tried = refused(python, LD_LIBRARY_PATH=tmp_path)
+    assert len(tried) == 1
+    assert str(own) in tried[0]
+
+
 def test_without_a_library_the_error_says_what_was_tried(sdist_installed, tmp_path):
     # Files that are no libraries, before those that this system may have.
     for name in ("libconsul_lock.so.0.1", "libconsul_lock.so"):

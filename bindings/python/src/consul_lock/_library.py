@@ -22,21 +22,30 @@ def load() -> ctypes.CDLL:
     """Loads the library.
 
     If CONSUL_LOCK_LIBRARY is set, the package tries nothing else: a program that names a library must not run with
-    another one. Else the package tries the library in its own wheel, then the system's library of this version, then
-    the system's library of any version, and takes the first one with this package's ABI version.
+    another one. A wheel with a library is for that library alone, too: where it does not load, the system's library
+    would hide that on some machines. Without a library in the wheel the package tries the system's library of this version,
+    then the system's library of any version.
 
     Raises LibraryError, whose message lists each file that was tried, with its problem.
     """
     _refuse_subinterpreter()
     named = os.environ.get("CONSUL_LOCK_LIBRARY")
     tried = []
-    for candidate in [named] if named else [str(_BUNDLED), "libconsul_lock.so.0.1", "libconsul_lock.so"]:
+    for candidate in _candidates(named):
         try:
             return _open(candidate)
         except (OSError, LibraryError) as problem:
             tried.append(f"  {_reason(candidate, problem)}")
     by = " what CONSUL_LOCK_LIBRARY names" if named else ""
     raise LibraryError(f"cannot load libconsul_lock. {_strangeness()}{_REMEDY}. Tried{by}:\n" + "\n".join(tried))
+
+
+def _candidates(named: str | None) -> list[str]:
+    if named:
+        return [named]
+    if _BUNDLED.exists():
+        return [str(_BUNDLED)]
+    return [str(_BUNDLED), "libconsul_lock.so.0.1", "libconsul_lock.so"]
 
 
 def _open(candidate: str) -> ctypes.CDLL:

@@ -9,8 +9,9 @@ module ConsulLock
   # Finds libconsul_lock.
   #
   # If CONSUL_LOCK_LIBRARY is set, the gem tries nothing else: a program that names a library must not run with another.
-  # Else the gem tries its own library for the C library of this Ruby, then the system's library of this version, then
-  # the system's library of any version, and takes the first with this gem's ABI version.
+  # A gem with a library for the C library of this Ruby is for that library alone, too: where it does not load, the
+  # system's library would hide that on some machines. Else the gem tries the system's library of this version, then the
+  # system's library of any version.
   #
   # @api private
   # @private
@@ -42,7 +43,10 @@ module ConsulLock
       private
 
       def candidates
-        named ? [named] : [File.join(BUNDLED, PLAIN), VERSIONED, PLAIN]
+        return [named] if named
+
+        own = File.join(BUNDLED, PLAIN)
+        File.exist?(own) ? [own] : [own, VERSIONED, PLAIN]
       end
 
       def named
