@@ -23,8 +23,8 @@ def load() -> ctypes.CDLL:
 
     If CONSUL_LOCK_LIBRARY is set, the package tries nothing else: a program that names a library must not run with
     another one. A wheel with a library is for that library alone, too: where it does not load, the system's library
-    would hide that on some machines. Without a library in the wheel the package tries the system's library of this version,
-    then the system's library of any version.
+    would hide that on some machines. Without a library in the wheel the package tries the system's library of this
+    version, then the system's library of any version.
 
     Raises LibraryError, whose message lists each file that was tried, with its problem.
     """
