@@ -182,7 +182,7 @@ def test_the_version() -> None:
         "consul_lock.Lock(sys.argv[1], client=client).close()",
         "consul_lock.holder(sys.argv[1], client=client)",
         "consul_lock.holders(sys.argv[1], client=client)",
-        "consul_lock.observe(sys.argv[1], print, client=client).close()",
+        "consul_lock.observe(sys.argv[1], str, client=client).close()",
         "consul_lock.stats(client)",
         "consul_lock.set_default_client(client)",
         "asyncio.run(consul_lock.aio.holder(sys.argv[1], client=client))",

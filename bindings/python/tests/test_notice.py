@@ -302,7 +302,7 @@ def test_a_signal_handler_registers_while_the_program_does(key: str) -> None:
     [
         "receiver.watch(lock._handle, print)",
         "receiver.receive_log(2)",
-        "consul_lock.observe(sys.argv[1], print).close()",
+        "consul_lock.observe(sys.argv[1], str).close()",
     ],
 )
 def test_a_new_mailbox_at_any_moment_frees_none_that_a_call_uses(key: str, action: str) -> None:
