@@ -154,8 +154,11 @@ def within(seconds: float) -> Iterator[None]:
 
 def nothing_left(full_key: str, *pids: int) -> None:
     """The tests have left no key, no ticket and no session of this process, nor of others."""
-    # Destroys the session that the library keeps for reuse.
-    consul_lock.shutdown(timeout=10)
+    # Destroys the session that the library keeps for reuse. A request without an answer is asked again after 10 s.
+    try:
+        consul_lock.shutdown(timeout=PATIENCE)
+    except consul_lock.UnconfirmedError as problem:
+        raise AssertionError(f"{problem}: {consul_lock.stats()}") from problem
     wait_until(f"nothing is left on {full_key}", lambda: not keys(full_key))
     # A program that ended may have left its session to Consul, which needs up to two TTLs: of such locks 20 s.
     wait_until("no session is left", lambda: not sessions_of(os.getpid(), *pids), patience=60)
