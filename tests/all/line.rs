@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::support::agent::version;
 use crate::support::log::Log;
 use crate::support::proxy::{Fault, Proxy, Seen};
+use crate::support::stopped::stands_still;
 use crate::support::{compile, root};
 
 fn lock(client: &Client, key: &str, settings: &[(&str, &str)]) -> Lock {
@@ -159,10 +160,14 @@ impl Worker {
         Worker { child, said }
     }
 
+    /// Stopped, it stands still when this returns: it must not take the lock on its way.
     fn signal(&self, signal: i32) {
         let pid = i32::try_from(self.child.id()).expect("a pid");
         // SAFETY: a child of ours that was not waited for.
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+        if signal == libc::SIGSTOP {
+            stands_still(self.child.id());
+        }
     }
 
     fn heard(&self, word: &str) -> Option<Instant> {

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use super::consul::until;
+use super::stopped::stands_still;
 
 /// `$1` is the log, `$2` the folder to remove at the end unless told to keep it, the rest the
 /// command. Only the agent keeps descriptor 3 open, so a reader of its other end sees the end of
@@ -111,19 +111,10 @@ impl Agent {
 
     /// Stops the agent without ending it: connections stay open, the kernel accepts more, and no
     /// request gets an answer.
-    /// Returns when it stands still: on a busy machine a thread may run for a moment more.
+    /// Returns when it stands still.
     pub(crate) fn pause(&self) {
         self.signal("STOP");
-        let threads = format!("/proc/{}/task", self.pid);
-        until("each of its threads is stopped", || {
-            let threads = fs::read_dir(&threads).expect("its threads");
-            threads.flatten().all(|thread| {
-                // 1234 (consul) T ...; of one that has just ended there is none.
-                let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-                let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-                state.is_empty() || state.starts_with(['T', 't', 'Z', 'X'])
-            })
-        });
+        stands_still(self.pid);
     }
 
     /// Has it go on.

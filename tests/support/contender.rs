@@ -18,6 +18,7 @@ use consul_lock::options::Options;
 use serde_json::{Value as Json, json};
 
 use super::prelude::client;
+use super::stopped::stands_still;
 
 /// Set in the process of a contender: its plan.
 const PLAN: &str = "TEST_CONTENDER";
@@ -372,11 +373,15 @@ impl Contender {
         waits.max().unwrap_or_default()
     }
 
+    /// Stopped, it stands still when this returns.
     #[allow(unsafe_code)] // std sends no other signal than KILL
     pub(crate) fn signal(&self, signal: i32) {
         let pid = i32::try_from(self.child.id()).expect("a pid");
         // SAFETY: a child of ours that was not waited for.
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+        if signal == libc::SIGSTOP {
+            stands_still(self.child.id());
+        }
     }
 
     /// `kill -9`.

@@ -28,6 +28,7 @@ pub(crate) mod rows;
 pub(crate) mod scripted;
 pub(crate) mod secure;
 pub(crate) mod server;
+pub(crate) mod stopped;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -18,6 +18,8 @@ pub(crate) mod proxy;
 pub(crate) mod secure;
 #[path = "../../../tests/support/server.rs"]
 pub(crate) mod server;
+#[path = "../../../tests/support/stopped.rs"]
+pub(crate) mod stopped;
 
 pub(crate) mod locks;
 pub(crate) mod prelude;

@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::consul::{Consul, until};
+use super::stopped::stands_still;
 
 /// How long a process may take for what it is expected to do.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,10 +60,13 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     !state.is_empty() && !state.starts_with(['Z', 'X'])
 }
 
-/// Sends a signal to a process that the test started.
+/// Sends a signal to a process that the test started. A process that is stopped stands still when this returns.
 pub(crate) fn signal(pid: u32, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(pid).expect("a pid"));
-    kill(pid, signal).expect("a process of this test");
+    let raw = Pid::from_raw(i32::try_from(pid).expect("a pid"));
+    kill(raw, signal).expect("a process of this test");
+    if signal == Signal::SIGSTOP {
+        stands_still(pid);
+    }
 }
 
 /// A process that has ended.
