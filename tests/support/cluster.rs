@@ -19,10 +19,19 @@ impl Cluster {
 
     /// The same with settings of their own, in HCL.
     pub(crate) fn start_with(settings: &str) -> Cluster {
+        Cluster::start_as([1; 3], settings)
+    }
+
+    /// The same, and the first of them wins elections: the others wait longer before they stand for one, 5 to 10 s.
+    pub(crate) fn led_by_the_first(settings: &str) -> Cluster {
+        Cluster::start_as([2, 5, 5], settings)
+    }
+
+    fn start_as(multipliers: [u32; 3], settings: &str) -> Cluster {
         let mut said = String::new();
         // Another process may take a port between our look and a server's start.
         for _ in 0..5 {
-            let cluster = Cluster::run(settings);
+            let cluster = Cluster::run(multipliers, settings);
             let ready: Result<(), String> = cluster.servers.iter().try_for_each(Consul::ready);
             match ready {
                 Ok(()) => return cluster,
@@ -35,11 +44,11 @@ impl Cluster {
         panic!("{said}");
     }
 
-    fn run(settings: &str) -> Cluster {
+    fn run(multipliers: [u32; 3], settings: &str) -> Cluster {
         let [rpc, serf] = ports::free();
         let join = (1..=3).map(|i| format!("-retry-join=127.0.0.{i}:{serf}"));
         let join: Vec<String> = join.collect();
-        let server = |i| {
+        let server = |(multiplier, i): (u32, usize)| {
             let [http] = ports::free();
             let mut arguments = vec![
                 "-server".to_owned(),
@@ -51,11 +60,11 @@ impl Cluster {
                 "-retry-interval=1s".to_owned(),
             ];
             arguments.extend(join.clone());
-            let settings = format!("performance {{ raft_multiplier = 1 }}\n{settings}");
+            let settings = format!("performance {{ raft_multiplier = {multiplier} }}\n{settings}");
             Consul::run(&format!("server-{i}"), http, &arguments, &settings)
         };
         Cluster {
-            servers: (1..=3).map(server).collect(),
+            servers: multipliers.into_iter().zip(1..).map(server).collect(),
             join,
             rpc,
             serf,
