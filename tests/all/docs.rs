@@ -1,6 +1,8 @@
 //! What the documents say is so.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use crate::support::root;
 
@@ -104,4 +106,92 @@ fn the_checklist_names_tests_that_exist() {
             "point {point}"
         );
     }
+}
+
+/// The tests below a folder by their paths: `tests/sim/late.rs` has `sim::late::NAME`.
+fn tests_below(folder: &Path, module: &str, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        let module = format!("{module}{name}::");
+        if path.is_dir() {
+            tests_below(&path, &module, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).expect("a source");
+            for test in source.split("#[test]\n").skip(1) {
+                let (_, test) = test.split_once("fn ").expect("a function");
+                let (test, _) = test.split_once('(').expect("its arguments");
+                found.insert(format!("{module}{test}"));
+            }
+        }
+    }
+}
+
+/// The names of the footnotes in a text, such as `[^held]`.
+fn footnotes(text: &str) -> Vec<&str> {
+    let names = text.split("[^").skip(1);
+    names
+        .filter_map(|rest| Some(rest.split_once(']')?.0))
+        .collect()
+}
+
+/// The paragraphs, the items of lists and the rows of tables (without their heads) below the headings of a page. What
+/// ends with a colon begins what follows.
+fn statements(page: &str) -> Vec<String> {
+    let (_, page) = page.split_once("\n## ").expect("a heading");
+    let mut statements: Vec<String> = Vec::new();
+    let (mut open, mut head) = (false, true);
+    for line in page.lines().skip(1) {
+        let is_row = line.starts_with('|');
+        if line.starts_with("| ---") {
+            head = false;
+        } else if is_row && !head {
+            statements.push(line.trim_end_matches(['|', ' ']).to_owned());
+        } else if open && !line.is_empty() && !line.starts_with("* ") {
+            let last = statements.last_mut().expect("it is open");
+            last.push('\n');
+            last.push_str(line);
+        } else if !is_row && !line.is_empty() && !line.starts_with('#') {
+            statements.push(line.to_owned());
+        }
+        head |= !is_row;
+        open = !is_row && !line.is_empty() && !line.starts_with('#');
+    }
+    statements.retain(|statement| !statement.ends_with(':'));
+    statements
+}
+
+/// `docs/guarantees.md` names the test that fails when a sentence is not so: each paragraph, each item and each row ends
+/// with a footnote, and each footnote names tests that exist, or why there is none.
+#[test]
+fn each_guarantee_names_its_tests() {
+    let document = text("docs/guarantees.md");
+    let (page, tests) = document.split_once("\n## The tests\n").expect("the tests");
+    let statements = statements(page);
+    assert!(statements.len() > 45, "{}", statements.len());
+    for statement in &statements {
+        let (_, end) = statement.rsplit_once("[^").unwrap_or_default();
+        assert!(
+            end.ends_with(']') && !end.contains(' '),
+            "no test shows: {statement}"
+        );
+    }
+
+    let mut found = BTreeSet::new();
+    tests_below(&root().join("tests/all"), "", &mut found);
+    tests_below(&root().join("tests/sim"), "sim::", &mut found);
+    tests_below(&root().join("src"), "", &mut found);
+    let mut notes = BTreeSet::new();
+    for note in tests.split("\n[^").skip(1) {
+        let (name, note) = note.split_once("]: ").expect("a footnote");
+        assert!(notes.insert(name), "{name} twice");
+        let names: Vec<&str> = note.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty() || note.starts_with("No test: "), "{name}");
+        for test in names.into_iter().filter(|name| name.contains(['/', ':'])) {
+            let exists = found.contains(test) || root().join(test).is_file();
+            assert!(exists, "{name}: there is no {test}");
+        }
+    }
+    let used: BTreeSet<&str> = footnotes(page).into_iter().collect();
+    assert_eq!(used, notes);
 }

@@ -27,6 +27,7 @@ mod connect;
 mod crashes;
 mod docs;
 mod environment;
+mod exceptions;
 mod faults;
 mod header;
 mod held;

@@ -213,6 +213,33 @@ fn a_frozen_leader_ends_a_renewed_session(cluster: &Cluster, client: &Client) ->
     false
 }
 
+/// An election ends no session. Every TTL starts again: the session of a dead holder lives longer, and ends at last.
+#[test]
+fn an_election_starts_every_ttl_again() {
+    let cluster = Cluster::start();
+    let leader = cluster.leader();
+    let other = &cluster.servers[(leader + 1) % 3];
+    let node = json!({"Node": NODE, "Address": "127.0.0.1"}).to_string();
+    assert_eq!(
+        other.request("PUT", "/v1/catalog/register", &node).status,
+        200
+    );
+    // No process renews it.
+    let body = json!({"Node": NODE, "TTL": "10s", "NodeChecks": []}).to_string();
+    let reply = other.request("PUT", "/v1/session/create", &body);
+    let session: Json = serde_json::from_str(&reply.body).expect("a session");
+    let session = session["ID"].as_str().expect("an id");
+    let made = Instant::now();
+    thread::sleep(Duration::from_secs(12));
+    cluster.servers[leader].kill();
+    let next = &cluster.servers[cluster.leader()];
+    // Consul takes two TTLs, and the network a moment.
+    let longest = Duration::from_secs(23).saturating_sub(made.elapsed());
+    thread::sleep(longest);
+    assert!(has_session(next, session), "it began to count again");
+    at_last("it ends", || !has_session(next, session));
+}
+
 /// A node that an agent owns is no node to bind sessions to; and a lone server is removed by none.
 #[test]
 fn what_is_warned_of() {
