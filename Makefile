@@ -6,7 +6,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 # Not below CARGO_TARGET_DIR, which sudo does not pass on to `make install`.
 BUILD ?= $(CURDIR)/build
 
-.PHONY: all help demo test bindings check nightly sim bench docs packages release-check install clean
+.PHONY: all help demo test bindings check nightly sim chaos bench docs packages release-check install clean
 
 all: ## Build the library (the default)
 	@scripts/need build
@@ -33,6 +33,9 @@ nightly: ## What takes longer: a million schedules, a soak, crashes, valgrind on
 
 sim: ## The simulation: SIM_SCHEDULES=1000000, or SIM_SEED=n to replay one in words
 	@SIM_SCHEDULES=$(SIM_SCHEDULES) cargo test --quiet --release --locked --lib random_schedules -- --nocapture
+
+chaos: ## A cluster that is really broken, as root: CHAOS_SECONDS=120, CHAOS_SEED=n for the same faults
+	@scripts/chaos
 
 bench: ## Measure: cycle, contention, peers; tables, plots and target/bench/results.json
 	@scripts/bench

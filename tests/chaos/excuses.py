@@ -9,18 +9,55 @@ MARGIN = 2 * SECOND
 AFTER_A_LONG_STOP = 75 * SECOND
 # Autopilot removes a dead server 6 to 14 s later; a new leader removes a client agent that it does not know.
 AFTER_A_NODE_WAS_GONE = 30 * SECOND
-OPERATOR = {"session-destroyed": "an operator destroyed the session", "key-deleted": "an operator deleted the key"}
+# The watch begins a second after the lock was taken, and tells a loss in two round trips; a busy machine takes longer.
+TOLD = 6 * SECOND
+# The cluster elects, and the client finds another agent.
+RECOVERY = 10 * SECOND
 
 
 def cause(history, hold, until):
     """Why the hold believed until then, although Consul had ended it; None where no exception was there."""
     if hold.life.is_foreign:
         return "api.Lock went on after its lock was over"
+    return of_an_operator(history, hold, until) or of_consul(history, hold, until)
+
+
+def of_an_operator(history, hold, until):
+    """An operator ended this very lock. The watch tells its holder, if Consul and the process let it."""
+    for fault in history.faults.values():
+        if fault.kind not in ("session-destroyed", "key-deleted") or fault.line.session != hold.session:
+            continue
+        if fault.begin > until or until > fault.end + TTL + MARGIN:
+            continue
+        if fault.kind == "key-deleted" and is_of_another_key(hold, fault.line.key):
+            return "an operator deleted another key than the first of several, which alone is watched"
+        what = "destroyed the session" if fault.kind == "session-destroyed" else "deleted the key"
+        if hold.life.stopped_between(fault.begin, until):
+            return f"an operator {what} while the process stood still"
+        if is_in_trouble(history, fault.begin, until):
+            return f"an operator {what} while the network or the cluster was in trouble"
+        if until <= fault.end + TOLD:
+            return f"an operator {what}"
+    return None
+
+
+def is_of_another_key(hold, row):
+    key = row.removeprefix("locks/ephemeral/").partition("/.")[0]
+    return len(hold.keys) > 1 and key != hold.keys[0]
+
+
+def is_in_trouble(history, begin, end):
+    return any(
+        fault.hosts != [""] and fault.begin <= end and fault.end + RECOVERY >= begin
+        for fault in history.faults.values()
+    )
+
+
+def of_consul(history, hold, until):
+    """Consul ended the session before its time, or lost the lock."""
     for fault in history.faults.values():
         if fault.begin > until:
             continue
-        if fault.kind in OPERATOR and fault.line.session == hold.session and until <= fault.end + TTL + MARGIN:
-            return OPERATOR[fault.kind]
         if fault.kind == "snapshot-restored" and fault.end >= hold.called and until <= fault.end + TTL + MARGIN:
             return "an operator restored a snapshot"
         if fault.kind == "leader-stopped-long" and fault.end <= until and fault.end + AFTER_A_LONG_STOP >= hold.called:

@@ -1,4 +1,4 @@
-"""The lines of the journals: CLOCK_BOOTTIME in nanoseconds, an event, and `name=value`, the last of which may be `said`."""
+"""The lines of the journals: CLOCK_BOOTTIME in nanoseconds, an event, `name=value`, and `said=` up to the end."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ class Journal:
 class Line:
     """One event. `where` is its place, for the reader of a violation."""
 
-    __slots__ = ("at", "event", "values", "where", "text")
+    __slots__ = ("at", "event", "text", "values", "where")
 
     def __init__(self, text, where, behind=0):
         self.text, self.where = text, where
@@ -46,7 +46,7 @@ class Line:
 
 
 def read(path, behind=0):
-    """The lines of a file whose clock is `behind` nanoseconds ahead. A last line without an end was cut off by a kill."""
+    """The lines of a file whose clock is `behind` nanoseconds ahead. A kill may have cut off the last line."""
     with path.open() as file:
         for number, text in enumerate(file, 1):
             if text.endswith("\n"):

@@ -1,4 +1,4 @@
-"""What the servers show of the locks' rows, in time: one thread a server, over its own loopback, also when it is cut off."""
+"""What the servers show of the locks' rows, in time: one thread a server, which asks also a server that is cut off."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""The rules of the chaos test. Each takes the history of a run, and gives what breaks it and what an exception allows."""
+"""The rules of the chaos test. Each finds in the history of a run what breaks it, and what an exception allows."""
 
 import collections
 import dataclasses
@@ -112,7 +112,9 @@ def tokens(history, findings):
         for hold in holds:
             other = by_token.setdefault(hold.token, hold)
             if other is not hold:
-                findings.broken("tokens", f"two locks on {key} have the token {hold.token}", *map(answer_of, (other, hold)))
+                findings.broken(
+                    "tokens", f"two locks on {key} have the token {hold.token}", *map(answer_of, (other, hold))
+                )
         answered = sorted(holds, key=lambda hold: hold.answered)
         largest, n = None, 0
         for hold in sorted(holds, key=lambda hold: hold.called):
@@ -128,7 +130,7 @@ def tokens(history, findings):
 
 
 def writes(history, findings):
-    """A write that was told OK is there, one that was told a failure is not, and all are in the order of the holders."""
+    """A write that was told OK is there, one that was told a failure is not, and all are in the holders' order."""
     rows = {}
     for _, former in history.former:
         rows |= former
@@ -137,11 +139,15 @@ def writes(history, findings):
     for row in rows.values():
         hold = history.holds.get(row.hold)
         if hold is None or not hold.is_granted or row.key not in hold.writes:
-            findings.broken("writes", f"{row.key} is in Consul, and no holder wrote it", *(hold.lines[:2] if hold else ()))
+            findings.broken(
+                "writes", f"{row.key} is in Consul, and no holder wrote it", *(hold.lines[:2] if hold else ())
+            )
             continue
         by_hold[hold].append(row)
         if row.value != f"{hold.name} {hold.token}":
-            findings.broken("writes", f"{row.key} has the value {row.value!r}", answer_of(hold), hold.writes[row.key][0])
+            findings.broken(
+                "writes", f"{row.key} has the value {row.value!r}", answer_of(hold), hold.writes[row.key][0]
+            )
     for hold in history.holds.values():
         for key, (write, written) in hold.writes.items():
             if written is None:
@@ -165,11 +171,14 @@ def order_of_writes(history, findings, by_hold):
             limits = [wrote.of(hold)] + ([granted.of(hold)] if hold.is_exclusive or hold.slot >= 0 else [])
             for row in by_hold.get(hold, ()):
                 if row.created <= hold.token:
-                    findings.broken("writes", f"{row.key} was applied before its lock", answer_of(hold), hold.writes[row.key][0])
+                    findings.broken(
+                        "writes", f"{row.key} was applied before its lock", answer_of(hold), hold.writes[row.key][0]
+                    )
                 for limit, other in limits:
                     if limit is not None and row.modified >= limit:
                         findings.broken(
-                            "writes", f"{row.key} was applied at {row.modified}, when {other.name} had {key} (from {limit} on)",
+                            "writes",
+                            f"{row.key} was applied at {row.modified}, when {other.name} had {key} (from {limit} on)",
                             answer_of(hold), hold.writes[row.key][0], answer_of(other),
                         )  # fmt: skip
                         break
@@ -185,7 +194,8 @@ def outcomes(history, findings):
         for line in hold.lines:
             if line.event in ANSWERS and line.status not in ANSWERS[line.event]:
                 findings.broken("outcomes", f"{hold.name}: {line.event} {line.status}", line)
-        patience(findings, hold, "acquire", hold.called, hold.answered, max(hold.timeout * 10**6, REQUEST_TIMEOUT * (hold.timeout == 0)))
+        limit = hold.timeout * 10**6 or REQUEST_TIMEOUT
+        patience(findings, hold, "acquire", hold.called, hold.answered, limit)
         if hold.release_called is not None:
             patience(findings, hold, "release", hold.release_called, hold.released, RELEASE_TIMEOUT)
 
@@ -214,7 +224,7 @@ def notices(history, findings):
         if hold.notices and hold.end == "OK":
             findings.broken("notices", f"{hold.name} was released, and its loss was told", *hold.lines)
         noticed = hold.first_false
-        if noticed is None or hold.notices or hold.release_called is not None and hold.release_called < noticed:
+        if noticed is None or hold.notices or (hold.release_called is not None and hold.release_called < noticed):
             continue
         last = life.killed or life.last
         if last - noticed - life.stopped_between(noticed, last) > HEARING:
@@ -255,7 +265,9 @@ def lives(history, findings):
             findings.broken("lives", f"the shutdown of {life.name} ended with {life.end.status}", life.end)
     by_key = history.granted_of()
     for key in KEYS:
-        taken = [hold for hold in by_key[key] if history.calm <= hold.answered <= history.over and not hold.life.is_foreign]
+        taken = [
+            hold for hold in by_key[key] if history.calm <= hold.answered <= history.over and not hold.life.is_foreign
+        ]
         if not taken:
             findings.broken("lives", f"no worker got {key} after all faults were over")
 

@@ -1,7 +1,9 @@
-/* A boot clock that runs fast or slow: preloaded into a worker, with CHAOS_PPM parts of a million (negative: slow).
+/* A boot clock that runs fast or slow: preloaded into a worker, with CHAOS_PPM parts of a million
+ * (negative: slow).
  *
- * The library counts its leases on CLOCK_BOOTTIME, and asks the C library for it. Timers of the kernel keep their rate.
- * The workers write their journals by the kernel's own clock, which this does not change. */
+ * The library counts its leases on CLOCK_BOOTTIME, and asks the C library for it. Timers of the
+ * kernel keep their rate. The workers write their journals by the kernel's own clock, which this
+ * does not change. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/syscall.h>

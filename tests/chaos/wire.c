@@ -2,15 +2,17 @@
  *
  *     wire SEED HOST...
  *
- * The program makes a TAP device "lan" in the namespace /run/netns/HOST of each host, says "ready", and forwards
- * Ethernet frames between them. The card of the n-th host has the address 02:00:00:00:00:n, from 1. Lines on the
- * standard input change the way from one host to another, in one direction:
+ * The program makes a TAP device "lan" in the namespace /run/netns/HOST of each host, says "ready",
+ * and forwards Ethernet frames between them. The card of the n-th host has the address
+ * 02:00:00:00:00:n, from 1. Lines on the standard input change the way from one host to another, in
+ * one direction:
  *
- *     way FROM TO CUT LOSS DELAY JITTER     0 or 1; lost frames of 1,000; microseconds; microseconds more at most
- *     counts                                prints the frames: forwarded, cut, lost, delayed, dropped
+ *     way FROM TO CUT LOSS DELAY JITTER     0 or 1; lost frames of 1,000; microseconds;
+ * microseconds more at most counts                                prints the frames: forwarded,
+ * cut, lost, delayed, dropped
  *
- * The program ends with its standard input. A switch of our own needs no netem in the kernel, and has faults between
- * any two hosts (docs/adr/0037). */
+ * The program ends with its standard input. A switch of our own needs no netem in the kernel, and
+ * has faults between any two hosts (docs/adr/0037). */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -192,13 +194,14 @@ static void obey(const char *line)
     char from[64], to[64];
     int is_cut;
     way w;
-    if (sscanf(line, "way %63s %63s %d %u %" SCNu64 " %" SCNu64, from, to, &is_cut, &w.loss, &w.delay,
-               &w.jitter) == 6) {
+    if (sscanf(line, "way %63s %63s %d %u %" SCNu64 " %" SCNu64, from, to, &is_cut, &w.loss,
+               &w.delay, &w.jitter) == 6) {
         w.is_cut = is_cut != 0;
         ways[named(from)][named(to)] = w;
         puts("ok");
     } else if (strncmp(line, "counts", 6) == 0) {
-        printf("forwarded %" PRIu64 " cut %" PRIu64 " lost %" PRIu64 " delayed %" PRIu64 " dropped %" PRIu64 "\n",
+        printf("forwarded %" PRIu64 " cut %" PRIu64 " lost %" PRIu64 " delayed %" PRIu64
+               " dropped %" PRIu64 "\n",
                forwarded, cut, lost, delayed, dropped);
     } else {
         fprintf(stderr, "wire: not understood: %s", line);
@@ -247,7 +250,8 @@ int main(int argc, char **argv)
         struct timespec patience, *limit = NULL;
         if (frames > 0) {
             uint64_t at = now(), left = heap[0]->due > at ? heap[0]->due - at : 0;
-            patience = (struct timespec){.tv_sec = (time_t)(left / 1000000), .tv_nsec = (long)(left % 1000000) * 1000};
+            patience = (struct timespec){.tv_sec = (time_t)(left / 1000000),
+                                         .tv_nsec = (long)(left % 1000000) * 1000};
             limit = &patience;
         }
         if (ppoll(asked, (nfds_t)hosts + 1, limit, NULL) < 0 && errno != EINTR)

@@ -97,10 +97,12 @@ static void write_blindly(const char *hold, const char *row, uint64_t token)
     char command[1024], address[256];
     snprintf(address, sizeof address, "%s", getenv("CHAOS_ADDRESS"));
     address[strcspn(address, ",")] = '\0';
-    snprintf(command, sizeof command, "curl -s -m 5 -X PUT -d '%s %" PRIu64 "' http://%s/v1/kv/%s > /dev/null", hold,
-             token, address, row);
+    snprintf(command, sizeof command,
+             "curl -s -m 5 -X PUT -d '%s %" PRIu64 "' http://%s/v1/kv/%s > /dev/null", hold, token,
+             address, row);
     note("write hold=%s row=%s", hold, row);
-    note("written hold=%s row=%s status=%s", hold, row, system(command) == 0 ? "OK" : "UNCONFIRMED");
+    note("written hold=%s row=%s status=%s", hold, row,
+         system(command) == 0 ? "OK" : "UNCONFIRMED");
 }
 
 static void write_guarded(consul_lock *lock, const char *hold, int number)
@@ -116,7 +118,8 @@ static void write_guarded(consul_lock *lock, const char *hold, int number)
     consul_lock_error *error = NULL;
     note("write hold=%s row=%s", hold, row);
     consul_lock_put_if_held(lock, row, value, (size_t)length, &error);
-    note("written hold=%s row=%s status=%s said=%s", hold, row, status_of(error), consul_lock_error_message(error));
+    note("written hold=%s row=%s status=%s said=%s", hold, row, status_of(error),
+         consul_lock_error_message(error));
     consul_lock_error_free(error);
 }
 
@@ -179,7 +182,8 @@ static void turn(loop *l)
     consul_lock *lock = consul_lock_new_all(both, count, options, &error);
     consul_lock_options_free(options);
     if (lock == NULL) {
-        note("answer hold=%s status=%s said=%s", hold, status_of(error), consul_lock_error_message(error));
+        note("answer hold=%s status=%s said=%s", hold, status_of(error),
+             consul_lock_error_message(error));
         exit(1);
     }
     notice *data = calloc(1, sizeof *data);
@@ -189,14 +193,14 @@ static void turn(loop *l)
     pthread_mutex_lock(&l->mutex);
     l->waiting = is_over ? NULL : lock;
     pthread_mutex_unlock(&l->mutex);
-    note("acquire hold=%s keys=%s mode=%s limit=%d timeout=%d renew=%s", hold, keys, is_share ? "share" : "exclusive",
-         (int)limit, (int)timeout, renews ? "yes" : "no");
+    note("acquire hold=%s keys=%s mode=%s limit=%d timeout=%d renew=%s", hold, keys,
+         is_share ? "share" : "exclusive", (int)limit, (int)timeout, renews ? "yes" : "no");
     bool is_granted = l->waiting != NULL && consul_lock_acquire(lock, &error) == CONSUL_LOCK_OK;
     char session[64] = "";
     consul_lock_session_id(lock, session, sizeof session);
     note("answer hold=%s status=%s token=%" PRIu64 " slot=%d session=%s said=%s", hold,
-         l->waiting == NULL ? "CANCELLED" : status_of(error), consul_lock_fencing_token(lock), (int)consul_lock_slot(lock),
-         session, consul_lock_error_message(error));
+         l->waiting == NULL ? "CANCELLED" : status_of(error), consul_lock_fencing_token(lock),
+         (int)consul_lock_slot(lock), session, consul_lock_error_message(error));
     consul_lock_error_free(error);
     pthread_mutex_lock(&l->mutex);
     l->waiting = NULL;
@@ -205,7 +209,8 @@ static void turn(loop *l)
         work(l, lock, hold, ms);
         note("release hold=%s", hold);
         consul_lock_release(lock, &error);
-        note("released hold=%s status=%s said=%s", hold, status_of(error), consul_lock_error_message(error));
+        note("released hold=%s status=%s said=%s", hold, status_of(error),
+             consul_lock_error_message(error));
         consul_lock_error_free(error);
     }
     consul_lock_free(lock);
@@ -224,7 +229,8 @@ static void *run(void *given)
 int main(void)
 {
     name = getenv("CHAOS_NAME");
-    is_blind = strcmp(getenv("CHAOS_SABOTAGE") != NULL ? getenv("CHAOS_SABOTAGE") : "", "blind") == 0;
+    is_blind =
+        strcmp(getenv("CHAOS_SABOTAGE") != NULL ? getenv("CHAOS_SABOTAGE") : "", "blind") == 0;
     journal = open(getenv("CHAOS_JOURNAL"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     const char *node = getenv("CHAOS_SESSION_NODE");
     note("start worker=%s kind=c pid=%d node=%s", name, (int)getpid(), node);
@@ -242,7 +248,8 @@ int main(void)
     client = consul_lock_client_new(options, &error);
     consul_lock_options_free(options);
     if (client == NULL) {
-        note("answer hold=%s-0 status=%s said=%s", name, status_of(error), consul_lock_error_message(error));
+        note("answer hold=%s-0 status=%s said=%s", name, status_of(error),
+             consul_lock_error_message(error));
         return 1;
     }
 
