@@ -150,6 +150,10 @@ static void turn(loop *l)
     uint64_t kind = chance(l, 100), a = chance(l, 4), length = chance(l, 100);
     uint64_t ms = length < 80 ? chance(l, 200) : length < 96 ? chance(l, 2000) : chance(l, 15000);
     bool renews = chance(l, 2) == 0;
+    if (is_blind && chance(l, 3) == 0) {
+        ms = 11000 + chance(l, 6000);
+        renews = false;
+    }
     snprintf(first, sizeof first, "x%d", (int)a);
     if (kind >= 60 && kind < 75) {
         strcpy(first, "readers");

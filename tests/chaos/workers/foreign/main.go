@@ -79,6 +79,8 @@ func turn(ctx context.Context, chance *rand.Rand) {
 	lock, err := client.LockOpts(&api.LockOptions{
 		Key: "locks/ephemeral/" + key, Value: []byte(hold), SessionName: name, SessionTTL: "10s",
 		LockWaitTime: wait, LockTryOnce: true,
+		// Its default of 15 s would be the longest time for which a key is free.
+		LockDelay: time.Millisecond,
 	})
 	if err != nil {
 		log.Fatal(err)
