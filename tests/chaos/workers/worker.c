@@ -151,7 +151,8 @@ static void turn(loop *l)
     uint64_t ms = length < 80 ? chance(l, 200) : length < 96 ? chance(l, 2000) : chance(l, 15000);
     bool renews = chance(l, 2) == 0;
     if (is_blind && chance(l, 3) == 0) {
-        ms = 11000 + chance(l, 6000);
+        /* Consul ends a session up to two TTLs later. */
+        ms = 21000 + chance(l, 6000);
         renews = false;
     }
     snprintf(first, sizeof first, "x%d", (int)a);
