@@ -14,7 +14,7 @@ class Recorder:
     def __init__(self, folder):
         self.is_over = threading.Event()
         self.threads = [
-            threading.Thread(target=self.record, args=(server, Journal(folder / f"seen-{server}")))
+            threading.Thread(target=self.record, args=(server, Journal(folder / f"seen-{server}")), daemon=True)
             for server in SERVERS
         ]
         for thread in self.threads:

@@ -27,7 +27,7 @@ typedef struct {
 } notice;
 
 static const char *name;
-static bool is_blind;
+static bool is_odd, is_blind;
 static int journal;
 static consul_lock_client *client;
 static atomic_bool is_over;
@@ -150,7 +150,7 @@ static void turn(loop *l)
     uint64_t kind = chance(l, 100), a = chance(l, 4), length = chance(l, 100);
     uint64_t ms = length < 80 ? chance(l, 200) : length < 96 ? chance(l, 2000) : chance(l, 15000);
     bool renews = chance(l, 2) == 0;
-    if (is_blind && chance(l, 3) == 0) {
+    if (is_odd && chance(l, 3) == 0) {
         /* Consul ends a session up to two TTLs later. */
         ms = 21000 + chance(l, 6000);
         renews = false;
@@ -234,8 +234,9 @@ static void *run(void *given)
 int main(void)
 {
     name = getenv("CHAOS_NAME");
-    is_blind =
-        strcmp(getenv("CHAOS_SABOTAGE") != NULL ? getenv("CHAOS_SABOTAGE") : "", "blind") == 0;
+    const char *sabotage = getenv("CHAOS_SABOTAGE") != NULL ? getenv("CHAOS_SABOTAGE") : "";
+    is_odd = *sabotage != '\0';
+    is_blind = strcmp(sabotage, "blind") == 0;
     journal = open(getenv("CHAOS_JOURNAL"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     const char *node = getenv("CHAOS_SESSION_NODE");
     note("start worker=%s kind=c pid=%d node=%s", name, (int)getpid(), node);
