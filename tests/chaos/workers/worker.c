@@ -150,7 +150,7 @@ static void turn(loop *l)
     uint64_t kind = chance(l, 100), a = chance(l, 4), length = chance(l, 100);
     uint64_t ms = length < 80 ? chance(l, 200) : length < 96 ? chance(l, 2000) : chance(l, 15000);
     bool renews = chance(l, 2) == 0;
-    if (is_odd && chance(l, 3) == 0) {
+    if (is_odd && chance(l, 3) > 0) {
         /* Consul ends a session up to two TTLs later. */
         ms = 21000 + chance(l, 6000);
         renews = false;
@@ -178,6 +178,8 @@ static void turn(loop *l)
     consul_lock_options_set_int(options, "lock_timeout_seconds", 10, NULL);
     consul_lock_options_set_int(options, "acquire_timeout_ms", timeout, NULL);
     consul_lock_options_set(options, "value", hold, NULL);
+    /* The watch would tell a worker with a slow clock. */
+    consul_lock_options_set(options, "monitor", is_odd ? "false" : "true", NULL);
     consul_lock_options_set(options, "auto_renew", renews ? "true" : "false", NULL);
     consul_lock_options_set(options, "mode", is_share ? "share" : "exclusive", NULL);
     if (limit > 0)
