@@ -20,6 +20,7 @@ mod api;
 mod ask;
 mod async_many;
 mod c_api;
+mod caller;
 mod calls;
 mod cancel;
 mod change;
