@@ -2,11 +2,13 @@
 
 PREFIX ?= /usr/local
 SIM_SCHEDULES ?= 1000000
+FUZZ_SECONDS ?= 60
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 # Not below CARGO_TARGET_DIR, which sudo does not pass on to `make install`.
 BUILD ?= $(CURDIR)/build
 
 .PHONY: all help demo test bindings check nightly sim chaos bench docs packages release-check install clean
+.PHONY: all help demo test bindings check nightly sim fuzz sanitize bench docs packages release-check install clean
 
 all: ## Build the library (the default)
 	@scripts/need build
@@ -28,7 +30,7 @@ bindings: ## The tests of the bindings alone: LANGUAGES="go node" for some
 check: ## Formats, lints, documentation, licences
 	@scripts/check
 
-nightly: ## What takes longer: a million schedules, a soak, crashes, valgrind on all C tests
+nightly: ## What takes longer: a million schedules, a soak, crashes, valgrind, Miri, sanitizers, fuzz targets
 	@scripts/nightly
 
 sim: ## The simulation: SIM_SCHEDULES=1000000, or SIM_SEED=n to replay one in words
@@ -36,6 +38,12 @@ sim: ## The simulation: SIM_SCHEDULES=1000000, or SIM_SEED=n to replay one in wo
 
 chaos: ## A cluster that is really broken, as root: CHAOS_SECONDS=120, CHAOS_SEED=n for the same faults
 	@scripts/chaos
+fuzz: ## The parsers against inputs without end: FUZZ_SECONDS=60 for each target, TARGETS="key address" for some
+	@scripts/fuzz $(FUZZ_SECONDS) $(TARGETS)
+
+sanitize: ## The C tests and the random caller with ThreadSanitizer and with AddressSanitizer
+	@scripts/sanitize thread
+	@scripts/sanitize address
 
 bench: ## Measure: cycle, contention, peers; tables, plots and target/bench/results.json
 	@scripts/bench

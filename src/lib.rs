@@ -28,6 +28,12 @@ mod sys;
 mod text;
 mod threads;
 
+#[cfg(any(fuzzing, test))]
+#[path = "../fuzz/properties/mod.rs"]
+pub mod fuzzing;
+#[cfg(all(miri, test))]
+#[path = "../tests/miri.rs"]
+mod miri;
 #[cfg(test)]
 #[path = "../tests/sim/mod.rs"]
 mod sim;

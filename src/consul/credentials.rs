@@ -65,7 +65,7 @@ pub(crate) struct Credentials {
 }
 
 /// A token, or none, that a request has sent.
-pub(super) type Token = Arc<Option<Secret>>;
+pub(crate) type Token = Arc<Option<Secret>>;
 
 impl Credentials {
     pub(crate) fn new(source: CredentialSettings) -> Credentials {
@@ -80,7 +80,7 @@ impl Credentials {
     }
 
     /// The token to send.
-    pub(super) fn token(&self) -> Token {
+    pub(crate) fn token(&self) -> Token {
         self.token.current()
     }
 
@@ -95,7 +95,7 @@ impl Credentials {
     }
 
     /// The secrets that a server knows after a request with this token, and that no error may show.
-    pub(super) fn secrets(&self, sent: &Token) -> Secrets {
+    pub(crate) fn secrets(&self, sent: &Token) -> Secrets {
         Secrets::new(sent.as_ref().as_ref(), self.source.basic.as_ref())
     }
 

@@ -3,7 +3,7 @@
 use super::messages::Value;
 
 /// `{"locked_at":"2026-11-23T17:20:05.123Z"}`: the wall-clock time of the attempt.
-pub(super) fn stored(unix_ms: i64) -> Value {
+pub(crate) fn stored(unix_ms: i64) -> Value {
     Value(
         format!("{{\"locked_at\":\"{}\"}}", rfc3339(unix_ms))
             .into_bytes()
@@ -13,13 +13,13 @@ pub(super) fn stored(unix_ms: i64) -> Value {
 
 /// When the holder claims to have taken the lock: the text of `locked_at`, and the seconds since by the
 /// reader's clock. Only a well-formed time counts, so nothing else of a stored value can reach a message.
-pub(super) fn claimed(value: &Value, unix_ms: i64) -> Option<(String, i64)> {
+pub(crate) fn claimed(value: &Value, unix_ms: i64) -> Option<(String, i64)> {
     let then = claimed_at(value)?;
     Some((rfc3339(then), unix_ms.saturating_sub(then).div_euclid(1000)))
 }
 
 /// The same time in milliseconds since 1970-01-01 UTC.
-pub(super) fn claimed_at(value: &Value) -> Option<i64> {
+pub(crate) fn claimed_at(value: &Value) -> Option<i64> {
     let json: serde_json::Value = serde_json::from_slice(&value.0).ok()?;
     parse_rfc3339(json.get("locked_at")?.as_str()?)
 }

@@ -18,7 +18,7 @@ mod interface;
 mod lease;
 mod life;
 mod lock;
-mod locked_at;
+pub(crate) mod locked_at;
 mod log;
 pub mod messages;
 mod monitor;

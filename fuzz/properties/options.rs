@@ -1,0 +1,74 @@
+//! Options by name, from setters and from the environment: a refusal shows no secret, is remembered, and is one line; what
+//! is taken is inside of the range.
+//!
+//! The first line of an input is the name, the rest the value.
+
+use super::{head, is_fit_to_show};
+use crate::error::{Error, Status};
+use crate::options::{OptionPlace, OptionValues, Options, TABLE, ValueKind};
+
+pub(super) fn property(data: &[u8]) {
+    let (name, value) = head(data);
+    let (Ok(name), Ok(text)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
+        return;
+    };
+    let mut options = Options::new();
+    let set = options.set(name, text);
+    let row = TABLE.iter().find(|row| row.name == name);
+    match &set {
+        Ok(()) => {
+            let row = row.expect("an option that is known");
+            assert_eq!(options.refusal(), None);
+            let place = row.places[0];
+            let values = options.values_for(place).expect("its place");
+            if let ValueKind::Int { min, max } = row.kind {
+                assert!((min..=max).contains(&values.int(row.name)));
+                assert_eq!(text.parse(), Ok(values.int(row.name)));
+                let mut by_number = Options::new();
+                assert_eq!(by_number.set_int(name, values.int(row.name)), Ok(()));
+            }
+            let other = match place {
+                OptionPlace::Lock => OptionPlace::Client,
+                _ => OptionPlace::Lock,
+            };
+            assert_eq!(
+                options.values_for(other).is_ok(),
+                row.places.contains(&other)
+            );
+            let shown = format!("{options:?}");
+            assert!(
+                !row.secret || text.len() < 12 || !shown.contains(text),
+                "{shown}"
+            );
+        }
+        Err(error) => {
+            is_a_refusal(error, row.is_some_and(|row| row.secret).then_some(text));
+            assert_eq!(options.refusal().as_ref(), Some(error));
+            assert!(options.values_for(OptionPlace::Lock).is_err());
+        }
+    }
+    let mut bytes = Options::new();
+    if let Err(error) = bytes.set_bytes(name, value) {
+        is_a_refusal(&error, Some(text).filter(|text| !name.contains(text)));
+    }
+    if let Some((row, variable)) = row.and_then(|row| Some((row, row.env?))) {
+        let taken = OptionValues::default().take(row, variable, text);
+        assert!(taken.is_ok() == set.is_ok());
+        if let Err(error) = taken {
+            assert!(error.message.starts_with(variable));
+            assert_eq!(error.status, Status::InvalidEnvironment);
+            is_a_refusal(&error, row.secret.then_some(text));
+        }
+    }
+}
+
+fn is_a_refusal(error: &Error, secret: Option<&str>) {
+    let message = &error.message;
+    assert!(
+        is_fit_to_show(message) && message.len() < 3_000,
+        "{message}"
+    );
+    if let Some(secret) = secret.filter(|secret| secret.len() >= 24) {
+        assert!(!message.contains(secret), "{message}");
+    }
+}
