@@ -26,15 +26,6 @@ unsafe extern "C" fn secure_getenv(_: *const c_char) -> *const c_char {
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn pthread_atfork(
-    _: Option<extern "C" fn()>,
-    _: Option<extern "C" fn()>,
-    _: Option<extern "C" fn()>,
-) -> c_int {
-    0
-}
-
-#[unsafe(no_mangle)]
 unsafe extern "C" fn sigfillset(_: *mut libc::sigset_t) -> c_int {
     0
 }
@@ -51,11 +42,6 @@ unsafe extern "C" fn pthread_sigmask(
     _: *mut libc::sigset_t,
 ) -> c_int {
     0
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn dlsym(_: *mut c_void, _: *const c_char) -> *mut c_void {
-    ptr::null_mut()
 }
 
 #[unsafe(no_mangle)]

@@ -1,6 +1,6 @@
-//! A token, alone and in a file: what is taken can be sent as a header, and no refusal shows the token.
+//! A token, alone and in a file: what is taken can be sent as a header, and no refusal shows what the file has.
 
-use super::file;
+use super::{MARK, file};
 use crate::consul::credentials::{read_file, token};
 
 pub(super) fn property(data: &[u8]) {
@@ -10,8 +10,7 @@ pub(super) fn property(data: &[u8]) {
         assert_eq!(token(text).is_ok(), fits);
     }
     let path = file("token", data);
-    let read = read_file(&path);
-    match (read, text) {
+    match (read_file(&path), text) {
         (Ok(read), Ok(text)) => {
             assert_eq!(read.0, text.trim());
             assert!(!read.0.is_empty() && read.0.bytes().all(|byte| byte.is_ascii_graphic()));
@@ -22,14 +21,10 @@ pub(super) fn property(data: &[u8]) {
                 why.starts_with(&*path.to_string_lossy()) && why.len() < 500,
                 "{why}"
             );
-            let why = why.replace(&*path.to_string_lossy(), "");
-            let shows = |line: &str| line.len() >= 12 && why.contains(line);
-            assert!(
-                !String::from_utf8_lossy(data)
-                    .lines()
-                    .any(|line| shows(line.trim())),
-                "{why}"
-            );
         }
+    }
+    let path = file("token", &[data, b"\n", MARK.as_bytes()].concat());
+    if let Err(why) = read_file(&path) {
+        assert!(!why.contains(MARK), "{why}");
     }
 }

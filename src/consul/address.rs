@@ -167,7 +167,8 @@ fn host_and_port(text: &str) -> Result<(String, Option<u16>), String> {
         }
         _ => host,
     };
-    let marks: &[u8] = if text.starts_with('[') {
+    // Only an IPv6 address has colons, and a zone.
+    let marks: &[u8] = if text.starts_with('[') && host.contains(':') {
         b"-._:%"
     } else {
         b"-._"
@@ -240,7 +241,7 @@ mod tests {
         let long = format!("unix:///{}", "x".repeat(MAX_UNIX_PATH));
         let without_spaces = "tcp://h:1 HTTP://h:1 h: h:0 h:65536 h:x ::1 [::1 [::1]8500 :8500 u:p@h:1 http:// \
              http://h/a?b http://h/a#b http://h/%zz http://h/a%2 http://h/a/../b http://h/a/%2E%2e http://h/./a \
-             http://a%41:1 unix:// h:1,";
+             http://a%41:1 http://[a%250] [a%0]:1 unix:// h:1,";
         let others = ["", "a b:1", "h:1\r\nX:y", "http://h/a b", long.as_str()];
         for bad in without_spaces.split(' ').chain(others) {
             assert!(Address::parse_list(bad).is_err(), "{bad}");
