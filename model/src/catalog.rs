@@ -10,6 +10,7 @@ use crate::time::Time;
 use crate::wire::{field, parse_failed, reply};
 
 /// A node of the catalog.
+#[derive(Clone, Debug)]
 pub(crate) struct Node {
     address: String,
     meta: Json,

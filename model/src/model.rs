@@ -74,6 +74,7 @@ pub struct Ticket {
 }
 
 /// The subject of a read.
+#[derive(Clone, Debug)]
 pub(crate) enum Subject {
     /// One key; `raw`: only its value.
     Key { key: String, raw: bool },
@@ -83,6 +84,7 @@ pub(crate) enum Subject {
     Names { prefix: String, separator: String },
 }
 
+#[derive(Clone, Debug)]
 pub(crate) struct Watch {
     pub(crate) subject: Subject,
     pub(crate) index: u64,
@@ -92,6 +94,7 @@ pub(crate) struct Watch {
 }
 
 /// A model of Consul, of 1.8.7 or a newer one ([`Edition`]), in virtual time.
+#[derive(Clone, Debug)]
 pub struct Model {
     pub(crate) store: Store,
     /// The sessions that a leader which stands still remembers.
@@ -154,6 +157,11 @@ impl Model {
     /// Sets the version of Consul; without this it is 1.8.7.
     pub fn set_edition(&mut self, edition: Edition) {
         self.store.edition = edition;
+    }
+
+    /// Leaves nothing to chance: no query wakes that need not, and the ids of sessions grow.
+    pub fn leave_nothing_to_chance(&mut self) {
+        self.random = Random::none();
     }
 
     /// Names the node of the only agent.

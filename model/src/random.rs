@@ -16,6 +16,11 @@ impl Random {
         random
     }
 
+    /// No chance: each number is 0, and nothing happens that may happen or not.
+    pub fn none() -> Random {
+        Random(0)
+    }
+
     /// Any number.
     #[expect(clippy::should_implement_trait, reason = "these numbers never end")]
     pub fn next(&mut self) -> u64 {
@@ -32,7 +37,8 @@ impl Random {
 
     /// True in `per_mille` of 1,000 cases.
     pub fn chance(&mut self, per_mille: u64) -> bool {
-        self.below(1000) < per_mille
+        // The numbers of a seed never come to 0.
+        self.0 != 0 && self.below(1000) < per_mille
     }
 
     /// A time below `most`.

@@ -81,7 +81,8 @@ impl Model {
     }
 
     fn new_id(&mut self) -> Arc<str> {
-        let (a, b) = (self.random.next(), self.random.next());
+        // The index makes the id unique where nothing is left to chance.
+        let (a, b) = (self.random.next(), self.random.next() ^ self.index);
         format!(
             "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
             a >> 32,

@@ -80,6 +80,17 @@ impl Model {
         of_node.map(|(id, _)| id.to_string()).collect()
     }
 
+    /// The sessions that have a TTL: id, the instant from which on Consul may end it, and that at which it does.
+    pub fn deadlines(&self) -> impl Iterator<Item = (&str, Time, Time)> {
+        self.deadlines.iter().filter_map(|(id, due)| {
+            let ttl = self.store.sessions.get(id)?.ttl;
+            let lasts = u128::from(self.expiry) * ttl.as_nanos() / 1000;
+            let lasts = u64::try_from(lasts).unwrap_or(u64::MAX);
+            let begun = due.0.saturating_sub(lasts);
+            Some((&**id, Time(begun) + ttl, *due))
+        })
+    }
+
     /// The locked keys: key and session.
     pub fn held_keys(&self) -> Vec<(String, String)> {
         let held = |(key, row): (&Arc<str>, &Row)| {

@@ -68,7 +68,7 @@ pub enum Flaw {
 const MANY_TOMBSTONES: usize = 65_536;
 
 /// The tables of one Consul.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Store {
     pub(crate) rows: BTreeMap<Arc<str>, Row>,
     pub(crate) sessions: BTreeMap<Arc<str>, Session>,

@@ -1,7 +1,8 @@
 //! To which part of a core an answer belongs, and when each part wants to be woken.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use super::Unordered;
 use super::interface::{CallId, LockId};
 use crate::clock::Time;
 
@@ -50,10 +51,11 @@ pub(super) enum Alarm {
 }
 
 /// When each part wants to be woken.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     by_time: BTreeSet<(Time, Alarm)>,
-    set: HashMap<Alarm, Time>,
+    set: Unordered<Alarm, Time>,
 }
 
 impl Alarms {

@@ -25,6 +25,7 @@ const MOST_NAMES: usize = 64;
 const NAMES_AT_ONCE: usize = 8;
 
 /// One such question under way.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Census {
     call: CallId,

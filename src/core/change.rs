@@ -41,6 +41,7 @@ impl Goal {
 }
 
 /// A change under way.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Change {
     pub(super) call: CallId,
@@ -68,6 +69,7 @@ pub(super) struct Change {
     pub(super) sharers: Vec<Sharer>,
 }
 
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) enum ChangeStep {
     /// The transaction that turns the lock, kept to be repeated byte for byte. True: an answer to it was lost.

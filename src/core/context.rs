@@ -11,6 +11,7 @@ use super::waiters::LocalWaiters;
 use super::watch::Watches;
 
 /// Everything of a core but its locks and inquiries.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) out: Outbox,

@@ -23,6 +23,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// How far the look has come.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) enum Footing {
     /// The look has not begun, or has failed: it begins with the next lock.

@@ -22,6 +22,7 @@ use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 
 /// A held lock.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct HeldLock {
     pub(super) lock: LockId,
@@ -56,6 +57,7 @@ pub(super) fn proof_of(claim: &Claim, session: &Session) -> Request {
 }
 
 /// A question of a caller. The library repeats it unchanged until Consul answers or its time is up.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 struct Asked {
     call: CallId,

@@ -12,6 +12,7 @@ use crate::error::Status;
 const WHAT: &str = "could not read the holder of the lock";
 
 /// One such question under way.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Inquiry {
     call: CallId,

@@ -30,6 +30,7 @@ use pending::Pending;
 const UNDO_GRACE: Duration = Duration::from_millis(500);
 
 /// A lock.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Machine {
     id: LockId,
@@ -50,6 +51,7 @@ pub(super) struct Machine {
     recorder: Recorder,
 }
 
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 enum Stage {
     New {

@@ -11,6 +11,7 @@ use crate::clock::Time;
 const REMEMBERED: usize = 1024;
 
 /// What the core has logged already.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Said {
     once: BTreeSet<(&'static str, Key)>,

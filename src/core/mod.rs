@@ -36,6 +36,11 @@ mod waiters;
 mod watch;
 
 use std::collections::BTreeMap;
+// The order of these maps decides nothing. The explorer of the tests compares states, and needs an order for that.
+#[cfg(test)]
+use std::collections::BTreeMap as Unordered;
+#[cfg(not(test))]
+use std::collections::HashMap as Unordered;
 
 use crate::clock::{Now, Time};
 use alarms::{Alarm, Owner};
@@ -51,6 +56,7 @@ pub(crate) use watch::Budget;
 use watch::Watcher;
 
 /// All locks and warm sessions of one client.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub struct Core {
     ctx: Context,
@@ -79,6 +85,19 @@ impl Core {
     #[cfg(test)]
     pub(crate) fn sabotage(&mut self, sabotage: sabotage::Sabotage) {
         self.ctx.out.sabotage = Some(sabotage);
+    }
+
+    /// From now on nothing is left to chance: each random number is 0.
+    #[cfg(test)]
+    pub(crate) fn be_steady(&mut self) {
+        self.ctx.out.is_steady = true;
+    }
+
+    /// What the round trips so far still decide: the fastest of the last eight answers, now and after each answer
+    /// that is slower than all of these.
+    #[cfg(test)]
+    pub(crate) fn fastest(&self) -> Vec<std::time::Duration> {
+        self.ctx.out.fastest()
     }
 
     /// Takes in one input, and answers what to do.

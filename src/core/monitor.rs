@@ -20,6 +20,7 @@ use crate::error::Status;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The watch of one held lock.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Monitor {
     /// From which index on to watch.

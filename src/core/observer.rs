@@ -33,6 +33,7 @@ const BETWEEN_READS: Duration = Duration::from_millis(100);
 const AFTER_REFUSAL: Duration = Duration::from_secs(5);
 
 /// All observers of a core.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Observers {
     keys: BTreeMap<ObservedKeyId, ObservedKey>,
@@ -101,6 +102,7 @@ impl Observers {
 }
 
 /// A key with observers.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 struct ObservedKey {
     id: ObservedKeyId,

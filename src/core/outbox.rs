@@ -1,10 +1,10 @@
 //! What every part of a core needs while a step runs: the instant, the list of actions, the requests on
 //! their way, the alarms, and the sources of names and random numbers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Unordered;
 use super::alarms::{Alarms, Owner};
 use super::interface::{Action, CallId, Config, Lane, Level, LockId, Outcome, RequestId};
 use super::log::{Often, Said};
@@ -19,6 +19,7 @@ const RECENT: usize = 8;
 const MAX_BACK_OFF: Duration = Duration::from_secs(1);
 
 /// What a step does, and what the step needs for that.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) config: Arc<Config>,
@@ -26,7 +27,7 @@ pub(super) struct Outbox {
     pub(super) now: Now,
     /// What the runtime must do, in order.
     pub(super) actions: Vec<Action>,
-    pub(super) owners: HashMap<RequestId, Owner>,
+    pub(super) owners: Unordered<RequestId, Owner>,
     pub(super) alarms: Alarms,
     /// How many pauses before another try there were.
     pub(super) retries: u64,
@@ -39,6 +40,8 @@ pub(super) struct Outbox {
     random: u64,
     #[cfg(test)]
     pub(super) sabotage: Option<super::sabotage::Sabotage>,
+    #[cfg(test)]
+    pub(super) is_steady: bool,
 }
 
 impl Outbox {
@@ -51,7 +54,7 @@ impl Outbox {
                 unix_ms: 0,
             },
             actions: Vec::new(),
-            owners: HashMap::new(),
+            owners: Unordered::new(),
             alarms: Alarms::default(),
             retries: 0,
             said: Said::default(),
@@ -61,6 +64,8 @@ impl Outbox {
             names: 0,
             #[cfg(test)]
             sabotage: None,
+            #[cfg(test)]
+            is_steady: false,
         }
     }
 
@@ -169,6 +174,10 @@ impl Outbox {
 
     /// A pseudo-random number, for spreading only.
     fn next_random(&mut self) -> u64 {
+        #[cfg(test)]
+        if self.is_steady {
+            return 0;
+        }
         self.random = self.random.wrapping_add(splitmix::STEP);
         splitmix::stir(self.random)
     }
@@ -199,6 +208,15 @@ impl Outbox {
     pub(super) fn round_trip(&self) -> Duration {
         let seen = self.round_trips.iter().take(self.answers);
         seen.min().copied().unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(super) fn fastest(&self) -> Vec<Duration> {
+        let seen = self.answers.min(RECENT);
+        let newest_first = (1..=seen).map(|back| self.round_trips[(self.answers - back) % RECENT]);
+        let newest_first: Vec<Duration> = newest_first.collect();
+        let after = |slower: usize| newest_first.iter().take(RECENT - slower).min().copied();
+        (0..RECENT).filter_map(after).collect()
     }
 
     /// How long to wait before trying again after `faults` failures in a row: 20 ms, doubled each

@@ -37,6 +37,7 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 const MOST_WARM: usize = 16;
 
 /// The sessions of a core that no lock uses.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     warm: Vec<Warm>,
@@ -48,6 +49,7 @@ pub(super) struct Pool {
 }
 
 /// A session kept for the next lock.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 struct Warm {
     session: Session,
@@ -56,6 +58,7 @@ struct Warm {
 }
 
 /// A session that must go, in the way of [`UndoStep`].
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 struct Undoing {
     step: UndoStep,
@@ -67,6 +70,7 @@ struct Undoing {
     waiter: Option<LockId>,
 }
 
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 enum UndoStep {
     /// The create is on its way, and its session is not wanted any more.

@@ -63,6 +63,7 @@ impl Word {
 }
 
 /// The last entries of one lock.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     /// For each entry: its length, the word, the microseconds since the entry before, its numbers.

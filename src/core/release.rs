@@ -14,6 +14,7 @@ use crate::clock::Time;
 use crate::error::{Error, LostReason, Status};
 
 /// A release under way.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Releasing {
     lock: LockId,

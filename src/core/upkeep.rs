@@ -17,6 +17,7 @@ use crate::error::LostReason;
 const WHAT: &str = "could not renew the lock";
 
 /// The renewals of one held lock.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Renewals {
     /// The end of the longest life. Then the renewals stop, and the lease ends.

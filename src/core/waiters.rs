@@ -4,9 +4,10 @@
 //! Only the first waiter of a process asks Consul. That one stands in the line between processes with the
 //! one ticket that the process has for the key (`acquire/ticket.rs`).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::Unordered;
 use super::interface::{Keys, LockId};
 use super::lease::Session;
 use super::messages::{Key, KeyRow, Limit, SessionId, SessionRow, Sharer, Slot, Ticket, Want};
@@ -28,9 +29,10 @@ const LOOK_SERVES: Duration = Duration::from_millis(100);
 const LASTING: Duration = Duration::from_secs(30);
 
 /// All keys that have waiters, or are remembered.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct LocalWaiters {
-    by_key: HashMap<Key, KeyWaiters>,
+    by_key: Unordered<Key, KeyWaiters>,
     /// The locks that have become the first waiter of their key.
     first: Vec<LockId>,
     /// How many waiters have come; the order in which they are served.
@@ -38,6 +40,7 @@ pub(super) struct LocalWaiters {
 }
 
 /// The waiters of one key.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 struct KeyWaiters {
     /// The waiters of this process in the order of their calls.
@@ -64,6 +67,7 @@ struct KeyWaiters {
 }
 
 /// One waiter of this process.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 struct Waiter {
     lock: LockId,

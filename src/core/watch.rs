@@ -127,6 +127,7 @@ impl From<ObservedKeyId> for Watcher {
 }
 
 /// All watches of a core.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     wants: BTreeMap<Watcher, Want>,
@@ -150,6 +151,7 @@ pub(super) struct Watches {
     seen: Vec<(Watcher, Observation)>,
 }
 
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 struct Want {
     key: Key,
@@ -157,6 +159,7 @@ struct Want {
 }
 
 /// A key that a lock wants to know about, or wanted to when the query began.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 struct Watch {
     folder: Key,

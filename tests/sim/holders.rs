@@ -4,7 +4,7 @@
 //! A belief begins when a core shows the lock as held. A belief ends when the lease ends by the clock of the process,
 //! or when the caller asks for the release.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Time;
 use crate::core::messages::{Key, Limit, Want};
@@ -14,6 +14,7 @@ use crate::core::{CallId, Keys, LockId, LockSpec, Phase, View};
 pub(super) type Who = (usize, LockId);
 
 /// What a lock wants, and since when.
+#[derive(Clone, Debug)]
 struct Wish {
     keys: Keys,
     want: Want,
@@ -22,6 +23,7 @@ struct Wish {
     called: Time,
 }
 
+#[derive(Clone, Debug)]
 struct Belief {
     keys: Keys,
     /// What the caller may rely on. Between the call of a downgrade and its outcome, that is a share.
@@ -44,7 +46,7 @@ pub(super) struct Clash {
 }
 
 /// The fencing tokens that callers got for a key.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Tokens {
     /// The largest of an exclusive holder.
     alone: u64,
@@ -93,13 +95,13 @@ impl Counts {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Holders {
     wishes: BTreeMap<Who, Wish>,
     beliefs: BTreeMap<Who, Belief>,
-    tokens: HashMap<Key, Tokens>,
-    tampered: HashSet<Key>,
-    crashed: HashSet<usize>,
+    tokens: BTreeMap<Key, Tokens>,
+    tampered: BTreeSet<Key>,
+    crashed: BTreeSet<usize>,
     pub(super) counts: Counts,
 }
 

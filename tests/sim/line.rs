@@ -1,6 +1,6 @@
 //! The properties of waiting in line, and the book that checks them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Time;
@@ -36,18 +36,18 @@ impl Wait {
 }
 
 /// The waiters.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct LineBook {
     /// The waiting acquires of each process, in the order of the calls.
     waiting: BTreeMap<usize, Vec<Wait>>,
     /// Since when each process runs without a stop.
-    live_since: HashMap<usize, Time>,
+    live_since: BTreeMap<usize, Time>,
     /// Since when each waiter could take a key that is left alone, and the ticket that was the head then.
-    free_since: HashMap<Key, HashMap<CallId, (Time, Option<String>)>>,
+    free_since: BTreeMap<Key, BTreeMap<CallId, (Time, Option<String>)>>,
     /// When a waiter last stood behind several that do not act, while it had patience with the head.
-    crowded: HashMap<Key, Time>,
+    crowded: BTreeMap<Key, Time>,
     /// How often each process went past each ticket.
-    overtakes: HashMap<(u64, String, usize), u32>,
+    overtakes: BTreeMap<(u64, String, usize), u32>,
     /// The longest time for which a key was left alone while a waiter could take it.
     pub(super) longest_free: Duration,
     pub(super) most_overtakes: u32,
@@ -137,7 +137,7 @@ impl LineBook {
             let before = before.filter(|(_, before)| *before == head);
             (wait.call, before.unwrap_or_else(|| (now, head.clone())))
         });
-        let since: HashMap<CallId, (Time, Option<String>)> = since.collect();
+        let since: BTreeMap<CallId, (Time, Option<String>)> = since.collect();
         for (process, wait) in candidates {
             let live = self.live_since.get(&process).copied().unwrap_or_default();
             let free_since = since.get(&wait.call).map_or(now, |(since, _)| *since);

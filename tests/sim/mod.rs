@@ -5,6 +5,7 @@
 
 mod defects;
 mod differential;
+mod explore;
 mod gate;
 mod holders;
 mod late;

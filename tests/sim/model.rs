@@ -19,6 +19,7 @@ pub(super) enum Served {
 }
 
 /// A model of Consul.
+#[derive(Clone, Debug)]
 pub(super) struct Model(raw::Model);
 
 /// What needs no other types.
@@ -82,6 +83,18 @@ impl Model {
 
     pub(super) fn remove_node(&mut self, now: Time, node: &str) {
         self.0.remove_node(at(now), node);
+    }
+
+    /// The sessions that Consul may end now.
+    pub(super) fn endable(&self, now: Time) -> Vec<String> {
+        let of = self.0.deadlines().filter(|(_, from, _)| *from <= at(now));
+        of.map(|(id, _, _)| id.to_owned()).collect()
+    }
+
+    /// The next instant from which on Consul may end one more session.
+    pub(super) fn next_endable_at(&self, now: Time) -> Option<Time> {
+        let from = self.0.deadlines().map(|(_, from, _)| Time(from.0));
+        from.filter(|from| *from > now).min()
     }
 
     pub(super) fn is_delayed(&self, now: Time, key: &str) -> bool {

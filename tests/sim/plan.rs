@@ -1,10 +1,12 @@
 //! The plan of a schedule, made by chance from a seed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use consul_model::Random;
 
 use super::network::Weather;
+use crate::core::LockSpec;
 use crate::core::messages::Limit;
 
 /// How long one request may take.
@@ -50,7 +52,13 @@ pub(super) struct Plan {
     pub(super) line: Option<Line>,
     /// Locks share keys, have several keys, and change; None: all are exclusive locks of one key.
     pub(super) mix: Option<Mix>,
+    /// What the locks of each process are, one after the other. Nothing is left to chance: the explorer
+    /// (`tests/sim/explore/`) chooses what happens, and when.
+    pub(super) script: Option<Script>,
 }
+
+/// The locks of each process, one after the other.
+pub(super) type Script = Arc<[Vec<LockSpec>]>;
 
 /// Which kinds of locks there are.
 #[derive(Clone, Debug)]
@@ -70,6 +78,18 @@ pub(super) struct Mix {
 }
 
 impl Mix {
+    /// Locks of one key, with that limit, that do not change by themselves.
+    pub(super) fn scripted(limit: Limit) -> Mix {
+        Mix {
+            limits: vec![limit],
+            conflicts: false,
+            shares: 0,
+            several: 0,
+            changes: 0,
+            maims: false,
+        }
+    }
+
     fn random(random: &mut Random, keys: u64, many: bool) -> Mix {
         let limits: [u64; 6] = if many {
             [8, 8, 8, 20, 20, 3]
@@ -140,6 +160,7 @@ impl Plan {
             fair: true,
             line: None,
             mix: None,
+            script: None,
         }
     }
 
@@ -183,6 +204,7 @@ impl Plan {
             fair: random.chance(800),
             line: None,
             mix: None,
+            script: None,
             removals: false,
             session_node: false,
         };
@@ -258,6 +280,7 @@ impl Plan {
             fair: true,
             line: Some(line),
             mix: None,
+            script: None,
         }
     }
 

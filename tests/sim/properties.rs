@@ -1,6 +1,6 @@
 //! The properties that hold in every schedule, and the book that checks them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,22 +13,23 @@ use crate::error::{LostReason, Status};
 /// How late an outcome may be: the grace of the undoing, and the network of the simulation.
 const SLACK: Duration = Duration::from_millis(700);
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     pub(super) holders: Holders,
-    calls: HashMap<CallId, Waiting>,
-    creates: HashMap<Arc<str>, Create>,
-    crashed: HashSet<usize>,
+    calls: BTreeMap<CallId, Waiting>,
+    creates: BTreeMap<Arc<str>, Create>,
+    crashed: BTreeSet<usize>,
     held_with: BTreeMap<(usize, LockId), SessionId>,
-    abandoned: HashSet<SessionId>,
+    abandoned: BTreeSet<SessionId>,
     held: BTreeMap<(usize, LockId), Life>,
     /// The lock that was taken last with a session.
-    last_lock: HashMap<SessionId, (usize, LockId)>,
-    written: HashMap<Key, Written>,
+    last_lock: BTreeMap<SessionId, (usize, LockId)>,
+    written: BTreeMap<Key, Written>,
     pub(super) acquisitions: u64,
 }
 
 /// The life of a lock from its acquire on, as the core shows and tells it.
+#[derive(Clone, Debug)]
 struct Life {
     ttl: Duration,
     limit: Option<Limit>,
@@ -51,7 +52,7 @@ struct Life {
 }
 
 /// The create of a session with a name that no other has.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 struct Create {
     /// How often Consul applied the create, and when last.
     times: u32,
@@ -72,6 +73,7 @@ impl Create {
 }
 
 /// A write under a lock.
+#[derive(Clone, Debug)]
 struct Written {
     by: (usize, LockId),
     call: CallId,
@@ -102,6 +104,7 @@ impl Written {
     }
 }
 
+#[derive(Clone, Debug)]
 struct Waiting {
     process: usize,
     since: Time,

@@ -29,7 +29,7 @@ pub(super) fn run(
     (world, result)
 }
 
-fn judge(world: &mut World) -> Result<(), String> {
+pub(super) fn judge(world: &mut World) -> Result<(), String> {
     let start = world.now;
     while !world.is_over() {
         if world.now.since(start) > LONGEST {

@@ -1,14 +1,18 @@
 //! One schedule: processes with a core each, their users, the network and the model of Consul.
 
+mod choices;
 mod meddlers;
 mod order;
+mod picture;
 mod rows;
 mod traffic;
 mod users;
 mod wishes;
 
+pub(super) use choices::{Choice, Faults};
+
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +37,7 @@ use crate::core::{
 use crate::error::{LostReason, Status};
 use crate::key::LOCK_FLAGS;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Happening {
     Deliver {
         process: usize,
@@ -85,6 +89,7 @@ enum Happening {
 }
 
 /// A request on its way.
+#[derive(Clone, Debug)]
 struct Flight {
     request: Request,
     http: HttpRequest,
@@ -96,12 +101,13 @@ struct Flight {
 }
 
 /// A process: a core, a clock and users.
+#[derive(Clone)]
 pub(super) struct Process {
     core: Core,
     users: Vec<User>,
-    flights: HashMap<RequestId, Flight>,
+    flights: BTreeMap<RequestId, Flight>,
     /// Requests that the process gave up while they were on their way: they still arrive.
-    given_up: HashMap<RequestId, Flight>,
+    given_up: BTreeMap<RequestId, Flight>,
     /// Blocking queries that the process aborted. Consul serves them until they have their answer.
     hung_up: BTreeSet<WatchId>,
     /// The boot clock's lead, and its drift in millionths.
@@ -118,6 +124,7 @@ pub(super) struct Process {
 }
 
 /// One thread of control in a process.
+#[derive(Clone, Debug)]
 struct User {
     rounds: u32,
     doing: Doing,
@@ -133,6 +140,7 @@ enum Doing {
     Done,
 }
 
+#[derive(Clone)]
 pub(super) struct World {
     pub(super) now: Time,
     pub(super) model: Model,
@@ -147,8 +155,10 @@ pub(super) struct World {
     pub(super) maimed: u32,
     pub(super) history: Option<String>,
     random: Random,
+    /// The explorer chooses what happens next, and `queue` is empty.
+    is_explored: bool,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
-    happenings: HashMap<u64, Happening>,
+    happenings: BTreeMap<u64, (Time, Happening)>,
     serial: u64,
     calls: u64,
     locks: u64,
@@ -158,12 +168,12 @@ pub(super) struct World {
     frozen: Option<Time>,
     /// The key that holds the other program's data.
     squatted: Option<String>,
-    parked: HashMap<WatchId, (usize, RequestId)>,
+    parked: BTreeMap<WatchId, (usize, RequestId)>,
     defect: Option<Defect>,
     /// The names of sessions that a core has looked for once.
-    looked_for: HashSet<Arc<str>>,
+    looked_for: BTreeSet<Arc<str>>,
     /// The keys that each session took with one transaction, the last time it took any.
-    taken: HashMap<SessionId, Vec<Key>>,
+    taken: BTreeMap<SessionId, Vec<Key>>,
     scope: Scope,
     /// How many connections each process may have.
     connections: usize,
@@ -177,6 +187,12 @@ const SESSION_NODE: &str = "locks";
 /// The key of a contended plan.
 const KEY: &str = "locks/0";
 
+/// How many locks each user of a process takes.
+fn rounds_of(plan: &Plan, process: usize) -> u32 {
+    let locks = plan.script.as_ref().and_then(|script| script.get(process));
+    locks.map_or(plan.rounds, |locks| locks.len() as u32)
+}
+
 /// The key of that number.
 fn key_number(number: u64) -> Key {
     format!("locks/{number}").into()
@@ -188,7 +204,12 @@ pub(super) const GRACE: Duration = Duration::from_millis(300);
 
 impl World {
     pub(super) fn new(seed: u64, plan: Plan, defect: Option<Defect>, trace: bool) -> World {
-        let mut random = Random::new(seed);
+        let is_explored = plan.script.is_some();
+        let mut random = if is_explored {
+            Random::none()
+        } else {
+            Random::new(seed)
+        };
         // In some schedules the sessions have a lock-delay.
         let delay = [500, 2_000][usize::from(seed & 16 != 0)];
         let lock_delay = Duration::from_millis(if seed % 8 == 5 { delay } else { 0 });
@@ -198,6 +219,9 @@ impl World {
         let junk_from = has_junk.then(|| Time(1_000_000_000 + seed % 5 * 1_000_000_000));
         let mut model = Model::new(seed);
         model.set_expiry(plan.expiry);
+        if is_explored {
+            model.leave_nothing_to_chance();
+        }
         // Every second schedule of the same theme has a newer Consul.
         if seed & 32 != 0 {
             model.set_edition(Edition::V1_22);
@@ -216,8 +240,15 @@ impl World {
                         registration: "curl".to_owned(),
                     }),
                     connections,
-                    seed: random.next(),
+                    seed: if is_explored {
+                        p as u64 + 1
+                    } else {
+                        random.next()
+                    },
                 });
+                if is_explored {
+                    core.be_steady();
+                }
                 if let Some(Defect::Core(sabotage)) = defect {
                     core.sabotage(sabotage);
                 }
@@ -225,16 +256,20 @@ impl World {
                     core,
                     users: (0..plan.users)
                         .map(|_| User {
-                            rounds: plan.rounds,
+                            rounds: rounds_of(&plan, p),
                             doing: Doing::Thinking,
                             lock: LockId(0),
                         })
                         .collect(),
-                    flights: HashMap::new(),
-                    given_up: HashMap::new(),
+                    flights: BTreeMap::new(),
+                    given_up: BTreeMap::new(),
                     hung_up: BTreeSet::new(),
                     lead: random.below(1 << 50),
-                    drift: random.below(801) as i64 - 400,
+                    drift: if is_explored {
+                        0
+                    } else {
+                        random.below(801) as i64 - 400
+                    },
                     missed: Duration::ZERO,
                     stopped: None,
                     stopped_for: Duration::ZERO,
@@ -256,8 +291,9 @@ impl World {
             maimed: 0,
             history: trace.then(String::new),
             random,
+            is_explored,
             queue: BinaryHeap::new(),
-            happenings: HashMap::new(),
+            happenings: BTreeMap::new(),
             serial: 0,
             calls: 0,
             locks: 0,
@@ -265,10 +301,10 @@ impl World {
             leaderless: false,
             frozen: None,
             squatted: None,
-            parked: HashMap::new(),
+            parked: BTreeMap::new(),
             defect,
-            looked_for: HashSet::new(),
-            taken: HashMap::new(),
+            looked_for: BTreeSet::new(),
+            taken: BTreeMap::new(),
             scope: Scope {
                 lock_delay,
                 ..Scope::default()
@@ -287,12 +323,15 @@ impl World {
                 let at = self.random.duration(Duration::from_millis(within));
                 self.after(at, Happening::User { process, user });
             }
-            if self.plan.stops {
+            if self.plan.stops && self.plan.script.is_none() {
                 for _ in 0..2 {
                     let at = self.random.duration(Duration::from_secs(20));
                     self.after(at, Happening::Stop { process });
                 }
             }
+        }
+        if self.plan.script.is_some() {
+            return;
         }
         if let Some(line) = self.plan.line {
             self.disturb(line);
@@ -338,8 +377,10 @@ impl World {
 
     fn at(&mut self, at: Time, happening: Happening) {
         self.serial += 1;
-        self.queue.push(Reverse((at, self.serial)));
-        self.happenings.insert(self.serial, happening);
+        if !self.is_explored {
+            self.queue.push(Reverse((at, self.serial)));
+        }
+        self.happenings.insert(self.serial, (at, happening));
     }
 
     /// Runs until `until`, or until nothing happens any more.
@@ -360,7 +401,7 @@ impl World {
             self.wake_watchers();
             if queued.is_some_and(|at| at <= self.now)
                 && let Some(Reverse((_, serial))) = self.queue.pop()
-                && let Some(happening) = self.happenings.remove(&serial)
+                && let Some((_, happening)) = self.happenings.remove(&serial)
             {
                 self.happen(happening)?;
                 self.wake_watchers();
@@ -544,6 +585,9 @@ impl World {
     /// The first instant of the world at which the process's clock shows `at`.
     fn global(&self, process: usize, at: Time) -> Time {
         let process = &self.processes[process];
+        if process.drift == 0 {
+            return (at + process.missed) - Duration::from_nanos(process.lead);
+        }
         let shown = i128::from((at + process.missed).0.saturating_sub(process.lead));
         let real = shown * 1_000_000 / (1_000_000 + i128::from(process.drift));
         Time(u64::try_from(real).unwrap_or(u64::MAX >> 1)) + Duration::from_nanos(2)
@@ -619,7 +663,9 @@ impl World {
         let clock = self.clock_at(process, self.now);
         self.ledger.stepped(process, clock)?;
         self.within_budget(process)?;
-        if let Some(at) = self.processes[process].core.wake_at() {
+        if !self.is_explored
+            && let Some(at) = self.processes[process].core.wake_at()
+        {
             let late = self.random.duration(Duration::from_millis(1));
             let at = self.global(process, at).max(self.now) + late;
             self.at(at, Happening::Tick { process });

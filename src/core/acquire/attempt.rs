@@ -25,6 +25,7 @@ pub(super) const MOST_OPERATIONS: usize = 64;
 const RACE_SPREAD: Duration = Duration::from_millis(5);
 
 /// The transaction that takes the keys, and what the attempts before it have shown.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Attempt {
     /// The transaction under way, kept to be repeated byte for byte. Boxed, because of thousands of waiters

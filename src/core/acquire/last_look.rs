@@ -10,6 +10,7 @@ const LAST_PART: Duration = Duration::from_millis(500);
 const NAME_LIMIT: Duration = Duration::from_secs(1);
 
 /// The extra look in the last part of a wait.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct LastLook {
     /// When the last part begins.

@@ -61,6 +61,7 @@ const FRESH: Duration = Duration::from_secs(1);
 const WHAT: &str = "could not acquire the lock";
 
 /// One acquire under way.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) struct Acquire {
     pub(super) call: CallId,

@@ -4,6 +4,7 @@ use super::*;
 use crate::core::lease::Lease;
 
 /// The session of one acquire, and how the library keeps it alive.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct OwnSession {
     pub(super) live: Option<Session>,

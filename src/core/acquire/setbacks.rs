@@ -16,6 +16,7 @@ pub(super) enum Access {
 }
 
 /// The failures since Consul last did what it was asked for.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Setbacks {
     reads: Failures,

@@ -6,6 +6,7 @@ use crate::clock::Time;
 use crate::core::interface::RequestId;
 use crate::core::messages::Ticket;
 
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 pub(super) enum Step {
     /// Other waiters of this process come first.

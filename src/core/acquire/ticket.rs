@@ -27,6 +27,7 @@ const MOST_COLLISIONS: u32 = 64;
 const WIDEST_FRONT: usize = 8;
 
 /// Where a waiter stands in the lines between processes.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Standing {
     pub(super) place: Option<Box<PlaceInLine>>,

@@ -7,6 +7,7 @@ use crate::core::interface::{CallId, Outcome};
 use crate::core::outbox::Outbox;
 
 /// The calls of one lock whose outcome is decided.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     /// The pool removes what the lock left in Consul.
@@ -14,6 +15,7 @@ pub(super) struct Pending {
     waiting: Vec<Waiting>,
 }
 
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
 struct Waiting {
     call: CallId,

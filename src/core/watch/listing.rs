@@ -16,6 +16,7 @@ use crate::core::outbox::Outbox;
 const LISTING_PAUSE: Duration = Duration::from_millis(20);
 
 /// The listing of one folder.
+#[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     /// How many keys of the crowd are in the folder.

@@ -29,8 +29,12 @@ impl World {
     }
 
     pub(super) fn user_acquires(&mut self, process: usize, user: usize) -> Result<(), String> {
-        self.locks += 1;
-        let lock = LockId(self.locks);
+        if let Some(script) = &self.plan.script {
+            let locks = &script[process];
+            let left = self.processes[process].users[user].rounds as usize;
+            let spec = locks[locks.len() - left].clone();
+            return self.user_begins(process, user, spec).map(drop);
+        }
         let wish = self.wish();
         let patience = match self.random.below(4) {
             _ if self.plan.plain => Patience::Once,
@@ -66,27 +70,7 @@ impl World {
             limit: wish.limit,
             ..LockSpec::exclusive(KEY, ttl, patience)
         };
-        self.note(|| {
-            format!(
-                "p{process}: acquires {:?} as lock {} for {ttl:?}, {patience:?}, renewed {upkeep:?}: {:?}",
-                spec.keys.all(), lock.0, spec.want
-            )
-        });
-        let state = &mut self.processes[process].users[user];
-        state.lock = lock;
-        state.rounds -= 1;
-        state.doing = Doing::Acquiring(CallId(self.calls + 1));
-        self.ledger.wants(process, lock, &spec, self.now);
-        if patience != Patience::Once && self.plan.line.is_some() {
-            let wait = Wait {
-                call: CallId(self.calls + 1),
-                lock,
-                keys: spec.keys.clone(),
-                want: spec.want,
-            };
-            self.line.waits(process, wait);
-        }
-        self.call(process, lock, Call::Acquire(spec))?;
+        let lock = self.user_begins(process, user, spec)?;
         let end = match patience {
             Patience::Forever if self.plan.line.is_some() => None,
             Patience::Forever => Some(self.random.duration(Duration::from_secs(60))),
@@ -114,9 +98,49 @@ impl World {
         Ok(())
     }
 
+    /// Begins an acquire.
+    fn user_begins(
+        &mut self,
+        process: usize,
+        user: usize,
+        spec: LockSpec,
+    ) -> Result<LockId, String> {
+        self.locks += 1;
+        let lock = LockId(self.locks);
+        self.note(|| {
+            format!(
+                "p{process}: acquires {:?} as lock {} for {:?}, {:?}, renewed {:?}: {:?}",
+                spec.keys.all(),
+                lock.0,
+                spec.ttl,
+                spec.patience,
+                spec.upkeep,
+                spec.want
+            )
+        });
+        let state = &mut self.processes[process].users[user];
+        state.lock = lock;
+        state.rounds -= 1;
+        state.doing = Doing::Acquiring(CallId(self.calls + 1));
+        self.ledger.wants(process, lock, &spec, self.now);
+        if spec.patience != Patience::Once && self.plan.line.is_some() {
+            let wait = Wait {
+                call: CallId(self.calls + 1),
+                lock,
+                keys: spec.keys.clone(),
+                want: spec.want,
+            };
+            self.line.waits(process, wait);
+        }
+        self.call(process, lock, Call::Acquire(spec))?;
+        Ok(lock)
+    }
+
     /// Writes under the lock, a little after its release at the latest.
     pub(super) fn user_writes(&mut self, process: usize, lock: LockId, hold: Duration) {
-        for _ in 0..[0, 0, 1, 3][self.random.below(4) as usize] {
+        let scripted = self.plan.script.as_ref().map(|_| 1);
+        let writes = scripted.unwrap_or_else(|| [0, 0, 1, 3][self.random.below(4) as usize]);
+        for _ in 0..writes {
             self.writes += 1;
             let value = self.random.chance(800);
             let what = Call::Write {
@@ -238,6 +262,11 @@ impl World {
         );
         let think = Duration::from_millis(if self.plan.hot { 1 } else { 4_000 });
         let think = self.random.duration(think) + Duration::from_micros(1);
+        let think = if self.plan.script.is_some() {
+            Duration::ZERO
+        } else {
+            think
+        };
         self.after(think, Happening::User { process, user });
     }
 }

@@ -1,0 +1,187 @@
+//! The walk: depth first, each state once.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::worlds::Small;
+use crate::sim::defects::Defect;
+use crate::sim::schedules::judge;
+use crate::sim::world::{Choice, World};
+
+/// How far a walk goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bound {
+    pub(super) faults: u32,
+    /// The most choices in a row.
+    pub(super) depth: usize,
+    /// States with the same picture are one state.
+    pub(super) merges: bool,
+}
+
+impl Bound {
+    pub(super) fn of(faults: u32) -> Bound {
+        Bound {
+            faults,
+            depth: 2_000,
+            merges: true,
+        }
+    }
+}
+
+/// What a walk has found.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) states: u64,
+    pub(super) steps: u64,
+    /// The states from which nothing more can happen.
+    pub(super) ends: u64,
+    /// The states without a message that is due; from each, good weather brought everything to its end.
+    pub(super) quiet: u64,
+    pub(super) deepest: usize,
+    /// The states at which the depth was over.
+    pub(super) cut: u64,
+    pub(super) violation: Option<Violation>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report {
+            states,
+            steps,
+            ends,
+            quiet,
+            deepest,
+            cut,
+            ..
+        } = self;
+        write!(
+            f,
+            "{states} states, {steps} steps, {quiet} quiet, {ends} ends, at most {deepest} steps deep, {cut} cut"
+        )
+    }
+}
+
+/// A schedule that breaks a promise.
+#[derive(Clone, Debug)]
+pub(super) struct Violation {
+    /// Which of the choices came, at each step.
+    pub(super) path: Vec<usize>,
+    pub(super) error: String,
+}
+
+impl Violation {
+    /// The schedule, told again.
+    pub(super) fn in_words(&self, small: &Small, defect: Option<Defect>, faults: u32) -> String {
+        let (world, error) = replay(small, defect, faults, &self.path);
+        let history = world.history.unwrap_or_default();
+        format!(
+            "{}, broken in {} steps:\n{history}\n{}",
+            small.title(faults),
+            self.path.len(),
+            error.err().unwrap_or_else(|| self.error.clone()),
+        )
+    }
+}
+
+/// Runs one schedule again, with its history.
+pub(super) fn replay(
+    small: &Small,
+    defect: Option<Defect>,
+    faults: u32,
+    path: &[usize],
+) -> (World, Result<(), String>) {
+    let mut world = small.world(defect, true);
+    let mut left = faults;
+    for pick in path {
+        let choices = world.choices(small.kinds, left);
+        let choice = &choices[*pick];
+        left -= choice.cost();
+        if let Err(error) = world.choose(choice) {
+            return (world, Err(error));
+        }
+    }
+    let mut calmed = world.calmed();
+    let result = judge(&mut calmed);
+    (calmed, result)
+}
+
+struct Frame {
+    world: World,
+    left: u32,
+    choices: Vec<Choice>,
+    next: usize,
+}
+
+/// Walks all schedules of a world, up to a bound, or to the first that breaks a promise.
+pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Report {
+    let mut report = Report::default();
+    let mut seen: HashMap<u128, usize> = HashMap::new();
+    let world = small.world(defect, false);
+    let mut stack = vec![Frame {
+        choices: world.choices(small.kinds, bound.faults),
+        world,
+        left: bound.faults,
+        next: 0,
+    }];
+    let path = |stack: &[Frame]| stack.iter().map(|frame| frame.next - 1).collect();
+    while let Some(frame) = stack.last_mut() {
+        let Some(choice) = frame.choices.get(frame.next).cloned() else {
+            stack.pop();
+            continue;
+        };
+        frame.next += 1;
+        let left = frame.left - choice.cost();
+        let mut world = frame.world.clone();
+        report.steps += 1;
+        if let Err(error) = world.choose(&choice) {
+            let path = path(&stack);
+            report.violation = Some(Violation { path, error });
+            return report;
+        }
+        let depth = stack.len();
+        report.deepest = report.deepest.max(depth);
+        if bound.merges {
+            // A state that was cut must be walked again from a place that is nearer.
+            let picture = world.picture(left);
+            match seen.entry(picture) {
+                std::collections::hash_map::Entry::Occupied(mut before) => {
+                    if *before.get() <= depth || report.cut == 0 {
+                        continue;
+                    }
+                    before.insert(depth);
+                }
+                std::collections::hash_map::Entry::Vacant(place) => {
+                    place.insert(depth);
+                }
+            }
+        }
+        report.states += 1;
+        let choices = world.choices(small.kinds, left);
+        let is_at_rest = world.is_at_rest();
+        let is_quiet = World::is_quiet(&choices);
+        if is_at_rest || is_quiet || choices.is_empty() {
+            let result = judge(&mut world.calmed());
+            report.quiet += 1;
+            if let Err(error) = result {
+                let path = path(&stack);
+                report.violation = Some(Violation { path, error });
+                return report;
+            }
+        }
+        if is_at_rest {
+            report.ends += 1;
+            continue;
+        }
+        if depth >= bound.depth {
+            report.cut += 1;
+            continue;
+        }
+        stack.push(Frame {
+            world,
+            left,
+            choices,
+            next: 0,
+        });
+    }
+    report
+}
