@@ -20,6 +20,7 @@ fn walk(small: &Small, faults: u32) {
         small.title(faults),
         begun.elapsed().as_secs_f64()
     );
+    for (k,v) in &report.hist { println!("{k}: {v}"); }
     if let Some(violation) = report.violation {
         panic!("{}", violation.in_words(small, None, faults));
     }

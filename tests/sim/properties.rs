@@ -149,6 +149,12 @@ impl Ledger {
         life.is_some_and(|life| life.upkeep == Upkeep::For(None))
     }
 
+    /// The lock was held, and is lost.
+    pub(super) fn is_lost(&self, process: usize, lock: LockId) -> bool {
+        let life = self.held.get(&(process, lock));
+        life.is_some_and(|life| life.shown_lost)
+    }
+
     pub(super) fn asked_to_renew(&mut self, process: usize, lock: LockId) {
         if let Some(life) = self.held.get_mut(&(process, lock)) {
             life.asked_to_renew = true;

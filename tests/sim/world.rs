@@ -129,6 +129,8 @@ struct User {
     rounds: u32,
     doing: Doing,
     lock: LockId,
+    /// When the user got the lock.
+    since: Time,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -259,6 +261,7 @@ impl World {
                             rounds: rounds_of(&plan, p),
                             doing: Doing::Thinking,
                             lock: LockId(0),
+                            since: Time(0),
                         })
                         .collect(),
                     flights: BTreeMap::new(),

@@ -41,6 +41,7 @@ pub(super) struct Report {
     /// The states at which the depth was over.
     pub(super) cut: u64,
     pub(super) violation: Option<Violation>,
+    pub(super) hist: std::collections::BTreeMap<String,u64>,
 }
 
 impl fmt::Display for Report {
@@ -156,6 +157,7 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
             }
         }
         report.states += 1;
+        if std::env::var("XHIST").is_ok() { world.hist(&mut report.hist); }
         let choices = world.choices(small.kinds, left);
         let is_at_rest = world.is_at_rest();
         let is_quiet = World::is_quiet(&choices);

@@ -79,18 +79,37 @@ impl Choice {
 }
 
 impl World {
+    pub(in crate::sim) fn hist(&self, h: &mut BTreeMap<String,u64>) {
+        *h.entry(format!("t {:>6}", self.now.0/1_000_000_00)).or_default() += 1;
+        *h.entry(format!("doing {:?}", self.processes.iter().map(|p| format!("{:?}", p.users[0].doing).split('(').next().unwrap().to_owned()).collect::<Vec<_>>())).or_default() += 1;
+        *h.entry(format!("pending {:?}", self.happenings.len())).or_default() += 1;
+        *h.entry(format!("sessions {:?}", self.model.sessions().count())).or_default() += 1;
+    }
     /// Everything that may happen next, with so many faults.
     pub(in crate::sim) fn choices(&self, faults: Faults, left: u32) -> Vec<Choice> {
         let mut choices = Vec::new();
         let mut may_wait = true;
         let may_fail = left > 0;
+        let comes_first = |process: Option<usize>| {
+            self.happenings.values().any(|(at, happening)| {
+                let is_its = process.is_none() || process == of_process(happening);
+                *at <= self.now && is_its && is_first(happening) && self.is_awake(happening)
+            })
+        };
+        let answers_come = comes_first(None);
         for (serial, (at, happening)) in &self.happenings {
             let is_due = *at <= self.now;
             if !self.is_awake(happening) || !(is_due || *at == ANY_TIME) {
                 continue;
             }
+            if answers_come && !(is_due && is_first(happening)) {
+                continue;
+            }
+            if !self.may_begin(happening) || !self.may_end(happening) {
+                continue;
+            }
             choices.push(Choice::Next(*serial));
-            may_wait &= !(is_due && is_prompt(happening));
+            may_wait &= !(is_due && self.is_prompt(happening));
             if !is_due || !may_fail {
                 continue;
             }
@@ -116,18 +135,15 @@ impl World {
             choices.extend(mishaps.iter().map(|what| Choice::Mishap(*serial, *what)));
         }
         for (number, process) in self.processes.iter().enumerate() {
-            if process.crashed {
+            if process.crashed || (answers_come && !comes_first(Some(number))) {
                 continue;
             }
             if process.stopped.is_some() {
                 choices.push(Choice::Continue(number));
                 continue;
             }
-            if process
-                .core
-                .wake_at()
-                .is_some_and(|at| self.global(number, at) <= self.now)
-            {
+            let alarm = process.core.wake_at().map(|at| self.global(number, at));
+            if !answers_come && alarm.is_some_and(|at| at <= self.now) {
                 choices.push(Choice::Tick(number));
                 may_wait = false;
             }
@@ -136,13 +152,17 @@ impl World {
             if may_fail && faults.stops && !is_over && has_begun {
                 choices.push(Choice::Stop(number));
             }
-            if may_fail && faults.deaths && has_begun {
+            let is_idle = is_over && process.core.is_idle();
+            if may_fail && faults.deaths && has_begun && !is_idle {
                 choices.push(Choice::Die(number));
             }
             let acquires = |user: &User| matches!(user.doing, Doing::Acquiring(_));
             if may_fail && faults.cancels && process.users.iter().any(acquires) {
                 choices.push(Choice::Cancel(number));
             }
+        }
+        if answers_come {
+            return choices;
         }
         choices.extend(self.model.endable(self.now).into_iter().map(Choice::Expire));
         if may_fail && faults.leaders && self.model.next_endable_at(Time(0)).is_some() {
@@ -157,11 +177,67 @@ impl World {
     /// Nothing more can happen that matters: every user has finished, and the cores owe nothing.
     pub(in crate::sim) fn is_at_rest(&self) -> bool {
         self.is_over()
-            && self.happenings.is_empty()
+            && self.happenings.values().all(|it| self.changes_nothing(&it.1))
             && self
                 .processes
                 .iter()
                 .all(|process| process.crashed || process.core.is_idle())
+    }
+
+    /// It is about a request that only reads.
+    fn changes_nothing(&self, happening: &Happening) -> bool {
+        match happening {
+            Happening::Deliver { process, request }
+            | Happening::Answer {
+                process, request, ..
+            } => {
+                let process = &self.processes[*process];
+                let flight = process.flights.get(request);
+                let flight = flight.or(process.given_up.get(request));
+                flight.is_none_or(|flight| !is_write(&flight.request))
+            }
+            _ => false,
+        }
+    }
+
+    /// Processes with the same locks differ only in their names: they begin in the order of their numbers.
+    fn may_begin(&self, happening: &Happening) -> bool {
+        let (Happening::User { process, .. }, Some(script)) = (happening, &self.plan.script) else {
+            return true;
+        };
+        let Some(before) = process.checked_sub(1) else {
+            return true;
+        };
+        let has_begun = |process: usize| self.processes[process].users[0].lock != LockId(0);
+        let wants = |process: usize| -> Vec<_> {
+            let locks = script[process].iter();
+            locks.map(|spec| (&spec.keys, spec.want, spec.patience)).collect()
+        };
+        wants(before) != wants(*process) || has_begun(before)
+    }
+
+    /// A holder gives its lock back at the instant at which it got the lock, or when the lock is lost.
+    fn may_end(&self, happening: &Happening) -> bool {
+        let Happening::User { process, user } = happening else {
+            return true;
+        };
+        let state = &self.processes[*process].users[*user];
+        state.doing != Doing::Holding
+            || state.since == self.now
+            || self.ledger.is_lost(*process, state.lock)
+    }
+
+    /// Time does not pass before it has happened: callers do not tarry.
+    fn is_prompt(&self, happening: &Happening) -> bool {
+        match happening {
+            Happening::User { process, user } => {
+                let state = &self.processes[*process].users[*user];
+                state.doing != Doing::Holding || self.ledger.is_lost(*process, state.lock)
+            }
+            Happening::Late(..) => false,
+            Happening::Ask { what, .. } => matches!(what, Call::Free),
+            _ => true,
+        }
     }
 
     /// No message is due.
@@ -377,12 +453,20 @@ impl World {
     }
 }
 
-/// Time does not pass before it has happened.
-fn is_prompt(happening: &Happening) -> bool {
+/// The process that it happens to.
+fn of_process(happening: &Happening) -> Option<usize> {
     match happening {
-        Happening::User { .. } | Happening::Late(..) => false,
+        Happening::Answer { process, .. } | Happening::Ask { process, .. } => Some(*process),
+        _ => None,
+    }
+}
+
+/// It comes before everything else: an answer that is not held up, and what a caller does at once.
+fn is_first(happening: &Happening) -> bool {
+    match happening {
+        Happening::Answer { .. } => true,
         Happening::Ask { what, .. } => matches!(what, Call::Free),
-        _ => true,
+        _ => false,
     }
 }
 

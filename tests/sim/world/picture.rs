@@ -299,7 +299,11 @@ impl World {
             }
             picture.draw(&process.core);
             picture.draw(&process.core.fastest());
-            picture.draw(&(&process.users, &process.hung_up, process.stopped_for));
+            for user in &process.users {
+                let has_just_got_it = user.doing == Doing::Holding && user.since == self.now;
+                picture.draw(&(user.rounds, user.doing, user.lock, has_just_got_it));
+            }
+            picture.draw(&(&process.hung_up, process.stopped_for));
             for flights in [&process.flights, &process.given_up] {
                 picture.word(flights.len() as u64);
                 for (request, flight) in flights {

@@ -200,7 +200,8 @@ impl World {
             (Doing::Acquiring(_), Ok(Done::Ok)) => {
                 let clock = self.clock_at(process, self.now);
                 self.ledger.acquired(process, lock, clock)?;
-                self.processes[process].users[user].doing = Doing::Holding;
+                let state = &mut self.processes[process].users[user];
+                (state.doing, state.since) = (Doing::Holding, self.now);
                 let mut hold = self.random.duration(self.plan.longest_hold);
                 if self.ledger.is_kept_up(process, lock) {
                     hold *= 2;
