@@ -156,6 +156,8 @@ pub(super) struct World {
     /// How many waiters for several keys died and lost one of their tickets.
     pub(super) maimed: u32,
     pub(super) history: Option<String>,
+    /// The last outcome that a caller got, for the explorer.
+    pub(super) outcome: Option<String>,
     random: Random,
     /// The explorer chooses what happens next, and `queue` is empty.
     is_explored: bool,
@@ -293,6 +295,7 @@ impl World {
             foreign_steps: 0,
             maimed: 0,
             history: trace.then(String::new),
+            outcome: None,
             random,
             is_explored,
             queue: BinaryHeap::new(),

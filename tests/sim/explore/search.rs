@@ -1,6 +1,6 @@
 //! The walk: depth first, each state once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use super::worlds::Small;
@@ -16,6 +16,8 @@ pub(super) struct Bound {
     pub(super) depth: usize,
     /// States with the same picture are one state.
     pub(super) merges: bool,
+    /// The walk ends after so many states.
+    pub(super) states: u64,
 }
 
 impl Bound {
@@ -24,6 +26,7 @@ impl Bound {
             faults,
             depth: 2_000,
             merges: true,
+            states: u64::MAX,
         }
     }
 }
@@ -40,8 +43,11 @@ pub(super) struct Report {
     pub(super) deepest: usize,
     /// The states at which the depth was over.
     pub(super) cut: u64,
+    /// The walk ended before it had seen all.
+    pub(super) is_partial: bool,
     pub(super) violation: Option<Violation>,
-    pub(super) hist: std::collections::BTreeMap<String,u64>,
+    /// Which outcomes callers got, in words.
+    pub(super) told: BTreeSet<String>,
 }
 
 impl fmt::Display for Report {
@@ -94,7 +100,7 @@ pub(super) fn replay(
     let mut world = small.world(defect, true);
     let mut left = faults;
     for pick in path {
-        let choices = world.choices(small.kinds, left);
+        let choices = world.choices(small.kinds(), left);
         let choice = &choices[*pick];
         left -= choice.cost();
         if let Err(error) = world.choose(choice) {
@@ -119,7 +125,7 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
     let mut seen: HashMap<u128, usize> = HashMap::new();
     let world = small.world(defect, false);
     let mut stack = vec![Frame {
-        choices: world.choices(small.kinds, bound.faults),
+        choices: world.choices(small.kinds(), bound.faults),
         world,
         left: bound.faults,
         next: 0,
@@ -134,7 +140,9 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
         let left = frame.left - choice.cost();
         let mut world = frame.world.clone();
         report.steps += 1;
-        if let Err(error) = world.choose(&choice) {
+        let result = world.choose(&choice);
+        report.told.extend(world.outcome.take());
+        if let Err(error) = result {
             let path = path(&stack);
             report.violation = Some(Violation { path, error });
             return report;
@@ -157,8 +165,11 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
             }
         }
         report.states += 1;
-        if std::env::var("XHIST").is_ok() { world.hist(&mut report.hist); }
-        let choices = world.choices(small.kinds, left);
+        if report.states > bound.states {
+            report.is_partial = true;
+            return report;
+        }
+        let choices = world.choices(small.kinds(), left);
         let is_at_rest = world.is_at_rest();
         let is_quiet = World::is_quiet(&choices);
         if is_at_rest || is_quiet || choices.is_empty() {
@@ -186,4 +197,41 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
         });
     }
     report
+}
+
+/// A shortest schedule that breaks a promise, with the fewest faults that do. (Short only, where the walks for a shorter one
+/// would be too long.)
+pub(super) fn shortest(
+    small: &Small,
+    defect: Option<Defect>,
+    most: u32,
+) -> Option<(u32, Violation)> {
+    let find = |faults, depth, states| {
+        let bound = Bound {
+            faults,
+            depth,
+            states,
+            merges: true,
+        };
+        explore(small, defect, bound).violation
+    };
+    let mut faults = 0;
+    let mut found = loop {
+        match find(faults, 2_000, u64::MAX) {
+            Some(found) => break found,
+            None if faults == most => return None,
+            None => faults += 1,
+        }
+    };
+    let mut depth = 8;
+    while depth < found.path.len() {
+        if let Some(shorter) = find(faults, depth, 20_000) {
+            found = shorter;
+            // Depths grow by two.
+            found = find(faults, depth - 1, 20_000).unwrap_or(found);
+            break;
+        }
+        depth += 2;
+    }
+    Some((faults, found))
 }

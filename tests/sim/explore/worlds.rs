@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use crate::core::LockSpec;
-use crate::core::Patience;
 use crate::core::messages::{Limit, Want};
+use crate::core::{Keys, LockSpec, Patience};
+use crate::sim::defects::Defect;
 use crate::sim::network::Weather;
 use crate::sim::plan::{Line, Mix, Plan, Script};
 use crate::sim::world::{Faults, World};
-
-use crate::sim::defects::Defect;
+use Lock::{Alone, Both, Limited, Once, Reader};
 
 /// A world, and how far the tests walk it.
 pub(super) struct Small {
@@ -20,24 +19,43 @@ pub(super) struct Small {
     limit: u64,
     /// The holders write a key under their lock.
     writes: bool,
+    /// Sessions are bound to a node that no agent owns.
+    session_node: bool,
     /// The book of the line checks the order, and how long a key is left alone.
     line: Option<Line>,
-    pub(super) kinds: Faults,
-    /// The most faults in a schedule of `make test`.
-    pub(super) faults: u32,
+    kinds: Faults,
+    /// The most faults in a schedule of `make test`, and of `make nightly`.
+    pub(super) faults: [u32; 2],
 }
 
 /// A lock of a small world.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lock {
-    /// One key, alone, and one attempt.
+    /// One key, exclusive, and a single attempt.
     Once,
-    /// One key, alone, and a caller that waits.
+    /// One key, exclusive, and a caller that waits.
     Alone,
+    /// One key, shared without a limit.
     Reader,
+    /// One key, shared with the limit of the world.
     Limited,
+    /// Two keys, exclusive.
+    Both,
 }
 
+const NONE: Faults = Faults {
+    requests: false,
+    answers: false,
+    stops: false,
+    deaths: false,
+    leaders: false,
+    cancels: false,
+    removals: false,
+    data: false,
+    maims: false,
+};
+
+/// What may befall every message and process.
 const ALL: Faults = Faults {
     requests: true,
     answers: true,
@@ -45,64 +63,254 @@ const ALL: Faults = Faults {
     deaths: true,
     leaders: true,
     cancels: true,
+    ..NONE
+};
+
+/// What leaves the messages of live processes alone, so that the book of the line can tell how long is too long.
+const STRAYS: Faults = Faults {
+    stops: true,
+    deaths: true,
+    ..NONE
+};
+
+const DISTURBED: Option<Line> = Some(Line::Disturbed {
+    foreign: false,
+    sweeps: false,
+});
+
+const BASE: Small = Small {
+    name: "",
+    locks: &[],
+    limit: 1,
+    writes: false,
+    session_node: false,
+    line: None,
+    kinds: ALL,
+    faults: [0, 1],
 };
 
 /// The worlds.
-pub(super) const WORLDS: &[Small] = &[Small {
-    name: "two",
-    locks: &[&[Lock::Alone], &[Lock::Alone]],
-    limit: 0,
-    writes: false,
-    line: None,
-    kinds: ALL,
-    faults: 1,
-}];
+pub(super) const WORLDS: &[Small] = &[
+    Small {
+        name: "one",
+        locks: &[&[Alone]],
+        faults: [2, 3],
+        ..BASE
+    },
+    Small {
+        name: "one-writes",
+        locks: &[&[Alone]],
+        writes: true,
+        faults: [1, 2],
+        ..BASE
+    },
+    Small {
+        name: "one-again",
+        locks: &[&[Alone, Alone, Alone]],
+        faults: [1, 1],
+        ..BASE
+    },
+    Small {
+        name: "one-again-writes",
+        locks: &[&[Alone, Alone, Alone]],
+        writes: true,
+        faults: [1, 1],
+        ..BASE
+    },
+    Small {
+        name: "two",
+        locks: &[&[Alone], &[Alone]],
+        faults: [1, 2],
+        ..BASE
+    },
+    Small {
+        name: "two-once",
+        locks: &[&[Once], &[Once]],
+        faults: [1, 2],
+        ..BASE
+    },
+    Small {
+        name: "two-again",
+        locks: &[&[Alone, Alone], &[Alone, Alone]],
+        ..BASE
+    },
+    Small {
+        name: "two-one-again",
+        locks: &[&[Alone, Alone, Alone], &[Alone]],
+        ..BASE
+    },
+    Small {
+        name: "reader-and-writer",
+        locks: &[&[Reader], &[Alone]],
+        ..BASE
+    },
+    Small {
+        name: "limit-of-one",
+        locks: &[&[Limited], &[Limited]],
+        ..BASE
+    },
+    Small {
+        name: "two-keys",
+        locks: &[&[Both], &[Both]],
+        ..BASE
+    },
+    Small {
+        name: "two-keys-and-one",
+        locks: &[&[Both], &[Alone]],
+        ..BASE
+    },
+    Small {
+        name: "three",
+        locks: &[&[Alone], &[Alone], &[Alone]],
+        ..BASE
+    },
+    Small {
+        name: "three-share",
+        locks: &[&[Reader], &[Reader], &[Alone]],
+        ..BASE
+    },
+    Small {
+        name: "limit-of-two",
+        locks: &[&[Limited], &[Limited], &[Limited]],
+        limit: 2,
+        ..BASE
+    },
+    Small {
+        name: "line",
+        locks: &[&[Alone], &[Alone], &[Alone]],
+        line: Some(Line::Undisturbed),
+        kinds: NONE,
+        faults: [0, 0],
+        ..BASE
+    },
+    Small {
+        name: "line-again",
+        locks: &[&[Alone, Alone, Alone], &[Alone]],
+        line: Some(Line::Undisturbed),
+        kinds: NONE,
+        faults: [0, 0],
+        ..BASE
+    },
+    Small {
+        name: "line-of-limits",
+        locks: &[&[Limited], &[Limited]],
+        line: Some(Line::Undisturbed),
+        kinds: NONE,
+        faults: [0, 0],
+        ..BASE
+    },
+    Small {
+        name: "strays",
+        locks: &[&[Alone], &[Alone], &[Alone]],
+        line: DISTURBED,
+        kinds: STRAYS,
+        faults: [1, 1],
+        ..BASE
+    },
+    Small {
+        name: "strays-of-limits",
+        locks: &[&[Limited], &[Limited], &[Limited]],
+        line: DISTURBED,
+        kinds: STRAYS,
+        faults: [1, 1],
+        ..BASE
+    },
+    Small {
+        name: "maimed",
+        locks: &[&[Alone], &[Both], &[Alone]],
+        line: DISTURBED,
+        kinds: Faults {
+            maims: true,
+            ..NONE
+        },
+        faults: [1, 1],
+        ..BASE
+    },
+    Small {
+        name: "node",
+        locks: &[&[Alone], &[Alone]],
+        session_node: true,
+        kinds: Faults {
+            removals: true,
+            ..NONE
+        },
+        faults: [1, 2],
+        ..BASE
+    },
+    Small {
+        name: "data",
+        locks: &[&[Alone], &[Alone]],
+        kinds: Faults { data: true, ..NONE },
+        faults: [1, 2],
+        ..BASE
+    },
+];
 
 impl Small {
-    pub(super) fn title(&self, faults: u32) -> String {
-        format!("{} ({:?}, up to {faults} faults)", self.name, self.locks)
+    /// The world of that name.
+    pub(super) fn of(name: &str) -> &'static Small {
+        let mut worlds = WORLDS.iter();
+        let found = worlds.find(|small| small.name == name);
+        found.unwrap_or_else(|| panic!("no world {name}"))
     }
 
-    pub(super) fn world(&self, defect: Option<Defect>, trace: bool) -> World {
-        let limit = Limit::new(self.limit.max(1)).expect("a limit");
-        let spec = |lock: &Lock| {
-            let patience = match lock {
-                Lock::Once => Patience::Once,
-                Lock::Alone | Lock::Reader | Lock::Limited => Patience::Forever,
-            };
-            let want = match lock {
-                Lock::Once | Lock::Alone => Want::Exclusive,
-                Lock::Reader => Want::Share(Limit::READERS),
-                Lock::Limited => Want::Share(limit),
-            };
-            LockSpec {
-                want,
-                limit: want.limit(),
-                ..LockSpec::exclusive("locks/0", Duration::from_secs(10), patience)
-            }
+    pub(super) fn title(&self, faults: u32) -> String {
+        format!("{} {:?}, {faults} faults at most", self.name, self.locks)
+    }
+
+    /// Which faults there are. With a line, a caller that cancels is no fault of others.
+    pub(super) fn kinds(&self) -> Faults {
+        self.kinds
+    }
+
+    fn spec(&self, lock: Lock) -> LockSpec {
+        let limit = Limit::new(self.limit).expect("a limit");
+        let want = match lock {
+            Once | Alone | Both => Want::Exclusive,
+            Reader => Want::Share(Limit::READERS),
+            Limited => Want::Share(limit),
         };
-        let locks = self
-            .locks
-            .iter()
-            .map(|locks| locks.iter().map(spec).collect());
-        let script: Script = locks.collect();
-        let shares = self.locks.iter().flat_map(|locks| locks.iter());
-        let shares = shares
-            .clone()
-            .any(|lock| matches!(lock, Lock::Reader | Lock::Limited));
+        let patience = match lock {
+            Once => Patience::Once,
+            _ => Patience::Forever,
+        };
+        let mut spec = LockSpec {
+            want,
+            limit: want.limit(),
+            ..LockSpec::exclusive("locks/0", Duration::from_secs(10), patience)
+        };
+        if lock == Both {
+            let keys = vec!["locks/0".into(), "locks/1".into()];
+            spec.keys = Keys::of(keys).expect("keys");
+        }
+        spec
+    }
+
+    /// The world before anything has happened.
+    pub(super) fn world(&self, defect: Option<Defect>, trace: bool) -> World {
+        let of_process = |locks: &&[Lock]| locks.iter().map(|lock| self.spec(*lock)).collect();
+        let script: Script = self.locks.iter().map(of_process).collect();
+        let mut all = self.locks.iter().flat_map(|locks| locks.iter());
+        let is_mixed = all.any(|lock| matches!(lock, Reader | Limited | Both));
+        let limit = Limit::new(self.limit).expect("a limit");
         let plan = Plan {
             processes: self.locks.len(),
+            keys: if is_mixed { 2 } else { 1 },
+            // With these a schedule does not count as one in which nothing goes wrong.
             stops: true,
             crashes: true,
+            squatter: self.kinds.data,
+            removals: self.kinds.removals,
+            session_node: self.session_node,
             plain: false,
             writes: self.writes,
             line: self.line,
-            mix: shares.then(|| Mix::scripted(limit)),
+            mix: is_mixed.then(|| Mix::scripted(limit)),
             script: Some(script),
             weather: Weather::calm(),
             ..Plan::calm(1)
         };
-        // A newer Consul, whose blocking queries wake only for what they wait for.
+        // The seed of a newer Consul, whose blocking queries wake only for what they wait for.
         World::new(32, plan, defect, trace)
     }
 }

@@ -23,6 +23,12 @@ pub(in crate::sim) struct Faults {
     pub(in crate::sim) leaders: bool,
     /// A caller cancels its acquire.
     pub(in crate::sim) cancels: bool,
+    /// Consul removes the server that is the agent of all processes, and the server comes back at once.
+    pub(in crate::sim) removals: bool,
+    /// Another program writes its data under a key that is free.
+    pub(in crate::sim) data: bool,
+    /// A waiter for several keys dies, and an operator removes one of its tickets.
+    pub(in crate::sim) maims: bool,
 }
 
 /// What befalls a request or an answer.
@@ -57,6 +63,9 @@ pub(in crate::sim) enum Choice {
     /// Consul ends a session, between once and twice its TTL.
     Expire(String),
     NewLeader,
+    RemoveNode,
+    Squat,
+    Maim,
     /// Nothing happens until something is due.
     Wait(Time),
 }
@@ -68,7 +77,10 @@ impl Choice {
             | Choice::Stop(_)
             | Choice::Die(_)
             | Choice::Cancel(_)
-            | Choice::NewLeader => 1,
+            | Choice::NewLeader
+            | Choice::RemoveNode
+            | Choice::Squat
+            | Choice::Maim => 1,
             Choice::Next(_)
             | Choice::Tick(_)
             | Choice::Continue(_)
@@ -79,12 +91,6 @@ impl Choice {
 }
 
 impl World {
-    pub(in crate::sim) fn hist(&self, h: &mut BTreeMap<String,u64>) {
-        *h.entry(format!("t {:>6}", self.now.0/1_000_000_00)).or_default() += 1;
-        *h.entry(format!("doing {:?}", self.processes.iter().map(|p| format!("{:?}", p.users[0].doing).split('(').next().unwrap().to_owned()).collect::<Vec<_>>())).or_default() += 1;
-        *h.entry(format!("pending {:?}", self.happenings.len())).or_default() += 1;
-        *h.entry(format!("sessions {:?}", self.model.sessions().count())).or_default() += 1;
-    }
     /// Everything that may happen next, with so many faults.
     pub(in crate::sim) fn choices(&self, faults: Faults, left: u32) -> Vec<Choice> {
         let mut choices = Vec::new();
@@ -168,6 +174,16 @@ impl World {
         if may_fail && faults.leaders && self.model.next_endable_at(Time(0)).is_some() {
             choices.push(Choice::NewLeader);
         }
+        if may_fail && faults.removals {
+            choices.push(Choice::RemoveNode);
+        }
+        let is_free = (0..self.plan.keys).any(|number| self.model.is_absent(&key_number(number)));
+        if may_fail && faults.data && is_free {
+            choices.push(Choice::Squat);
+        }
+        if may_fail && faults.maims && self.may_maim() {
+            choices.push(Choice::Maim);
+        }
         if may_wait && let Some(next) = self.next_instant() {
             choices.push(Choice::Wait(next));
         }
@@ -177,7 +193,10 @@ impl World {
     /// Nothing more can happen that matters: every user has finished, and the cores owe nothing.
     pub(in crate::sim) fn is_at_rest(&self) -> bool {
         self.is_over()
-            && self.happenings.values().all(|it| self.changes_nothing(&it.1))
+            && self
+                .happenings
+                .values()
+                .all(|it| self.changes_nothing(&it.1))
             && self
                 .processes
                 .iter()
@@ -211,7 +230,9 @@ impl World {
         let has_begun = |process: usize| self.processes[process].users[0].lock != LockId(0);
         let wants = |process: usize| -> Vec<_> {
             let locks = script[process].iter();
-            locks.map(|spec| (&spec.keys, spec.want, spec.patience)).collect()
+            locks
+                .map(|spec| (&spec.keys, spec.want, spec.patience))
+                .collect()
         };
         wants(before) != wants(*process) || has_begun(before)
     }
@@ -234,7 +255,7 @@ impl World {
                 let state = &self.processes[*process].users[*user];
                 state.doing != Doing::Holding || self.ledger.is_lost(*process, state.lock)
             }
-            Happening::Late(..) => false,
+            Happening::Late(..) | Happening::Squatter => false,
             Happening::Ask { what, .. } => matches!(what, Call::Free),
             _ => true,
         }
@@ -279,6 +300,13 @@ impl World {
                 self.note(|| "consul: a new leader; every TTL starts again".to_owned());
                 self.model.leader_change(self.now);
             }
+            Choice::RemoveNode => {
+                self.note(|| "consul: autopilot removes the server, which comes back".to_owned());
+                self.remove_node(NODE);
+                self.model.add_node(NODE);
+            }
+            Choice::Squat => self.squat()?,
+            Choice::Maim => self.maim(),
             Choice::Wait(next) => {
                 self.now = *next;
                 self.note(|| "time passes".to_owned());

@@ -33,6 +33,16 @@ impl World {
         }
     }
 
+    /// A live process has a ticket for several keys.
+    pub(super) fn may_maim(&self) -> bool {
+        let lines = (0..self.plan.keys).flat_map(|number| self.model.line(&key_number(number)));
+        let mut of_several = lines.filter(|ticket| ticket.flags & SEVERAL != 0);
+        of_several.any(|ticket| {
+            let process = process_of(&ticket.session_name);
+            process.is_some_and(|process| !self.processes[process].crashed)
+        })
+    }
+
     /// A process that waits for several keys dies, and an operator removes one of its tickets.
     pub(super) fn maim(&mut self) {
         let mut tickets = Vec::new();

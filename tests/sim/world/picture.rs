@@ -10,8 +10,8 @@
 //!   larger than all others; the cores, Consul and the properties compare them and do nothing else with them. Equal ranks
 //!   give equal comparisons, now and later. Indexes below [`FIRST_INDEX`] are constants (0 is "no row"), and keep
 //!   their values.
-//! * The counters from which ids come are left out ([`COUNTERS`]): the next id is larger than all others in any case.
-//! * What decides nothing is left out ([`NOTHING`]): texts for operators, statistics, and what stands elsewhere too.
+//! * The counters from which ids come are left out ([`is_counter`]): the next id is larger than all others in any case.
+//! * What decides nothing is left out ([`is_nothing`]): texts for operators, statistics, and what stands elsewhere too.
 //! * The core of a killed process is left out: no input reaches it.
 //!
 //! Two different pictures have the same 128 bits by chance only: among n states with a probability of n²/2¹²⁹, which for
@@ -27,47 +27,43 @@ const LONG_AGO: i128 = 100_000_000_000;
 /// The model's log begins above these.
 const FIRST_INDEX: u64 = 12;
 
-/// The fields whose number is the last id that was given.
-const COUNTERS: [&str; 8] = [
-    "requests",
-    "names",
-    "arrivals",
-    "turns",
-    "last_undoing",
-    "last_watch",
-    "writes",
-    "retries",
-];
+/// The field's number is the last id that was given.
+fn is_counter(field: &str) -> bool {
+    matches!(
+        field,
+        "requests"
+            | "names"
+            | "arrivals"
+            | "turns"
+            | "last_undoing"
+            | "last_watch"
+            | "writes"
+            | "retries"
+    )
+}
 
-/// The fields that decide nothing.
-///
-/// `said`, `recorder`, `config`: texts for operators, and constants. `now`, `scratch`, `actions`: the last step's.
-/// `by_time`, `timers`, `ends`: the same instants as in `set`, `deadlines` and the watches. `answers`, `round_trips`:
-/// what they decide is drawn apart (`Core::fastest`). `body`: of the reply that a query gives when nothing wakes it,
-/// which is the row as it is now, since its change would wake the query. `nodes`, `node_checks`, `ttl_text`: constants
-/// here. `random`: no number is drawn. `counts`, `acquisitions`, `longest_free`, `most_overtakes`: statistics.
-const NOTHING: [&str; 20] = [
-    "said",
-    "recorder",
-    "config",
-    "now",
-    "scratch",
-    "actions",
-    "by_time",
-    "timers",
-    "ends",
-    "answers",
-    "round_trips",
-    "body",
-    "nodes",
-    "node_checks",
-    "ttl_text",
-    "random",
-    "counts",
-    "acquisitions",
-    "longest_free",
-    "most_overtakes",
-];
+/// The field decides nothing.
+fn is_nothing(field: &str) -> bool {
+    match field {
+        // Texts for operators, and constants.
+        "said" | "recorder" | "config" | "nodes" | "node_checks" | "ttl_text" => true,
+        // The last step's.
+        "now" | "scratch" | "actions" => true,
+        // The same instants as in `set`, in `deadlines` and in the watches.
+        "by_time" | "timers" | "ends" => true,
+        // What they decide is drawn apart (`Core::fastest`).
+        "answers" | "round_trips" => true,
+        // The reply that a query gives when nothing wakes it: the row as it is now, as a change would wake the query.
+        "body" => true,
+        // The key, the flags and the session of a row tell its value here: the wall clock stands still.
+        "value" => true,
+        // No number is drawn.
+        "random" => true,
+        // Statistics.
+        "counts" | "acquisitions" | "longest_free" | "most_overtakes" => true,
+        _ => false,
+    }
+}
 
 /// What a number is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +105,7 @@ impl Kind {
             | "head" => Kind::Index,
             "arrival" | "here" => Kind::Arrival,
             "turn" => Kind::Turn,
-            _ if COUNTERS.contains(&word) => Kind::Counter,
+            _ if is_counter(word) => Kind::Counter,
             _ => return None,
         })
     }
@@ -117,7 +113,7 @@ impl Kind {
 
 /// The hash of a text that is written into it.
 struct Picture {
-    hash: u128,
+    hash: [u64; 2],
     now: Time,
     /// What the next number is: in the type that was begun last, and in the field around it.
     kind: Kind,
@@ -131,7 +127,7 @@ struct Picture {
 impl Picture {
     fn new(now: Time) -> Picture {
         Picture {
-            hash: 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d,
+            hash: [0x6c62_272e_07bb_0142, 0x62b8_2175_6295_c58d],
             now,
             kind: Kind::Plain,
             field: Kind::Plain,
@@ -141,20 +137,26 @@ impl Picture {
         }
     }
 
+    /// Two hashes of 64 bits side by side: the constants are odd, and the upper bits come back into the lower ones.
     fn word(&mut self, word: u64) {
-        // An odd factor with bits everywhere, and the upper half back into the lower one.
-        const FACTOR: u128 = 0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645;
-        let mixed = (self.hash ^ u128::from(word)).wrapping_mul(FACTOR);
-        self.hash = mixed ^ (mixed >> 64);
+        let [one, two] = &mut self.hash;
+        *one = (*one ^ word).wrapping_mul(0x9fb2_1c65_1e98_df25);
+        *one ^= *one >> 32;
+        *two = (two.rotate_left(23) ^ word).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        *two ^= *two >> 29;
     }
 
     fn bytes(&mut self, text: &[u8]) {
-        for chunk in text.chunks(8) {
+        self.word(text.len() as u64);
+        let (whole, rest) = text.as_chunks::<8>();
+        for chunk in whole {
+            self.word(u64::from_le_bytes(*chunk));
+        }
+        if !rest.is_empty() {
             let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
+            word[..rest.len()].copy_from_slice(rest);
             self.word(u64::from_le_bytes(word));
         }
-        self.word(text.len() as u64);
     }
 
     fn draw(&mut self, what: &dyn Debug) {
@@ -216,7 +218,8 @@ impl Picture {
         for id in &ids {
             self.word(rank(id) as u64);
         }
-        self.hash
+        let [one, two] = self.hash;
+        u128::from(one) << 64 | u128::from(two)
     }
 }
 
@@ -261,7 +264,7 @@ impl Write for Picture {
             return Ok(());
         }
         if first.is_ascii_alphabetic() && !matches!(piece, "Some" | "Ok") {
-            if NOTHING.contains(&piece) {
+            if is_nothing(piece) {
                 self.left_out = Some(0);
                 return Ok(());
             }

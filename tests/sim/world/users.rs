@@ -180,6 +180,10 @@ impl World {
         outcome: Outcome,
     ) -> Result<(), String> {
         self.note(|| format!("p{process}: call {} is told {outcome:?}", call.0));
+        if self.is_explored {
+            let status = outcome.as_ref().map(drop).map_err(|error| error.status);
+            self.outcome = Some(format!("p{process}: {status:?}"));
+        }
         let stopped = self.processes[process].stopped_for;
         self.ledger.told(call, self.now, stopped, &outcome)?;
         self.line.told(process, call, outcome.is_ok())?;
