@@ -38,8 +38,8 @@ pub(super) struct Report {
     pub(super) steps: u64,
     /// The states from which nothing more can happen.
     pub(super) ends: u64,
-    /// The states without a message that is due; from each, good weather brought everything to its end.
-    pub(super) quiet: u64,
+    /// How often a schedule came back to a state that it had been in before.
+    pub(super) circles: u64,
     pub(super) deepest: usize,
     /// The states at which the depth was over.
     pub(super) cut: u64,
@@ -56,14 +56,14 @@ impl fmt::Display for Report {
             states,
             steps,
             ends,
-            quiet,
+            circles,
             deepest,
             cut,
             ..
         } = self;
         write!(
             f,
-            "{states} states, {steps} steps, {quiet} quiet, {ends} ends, at most {deepest} steps deep, {cut} cut"
+            "{states} states, {steps} steps, {ends} ends, {circles} circles, at most {deepest} steps deep, {cut} cut"
         )
     }
 }
@@ -117,22 +117,38 @@ struct Frame {
     left: u32,
     choices: Vec<Choice>,
     next: usize,
+    picture: u128,
+}
+
+/// A state that the walk has been in.
+struct Seen {
+    depth: usize,
+    /// The schedule that the walk is in came through it.
+    is_on_path: bool,
+}
+
+fn leave(seen: &mut HashMap<u128, Seen>, picture: u128) {
+    if let Some(seen) = seen.get_mut(&picture) {
+        seen.is_on_path = false;
+    }
 }
 
 /// Walks all schedules of a world, up to a bound, or to the first that breaks a promise.
 pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Report {
     let mut report = Report::default();
-    let mut seen: HashMap<u128, usize> = HashMap::new();
+    let mut seen: HashMap<u128, Seen> = HashMap::new();
     let world = small.world(defect, false);
     let mut stack = vec![Frame {
         choices: world.choices(small.kinds(), bound.faults),
         world,
         left: bound.faults,
         next: 0,
+        picture: 0,
     }];
     let path = |stack: &[Frame]| stack.iter().map(|frame| frame.next - 1).collect();
     while let Some(frame) = stack.last_mut() {
         let Some(choice) = frame.choices.get(frame.next).cloned() else {
+            leave(&mut seen, frame.picture);
             stack.pop();
             continue;
         };
@@ -149,18 +165,29 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
         }
         let depth = stack.len();
         report.deepest = report.deepest.max(depth);
+        let picture = world.picture(left);
         if bound.merges {
-            // A state that was cut must be walked again from a place that is nearer.
-            let picture = world.picture(left);
-            match seen.entry(picture) {
-                std::collections::hash_map::Entry::Occupied(mut before) => {
-                    if *before.get() <= depth || report.cut == 0 {
-                        continue;
+            match seen.get_mut(&picture) {
+                // A state that was cut is walked again from a place that is nearer.
+                Some(before) if report.cut == 0 || before.depth <= depth => {
+                    // A schedule that goes round in circles for ever would never come to its end.
+                    if before.is_on_path {
+                        report.circles += 1;
+                        if let Err(error) = judge(&mut world.calmed()) {
+                            let path = path(&stack);
+                            report.violation = Some(Violation { path, error });
+                            return report;
+                        }
                     }
-                    before.insert(depth);
+                    continue;
                 }
-                std::collections::hash_map::Entry::Vacant(place) => {
-                    place.insert(depth);
+                before => {
+                    let is_on_path = true;
+                    let now = Seen { depth, is_on_path };
+                    match before {
+                        Some(before) => *before = now,
+                        None => drop(seen.insert(picture, now)),
+                    }
                 }
             }
         }
@@ -171,10 +198,8 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
         }
         let choices = world.choices(small.kinds(), left);
         let is_at_rest = world.is_at_rest();
-        let is_quiet = World::is_quiet(&choices);
-        if is_at_rest || is_quiet || choices.is_empty() {
+        if is_at_rest || choices.is_empty() {
             let result = judge(&mut world.calmed());
-            report.quiet += 1;
             if let Err(error) = result {
                 let path = path(&stack);
                 report.violation = Some(Violation { path, error });
@@ -183,10 +208,12 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
         }
         if is_at_rest {
             report.ends += 1;
+            leave(&mut seen, picture);
             continue;
         }
         if depth >= bound.depth {
             report.cut += 1;
+            leave(&mut seen, picture);
             continue;
         }
         stack.push(Frame {
@@ -194,6 +221,7 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
             left,
             choices,
             next: 0,
+            picture,
         });
     }
     report

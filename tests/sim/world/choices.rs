@@ -256,16 +256,8 @@ impl World {
                 state.doing != Doing::Holding || self.ledger.is_lost(*process, state.lock)
             }
             Happening::Late(..) | Happening::Squatter => false,
-            Happening::Ask { what, .. } => matches!(what, Call::Free),
             _ => true,
         }
-    }
-
-    /// No message is due.
-    pub(in crate::sim) fn is_quiet(choices: &[Choice]) -> bool {
-        choices
-            .iter()
-            .any(|choice| matches!(choice, Choice::Wait(_)))
     }
 
     /// Lets it happen.
