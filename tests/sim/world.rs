@@ -159,6 +159,8 @@ pub(super) struct World {
     /// The last outcome that a caller got, for the explorer.
     pub(super) outcome: Option<String>,
     random: Random,
+    /// Each caller comes when no message is due, for the explorer.
+    pub(super) in_turn: bool,
     /// The explorer chooses what happens next, and `queue` is empty.
     is_explored: bool,
     queue: BinaryHeap<Reverse<(Time, u64)>>,
@@ -297,6 +299,7 @@ impl World {
             history: trace.then(String::new),
             outcome: None,
             random,
+            in_turn: false,
             is_explored,
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),

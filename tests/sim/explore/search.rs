@@ -100,7 +100,7 @@ pub(super) fn replay(
     let mut world = small.world(defect, true);
     let mut left = faults;
     for pick in path {
-        let choices = world.choices(small.kinds(), left);
+        let choices = world.choices(small.kinds, left);
         let choice = &choices[*pick];
         left -= choice.cost();
         if let Err(error) = world.choose(choice) {
@@ -139,7 +139,7 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
     let mut seen: HashMap<u128, Seen> = HashMap::new();
     let world = small.world(defect, false);
     let mut stack = vec![Frame {
-        choices: world.choices(small.kinds(), bound.faults),
+        choices: world.choices(small.kinds, bound.faults),
         world,
         left: bound.faults,
         next: 0,
@@ -196,7 +196,7 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
             report.is_partial = true;
             return report;
         }
-        let choices = world.choices(small.kinds(), left);
+        let choices = world.choices(small.kinds, left);
         let is_at_rest = world.is_at_rest();
         if is_at_rest || choices.is_empty() {
             let result = judge(&mut world.calmed());
@@ -227,39 +227,30 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
     report
 }
 
-/// A shortest schedule that breaks a promise, with the fewest faults that do. (Short only, where the walks for a shorter one
-/// would be too long.)
-pub(super) fn shortest(
-    small: &Small,
-    defect: Option<Defect>,
-    most: u32,
-) -> Option<(u32, Violation)> {
-    let find = |faults, depth, states| {
+/// A shortest schedule that breaks a promise, of at most so many faults: the walks go deeper and deeper.
+pub(super) fn shortest(small: &Small, defect: Option<Defect>, faults: u32) -> Option<Violation> {
+    let find = |depth| {
         let bound = Bound {
-            faults,
             depth,
-            states,
-            merges: true,
+            ..Bound::of(faults)
         };
-        explore(small, defect, bound).violation
-    };
-    let mut faults = 0;
-    let mut found = loop {
-        match find(faults, 2_000, u64::MAX) {
-            Some(found) => break found,
-            None if faults == most => return None,
-            None => faults += 1,
-        }
+        explore(small, defect, bound)
     };
     let mut depth = 8;
-    while depth < found.path.len() {
-        if let Some(shorter) = find(faults, depth, 20_000) {
-            found = shorter;
-            // Depths grow by two.
-            found = find(faults, depth - 1, 20_000).unwrap_or(found);
-            break;
+    let mut found = loop {
+        let report = find(depth);
+        match report.violation {
+            Some(found) => break found,
+            None if report.cut == 0 => return None,
+            None => depth += 4,
         }
-        depth += 2;
+    };
+    // The walk before was four steps less deep.
+    while found.path.len() > depth.saturating_sub(3) {
+        let Some(shorter) = find(found.path.len() - 1).violation else {
+            break;
+        };
+        found = shorter;
     }
-    Some((faults, found))
+    Some(found)
 }

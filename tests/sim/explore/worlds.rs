@@ -21,9 +21,11 @@ pub(super) struct Small {
     writes: bool,
     /// Sessions are bound to a node that no agent owns.
     session_node: bool,
+    /// Each caller comes when the one before waits, or has its lock.
+    in_turn: bool,
     /// The book of the line checks the order, and how long a key is left alone.
     line: Option<Line>,
-    kinds: Faults,
+    pub(super) kinds: Faults,
     /// The most faults in a schedule of `make test`, and of `make nightly`.
     pub(super) faults: [u32; 2],
 }
@@ -43,7 +45,7 @@ enum Lock {
     Both,
 }
 
-const NONE: Faults = Faults {
+pub(super) const NONE: Faults = Faults {
     requests: false,
     answers: false,
     stops: false,
@@ -84,6 +86,7 @@ const BASE: Small = Small {
     limit: 1,
     writes: false,
     session_node: false,
+    in_turn: false,
     line: None,
     kinds: ALL,
     faults: [0, 1],
@@ -162,22 +165,26 @@ pub(super) const WORLDS: &[Small] = &[
     Small {
         name: "three",
         locks: &[&[Alone], &[Alone], &[Alone]],
+        in_turn: true,
         ..BASE
     },
     Small {
         name: "three-share",
         locks: &[&[Reader], &[Reader], &[Alone]],
+        in_turn: true,
         ..BASE
     },
     Small {
         name: "limit-of-two",
         locks: &[&[Limited], &[Limited], &[Limited]],
+        in_turn: true,
         limit: 2,
         ..BASE
     },
     Small {
         name: "line",
         locks: &[&[Alone], &[Alone], &[Alone]],
+        in_turn: true,
         line: Some(Line::Undisturbed),
         kinds: NONE,
         faults: [0, 0],
@@ -202,6 +209,7 @@ pub(super) const WORLDS: &[Small] = &[
     Small {
         name: "strays",
         locks: &[&[Alone], &[Alone], &[Alone]],
+        in_turn: true,
         line: DISTURBED,
         kinds: STRAYS,
         faults: [1, 1],
@@ -210,6 +218,7 @@ pub(super) const WORLDS: &[Small] = &[
     Small {
         name: "strays-of-limits",
         locks: &[&[Limited], &[Limited], &[Limited]],
+        in_turn: true,
         line: DISTURBED,
         kinds: STRAYS,
         faults: [1, 1],
@@ -218,6 +227,7 @@ pub(super) const WORLDS: &[Small] = &[
     Small {
         name: "maimed",
         locks: &[&[Alone], &[Both], &[Alone]],
+        in_turn: true,
         line: DISTURBED,
         kinds: Faults {
             maims: true,
@@ -258,9 +268,9 @@ impl Small {
         format!("{} {:?}, {faults} faults at most", self.name, self.locks)
     }
 
-    /// Which faults there are. With a line, a caller that cancels is no fault of others.
-    pub(super) fn kinds(&self) -> Faults {
-        self.kinds
+    /// The same world with some of its faults.
+    pub(super) fn with(&self, kinds: Faults) -> Small {
+        Small { kinds, ..*self }
     }
 
     fn spec(&self, lock: Lock) -> LockSpec {
@@ -311,6 +321,8 @@ impl Small {
             ..Plan::calm(1)
         };
         // The seed of a newer Consul, whose blocking queries wake only for what they wait for.
-        World::new(32, plan, defect, trace)
+        let mut world = World::new(32, plan, defect, trace);
+        world.in_turn = self.in_turn;
+        world
     }
 }

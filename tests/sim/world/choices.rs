@@ -148,8 +148,7 @@ impl World {
                 choices.push(Choice::Continue(number));
                 continue;
             }
-            let alarm = process.core.wake_at().map(|at| self.global(number, at));
-            if !answers_come && alarm.is_some_and(|at| at <= self.now) {
+            if !answers_come && self.has_alarm(number) {
                 choices.push(Choice::Tick(number));
                 may_wait = false;
             }
@@ -228,6 +227,9 @@ impl World {
             return true;
         };
         let has_begun = |process: usize| self.processes[process].users[0].lock != LockId(0);
+        if self.in_turn && !has_begun(*process) {
+            return has_begun(before) && !self.is_busy();
+        }
         let wants = |process: usize| -> Vec<_> {
             let locks = script[process].iter();
             locks
@@ -235,6 +237,28 @@ impl World {
                 .collect()
         };
         wants(before) != wants(*process) || has_begun(before)
+    }
+
+    /// A message is due, or an alarm.
+    fn is_busy(&self) -> bool {
+        let is_message = |happening: &Happening| {
+            matches!(
+                happening,
+                Happening::Deliver { .. } | Happening::Answer { .. }
+            )
+        };
+        let mut messages = self.happenings.values();
+        messages.any(|(at, happening)| {
+            *at <= self.now && is_message(happening) && self.is_awake(happening)
+        }) || (0..self.processes.len()).any(|process| self.has_alarm(process))
+    }
+
+    /// The core of the process wants to be woken now.
+    fn has_alarm(&self, number: usize) -> bool {
+        let process = &self.processes[number];
+        let is_awake = !process.crashed && process.stopped.is_none();
+        let alarm = process.core.wake_at().map(|at| self.global(number, at));
+        is_awake && alarm.is_some_and(|at| at <= self.now)
     }
 
     /// A holder gives its lock back at the instant at which it got the lock, or when the lock is lost.
