@@ -9,6 +9,7 @@ BUILD ?= $(CURDIR)/build
 
 .PHONY: all help demo test bindings check nightly sim chaos bench docs packages release-check install clean
 .PHONY: all help demo test bindings check nightly sim fuzz sanitize bench docs packages release-check install clean
+.PHONY: all help demo test bindings check nightly sim explore bench docs packages release-check install clean
 
 all: ## Build the library (the default)
 	@scripts/need build
@@ -44,6 +45,8 @@ fuzz: ## The parsers against inputs without end: FUZZ_SECONDS=60 for each target
 sanitize: ## The C tests and the random caller with ThreadSanitizer and with AddressSanitizer
 	@scripts/sanitize thread
 	@scripts/sanitize address
+explore: ## All schedules of small worlds: EXPLORE_WORLD=two, EXPLORE_FAULTS=2, EXPLORE_NIGHTLY=1
+	@cargo test --quiet --release --locked --lib every_schedule -- --nocapture
 
 bench: ## Measure: cycle, contention, peers; tables, plots and target/bench/results.json
 	@scripts/bench

@@ -47,7 +47,9 @@ fn every_schedule_keeps_every_promise() {
                 while let Some(small) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let [usual, nightly] = small.faults;
                     let own = if is_nightly { nightly } else { usual };
-                    walk(small, faults.unwrap_or(own));
+                    if let Some(faults) = faults.or(own) {
+                        walk(small, faults);
+                    }
                 }
             });
         }

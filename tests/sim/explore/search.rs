@@ -227,29 +227,39 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
     report
 }
 
-/// A shortest schedule that breaks a promise, of at most so many faults: the walks go deeper and deeper.
+/// How many states the walks for a shorter schedule may see.
+const PATIENCE: u64 = 60_000;
+
+/// A schedule that breaks a promise, with so many faults at most. The schedule is a shortest one, as far as walks that go
+/// deeper and deeper come before the patience is over.
 pub(super) fn shortest(small: &Small, defect: Option<Defect>, faults: u32) -> Option<Violation> {
-    let find = |depth| {
+    let bound = Bound::of(faults);
+    let mut found = explore(small, defect, bound).violation?;
+    let mut patience = PATIENCE;
+    let mut walk = |depth| {
+        let states = patience;
         let bound = Bound {
             depth,
-            ..Bound::of(faults)
+            states,
+            ..bound
         };
-        explore(small, defect, bound)
+        let report = explore(small, defect, bound);
+        patience = patience.saturating_sub(report.states);
+        (report.violation, report.is_partial)
     };
     let mut depth = 8;
-    let mut found = loop {
-        let report = find(depth);
-        match report.violation {
-            Some(found) => break found,
-            None if report.cut == 0 => return None,
-            None => depth += 4,
+    while depth < found.path.len() {
+        match walk(depth) {
+            (Some(shorter), _) => {
+                found = shorter;
+                break;
+            }
+            (None, true) => return Some(found),
+            (None, false) => depth += 4,
         }
-    };
+    }
     // The walk before was four steps less deep.
-    while found.path.len() > depth.saturating_sub(3) {
-        let Some(shorter) = find(found.path.len() - 1).violation else {
-            break;
-        };
+    while let (Some(shorter), _) = walk(found.path.len() - 1) {
         found = shorter;
     }
     Some(found)

@@ -40,7 +40,7 @@ pub(in crate::sim) enum Mishap {
     Reset,
     /// The request is on its way for any time.
     Held,
-    /// Consul applies the request now, and a copy of it at any instant.
+    /// Consul applies the request now, the connection breaks, and Consul applies a copy at any instant.
     Doubled,
     /// The connection breaks before the answer has come.
     AnswerLost,
@@ -376,6 +376,19 @@ impl World {
                     self.at(ANY_TIME, copy);
                 }
                 self.happen(Happening::Deliver { process, request })?;
+                // A request that Consul has answered is over: Consul repeats a write only when it was not applied.
+                let its = |happening: &Happening| {
+                    matches!(happening, Happening::Answer { process: p, request: r, .. }
+                        if *p == process && *r == request)
+                };
+                for (_, happening) in self.happenings.values_mut() {
+                    if its(happening)
+                        && let Happening::Answer { result, .. } = happening
+                        && result.is_ok()
+                    {
+                        *result = reset();
+                    }
+                }
             }
             (
                 Mishap::AnswerLost,
