@@ -228,7 +228,7 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
 }
 
 /// How many states the walks for a shorter schedule may see.
-const PATIENCE: u64 = 60_000;
+const PATIENCE: u64 = 15_000;
 
 /// A schedule that breaks a promise, with so many faults at most. The schedule is a shortest one, as far as walks that go
 /// deeper and deeper come before the patience is over.
