@@ -1,9 +1,9 @@
 //! The broken cores: a walk of a small world finds each of them, without luck.
 //!
-//! Two of them cannot show in these worlds. `ReviveTheDead` needs a leader that stands still for longer than a TTL and
+//! Three of them cannot show in these worlds. `ReviveTheDead` needs a leader that stands still for longer than a TTL and
 //! then answers from its memory, which the explorer's Consul does not. `HangUp` needs more waits side by side in one
-//! process than a client has connections. Three need walks that are too long for a test: `LeaseFromReply`,
-//! `ReleaseByKey` and `SharerNeverPasses`. `schedules.rs` catches all five.
+//! process than a client has connections. `LeaseFromReply` needs a caller that comes when the lease of another one is
+//! nearly over, and the callers here come at once. `schedules.rs` catches all three.
 
 use super::search::shortest;
 use super::worlds::{NONE, Small};
@@ -76,6 +76,8 @@ defects! {
     a_take_of_several_keys_that_forgets_one: Defect::Core(Sabotage::ForgetsAKey), "two-keys", NONE;
     a_waiter_that_misses_its_slot: Defect::Core(Sabotage::MissesItsSlot), "line-of-limits", NONE;
     a_dead_waiter_that_has_lost_a_ticket_and_is_forgiven: Defect::Core(Sabotage::ForgivesLostTickets), "maimed", MAIMS;
+    a_waiter_that_shares_and_never_passes: Defect::Core(Sabotage::SharerNeverPasses), "strays-of-limits", DEATHS;
+    a_release_by_key: Defect::ReleaseByKey, "two-one-again", REQUESTS;
     a_write_without_a_check: Defect::WriteUnchecked, "one-writes", REQUESTS;
     a_lease_that_survives_a_suspend: Defect::ClockStopsInSuspend, "two", STOPS;
     data_that_are_taken_for_a_lock: Defect::TakeWhatIsThere, "data", DATA;

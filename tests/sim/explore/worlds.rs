@@ -99,7 +99,7 @@ pub(super) const WORLDS: &[Small] = &[
     Small {
         name: "one",
         locks: &[&[Alone]],
-        faults: [Some(1), Some(2)],
+        faults: [Some(2), Some(2)],
         ..BASE
     },
     Small {
@@ -112,7 +112,7 @@ pub(super) const WORLDS: &[Small] = &[
     Small {
         name: "one-again",
         locks: &[&[Alone, Alone, Alone]],
-        faults: [Some(0), Some(1)],
+        faults: [Some(1), Some(1)],
         ..BASE
     },
     Small {
@@ -131,7 +131,7 @@ pub(super) const WORLDS: &[Small] = &[
     Small {
         name: "two-once",
         locks: &[&[Once], &[Once]],
-        faults: [Some(0), Some(1)],
+        faults: [Some(1), Some(2)],
         ..BASE
     },
     Small {
@@ -237,7 +237,7 @@ pub(super) const WORLDS: &[Small] = &[
             maims: true,
             ..NONE
         },
-        faults: [Some(0), Some(1)],
+        faults: [Some(1), Some(1)],
         ..BASE
     },
     Small {
