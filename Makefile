@@ -7,9 +7,7 @@ export CARGO_TARGET_DIR ?= $(CURDIR)/target
 # Not below CARGO_TARGET_DIR, which sudo does not pass on to `make install`.
 BUILD ?= $(CURDIR)/build
 
-.PHONY: all help demo test bindings check nightly sim chaos bench docs packages release-check install clean
-.PHONY: all help demo test bindings check nightly sim fuzz sanitize bench docs packages release-check install clean
-.PHONY: all help demo test bindings check nightly sim explore bench docs packages release-check install clean
+.PHONY: all help demo test bindings check nightly sim explore chaos fuzz sanitize bench docs packages release-check install clean
 
 all: ## Build the library (the default)
 	@scripts/need build

@@ -89,7 +89,7 @@ fn owner(object: &str, home: &str, file: &str, function: &str, root: &Path) -> S
     if !object.contains("libconsul_lock") {
         let is_memory = |name: &&str| function.starts_with(name);
         return match () {
-            () if MEMORY.iter().any(|name| is_memory(&name)) => "malloc and free",
+            () if MEMORY.iter().any(is_memory) => "malloc and free",
             () if object.ends_with("/instructions") || object.contains("/instructions-") => {
                 "the program that measures"
             }

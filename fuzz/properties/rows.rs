@@ -8,13 +8,13 @@ use crate::core::messages::{Limit, Slot, Want};
 
 pub(super) fn property(data: &[u8]) {
     let (name, number) = head(data);
-    if let Ok(name) = std::str::from_utf8(name) {
-        if let Some(slot) = Slot::parse(name) {
-            assert_eq!(slot.to_string(), name);
-            assert!(slot.get() < Slot::COUNT);
-            assert_eq!(Slot::new(u64::from(slot.get())), slot);
-            assert_eq!(slot.ticket_of("k"), format!("k/.fifo/{name}"));
-        }
+    if let Ok(name) = std::str::from_utf8(name)
+        && let Some(slot) = Slot::parse(name)
+    {
+        assert_eq!(slot.to_string(), name);
+        assert!(slot.get() < Slot::COUNT);
+        assert_eq!(Slot::new(u64::from(slot.get())), slot);
+        assert_eq!(slot.ticket_of("k"), format!("k/.fifo/{name}"));
     }
     let text = std::str::from_utf8(number).ok();
     let mut bytes = [0; 8];
