@@ -8,15 +8,22 @@ mod search;
 mod worlds;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use search::{Bound, explore};
 use worlds::{Small, WORLDS};
 
 /// Walks a world to its end, and prints the counts.
-fn walk(small: &Small, faults: u32) {
+fn walk(small: &Small, faults: u32, until: Option<Instant>) {
     let begun = Instant::now();
-    let report = explore(small, None, Bound::of(faults));
+    let report = explore(
+        small,
+        None,
+        Bound {
+            until,
+            ..Bound::of(faults)
+        },
+    );
     let seconds = begun.elapsed().as_secs_f64();
     println!("{}: {report}, {seconds:.1} s", small.title(faults));
     if let Some(violation) = report.violation {
@@ -27,13 +34,15 @@ fn walk(small: &Small, faults: u32) {
 }
 
 /// `EXPLORE_WORLD=two` walks one world, `EXPLORE_FAULTS=2` with so many faults, and `EXPLORE_NIGHTLY=1` with as many as
-/// `make nightly`.
+/// `make nightly`. With `EXPLORE_SECONDS=1800` a walk that takes longer ends then, and says so.
 #[test]
 fn every_schedule_keeps_every_promise() {
     let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
     let only = std::env::var("EXPLORE_WORLD").ok();
     let is_nightly = number("EXPLORE_NIGHTLY").is_some();
     let faults = number("EXPLORE_FAULTS");
+    let seconds = number("EXPLORE_SECONDS").map(u64::from);
+    let until = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let chosen = WORLDS
         .iter()
         .filter(|small| only.as_ref().is_none_or(|only| only == small.name));
@@ -48,7 +57,7 @@ fn every_schedule_keeps_every_promise() {
                     let [usual, nightly] = small.faults;
                     let own = if is_nightly { nightly } else { usual };
                     if let Some(faults) = faults.or(own) {
-                        walk(small, faults);
+                        walk(small, faults, until);
                     }
                 }
             });

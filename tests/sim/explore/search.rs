@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::time::Instant;
 
 use super::worlds::Small;
 use crate::sim::defects::Defect;
@@ -18,6 +19,8 @@ pub(super) struct Bound {
     pub(super) merges: bool,
     /// The walk ends after so many states.
     pub(super) states: u64,
+    /// The walk ends then.
+    pub(super) until: Option<Instant>,
 }
 
 impl Bound {
@@ -27,6 +30,7 @@ impl Bound {
             depth: 2_000,
             merges: true,
             states: u64::MAX,
+            until: None,
         }
     }
 }
@@ -64,7 +68,12 @@ impl fmt::Display for Report {
         write!(
             f,
             "{states} states, {steps} steps, {ends} ends, {circles} circles, at most {deepest} steps deep, {cut} cut"
-        )
+        )?;
+        f.write_str(if self.is_partial {
+            ", NOT TO THE END"
+        } else {
+            ""
+        })
     }
 }
 
@@ -192,7 +201,8 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
             }
         }
         report.states += 1;
-        if report.states > bound.states {
+        let is_late = || bound.until.is_some_and(|until| Instant::now() > until);
+        if report.states > bound.states || (report.states % 1_024 == 0 && is_late()) {
             report.is_partial = true;
             return report;
         }
