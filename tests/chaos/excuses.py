@@ -80,3 +80,14 @@ def has_vanished(history, write, written):
         fault.kind == "snapshot-restored" and written.at >= int(fault.line.saved) and write.at <= fault.end
         for fault in history.faults.values()
     )
+
+
+def has_come_back(history, hold, write, other):
+    """Has a snapshot given the key back to the hold? It was saved before the other was granted the key, and restored then."""
+    return any(
+        fault.kind == "snapshot-restored"
+        and hold.answered <= int(fault.line.saved) <= other.answered <= fault.end
+        and (hold.released is None or int(fault.line.saved) <= hold.released)
+        and write.at <= fault.end
+        for fault in history.faults.values()
+    )

@@ -1,6 +1,5 @@
-//! Functions of the C library that Miri lacks, for the unit tests under Miri: as much of them as the boundary needs where
-//! there is one process, no signal and no cancellation.
-#![allow(unsafe_code, missing_docs)]
+// Functions of the C library that Miri lacks, for the unit tests under Miri: as much of them as the boundary needs where
+// there is one process, no signal and no cancellation.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::ptr;
