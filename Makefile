@@ -37,12 +37,14 @@ sim: ## The simulation: SIM_SCHEDULES=1000000, or SIM_SEED=n to replay one in wo
 
 chaos: ## A cluster that is really broken, as root: CHAOS_SECONDS=120, CHAOS_SEED=n for the same faults
 	@scripts/chaos
+
 fuzz: ## The parsers against inputs without end: FUZZ_SECONDS=60 for each target, TARGETS="key address" for some
 	@scripts/fuzz $(FUZZ_SECONDS) $(TARGETS)
 
 sanitize: ## The C tests and the random caller with ThreadSanitizer and with AddressSanitizer
 	@scripts/sanitize thread
 	@scripts/sanitize address
+
 explore: ## All schedules of small worlds: EXPLORE_WORLD=two, EXPLORE_FAULTS=2, EXPLORE_NIGHTLY=1
 	@cargo test --quiet --release --locked --lib every_schedule -- --nocapture
 
