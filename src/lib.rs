@@ -34,7 +34,7 @@ pub mod fuzzing;
 #[cfg(all(miri, test))]
 #[allow(unsafe_code, missing_docs)]
 mod miri {
-    // Included, as what makes the headers reads all modules and not their conditions.
+    // No module of its own: cbindgen reads every module, whatever its conditions, and would declare these functions.
     include!("../tests/miri/libc.rs");
 }
 #[cfg(test)]
