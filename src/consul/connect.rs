@@ -56,8 +56,6 @@ pub(crate) struct Route {
     credentials: Credentials,
     tls: Option<Rotating>,
     names: OnceCell<Arc<Names>>,
-    /// The beginning of all URLs of each address.
-    bases: Vec<String>,
     /// When each address failed last.
     failed: Mutex<Vec<Option<Time>>>,
 }
@@ -75,10 +73,6 @@ pub(super) struct Connected {
 impl Route {
     /// A route with no connection yet.
     pub(crate) fn new(endpoint: Endpoint) -> Arc<Route> {
-        let base = |address: &Address| {
-            // For ureq this is plain HTTP: the library's own TLS is below ureq.
-            format!("http://{}{}", address.authority(), address.prefix)
-        };
         Arc::new(Route {
             credentials: Credentials::new(endpoint.credentials.clone()),
             tls: endpoint
@@ -86,7 +80,6 @@ impl Route {
                 .as_ref()
                 .map(|(source, first)| Rotating::new(source, first)),
             names: OnceCell::new(),
-            bases: endpoint.addresses.iter().map(base).collect(),
             failed: Mutex::new(Rank::Leaf, vec![None; endpoint.addresses.len()]),
             endpoint,
         })
@@ -96,8 +89,16 @@ impl Route {
         &self.credentials
     }
 
-    pub(super) fn base(&self, at: usize) -> &str {
-        self.bases.get(at).map_or("", String::as_str)
+    /// The beginning of all paths at the address of that index.
+    pub(super) fn prefix(&self, at: usize) -> &str {
+        let address = self.endpoint.addresses.get(at);
+        address.map_or("", |address| &address.prefix)
+    }
+
+    /// The header `Host` for the address of that index.
+    pub(super) fn authority(&self, at: usize) -> String {
+        let address = self.endpoint.addresses.get(at);
+        address.map(Address::authority).unwrap_or_default()
     }
 
     /// The address of that index, for messages.
@@ -111,10 +112,6 @@ impl Route {
         self.endpoint.shown()
     }
 
-    pub(super) fn longest_prefix(&self) -> usize {
-        self.bases.iter().map(String::len).max().unwrap_or(0)
-    }
-
     /// The agent at this address cannot be reached, or cannot serve: others come first for a while.
     pub(crate) fn note_failure(&self, at: usize) {
         if let Some(failed) = self.failed.lock().get_mut(at) {
@@ -124,7 +121,7 @@ impl Route {
 
     /// Whether the address failed lately, and another one did not.
     pub(crate) fn is_set_aside(&self, at: usize) -> bool {
-        if self.bases.len() == 1 {
+        if self.endpoint.addresses.len() == 1 {
             return false;
         }
         let now = Time::now();
@@ -140,7 +137,7 @@ impl Route {
         let mut whys = Vec::new();
         let (mut refused, mut starved, mut none_listens) = (true, false, false);
         let order = first.into_iter().chain(aside);
-        for ((at, address), untried) in order.zip((1..=self.bases.len()).rev()) {
+        for ((at, address), untried) in order.zip((1..=self.endpoint.addresses.len()).rev()) {
             // An address that swallows packets leaves the others their share of the time.
             let by = share(by, untried);
             let (opened, tls) = self.open_with_newest(address, by, untried == 1, interrupt);
@@ -162,7 +159,7 @@ impl Route {
                 .as_ref()
                 .is_some_and(|(_, error)| tls::is_final(error));
             let why = of_tls.map_or_else(|| explain(&error), |(tls, error)| tls.explain(error));
-            whys.push(match self.bases.len() {
+            whys.push(match self.endpoint.addresses.len() {
                 1 => why,
                 _ => format!("{address}: {why}"),
             });

@@ -1,36 +1,37 @@
-//! One keep-alive connection to Consul. The only user of ureq.
+//! One keep-alive connection to Consul, and HTTP/1.1 on it: one request at a time, each of them whole in memory.
 //!
-//! ureq speaks HTTP. The socket is the library's own, through `ureq::unversioned`, for four reasons that were
-//! measured: head and body go out in one write (ureq's own transport makes two writes and three reads of a
-//! request); names are resolved only for a new connection (ureq resolves for every request); a request ends at a
-//! deadline without a helper thread; and another thread can end a request by shutting down this one socket.
+//! The exchange is the library's own, down from the bytes of a request (`request.rs`) and up to a reply (`reply.rs` for the
+//! head, which `httparse` parses, and `body.rs`). Head and body go out in one write; a read takes a whole reply as a rule;
+//! names are resolved only for a new connection; a request ends at a deadline without a helper thread; and another thread
+//! can end a request by shutting down this one socket.
 
-mod link;
+mod body;
+mod reply;
+mod request;
 
-use std::io::{self, Read as _};
+use std::fmt;
+use std::io::{self, Read};
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-use ureq::http::{HeaderValue, Response};
-use ureq::{Agent, Body, RequestBuilder};
 
 use super::connect::{Connected, Route};
 use super::credentials::Token;
 use super::errand::Wait;
-use super::http::{Exchange, Failure, HttpReply, HttpRequest, Method, Peer};
+use super::http::{Exchange, Failure, HttpReply, HttpRequest, Peer};
 use super::interrupt::Interrupt;
 use super::secrets::Secrets;
+use super::stream::Stream;
 use super::tls::{self, Tls};
 use crate::clock::Time;
-use crate::lockorder::{Mutex, Rank};
-use crate::sys;
-use link::{Link, OUTPUT_BUFFER, agent};
+use reply::{Broken, Input};
+use request::Output;
 
 /// A longer reply is not read. A reply with a value of 512 KiB in base64, and its frame, is shorter.
-const LARGEST_REPLY: u64 = 2 << 20;
+const LARGEST_REPLY: usize = 2 << 20;
 
 /// The same for the list of all sessions of a datacenter, or of all keys below a prefix: some 90,000 sessions fit.
-const LARGEST_LIST: u64 = 32 << 20;
+const LARGEST_LIST: usize = 32 << 20;
 
 /// Counts connections.
 #[derive(Debug, Default)]
@@ -61,10 +62,18 @@ impl Connections {
 }
 
 /// One connection, opened when it is needed.
-#[derive(Debug)]
 pub(crate) struct Wire {
-    agent: Agent,
     route: Arc<Route>,
+    connections: Arc<Connections>,
+    open: Option<Open>,
+    /// The library has just seen that the connection is quiet: the next request need not look again.
+    is_checked: bool,
+    /// When the request was sent whose reply is to be received next.
+    awaited: Option<Time>,
+    /// The request, in memory that is kept for the next one.
+    output: Output,
+    /// What has come of the reply, in memory that is kept for the next one.
+    input: Input,
     /// The index of its address in the route.
     at: usize,
     /// The TLS of the connection.
@@ -73,47 +82,71 @@ pub(crate) struct Wire {
     token: Token,
     /// The certificate of the other side, in DER.
     certificate: Option<Vec<u8>>,
-    /// The header `Date` of the last reply.
-    date: Option<HeaderValue>,
-    /// The longest head of a request that the buffer has room for.
-    room: usize,
-    link: Arc<Mutex<Link>>,
+    /// The header `Date` of the last reply; empty: there was none.
+    date: String,
+}
+
+/// An open connection. The fields are dropped in this order: a connection is closed before it is counted as closed.
+struct Open {
+    stream: Stream,
+    /// The other side has said something.
+    is_heard: bool,
+    _counted: Counted,
+}
+
+struct Counted(Arc<Connections>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.closed();
+    }
+}
+
+impl fmt::Debug for Wire {
+    /// Without the bytes of requests and replies: a token is among them, and stored values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wire")
+            .field("address", &self.route.address(self.at))
+            .field("open", &self.open.as_ref().map(|open| &open.stream))
+            .field("awaited", &self.awaited)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Wire {
     /// A wire with no connection yet.
     pub(crate) fn new(route: &Arc<Route>) -> Wire {
-        let link = Link {
-            room: OUTPUT_BUFFER,
-            ..Link::default()
-        };
-        let link = Arc::new(Mutex::new(Rank::Leaf, link));
         Wire {
-            agent: agent(&link),
-            route: route.clone(),
+            connections: Arc::default(),
+            open: None,
+            is_checked: false,
+            awaited: None,
+            output: Output::default(),
+            input: Input::default(),
             at: 0,
             tls: None,
             token: route.credentials().token(),
             certificate: None,
-            date: None,
-            room: OUTPUT_BUFFER,
-            link,
+            date: String::new(),
+            route: route.clone(),
         }
     }
 
     /// The same wire, which counts its connections in `connections`.
-    pub(crate) fn counted_by(self, connections: &Arc<Connections>) -> Wire {
-        self.link.lock().connections = connections.clone();
+    pub(crate) fn counted_by(mut self, connections: &Arc<Connections>) -> Wire {
+        self.connections = connections.clone();
         self
     }
 
-    /// Whether there is a connection that the peer has not closed, and with no unexpected bytes from Consul.
-    pub(crate) fn is_open(&self) -> bool {
-        self.link
-            .lock()
-            .socket
-            .as_ref()
-            .is_some_and(|socket| sys::is_quiet(socket))
+    /// Whether a request can be sent at once: there is a connection that the peer has not closed, with no unexpected
+    /// bytes from Consul, and no request waits for its reply there. The next request does not look again, so it is
+    /// sent right after this.
+    pub(crate) fn is_open(&mut self) -> bool {
+        self.is_checked = match &mut self.open {
+            Some(open) => self.awaited.is_none() && open.stream.is_quiet(),
+            None => false,
+        };
+        self.is_checked
     }
 
     /// The index of its address in the route.
@@ -123,13 +156,12 @@ impl Wire {
 
     /// The other end of the last connection.
     pub(crate) fn peer(&self) -> Peer {
-        let socket = self.link.lock().socket.clone();
-        let text = |value: &HeaderValue| value.to_str().ok().map(str::to_owned);
+        let socket = self.open.as_ref().map(|open| open.stream.socket());
         Peer {
             address: self.route.address(self.at),
             resolved: socket.and_then(|socket| socket.peer_addr().ok()),
             certificate: self.certificate.clone(),
-            date: self.date.as_ref().and_then(text),
+            date: Some(self.date.clone()).filter(|date| !date.is_empty()),
         }
     }
 
@@ -146,196 +178,229 @@ impl Wire {
         by: Time,
         interrupt: &Interrupt,
     ) -> Exchange {
-        self.make_room(request.target.len());
-        // Bytes that came since the last reply do not answer this request.
-        let socket = self.link.lock().socket.clone();
-        if socket.is_some_and(|socket| !sys::is_quiet(&socket)) {
-            self.agent = agent(&self.link);
+        match self.send(request, by, interrupt) {
+            Ok(()) => self.receive(request, by, interrupt),
+            Err(exchange) => exchange,
         }
-        let once = self.try_once(request, by, interrupt);
-        // Consul applied nothing: the request is sent once more, if the certificate was replaced.
-        let used = self.tls.clone().filter(|_| once.is_err());
-        let result = match used.is_some_and(|tls| self.route.has_newer_tls(&tls, by, interrupt)) {
-            true => self.try_once(request, by, interrupt),
-            false => once,
-        };
-        result.unwrap_or_else(|why| not_sent(Failure::Refused(why)))
     }
 
-    /// Err: the reason why Consul's TLS has refused the client certificate. With TLS 1.3 that refusal answers the
-    /// first request, which Consul has not seen.
-    fn try_once(
+    /// Sends one request, on a new connection if there is none. After Ok, [`Wire::receive`] waits for the reply, on any
+    /// thread. Err: the exchange is over. `interrupt` ends the exchange from now on.
+    ///
+    /// [`Output::longest`] has the length of what is sent.
+    pub(crate) fn send(
+        &mut self,
+        request: &HttpRequest,
+        by: Time,
+        interrupt: &Interrupt,
+    ) -> Result<(), Exchange> {
+        // Bytes that came since the last reply do not answer this request.
+        if !std::mem::take(&mut self.is_checked) && !self.is_open() {
+            self.close();
+        }
+        self.is_checked = false;
+        let mut sent = None;
+        let result = self
+            .open(by, interrupt)
+            .and_then(|()| self.write(request, by, interrupt, &mut sent));
+        match result {
+            Ok(()) => {
+                self.awaited = sent;
+                Ok(())
+            }
+            Err(failure) => {
+                interrupt.detach();
+                let result = Err(failure);
+                Err(Exchange { sent, result })
+            }
+        }
+    }
+
+    /// Waits for the whole reply to the request that was sent, until shortly after `by` at the latest.
+    ///
+    /// With TLS 1.3 the refusal of the library's certificate answers the first request, which Consul has not seen. Then the
+    /// request is sent once more, if the certificate was replaced.
+    pub(crate) fn receive(
+        &mut self,
+        request: &HttpRequest,
+        by: Time,
+        interrupt: &Interrupt,
+    ) -> Exchange {
+        let mut result = self.hear(request, by, interrupt);
+        let used = self.tls.clone().filter(|_| result.is_err());
+        if used.is_some_and(|tls| self.route.has_newer_tls(&tls, by, interrupt)) {
+            result = match self.send(request, by, interrupt) {
+                Ok(()) => self.hear(request, by, interrupt),
+                Err(exchange) => Ok(exchange),
+            };
+        }
+        result.unwrap_or_else(|why| Exchange {
+            sent: None,
+            result: Err(Failure::Refused(why)),
+        })
+    }
+
+    /// Makes sure that there is a connection, and that `interrupt` can end what happens on it.
+    fn open(&mut self, by: Time, interrupt: &Interrupt) -> Result<(), Failure> {
+        // A request that was ended before its turn opens no connection.
+        let is_in_time = match &self.open {
+            Some(open) => interrupt.attach(open.stream.socket()),
+            None => !interrupt.is_ended(),
+        };
+        if !is_in_time {
+            return Err(Failure::NotSent("interrupted".to_owned()));
+        }
+        if self.open.is_none() {
+            let Connected { at, stream, tls } = self.route.connect(by, interrupt)?;
+            (self.at, self.tls) = (at, tls);
+            self.certificate = stream.certificate();
+            self.connections.opened();
+            self.open = Some(Open {
+                stream,
+                is_heard: false,
+                _counted: Counted(self.connections.clone()),
+            });
+        }
+        Ok(())
+    }
+
+    /// Writes the request to the connection. `sent` becomes the instant before the first byte.
+    fn write(
+        &mut self,
+        request: &HttpRequest,
+        by: Time,
+        interrupt: &Interrupt,
+        sent: &mut Option<Time>,
+    ) -> Result<(), Failure> {
+        self.token = self.route.credentials().token();
+        let (route, token) = (&self.route, &self.token);
+        let written = self.output.write(request, route, self.at, token);
+        let ready = written.and_then(|()| self.input.prepare());
+        ready.map_err(|error| match error.kind() {
+            io::ErrorKind::OutOfMemory => Failure::NoResources(error.to_string()),
+            _ => Failure::NotSent(error.to_string()),
+        })?;
+        let Some(open) = &mut self.open else {
+            return Err(Failure::NotSent("there is no connection".to_owned()));
+        };
+        open.stream.set_deadline(by);
+        let result = open.stream.send(self.output.bytes(), sent);
+        self.output.shrink();
+        result.map_err(|error| {
+            self.close();
+            let why = explain(&error, false, interrupt);
+            match sent {
+                Some(_) => Failure::Unknown(why),
+                None if error.kind() == io::ErrorKind::OutOfMemory => Failure::NoResources(why),
+                None => Failure::NotSent(why),
+            }
+        })
+    }
+
+    /// Reads the reply. Err: the reason why Consul's TLS has refused the library's certificate.
+    fn hear(
         &mut self,
         request: &HttpRequest,
         by: Time,
         interrupt: &Interrupt,
     ) -> Result<Exchange, String> {
-        let socket = {
-            let mut link = self.link.lock();
-            link.by = by;
-            link.sent = None;
-            link.socket.clone()
+        let sent = self.awaited.take();
+        let Some(open) = self.open.as_mut().filter(|_| sent.is_some()) else {
+            let result = Err(Failure::NotSent("no request was sent".to_owned()));
+            return Ok(Exchange { sent, result });
         };
-        // A request that was ended before its turn opens no connection.
-        let too_late = match &socket {
-            Some(socket) => !interrupt.attach(socket),
-            None => interrupt.is_ended(),
+        open.stream.set_deadline(by);
+        let was_heard = open.is_heard;
+        let mut source = Heard {
+            stream: &mut open.stream,
+            anything: false,
         };
-        if too_late {
-            return Ok(not_sent(Failure::NotSent("interrupted".to_owned())));
-        }
-        if socket.is_none() {
-            match self.route.connect(by, interrupt) {
-                Ok(Connected { at, stream, tls }) => {
-                    (self.at, self.tls) = (at, tls);
-                    self.certificate = stream.certificate();
-                    let mut link = self.link.lock();
-                    link.heard = false;
-                    link.ready = Some(stream);
-                }
-                Err(failure) => {
-                    interrupt.detach();
-                    return Ok(not_sent(failure));
-                }
-            }
-        }
-        let result = self.call(request);
-        interrupt.detach();
-        let (sent, heard) = {
-            let mut link = self.link.lock();
-            link.ready = None;
-            (link.sent, link.heard)
-        };
-        let error = match result {
-            Ok(reply) => {
-                let result = Ok(reply);
-                return Ok(Exchange { sent, result });
-            }
-            Err(error) => error,
-        };
-        if let (ureq::Error::Io(error), false) = (&error, heard || interrupt.is_ended())
-            && let Some((tls, error)) = self.tls.as_ref().zip(tls::error_in(error))
-            && tls::is_about_our_certificate(error)
-        {
-            return Err(tls.explain(error));
-        }
-        let why = explain(&error, interrupt);
-        let result = Err(match &error {
-            ureq::Error::BodyExceedsLimit(_) => Failure::TooLarge(why),
-            _ if sent.is_some() => Failure::Unknown(why),
-            ureq::Error::Io(e) if e.kind() == io::ErrorKind::OutOfMemory => {
-                Failure::NoResources(why)
-            }
-            _ => Failure::NotSent(why),
-        });
-        Ok(Exchange { sent, result })
-    }
-
-    /// ureq wants the first line of a request to fit into its buffer.
-    fn make_room(&mut self, target: usize) {
-        let wanted = target + (1 << 10) + self.route.longest_prefix();
-        if wanted > self.room {
-            self.room = wanted;
-            self.link.lock().room = wanted;
-            // The connection closes with the old agent.
-            self.agent = agent(&self.link);
-        }
-    }
-
-    fn call(&mut self, request: &HttpRequest) -> Result<HttpReply, ureq::Error> {
-        let url = format!("{}{}", self.route.base(self.at), request.target);
-        self.token = self.route.credentials().token();
-        let response = match request.method {
-            Method::Get => self.with_credentials(self.agent.get(url)).call(),
-            Method::Put => {
-                let body = request.body.as_deref().unwrap_or_default();
-                let call = self.agent.put(url).content_type("application/json");
-                self.with_credentials(call).send(body)
-            }
-            #[cfg(test)]
-            Method::Delete => self.agent.delete(url).call(),
-        }?;
-        self.date = response.headers().get("Date").cloned();
         let target = &request.target;
         let lists = target.starts_with("/v1/session/list") || target.contains("?recurse=");
         let limit = if lists { LARGEST_LIST } else { LARGEST_REPLY };
-        let mut reply = read_reply(response, limit)?;
-        // Errors quote a reply other than 200, and a server may quote the request.
-        if reply.status != 200 {
-            reply.secrets = self.route.credentials().secrets(&self.token);
-        }
-        Ok(reply)
+        let reply = self.input.reply(&mut source, limit, &mut self.date);
+        let anything = source.anything;
+        open.is_heard |= anything;
+        interrupt.detach();
+        let broken = match reply {
+            Ok(reply) => {
+                if !reply.keeps {
+                    self.close();
+                }
+                let secrets = match reply.status {
+                    200 => Secrets::default(),
+                    // Errors quote a reply other than 200, and a server may quote the request.
+                    _ => self.route.credentials().secrets(&self.token),
+                };
+                let result = Ok(HttpReply {
+                    status: reply.status,
+                    index: reply.index,
+                    body: reply.body,
+                    secrets,
+                });
+                return Ok(Exchange { sent, result });
+            }
+            Err(broken) => broken,
+        };
+        self.close();
+        let failure = match broken {
+            Broken::TooLarge => Failure::TooLarge(format!(
+                "the reply has more than {limit} bytes, and the library reads no longer one"
+            )),
+            Broken::Io(error) => {
+                let of_tls = self.tls.as_ref().zip(tls::error_in(&error));
+                if let Some((tls, error)) = of_tls
+                    && !was_heard
+                    && !anything
+                    && !interrupt.is_ended()
+                    && tls::is_about_our_certificate(error)
+                {
+                    return Err(tls.explain(error));
+                }
+                Failure::Unknown(explain(&error, anything, interrupt))
+            }
+        };
+        let result = Err(failure);
+        Ok(Exchange { sent, result })
     }
 
-    fn with_credentials<Any>(&self, mut call: RequestBuilder<Any>) -> RequestBuilder<Any> {
-        if let Some(token) = self.token.as_ref() {
-            call = call.header("X-Consul-Token", &token.0);
+    /// Closes the connection. A request whose reply nothing will receive must not keep the socket, which its interrupt
+    /// has, too.
+    fn close(&mut self) {
+        let open = self.open.take();
+        if let (Some(_), Some(open)) = (self.awaited.take(), open) {
+            // The shutdown fails if the peer has closed the connection.
+            let _ = open.stream.socket().shutdown(Shutdown::Both);
         }
-        if let Some(basic) = self.route.credentials().basic() {
-            call = call.header("Authorization", &basic.0);
-        }
-        call
     }
 }
 
-fn not_sent(failure: Failure) -> Exchange {
-    Exchange {
-        sent: None,
-        result: Err(failure),
+/// Reads from a connection, and notes whether anything came.
+struct Heard<'a> {
+    stream: &'a mut Stream,
+    anything: bool,
+}
+
+impl Read for Heard<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.stream.receive(into)?;
+        self.anything |= read > 0;
+        Ok(read)
     }
 }
 
-fn read_reply(mut response: Response<Body>, limit: u64) -> Result<HttpReply, ureq::Error> {
-    let status = response.status().as_u16();
-    let index = response
-        .headers()
-        .get("X-Consul-Index")
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse().ok());
-    let mut reader = response.body_mut().with_config().limit(limit).reader();
-    let (mut body, mut part) = (Vec::new(), [0; 4 << 10]);
-    loop {
-        let read = reader.read(&mut part)?;
-        let part = part.get(..read).unwrap_or_default();
-        if part.is_empty() {
-            break;
-        }
-        append(&mut body, part)?;
-    }
-    Ok(HttpReply {
-        status,
-        index,
-        body,
-        secrets: Secrets::default(),
-    })
-}
-
-/// Appends what may be large: the host may have no memory for the bytes.
-fn append(to: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
-    to.try_reserve(bytes.len())
-        .map_err(|_| io::ErrorKind::OutOfMemory)?;
-    to.extend_from_slice(bytes);
-    Ok(())
-}
-
-/// The failure in one line. ureq's texts carry no header and no body.
-fn explain(error: &ureq::Error, interrupt: &Interrupt) -> String {
+/// The failure in one line, without anything of the request and the reply. `is_begun`: a part of the reply has come.
+fn explain(error: &io::Error, is_begun: bool, interrupt: &Interrupt) -> String {
     if interrupt.is_ended() {
         return "interrupted".to_owned();
     }
-    match error {
-        ureq::Error::Io(error) => match error.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no reply in time".to_owned(),
-            io::ErrorKind::UnexpectedEof => "the connection was closed without a reply".to_owned(),
-            _ => error.to_string(),
-        },
-        ureq::Error::BodyExceedsLimit(most) => {
-            format!("the reply has more than {most} bytes, and the library reads no longer one")
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no reply in time".to_owned(),
+        io::ErrorKind::UnexpectedEof if is_begun => {
+            "the connection was closed before the end of the reply".to_owned()
         }
-        ureq::Error::Http(_) => {
-            "the request cannot be sent: its URL is too long, or the token is no header".to_owned()
-        }
-        error => error.to_string(),
+        io::ErrorKind::UnexpectedEof => "the connection was closed without a reply".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -381,7 +381,7 @@ impl Runtime {
 
     /// Makes a thread of the library.
     fn spawn(&self, run: impl FnOnce(Arc<Runtime>) + Send + 'static) -> Result<(), std::io::Error> {
-        /// Enough for an exchange: ureq and the JSON parser stay far below it.
+        /// Enough for an exchange: HTTP, TLS and the JSON parser stay far below it.
         const STACK: usize = 512 << 10;
         let Some(me) = self.me.upgrade() else {
             return Err(std::io::ErrorKind::NotFound.into());

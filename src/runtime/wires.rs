@@ -100,7 +100,7 @@ impl Wires {
             if lane != Lane::Keep && last && self.promises.any() {
                 return None;
             }
-            let (wire, since) = state.idle.pop()?;
+            let (mut wire, since) = state.idle.pop()?;
             if !wire.is_open() || self.route.is_set_aside(wire.at()) {
                 continue;
             }
@@ -245,12 +245,13 @@ impl Lent<'_> {
 
     /// Takes the old connection instead of a new one that could not be opened. False: there is none.
     pub(super) fn falls_back(&mut self) -> bool {
-        let spare = self.spare.take();
-        let has_spare = spare.is_some();
-        if has_spare {
+        let mut spare = self.spare.take();
+        // The peer may have closed it while the library tried to open the new one.
+        let is_open = spare.as_mut().is_some_and(Wire::is_open);
+        if is_open {
             self.wire = spare;
         }
-        has_spare
+        is_open
     }
 
     /// Gives the connection back after a complete exchange.
