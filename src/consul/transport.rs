@@ -1,9 +1,9 @@
 //! One keep-alive connection to Consul, and HTTP/1.1 on it: one request at a time, each of them whole in memory.
 //!
-//! The exchange is the library's own, down from the bytes of a request (`request.rs`) and up to a reply (`reply.rs` for the
-//! head, which `httparse` parses, and `body.rs`). Head and body go out in one write; a read takes a whole reply as a rule;
-//! names are resolved only for a new connection; a request ends at a deadline without a helper thread; and another thread
-//! can end a request by shutting down this one socket.
+//! The exchange is the library's own: the bytes of a request (`request.rs`), the head of a reply, which `httparse`
+//! parses (`reply.rs`), and its body (`body.rs`). Head and body of a request go out in one write. A read takes a whole
+//! reply as a rule. Names are resolved only for a new connection. A request ends at a deadline without a helper thread,
+//! and another thread can end a request by shutting down this one socket.
 
 mod body;
 mod reply;
@@ -102,6 +102,12 @@ impl Drop for Counted {
     }
 }
 
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl fmt::Debug for Wire {
     /// Without the bytes of requests and replies: a token is among them, and stored values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,8 +190,8 @@ impl Wire {
         }
     }
 
-    /// Sends one request, on a new connection if there is none. After Ok, [`Wire::receive`] waits for the reply, on any
-    /// thread. Err: the exchange is over. `interrupt` ends the exchange from now on.
+    /// Sends one request, on a new connection if there is none. After Ok, [`Wire::receive`] waits for the reply, on
+    /// any thread. Err: the exchange is over. `interrupt` ends the exchange from now on.
     ///
     /// [`Output::longest`] has the length of what is sent.
     pub(crate) fn send(
@@ -218,8 +224,8 @@ impl Wire {
 
     /// Waits for the whole reply to the request that was sent, until shortly after `by` at the latest.
     ///
-    /// With TLS 1.3 the refusal of the library's certificate answers the first request, which Consul has not seen. Then the
-    /// request is sent once more, if the certificate was replaced.
+    /// With TLS 1.3 the refusal of the library's certificate answers the first request, which Consul has not seen.
+    /// Then the request is sent once more, if the certificate was replaced.
     pub(crate) fn receive(
         &mut self,
         request: &HttpRequest,

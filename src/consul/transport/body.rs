@@ -138,17 +138,15 @@ impl Body {
 
     /// Takes at most so many bytes of what waits, and says how many.
     fn take(&mut self, most: usize, input: &mut Input) -> io::Result<usize> {
-        let mut taken = 0;
-        while taken < most && !input.waiting().is_empty() {
-            let room = self.room(most - taken)?;
-            let some = room.len().min(input.waiting().len());
-            if let (Some(to), Some(from)) = (room.get_mut(..some), input.waiting().get(..some)) {
-                to.copy_from_slice(from);
-            }
-            input.used(some);
-            self.come += some;
-            taken += some;
-        }
+        let waiting = input.waiting();
+        let some = waiting.get(..most).unwrap_or(waiting);
+        self.bytes.truncate(self.come);
+        let reserved = self.bytes.try_reserve(some.len());
+        reserved.map_err(|_| io::ErrorKind::OutOfMemory)?;
+        self.bytes.extend_from_slice(some);
+        let taken = some.len();
+        self.come += taken;
+        input.used(taken);
         Ok(taken)
     }
 

@@ -12,7 +12,8 @@ use super::request::reserve;
 /// A longer head is not Consul's.
 const LONGEST_HEAD: usize = 16 << 10;
 
-/// A connection keeps that much of the memory for replies. Most replies of Consul's are shorter, head and body together.
+/// A connection keeps that much of the memory for replies. Most replies of Consul's are shorter, head and body
+/// together.
 pub(super) const KEPT: usize = 4 << 10;
 
 const MOST_LINES: usize = 128;
@@ -93,6 +94,12 @@ impl Input {
             body,
             keeps,
         })
+    }
+
+    /// How much memory it has now.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// What has come, and was not used yet.

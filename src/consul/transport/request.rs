@@ -7,7 +7,8 @@ use crate::consul::connect::Route;
 use crate::consul::credentials::Token;
 use crate::consul::http::{HttpRequest, Method};
 
-/// A connection keeps that much of the memory for requests: those of the algorithm are shorter, unless a value is large.
+/// A connection keeps that much of the memory for requests. Those of the algorithm are shorter, unless a value is
+/// large.
 const KEPT: usize = 4 << 10;
 
 /// What the head of a request has beside the target and the lines that stay the same.
@@ -100,6 +101,12 @@ impl Output {
     /// The bytes of the request that was written last.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// How much memory it has now.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.capacity() + self.lines.capacity()
     }
 
     /// Gives the memory of a large request back.

@@ -1,5 +1,8 @@
 //! The connection against small servers that misbehave in one way each.
 
+mod replies;
+mod requests;
+
 use super::*;
 use crate::consul::address::{Address, Destination};
 use crate::consul::connect::Endpoint;
