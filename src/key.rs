@@ -24,7 +24,7 @@ pub const MAX_SHARED_VALUE: usize = 512;
 pub const MAX_KEYS: usize = 30;
 
 /// The longest full key, in bytes as a URL has it. Consul has no limit of its own below that of a
-/// request; a URL of more than 64 KiB is more than the HTTP library makes.
+/// request. Other clients and proxies make no URL of more than 64 KiB.
 const MAX_KEY: usize = 60_000;
 
 /// Whether a URL takes the byte as it is (RFC 3986, section 2.3).

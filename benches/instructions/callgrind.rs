@@ -20,8 +20,7 @@ const MEMORY: [&str; 12] = [
     "systrim",
 ];
 
-/// The crates that speak HTTP, and those that read JSON.
-const HTTP: [&str; 5] = ["ureq", "ureq-proto", "http", "httparse", "percent-encoding"];
+/// The crates that read JSON.
 const JSON: [&str; 6] = ["serde_json", "serde", "serde_core", "itoa", "ryu", "zmij"];
 
 /// The names of one kind: a profile has a name in full once, and then as its number.
@@ -102,9 +101,6 @@ fn owner(object: &str, home: &str, file: &str, function: &str, root: &Path) -> S
             let name = path.split('/').nth(1).unwrap_or_default();
             let name = name.rsplit_once('-').map_or(name, |(name, _)| name);
             return match name {
-                name if HTTP.contains(&name) => {
-                    "ureq and its parts (ureq-proto, http, httparse)".to_owned()
-                }
                 name if JSON.contains(&name) => "serde_json and its parts".to_owned(),
                 name => format!("{name} (crate)"),
             };
