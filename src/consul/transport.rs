@@ -6,6 +6,7 @@
 //! and another thread can end a request by shutting down this one socket.
 
 mod body;
+mod incoming;
 mod reply;
 mod request;
 
@@ -24,7 +25,7 @@ use super::secrets::Secrets;
 use super::stream::Stream;
 use super::tls::{self, Tls};
 use crate::clock::Time;
-use reply::{Broken, Input};
+use incoming::{Broken, Incoming};
 use request::Output;
 
 /// A longer reply is not read. A reply with a value of 512 KiB in base64, and its frame, is shorter.
@@ -73,7 +74,7 @@ pub(crate) struct Wire {
     /// The request, in memory that is kept for the next one.
     output: Output,
     /// What has come of the reply, in memory that is kept for the next one.
-    input: Input,
+    input: Incoming,
     /// The index of its address in the route.
     at: usize,
     /// The TLS of the connection.
@@ -128,7 +129,7 @@ impl Wire {
             is_checked: false,
             awaited: None,
             output: Output::default(),
-            input: Input::default(),
+            input: Incoming::default(),
             at: 0,
             tls: None,
             token: route.credentials().token(),

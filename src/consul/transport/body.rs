@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use httparse::{EMPTY_HEADER, Status, parse_chunk_size, parse_headers};
 
-use super::reply::{Broken, Input, KEPT, bad};
+use super::incoming::{Broken, Incoming, KEPT, bad};
 use super::request::reserve;
 
 /// The library makes no more room than this for bytes that have not come, whatever length the other side tells; and
@@ -48,7 +48,7 @@ impl Body {
     pub(super) fn read(
         mut self,
         framing: Framing,
-        input: &mut Input,
+        input: &mut Incoming,
         source: &mut impl Read,
     ) -> Result<Vec<u8>, Broken> {
         match framing {
@@ -66,7 +66,7 @@ impl Body {
         &mut self,
         length: u64,
         more: bool,
-        input: &mut Input,
+        input: &mut Incoming,
         source: &mut impl Read,
     ) -> Result<(), Broken> {
         let length = usize::try_from(length).ok();
@@ -90,7 +90,7 @@ impl Body {
         Ok(())
     }
 
-    fn read_chunks(&mut self, input: &mut Input, source: &mut impl Read) -> Result<(), Broken> {
+    fn read_chunks(&mut self, input: &mut Incoming, source: &mut impl Read) -> Result<(), Broken> {
         loop {
             let line = input.line(source)?;
             // A line without a size would be the last chunk for the parser.
@@ -118,7 +118,7 @@ impl Body {
         }
     }
 
-    fn read_all(&mut self, input: &mut Input, source: &mut impl Read) -> Result<(), Broken> {
+    fn read_all(&mut self, input: &mut Incoming, source: &mut impl Read) -> Result<(), Broken> {
         let waiting = input.waiting().len();
         if waiting > self.limit {
             return Err(Broken::TooLarge);
@@ -137,7 +137,7 @@ impl Body {
     }
 
     /// Takes at most so many bytes of what waits, and says how many.
-    fn take(&mut self, most: usize, input: &mut Input) -> io::Result<usize> {
+    fn take(&mut self, most: usize, input: &mut Incoming) -> io::Result<usize> {
         let waiting = input.waiting();
         let some = waiting.get(..most).unwrap_or(waiting);
         self.bytes.truncate(self.come);
@@ -162,7 +162,7 @@ impl Body {
     }
 }
 
-impl Input {
+impl Incoming {
     /// Waits for a whole line, with its end.
     fn line(&mut self, source: &mut impl Read) -> io::Result<&[u8]> {
         let mut looked = 0;
@@ -185,7 +185,7 @@ impl Input {
 }
 
 /// Reads the headers after the last chunk, and leaves them out.
-fn read_trailers(input: &mut Input, source: &mut impl Read) -> io::Result<()> {
+fn read_trailers(input: &mut Incoming, source: &mut impl Read) -> io::Result<()> {
     for _ in 0..=MOST_TRAILERS {
         let line = input.line(source)?;
         let length = line.len();

@@ -7,14 +7,7 @@ use std::mem::MaybeUninit;
 use httparse::{Header, ParserConfig, Response, Status};
 
 use super::body::{Body, Framing};
-use super::request::reserve;
-
-/// A longer head is not Consul's.
-const LONGEST_HEAD: usize = 16 << 10;
-
-/// A connection keeps that much of the memory for replies. Most replies of Consul's are shorter, head and body
-/// together.
-pub(super) const KEPT: usize = 4 << 10;
+use super::incoming::{Broken, Incoming, bad};
 
 const MOST_LINES: usize = 128;
 
@@ -24,23 +17,9 @@ const MOST_INTERIM: usize = 8;
 /// A longer header `Date` has no date.
 const LONGEST_DATE: usize = 64;
 
-/// Why there is no reply.
-#[derive(Debug)]
-pub(super) enum Broken {
-    Io(io::Error),
-    /// The body is larger than the limit.
-    TooLarge,
-}
-
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Broken {
-        Broken::Io(error)
-    }
-}
-
 /// A complete reply.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct WholeReply {
     pub(super) status: u16,
     /// `X-Consul-Index`.
     pub(super) index: Option<u64>,
@@ -56,90 +35,25 @@ struct Head {
     keeps: bool,
 }
 
-/// What has come from a connection, and was not used yet.
-#[derive(Default)]
-pub(super) struct Input {
-    bytes: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl Input {
-    /// Makes the memory for the next reply ready, before its request is sent, and forgets what came before.
-    pub(super) fn prepare(&mut self) -> io::Result<()> {
-        (self.start, self.end) = (0, 0);
-        if self.bytes.len() > KEPT {
-            self.bytes = Vec::new();
-        }
-        self.grow(KEPT)
-    }
-
+impl Incoming {
     /// Reads one whole reply, with a body of at most `limit` bytes. `date` becomes the header `Date`, or empty.
     pub(super) fn reply(
         &mut self,
         source: &mut impl Read,
         limit: usize,
         date: &mut String,
-    ) -> Result<Reply, Broken> {
+    ) -> Result<WholeReply, Broken> {
         let head = self.head(source, date)?;
         let body = Body::new(limit).read(head.framing, self, source)?;
         // What comes after the reply answers no request.
         let keeps = head.keeps && self.waiting().is_empty();
-        if self.bytes.len() > KEPT {
-            *self = Input::default();
-        }
-        Ok(Reply {
+        self.shrink();
+        Ok(WholeReply {
             status: head.status,
             index: head.index,
             body,
             keeps,
         })
-    }
-
-    /// How much memory it has now.
-    #[cfg(test)]
-    pub(super) fn memory(&self) -> usize {
-        self.bytes.capacity()
-    }
-
-    /// What has come, and was not used yet.
-    pub(super) fn waiting(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
-    }
-
-    /// These bytes of what waits are used.
-    pub(super) fn used(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
-    }
-
-    /// Waits for more. The end of the connection is an error here: something is missing.
-    pub(super) fn fill(&mut self, source: &mut impl Read) -> io::Result<()> {
-        if self.start == self.end || self.end == self.bytes.len() {
-            self.bytes.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        if self.end == self.bytes.len() {
-            if self.end >= LONGEST_HEAD {
-                return Err(io::Error::other(
-                    "the head of the reply has more than 16 KB (Consul sends short ones: is there a proxy?)",
-                ));
-            }
-            self.grow((2 * self.end).clamp(KEPT, LONGEST_HEAD))?;
-        }
-        let room = self.bytes.get_mut(self.end..).unwrap_or_default();
-        let read = source.read(room)?;
-        self.end += read;
-        match read {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(()),
-        }
-    }
-
-    fn grow(&mut self, length: usize) -> io::Result<()> {
-        let more = length - self.bytes.len();
-        reserve(&mut self.bytes, more)?;
-        self.bytes.resize(length, 0);
-        Ok(())
     }
 
     /// The head of the reply, after those of interim replies.
@@ -256,9 +170,4 @@ fn judge(reply: &Response<'_, '_>, date: &mut String) -> io::Result<Head> {
 /// Empty: the value is no text.
 fn text(value: &[u8]) -> &str {
     std::str::from_utf8(value).unwrap_or_default()
-}
-
-pub(super) fn bad(why: &str) -> io::Error {
-    let why = format!("the reply is not HTTP as the library reads it: {why}");
-    io::Error::new(io::ErrorKind::InvalidData, why)
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-use super::super::reply::KEPT;
+use super::super::incoming::KEPT;
 use super::*;
 
 const LIMIT: usize = 4 << 20;
@@ -42,9 +42,9 @@ impl Read for Pieces {
 }
 
 /// Status, body, and whether the connection is kept.
-type Told = Result<(u16, Vec<u8>, bool), String>;
+type InShort = Result<(u16, Vec<u8>, bool), String>;
 
-fn read_with(input: &mut Input, source: &mut Pieces, limit: usize) -> Told {
+fn read_with(input: &mut Incoming, source: &mut Pieces, limit: usize) -> InShort {
     input.prepare().unwrap();
     match input.reply(source, limit, &mut String::new()) {
         Ok(reply) => Ok((
@@ -57,9 +57,9 @@ fn read_with(input: &mut Input, source: &mut Pieces, limit: usize) -> Told {
     }
 }
 
-fn read(bytes: &[u8], limit: usize) -> Told {
+fn read(bytes: &[u8], limit: usize) -> InShort {
     read_with(
-        &mut Input::default(),
+        &mut Incoming::default(),
         &mut Pieces::of(bytes, bytes.len()),
         limit,
     )
@@ -326,7 +326,7 @@ fn the_pieces_in_which_a_reply_comes_change_nothing() {
     for text in whole.chain(broken) {
         let bytes = text.as_bytes();
         let expected = read(bytes, LIMIT);
-        let mut input = Input::default();
+        let mut input = Incoming::default();
         let mut check = |mut source: Pieces, how: &dyn std::fmt::Debug| {
             let told = read_with(&mut input, &mut source, LIMIT);
             match &expected {
@@ -369,7 +369,7 @@ fn a_reply_as_large_as_the_limit_is_read_and_no_larger_one() {
                 ]
             };
             for (fits, not) in texts(0).iter().zip(texts(1)) {
-                let mut input = Input::default();
+                let mut input = Incoming::default();
                 let mut told = |text: &str| {
                     read_with(&mut input, &mut Pieces::of(text.as_bytes(), at_once), size)
                 };
@@ -393,7 +393,7 @@ fn a_head_has_16_kb_and_no_more() {
         assert_eq!(text.len(), size);
         text + "true"
     };
-    let mut input = Input::default();
+    let mut input = Incoming::default();
     for at_once in [1, 1_000, 1 << 20] {
         let mut told = |size: usize| {
             let told = read_with(
@@ -424,7 +424,7 @@ fn a_length_is_not_trusted_before_the_bytes_come() {
         "HTTP/1.1 200 OK\r\n\r\nx".to_owned(),
     ] {
         let mut source = Pieces::of(text.as_bytes(), 1 << 20);
-        let _ = read_with(&mut Input::default(), &mut source, 32 << 20);
+        let _ = read_with(&mut Incoming::default(), &mut source, 32 << 20);
         assert!(
             source.most_room <= 64 << 10,
             "{} for {text:?}",
@@ -447,7 +447,7 @@ fn bytes_that_come_one_by_one_cost_no_more_each() {
         write!(lines, "X-{n}: {}\r\n", "y".repeat(120)).unwrap();
     }
     let long = head(&format!("{lines}Content-Length: 0"));
-    let mut input = Input::default();
+    let mut input = Incoming::default();
     let mut told = |text: &str| read_with(&mut input, &mut Pieces::of(text.as_bytes(), 1), LIMIT);
     for text in [
         length(&body.len().to_string()) + &body,
@@ -469,7 +469,7 @@ fn bytes_that_come_one_by_one_cost_no_more_each() {
 
 #[test]
 fn the_date_and_the_index_are_those_of_the_reply() {
-    let mut input = Input::default();
+    let mut input = Incoming::default();
     let mut date = String::new();
     let mut told = |text: String| {
         input.prepare().unwrap();
