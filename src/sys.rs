@@ -56,6 +56,18 @@ pub(crate) fn send_byte(socket: &UnixStream) {
     unsafe { libc::send(socket.as_raw_fd(), byte.as_ptr().cast(), byte.len(), flags) };
 }
 
+/// Sends as many of the bytes as the socket takes at once, without waiting and without the signal of a socket whose other
+/// end is closed.
+pub(crate) fn send_at_once(socket: &TcpStream, bytes: &[u8]) -> std::io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | system::NO_SIGNAL;
+    // SAFETY: the descriptor is open while `socket` is borrowed, and the bytes can be read for their length.
+    let sent = unsafe {
+        let buffer = bytes.as_ptr().cast();
+        libc::send(socket.as_raw_fd(), buffer, bytes.len(), flags)
+    };
+    usize::try_from(sent).map_err(|_| std::io::Error::last_os_error())
+}
+
 /// Whether the other end of a socket pair is open; also true where the system does not say it.
 pub(crate) fn has_peer(socket: &UnixStream) -> bool {
     let mut asked = libc::pollfd {

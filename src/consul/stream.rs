@@ -109,6 +109,27 @@ impl Stream {
         Ok(())
     }
 
+    /// Sends what the socket takes at once, by one system call that does not wait. Some: the instant before, and how many of
+    /// the bytes this connection has taken; those that TLS keeps leave with the next [`Stream::receive`]. None: not one
+    /// byte left this machine, and the connection serves no more (TLS may keep bytes).
+    pub(super) fn send_at_once(&mut self, bytes: &[u8]) -> Option<(Time, usize)> {
+        let mut socket = AtOnce(&self.socket.socket);
+        let before;
+        let (left, taken) = match &mut self.tls {
+            Some(tls) => {
+                tls.writer().write_all(bytes).ok()?;
+                before = Time::now();
+                (tls.write_tls(&mut socket).ok()?, bytes.len())
+            }
+            None => {
+                before = Time::now();
+                let left = socket.write(bytes).ok()?;
+                (left, left)
+            }
+        };
+        (left > 0).then_some((before, taken))
+    }
+
     /// Reads what there is, or waits for a byte. 0: the other side has ended the connection.
     pub(super) fn receive(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let Some(tls) = &mut self.tls else {
@@ -129,6 +150,24 @@ impl Stream {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
             }
         }
+    }
+}
+
+/// A socket on which no write waits.
+struct AtOnce<'a>(&'a TcpStream);
+
+impl Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match sys::send_at_once(self.0, bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 //! reply as a rule. Names are resolved only for a new connection. A request ends at a deadline without a helper thread,
 //! and another thread can end a request by shutting down this one socket.
 
+mod at_once;
 mod body;
 mod incoming;
 mod reply;
@@ -73,6 +74,8 @@ pub(crate) struct Wire {
     awaited: Option<Time>,
     /// The request, in memory that is kept for the next one.
     output: Output,
+    /// How many bytes of the request were sent, where the connection did not take all of them at once.
+    cut_at: Option<usize>,
     /// What has come of the reply, in memory that is kept for the next one.
     input: Incoming,
     /// The index of its address in the route.
@@ -129,6 +132,7 @@ impl Wire {
             is_checked: false,
             awaited: None,
             output: Output::default(),
+            cut_at: None,
             input: Incoming::default(),
             at: 0,
             tls: None,
@@ -318,6 +322,13 @@ impl Wire {
         };
         open.stream.set_deadline(by);
         let was_heard = open.is_heard;
+        let rest = match self.cut_at.take() {
+            Some(at) => {
+                let rest = self.output.bytes().get(at..).unwrap_or_default();
+                open.stream.send(rest, &mut None)
+            }
+            None => Ok(()),
+        };
         let mut source = Heard {
             stream: &mut open.stream,
             anything: false,
@@ -325,7 +336,10 @@ impl Wire {
         let target = &request.target;
         let lists = target.starts_with("/v1/session/list") || target.contains("?recurse=");
         let limit = if lists { LARGEST_LIST } else { LARGEST_REPLY };
-        let reply = self.input.reply(&mut source, limit, &mut self.date);
+        let reply = match rest {
+            Ok(()) => self.input.reply(&mut source, limit, &mut self.date),
+            Err(error) => Err(Broken::Io(error)),
+        };
         let anything = source.anything;
         open.is_heard |= anything;
         interrupt.detach();
@@ -374,6 +388,7 @@ impl Wire {
     /// Closes the connection. A request whose reply nothing will receive must not keep the socket, which its interrupt
     /// has, too.
     fn close(&mut self) {
+        self.cut_at = None;
         let open = self.open.take();
         if let (Some(_), Some(open)) = (self.awaited.take(), open) {
             // The shutdown fails if the peer has closed the connection.

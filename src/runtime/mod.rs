@@ -4,8 +4,10 @@
 //! unlocks it, and then performs the actions of the core. A caller that waits performs short requests
 //! of its own lock itself, on a connection that is open already: a hop to another thread and back costs
 //! a third of an uncontended cycle (measured). A worker performs every request that can take long, while
-//! the caller sleeps.
+//! the caller sleeps. A caller that does not wait sends such a request itself, and a worker receives the
+//! answer.
 
+mod ahead;
 pub(crate) mod ask;
 mod calls;
 mod handle;
@@ -60,7 +62,7 @@ pub(crate) struct Runtime {
     idle: Condvar,
     timer: Timer,
     workers: Workers,
-    wires: Wires,
+    wires: Arc<Wires>,
     callbacks: Callbacks,
     /// No client and no lock is left that could ask for more.
     left: AtomicBool,
@@ -274,7 +276,8 @@ impl Runtime {
         self.have_timer(&mut state)?;
         let call = state.add(Caller::Completion(seat, done))?;
         drop(state);
-        self.take(input(call));
+        let jobs = self.step(input(call));
+        self.set_out(jobs);
         Ok(())
     }
 

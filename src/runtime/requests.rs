@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::ahead::Ahead;
 use super::stats::RequestKind;
 use super::wires::Lent;
 use super::{Runtime, defect};
@@ -25,6 +26,8 @@ pub(super) struct RequestJob {
     pub(super) lane: Lane,
     pub(super) lock: Option<LockId>,
     pub(super) interrupt: Interrupt,
+    /// The request was sent already.
+    pub(super) ahead: Option<Ahead>,
 }
 
 /// A request on its way.
@@ -36,8 +39,9 @@ pub(super) struct Flight {
 
 impl Runtime {
     /// Asks Consul, and takes the answer to the core. Returns the requests that follow.
-    pub(super) fn perform(&self, job: RequestJob, wire: Option<Lent<'_>>) -> Vec<RequestJob> {
-        let performed = catch_unwind(AssertUnwindSafe(|| self.ask(&job, wire)));
+    pub(super) fn perform(&self, mut job: RequestJob, wire: Option<Lent>) -> Vec<RequestJob> {
+        let ahead = job.ahead.take();
+        let performed = catch_unwind(AssertUnwindSafe(|| self.ask(&job, ahead, wire)));
         let (sent, answer) = performed.unwrap_or_else(|_| (None, Err(Fault::Unknown(defect()))));
         self.step(Input::Reply {
             request: job.id,
@@ -51,21 +55,27 @@ impl Runtime {
     fn ask(
         &self,
         job: &RequestJob,
-        wire: Option<Lent<'_>>,
+        ahead: Option<Ahead>,
+        wire: Option<Lent>,
     ) -> (Option<Time>, Result<Answer, Fault>) {
         let not_sent = |status, why: &str| (None, Err(Fault::NotApplied(Error::new(status, why))));
-        let Some(http) = encode(&job.request, &self.scope) else {
+        let mut is_sent = ahead.is_some();
+        let (http, mut old) = match ahead {
+            Some(Ahead { http, lent }) => (Some(http), Some(lent)),
+            None => (encode(&job.request, &self.scope), wire),
+        };
+        let Some(http) = http else {
             let why = "the system gives no memory for the request";
             return not_sent(Status::NoResources, why);
         };
-        let mut old = wire;
         loop {
             let mut lent = old.take().or_else(|| self.wires.open(job.lane, job.by));
             let Some(wire) = lent.as_mut().and_then(Lent::wire) else {
                 let why = "no connection was free in time: too many requests at once";
                 return not_sent(Status::Unavailable, why);
             };
-            let (complete, sent, answer) = self.exchange(wire, job, &http);
+            let is_sent = std::mem::take(&mut is_sent);
+            let (complete, sent, answer) = self.exchange(wire, job, &http, is_sent);
             let again = match &answer {
                 _ if job.interrupt.is_ended() => false,
                 // That agent said that it cannot serve. Another one may, and is asked at once: some
@@ -88,18 +98,22 @@ impl Runtime {
         }
     }
 
-    /// Sends the request; twice, where Consul refused the token and there is another one by now. Says
-    /// first whether the connection can be used again.
+    /// Sends the request, unless that was done, and receives the answer. Sends it again where Consul refused the token and
+    /// there is another one by now. Says first whether the connection can be used again.
     fn exchange(
         &self,
         wire: &mut Wire,
         job: &RequestJob,
         http: &HttpRequest,
+        mut is_sent: bool,
     ) -> (bool, Option<Time>, Result<Answer, Fault>) {
         let (by, interrupt) = (job.by, &job.interrupt);
         let mut again = false;
         loop {
-            let Exchange { sent, result } = wire.perform(http, by, interrupt);
+            let Exchange { sent, result } = match std::mem::take(&mut is_sent) {
+                true => wire.receive(http, by, interrupt),
+                false => wire.perform(http, by, interrupt),
+            };
             let complete = result.is_ok();
             let answer = verdict(&job.request, result);
             match &answer {

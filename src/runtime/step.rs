@@ -144,6 +144,7 @@ impl RuntimeState {
                     lane,
                     lock,
                     interrupt: Interrupt::default(),
+                    ahead: None,
                 };
                 self.send(job, after);
             }

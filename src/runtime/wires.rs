@@ -49,17 +49,19 @@ struct WiresState {
 
 /// A connection in use. It is closed when this is dropped, unless it was put back.
 #[derive(Debug)]
-pub(super) struct Lent<'a> {
+pub(super) struct Lent {
     wire: Option<Wire>,
     /// An old connection, used if no new one can be opened.
     spare: Option<Wire>,
     lane: Lane,
-    wires: &'a Wires,
+    /// The connection was put back: its last exchange is complete.
+    is_put: bool,
+    wires: Arc<Wires>,
 }
 
 impl Wires {
-    pub(super) fn new(endpoint: Endpoint, most: usize, promises: &Promises) -> Wires {
-        Wires {
+    pub(super) fn new(endpoint: Endpoint, most: usize, promises: &Promises) -> Arc<Wires> {
+        Arc::new(Wires {
             route: Route::new(endpoint),
             most,
             kept: (most / 16).clamp(1, 2),
@@ -68,11 +70,11 @@ impl Wires {
             state: Mutex::new(Rank::Wires, WiresState::default()),
             freed_to_keep: Condvar::new(),
             freed: Condvar::new(),
-        }
+        })
     }
 
     /// An open connection, if one is idle. Connections that died or aged are closed.
-    pub(super) fn take_open(&self, lane: Lane) -> Option<Lent<'_>> {
+    pub(super) fn take_open(self: &Arc<Self>, lane: Lane) -> Option<Lent> {
         let mut state = self.state.lock();
         if !self.has_room(&state, lane) {
             return None;
@@ -88,11 +90,11 @@ impl Wires {
 
     /// An idle connection. One that is open, but old, goes into `old`.
     fn take_idle(
-        &self,
+        self: &Arc<Self>,
         state: &mut WiresState,
         lane: Lane,
         old: &mut Option<Wire>,
-    ) -> Option<Lent<'_>> {
+    ) -> Option<Lent> {
         let now = Time::now();
         loop {
             // While there is a promise, one connection is always left for it.
@@ -112,24 +114,25 @@ impl Wires {
     }
 
     fn lend(
-        &self,
+        self: &Arc<Self>,
         state: &mut WiresState,
         lane: Lane,
         wire: Wire,
         spare: Option<Wire>,
-    ) -> Lent<'_> {
+    ) -> Lent {
         state.lent += 1;
         state.keeping += usize::from(lane == Lane::Keep);
         Lent {
             wire: Some(wire),
             spare,
             lane,
-            wires: self,
+            is_put: false,
+            wires: self.clone(),
         }
     }
 
     /// An open connection, or a new one that opens itself; None: all are in use until `by`.
-    pub(super) fn open(&self, lane: Lane, by: Time) -> Option<Lent<'_>> {
+    pub(super) fn open(self: &Arc<Self>, lane: Lane, by: Time) -> Option<Lent> {
         let mut old = None;
         let mut state = self.state.lock();
         loop {
@@ -237,7 +240,7 @@ impl Wires {
     }
 }
 
-impl Lent<'_> {
+impl Lent {
     /// The connection itself.
     pub(super) fn wire(&mut self) -> Option<&mut Wire> {
         self.wire.as_mut()
@@ -256,17 +259,15 @@ impl Lent<'_> {
 
     /// Gives the connection back after a complete exchange.
     pub(super) fn put(mut self) {
-        drop(self.spare.take());
-        let wire = self.wire.take();
-        self.wires.give_back(self.lane, wire);
-        std::mem::forget(self);
+        self.is_put = true;
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for Lent {
     fn drop(&mut self) {
         // Closed before it is counted as closed.
-        drop((self.wire.take(), self.spare.take()));
-        self.wires.give_back(self.lane, None);
+        drop(self.spare.take());
+        let wire = self.wire.take().filter(|_| self.is_put);
+        self.wires.give_back(self.lane, wire);
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Workers {
 }
 
 #[derive(Debug)]
-struct Team {
+pub(super) struct Team {
     most: usize,
     /// How many of the threads serve only requests that keep a promise, while there is one.
     kept: usize,
@@ -43,10 +43,14 @@ struct TeamState {
     /// Requests that keep a promise, by their deadline.
     keep: BTreeMap<(Time, u64), RequestJob>,
     make: VecDeque<RequestJob>,
+    /// Jobs of which each has a thread reserved.
+    reserved: VecDeque<RequestJob>,
     numbers: u64,
     threads: usize,
-    /// Threads without a job.
+    /// Threads without a job, and not reserved for one.
     idle: usize,
+    /// How many of them have not begun to run.
+    starting: usize,
     /// Threads whose request does not keep a promise.
     making: usize,
 }
@@ -54,6 +58,25 @@ struct TeamState {
 impl TeamState {
     fn queued(&self) -> usize {
         self.keep.len() + self.make.len()
+    }
+
+    /// There is a thread that waits for a job, and for which none is reserved.
+    fn has_spare(&self) -> bool {
+        self.idle > self.starting
+    }
+
+    /// Counts a thread that is about to be made.
+    fn add_thread(&mut self) {
+        self.threads += 1;
+        self.idle += 1;
+        self.starting += 1;
+    }
+
+    /// The system gave no thread.
+    fn has_no_thread(&mut self) {
+        self.threads -= 1;
+        self.idle -= 1;
+        self.starting -= 1;
     }
 
     fn put(&mut self, job: RequestJob) {
@@ -85,6 +108,12 @@ impl Team {
     }
 
     fn take(&self, state: &mut TeamState) -> Option<RequestJob> {
+        if let Some(job) = state.reserved.pop_front() {
+            return Some(job);
+        }
+        if !state.has_spare() {
+            return None;
+        }
         let job = match state.keep.pop_first() {
             Some((_, job)) => Some(job),
             // The first promise may be younger than this request: no other thread would come for it.
@@ -97,6 +126,19 @@ impl Team {
         };
         state.idle -= usize::from(job.is_some());
         job
+    }
+
+    /// Reserves a waiting thread for a request of this lane, as if that thread had taken the request already. None: the
+    /// request would not be the next that a waiting thread takes.
+    pub(super) fn reserve(&self, lane: Lane) -> Option<Reservation<'_>> {
+        let mut state = self.state.lock();
+        let may = lane == Lane::Keep || state.making < self.may_make(&state);
+        if !may || !state.has_spare() || state.queued() > 0 {
+            return None;
+        }
+        state.idle -= 1;
+        state.making += usize::from(lane != Lane::Keep);
+        Some(Reservation { team: self, lane })
     }
 
     /// A thread has done a job. Whether it may go on with `next`, which stood in no list.
@@ -117,6 +159,33 @@ impl Team {
     }
 }
 
+/// A waiting thread that no other request gets. It is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Reservation<'a> {
+    team: &'a Team,
+    lane: Lane,
+}
+
+impl Reservation<'_> {
+    /// Has the thread do the job.
+    pub(super) fn fill(self, job: RequestJob) {
+        self.team.state.lock().reserved.push_back(job);
+        self.team.work.notify_one();
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        let mut state = self.team.state.lock();
+        state.idle += 1;
+        state.making -= usize::from(self.lane != Lane::Keep);
+        drop(state);
+        // A request that came meanwhile may have woken a thread that was not allowed to take it.
+        self.team.work.notify_one();
+    }
+}
+
 impl Workers {
     /// Each thread for blocking queries has a connection.
     pub(super) fn new(connections: usize, promises: &Promises) -> Workers {
@@ -131,7 +200,7 @@ impl Workers {
         }
     }
 
-    fn team(&self, lane: Lane) -> &Team {
+    pub(super) fn team(&self, lane: Lane) -> &Team {
         match lane {
             Lane::Keep | Lane::Make => &self.prompt,
             Lane::Long => &self.long,
@@ -189,14 +258,12 @@ impl Runtime {
             ),
         };
         if !there && possible && state.threads < team.most {
-            state.threads += 1;
-            state.idle += 1;
+            state.add_thread();
             drop(state);
             let spawned = self.spawn(move |runtime| runtime.work(runtime.workers.team(lane)));
             state = team.state.lock();
             if let Err(error) = spawned {
-                state.threads -= 1;
-                state.idle -= 1;
+                state.has_no_thread();
                 let others = match lane {
                     Lane::Keep => state.threads,
                     Lane::Make | Lane::Long => team.may_make(&state),
@@ -227,19 +294,17 @@ impl Runtime {
         if state.threads > 0 {
             return Ok(());
         }
-        state.threads += 1;
-        state.idle += 1;
+        state.add_thread();
         drop(state);
         self.spawn(|runtime| runtime.work(&runtime.workers.prompt))
             .map_err(|error| {
-                let mut state = team.state.lock();
-                state.threads -= 1;
-                state.idle -= 1;
+                team.state.lock().has_no_thread();
                 no_thread(&error)
             })
     }
 
     fn work(&self, team: &Team) {
+        team.state.lock().starting -= 1;
         while let Some(job) = self.next(team) {
             let mut next = Some(job);
             while let Some(job) = next.take() {
@@ -280,7 +345,7 @@ impl Runtime {
                 if let Some(job) = team.take(&mut state) {
                     return Some(job);
                 }
-                if !stays && state.queued() == 0 {
+                if !stays && state.queued() == 0 && state.has_spare() {
                     state.idle -= 1;
                     state.threads -= 1;
                     return None;
