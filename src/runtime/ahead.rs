@@ -87,3 +87,6 @@ fn value_length(request: &Request) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

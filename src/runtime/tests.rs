@@ -11,8 +11,14 @@ use crate::core::{LockSpec, Patience, Phase};
 
 /// A client of a server that does not run.
 fn runtime() -> Arc<Runtime> {
+    runtime_at(1)
+}
+
+/// A client of a server at this port.
+pub(super) fn runtime_at(port: u16) -> Arc<Runtime> {
+    let address = Address::parse(&format!("127.0.0.1:{port}"));
     let endpoint = Endpoint {
-        addresses: vec![Address::parse("127.0.0.1:1").expect("an address")],
+        addresses: vec![address.expect("an address")],
         origin: "a test".to_owned(),
         tls: None,
         credentials: CredentialSettings::default(),
@@ -34,12 +40,12 @@ fn runtime() -> Arc<Runtime> {
 }
 
 /// An acquire that waits for ever.
-fn acquire() -> Call {
+pub(super) fn acquire() -> Call {
     let ttl = Duration::from_secs(30);
     Call::Acquire(LockSpec::exclusive("k", ttl, Patience::Forever))
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Time::now() + Duration::from_secs(30);
     while !is_so() {
         assert!(Time::now() < deadline, "never so: {what}");

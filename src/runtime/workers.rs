@@ -384,3 +384,6 @@ fn no_thread(error: &std::io::Error) -> Error {
     let why = format!("cannot start a thread (requests): {error}");
     Error::new(Status::NoResources, why)
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,3 +35,13 @@ impl Wire {
         sent.is_some()
     }
 }
+
+#[cfg(test)]
+impl Wire {
+    /// Breaks the connection, as if the other side had closed it.
+    pub(crate) fn break_off(&self) {
+        if let Some(open) = &self.open {
+            let _ = open.stream.socket().shutdown(std::net::Shutdown::Both);
+        }
+    }
+}

@@ -509,3 +509,109 @@ fn a_head_that_is_too_long_is_told_as_that() {
     );
     assert!(!wire.is_open());
 }
+
+fn send_at_once(wire: &mut Wire, request: &HttpRequest) -> bool {
+    wire.is_open() && wire.send_at_once(request, &Interrupt::default())
+}
+
+#[test]
+fn a_request_that_is_sent_at_once_is_received_on_another_thread() {
+    let (seen, requests) = mpsc::channel();
+    let mut wire = open(endpoint(answering(OK, seen)));
+    assert!(
+        !wire.send_at_once(&get("/v1/kv/k"), &Interrupt::default()),
+        "it opens no connection"
+    );
+    ask(&mut wire, &put(b"1")).result.expect("a reply");
+    for body in [b"2", b"3"] {
+        let request = put(body);
+        let before = Time::now();
+        assert!(send_at_once(&mut wire, &request) && !wire.is_open());
+        let exchange = thread::scope(|scope| {
+            let received = scope.spawn(|| wire.receive(&request, soon(), &Interrupt::default()));
+            received.join().unwrap()
+        });
+        assert!(exchange.sent.is_some_and(|sent| sent >= before));
+        exchange.result.expect("a reply");
+    }
+    let bodies: Vec<_> = requests
+        .try_iter()
+        .map(|(at, _, body)| (at, body))
+        .collect();
+    let expected = [b"1", b"2", b"3"].map(|body| (0, body.to_vec()));
+    assert_eq!(bodies, expected, "one connection, and each request once");
+}
+
+#[test]
+fn what_a_connection_does_not_take_at_once_follows() {
+    let (seen, requests) = mpsc::channel();
+    let (go_on, stopped) = mpsc::channel::<()>();
+    let port = server(move |number, mut reader| {
+        while let Some((head, body)) = read_request(&mut reader) {
+            let _ = seen.send((number, head, body));
+            reader.get_mut().write_all(OK.as_bytes()).unwrap();
+            // The library must not be able to send all of the next request.
+            let _ = stopped.recv();
+        }
+    });
+    let mut wire = open(endpoint(port));
+    ask(&mut wire, &get("/v1/kv/k")).result.expect("a reply");
+    // More than the buffers of both sides hold.
+    let body: Vec<u8> = (0..40_000_000_u32).map(|at| (at >> 8) as u8).collect();
+    let request = put(&body);
+    assert!(send_at_once(&mut wire, &request) && wire.cut_at.is_some());
+    go_on.send(()).unwrap();
+    drop(go_on);
+    let exchange = wire.receive(&request, soon(), &Interrupt::default());
+    exchange.result.expect("a reply");
+    let last = requests.iter().nth(1).unwrap();
+    assert!(
+        last.0 == 0 && last.2 == body,
+        "the same connection, every byte once"
+    );
+    ask(&mut wire, &put(b"small")).result.expect("a reply");
+    assert_eq!(requests.recv().unwrap().2, b"small");
+}
+
+#[test]
+fn a_full_connection_takes_nothing_and_serves_no_more() {
+    let port = server(|_, mut reader| {
+        read_request(&mut reader);
+        reader.get_mut().write_all(OK.as_bytes()).unwrap();
+        thread::sleep(Duration::from_secs(5));
+    });
+    let mut wire = open(endpoint(port));
+    ask(&mut wire, &get("/v1/kv/k")).result.expect("a reply");
+    let socket = wire.open.as_ref().unwrap().stream.socket().clone();
+    while sys::send_at_once(&socket, &[b' '; 4096]).is_ok() {}
+    let begun = Instant::now();
+    assert!(!send_at_once(&mut wire, &put(b"[]")));
+    assert!(begun.elapsed() < Duration::from_secs(2) && !wire.is_open());
+}
+
+#[test]
+fn an_interrupt_between_sending_and_receiving_ends_the_request() {
+    let (reached, waiting) = mpsc::channel();
+    let port = server(move |_, mut reader| {
+        while let Some((head, _)) = read_request(&mut reader) {
+            if head.starts_with("GET") {
+                reader.get_mut().write_all(OK.as_bytes()).unwrap();
+            } else {
+                reached.send(()).unwrap();
+            }
+        }
+    });
+    let mut wire = open(endpoint(port));
+    ask(&mut wire, &get("/v1/kv/k")).result.expect("a reply");
+    let interrupt = Interrupt::default();
+    assert!(wire.is_open() && wire.send_at_once(&put(b"[]"), &interrupt));
+    waiting.recv().unwrap();
+    interrupt.end();
+    let exchange = wire.receive(&put(b"[]"), soon(), &interrupt);
+    assert!(exchange.sent.is_some());
+    assert_eq!(exchange.result, Err(unknown("interrupted")));
+    ask(&mut wire, &get("/v1/kv/k")).result.expect("a reply");
+    // An interrupt that came before leaves nothing to receive.
+    assert!(wire.is_open() && !wire.send_at_once(&put(b"[]"), &interrupt));
+    assert!(waiting.try_recv().is_err());
+}
