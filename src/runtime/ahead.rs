@@ -6,8 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::requests::RequestJob;
-use super::wires::Lent;
+use super::requests::{Ahead, RequestJob};
 use super::{Runtime, defect};
 use crate::consul::encode::encode;
 use crate::consul::http::HttpRequest;
@@ -17,13 +16,6 @@ use crate::core::{Input, Lane};
 /// The longest request that the caller sends. A longer one takes time to encode, and more than a socket without a request
 /// has room for.
 const LONGEST: usize = 16 << 10;
-
-/// A request that was sent, and whose answer is to be received.
-#[derive(Debug)]
-pub(super) struct Ahead {
-    pub(super) http: HttpRequest,
-    pub(super) lent: Lent,
-}
 
 impl Runtime {
     /// Gives the requests to the workers. One of them is sent before, if this thread can do that without waiting, and if a

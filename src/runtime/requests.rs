@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::ahead::Ahead;
 use super::stats::RequestKind;
 use super::wires::Lent;
 use super::{Runtime, defect};
@@ -28,6 +27,13 @@ pub(super) struct RequestJob {
     pub(super) interrupt: Interrupt,
     /// The request was sent already.
     pub(super) ahead: Option<Ahead>,
+}
+
+/// A request that the thread of the caller has sent, and whose answer is to be received.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    pub(super) http: HttpRequest,
+    pub(super) lent: Lent,
 }
 
 /// A request on its way.

@@ -1,7 +1,9 @@
 //! Calls that do not wait: their callbacks come once, from a thread of the library's, whatever happens
 //! to the lock, the client and the Consul meanwhile, and delay nothing but each other.
 
+use crate::support::certificates::{Ca, Valid};
 use crate::support::prelude::{self, *};
+use crate::support::secure::Secure;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -384,4 +386,92 @@ fn done_inside(said: Sender<Inside>) -> (Completion<()>, Arc<AtomicUsize>) {
         let _ = said.send((seen.load(Ordering::SeqCst), outcome));
     };
     (Completion::new(done), left)
+}
+
+/// A prompt completion tells the outcome as a queue does, on the thread that has it.
+fn asked(start: impl FnOnce(Completion<()>) -> Result<(), Error>) {
+    let (told, heard) = channel();
+    let done = Completion::prompt(move |outcome| {
+        let _ = told.send(outcome);
+    });
+    start(done).expect("it starts");
+    let outcome = heard.recv_timeout(SOON).expect("it is told");
+    outcome.expect("it succeeds");
+}
+
+/// Values of sizes that the thread of the caller sends, that a worker sends, and around the bound between the two.
+fn values_arrive_whole(consul: &Consul, client: &Client) {
+    let lock = lock(client, "calls/values", -1);
+    asked(|done| lock.acquire_start(done));
+    let around: Vec<usize> = (11_500..12_500).step_by(100).collect();
+    for size in [
+        &[0, 1, 3_000],
+        &around[..],
+        &[16 << 10, (16 << 10) + 1, 390_000],
+    ]
+    .concat()
+    {
+        let value: String = ('a'..='z').cycle().skip(size % 26).take(size).collect();
+        asked(|done| lock.put_if_held_start("data/calls", value.as_bytes(), done));
+        let stored = consul.request("GET", "/v1/kv/data/calls?raw", "");
+        assert!(stored.body == value, "{size} bytes");
+    }
+    asked(|done| lock.delete_if_held_start("data/calls", done));
+    asked(|done| lock.release_start(done));
+    drop(lock);
+    consul.has_nothing_left();
+}
+
+#[test]
+fn values_of_all_sizes_arrive_whole() {
+    let consul = Consul::start();
+    values_arrive_whole(&consul, &client(consul.address(), &[]));
+    let ca = Ca::new("the CA");
+    let secure = Secure::start(&ca, &ca.server(&["127.0.0.1"], Valid::Now));
+    let own = ca.client(Valid::Now);
+    let through = client(
+        &format!("https://{}", secure.https),
+        &[
+            ("ca_file", &ca.file()),
+            ("client_cert", &own.certificate),
+            ("client_key", &own.key),
+        ],
+    );
+    values_arrive_whole(&secure.consul, &through);
+}
+
+/// More calls at once than workers and connections: some are sent by the caller, the rest waits for a worker.
+#[test]
+fn any_number_of_calls_at_once_end_each_once() {
+    let consul = Consul::start();
+    let client = client(consul.address(), &[("max_connections", "4")]);
+    for round in 0..5 {
+        let locks: Vec<Lock> = (0..100)
+            .map(|number| lock(&client, &format!("calls/many-{number}"), -1))
+            .collect();
+        let (told, heard) = channel();
+        let tell = |number: usize| {
+            let told = told.clone();
+            Completion::prompt(move |outcome: Result<(), Error>| {
+                let _ = told.send((number, outcome));
+            })
+        };
+        for (number, lock) in locks.iter().enumerate() {
+            lock.acquire_start(tell(number)).expect("it starts");
+        }
+        let mut ended: Vec<usize> = Vec::new();
+        for _ in 0..100 {
+            let (number, outcome) = heard.recv_timeout(SOON).expect("it is told");
+            outcome.expect("it is taken");
+            // Each release is sent while other acquires are under way.
+            asked(|done| locks[number].release_start(done));
+            ended.push(number);
+        }
+        ended.sort_unstable();
+        assert_eq!(ended, (0..100).collect::<Vec<_>>(), "round {round}");
+        assert!(heard.try_recv().is_err());
+    }
+    assert!(number(&client, "connections_peak") <= 4);
+    drop(client);
+    consul.has_nothing_left();
 }

@@ -3,8 +3,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::*;
 use crate::callbacks::Completion;
 use crate::core::{Call, Done, Outcome};
 use crate::error::Status;
+use crate::lockorder::{Mutex, Rank};
 use crate::runtime::ask::Query;
 use crate::runtime::tests::{acquire, runtime_at, until};
 
@@ -38,7 +39,7 @@ fn server() -> Server {
     let port = listener.local_addr().unwrap().port();
     let (seen, requests) = channel();
     let (reply, replies) = channel();
-    let replies = Arc::new(Mutex::new(replies));
+    let replies = Arc::new(Mutex::new(Rank::Leaf, replies));
     thread::spawn(move || {
         for socket in listener.incoming() {
             let (seen, replies) = (seen.clone(), replies.clone());
@@ -71,7 +72,7 @@ fn serve(socket: TcpStream, seen: &Sender<String>, replies: &Mutex<Receiver<&'st
             HELLO.1
         } else {
             let _ = seen.send(head);
-            match replies.lock().unwrap().recv() {
+            match replies.lock().recv() {
                 Ok(answer) => answer,
                 Err(_) => return,
             }
