@@ -8,14 +8,13 @@
 //! only a text of Consul's own refuses a request that changes something; otherwise its fate is unknown.
 
 mod duration;
+mod json;
 mod refused;
 mod rights;
 mod rows;
 mod success;
 mod texts;
 mod words;
-
-use serde_json::Value as Json;
 
 use super::facts;
 use super::http::{Failure, HttpReply};
@@ -152,10 +151,6 @@ fn id(text: &str) -> Option<SessionId> {
     let fits = |b: u8| b.is_ascii_hexdigit() || b == b'-';
     let is_id = !text.is_empty() && text.len() <= 64 && text.bytes().all(fits);
     is_id.then(|| SessionId(text.into()))
-}
-
-fn member<'a>(json: &'a Json, name: &str) -> Option<&'a str> {
-    json.get(name)?.as_str()
 }
 
 fn text(reply: &HttpReply) -> String {

@@ -1,11 +1,10 @@
 //! A transaction that Consul rolled back (409). Each operation that failed says why.
 
-use serde_json::Value as Json;
-
+use super::json::{Transaction, parse};
 use super::rights::denied;
 use super::texts::{Meaning, refusal};
+use super::unexpected;
 use super::words::told;
-use super::{member, unexpected};
 use crate::consul::http::HttpReply;
 use crate::consul::operations::{Verb, operations};
 use crate::core::messages::{Answer, Fault, Hold, Request};
@@ -97,21 +96,17 @@ fn is_taken(what: &str) -> bool {
 
 /// What the operations said, each with its number. None: the body is not the one of a transaction that was rolled
 /// back.
-fn errors(json: &Json) -> Option<Vec<(usize, &str)>> {
-    let errors = json.get("Errors")?.as_array()?.iter();
-    let whats = errors.map(|error| {
-        let number = error.get("OpIndex").and_then(Json::as_u64);
-        let number = usize::try_from(number.unwrap_or(0)).ok()?;
-        Some((number, member(error, "What")?))
-    });
-    let whats = whats.collect::<Option<Vec<_>>>()?;
+fn errors<'a>(answer: &'a Transaction<'_>) -> Option<Vec<(usize, &'a str)>> {
+    let errors = answer.errors.as_ref()?.iter();
+    let whats: Vec<_> = errors.map(|error| (error.number, &*error.what)).collect();
     (!whats.is_empty()).then_some(whats)
 }
 
 /// Every error must be one that the library knows, and the one that matters most counts.
 pub(super) fn verdict(request: &Request, reply: &HttpReply) -> Result<Answer, Fault> {
-    let json: Json = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let errors = errors(&json).ok_or_else(|| unexpected(request, reply))?;
+    let answer = parse::<Transaction<'_>>(&reply.body);
+    let errors = answer.as_ref().and_then(errors);
+    let errors = errors.ok_or_else(|| unexpected(request, reply))?;
     let first = errors.iter().map(|(number, _)| *number).min().unwrap_or(0);
     let whats: Vec<&str> = errors.iter().map(|(_, what)| *what).collect();
     let mut said_once = whats.clone();
