@@ -92,11 +92,17 @@ fn bad_key(key: &str, to_be: &str, problem: &str) -> Error {
 /// As Go's `unicode.IsPrint`: no space but the plain one, no invisible or unassigned character. Rust's standard
 /// library escapes such characters; it escapes others only at the beginning of a text.
 fn is_print(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
     ['a', c].iter().collect::<String>().escape_debug().nth(2) != Some('u')
 }
 
 /// Whether a key that can be percent-decoded once more has `..` or a space then.
 fn hides_dots_or_space(key: &str) -> bool {
+    if !key.contains('%') {
+        return false;
+    }
     let mut plain = Vec::with_capacity(key.len());
     let mut bytes = key.bytes();
     while let Some(byte) = bytes.next() {

@@ -1,17 +1,17 @@
 //! A [`Request`] as HTTP. The same request gives the same bytes: a repeated `lock` must be
 //! identical, or Consul counts the repetition as a change.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
 
 use super::facts;
 use super::http::{HttpRequest, Method};
 use super::operations::{Operation, Verb, operations};
-use crate::core::messages::{Key, Request, SEVERAL, Want};
+use crate::core::messages::{Key, Request, SEVERAL, SessionId, Want};
 use crate::key::{LOCK_FLAGS, in_transaction, is_unreserved};
 
 /// The value of a ticket: short, because each waiter reads the whole line. The session of a ticket has the waiter's
@@ -61,12 +61,12 @@ impl Default for Scope {
 pub(crate) fn encode(request: &Request, scope: &Scope) -> Option<HttpRequest> {
     let facts = facts::of(request);
     let mut target = facts.path.to_owned();
-    let mut body = String::new();
+    let mut body = Vec::new();
     match request {
         Request::CreateSession { name, ttl, node } => {
-            body = session(name, *ttl, node.as_deref(), scope);
+            body = session(name, *ttl, node.as_deref(), scope).into_bytes();
         }
-        Request::RegisterNode { node } => body = registration(node, scope),
+        Request::RegisterNode { node } => body = registration(node, scope).into_bytes(),
         Request::DescribeNode { node } => segment(&mut target, node, b""),
         Request::DescribeAgent | Request::FindSession { .. } => {}
         Request::RenewSession { session }
@@ -117,7 +117,7 @@ pub(crate) fn encode(request: &Request, scope: &Scope) -> Option<HttpRequest> {
     Some(HttpRequest {
         method: facts.method,
         target,
-        body: (facts.method == Method::Put).then(|| body.into_bytes()),
+        body: (facts.method == Method::Put).then_some(body),
     })
 }
 
@@ -185,67 +185,98 @@ fn registration(node: &str, scope: &Scope) -> String {
     )
 }
 
-/// The body of a transaction. None: there is no memory for its value.
-fn transaction(request: &Request, scope: &Scope) -> Option<String> {
-    let besides = [
-        ("Namespace", &scope.namespace),
-        ("Partition", &scope.partition),
-    ];
-    let mut body = String::from("[");
-    for Operation { key, verb } in operations(request) {
-        let of = |session| format!(",\"Session\":\"{session}\"");
-        let lock = |flags: u64, session| format!(",\"Flags\":{flags}{}", of(session));
-        let at = |index: u64| format!(",\"Index\":{index}");
-        let (name, value, rest) = match verb {
-            Verb::Lock(value, session) => (
-                "lock",
-                Some(Cow::Borrowed(value)),
-                lock(scope.flags, session),
-            ),
+/// The body of a transaction, written into one buffer. None: there is no memory for its value.
+fn transaction(request: &Request, scope: &Scope) -> Option<Vec<u8>> {
+    /// An operation without a long key or value.
+    const USUAL: usize = 192;
+    let operations = operations(request);
+    let mut body = Vec::with_capacity(USUAL * operations.len());
+    body.push(b'[');
+    for (number, Operation { key, verb }) in operations.into_iter().enumerate() {
+        body.extend_from_slice(if number > 0 { b"," } else { b"" });
+        push(
+            &mut body,
+            &["{\"KV\":{\"Verb\":\"", verb.name(), "\",\"Key\":"],
+        );
+        push_json(&mut body, &*key);
+        for (name, of) in [
+            (",\"Namespace\":", &scope.namespace),
+            (",\"Partition\":", &scope.partition),
+        ] {
+            if let Some(of) = of {
+                push(&mut body, &[name]);
+                push_json(&mut body, &**of);
+            }
+        }
+        match verb {
+            Verb::Lock(value, session) => {
+                push_lock(&mut body, &key, value, scope.flags, session)?;
+            }
             Verb::Share(limit, value, session) => {
                 let flags = Want::Share(limit).flags();
-                ("lock", Some(Cow::Borrowed(value)), lock(flags, session))
+                push_lock(&mut body, &key, value, flags, session)?;
             }
             Verb::Join(want, several, session) => {
                 let bit = if several.is_empty() { 0 } else { SEVERAL };
-                let value = Cow::Owned(ticket(several));
-                ("lock", Some(value), lock(want.flags() | bit, session))
+                let flags = want.flags() | bit;
+                push_lock(&mut body, &key, &ticket(several), flags, session)?;
             }
-            Verb::Set(value) => ("set", Some(Cow::Borrowed(value)), String::new()),
-            Verb::CheckSession(session) => ("check-session", None, of(session)),
-            Verb::CheckIndex(index) => ("check-index", None, at(index)),
-            Verb::CheckNotExists => ("check-not-exists", None, String::new()),
-            Verb::Delete => ("delete", None, String::new()),
-            Verb::DeleteCas(index) => ("delete-cas", None, at(index)),
-            Verb::GetTree(..) => ("get-tree", None, String::new()),
-        };
-        body.push_str(if body.len() > 1 { "," } else { "" });
-        let _ = write!(
-            body,
-            "{{\"KV\":{{\"Verb\":\"{name}\",\"Key\":{}",
-            json(&key)
-        );
-        for (name, of) in besides {
-            if let Some(of) = of {
-                let _ = write!(body, ",\"{name}\":{}", json(of));
+            Verb::Set(value) => push_value(&mut body, &key, value)?,
+            Verb::CheckSession(session) => push_session(&mut body, session),
+            Verb::CheckIndex(index) | Verb::DeleteCas(index) => {
+                push(&mut body, &[",\"Index\":"]);
+                push_json(&mut body, &index);
             }
+            Verb::CheckNotExists | Verb::Delete | Verb::GetTree(..) => {}
         }
-        if let Some(value) = value {
-            let size = in_transaction(value.len(), &[&*key]);
-            body.try_reserve(size).ok()?;
-            body.push_str(",\"Value\":\"");
-            BASE64.encode_string(&value, &mut body);
-            body.push('"');
-        }
-        body.push_str(&rest);
-        body.push_str("}}");
+        body.extend_from_slice(b"}}");
     }
-    body.push(']');
+    body.push(b']');
     Some(body)
 }
 
+fn push_lock(
+    body: &mut Vec<u8>,
+    key: &str,
+    value: &[u8],
+    flags: u64,
+    session: &SessionId,
+) -> Option<()> {
+    push_value(body, key, value)?;
+    push(body, &[",\"Flags\":"]);
+    push_json(body, &flags);
+    push_session(body, session);
+    Some(())
+}
+
+fn push_value(body: &mut Vec<u8>, key: &str, value: &[u8]) -> Option<()> {
+    body.try_reserve(in_transaction(value.len(), &[key])).ok()?;
+    push(body, &[",\"Value\":\""]);
+    let begin = body.len();
+    body.resize(begin + base64::encoded_len(value.len(), true)?, 0);
+    BASE64.encode_slice(value, body.get_mut(begin..)?).ok()?;
+    body.push(b'"');
+    Some(())
+}
+
+/// The id of a session has no character that JSON escapes.
+fn push_session(body: &mut Vec<u8>, session: &SessionId) {
+    push(body, &[",\"Session\":\"", &session.0, "\""]);
+}
+
+fn push(body: &mut Vec<u8>, texts: &[&str]) {
+    for text in texts {
+        body.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn push_json<T: Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) {
+    // A text or a number always has JSON, and a vector takes all of it.
+    let _ = serde_json::to_writer(body, value);
+}
+
 fn json(text: &str) -> String {
-    serde_json::Value::String(text.to_owned()).to_string()
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// Adds a slash and `text`.
@@ -271,7 +302,7 @@ mod tests {
 
     use super::*;
     use crate::core::messages::{
-        Found, Hold, Key, Limit, LockTarget, See, SessionId, Sharers, Slot, Stalled, Value,
+        Found, Hold, Limit, LockTarget, See, Sharers, Slot, Stalled, Value,
     };
 
     fn text_in(scope: &Scope, request: Request) -> String {

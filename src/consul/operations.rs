@@ -38,6 +38,22 @@ pub(super) enum Verb<'a> {
     GetTree(usize, Tree),
 }
 
+impl Verb<'_> {
+    /// The name in Consul's API.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Verb::Lock(..) | Verb::Share(..) | Verb::Join(..) => "lock",
+            Verb::Set(_) => "set",
+            Verb::CheckSession(_) => "check-session",
+            Verb::CheckIndex(_) => "check-index",
+            Verb::CheckNotExists => "check-not-exists",
+            Verb::Delete => "delete",
+            Verb::DeleteCas(_) => "delete-cas",
+            Verb::GetTree(..) => "get-tree",
+        }
+    }
+}
+
 /// What a `get-tree` reads.
 #[derive(Clone, Copy)]
 pub(super) enum Tree {
@@ -250,8 +266,13 @@ fn check<'a>(target: &'a LockTarget, session: &'a SessionId) -> Option<Operation
 
 /// The checks that a session holds all these rows.
 fn held<'a>(rows: &'a [Key], session: &'a SessionId) -> Vec<Operation<'a>> {
-    let check = |row: &'a Key| on(&**row, Verb::CheckSession(session));
-    rows.iter().map(check).collect()
+    // Each row has one operation more, mostly, and a tree.
+    let mut all = Vec::with_capacity(2 * rows.len() + 1);
+    all.extend(
+        rows.iter()
+            .map(|row| on(&**row, Verb::CheckSession(session))),
+    );
+    all
 }
 
 fn trees<'a>(

@@ -93,22 +93,22 @@ impl fmt::Display for Slot {
 /// The folder of a key's line. It is below the key, so that a token that may write the key may stand in line. It
 /// ends in a slash, so that the lines of two keys never meet.
 pub fn line_of(key: &str) -> String {
-    format!("{key}/.fifo/")
+    [key, "/.fifo/"].concat()
 }
 
 /// What the names of all rows that the library keeps below a key begin with.
 pub fn all_below(key: &str) -> String {
-    format!("{key}/.")
+    [key, "/."].concat()
 }
 
 /// The folder of those who share a key.
 pub fn shares_of(key: &str) -> String {
-    format!("{key}/.share/")
+    [key, "/.share/"].concat()
 }
 
 /// The folder of those who share a key with a limit.
 pub fn permits_of(key: &str) -> String {
-    format!("{key}/.share/slot/")
+    [key, "/.share/slot/"].concat()
 }
 
 /// How many sessions may share a key at once.
