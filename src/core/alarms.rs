@@ -1,8 +1,7 @@
 //! To which part of a core an answer belongs, and when each part wants to be woken.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Unordered;
 use super::interface::{CallId, LockId};
 use crate::clock::Time;
 
@@ -55,7 +54,7 @@ pub(super) enum Alarm {
 #[derive(Debug, Default)]
 pub(super) struct Alarms {
     by_time: BTreeSet<(Time, Alarm)>,
-    set: Unordered<Alarm, Time>,
+    set: BTreeMap<Alarm, Time>,
 }
 
 impl Alarms {

@@ -36,11 +36,6 @@ mod waiters;
 mod watch;
 
 use std::collections::BTreeMap;
-// The order of these maps decides nothing. The explorer of the tests compares states, and needs an order for that.
-#[cfg(test)]
-use std::collections::BTreeMap as Unordered;
-#[cfg(not(test))]
-use std::collections::HashMap as Unordered;
 
 use crate::clock::{Now, Time};
 use alarms::{Alarm, Owner};

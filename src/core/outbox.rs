@@ -1,10 +1,10 @@
 //! What every part of a core needs while a step runs: the instant, the list of actions, the requests on
 //! their way, the alarms, and the sources of names and random numbers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Unordered;
 use super::alarms::{Alarms, Owner};
 use super::interface::{Action, CallId, Config, Lane, Level, LockId, Outcome, RequestId};
 use super::log::{Often, Said};
@@ -27,7 +27,7 @@ pub(super) struct Outbox {
     pub(super) now: Now,
     /// What the runtime must do, in order.
     pub(super) actions: Vec<Action>,
-    pub(super) owners: Unordered<RequestId, Owner>,
+    pub(super) owners: BTreeMap<RequestId, Owner>,
     pub(super) alarms: Alarms,
     /// How many pauses before another try there were.
     pub(super) retries: u64,
@@ -54,7 +54,7 @@ impl Outbox {
                 unix_ms: 0,
             },
             actions: Vec::new(),
-            owners: Unordered::new(),
+            owners: BTreeMap::new(),
             alarms: Alarms::default(),
             retries: 0,
             said: Said::default(),

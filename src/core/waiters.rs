@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Unordered;
 use super::interface::{Keys, LockId};
 use super::lease::Session;
 use super::messages::{Key, KeyRow, Limit, SessionId, SessionRow, Sharer, Slot, Ticket, Want};
@@ -32,7 +31,7 @@ const LASTING: Duration = Duration::from_secs(30);
 #[cfg_attr(test, derive(Clone))]
 #[derive(Debug, Default)]
 pub(super) struct LocalWaiters {
-    by_key: Unordered<Key, KeyWaiters>,
+    by_key: BTreeMap<Key, KeyWaiters>,
     /// The locks that have become the first waiter of their key.
     first: Vec<LockId>,
     /// How many waiters have come; the order in which they are served.

@@ -1,6 +1,6 @@
 //! The calls that wait for their outcome: a caller sleeps, or a completion gets it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar};
@@ -31,7 +31,7 @@ impl fmt::Debug for Caller {
 /// The calls of a client that have no outcome yet.
 #[derive(Debug, Default)]
 pub(super) struct PendingCalls {
-    waiting: HashMap<CallId, Caller>,
+    waiting: BTreeMap<CallId, Caller>,
     completions: usize,
     /// Outcomes to tell when the state is unlocked.
     prompt: Vec<(Completion<Done>, Outcome)>,

@@ -22,7 +22,7 @@ mod timer;
 mod wires;
 mod workers;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Weak};
 
@@ -73,13 +73,13 @@ pub(crate) struct Runtime {
 struct RuntimeState {
     core: Core,
     calls: PendingCalls,
-    locks: HashMap<LockId, Observed>,
+    locks: BTreeMap<LockId, Observed>,
     promises: Promises,
     /// The callbacks for the loss of a lock.
-    listeners: HashMap<LockId, LossListener>,
-    observers: HashMap<ObserverId, Arc<ObserverListener>>,
+    listeners: BTreeMap<LockId, LossListener>,
+    observers: BTreeMap<ObserverId, Arc<ObserverListener>>,
     last_observer: u64,
-    flights: HashMap<RequestId, Flight>,
+    flights: BTreeMap<RequestId, Flight>,
     stats: Stats,
     last_lock: u64,
     timer: timer::Schedule,
@@ -173,12 +173,12 @@ impl Runtime {
                 RuntimeState {
                     core: Core::new(config),
                     calls: PendingCalls::default(),
-                    locks: HashMap::new(),
+                    locks: BTreeMap::new(),
                     promises: promises.clone(),
-                    listeners: HashMap::new(),
-                    observers: HashMap::new(),
+                    listeners: BTreeMap::new(),
+                    observers: BTreeMap::new(),
                     last_observer: 0,
-                    flights: HashMap::new(),
+                    flights: BTreeMap::new(),
                     stats: Stats::default(),
                     last_lock: 0,
                     timer: timer::Schedule::default(),
