@@ -369,12 +369,13 @@ impl HeldLock {
         Fate::Lost(why)
     }
 
-    /// Ends the renewals, the watch and what a caller has begun to change.
-    pub(super) fn end_upkeep(&mut self, ctx: &mut Context, error: &Error) {
-        if let Some(change) = self.change.take() {
-            self.claim.is_uncertain = change.end(ctx, self.lock, error);
-            self.session.doubtful |= self.claim.is_uncertain;
-        }
+    /// A caller waits for an answer.
+    pub(super) fn is_asked(&self) -> bool {
+        self.change.is_some() || !self.asked.is_empty()
+    }
+
+    /// Ends the renewals and the watch.
+    pub(super) fn end_upkeep(&mut self, ctx: &mut Context) {
         self.claim.end(ctx);
         if let Some(renewals) = self.renewals.take() {
             renewals.end(&mut ctx.out, &mut self.session);
@@ -384,14 +385,18 @@ impl HeldLock {
         }
     }
 
-    /// Ends the questions of callers.
-    pub(super) fn end_asked(&mut self, out: &mut Outbox, error: &Error) {
+    /// Ends what callers have asked, and what one has begun to change.
+    pub(super) fn end_asked(&mut self, ctx: &mut Context, error: &Error) {
+        if let Some(change) = self.change.take() {
+            self.claim.is_uncertain = change.end(ctx, self.lock, error);
+            self.session.doubtful |= self.claim.is_uncertain;
+        }
         let asked = std::mem::take(&mut self.asked);
         if asked.iter().any(|asked| asked.request.is_some()) {
             self.session.doubtful = true;
         }
         for asked in asked {
-            self.tell_unanswered(out, asked, error);
+            self.tell_unanswered(&mut ctx.out, asked, error);
         }
     }
 

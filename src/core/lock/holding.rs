@@ -59,8 +59,8 @@ impl Machine {
         };
         let error = ctx.out.lost(&self.key, why);
         ctx.out.say_lost(self.id, why, &error);
-        held.end_asked(&mut ctx.out, &error);
-        held.end_upkeep(ctx, &error);
+        held.end_asked(ctx, &error);
+        held.end_upkeep(ctx);
         let protects = match why {
             // Consul may keep the key for up to a TTL more; and a deposed leader may have said that the
             // session is gone.
@@ -106,12 +106,16 @@ impl Machine {
 
     /// Ends the questions and the renewals: the lock is not the caller's any more.
     pub(super) fn end_held(&mut self, ctx: &mut Context) -> Option<(Session, Claim)> {
-        let error = self.not_held(ctx);
+        let is_asked = matches!(&self.stage, Stage::Held(held) if held.is_asked());
+        // Few locks have a caller that needs the text.
+        let error = is_asked.then(|| self.not_held(ctx));
         let Stage::Held(mut held) = std::mem::replace(&mut self.stage, Stage::Over) else {
             return None;
         };
-        held.end_upkeep(ctx, &error);
-        held.end_asked(&mut ctx.out, &error);
+        if let Some(error) = error {
+            held.end_asked(ctx, &error);
+        }
+        held.end_upkeep(ctx);
         Some((held.session, held.claim))
     }
 }
