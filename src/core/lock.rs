@@ -76,7 +76,7 @@ impl Machine {
     pub(super) fn new(id: LockId) -> Machine {
         Machine {
             id,
-            key: "".into(),
+            key: Key::default(),
             fair: false,
             in_succession: false,
             stage: Stage::New { cancelled: false },
@@ -108,9 +108,9 @@ impl Machine {
         !self.pending.is_empty() || matches!(self.stage, Stage::Acquiring(_) | Stage::Releasing(_))
     }
 
-    /// Acts upon an event, and records both. `ctx.out` holds no actions before.
+    /// Acts upon an event, and records both.
     pub(super) fn take_in(&mut self, ctx: &mut Context, event: LockEvent) {
-        let now = ctx.out.time();
+        let (now, begin) = (ctx.out.time(), ctx.out.actions.len());
         self.recorder.happens(now, &event);
         match event {
             LockEvent::Call(call, what) => self.call(ctx, call, what),
@@ -124,9 +124,10 @@ impl Machine {
             LockEvent::Alarm => self.alarm(ctx),
             LockEvent::Undone(confirmed) => self.pending.undone(&mut ctx.out, confirmed),
         }
-        self.settle(ctx);
-        self.recorder.does(now, &ctx.out.actions);
-        if recorder::is_serious(&ctx.out.actions) {
+        self.settle(ctx, begin);
+        let actions = ctx.out.actions.get(begin..).unwrap_or_default();
+        self.recorder.does(now, actions);
+        if recorder::is_serious(actions) {
             for line in self.recorder.lines(&self.key) {
                 ctx.out.log(Level::Info, Often::Always, || line);
             }
@@ -230,8 +231,8 @@ impl Machine {
         self.pending.tell_late(&mut ctx.out);
     }
 
-    /// Sets the alarm, and shows observers what changed.
-    fn settle(&mut self, ctx: &mut Context) {
+    /// Sets the alarm, and shows observers what changed. The actions of the lock begin at number `begin`.
+    fn settle(&mut self, ctx: &mut Context, begin: usize) {
         let (phase, wake_at) = match &self.stage {
             Stage::New { .. } => (Phase::New, None),
             Stage::Acquiring(acquire) => (Phase::Acquiring, acquire.wake_at()),
@@ -268,7 +269,8 @@ impl Machine {
             // Observers see a state before a caller learns of it.
             let is_news = |a: &Action| matches!(a, Action::Tell { .. } | Action::Lost { .. });
             let actions = &mut ctx.out.actions;
-            let at = actions.iter().position(is_news).unwrap_or(actions.len());
+            let before_news = actions.iter().skip(begin).take_while(|a| !is_news(a));
+            let at = begin + before_news.count();
             actions.insert(at, publish);
         }
     }

@@ -59,8 +59,6 @@ pub struct Core {
     inquiries: BTreeMap<CallId, Inquiry>,
     censuses: BTreeMap<CallId, Census>,
     observers: Observers,
-    /// The actions of the lock that is acting, to use their memory again.
-    scratch: Vec<Action>,
 }
 
 impl Core {
@@ -72,7 +70,6 @@ impl Core {
             inquiries: BTreeMap::new(),
             censuses: BTreeMap::new(),
             observers: Observers::default(),
-            scratch: Vec::new(),
         }
     }
 
@@ -95,9 +92,11 @@ impl Core {
         self.ctx.out.fastest()
     }
 
-    /// Takes in one input, and answers what to do.
+    /// Takes in one input, and adds what to do to `actions`.
     pub fn step(&mut self, now: Now, input: Input, actions: &mut Vec<Action>) {
         self.ctx.out.now = now;
+        // All parts write into the caller's list.
+        std::mem::swap(&mut self.ctx.out.actions, actions);
         match input {
             Input::Call { lock, call, what } => self.with_lock(lock, LockEvent::Call(call, what)),
             Input::Who { call, key } => {
@@ -121,7 +120,7 @@ impl Core {
             Input::Tick => {}
         }
         self.sound_alarms();
-        actions.append(&mut self.ctx.out.actions);
+        std::mem::swap(&mut self.ctx.out.actions, actions);
     }
 
     /// When to feed [`Input::Tick`], at the latest.
@@ -244,12 +243,8 @@ impl Core {
     /// Lets one lock act, and forgets a lock that is over.
     fn with_lock(&mut self, lock: LockId, event: LockEvent) {
         let machine = self.locks.entry(lock).or_insert_with(|| Machine::new(lock));
-        let before =
-            std::mem::replace(&mut self.ctx.out.actions, std::mem::take(&mut self.scratch));
         machine.take_in(&mut self.ctx, event);
         let out = &mut self.ctx.out;
-        self.scratch = std::mem::replace(&mut out.actions, before);
-        out.actions.append(&mut self.scratch);
         if machine.is_forgotten() {
             self.locks.remove(&lock);
             out.alarms.set(Alarm::Lock(lock), None);

@@ -32,8 +32,8 @@ use crate::consul::connect::Endpoint;
 use crate::consul::encode::Scope;
 use crate::core::messages::Key;
 use crate::core::{
-    Call, CallId, Config, Core, Done, Input, Lane, LockId, ObserverId, Outcome, Phase, RequestId,
-    Upkeep, View,
+    Action, Call, CallId, Config, Core, Done, Input, Lane, LockId, ObserverId, Outcome, Phase,
+    RequestId, Upkeep, View,
 };
 use crate::error::{Error, Status};
 use crate::fork::Generation;
@@ -72,6 +72,8 @@ pub(crate) struct Runtime {
 #[derive(Debug)]
 struct RuntimeState {
     core: Core,
+    /// The list for the actions of a step: empty between steps, kept for its memory.
+    actions: Vec<Action>,
     calls: PendingCalls,
     locks: BTreeMap<LockId, Observed>,
     promises: Promises,
@@ -172,6 +174,7 @@ impl Runtime {
                 Rank::Runtime,
                 RuntimeState {
                     core: Core::new(config),
+                    actions: Vec::new(),
                     calls: PendingCalls::default(),
                     locks: BTreeMap::new(),
                     promises: promises.clone(),

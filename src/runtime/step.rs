@@ -112,7 +112,7 @@ impl RuntimeState {
         if self.broken {
             return;
         }
-        let mut actions = Vec::new();
+        let mut actions = std::mem::take(&mut self.actions);
         let now = Now::read();
         let step = AssertUnwindSafe(|| self.core.step(now, input, &mut actions));
         if catch_unwind(step).is_err() {
@@ -123,9 +123,10 @@ impl RuntimeState {
             }
             return;
         }
-        for action in actions {
+        for action in actions.drain(..) {
             self.carry_out(action, now.time, after);
         }
+        self.actions = actions;
     }
 
     fn carry_out(&mut self, action: Action, now: Time, after: &mut Afterwards) {
