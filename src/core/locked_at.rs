@@ -21,7 +21,7 @@ pub(crate) fn claimed_at(value: &Value) -> Option<i64> {
     parse_rfc3339(json.get("locked_at")?.as_str()?)
 }
 
-/// A time as RFC 3339 writes it, in UTC, with milliseconds.
+/// A time as RFC 3339 writes it, in UTC, with milliseconds; of a year beyond 9999 the last four digits.
 fn rfc3339(unix_ms: i64) -> String {
     let (days, ms_of_day) = (
         unix_ms.div_euclid(86_400_000),
@@ -30,19 +30,22 @@ fn rfc3339(unix_ms: i64) -> String {
     let (year, month, day) = civil_from_days(days);
     let (s, ms) = (ms_of_day / 1000, ms_of_day % 1000);
     let (h, m, s) = (s / 3600, s / 60 % 60, s % 60);
-    // Each acquire writes a time: digits cost less than six numbers of a format.
-    let mut text = format!("{year:04}");
-    for (before, number) in [('-', month), ('-', day), ('T', h), (':', m), (':', s)] {
-        text.extend([before, digit(number / 10), digit(number)]);
-    }
-    text.extend(['.', digit(ms / 100), digit(ms / 10), digit(ms), 'Z']);
-    text
+    // Each acquire writes a time: digits cost less than seven numbers of a format.
+    let two = |number| [digit(number / 10), digit(number)];
+    let ([y1, y2], [y3, y4]) = (two(year / 100), two(year));
+    let ([o1, o2], [d1, d2], [h1, h2]) = (two(month), two(day), two(h));
+    let ([m1, m2], [s1, s2], [f2, f3]) = (two(m), two(s), two(ms));
+    let f1 = digit(ms / 100);
+    let bytes = [
+        y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'.',
+        f1, f2, f3, b'Z',
+    ];
+    bytes.map(char::from).iter().collect()
 }
 
 /// The last digit of a number.
-fn digit(number: i64) -> char {
-    let digit = u32::try_from(number.rem_euclid(10)).unwrap_or(0);
-    char::from_digit(digit, 10).unwrap_or('0')
+fn digit(number: i64) -> u8 {
+    b'0' + number.rem_euclid(10) as u8
 }
 
 /// The one form that [`rfc3339`] writes, back to milliseconds.

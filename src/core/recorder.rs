@@ -17,6 +17,9 @@ use crate::error::{Error, Status};
 /// Entries kept.
 const MOST: u8 = 64;
 
+/// The bytes of the longest entry: two, and eight numbers of ten bytes at most.
+const LONGEST_ENTRY: usize = 2 + 8 * 10;
+
 /// Enough for the entries of a lock that only waits, in bytes.
 const FIRST_ROOM: usize = 48;
 
@@ -290,24 +293,27 @@ impl Recorder {
         if self.bytes.is_empty() {
             self.bytes.reserve_exact(FIRST_ROOM);
         }
-        let at = self.bytes.len();
-        self.bytes.extend([0, word as u8]);
-        for number in std::iter::once(&after).chain(numbers) {
-            self.varint(*number);
+        let mut entry = [0; LONGEST_ENTRY];
+        let [first, second, rest @ ..] = &mut entry;
+        *second = word as u8;
+        let mut length = 2;
+        let mut rest = rest.iter_mut();
+        let mut put = |byte| {
+            if let Some(place) = rest.next() {
+                *place = byte;
+                length += 1;
+            }
+        };
+        for mut number in std::iter::once(after).chain(numbers.iter().copied()) {
+            while number > 0x7f {
+                put((number & 0x7f) as u8 | 0x80);
+                number >>= 7;
+            }
+            put(number as u8);
         }
-        let length = self.bytes.len() - at;
-        if let Some(place) = self.bytes.get_mut(at) {
-            // Two bytes and eight numbers of ten bytes at most.
-            *place = u8::try_from(length).unwrap_or(u8::MAX);
-        }
-    }
-
-    fn varint(&mut self, mut number: u64) {
-        while number > 0x7f {
-            self.bytes.push_back((number & 0x7f) as u8 | 0x80);
-            number >>= 7;
-        }
-        self.bytes.push_back(number as u8);
+        *first = length;
+        let entry = entry.get(..usize::from(length)).unwrap_or_default();
+        self.bytes.extend(entry);
     }
 
     /// The entries in words, the oldest first.
