@@ -196,10 +196,8 @@ pub fn default_client() -> Result<Client, Error> {
 
 /// The full key of `key`, by the present default.
 fn key_of(key: &str) -> Result<Key, Error> {
-    let pattern = defaults::snapshot()
-        .values
-        .text_or_default("lock_key_pattern");
-    key::full(&pattern.value, key)
+    let values = defaults::snapshot().values;
+    key::full(values.text_or_default("lock_key_pattern").value, key)
 }
 
 fn holder_in(done: Done) -> Option<Holder> {

@@ -29,7 +29,7 @@ const MAX_KEY: usize = 60_000;
 
 /// Whether a URL takes the byte as it is (RFC 3986, section 2.3).
 pub(crate) fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// The length of a key in a URL.
@@ -45,9 +45,13 @@ pub(crate) const MAX_TRANSACTION: usize = 512 << 10;
 const FRAME: usize = 256;
 
 /// The size of a transaction with a value and an operation for each key, in bytes.
-pub(crate) fn in_transaction(value_len: usize, keys: &[&str]) -> usize {
-    let in_json = |key: &&str| key.len() + key.matches(['"', '\\']).count() + FRAME;
-    value_len.div_ceil(3) * 4 + keys.iter().map(in_json).sum::<usize>()
+pub(crate) fn in_transaction<'a>(
+    value_len: usize,
+    keys: impl IntoIterator<Item = &'a str>,
+) -> usize {
+    let escapes = |key: &str| key.bytes().filter(|b| matches!(b, b'"' | b'\\')).count();
+    let in_json = |key: &str| key.len() + escapes(key) + FRAME;
+    value_len.div_ceil(3) * 4 + keys.into_iter().map(in_json).sum::<usize>()
 }
 
 pub(crate) fn too_large(value_len: usize) -> Error {
@@ -121,7 +125,7 @@ fn hides_dots_or_space(key: &str) -> bool {
 fn problem_of(full: &str, key: &str) -> Option<&'static str> {
     if key.is_empty() {
         Some("it is empty")
-    } else if in_url(full) > MAX_KEY {
+    } else if full.len() > MAX_KEY / 3 && in_url(full) > MAX_KEY {
         Some("it is longer than 60000 bytes (in a URL, where other characters count as three)")
     } else if full.starts_with('/') {
         Some("it begins with a slash")
@@ -133,21 +137,23 @@ fn problem_of(full: &str, key: &str) -> Option<&'static str> {
         Some("it has a character that cannot be printed, or a space other than the plain one")
     } else if full.contains("//") {
         Some("it has an empty segment (//)")
-    } else if full
-        .split('/')
-        .any(|segment| segment == "." || segment == "..")
-    {
-        Some("it has a segment . or .., which Consul would take for a path")
+    } else if let Some(problem) = full.split('/').find_map(problem_of_segment) {
+        Some(problem)
     } else if hides_dots_or_space(full) {
         Some(
             "it is percent-encoded, as by %2e or %20, and hides .. or a space, which Consul refuses since 1.22",
         )
-    } else if full.split('/').any(|segment| segment == ".fifo") {
-        Some("the segment .fifo is reserved")
-    } else if full.split('/').any(|segment| segment == ".share") {
-        Some("the segment .share is reserved")
     } else {
         None
+    }
+}
+
+fn problem_of_segment(segment: &str) -> Option<&'static str> {
+    match segment {
+        "." | ".." => Some("it has a segment . or .., which Consul would take for a path"),
+        ".fifo" => Some("the segment .fifo is reserved"),
+        ".share" => Some("the segment .share is reserved"),
+        _ => None,
     }
 }
 

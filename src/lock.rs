@@ -79,7 +79,7 @@ impl Lock {
         let defaults = defaults::snapshot();
         let values = given.or(&defaults.values);
         let pattern = values.text_or_default("lock_key_pattern").value;
-        let keys = keys.iter().map(|key| key::full(&pattern, key));
+        let keys = keys.iter().map(|key| key::full(pattern, key));
         let spec = spec(several(keys.collect::<Result<_, _>>()?)?, &values)?;
         let client = client.map_or_else(client::default_client, |client| Ok(client.clone()))?;
         let runtime = client.runtime();
@@ -144,9 +144,8 @@ impl Lock {
         }
         // Each key is checked and locked, its ticket is removed, and has a longer key.
         let keys = self.spec.keys.all();
-        let named = keys.iter().flat_map(|key| [&**key, key, key]);
-        let rest = in_transaction(0, &named.collect::<Vec<&str>>());
-        let stored = (in_transaction(len, &[])) * keys.len();
+        let rest = in_transaction(0, keys.iter().flat_map(|key| [&**key, key, key]));
+        let stored = in_transaction(len, []) * keys.len();
         if len > MAX_VALUE || rest + stored > key::MAX_TRANSACTION {
             return Err(key::too_large(len));
         }
@@ -162,7 +161,6 @@ impl Lock {
             None if self.view().phase == Phase::New => self.generate()?,
             None => None,
         };
-        self.check_value(value.as_ref().map_or(0, |value| value.0.len()))?;
         Ok(LockSpec {
             value,
             ..self.spec.clone()
@@ -278,9 +276,8 @@ impl Lock {
                 "the key \"{key}\" cannot be written: it is the lock"
             ));
         }
-        let mut named: Vec<&str> = self.spec.keys.all().iter().map(|key| &**key).collect();
-        named.push(&key);
-        let size = in_transaction(value_len, &named);
+        let named = self.spec.keys.all().iter().chain([&key]);
+        let size = in_transaction(value_len, named.map(|key| &**key));
         if value_len > MAX_VALUE || size > key::MAX_TRANSACTION {
             return Err(key::too_large(value_len));
         }

@@ -111,7 +111,7 @@ fn load(files: &Arc<tls::TlsSettings>) -> Result<Tls, Error> {
 
 fn addresses(settings: &OptionValues) -> Result<Vec<Address>, Error> {
     let setting = settings.text_or_default("address");
-    let mut addresses = Address::parse_list(&setting.value).map_err(|why| {
+    let mut addresses = Address::parse_list(setting.value).map_err(|why| {
         setting.wrong(format!(
             "{why}; an address is host:port, http://…, https://… or unix:///path (a user and a password \
              for it go into http_auth, CONSUL_HTTP_AUTH)"

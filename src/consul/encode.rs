@@ -250,7 +250,7 @@ fn push_lock(
 }
 
 fn push_value(body: &mut Vec<u8>, key: &str, value: &[u8]) -> Option<()> {
-    body.try_reserve(in_transaction(value.len(), &[key])).ok()?;
+    body.try_reserve(in_transaction(value.len(), [key])).ok()?;
     push(body, &[",\"Value\":\""]);
     let begin = body.len();
     body.resize(begin + base64::encoded_len(value.len(), true)?, 0);

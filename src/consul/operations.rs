@@ -276,10 +276,10 @@ fn held<'a>(rows: &'a [Key], session: &'a SessionId) -> Vec<Operation<'a>> {
 }
 
 fn trees<'a>(
-    keys: impl IntoIterator<Item = &'a Key>,
+    keys: impl IntoIterator<Item = &'a Key, IntoIter: ExactSizeIterator>,
     see: See,
 ) -> impl Iterator<Item = Operation<'a>> {
-    let keys: Vec<&Key> = keys.into_iter().collect();
+    let keys = keys.into_iter();
     let is_one = keys.len() == 1;
     let of_key = move |(number, key): (usize, &Key)| {
         let tree = |folder: String, tree| on(folder, Verb::GetTree(number, tree));
@@ -298,7 +298,7 @@ fn trees<'a>(
             line.map(|folder| tree(folder, Tree::Line)),
         ]
     };
-    keys.into_iter().enumerate().flat_map(of_key).flatten()
+    keys.enumerate().flat_map(of_key).flatten()
 }
 
 fn clear<'a>(tickets: &[Stalled]) -> Vec<Operation<'a>> {

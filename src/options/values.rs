@@ -92,14 +92,13 @@ impl OptionValues {
     }
 
     /// A text, or the default of the table.
-    pub(crate) fn text_or_default(&self, name: &'static str) -> Setting<String> {
-        self.text(name).unwrap_or_else(|| Setting {
-            value: match default_of(name) {
-                DefaultValue::Text(text) => text.to_owned(),
-                _ => String::new(),
-            },
-            origin: Origin::Option(name),
-        })
+    pub(crate) fn text_or_default(&self, name: &'static str) -> Setting<&str> {
+        let (value, origin) = match (self.get(name), default_of(name)) {
+            (Some((Parsed::Text(text), origin)), _) => (text.as_str(), origin),
+            (_, DefaultValue::Text(text)) => (text, Origin::Option(name)),
+            _ => ("", Origin::Option(name)),
+        };
+        Setting { value, origin }
     }
 
     /// A number, or the default of the table.

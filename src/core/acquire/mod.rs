@@ -110,7 +110,10 @@ pub(super) enum Leftover {
 /// Consul 1.21.5, and what it was taken over into, refuses keys outside of
 /// `^[a-zA-Z0-9,_./\-?&=]+$` and with `..`; before and after that it takes them.
 fn warn_of_key(ctx: &mut Context, key: &Key) {
-    let strict = |b: u8| b.is_ascii_alphanumeric() || b",_./-?&=".contains(&b);
+    let strict = |b: u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(b, b',' | b'_' | b'.' | b'/' | b'-' | b'?' | b'&' | b'=')
+    };
     if !key.bytes().all(strict) || key.contains("..") {
         ctx.out.log(Level::Warn, Often::OncePerKey("strict key", key), || {
             format!(

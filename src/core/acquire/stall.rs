@@ -112,7 +112,7 @@ impl Acquire {
         let value = self.spec.value.as_ref().map_or(0, |value| value.0.len());
         // The transaction names the own ticket twice, and the key once.
         let key = &**self.key();
-        let besides = in_transaction(value, &[key, key, key]);
+        let besides = in_transaction(value, [key, key, key]);
         if !self.spec.keys.are_several() && ahead.len() <= self.removable_beside(besides) {
             self.attempt.passed = ahead;
             self.purpose = Purpose::Lock;
@@ -125,7 +125,7 @@ impl Acquire {
     /// How many stalled tickets a transaction can remove that has so many bytes already.
     fn removable_beside(&self, besides: usize) -> usize {
         let room = MAX_TRANSACTION.saturating_sub(besides);
-        let operation = in_transaction(0, &[self.key()]);
+        let operation = in_transaction(0, [&**self.key()]);
         (room / operation).min(MOST_AHEAD)
     }
 
