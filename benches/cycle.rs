@@ -19,6 +19,8 @@ mod common;
 mod floor;
 #[path = "cycle/library.rs"]
 mod library;
+#[path = "cycle/throughput.rs"]
+mod throughput;
 
 use std::process::{Command, Stdio};
 
@@ -70,6 +72,7 @@ fn main() {
     let dev = Servers::dev();
     let version = dev.version();
     cycles(&mut tables, &dev, 60, 1.2);
+    let throughput = throughput::measure(&dev);
     once(&mut tables, dev.consul(), &library);
     drop(dev);
     cycles(&mut tables, &Servers::three(), 16, 1.05);
@@ -83,8 +86,15 @@ fn main() {
     );
     let mut report = Report::new("cycle");
     report.table(tables.cycles);
+    report.table(throughput);
     report.table(tables.figures);
     report.write(&support::root(), &version);
+}
+
+/// The build that BESIDE names.
+fn beside(address: &str) -> Option<Library> {
+    let file = std::env::var_os("BESIDE")?;
+    Some(Library::load(std::path::Path::new(&file), address))
 }
 
 /// One variant's name and one cycle of it.
@@ -94,8 +104,7 @@ type Variant<'a> = (&'static str, Box<dyn FnMut() + 'a>);
 fn cycles(tables: &mut Tables, servers: &Servers, rounds: usize, reach: f64) {
     let (consul, name) = (servers.consul(), servers.name());
     let library = Library::load(&support::library(), consul.address());
-    let beside = std::env::var_os("BESIDE").map(std::path::PathBuf::from);
-    let beside = beside.map(|file| Library::load(&file, consul.address()));
+    let beside = beside(consul.address());
     let mut two = Floor::new(consul.address());
     let mut three = Floor::new(consul.address());
     let mut variants: Vec<Variant<'_>> = vec![

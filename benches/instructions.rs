@@ -60,8 +60,7 @@ fn measure() {
         &["whose"],
         &[("instructions", ""), ("share", "%"), ("reach", "")],
     );
-    let library = std::env::var_os("WITH_SYMBOLS").map_or_else(support::library, Into::into);
-    let shares = per_cycle(&library, dev.consul().address());
+    let shares = per_cycle(&support::library(), dev.consul().address());
     let all: f64 = shares.values().sum();
     table.row(
         &["all"],

@@ -15,6 +15,9 @@ pub(crate) struct Library {
     options: Object,
 }
 
+// SAFETY: the header allows each function on any thread, and the options are not changed after `load`.
+unsafe impl Sync for Library {}
+
 /// A function of the library.
 ///
 /// # Safety
@@ -73,9 +76,14 @@ impl Library {
 
     /// Makes, takes, gives back and frees one lock.
     pub(crate) fn cycle(&self) {
+        self.cycle_on(c"cycle");
+    }
+
+    /// The same on that key. Several threads may do so at once: an options object is only read from here on.
+    pub(crate) fn cycle_on(&self, key: &CStr) {
         // SAFETY: as the header asks: each object is used between its making and its freeing.
         unsafe {
-            let lock = (self.new)(c"cycle".as_ptr(), self.options, ptr::null_mut());
+            let lock = (self.new)(key.as_ptr(), self.options, ptr::null_mut());
             assert!(!lock.is_null());
             assert_eq!((self.acquire)(lock, ptr::null_mut()), 0);
             assert_eq!((self.release)(lock, ptr::null_mut()), 0);

@@ -55,15 +55,16 @@ pub(crate) fn scratch(name: &str) -> PathBuf {
     folder
 }
 
-/// The folder of the shared library: `cargo test` builds it beside the test programs only.
-pub(crate) fn library_folder() -> PathBuf {
-    let program = std::env::current_exe().expect("the path of this program");
-    program.parent().expect("a folder").to_path_buf()
-}
-
-/// The shared library.
+/// The shared library: the file that BENCH_LIBRARY names, or the one beside the test programs, where `cargo test` puts
+/// it.
 pub(crate) fn library() -> PathBuf {
-    let library = library_folder().join("libconsul_lock.so");
+    let library = std::env::var_os("BENCH_LIBRARY").map_or_else(
+        || {
+            let program = std::env::current_exe().expect("the path of this program");
+            program.with_file_name("libconsul_lock.so")
+        },
+        PathBuf::from,
+    );
     assert!(library.exists(), "{} was not built", library.display());
     library
 }
