@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::facts;
 use super::http::{HttpRequest, Method};
@@ -15,16 +15,26 @@ use crate::core::messages::{Key, Request, SEVERAL, SessionId, Want};
 use crate::key::{LOCK_FLAGS, in_transaction, is_unreserved};
 
 /// The value of a ticket: short, because each waiter reads the whole line. The session of a ticket has the waiter's
-/// name. The ticket of a waiter for several keys lists them all.
+/// name.
+#[derive(Serialize)]
+struct Ticket<'a> {
+    /// All keys of a waiter for several.
+    #[serde(skip_serializing_if = "<[Key]>::is_empty", serialize_with = "texts")]
+    keys: &'a [Key],
+    v: u8,
+}
+
+fn texts<S: Serializer>(keys: &&[Key], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(keys.iter().map(|key| &**key))
+}
+
 fn ticket(several: &[Key]) -> Vec<u8> {
-    let json = match several {
-        [] => serde_json::json!({"v": 1}),
-        keys => {
-            let keys: Vec<&str> = keys.iter().map(|key| &**key).collect();
-            serde_json::json!({"v": 1, "keys": keys})
-        }
+    let ticket = Ticket {
+        keys: several,
+        v: 1,
     };
-    json.to_string().into_bytes()
+    // Texts and numbers always have JSON.
+    serde_json::to_vec(&ticket).unwrap_or_default()
 }
 
 /// What all requests of a client have in common, beyond the address.

@@ -1,6 +1,17 @@
 //! The value that a lock stores by default (`locked_at`), and what a reader may believe of it.
 
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
 use super::messages::Value;
+
+/// The object that is stored; a program may have added members.
+#[derive(Deserialize)]
+struct Stored<'a> {
+    #[serde(borrow)]
+    locked_at: Cow<'a, str>,
+}
 
 /// `{"locked_at":"2026-11-23T17:20:05.123Z"}`: the wall-clock time of the attempt.
 pub(crate) fn stored(unix_ms: i64) -> Value {
@@ -17,8 +28,8 @@ pub(crate) fn claimed(value: &Value, unix_ms: i64) -> Option<(String, i64)> {
 
 /// The same time in milliseconds since 1970-01-01 UTC.
 pub(crate) fn claimed_at(value: &Value) -> Option<i64> {
-    let json: serde_json::Value = serde_json::from_slice(&value.0).ok()?;
-    parse_rfc3339(json.get("locked_at")?.as_str()?)
+    let stored: Stored<'_> = serde_json::from_slice(&value.0).ok()?;
+    parse_rfc3339(&stored.locked_at)
 }
 
 /// A time as RFC 3339 writes it, in UTC, with milliseconds; of a year beyond 9999 the last four digits.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde::{Serialize, Serializer};
 
 use crate::clock::Time;
 use crate::consul::facts::{self, TABLE};
@@ -94,26 +94,49 @@ impl Stats {
 
     /// The object that docs/guide.md describes, "Looking".
     pub(super) fn json(&self, elsewhere: &Elsewhere<'_>) -> String {
-        let kinds = TABLE.iter().map(|facts| facts.name.to_owned());
-        let counts = self.requests.iter().map(|count| Json::from(*count));
-        let requests: serde_json::Map<String, Json> = kinds.zip(counts).collect();
-        json!({
-            "requests": requests,
-            "raft_writes": self.raft_writes,
-            "unanswered": self.unanswered,
-            "retries": elsewhere.retries,
-            "waiting": self.waiting,
-            "held": self.held,
-            "lost": self.lost,
-            "observers": elsewhere.observers,
-            "connections": elsewhere.connections.open(),
-            "connections_peak": elsewhere.connections.peak(),
-            "threads": elsewhere.threads,
-            "acquire_us": self.acquire_time.json(),
-            "hold_us": self.hold_time.json(),
-        })
-        .to_string()
+        let told = Told {
+            requests: &self.requests,
+            raft_writes: self.raft_writes,
+            unanswered: self.unanswered,
+            retries: elsewhere.retries,
+            waiting: self.waiting,
+            held: self.held,
+            lost: self.lost,
+            observers: elsewhere.observers,
+            connections: elsewhere.connections.open(),
+            connections_peak: elsewhere.connections.peak(),
+            threads: elsewhere.threads,
+            acquire_us: self.acquire_time.summary(),
+            hold_us: self.hold_time.summary(),
+        };
+        // Numbers always have JSON.
+        serde_json::to_string(&told).unwrap_or_default()
     }
+}
+
+/// The statistics as a program reads them.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(serialize_with = "by_name")]
+    requests: &'a [u64; facts::KINDS],
+    raft_writes: u64,
+    unanswered: u64,
+    retries: u64,
+    waiting: u64,
+    held: u64,
+    lost: u64,
+    observers: usize,
+    connections: usize,
+    connections_peak: usize,
+    threads: usize,
+    acquire_us: Summary,
+    hold_us: Summary,
+}
+
+/// The counts, each under the name of its request.
+fn by_name<S: Serializer>(counts: &&[u64; facts::KINDS], to: S) -> Result<S::Ok, S::Error> {
+    let names = TABLE.iter().map(|facts| facts.name);
+    to.collect_map(names.zip(counts.iter()))
 }
 
 /// The number of buckets for each power of two: a percentile is at most an eighth too large.
@@ -180,15 +203,25 @@ impl Histogram {
         found.map_or(self.max, upper_end).min(self.max)
     }
 
-    fn json(&self) -> Json {
-        json!({
-            "count": self.count,
-            "p50": self.percentile(50),
-            "p90": self.percentile(90),
-            "p99": self.percentile(99),
-            "max": self.max,
-        })
+    fn summary(&self) -> Summary {
+        Summary {
+            count: self.count,
+            p50: self.percentile(50),
+            p90: self.percentile(90),
+            p99: self.percentile(99),
+            max: self.max,
+        }
     }
+}
+
+/// Some lengths of time, in microseconds.
+#[derive(Serialize)]
+struct Summary {
+    count: u64,
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    max: u64,
 }
 
 #[cfg(test)]
