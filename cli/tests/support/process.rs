@@ -1,14 +1,14 @@
 //! The command as a process: what goes in, what comes out, and how it ends.
 
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill};
 use nix::unistd::Pid;
 
 use super::consul::{Consul, until};
@@ -36,6 +36,29 @@ pub(crate) fn consul_lock(consul: &Consul, args: &[&str]) -> Command {
         .env(MARK, mark)
         .env("CONSUL_HTTP_ADDR", consul.address());
     command
+}
+
+/// Has the process start with the default disposition of each signal, as from a terminal. A test run under `nohup`, or in
+/// the background of a shell without job control, ignores some of them, and its children would inherit that.
+pub(crate) fn heeds_signals(command: &mut Command) -> &mut Command {
+    let heed = || {
+        for signal in Signal::iterator() {
+            if matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
+                continue;
+            }
+            #[allow(unsafe_code)]
+            // SAFETY: the default is no handler of this program.
+            unsafe {
+                nix::sys::signal::signal(signal, SigHandler::SigDfl)?;
+            }
+        }
+        Ok(())
+    };
+    #[allow(unsafe_code)]
+    // SAFETY: the closure makes system calls, which a child may make after a fork, and nothing else.
+    unsafe {
+        command.pre_exec(heed)
+    }
 }
 
 /// The processes with the mark of a command, the command itself included; no zombies.
@@ -157,7 +180,7 @@ impl Running {
             .and_then(|(_, value)| value?.to_str())
             .unwrap_or_default()
             .to_owned();
-        let mut child = command
+        let mut child = heeds_signals(command)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -10,7 +10,7 @@ use nix::pty::{Winsize, openpty};
 use nix::sys::signal::Signal;
 
 use super::consul::until;
-use super::process::signal;
+use super::process::{heeds_signals, signal};
 
 /// A process whose standard streams are a terminal of 100 columns and 12 lines. Dropped, it is dead.
 pub(crate) struct OnTerminal {
@@ -29,7 +29,7 @@ impl OnTerminal {
         };
         let pty = openpty(&size, None).expect("a terminal");
         let stream = || Stdio::from(pty.slave.try_clone().expect("a descriptor"));
-        let child = command
+        let child = heeds_signals(command)
             .env("TERM", "xterm")
             .env_remove("NO_COLOR")
             .stdin(stream())

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::consul::{Consul, comes_true};
-use super::process::consul_lock;
+use super::process::{consul_lock, heeds_signals};
 
 /// A terminal of its own server of tmux. Dropped, it is gone, as a window that is closed.
 pub(crate) struct Tmux {
@@ -53,7 +53,7 @@ impl Tmux {
             "45",
             line,
         ]);
-        let output = command.output().expect("tmux");
+        let output = heeds_signals(&mut command).output().expect("tmux");
         assert!(output.status.success(), "{output:?}");
         let tmux = Tmux { socket, mark };
         // The screen stays when its command has ended.
