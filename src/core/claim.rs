@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::interface::{Keys, LockSpec};
-use super::messages::{Key, Limit, Slot};
+use super::messages::{Key, Limit, Request, SessionId, Slot};
 
 /// The rows of a held lock: its keys, or a shared row below its key.
 #[derive(Clone, Debug)]
@@ -37,6 +37,22 @@ impl Claim {
         match self.share {
             Some(_) => vec![self.row()],
             None => self.keys.all().to_vec(),
+        }
+    }
+
+    /// The question whether the session holds all rows, for the leader.
+    pub(super) fn proof_of(&self, session: &SessionId) -> Request {
+        let rows = self.rows();
+        if rows.len() > 1 {
+            return Request::Prove {
+                rows,
+                session: session.clone(),
+                gates: Vec::new(),
+            };
+        }
+        Request::Read {
+            key: self.row(),
+            consistent: true,
         }
     }
 

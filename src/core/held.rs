@@ -40,22 +40,6 @@ pub(super) struct HeldLock {
     pub(super) monitor: Option<Monitor>,
 }
 
-/// The question whether a session holds all rows of a lock.
-pub(super) fn proof_of(claim: &Claim, session: &Session) -> Request {
-    let rows = claim.rows();
-    if rows.len() > 1 {
-        return Request::Prove {
-            rows,
-            session: session.id.clone(),
-            gates: Vec::new(),
-        };
-    }
-    Request::Read {
-        key: claim.row(),
-        consistent: true,
-    }
-}
-
 /// A question of a caller. The library repeats it unchanged until Consul answers or its time is up.
 #[cfg_attr(test, derive(Clone))]
 #[derive(Debug)]
@@ -115,7 +99,9 @@ impl HeldLock {
         (session, token): (Session, u64),
     ) -> HeldLock {
         let renewals = Renewals::begin(out, spec.upkeep, session.lease.ttl());
-        let monitor = spec.monitor.then(|| Monitor::begin(out.time(), token));
+        let monitor = spec
+            .monitor
+            .then(|| Monitor::begin(out.time(), token, &claim));
         let session = Session {
             last_token: token,
             ..session
@@ -160,11 +146,10 @@ impl HeldLock {
     pub(super) fn alarm(&mut self, ctx: &mut Context) -> Fate {
         self.ask_again(&mut ctx.out);
         self.keep_up(&mut ctx.out);
-        let row = self.claim.row();
         if self.change.is_none()
             && let Some(monitor) = &mut self.monitor
         {
-            monitor.tend(ctx, self.lock, &row);
+            monitor.tend(ctx, self.lock, &self.claim, &self.session.id);
         }
         self.change_goes_on(ctx)
     }
@@ -196,7 +181,7 @@ impl HeldLock {
         };
         let (lock, session, row) = (self.lock, &self.session.id, self.claim.row());
         if monitor.saw(&mut ctx.out, lock, &row, session, news) {
-            monitor.tend(ctx, lock, &row);
+            monitor.tend(ctx, lock, &self.claim, session);
             self.monitor = Some(monitor);
         } else {
             monitor.end(ctx, lock);
@@ -231,7 +216,7 @@ impl HeldLock {
                 let session = self.session.id.clone();
                 let request = match &asked.what {
                     Question::Renew => Request::RenewSession { session },
-                    Question::Check => proof_of(&self.claim, &self.session),
+                    Question::Check => self.claim.proof_of(&self.session.id),
                     Question::Write { key, value } => Request::Write {
                         rows: self.claim.rows(),
                         session,

@@ -3,21 +3,30 @@
 //!
 //! The holder shares the watch of the key with the waiters of this process, and goes without when connections
 //! are scarce (`watch.rs`).
+//!
+//! A lock of several keys has the watch of its first key. The end of the session removes all keys, so this watch finds
+//! it. Another key may be deleted or taken alone: while the watch runs, the library also asks for all keys now and then.
 
 use std::time::Duration;
 
 use super::alarms::Owner;
+use super::claim::Claim;
 use super::context::Context;
 use super::interface::{LockId, RequestId};
 use super::life::Fate;
 use super::messages::{Answer, Fault, Key, Request, SessionId};
 use super::outbox::Outbox;
+#[cfg(test)]
+use super::sabotage::Sabotage;
 use super::watch::{LONGEST_WATCH, Need, Observation};
 use crate::clock::Time;
-use crate::error::Status;
+use crate::error::{LostReason, Status};
 
 /// How long a lock is held before it is worth a connection; and the pause after a watch that failed.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often the library asks for all keys of a lock that has several. So often it renews a blocking query, too.
+const PROOF: Duration = Duration::from_secs(5);
 
 /// The watch of one held lock.
 #[cfg_attr(test, derive(Clone))]
@@ -29,46 +38,77 @@ pub(super) struct Monitor {
     at: Option<Time>,
     /// The check of what the watch saw: a server that lags behind says what was.
     check: Option<RequestId>,
+    /// When to ask for all keys, of a lock that has several.
+    prove_at: Option<Time>,
+    /// The question for all keys.
+    proof: Option<RequestId>,
 }
 
 impl Monitor {
-    /// `token`: the index at which this session changed the key.
-    pub(super) fn begin(now: Time, token: u64) -> Monitor {
+    /// `token`: the index at which this session changed the keys.
+    pub(super) fn begin(now: Time, token: u64, claim: &Claim) -> Monitor {
         Monitor {
             index: token,
             at: Some(now + PAUSE),
             check: None,
+            prove_at: claim.keys.are_several().then_some(now + PROOF),
+            proof: None,
         }
     }
 
     /// When to call [`Monitor::tend`], at the latest.
     pub(super) fn next(&self) -> Option<Time> {
-        self.at
+        self.at.into_iter().chain(self.prove_at).min()
     }
 
-    /// Ends the watch, and the check.
+    /// Ends the watch, and the questions.
     pub(super) fn end(self, ctx: &mut Context, lock: LockId) {
         ctx.watches.unwatch(&mut ctx.out, lock);
-        if let Some(check) = self.check {
-            ctx.out.abort(check);
+        for question in self.check.into_iter().chain(self.proof) {
+            ctx.out.abort(question);
         }
     }
 
-    /// Begins to watch when it is time.
-    pub(super) fn tend(&mut self, ctx: &mut Context, lock: LockId, key: &Key) {
+    /// Asks for all keys, and begins to watch, when it is time.
+    pub(super) fn tend(
+        &mut self,
+        ctx: &mut Context,
+        lock: LockId,
+        claim: &Claim,
+        session: &SessionId,
+    ) {
         let now = ctx.out.time();
+        if self.prove_at.take_if(|at| now >= *at).is_some() {
+            // The questions are as rare as the queries: a client with thousands of held locks watches few at a time.
+            if ctx.watches.has_query(claim.keys.get(0)) {
+                self.prove(&mut ctx.out, lock, claim, session);
+            } else {
+                self.prove_at = Some(now + PAUSE);
+            }
+        }
         if self.at.is_some_and(|at| now >= at) {
             self.at = None;
             let (index, need) = (self.index, Need::Courtesy);
             ctx.watches.watch(
                 &mut ctx.out,
                 lock,
-                key.clone(),
+                claim.row(),
                 index,
                 now + LONGEST_WATCH,
                 need,
             );
         }
+    }
+
+    /// Asks the leader whether the session holds all keys.
+    fn prove(&mut self, out: &mut Outbox, lock: LockId, claim: &Claim, session: &SessionId) {
+        #[cfg(test)]
+        if out.sabotaged(Sabotage::WatchesTheFirstAlone) {
+            return;
+        }
+        let by = out.time() + out.config.request_timeout;
+        let question = claim.proof_of(session);
+        self.proof = Some(out.send(Owner::Upkeep(lock), question, by));
     }
 
     /// Takes in what the watch of the key found. False: the watch will never find anything.
@@ -110,7 +150,8 @@ impl Monitor {
         true
     }
 
-    /// Takes in the leader's answer about what the watch saw. None: the answer belongs to another request.
+    /// Takes in the leader's answer about what the watch saw, or about all keys. None: the answer belongs to another
+    /// request.
     pub(super) fn checked(
         &mut self,
         now: Time,
@@ -118,6 +159,14 @@ impl Monitor {
         request: RequestId,
         answer: &Result<Answer, Fault>,
     ) -> Option<Fate> {
+        if self.proof.take_if(|proof| *proof == request).is_some() {
+            self.prove_at = Some(now + PROOF);
+            return Some(match answer {
+                Ok(Answer::NotOurs { taken }) => Fate::Lost(Fate::not_ours(*taken)),
+                Err(Fault::SessionGone(_)) => Fate::Lost(LostReason::SessionGone),
+                _ => Fate::Stays,
+            });
+        }
         self.check.take_if(|check| *check == request)?;
         let fate = match answer {
             Ok(Answer::Row { row, index }) => {

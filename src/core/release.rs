@@ -4,7 +4,6 @@ use super::alarms::Owner;
 use super::claim::Claim;
 use super::context::Context;
 use super::failures::Failures;
-use super::held::proof_of;
 use super::interface::{CallId, LockId, RequestId};
 use super::lease::{Lease, Session};
 use super::life::Fate;
@@ -122,7 +121,7 @@ impl Releasing {
                 session: self.session.id.clone(),
             }
         } else {
-            proof_of(&self.claim, &self.session)
+            self.claim.proof_of(&self.session.id)
         };
         self.request = Some(ctx.out.send(Owner::Lock(self.lock), request, self.by));
     }

@@ -35,4 +35,6 @@ pub(crate) enum Sabotage {
     ForgivesLostTickets,
     /// The core aborts a blocking query that is not wanted any more, and its place is free at once.
     HangUp,
+    /// The core does not ask for the keys of a lock that the watch does not see.
+    WatchesTheFirstAlone,
 }

@@ -413,6 +413,13 @@ impl Watches {
         self.arrange(out);
     }
 
+    /// A query for the key is on its way.
+    pub(super) fn has_query(&self, key: &Key) -> bool {
+        self.keys
+            .get(key)
+            .is_some_and(|watch| watch.request.is_some())
+    }
+
     /// A lock wants to know nothing any more.
     pub(super) fn unwatch(&mut self, out: &mut Outbox, lock: impl Into<Watcher>) {
         let lock = lock.into();

@@ -115,6 +115,7 @@ pub const TABLE: &[OptionRow] = &[
         doc: "Whether the library watches the key of a lock that is held for longer than a second. The \
               library then reports a loss (an agent's leave, an operator or a deregistration ended the \
               session; the key was deleted) within a round trip, and not only at the end of the TTL. \
+              Of several keys the library watches the first, and asks Consul for all of them every 5 s. \
               The watch takes a connection while the lock is held, 10 connections of a client at most; \
               the library does not watch further locks.",
         ..LOCK

@@ -511,32 +511,96 @@ fn several_keys_are_renewed_checked_and_written_under() {
     nothing_of("kept-keys");
 }
 
-/// The watch sees the first key. A check, and a guarded write, ask for all of them.
+fn delete(key: &str) {
+    let reply = consul().request("DELETE", &format!("/v1/kv/{}", full(key)), "");
+    assert_eq!(reply.body.trim(), "true");
+}
+
+/// An operator deletes one key, whichever it is, or another program takes it: the holder is told, and need not ask.
+#[test]
+fn the_loss_of_one_key_is_told_whichever_it_is() {
+    let told = |name: &str, lost: &str, taken: bool, more: &[(&str, &str)]| {
+        let keys = ["a", "b", "c"].map(|key| format!("whichever/{name}/{key}"));
+        let keys = keys.each_ref().map(String::as_str);
+        let lost = format!("whichever/{name}/{lost}");
+        let lock = elsewhere(&keys, more);
+        lock.acquire().unwrap();
+        let heard = losses(&lock);
+        thread::sleep(Duration::from_millis(1_500));
+        delete(&lost);
+        let theirs = taken.then(|| consul().other_holds(&full(&lost)));
+        let why = match taken {
+            true => LostReason::TakenOver,
+            false => LostReason::KeyGone,
+        };
+        // Long before the lease ends, and before a renewal, which would not find it.
+        let found = heard.recv_timeout(Duration::from_secs(40));
+        assert_eq!(found, Ok(why), "{name}");
+        assert!(!lock.is_held());
+        assert_eq!(status(lock.release()), Status::Lost);
+        drop(lock);
+        if let Some(theirs) = theirs {
+            assert_eq!(consul().holder(&full(&lost)), Some(theirs.clone()));
+            consul().destroy(&theirs);
+        }
+        nothing_of(&format!("whichever/{name}"));
+    };
+    let renewed = ("auto_renew", "true");
+    thread::scope(|scope| {
+        scope.spawn(|| told("first", "a", false, &[]));
+        scope.spawn(|| told("second", "b", false, &[]));
+        scope.spawn(|| told("last", "c", false, &[]));
+        scope.spawn(|| told("taken", "b", true, &[]));
+        scope.spawn(|| told("renewed", "b", false, &[renewed]));
+        scope.spawn(|| {
+            let short = [renewed, ("lock_timeout_seconds", "10")];
+            told("short", "c", true, &short);
+        });
+    });
+}
+
+/// To ask for all keys costs one request every 5 s, and no Raft write.
+#[test]
+fn asking_for_all_keys_costs_no_raft_write() {
+    let consul = Consul::start();
+    let proxy = Proxy::start(consul.address(), |_: &Seen| Fault::Pass);
+    let here = client(proxy.address(), &[]);
+    let names: Vec<String> = (0..30).map(|number| format!("asked/{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let lock = all(&here, &names, &[]);
+    lock.acquire().unwrap();
+    let begun = Instant::now();
+    let questions = || {
+        let seen = proxy.seen();
+        seen.iter()
+            .filter(|seen| seen.target.starts_with("/v1/txn?consistent"))
+            .count()
+    };
+    // A large lock is proved once before it is told.
+    let (asked, before) = (questions(), consul.raft_index());
+    for more in 1..=3 {
+        until("it asks for all keys", || questions() >= asked + more);
+    }
+    let most = begun.elapsed().as_secs() / 5 + 1;
+    assert!((questions() - asked) as u64 <= most, "{}", questions());
+    // A leader adds one of its own each minute.
+    assert!(consul.raft_index() - before <= 1);
+    lock.check().unwrap();
+    lock.release().unwrap();
+    drop(here);
+    consul.has_nothing_left();
+}
+
+/// A check, a guarded write and a release ask for all keys.
 #[test]
 fn the_loss_of_one_key_is_the_loss_of_all() {
-    let delete = |key: &str| {
-        let reply = consul().request("DELETE", &format!("/v1/kv/{}", full(key)), "");
-        assert_eq!(reply.body.trim(), "true");
-    };
-    let lock = elsewhere(&["lose/a", "lose/b", "lose/c"], &[]);
-    lock.acquire().unwrap();
-    let heard = losses(&lock);
-    thread::sleep(Duration::from_millis(1_500));
-    delete("lose/a");
-    assert_eq!(
-        heard.recv_timeout(Duration::from_secs(5)),
-        Ok(LostReason::KeyGone)
-    );
-    assert_eq!(status(lock.release()), Status::Lost);
-    drop(lock);
-    nothing_of("lose");
-
     for ask in [
         Lock::check as fn(&Lock) -> _,
         |lock| lock.put_if_held("data/lost-keys", b"v"),
         Lock::release,
     ] {
-        let lock = elsewhere(&["lose/a", "lose/b", "lose/c"], &[]);
+        let unwatched = ("monitor", "false");
+        let lock = elsewhere(&["lose/a", "lose/b", "lose/c"], &[unwatched]);
         lock.acquire().unwrap();
         let heard = losses(&lock);
         delete("lose/b");

@@ -213,6 +213,12 @@ impl Holders {
         self.beliefs.get(&who).map(|belief| &belief.keys)
     }
 
+    /// The lock is held, and its caller has not asked for a change.
+    pub(super) fn is_settled(&self, who: Who) -> bool {
+        let belief = self.beliefs.get(&who);
+        belief.is_some_and(|belief| belief.change.is_none())
+    }
+
     pub(super) fn lease_end(&self, who: Who) -> Option<Time> {
         self.beliefs.get(&who).map(|belief| belief.lease_end)
     }

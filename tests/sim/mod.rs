@@ -13,10 +13,12 @@ mod line;
 mod model;
 mod network;
 mod nodes;
+mod notices;
 mod odd;
 mod plan;
 #[path = "../support/ports.rs"]
 mod ports;
+mod proofs;
 mod properties;
 mod real;
 mod records;

@@ -34,6 +34,7 @@ struct Life {
     ttl: Duration,
     limit: Option<Limit>,
     upkeep: Upkeep,
+    monitor: bool,
     session: Option<SessionId>,
     /// When the core first showed the lock as held, the end of the lease, and how long the process had been stopped
     /// by then, all by the clock of the process.
@@ -122,6 +123,7 @@ impl Ledger {
                 ttl: spec.ttl,
                 limit: spec.limit,
                 upkeep: spec.upkeep,
+                monitor: spec.monitor,
                 session: None,
                 taken: None,
                 lease_end: Time(0),
@@ -147,6 +149,11 @@ impl Ledger {
     pub(super) fn is_kept_up(&self, process: usize, lock: LockId) -> bool {
         let life = self.held.get(&(process, lock));
         life.is_some_and(|life| life.upkeep == Upkeep::For(None))
+    }
+
+    /// The library watches the lock.
+    pub(super) fn is_monitored(&self, who: (usize, LockId)) -> bool {
+        self.held.get(&who).is_some_and(|life| life.monitor)
     }
 
     /// The lock was held, and is lost.

@@ -22,6 +22,7 @@ use super::holders::Clash;
 use super::line::{LineBook, Standing, Wait};
 use super::model::{Edition, Model, NODE, Served, WatchId};
 use super::network::{Fate, Weather};
+use super::notices::{Blow, Notices};
 use super::plan::{Line, Plan, REQUEST_TIMEOUT, Random};
 use super::properties::Ledger;
 use crate::clock::{Now, Time};
@@ -150,6 +151,7 @@ pub(super) struct World {
     pub(super) processes: Vec<Process>,
     pub(super) ledger: Ledger,
     pub(super) line: LineBook,
+    pub(super) notices: Notices,
     /// The session of the client without tickets, and whether it has the key.
     foreigner: Option<(String, bool)>,
     foreign_steps: u32,
@@ -293,6 +295,7 @@ impl World {
             processes,
             ledger: Ledger::default(),
             line: LineBook::default(),
+            notices: Notices::default(),
             foreigner: None,
             foreign_steps: 0,
             maimed: 0,
@@ -405,6 +408,7 @@ impl World {
                 return Ok(());
             };
             self.now = self.now.max(next);
+            self.notices.in_time(self.now)?;
             self.look_at_line()?;
             self.model.advance(self.now);
             self.wake_watchers();
@@ -665,6 +669,7 @@ impl World {
                         return Err(format!("lock {} is lost in good weather", lock.0));
                     }
                     self.ledger.lost(process, lock, clock, stopped)?;
+                    self.notices.told((process, lock));
                 }
                 Action::Forget(_) | Action::Log { .. } | Action::Observed { .. } => {}
             }
@@ -710,6 +715,10 @@ impl World {
         };
         let stopped = self.processes[process].stopped_for;
         self.ledger.called(process, call, self.now, limit, stopped);
+        // A renewal asks for the session alone.
+        if !matches!(what, Call::Renew | Call::Cancel) {
+            self.notices.forgets((process, lock));
+        }
         if matches!(
             what,
             Call::Release | Call::LetGo | Call::Abandon | Call::Free
@@ -765,6 +774,7 @@ impl World {
         self.note(|| format!("p{process}: is killed"));
         self.processes[process].crashed = true;
         self.line.dies(process);
+        self.notices.crashed(process);
         self.ledger.crashed(process);
     }
 }

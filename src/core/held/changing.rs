@@ -516,7 +516,7 @@ impl HeldLock {
         ctx.watches.unwatch(&mut ctx.out, self.lock);
         let is_monitored = self.spec.monitor;
         let token = self.token();
-        self.monitor = is_monitored.then(|| Monitor::begin(ctx.out.time(), token));
+        self.monitor = is_monitored.then(|| Monitor::begin(ctx.out.time(), token, &self.claim));
         ctx.out.tell(call, outcome);
     }
 }

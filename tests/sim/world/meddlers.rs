@@ -1,5 +1,6 @@
 //! The meddlers: an operator, a client without tickets, another program, Consul itself.
 
+use super::super::holders::key_of_row;
 use super::order::process_of;
 use super::*;
 use crate::core::messages::SEVERAL;
@@ -186,7 +187,9 @@ impl World {
             return;
         };
         self.ledger.holders.tampered(&key);
-        if self.random.chance(500) {
+        let ends_session = self.random.chance(500);
+        self.owes_notice(&session, (!ends_session).then_some(&*key));
+        if ends_session {
             self.note(|| format!("operator: destroys session {session} of {key}"));
             for (key, _) in held.iter().filter(|(_, holder)| *holder == session) {
                 self.ledger.holders.tampered(key);
@@ -197,5 +200,29 @@ impl World {
             self.model.delete_key(&key);
         }
         self.wake_watchers();
+    }
+
+    /// An operator deletes a row of a session, or (None) ends the session. If the session holds a lock, its holder is
+    /// told, unless the network, the cluster or the process itself is in the way, or a query may have to wait.
+    fn owes_notice(&mut self, session: &str, row: Option<&str>) {
+        let plan = &self.plan;
+        let quick = plan.weather.faults == 0 && plan.weather.delay <= Duration::from_millis(50);
+        let cluster = plan.leader_changes || plan.leader_freezes.is_some();
+        let queries = plan.users == 1 && self.connections > 4;
+        if !quick || cluster || plan.stops || !queries {
+            return;
+        }
+        let who = self.ledger.last_lock_of(&SessionId(session.into()));
+        let held = who.filter(|who| self.ledger.holders.is_settled(*who));
+        let Some(who) = held.filter(|who| self.ledger.is_monitored(*who)) else {
+            return;
+        };
+        let first = self.ledger.holders.keys_of(who).map(|keys| keys.get(0));
+        let blow = match row {
+            None => Blow::Session,
+            Some(row) if first.is_some_and(|first| &**first == key_of_row(row)) => Blow::FirstKey,
+            Some(_) => Blow::OtherKey,
+        };
+        self.notices.owes(who, blow, self.now);
     }
 }
