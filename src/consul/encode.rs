@@ -17,7 +17,7 @@ use crate::key::{LOCK_FLAGS, in_transaction, is_unreserved};
 /// The value of a ticket: short, because each waiter reads the whole line. The session of a ticket has the waiter's
 /// name.
 #[derive(Serialize)]
-struct Ticket<'a> {
+struct TicketAsStored<'a> {
     /// All keys of a waiter for several.
     #[serde(skip_serializing_if = "<[Key]>::is_empty", serialize_with = "texts")]
     keys: &'a [Key],
@@ -29,7 +29,7 @@ fn texts<S: Serializer>(keys: &&[Key], to: S) -> Result<S::Ok, S::Error> {
 }
 
 fn ticket(several: &[Key]) -> Vec<u8> {
-    let ticket = Ticket {
+    let ticket = TicketAsStored {
         keys: several,
         v: 1,
     };

@@ -10,7 +10,8 @@ use super::failures::Failures;
 use super::interface::{CallId, Done, Holder, Holders, Party, RequestId, Role};
 use super::locked_at;
 use super::messages::{
-    Answer, Below, Fault, Key, KeyRow, Request, See, SessionId, SessionRow, Sharers, Value, Want,
+    Answer, Below, Fault, Key, KeyRow, Request, See, SessionId, SessionRow, Sharers, Ticket, Value,
+    Want,
 };
 use super::outbox::Outbox;
 use crate::clock::Time;
@@ -204,7 +205,7 @@ impl Census {
             mut line,
             mut sharers,
         } = self.below.take().unwrap_or_default();
-        line.sort_by_key(|ticket| (ticket.create_index, ticket.slot));
+        line.sort_by_key(Ticket::identity);
         sharers.sort_by_key(|sharer| (sharer.create_index, sharer.slot));
         let exclusive = row.and_then(|row| {
             let holder = self.holder(row.session?, row.modify_index, row.value);

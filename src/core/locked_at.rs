@@ -51,7 +51,7 @@ fn rfc3339(unix_ms: i64) -> String {
         y1, y2, y3, y4, b'-', o1, o2, b'-', d1, d2, b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'.',
         f1, f2, f3, b'Z',
     ];
-    bytes.map(char::from).iter().collect()
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The last digit of a number.

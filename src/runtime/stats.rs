@@ -94,7 +94,7 @@ impl Stats {
 
     /// The object that docs/guide.md describes, "Looking".
     pub(super) fn json(&self, elsewhere: &Elsewhere<'_>) -> String {
-        let told = Told {
+        let told = StatsAsTold {
             requests: &self.requests,
             raft_writes: self.raft_writes,
             unanswered: self.unanswered,
@@ -116,7 +116,7 @@ impl Stats {
 
 /// The statistics as a program reads them.
 #[derive(Serialize)]
-struct Told<'a> {
+struct StatsAsTold<'a> {
     #[serde(serialize_with = "by_name")]
     requests: &'a [u64; facts::KINDS],
     raft_writes: u64,

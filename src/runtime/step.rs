@@ -92,8 +92,12 @@ impl Runtime {
             log::write(level, &line);
         }
         // The library releases a lock that was just taken, whatever else it was to do with the lock.
-        after.orphans.sort_by_key(|(_, just_taken)| *just_taken);
-        (after.jobs, after.orphans)
+        let (just_taken, mut orphans): (Vec<_>, Vec<_>) = after
+            .orphans
+            .into_iter()
+            .partition(|(_, just_taken)| *just_taken);
+        orphans.extend(just_taken);
+        (after.jobs, orphans)
     }
 }
 

@@ -37,8 +37,8 @@ pub(super) struct Wires {
 
 #[derive(Debug, Default)]
 struct WiresState {
-    /// A stack: the connection used last is used next, and the others may age.
-    idle: Vec<(Wire, Time)>,
+    /// A stack: the connection used last is used next, and the others may age. Each is in a box, as it moves often.
+    idle: Vec<(Box<Wire>, Time)>,
     /// How many are in use.
     lent: usize,
     /// How many of them keep a promise.
@@ -50,9 +50,9 @@ struct WiresState {
 /// A connection in use. It is closed when this is dropped, unless it was put back.
 #[derive(Debug)]
 pub(super) struct Lent {
-    wire: Option<Wire>,
+    wire: Option<Box<Wire>>,
     /// An old connection, used if no new one can be opened.
-    spare: Option<Wire>,
+    spare: Option<Box<Wire>>,
     lane: Lane,
     /// The connection was put back: its last exchange is complete.
     is_put: bool,
@@ -93,7 +93,7 @@ impl Wires {
         self: &Arc<Self>,
         state: &mut WiresState,
         lane: Lane,
-        old: &mut Option<Wire>,
+        old: &mut Option<Box<Wire>>,
     ) -> Option<Lent> {
         let now = Time::now();
         loop {
@@ -117,8 +117,8 @@ impl Wires {
         self: &Arc<Self>,
         state: &mut WiresState,
         lane: Lane,
-        wire: Wire,
-        spare: Option<Wire>,
+        wire: Box<Wire>,
+        spare: Option<Box<Wire>>,
     ) -> Lent {
         state.lent += 1;
         state.keeping += usize::from(lane == Lane::Keep);
@@ -140,7 +140,7 @@ impl Wires {
                 if let Some(lent) = self.take_idle(&mut state, lane, &mut old) {
                     return Some(lent);
                 }
-                let wire = Wire::new(&self.route).counted_by(&self.connections);
+                let wire = Box::new(Wire::new(&self.route).counted_by(&self.connections));
                 return Some(self.lend(&mut state, lane, wire, old));
             }
             let left = by.since(Time::now());
@@ -221,7 +221,7 @@ impl Wires {
         drop(closed);
     }
 
-    fn give_back(&self, lane: Lane, wire: Option<Wire>) {
+    fn give_back(&self, lane: Lane, wire: Option<Box<Wire>>) {
         let mut state = self.state.lock();
         state.lent -= 1;
         state.keeping -= usize::from(lane == Lane::Keep);
@@ -243,14 +243,14 @@ impl Wires {
 impl Lent {
     /// The connection itself.
     pub(super) fn wire(&mut self) -> Option<&mut Wire> {
-        self.wire.as_mut()
+        self.wire.as_deref_mut()
     }
 
     /// Takes the old connection instead of a new one that could not be opened. False: there is none.
     pub(super) fn falls_back(&mut self) -> bool {
         let mut spare = self.spare.take();
         // The peer may have closed it while the library tried to open the new one.
-        let is_open = spare.as_mut().is_some_and(Wire::is_open);
+        let is_open = spare.as_deref_mut().is_some_and(Wire::is_open);
         if is_open {
             self.wire = spare;
         }

@@ -81,10 +81,13 @@ fn are_of(request: &Request, errors: &[(usize, &str)]) -> bool {
         let operation = operations.get(*number)?;
         Some(may_say(&operation.verb, why(what)?))
     };
-    let mut numbers: Vec<usize> = errors.iter().map(|(number, _)| *number).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers.len() == errors.len() && errors.iter().all(|error| said(error) == Some(true))
+    let is_second = |(at, error): (usize, &(usize, &str))| {
+        let before = errors.get(..at).unwrap_or_default();
+        before.iter().any(|(number, _)| *number == error.0)
+    };
+    errors.len() <= operations.len()
+        && errors.iter().all(|error| said(error) == Some(true))
+        && !errors.iter().enumerate().any(is_second)
 }
 
 /// Of [`Why::NotOurs`]: another session holds the key.
