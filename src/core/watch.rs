@@ -227,6 +227,8 @@ impl Watches {
         };
         for lock in &watch.wanted_by {
             if let Some(want) = self.wants.get_mut(lock) {
+                // What shared the query that ended has a time already.
+                self.untils.remove(&(want.until, *lock));
                 if let Watcher::Observers(_) = lock {
                     want.until = now + LOOK_AGAIN;
                 }
@@ -531,8 +533,10 @@ impl Watches {
     /// Does what is due.
     pub(super) fn tend(&mut self, out: &mut Outbox) {
         let now = out.time();
-        while let Some((_, lock)) = self.untils.first().filter(|(at, _)| *at <= now) {
-            let lock = *lock;
+        while let Some(due) = self.untils.first().filter(|(at, _)| *at <= now) {
+            let due @ (_, lock) = *due;
+            // Each time is due once, whatever became of the want.
+            self.untils.remove(&due);
             self.give_up_want(out, lock);
             self.seen.push((lock, Observation::Nothing));
         }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::{LONGEST_QUERY, LONGEST_WATCH, Watches};
 use crate::clock::{Now, Time};
 use crate::core::messages::{
     Answer, Below, Fault, Key, KeyRow, Limit, Request, SessionId, Sharer, Slot, Ticket, Value, Want,
 };
 use crate::core::{
-    Action, Call, CallId, Config, Core, Input, LockId, LockSpec, Patience, RequestId,
+    Action, Call, CallId, Config, Core, Input, LockId, LockSpec, ObserverId, Patience, RequestId,
 };
 use crate::error::{Error, Status};
 
@@ -481,6 +482,35 @@ fn a_change_after_a_silence_is_acted_upon_at_once() {
     bench.stir();
     bench.run(ROUND_TRIP * 4);
     assert_eq!(bench.count(lock), 1);
+}
+
+/// A time that no want has any more would be due for ever: the core would answer it again and again, without an end.
+#[test]
+fn observers_that_share_the_query_of_a_lock_leave_no_time_behind() {
+    let is_over = std::cell::Cell::new(false);
+    let mut bench = Bench::new(32, |request, _| match request {
+        Request::Watch { .. } => is_over.get().then(|| Ok(row("b", 11))),
+        request => held_by_others(request).map(Ok),
+    });
+    bench.acquire(1, "k", false);
+    bench.run(Duration::from_secs(1));
+    bench.step(Input::Observe {
+        observer: ObserverId(1),
+        key: "k".into(),
+    });
+    for second in 0..3 * LONGEST_WATCH.as_secs() {
+        bench.run(Duration::from_secs(1));
+        is_over.set(second % LONGEST_QUERY.as_secs() == 0);
+        bench.stir();
+        is_over.set(false);
+        let Watches { untils, wants, .. } = &bench.core.ctx.watches;
+        for (at, watcher) in untils {
+            let want = wants.get(watcher);
+            assert!(want.is_some_and(|want| want.until == *at), "{watcher:?}");
+        }
+    }
+    // The attempt of the lock, and the first read for the observers.
+    assert_eq!(bench.count(|request| !is_watch(request)), 2);
 }
 
 /// Consul keeps the connection of an aborted query: so the core aborts none, and each query keeps its place.
