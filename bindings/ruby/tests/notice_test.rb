@@ -72,13 +72,13 @@ class NoticeTest < Test
   def test_a_notice_that_comes_late_is_not_for_the_next_block
     lock = ConsulLock::Lock.new(key)
     handle = lock.instance_variable_get(:@handle)
-    tags = %i[first second].map do |block|
+    notices = %i[first second].map do |block|
       lock.on_lost { @told << block }
-      handle.instance_variable_get(:@tag)
+      handle.instance_variable_get(:@notice)
     end
-    handle.lost(tags.first, :expired)
+    notices.first.call(:expired)
     assert_empty @told
-    2.times { handle.lost(tags.last, :expired) }
+    2.times { notices.last.call(:expired) }
     assert_told :second
     assert_empty @told
   end

@@ -249,7 +249,6 @@ class ObserverTest < Test
     observer = observe(key)
     assert_nil told
     GC.stress = false
-    GC.compact
     holding { |lock| told_of(lock.session_id) }
     observer.close
   ensure

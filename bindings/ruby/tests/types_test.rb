@@ -8,18 +8,17 @@ require "consul_lock/testing"
 class TypesTest < Test
   SIGNATURES = File.join(ROOT, "sig")
 
-  # Read before any test runs: the parser of rbs 2.1 does not survive the compaction that other tests ask for.
-  DECLARATIONS = begin
+  def setup
     loader = RBS::EnvironmentLoader.new
     loader.add(path: Pathname(SIGNATURES))
     environment = RBS::Environment.from_loader(loader).resolve_type_names
-    environment.class_decls.select { |name, _| name.to_s.match?(/\A::ConsulLock\b/) }
+    @declarations = environment.class_decls.select { |name, _| name.to_s.match?(/\A::ConsulLock\b/) }
   end
 
   def declared(name, kind)
     *outer, inner = "::ConsulLock::#{name}".split("::")
     type = RBS::TypeName.new(name: inner.to_sym, namespace: RBS::Namespace.parse("#{outer.join("::")}::"))
-    members = DECLARATIONS.fetch(type).decls.flat_map { |declaration| declaration.decl.members }
+    members = @declarations.fetch(type).decls.flat_map { |declaration| declaration.decl.members }
     members = members.select { |member| member.respond_to?(:name) && kind_of(member) == kind }
     members.map(&:name).grep(Symbol)
   end
@@ -41,7 +40,7 @@ class TypesTest < Test
   end
 
   def test_each_public_class_is_declared
-    names = DECLARATIONS.keys.map { |name| name.to_s.delete_prefix("::") }.sort
+    names = @declarations.keys.map { |name| name.to_s.delete_prefix("::") }.sort
     there = ConsulLock.constants.select { |name| ConsulLock.const_get(name).is_a?(Module) } - INTERNAL
     there += ConsulLock::Testing.constants.map { |name| "Testing::#{name}" }
     assert_equal ["ConsulLock", *there.map { |name| "ConsulLock::#{name}" }].sort, names

@@ -4,8 +4,8 @@ module ConsulLock
   # Runs the blocks of {Lock#on_lost} and {ConsulLock.observe} and the logger, one after the other, on one thread, which
   # the first of them starts.
   #
-  # A dispatcher keeps no lock alive: the lock's own handle keeps the block. It keeps an observer until that is closed,
-  # because a program may drop its observer.
+  # A dispatcher keeps no lock alive: the lock's own handle keeps the notice with the block. It keeps an observer until
+  # that is closed, because a program may drop its observer.
   #
   # @api private
   # @private
@@ -21,22 +21,22 @@ module ConsulLock
 
     def initialize
       @mutex = Mutex.new
+      # Each notice is there once: GC.compact of Ruby 3.1 crashes on 30 keys of one object.
       @watched = ObjectSpace::WeakMap.new
       @observers = {}
       @last_tag = LOG
     end
 
-    # Registers a lock for the notice of its loss.
+    # Registers a notice of a lock's loss, as long as something else keeps the notice.
     #
-    # @param handle [Handle] the dispatcher calls its +lost+ with the tag and the reason
-    # @yieldparam tag [Integer]
+    # @param notice [Handle::Notice] the dispatcher calls it with the reason
     # @yieldparam sender [FFI::Pointer]
     # @yieldparam error [FFI::Pointer]
-    def watch(handle)
+    def watch(notice, &block)
       subscribe do |mailbox|
         tag = @last_tag += 1
-        @watched[tag] = handle
-        mailbox.subscribe(tag) { |sender, error| yield tag, sender, error }
+        @watched[tag] = notice
+        mailbox.subscribe(tag, &block)
       end
     end
 
@@ -121,7 +121,7 @@ module ConsulLock
       return observer.hear(event) if observer
 
       code = Native.event_code(event)
-      return @watched[tag]&.lost(tag, LOST_REASONS[code]) unless tag == LOG
+      return @watched[tag]&.call(LOST_REASONS[code]) unless tag == LOG
 
       @logger&.add(LOUDEST - code, Native.text(:event_line, event, 1023), "consul_lock")
     end

@@ -30,6 +30,27 @@ module ConsulLock
       end
     end
 
+    # A block for the loss of the lock. Only the handle keeps it.
+    class Notice
+      def initialize(block)
+        @block = block
+      end
+
+      # Calls the block with the reason of the loss, once.
+      def call(reason)
+        forget&.call(reason)
+      end
+
+      # A later block takes the place of this one.
+      #
+      # @return [Proc, nil] the block, unless it was called
+      def forget
+        block = @block
+        @block = nil
+        block
+      end
+    end
+
     # How many seconds a trap handler waits for another thread's call.
     PATIENCE = 1
     private_constant :PATIENCE
@@ -77,21 +98,13 @@ module ConsulLock
     # Registers a block for the notice of a loss.
     def on_lost(block)
       use do |pointer|
-        Runtime.current.dispatcher.watch(self) do |tag, sender, error|
-          @tag = tag
-          @block = block
+        notice = Notice.new(block)
+        Runtime.current.dispatcher.watch(notice) do |sender, error|
+          @notice&.forget # its news may be on its way
+          @notice = notice
           Native.set_lost_callback(pointer, Native::QUEUE_LOST, sender, Native::SENDER_FREE, error)
         end
       end
-    end
-
-    # Calls the block with the reason of the loss. The tag tells a notice for an earlier block from one for this block.
-    def lost(tag, reason)
-      return unless tag == @tag
-
-      block = @block
-      @block = nil
-      block&.call(reason)
     end
 
     private

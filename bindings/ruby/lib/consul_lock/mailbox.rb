@@ -10,8 +10,9 @@ module ConsulLock
   # @api private
   # @private
   class Mailbox
-    # More than ever wait: the library sends one byte when the first event comes.
-    BYTES = 8
+    # The library sends one byte when the first event comes. Into a string as short as that Ruby would read within its
+    # own heap, where GC.compact of another thread can make the read fail with EFAULT.
+    BYTES = 4096
     private_constant :BYTES
 
     def initialize
