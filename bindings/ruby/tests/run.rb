@@ -4,8 +4,16 @@
 
 require_relative "helper"
 
-# Prints the count. A skipped test has not passed.
+# Prints the count. A skipped test has not passed. Keeps the name of the running test in a file, for whoever finds the
+# process dead.
 class Closing < Minitest::StatisticsReporter
+  RUNNING = ENV.fetch("RUNNING_TEST", File::NULL)
+
+  def prerecord(tests, name)
+    super
+    File.write(RUNNING, "#{tests}##{name}")
+  end
+
   def report
     super
     io.puts "#{count - failures - errors - skips} passed, #{failures + errors + skips} failed"
