@@ -206,6 +206,11 @@ impl Model {
         [timer, wait].into_iter().flatten().min()
     }
 
+    /// A blocking query has its reply.
+    pub fn has_woken(&self) -> bool {
+        !self.woken.is_empty()
+    }
+
     /// The blocking queries that have their reply.
     pub fn woken(&mut self) -> Vec<(WatchId, Reply)> {
         std::mem::take(&mut self.woken)

@@ -5,7 +5,7 @@
 //! is printed as a small number.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use super::interface::{Action, Call, LockSpec, Patience, Upkeep};
 use super::life::LockEvent;
@@ -67,13 +67,20 @@ impl Word {
 
 /// The last entries of one lock.
 #[cfg_attr(test, derive(Clone))]
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Recorder {
     /// For each entry: its length, the word, the microseconds since the entry before, its numbers.
     bytes: VecDeque<u8>,
     entries: u8,
     /// When the last entry was made.
     last: Time,
+}
+
+/// The entries have a text of their own ([`Recorder::lines`]), and the explorer writes the Debug text of a core at each step.
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Recorder")
+    }
 }
 
 /// A number of an entry, below 2^63. The lowest bit tells it from a session.

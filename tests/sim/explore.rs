@@ -5,12 +5,14 @@
 
 mod defects;
 mod search;
+mod seen;
 mod worlds;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use search::{Bound, explore};
+use seen::{Entry, Print, Seen, Visit};
 use worlds::{Small, WORLDS};
 
 /// Walks a world to its end, and prints the counts.
@@ -83,4 +85,50 @@ fn merging_hides_nothing() {
     assert!(merged.violation.is_none() && all.violation.is_none());
     assert!(merged.states < all.states / 2);
     assert_eq!(merged.told, all.told, "what callers were told");
+}
+
+/// A part of a world that has not changed keeps its sketch: the picture is that of a world that is drawn anew.
+#[test]
+fn a_part_that_changes_is_drawn_again() {
+    for name in ["two", "reader-and-writer", "strays-of-limits"] {
+        let small = Small::of(name);
+        for seed in 1..200_usize {
+            let mut world = small.world(None, false);
+            let mut left = 2;
+            for step in 1..80_usize {
+                let choices = world.choices(small.kinds, left);
+                let Some(last) = choices.len().checked_sub(1) else {
+                    break;
+                };
+                let pick = seed.wrapping_mul(step).wrapping_mul(0x9e37_79b9) >> 7;
+                let choice = &choices[pick % (last + 1)];
+                left -= choice.cost();
+                world.choose(choice).expect("no violation");
+                let anew = world.undrawn().picture();
+                assert_eq!(world.picture(), anew, "{name}, {seed}, step {step}");
+            }
+        }
+    }
+}
+
+/// Two states that differ in their faults to come, or in nothing, are walked once.
+#[test]
+fn a_state_is_walked_again_only_when_more_may_come() {
+    let mut seen = Seen::default();
+    let print = Print::of(7);
+    let visit = |depth, left| Visit { depth, left };
+    let known = |is_on_path| Entry::Known { is_on_path };
+    assert_eq!(seen.enter(print, visit(5, 1), false), Entry::New);
+    assert_eq!(seen.enter(print, visit(9, 1), false), known(true), "circle");
+    assert_eq!(seen.enter(print, visit(9, 0), false), known(false));
+    seen.leave(print);
+    assert_eq!(seen.enter(print, visit(9, 1), true), known(false));
+    assert_eq!(seen.enter(print, visit(4, 1), true), Entry::Again, "cut");
+    seen.leave(print);
+    assert_eq!(
+        seen.enter(print, visit(9, 2), false),
+        Entry::Again,
+        "faults"
+    );
+    assert_eq!(seen.enter(print, visit(3, 1), false), known(false));
 }

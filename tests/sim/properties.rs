@@ -243,7 +243,7 @@ impl Ledger {
 
     /// After each step of a process: the core has reported each lock that it shows as lost, and shows no lease that
     /// has ended.
-    pub(super) fn stepped(&mut self, process: usize, clock: Time) -> Result<(), String> {
+    pub(super) fn stepped(&self, process: usize, clock: Time) -> Result<(), String> {
         for ((_, lock), life) in self
             .held
             .range((process, LockId(0))..(process + 1, LockId(0)))

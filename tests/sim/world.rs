@@ -3,13 +3,16 @@
 mod choices;
 mod meddlers;
 mod order;
+mod pen;
 mod picture;
 mod rows;
+mod shared;
 mod traffic;
 mod users;
 mod wishes;
 
 pub(super) use choices::{Choice, Faults};
+use shared::Shared;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -146,11 +149,11 @@ enum Doing {
 #[derive(Clone)]
 pub(super) struct World {
     pub(super) now: Time,
-    pub(super) model: Model,
-    pub(super) plan: Plan,
-    pub(super) processes: Vec<Process>,
-    pub(super) ledger: Ledger,
-    pub(super) line: LineBook,
+    pub(super) model: Shared<Model>,
+    pub(super) plan: Shared<Plan>,
+    pub(super) processes: Vec<Shared<Process>>,
+    pub(super) ledger: Shared<Ledger>,
+    pub(super) line: Shared<LineBook>,
     pub(super) notices: Notices,
     /// The session of the client without tickets, and whether it has the key.
     foreigner: Option<(String, bool)>,
@@ -260,7 +263,7 @@ impl World {
                 if let Some(Defect::Core(sabotage)) = defect {
                     core.sabotage(sabotage);
                 }
-                Process {
+                Shared::new(Process {
                     core,
                     users: (0..plan.users)
                         .map(|_| User {
@@ -285,16 +288,16 @@ impl World {
                     backlog: Vec::new(),
                     crashed: false,
                     asks_old_leader: false,
-                }
+                })
             })
             .collect();
         let mut world = World {
             now: Time(1_000_000_000),
-            model,
-            plan,
+            model: Shared::new(model),
+            plan: Shared::new(plan),
             processes,
-            ledger: Ledger::default(),
-            line: LineBook::default(),
+            ledger: Shared::default(),
+            line: Shared::default(),
             notices: Notices::default(),
             foreigner: None,
             foreign_steps: 0,
@@ -456,6 +459,9 @@ impl World {
     }
 
     fn wake_watchers(&mut self) {
+        if !self.model.has_woken() {
+            return;
+        }
         for (watch, reply) in self.model.woken() {
             if let Some((process, request)) = self.parked.remove(&watch) {
                 let way = self.random.duration(self.plan.weather.delay * 2);
@@ -469,7 +475,9 @@ impl World {
                 );
             }
             for process in &mut self.processes {
-                process.hung_up.remove(&watch);
+                if process.hung_up.contains(&watch) {
+                    process.hung_up.remove(&watch);
+                }
             }
         }
     }

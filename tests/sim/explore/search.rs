@@ -1,9 +1,10 @@
 //! The walk: depth first, each state once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Instant;
 
+use super::seen::{Entry, Print, Seen, Visit};
 use super::worlds::Small;
 use crate::sim::defects::Defect;
 use crate::sim::schedules::judge;
@@ -122,51 +123,47 @@ pub(super) fn replay(
 }
 
 struct Frame {
-    world: World,
+    /// None: the last choice took it.
+    world: Option<World>,
     left: u32,
     choices: Vec<Choice>,
     next: usize,
-    picture: u128,
-}
-
-/// A state that the walk has been in.
-struct Seen {
-    depth: usize,
-    /// The schedule that the walk is in came through it.
-    is_on_path: bool,
-}
-
-fn leave(seen: &mut HashMap<u128, Seen>, picture: u128) {
-    if let Some(seen) = seen.get_mut(&picture) {
-        seen.is_on_path = false;
-    }
+    print: Print,
 }
 
 /// Walks all schedules of a world, up to a bound, or to the first that breaks a promise.
 pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Report {
     let mut report = Report::default();
-    let mut seen: HashMap<u128, Seen> = HashMap::new();
+    let mut seen = Seen::default();
     let world = small.world(defect, false);
     let mut stack = vec![Frame {
         choices: world.choices(small.kinds, bound.faults),
-        world,
+        world: Some(world),
         left: bound.faults,
         next: 0,
-        picture: 0,
+        print: Print::default(),
     }];
     let path = |stack: &[Frame]| stack.iter().map(|frame| frame.next - 1).collect();
     while let Some(frame) = stack.last_mut() {
         let Some(choice) = frame.choices.get(frame.next).cloned() else {
-            leave(&mut seen, frame.picture);
+            seen.leave(frame.print);
             stack.pop();
             continue;
         };
         frame.next += 1;
         let left = frame.left - choice.cost();
-        let mut world = frame.world.clone();
+        let is_last = frame.next == frame.choices.len();
+        let taken = if is_last {
+            frame.world.take()
+        } else {
+            frame.world.clone()
+        };
+        let Some(mut world) = taken else { continue };
         report.steps += 1;
         let result = world.choose(&choice);
-        report.told.extend(world.outcome.take());
+        if let Some(outcome) = world.outcome.take() {
+            report.told.insert(outcome);
+        }
         if let Err(error) = result {
             let path = path(&stack);
             report.violation = Some(Violation { path, error });
@@ -174,13 +171,17 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
         }
         let depth = stack.len();
         report.deepest = report.deepest.max(depth);
-        let picture = world.picture(left);
+        let mut print = Print::default();
         if bound.merges {
-            match seen.get_mut(&picture) {
-                // A state that was cut is walked again from a place that is nearer.
-                Some(before) if report.cut == 0 || before.depth <= depth => {
+            print = Print::of(world.picture());
+            // A state that was cut is walked again from a place that is nearer.
+            let is_cut = report.cut > 0;
+            match seen.enter(print, Visit { depth, left }, is_cut) {
+                Entry::New => report.states += 1,
+                Entry::Again => {}
+                Entry::Known { is_on_path } => {
                     // A schedule that goes round in circles for ever would never come to its end.
-                    if before.is_on_path {
+                    if is_on_path {
                         report.circles += 1;
                         if let Err(error) = judge(&mut world.calmed()) {
                             let path = path(&stack);
@@ -190,19 +191,12 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
                     }
                     continue;
                 }
-                before => {
-                    let is_on_path = true;
-                    let now = Seen { depth, is_on_path };
-                    match before {
-                        Some(before) => *before = now,
-                        None => drop(seen.insert(picture, now)),
-                    }
-                }
             }
+        } else {
+            report.states += 1;
         }
-        report.states += 1;
         let is_late = || bound.until.is_some_and(|until| Instant::now() > until);
-        if report.states > bound.states || (report.states % 1_024 == 0 && is_late()) {
+        if report.states > bound.states || (report.steps % 1_024 == 0 && is_late()) {
             report.is_partial = true;
             return report;
         }
@@ -218,20 +212,20 @@ pub(super) fn explore(small: &Small, defect: Option<Defect>, bound: Bound) -> Re
         }
         if is_at_rest {
             report.ends += 1;
-            leave(&mut seen, picture);
+            seen.leave(print);
             continue;
         }
         if depth >= bound.depth {
             report.cut += 1;
-            leave(&mut seen, picture);
+            seen.leave(print);
             continue;
         }
         stack.push(Frame {
-            world,
+            world: Some(world),
             left,
             choices,
             next: 0,
-            picture,
+            print,
         });
     }
     report

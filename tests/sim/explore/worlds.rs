@@ -77,6 +77,25 @@ const STRAYS: Faults = Faults {
     ..NONE
 };
 
+/// What befalls requests alone.
+const REQUESTS: Faults = Faults {
+    requests: true,
+    ..NONE
+};
+
+/// What befalls answers alone.
+const ANSWERS: Faults = Faults {
+    answers: true,
+    ..NONE
+};
+
+/// What befalls neither a message nor a process.
+const CHANGES: Faults = Faults {
+    leaders: true,
+    cancels: true,
+    ..NONE
+};
+
 const DISTURBED: Option<Line> = Some(Line::Disturbed {
     foreign: false,
     sweeps: false,
@@ -132,6 +151,34 @@ pub(super) const WORLDS: &[Small] = &[
         name: "two-once",
         locks: &[&[Once], &[Once]],
         faults: [Some(1), Some(2)],
+        ..BASE
+    },
+    Small {
+        name: "two-with-crashes",
+        locks: &[&[Alone], &[Alone]],
+        kinds: STRAYS,
+        faults: [None, Some(2)],
+        ..BASE
+    },
+    Small {
+        name: "two-with-answers",
+        locks: &[&[Alone], &[Alone]],
+        kinds: ANSWERS,
+        faults: [None, Some(2)],
+        ..BASE
+    },
+    Small {
+        name: "two-with-requests",
+        locks: &[&[Alone], &[Alone]],
+        kinds: REQUESTS,
+        faults: [None, Some(2)],
+        ..BASE
+    },
+    Small {
+        name: "two-with-changes",
+        locks: &[&[Alone], &[Alone]],
+        kinds: CHANGES,
+        faults: [None, Some(2)],
         ..BASE
     },
     Small {

@@ -467,11 +467,11 @@ impl World {
             }
             Happening::User { process, user } => {
                 let process = &mut self.processes[*process];
-                let user = &mut process.users[*user];
-                if user.doing == Doing::Thinking && user.rounds == 0 {
-                    user.doing = Doing::Done;
+                let state = &process.users[*user];
+                if state.doing == Doing::Thinking && state.rounds == 0 {
+                    process.users[*user].doing = Doing::Done;
                 }
-                !process.crashed && user.doing != Doing::Done
+                !process.crashed && process.users[*user].doing != Doing::Done
             }
             Happening::Ask { process, .. } => !self.processes[*process].crashed,
             _ => true,
@@ -482,8 +482,12 @@ impl World {
             })
         };
         for (number, process) in self.processes.iter_mut().enumerate() {
-            process.given_up.retain(|request, _| comes(number, request));
-            if process.crashed {
+            // Parts that do not change stay shared.
+            let is_over = |request: &RequestId| !comes(number, request);
+            if process.given_up.keys().any(is_over) {
+                process.given_up.retain(|request, _| comes(number, request));
+            }
+            if process.crashed && process.flights.keys().any(is_over) {
                 process.flights.retain(|request, _| comes(number, request));
             }
         }

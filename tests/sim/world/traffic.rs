@@ -54,7 +54,7 @@ impl World {
     pub(super) fn within_budget(&self, process: usize) -> Result<(), String> {
         let Process {
             flights, hung_up, ..
-        } = &self.processes[process];
+        } = &*self.processes[process];
         let is_blocking = |flight: &&Flight| {
             let request = &flight.request;
             matches!(request, Request::Watch { .. } | Request::WatchNames { .. })
