@@ -246,6 +246,28 @@ pub(crate) fn await_writable(socket: &TcpStream, timeout: Duration) -> std::io::
     }
 }
 
+/// Runs `run` in a child after a fork, which then ends at once. Whether `run` was true.
+#[cfg(test)]
+pub(crate) fn in_child(run: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child runs on the thread that forked, and ends without what an exit runs. The C library keeps its memory
+    // usable in the child. A child that hangs is ended by its alarm.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: no handler is set for the signal.
+        unsafe { libc::alarm(30) };
+        let run = std::panic::AssertUnwindSafe(run);
+        let did_well = std::panic::catch_unwind(run).unwrap_or(false);
+        // SAFETY: it ends the child.
+        unsafe { libc::_exit(i32::from(!did_well)) };
+    }
+    assert!(child > 0, "{}", std::io::Error::last_os_error());
+    let mut status = -1;
+    // SAFETY: the child is this thread's, and no other thread waits for it; `status` is a local variable.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!(waited, child, "{}", std::io::Error::last_os_error());
+    status == 0
+}
+
 /// Runs `run` while a signal hits this thread several thousand times a second, as in a host with a
 /// profiler or a runtime that preempts by signals.
 #[cfg(test)]

@@ -48,6 +48,8 @@ impl Runtime {
 
     /// None: not one byte was sent.
     fn send_ahead(&self, job: &RequestJob) -> Option<Ahead> {
+        #[cfg(test)]
+        tests::reached(tests::Part::Begin);
         if value_length(&job.request) > LONGEST {
             return None;
         }
@@ -61,6 +63,8 @@ impl Runtime {
             return None;
         };
         let sent = lent.wire()?.send_at_once(&http, &job.interrupt);
+        #[cfg(test)]
+        tests::reached(tests::Part::Sent);
         sent.then_some(Ahead { http, lent })
     }
 }
