@@ -119,7 +119,12 @@ impl fmt::Display for Address {
             (Destination::Unix(path), false) => write!(f, "unix://{}", path.display()),
             (Destination::Unix(path), true) => write!(f, "unix://{} (TLS)", path.display()),
             (Destination::Tcp { host, port }, tls) => {
-                let scheme = if tls { "https://" } else { "" };
+                let scheme = match tls {
+                    true => "https://",
+                    // What stands before these characters would be the scheme.
+                    false if self.prefix.contains("://") => "http://",
+                    false => "",
+                };
                 write!(f, "{scheme}{}{}", host_at_port(host, *port), self.prefix)
             }
         }
