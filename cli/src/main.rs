@@ -9,6 +9,9 @@ mod dev;
 mod doctor;
 mod exit;
 mod free;
+#[cfg(test)]
+#[path = "../../fuzz/command/mod.rs"]
+mod fuzzing;
 mod generate;
 mod key;
 mod ls;

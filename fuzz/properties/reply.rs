@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use super::is_fit_to_show;
+use super::{is_fit_to_show, reading};
 use crate::clock::Time;
 use crate::consul::address::Address;
 use crate::consul::connect::{Endpoint, Route};
@@ -76,34 +76,12 @@ pub(super) fn property(data: &[u8]) {
     assert!(exchange.sent.is_some());
     match exchange.result {
         Ok(reply) => {
-            assert!((100..1_000).contains(&reply.status), "{reply:?}");
-            assert!(reply.body.len() <= data.len(), "{reply:?}");
-            assert!(data.starts_with(b"HTTP/1."), "{reply:?}");
-            let head = String::from_utf8_lossy(data);
-            let (head, _) = head.split_once("\r\n\r\n").unwrap_or((&head, ""));
-            let status = head.get(9..12).and_then(|digits| digits.parse().ok());
-            // Replies of 1xx may come before the reply.
-            assert!(status.is_some_and(|status: u16| status == reply.status || status < 200));
-            if let (Some(length), true) = (length(head), status >= Some(200)) {
-                assert!(
-                    reply.body.is_empty() || reply.body.len() == length,
-                    "cut off: {reply:?}"
-                );
-            }
+            let read = reading::of(data);
+            assert_eq!((reply.status, reply.body), (read.status, read.body));
         }
         Err(Failure::Unknown(why) | Failure::TooLarge(why)) => {
             assert!(is_fit_to_show(&why) && why.len() < 500, "{why}");
         }
         Err(other) => panic!("the request was sent: {other:?}"),
     }
-}
-
-/// The one Content-Length of a head without another framing.
-fn length(head: &str) -> Option<usize> {
-    let lower = head.to_ascii_lowercase();
-    let mut lengths = lower
-        .split("\r\n")
-        .filter_map(|line| line.strip_prefix("content-length:"));
-    let length = lengths.next()?.trim().parse().ok();
-    length.filter(|_| lengths.next().is_none() && !lower.contains("transfer-encoding"))
 }

@@ -7,6 +7,8 @@
 
 mod at_once;
 mod body;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod from_bytes;
 mod incoming;
 mod reply;
 mod request;

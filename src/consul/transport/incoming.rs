@@ -44,7 +44,7 @@ impl Incoming {
     }
 
     /// How much memory it has now.
-    #[cfg(test)]
+    #[cfg(any(fuzzing, test))]
     pub(super) fn memory(&self) -> usize {
         self.bytes.capacity()
     }
