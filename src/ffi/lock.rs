@@ -1,6 +1,7 @@
 //! Locks as C sees them.
 
 use std::ffi::{c_char, c_void};
+use std::sync::Arc;
 
 use super::callback::{Registration, UserDataFreeFn};
 use super::handle::{give, share, take};
@@ -129,7 +130,11 @@ pub unsafe extern "C" fn consul_lock_release(
 pub unsafe extern "C" fn consul_lock_free(lock: *mut LockHandle) {
     observe((), || {
         // SAFETY: NULL or live and freed once, as the header asks.
-        if let Some(lock) = unsafe { take(lock) } {
+        if let Some(lock) = unsafe { take(lock) }
+            // A call of another thread that waits ends, and drops the lock. Without one the drop ends all in one step: a
+            // cancelled upgrade could be told before.
+            && Arc::strong_count(&lock) > 1
+        {
             lock.cancel();
         }
     });
