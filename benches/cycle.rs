@@ -31,6 +31,11 @@ use library::Library;
 /// Cycles of each variant in a round; a round gives one ratio.
 const PER_ROUND: usize = 25;
 
+// Places among the variants.
+const SAME_REQUESTS: usize = 1;
+const OURS: usize = 3;
+const BESIDE: usize = 4;
+
 /// The tables in the making.
 struct Tables {
     cycles: Table,
@@ -106,9 +111,14 @@ fn cycles(tables: &mut Tables, servers: &Servers, rounds: usize, reach: f64) {
     let library = Library::load(&support::library(), consul.address());
     let beside = beside(consul.address());
     let mut two = Floor::new(consul.address());
+    let mut same = Floor::new(consul.address());
     let mut three = Floor::new(consul.address());
     let mut variants: Vec<Variant<'_>> = vec![
         ("raw sockets, 2 writes", Box::new(|| two.lock_and_delete())),
+        (
+            "raw sockets, the library's requests",
+            Box::new(|| same.as_the_library()),
+        ),
         (
             "raw sockets, 3 writes",
             Box::new(|| three.create_lock_destroy()),
@@ -155,7 +165,7 @@ fn cycles(tables: &mut Tables, servers: &Servers, rounds: usize, reach: f64) {
         let mut ratios: Vec<f64> = rounds.map(|(time, floor)| time / floor).collect();
         ratios.sort_by(f64::total_cmp);
         let spread = (percentile(&ratios, 0.1), percentile(&ratios, 0.9));
-        let reach = (variant == 2).then_some(reach);
+        let reach = (variant == OURS).then_some(reach);
         tables.cycles.row(
             &[name, of],
             vec![
@@ -168,17 +178,23 @@ fn cycles(tables: &mut Tables, servers: &Servers, rounds: usize, reach: f64) {
         );
     }
     drop(variants);
-    if let Some(others) = times.get(3) {
-        let rounds = times[2].chunks(PER_ROUND).map(median);
-        let others = others.chunks(PER_ROUND).map(median);
+    let ratio = |to: &[f64]| {
+        let rounds = times[OURS].chunks(PER_ROUND).map(median);
+        let others = to.chunks(PER_ROUND).map(median);
         let ratios: Vec<f64> = rounds
             .zip(others)
             .map(|(time, other)| time / other)
             .collect();
         let spread = (percentile(&ratios, 0.1), percentile(&ratios, 0.9));
-        let ratio = Cell::spread(median(&ratios), spread.0, spread.1);
-        tables.figure(name, "ratio to the build beside", ratio, "1.03");
+        Cell::spread(median(&ratios), spread.0, spread.1)
+    };
+    let same_requests = ratio(&times[SAME_REQUESTS]);
+    let what = "ratio to raw sockets with the library's requests";
+    tables.figure(name, what, same_requests, "");
+    if let Some(others) = times.get(BESIDE) {
+        tables.figure(name, "ratio to the build beside", ratio(others), "1.03");
     }
+    same.end();
     two.end();
     until("no warm session is left", || consul.sessions().is_empty());
     let begun = Instant::now();

@@ -63,6 +63,57 @@ fn programs() -> Vec<Program> {
     ]
 }
 
+/// What is left of a cycle without the library, or without the language: the rest of each is the other's.
+fn parts(programs: &[Program]) -> Vec<Program> {
+    let floors = support::root().join("benches/floors");
+    let queue = support::compile(&floors.join("queue.c"), "queue", &["-O2"]);
+    let raw = |name, program: &str, script| {
+        Program::at(name, Path::new(program), Some(&floors.join(script)))
+    };
+    let of = |name: &str| {
+        let mut same = programs.iter().filter(|program| program.name == name);
+        same.next().expect("a program of that name").clone()
+    };
+    vec![
+        of("C"),
+        Program::at("C, calls that do not wait, a queue and poll", &queue, None),
+        raw("Ruby, a socket with the same requests", "ruby", "raw.rb"),
+        of("Ruby"),
+        raw("Node, a socket with the same requests", "node", "raw.mjs"),
+        of("Node"),
+    ]
+}
+
+/// A second table: what a cycle of Ruby's and Node's is made of.
+fn made_of(servers: &Servers, programs: &[Program]) -> Table {
+    let mut table = Table::new(
+        "languages: what a cycle is made of",
+        &["program"],
+        &[
+            ("cycle on a dev agent, median", "µs"),
+            ("ratio to C (10th to 90th percentile of the rounds)", ""),
+            ("processor of the program in a cycle, all threads", "µs"),
+            ("times that a thread of it waits in a cycle", ""),
+        ],
+    );
+    let parts = parts(programs);
+    let cycles = Cycles::of(servers, &parts, 40);
+    for (number, program) in parts.iter().enumerate() {
+        let (ratio, from, to) = cycles.ratio(number);
+        let work = measures::work(servers, program, 1000);
+        table.row(
+            &[&program.name],
+            vec![
+                Cell::new(cycles.medians()[number], 0),
+                Cell::spread(ratio, from, to),
+                Cell::new(work.processor_us, 0),
+                Cell::new(work.waits, 1),
+            ],
+        );
+    }
+    table
+}
+
 fn main() {
     let programs = programs();
     let mut report = Report::new("languages");
@@ -86,6 +137,7 @@ fn main() {
         .map(|program| measures::handoffs(&dev, program, 2, TIME).median)
         .collect();
     let (times, memory) = measures::starts(&dev, &programs);
+    let made_of = made_of(&dev, &programs);
     drop(dev);
     let three = Servers::three();
     let on_three = Cycles::of(&three, &programs, 12);
@@ -108,5 +160,6 @@ fn main() {
         );
     }
     report.table(table);
+    report.table(made_of);
     report.write(&support::root(), &version);
 }

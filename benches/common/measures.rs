@@ -61,6 +61,29 @@ impl Cycles {
     }
 }
 
+/// What the threads of a process do in a cycle.
+#[allow(dead_code)] // of benches/languages.rs alone
+pub(crate) struct Work {
+    pub(crate) processor_us: f64,
+    pub(crate) waits: f64,
+}
+
+/// So many cycles of one program, as the kernel counts its threads' work.
+#[allow(dead_code)] // of benches/languages.rs alone
+pub(crate) fn work(servers: &Servers, program: &Program, count: usize) -> Work {
+    let mut crowd = Crowd::gather(program, servers.consul().address(), "bench/work", 1, 1);
+    crowd.cycles(0, 100);
+    let before = super::program::work(crowd.pid(0));
+    crowd.cycles(0, count);
+    let after = super::program::work(crowd.pid(0));
+    drop(crowd);
+    servers.sweep();
+    Work {
+        processor_us: (after.0 - before.0) / 1e3 / count as f64,
+        waits: (after.1 - before.1) / count as f64,
+    }
+}
+
 /// Handoffs among so many processes of one program.
 pub(crate) fn handoffs(
     servers: &Servers,

@@ -274,10 +274,32 @@ pub(crate) fn peak_memory(pid: u32) -> f64 {
 
 /// A number of /proc/PID/status.
 pub(crate) fn status(pid: u32, field: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a live process");
+    number_in(Path::new(&format!("/proc/{pid}/status")), field)
+}
+
+fn number_in(file: &Path, field: &str) -> f64 {
+    let status = std::fs::read_to_string(file).expect("a live process");
     let line = status.lines().find(|line| line.starts_with(field));
     let word = line.and_then(|line| line.split_whitespace().nth(1));
     word.expect("the field").parse().expect("a number")
+}
+
+/// The nanoseconds that the threads of a process have run, and how often one of them has waited.
+#[allow(dead_code)] // of benches/languages.rs alone
+pub(crate) fn work(pid: u32) -> (f64, f64) {
+    let (mut ran, mut waited) = (0.0, 0.0);
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task")).expect("a live process") {
+        let thread = thread.expect("a thread").path();
+        let times = std::fs::read_to_string(thread.join("schedstat")).expect("a thread");
+        ran += times
+            .split_whitespace()
+            .next()
+            .expect("a time")
+            .parse::<f64>()
+            .expect("a number");
+        waited += number_in(&thread.join("status"), "voluntary_ctxt_switches:");
+    }
+    (ran, waited)
 }
 
 /// The number of TCP connections that a process has open to `address` (`127.0.0.x:PORT`).

@@ -4,6 +4,9 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+/// What the library writes under a key by default: when the lock was acquired.
+const VALUE: &str = "eyJsb2NrZWRfYXQiOiIyMDI2LTAxLTAxVDAwOjAwOjAwLjAwMFoifQ==";
+
 /// One connection.
 pub(crate) struct Floor {
     socket: TcpStream,
@@ -33,12 +36,29 @@ impl Floor {
     pub(crate) fn lock_and_delete(&mut self) {
         let session = self.session.clone();
         self.lock(&session);
-        let key = &self.key;
+        self.delete();
+    }
+
+    fn delete(&mut self) {
+        let (session, key) = (&self.session, &self.key);
         let body = format!(
             "[{{\"KV\":{{\"Verb\":\"check-session\",\"Key\":\"{key}\",\"Session\":\"{session}\"}}}},\
              {{\"KV\":{{\"Verb\":\"delete\",\"Key\":\"{key}\"}}}}]"
         );
         self.put("/v1/txn", &body);
+    }
+
+    /// The requests of the library's cycle.
+    pub(crate) fn as_the_library(&mut self) {
+        let (session, key) = (&self.session, &self.key);
+        let body = format!(
+            "[{{\"KV\":{{\"Verb\":\"check-not-exists\",\"Key\":\"{key}\"}}}},\
+             {{\"KV\":{{\"Verb\":\"lock\",\"Key\":\"{key}\",\"Value\":\"{VALUE}\",\
+             \"Flags\":3304740253564472344,\"Session\":\"{session}\"}}}},\
+             {{\"KV\":{{\"Verb\":\"get-tree\",\"Key\":\"{key}/.share/\"}}}}]"
+        );
+        self.put("/v1/txn", &body);
+        self.delete();
     }
 
     /// A session for each lock, destroyed to release it.
