@@ -1,5 +1,6 @@
-/* Cycles of a lock as a program with an event loop makes them: calls that do not wait, a queue and poll(). What Ruby and
- * Node add to C is more than this only by what they do themselves. The command `cycles` of ../peers/README.md. */
+/* Cycles of a lock as a program with an event loop makes them: calls that do not wait, a queue and
+ * poll(). What Ruby and Node add to C is more than this only by what they do themselves. The
+ * command `cycles` of ../peers/README.md. */
 #include <consul_lock.h>
 #include <consul_lock_async.h>
 #include <poll.h>
