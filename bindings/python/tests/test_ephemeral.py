@@ -51,13 +51,11 @@ def readme() -> subprocess.CompletedProcess[str]:
 # ---- The README
 
 
-def test_the_programs_of_the_old_readme_run_unchanged() -> None:
+def test_the_programs_of_the_old_readme_run_unchanged_and_say_who_has_the_lock() -> None:
+    """One test, because the programs have one key, and tests run side by side."""
     ran = readme()
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == "here be dragons\n" * 3
-
-
-def test_the_programs_of_the_old_readme_say_who_has_the_lock() -> None:
     with EphemeralLock("my/special/key"):
         ran = readme()
     assert ran.returncode == 1

@@ -324,8 +324,8 @@ AT_ANY_MOMENT = """
             interrupted += 1
         while left > 0:
             time.sleep(0.0005)
-        # An acquire whose request was on its way is undone when Consul has answered. Such a request may still take the key
-        # after the key was seen free: a lock that is kept shows then in the next cycle, or at the end.
+        # An acquire whose request was on its way is undone when Consul has answered. Such a request may still take the
+        # key after the key was seen free: a lock that is kept shows then in the next cycle, or at the end.
         deadline = time.monotonic() + 30
         while consul_lock.holder(key) is not None:
             if time.monotonic() > deadline:
