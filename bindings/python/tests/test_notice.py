@@ -232,8 +232,9 @@ def test_wrong_functions(key: str) -> None:
 
 def test_the_notice_of_a_former_function(key: str, told: queue.Queue[object]) -> None:
     # The notice is on its way when the program sets another function.
-    gate = threading.Event()
-    observer = observe(f"{key}-busy", lambda holder: gate.wait(20))
+    is_busy, gate = threading.Event(), threading.Event()
+    observer = observe(f"{key}-busy", lambda holder: is_busy.set() or gate.wait(20))
+    assert is_busy.wait(20)
     lock = Lock(key, monitor=False)
     lock.on_lost(lambda reason: told.put("first"))
     lose(lock)
