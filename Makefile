@@ -20,7 +20,7 @@ help: ## This list
 demo: ## See it work: two processes, one lock, a kill -9
 	@scripts/demo
 
-test: ## All tests, against a real Consul (some 17 min from nothing on 2 cores)
+test: ## All tests, against a real Consul (some 19 min from nothing on 2 cores)
 	@scripts/test
 
 bindings: ## The tests of the bindings alone: LANGUAGES="go node" for some

@@ -76,7 +76,8 @@ pub(super) struct Recorder {
     last: Time,
 }
 
-/// The entries have a text of their own ([`Recorder::lines`]), and the explorer writes the Debug text of a core at each step.
+/// The entries have a text of their own ([`Recorder::lines`]), and the explorer writes the Debug text of a core at each
+/// step.
 impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Recorder")

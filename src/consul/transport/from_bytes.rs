@@ -1,5 +1,5 @@
-//! Replies out of bytes that stand for a connection: for the properties in `fuzz/`, which say how the bytes are split and
-//! how long a body may be.
+//! Replies out of bytes that stand for a connection: for the properties in `fuzz/`, which say how the bytes are split
+//! and how long a body may be.
 
 use std::io::Read;
 
