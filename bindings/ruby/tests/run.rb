@@ -4,8 +4,8 @@
 
 require_relative "helper"
 
-# Prints the count. A skipped test has not passed. Keeps the name of the running test in a file: bindings/ruby/test tells
-# that name when the process has died.
+# Prints the count. A skipped test has not passed. Keeps the name of the running test in a file: bindings/ruby/test
+# tells that name when the process has died.
 class Closing < Minitest::StatisticsReporter
   RUNNING = ENV.fetch("RUNNING_TEST", File::NULL)
 
