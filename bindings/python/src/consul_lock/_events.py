@@ -31,11 +31,12 @@ _BYTES = 64
 class Mailbox:
     """A queue of the library with its descriptor. One thread at a time may receive."""
 
-    __slots__ = ("__weakref__", "_file", "_number", "pointer")
+    # An interruption may end __init__ at any moment, and __del__ needs all of them.
+    pointer: int | None = None
+    _file: tuple[int, int] | None = None
+    _number = ctypes.c_int32(-1)
 
     def __init__(self) -> None:
-        self.pointer: int | None = None
-        self._file: tuple[int, int] | None = None
         # The library writes the number, so an interruption behind the call does not lose the descriptor.
         self._number = ctypes.c_int32(-1)
         slot = Slot()
