@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::core::messages::{Limit, Want};
-use crate::core::{Keys, LockSpec, Patience};
+use crate::core::{Keys, LockSpec, Patience, Upkeep};
 use crate::sim::defects::Defect;
 use crate::sim::network::Weather;
 use crate::sim::plan::{Line, Mix, Plan, Script};
 use crate::sim::world::{Faults, World};
-use Lock::{Alone, Both, Limited, Once, Other, Reader};
+use Lock::{Alone, Both, Brief, Limited, Once, Other, Reader, Renewed};
 
 /// A world, and how far the tests walk it.
 pub(super) struct Small {
@@ -23,6 +23,8 @@ pub(super) struct Small {
     session_node: bool,
     /// Each caller comes when the one before waits, or has its lock.
     in_turn: bool,
+    /// What the Consul and the processes of the world are like: see `World::new`.
+    seed: u64,
     /// The book of the line checks the order, and how long a key is left alone.
     line: Option<Line>,
     pub(super) kinds: Faults,
@@ -37,6 +39,10 @@ enum Lock {
     Once,
     /// One key, exclusive, and a caller that waits.
     Alone,
+    /// One key, exclusive, and a caller that waits for a second.
+    Brief,
+    /// One key, exclusive, and a caller that waits. The library renews the lock for longer than its TTL.
+    Renewed,
     /// One key, shared without a limit.
     Reader,
     /// One key, shared with the limit of the world.
@@ -46,6 +52,15 @@ enum Lock {
     /// Both keys, exclusive.
     Both,
 }
+
+/// The seed of a newer Consul, whose blocking queries wake only for what they wait for.
+const NEWER: u64 = 32;
+
+/// The same, with few connections for each process.
+const FEW: u64 = NEWER + 2;
+
+/// The same, with a lock-delay.
+const DELAYED: u64 = NEWER + 5;
 
 pub(super) const NONE: Faults = Faults {
     requests: false,
@@ -108,6 +123,7 @@ const BASE: Small = Small {
     writes: false,
     session_node: false,
     in_turn: false,
+    seed: NEWER,
     line: None,
     kinds: ALL,
     faults: [Some(0), Some(1)],
@@ -179,6 +195,33 @@ pub(super) const WORLDS: &[Small] = &[
         locks: &[&[Alone], &[Alone]],
         kinds: CHANGES,
         faults: [None, Some(2)],
+        ..BASE
+    },
+    Small {
+        name: "two-with-a-delay",
+        locks: &[&[Alone], &[Alone]],
+        seed: DELAYED,
+        ..BASE
+    },
+    Small {
+        name: "two-renewed",
+        locks: &[&[Renewed], &[Renewed]],
+        ..BASE
+    },
+    Small {
+        name: "two-with-a-deadline",
+        locks: &[&[Alone], &[Brief]],
+        ..BASE
+    },
+    Small {
+        name: "few-connections",
+        locks: &[&[Alone], &[Alone, Alone, Alone]],
+        seed: FEW,
+        kinds: Faults {
+            cancels: true,
+            ..NONE
+        },
+        faults: [None, Some(1)],
         ..BASE
     },
     Small {
@@ -327,12 +370,13 @@ impl Small {
     fn spec(&self, lock: Lock) -> LockSpec {
         let limit = Limit::new(self.limit).expect("a limit");
         let want = match lock {
-            Once | Alone | Other | Both => Want::Exclusive,
+            Once | Alone | Brief | Renewed | Other | Both => Want::Exclusive,
             Reader => Want::Share(Limit::READERS),
             Limited => Want::Share(limit),
         };
         let patience = match lock {
             Once => Patience::Once,
+            Brief => Patience::For(Duration::from_secs(1)),
             _ => Patience::Forever,
         };
         let mut spec = LockSpec {
@@ -340,6 +384,9 @@ impl Small {
             limit: want.limit(),
             ..LockSpec::exclusive("locks/0", Duration::from_secs(10), patience)
         };
+        if lock == Renewed {
+            spec.upkeep = Upkeep::For(Some(Duration::from_secs(12)));
+        }
         if lock == Other {
             spec.keys = Keys::One("locks/1".into());
         }
@@ -374,8 +421,7 @@ impl Small {
             weather: Weather::calm(),
             ..Plan::calm(1)
         };
-        // The seed of a newer Consul, whose blocking queries wake only for what they wait for.
-        let mut world = World::new(32, plan, defect, trace);
+        let mut world = World::new(self.seed, plan, defect, trace);
         world.in_turn = self.in_turn;
         world
     }
