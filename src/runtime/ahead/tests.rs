@@ -141,6 +141,14 @@ fn is_told(outcome: &Receiver<Outcome>) {
     outcome.recv_timeout(SOON).unwrap().expect("an answer");
 }
 
+/// A worker comes, and receives the answer. The connection is free for the next request.
+fn ends_well(server: &Server, runtime: &Arc<Runtime>, outcome: &Receiver<Outcome>) {
+    server.answers();
+    wake(runtime);
+    is_told(outcome);
+    until("the connection is free again", || runtime.wires.has_idle());
+}
+
 /// Makes an open connection, which waits for its next request.
 fn connect(runtime: &Runtime) {
     runtime.ask_directly(&Query::Get(HELLO.0), SOON).unwrap();
@@ -172,10 +180,7 @@ fn wake(runtime: &Arc<Runtime>) {
 fn a_request_leaves_before_a_worker_runs() {
     let (server, runtime, outcome) = halfway();
     assert!(outcome.try_recv().is_err() && !runtime.wires.has_idle());
-    server.answers();
-    wake(&runtime);
-    is_told(&outcome);
-    until("the connection is free again", || runtime.wires.has_idle());
+    ends_well(&server, &runtime, &outcome);
     assert_eq!(runtime.wires.connections().peak(), 1);
 }
 
@@ -225,10 +230,7 @@ fn a_caller_whose_thread_ends_gets_its_answer() {
     let (server, runtime) = asleep();
     let outcome = thread::scope(|scope| scope.spawn(|| ask(&runtime, "k")).join().unwrap());
     server.has_a_request();
-    server.answers();
-    wake(&runtime);
-    is_told(&outcome);
-    until("the connection is free again", || runtime.wires.has_idle());
+    ends_well(&server, &runtime, &outcome);
 }
 
 /// The child has the job of its parent, its connection and the handle of its client.
@@ -244,10 +246,7 @@ fn a_fork_between_the_halves_leaves_the_request_to_the_parent() {
     });
     assert!(child_did_well);
     assert!(outcome.try_recv().is_err());
-    server.answers();
-    wake(&runtime);
-    is_told(&outcome);
-    until("the connection is free again", || runtime.wires.has_idle());
+    ends_well(&server, &runtime, &outcome);
     assert_eq!(runtime.wires.connections().peak(), 1);
 }
 
