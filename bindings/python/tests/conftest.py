@@ -34,6 +34,13 @@ def holding(key: str) -> Iterator[consul_lock.Lock]:
 
 
 @pytest.fixture
+def keys_of_the_examples() -> Iterator[None]:
+    """The keys that are written in the examples and in the older README. Tests run side by side, and these in turn."""
+    with consul_lock.hold("python-tests/keys-of-the-examples", timeout=8 * support.PATIENCE, lock_timeout=600):
+        yield
+
+
+@pytest.fixture
 def gate() -> Iterator[support.Gate]:
     """A proxy before Consul, which the test shuts."""
     with support.Gate() as opened:

@@ -51,8 +51,8 @@ def readme() -> subprocess.CompletedProcess[str]:
 # ---- The README
 
 
+@pytest.mark.usefixtures("keys_of_the_examples")
 def test_the_programs_of_the_old_readme_run_unchanged_and_say_who_has_the_lock() -> None:
-    """One test, because the programs have one key, and tests run side by side."""
     ran = readme()
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout == "here be dragons\n" * 3

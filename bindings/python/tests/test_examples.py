@@ -13,6 +13,7 @@ import support
 
 import consul_lock
 
+pytestmark = pytest.mark.usefixtures("keys_of_the_examples")
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "bindings/python/examples"
 README = ROOT / "bindings/python/README.md"

@@ -439,9 +439,10 @@ def test_at_each_instruction_of_a_new_mailbox() -> None:
     def is_elsewhere(frame: FrameType) -> bool:
         return frame.f_code.co_name != "__init__"
 
+    gc.collect()
     before = descriptors()
     assert at_each_instruction(_events.Mailbox, gc.collect, is_elsewhere) > 10
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_at_each_instruction_of_an_acquire_and_a_release(key: str, full_key: str) -> None:

@@ -8,7 +8,7 @@ class GcTest < Test
     holding do
       thread = waiting
       GC.stress = true
-      refute ConsulLock::Lock.new(key, acquire_timeout: 0.05).try_acquire
+      refute ConsulLock::Lock.new(key, acquire_timeout: 0.5).try_acquire
       ConsulLock.hold("#{key}-other") { |lock| lock.on_lost { nil } }
       assert_equal full_key, ConsulLock::Lock.new(key).key
       assert_equal "node", ConsulLock.holder(key).node
