@@ -5,40 +5,12 @@
 //! removes one of several keys. `schedules.rs` and `notices.rs` catch the two.
 
 use super::search::shortest;
-use super::worlds::{NONE, Small};
+use super::worlds::{
+    ANSWERS, CANCELS, DATA, DEATHS, MAIMS, NONE, REMOVALS, REQUESTS, STOPS, Small,
+};
 use crate::core::sabotage::Sabotage;
 use crate::sim::defects::Defect;
 use crate::sim::world::Faults;
-
-const REQUESTS: Faults = Faults {
-    requests: true,
-    ..NONE
-};
-const ANSWERS: Faults = Faults {
-    answers: true,
-    ..NONE
-};
-const STOPS: Faults = Faults {
-    stops: true,
-    ..NONE
-};
-const DEATHS: Faults = Faults {
-    deaths: true,
-    ..NONE
-};
-const CANCELS: Faults = Faults {
-    cancels: true,
-    ..NONE
-};
-const REMOVALS: Faults = Faults {
-    removals: true,
-    ..NONE
-};
-const DATA: Faults = Faults { data: true, ..NONE };
-const MAIMS: Faults = Faults {
-    maims: true,
-    ..NONE
-};
 
 /// A walk of the world finds the defect, with so many faults of that kind at most. The walk of the same world with all of
 /// its faults, and without the defect, is that of `every_schedule_keeps_every_promise`.

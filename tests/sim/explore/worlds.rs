@@ -92,15 +92,34 @@ const STRAYS: Faults = Faults {
     ..NONE
 };
 
-/// What befalls requests alone.
-const REQUESTS: Faults = Faults {
+// One kind of faults each.
+pub(super) const REQUESTS: Faults = Faults {
     requests: true,
     ..NONE
 };
-
-/// What befalls answers alone.
-const ANSWERS: Faults = Faults {
+pub(super) const ANSWERS: Faults = Faults {
     answers: true,
+    ..NONE
+};
+pub(super) const STOPS: Faults = Faults {
+    stops: true,
+    ..NONE
+};
+pub(super) const DEATHS: Faults = Faults {
+    deaths: true,
+    ..NONE
+};
+pub(super) const CANCELS: Faults = Faults {
+    cancels: true,
+    ..NONE
+};
+pub(super) const REMOVALS: Faults = Faults {
+    removals: true,
+    ..NONE
+};
+pub(super) const DATA: Faults = Faults { data: true, ..NONE };
+pub(super) const MAIMS: Faults = Faults {
+    maims: true,
     ..NONE
 };
 
@@ -217,10 +236,7 @@ pub(super) const WORLDS: &[Small] = &[
         name: "few-connections",
         locks: &[&[Alone], &[Alone, Alone, Alone]],
         seed: FEW,
-        kinds: Faults {
-            cancels: true,
-            ..NONE
-        },
+        kinds: CANCELS,
         faults: [None, Some(1)],
         ..BASE
     },
@@ -323,10 +339,7 @@ pub(super) const WORLDS: &[Small] = &[
         locks: &[&[Alone], &[Both], &[Other]],
         in_turn: true,
         line: DISTURBED,
-        kinds: Faults {
-            maims: true,
-            ..NONE
-        },
+        kinds: MAIMS,
         faults: [Some(1), Some(1)],
         ..BASE
     },
@@ -334,17 +347,14 @@ pub(super) const WORLDS: &[Small] = &[
         name: "node",
         locks: &[&[Alone], &[Alone]],
         session_node: true,
-        kinds: Faults {
-            removals: true,
-            ..NONE
-        },
+        kinds: REMOVALS,
         faults: [Some(1), Some(2)],
         ..BASE
     },
     Small {
         name: "data",
         locks: &[&[Alone], &[Alone]],
-        kinds: Faults { data: true, ..NONE },
+        kinds: DATA,
         faults: [Some(1), Some(2)],
         ..BASE
     },
