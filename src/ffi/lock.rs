@@ -131,8 +131,8 @@ pub unsafe extern "C" fn consul_lock_free(lock: *mut LockHandle) {
     observe((), || {
         // SAFETY: NULL or live and freed once, as the header asks.
         if let Some(lock) = unsafe { take(lock) }
-            // The cancel ends a call that waits in another thread, and that call drops the lock. Without such a call the
-            // drop ends all in one step: a cancel before it could have an upgrade told CANCELLED.
+            // The cancel ends a call that waits in another thread, and that call drops the lock. Without such a call
+            // the drop ends all in one step: a cancel before it could have an upgrade told CANCELLED.
             && Arc::strong_count(&lock) > 1
         {
             lock.cancel();

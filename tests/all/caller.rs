@@ -50,7 +50,7 @@ fn seed() -> u64 {
     now.expect("after 1970").as_secs() / 86_400
 }
 
-/// The functions of the header that no line of `calls` names.
+/// The functions of the header that are not among `calls`.
 fn missing(calls: &BTreeMap<String, u64>) -> Vec<String> {
     let all = functions().into_iter().map(|function| function.name);
     all.filter(|name| !calls.contains_key(name)).collect()

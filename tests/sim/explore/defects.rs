@@ -12,8 +12,8 @@ use crate::core::sabotage::Sabotage;
 use crate::sim::defects::Defect;
 use crate::sim::world::Faults;
 
-/// A walk of the world finds the defect, with so many faults of that kind at most. The walk of the same world with all of
-/// its faults, and without the defect, is that of `every_schedule_keeps_every_promise`.
+/// A walk of the world finds the defect, with so many faults of that kind at most. The walk of the same world with all
+/// of its faults, and without the defect, is that of `every_schedule_keeps_every_promise`.
 fn finds(defect: Defect, world: &str, kinds: Faults, faults: u32) {
     let small = Small::of(world).with(kinds);
     let Some(violation) = shortest(&small, Some(defect), faults) else {
