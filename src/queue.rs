@@ -13,7 +13,7 @@ use crate::error::{Error, LostReason, Status};
 use crate::fork::{self, Generation};
 use crate::lockorder::{Guard, Mutex, Rank};
 use crate::log::Level;
-use crate::sys;
+use crate::sys::{self, Ours};
 
 /// The largest number of log lines that wait: a host that does not read its log must not cost memory
 /// without end.
@@ -58,7 +58,7 @@ struct QueueState {
     lines: usize,
     dropped_lines: u64,
     /// The library's end of the socket pair; None: the queue was closed.
-    wake: Option<Arc<UnixStream>>,
+    wake: Option<Arc<Ours<UnixStream>>>,
 }
 
 /// Puts events into a queue, under a number of the host's.
@@ -81,7 +81,7 @@ impl Queue {
             state: Mutex::new(
                 Rank::Queue,
                 QueueState {
-                    wake: Some(Arc::new(wake)),
+                    wake: Some(Arc::new(Ours::new(wake))),
                     ..QueueState::default()
                 },
             ),
@@ -114,7 +114,7 @@ impl Queue {
     /// The queue has a reader: neither the queue nor the reading end was closed.
     pub(crate) fn is_read(&self) -> bool {
         let state = self.state();
-        state.is_some_and(|state| state.wake.as_deref().is_some_and(sys::has_peer))
+        state.is_some_and(|state| state.wake.as_ref().is_some_and(|wake| sys::has_peer(wake)))
     }
 
     /// A sender of events with this number.
@@ -170,7 +170,7 @@ impl Drop for Queue {
 impl QueueState {
     /// Returns the socket to write to when the state is unlocked. Only the first event wakes the reader, which
     /// takes events until none is left.
-    fn put(&mut self, event: Event) -> Option<Arc<UnixStream>> {
+    fn put(&mut self, event: Event) -> Option<Arc<Ours<UnixStream>>> {
         let wake = self.wake.as_ref()?;
         let wake = self.events.is_empty().then(|| wake.clone());
         self.events.push_back(event);
@@ -207,7 +207,8 @@ impl Sender {
         }
         let wake = state.put(Event { tag, news }).or(wake);
         drop(state);
-        if let Some(wake) = wake {
+        // The program may have closed the socket, and another file of the program's may have the number.
+        if let Some(wake) = wake.filter(|wake| wake.is_open()) {
             // A socket that is full or closed is readable already, so an error does not matter.
             sys::send_byte(&wake);
         }

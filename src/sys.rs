@@ -13,12 +13,14 @@ use std::time::Duration;
 mod darwin;
 #[cfg(not(target_vendor = "apple"))]
 mod linux;
+mod ours;
 
 #[cfg(target_vendor = "apple")]
 use darwin as system;
 #[cfg(not(target_vendor = "apple"))]
 use linux as system;
 
+pub(crate) use ours::Ours;
 pub(crate) use system::{boot_time_ns, socket_pair, stack_overhead};
 
 /// Whether the socket is connected and has nothing to read: neither the end of the connection nor bytes that

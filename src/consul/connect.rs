@@ -20,7 +20,7 @@ use super::stream::Stream;
 use super::tls::{self, Rotating, Tls, TlsSettings};
 use crate::clock::Time;
 use crate::lockorder::{Mutex, Rank};
-use crate::sys;
+use crate::sys::{self, Ours};
 use socket::{connect_to_address, connect_to_path, tunnel};
 
 /// For how long an address that failed comes after the others.
@@ -261,7 +261,7 @@ impl Route {
         by: Time,
         last: bool,
         interrupt: &Interrupt,
-    ) -> io::Result<(Arc<TcpStream>, Time)> {
+    ) -> io::Result<(Arc<Ours<TcpStream>>, Time)> {
         let timeout = self.endpoint.connect_timeout;
         let names = self.names.get_or_init(names::of_this_process);
         let left = by.since(Time::now());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::lockorder::{Mutex, Rank};
+use crate::sys::Ours;
 
 /// Ends one exchange from another thread, also before the exchange has begun. Each exchange needs a new one.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +32,7 @@ struct Target {
     ended: bool,
     /// The result of the wait may have come.
     woken: bool,
-    socket: Option<Arc<TcpStream>>,
+    socket: Option<Arc<Ours<TcpStream>>>,
 }
 
 impl Interrupt {
@@ -39,7 +40,8 @@ impl Interrupt {
     pub(crate) fn end(&self) {
         let mut target = self.0.state.lock();
         target.ended = true;
-        if let Some(socket) = target.socket.take() {
+        // The program may have closed the socket, and another connection of the program's may have the number.
+        if let Some(socket) = target.socket.take().filter(|socket| socket.is_open()) {
             // The shutdown fails if the peer has closed the connection: there is nothing to end.
             let _ = socket.shutdown(Shutdown::Both);
         }
@@ -51,7 +53,7 @@ impl Interrupt {
     }
 
     /// Lets `end` shut down this socket from now on. False: the exchange has ended already.
-    pub(super) fn attach(&self, socket: &Arc<TcpStream>) -> bool {
+    pub(super) fn attach(&self, socket: &Arc<Ours<TcpStream>>) -> bool {
         let mut target = self.0.state.lock();
         if !target.ended {
             target.socket = Some(socket.clone());

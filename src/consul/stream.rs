@@ -10,7 +10,7 @@ use rustls::ClientConnection;
 use super::address::Address;
 use super::tls::Tls;
 use crate::clock::Time;
-use crate::sys;
+use crate::sys::{self, Ours};
 
 /// An open connection.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(super) struct Stream {
 /// those of any stream socket.
 #[derive(Debug)]
 struct Timed {
-    socket: Arc<TcpStream>,
+    socket: Arc<Ours<TcpStream>>,
     by: Time,
     read_timeout: Duration,
     write_timeout: Duration,
@@ -31,7 +31,7 @@ struct Timed {
 
 impl Stream {
     /// A connection without TLS.
-    pub(super) fn plain(socket: Arc<TcpStream>, by: Time) -> Stream {
+    pub(super) fn plain(socket: Arc<Ours<TcpStream>>, by: Time) -> Stream {
         let socket = Timed {
             socket,
             by,
@@ -62,17 +62,19 @@ impl Stream {
         sent.first().map(|first| first.to_vec())
     }
 
-    pub(super) fn socket(&self) -> &Arc<TcpStream> {
+    pub(super) fn socket(&self) -> &Arc<Ours<TcpStream>> {
         &self.socket.socket
     }
 
-    /// Whether the peer has not closed the connection, and there are no unexpected bytes from Consul.
+    /// Whether neither the peer nor the program has closed the connection, and there are no unexpected bytes from
+    /// Consul. A program that closes all descriptors may have given the number to a socket of its own, which must not get
+    /// a request with a token.
     pub(super) fn is_quiet(&mut self) -> bool {
         let empty = self.tls.as_mut().is_none_or(|tls| {
             let state = tls.process_new_packets();
             state.is_ok_and(|s| s.plaintext_bytes_to_read() == 0 && !s.peer_has_closed())
         });
-        empty && sys::is_quiet(self.socket())
+        empty && self.socket().is_open() && sys::is_quiet(self.socket())
     }
 
     /// Reads and writes end at this instant from now on.
@@ -190,7 +192,7 @@ impl Read for Timed {
                 self.socket.set_read_timeout(Some(left))?;
                 self.read_timeout = left;
             }
-            match (&*self.socket).read(into) {
+            match (&**self.socket).read(into) {
                 Err(error) if again(&error) => {}
                 result => return result,
             }
@@ -206,7 +208,7 @@ impl Write for Timed {
                 self.socket.set_write_timeout(Some(left))?;
                 self.write_timeout = left;
             }
-            match (&*self.socket).write(bytes) {
+            match (&**self.socket).write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Err(error) if again(&error) => {}
                 result => return result,

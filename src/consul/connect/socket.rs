@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::consul::interrupt::Interrupt;
 use crate::consul::stream::Stream;
-use crate::sys;
+use crate::sys::{self, Ours};
 
 /// The pause between two attempts to connect to a Unix socket: it does not tell when its queue has room again.
 const QUEUE_PAUSE: Duration = Duration::from_millis(5);
@@ -18,8 +18,8 @@ pub(super) fn connect_to_address(
     address: &SocketAddr,
     by: Time,
     interrupt: &Interrupt,
-) -> io::Result<Arc<TcpStream>> {
-    let socket = Arc::new(sys::begin_connect(address)?);
+) -> io::Result<Arc<Ours<TcpStream>>> {
+    let socket = Arc::new(Ours::new(sys::begin_connect(address)?));
     // Not before: the shutdown of a socket that does not connect yet would have no effect.
     if !interrupt.attach(&socket) {
         return Err(io::ErrorKind::ConnectionAborted.into());
@@ -49,11 +49,11 @@ pub(super) fn connect_to_path(
     path: &Path,
     by: Time,
     interrupt: &Interrupt,
-) -> io::Result<Arc<TcpStream>> {
+) -> io::Result<Arc<Ours<TcpStream>>> {
     loop {
         match sys::connect_unix(path) {
             Ok(socket) => {
-                let socket = Arc::new(socket);
+                let socket = Arc::new(Ours::new(socket));
                 if !interrupt.attach(&socket) {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
@@ -73,7 +73,7 @@ pub(super) fn connect_to_path(
 }
 
 /// Asks a proxy to connect this socket to `authority`.
-pub(super) fn tunnel(socket: &Arc<TcpStream>, authority: &str, by: Time) -> io::Result<()> {
+pub(super) fn tunnel(socket: &Arc<Ours<TcpStream>>, authority: &str, by: Time) -> io::Result<()> {
     /// The head of a reply is shorter.
     const LONGEST: usize = 16 << 10;
     let mut stream = Stream::plain(socket.clone(), by);
