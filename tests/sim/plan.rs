@@ -6,8 +6,8 @@ use std::time::Duration;
 pub(super) use consul_model::Random;
 
 use super::network::Weather;
-use crate::core::LockSpec;
 use crate::core::messages::Limit;
+use crate::core::{Call, LockSpec};
 
 /// How long one request may take.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,7 +58,15 @@ pub(super) struct Plan {
 }
 
 /// The locks of each process, one after the other.
-pub(super) type Script = Arc<[Vec<LockSpec>]>;
+pub(super) type Script = Arc<[Vec<Turn>]>;
+
+/// A lock of a script.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    pub(super) spec: LockSpec,
+    /// What the holder asks of the lock as soon as it has the lock.
+    pub(super) change: Option<Call>,
+}
 
 /// Which kinds of locks there are.
 #[derive(Clone, Debug)]

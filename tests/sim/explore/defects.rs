@@ -1,12 +1,9 @@
 //! The broken cores: a walk of a small world finds each of them, without luck.
-//!
-//! Two of them cannot show in these worlds. `ReviveTheDead` needs a leader that stands still for longer than a TTL and
-//! then answers from its memory, which the explorer's Consul does not. `WatchesTheFirstAlone` needs an operator that
-//! removes one of several keys. `schedules.rs` and `notices.rs` catch the two.
 
 use super::search::shortest;
 use super::worlds::{
-    ANSWERS, CANCELS, DATA, DEATHS, MAIMS, NONE, REMOVALS, REQUESTS, STOPS, Small,
+    ANSWERS, CANCELS, DATA, DEATHS, FREEZES, MAIMS, NONE, OPERATORS, REMOVALS, REQUESTS, STOPS,
+    Small,
 };
 use crate::core::sabotage::Sabotage;
 use crate::sim::defects::Defect;
@@ -60,5 +57,7 @@ defects! {
     a_late_lock_that_is_kept: Defect::KeepLateLock, "one", CANCELS, 1;
     a_create_that_is_looked_for_once: Defect::LookOnce, "one", REQUESTS, 1;
     sessions_on_the_agents_node: Defect::AgentsNode, "node", REMOVALS, 1;
+    a_session_that_an_old_leader_revives: Defect::Core(Sabotage::ReviveTheDead), "old-leader", FREEZES, 1;
+    a_watch_of_the_first_key_alone: Defect::Core(Sabotage::WatchesTheFirstAlone), "operator", OPERATORS, 1;
     a_line_that_is_forgotten: Defect::ForgetTheLine, "line-again", NONE, 0;
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::core::messages::{Limit, Want};
-use crate::core::{Keys, LockSpec, Patience, Upkeep};
+use crate::core::{Call, Keys, LockSpec, Patience, Upkeep};
 use crate::sim::defects::Defect;
 use crate::sim::network::Weather;
-use crate::sim::plan::{Line, Mix, Plan, Script};
+use crate::sim::plan::{Line, Mix, Plan, Script, Turn};
 use crate::sim::world::{Faults, World};
-use Lock::{Alone, Both, Brief, Limited, Once, Other, Reader, Renewed};
+use Lock::{Alone, Both, Brief, Downgraded, Limited, Once, Other, Reader, Renewed, Upgraded};
 
 /// A world, and how far the tests walk it.
 pub(super) struct Small {
@@ -41,7 +41,8 @@ enum Lock {
     Alone,
     /// One key, exclusive, and a caller that waits for a second.
     Brief,
-    /// One key, exclusive, and a caller that waits. The library renews the lock for longer than its TTL.
+    /// One key, exclusive, and a caller that waits. The library renews the lock for 8 s, so that the lock lives for nearly
+    /// twice its TTL.
     Renewed,
     /// One key, shared without a limit.
     Reader,
@@ -51,6 +52,10 @@ enum Lock {
     Other,
     /// Both keys, exclusive.
     Both,
+    /// One key, exclusive, then shared without a limit.
+    Downgraded,
+    /// One key, shared without a limit, then exclusive.
+    Upgraded,
 }
 
 /// The seed of a newer Consul, whose blocking queries wake only for what they wait for.
@@ -72,6 +77,8 @@ pub(super) const NONE: Faults = Faults {
     removals: false,
     data: false,
     maims: false,
+    operators: false,
+    freezes: false,
 };
 
 /// What may befall every message and process.
@@ -120,6 +127,15 @@ pub(super) const REMOVALS: Faults = Faults {
 pub(super) const DATA: Faults = Faults { data: true, ..NONE };
 pub(super) const MAIMS: Faults = Faults {
     maims: true,
+    ..NONE
+};
+
+pub(super) const OPERATORS: Faults = Faults {
+    operators: true,
+    ..NONE
+};
+pub(super) const FREEZES: Faults = Faults {
+    freezes: true,
     ..NONE
 };
 
@@ -344,6 +360,34 @@ pub(super) const WORLDS: &[Small] = &[
         ..BASE
     },
     Small {
+        name: "downgrade",
+        locks: &[&[Downgraded], &[Reader]],
+        ..BASE
+    },
+    Small {
+        name: "upgrade",
+        locks: &[&[Upgraded], &[Reader]],
+        ..BASE
+    },
+    Small {
+        name: "two-upgrades",
+        locks: &[&[Upgraded], &[Upgraded]],
+        ..BASE
+    },
+    Small {
+        name: "operator",
+        locks: &[&[Both], &[Alone]],
+        kinds: OPERATORS,
+        faults: [Some(1), Some(2)],
+        ..BASE
+    },
+    Small {
+        name: "old-leader",
+        locks: &[&[Renewed, Alone], &[Alone]],
+        kinds: FREEZES,
+        ..BASE
+    },
+    Small {
         name: "node",
         locks: &[&[Alone], &[Alone]],
         session_node: true,
@@ -380,8 +424,8 @@ impl Small {
     fn spec(&self, lock: Lock) -> LockSpec {
         let limit = Limit::new(self.limit).expect("a limit");
         let want = match lock {
-            Once | Alone | Brief | Renewed | Other | Both => Want::Exclusive,
-            Reader => Want::Share(Limit::READERS),
+            Once | Alone | Brief | Renewed | Other | Both | Downgraded => Want::Exclusive,
+            Reader | Upgraded => Want::Share(Limit::READERS),
             Limited => Want::Share(limit),
         };
         let patience = match lock {
@@ -395,7 +439,7 @@ impl Small {
             ..LockSpec::exclusive("locks/0", Duration::from_secs(10), patience)
         };
         if lock == Renewed {
-            spec.upkeep = Upkeep::For(Some(Duration::from_secs(12)));
+            spec.upkeep = Upkeep::For(Some(Duration::from_secs(8)));
         }
         if lock == Other {
             spec.keys = Keys::One("locks/1".into());
@@ -409,17 +453,28 @@ impl Small {
 
     /// The world before anything has happened.
     pub(super) fn world(&self, defect: Option<Defect>, trace: bool) -> World {
-        let of_process = |locks: &&[Lock]| locks.iter().map(|lock| self.spec(*lock)).collect();
+        let turn = |lock: &Lock| Turn {
+            spec: self.spec(*lock),
+            change: match lock {
+                Downgraded => Some(Call::Downgrade),
+                Upgraded => Some(Call::Upgrade(Patience::Forever)),
+                _ => None,
+            },
+        };
+        let of_process = |locks: &&[Lock]| locks.iter().map(turn).collect();
         let script: Script = self.locks.iter().map(of_process).collect();
         let mut all = self.locks.iter().flat_map(|locks| locks.iter());
-        let is_mixed = all.any(|lock| matches!(lock, Reader | Limited | Both));
+        let is_mixed =
+            all.any(|lock| matches!(lock, Reader | Limited | Both | Downgraded | Upgraded));
         let limit = Limit::new(self.limit).expect("a limit");
         let plan = Plan {
             processes: self.locks.len(),
             keys: if is_mixed { 2 } else { 1 },
             // With these a schedule does not count as one in which nothing goes wrong.
-            stops: true,
+            stops: !self.kinds.operators,
             crashes: true,
+            operator: self.kinds.operators,
+            leader_freezes: self.kinds.freezes.then_some(Duration::ZERO),
             squatter: self.kinds.data,
             removals: self.kinds.removals,
             session_node: self.session_node,

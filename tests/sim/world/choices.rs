@@ -8,6 +8,9 @@ use super::*;
 /// A message that is held up comes at any instant, or never.
 const ANY_TIME: Time = Time(u64::MAX);
 
+/// A leader stands still for no longer than this, which is more than twice the TTL.
+const LONGEST_FREEZE: Duration = Duration::from_secs(25);
+
 /// Which faults there are in a world.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::sim) struct Faults {
@@ -29,6 +32,10 @@ pub(in crate::sim) struct Faults {
     pub(in crate::sim) data: bool,
     /// A waiter for several keys dies, and an operator removes one of its tickets.
     pub(in crate::sim) maims: bool,
+    /// An operator deletes a locked key, or ends a session that holds one.
+    pub(in crate::sim) operators: bool,
+    /// The leader stands still, and goes on later. The agent of a process asks that leader meanwhile.
+    pub(in crate::sim) freezes: bool,
 }
 
 /// What befalls a request or an answer.
@@ -66,6 +73,14 @@ pub(in crate::sim) enum Choice {
     RemoveNode,
     Squat,
     Maim,
+    /// An operator deletes the row of a lock.
+    Delete(String),
+    /// An operator ends the session of a lock.
+    End(String),
+    /// The leader stands still, and the servers elect another one. The agent of the process goes on asking the old leader.
+    Freeze(usize),
+    /// The old leader goes on.
+    Thaw,
     /// Nothing happens until something is due.
     Wait(Time),
 }
@@ -80,11 +95,15 @@ impl Choice {
             | Choice::NewLeader
             | Choice::RemoveNode
             | Choice::Squat
-            | Choice::Maim => 1,
+            | Choice::Maim
+            | Choice::Delete(_)
+            | Choice::End(_)
+            | Choice::Freeze(_) => 1,
             Choice::Next(_)
             | Choice::Tick(_)
             | Choice::Continue(_)
             | Choice::Expire(_)
+            | Choice::Thaw
             | Choice::Wait(_) => 0,
         }
     }
@@ -111,7 +130,8 @@ impl World {
             if answers_come && !(is_due && is_first(happening)) {
                 continue;
             }
-            if !self.may_begin(happening) || !self.may_end(happening) {
+            let may_come = !self.is_stranded(happening);
+            if !may_come || !self.may_begin(happening) || !self.may_end(happening) {
                 continue;
             }
             choices.push(Choice::Next(*serial));
@@ -165,11 +185,30 @@ impl World {
             if may_fail && faults.cancels && process.users.iter().any(acquires) {
                 choices.push(Choice::Cancel(number));
             }
+            // A message that is on its way then is one that is held up, and other faults are for those.
+            let may_freeze = faults.freezes && !process.asks_old_leader && !self.is_busy();
+            if may_fail && may_freeze && has_begun && !is_idle {
+                choices.push(Choice::Freeze(number));
+            }
         }
         if answers_come {
             return choices;
         }
-        choices.extend(self.model.endable(self.now).into_iter().map(Choice::Expire));
+        // The new leader does not know what the old one confirms. A session whose holder asked the old one lives by what
+        // Consul adds to each TTL, which is as much again, and nothing else protects the holder.
+        if !faults.freezes {
+            choices.extend(self.model.endable(self.now).into_iter().map(Choice::Expire));
+        }
+        if let Some(end) = self.frozen {
+            choices.push(Choice::Thaw);
+            may_wait &= self.now < end;
+        }
+        if may_fail && faults.operators {
+            let held = self.model.held_keys();
+            let sessions: BTreeSet<&String> = held.iter().map(|(_, session)| session).collect();
+            choices.extend(sessions.into_iter().cloned().map(Choice::End));
+            choices.extend(held.iter().map(|(row, _)| Choice::Delete(row.clone())));
+        }
         if may_fail && faults.leaders && self.model.next_endable_at(Time(0)).is_some() {
             choices.push(Choice::NewLeader);
         }
@@ -233,7 +272,7 @@ impl World {
         let wants = |process: usize| -> Vec<_> {
             let locks = script[process].iter();
             locks
-                .map(|spec| (&spec.keys, spec.want, spec.patience))
+                .map(|turn| (&turn.spec.keys, turn.spec.want, turn.spec.patience))
                 .collect()
         };
         wants(before) != wants(*process) || has_begun(before)
@@ -323,9 +362,14 @@ impl World {
             }
             Choice::Squat => self.squat()?,
             Choice::Maim => self.maim(),
+            Choice::Delete(row) => self.delete_row(row),
+            Choice::End(session) => self.end_session(session),
+            Choice::Freeze(process) => self.freeze(*process),
+            Choice::Thaw => self.thaw(),
             Choice::Wait(next) => {
                 self.now = *next;
                 self.note(|| "time passes".to_owned());
+                self.notices.in_time(self.now)?;
                 self.look_at_line()?;
                 self.model.advance(self.now);
             }
@@ -333,6 +377,63 @@ impl World {
         self.wake_watchers();
         self.tidy();
         Ok(())
+    }
+
+    /// The leader stands still. The servers elect another one at once, which gives the old leader the most time.
+    fn freeze(&mut self, process: usize) {
+        if self.frozen.is_none() {
+            self.frozen = Some(self.now + LONGEST_FREEZE);
+            self.note(|| {
+                "consul: the leader stands still; a new one starts every TTL again".to_owned()
+            });
+            self.model.freeze_leader();
+            self.model.leader_change(self.now);
+        }
+        self.note(|| format!("consul: the agent of p{process} asks the old leader"));
+        self.processes[process].asks_old_leader = true;
+    }
+
+    /// The old leader answers the renewals that have waited for it from its memory. Then it finds that it leads no more,
+    /// and the other requests go to the new leader.
+    fn thaw(&mut self) {
+        self.note(|| "consul: the old leader goes on".to_owned());
+        let is_renewal = |happening: &Happening| {
+            let Happening::Deliver { process, request } = happening else {
+                return None;
+            };
+            let asks = &self.processes[*process];
+            let flight = asks.flights.get(request).or(asks.given_up.get(request))?;
+            match &flight.request {
+                Request::RenewSession { session } if asks.asks_old_leader => {
+                    Some((*process, *request, session.clone()))
+                }
+                _ => None,
+            }
+        };
+        let waiting = self.happenings.iter();
+        let renewals = waiting.filter_map(|(serial, it)| Some((*serial, is_renewal(&it.1)?)));
+        let renewals: Vec<_> = renewals.collect();
+        for (serial, (process, request, session)) in renewals {
+            self.happenings.remove(&serial);
+            let result = Ok(self.model.renew_at_old_leader(&session.0));
+            let answer = Happening::Answer {
+                process,
+                request,
+                result,
+            };
+            self.at(self.now, answer);
+        }
+        self.frozen = None;
+        for process in &mut self.processes {
+            if process.asks_old_leader {
+                process.asks_old_leader = false;
+            }
+        }
+    }
+
+    /// The request waits for the leader that stands still.
+    fn is_stranded(&self, happening: &Happening) -> bool {
+        matches!(happening, Happening::Deliver { process, .. } if self.processes[*process].asks_old_leader)
     }
 
     fn mishap(&mut self, serial: u64, what: Mishap) -> Result<(), String> {
@@ -438,6 +539,7 @@ impl World {
         let of_consul = [
             self.model.next_event_at(),
             self.model.next_endable_at(self.now),
+            self.frozen,
         ];
         let all = happenings
             .chain(alarms)
@@ -498,6 +600,12 @@ impl World {
     pub(in crate::sim) fn calmed(&self) -> World {
         let mut world = self.clone();
         world.is_explored = false;
+        world.frozen = None;
+        for process in &mut world.processes {
+            if process.asks_old_leader {
+                process.asks_old_leader = false;
+            }
+        }
         world.happenings.retain(|_, (at, _)| *at != ANY_TIME);
         let due = world
             .happenings

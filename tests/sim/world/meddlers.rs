@@ -3,6 +3,7 @@
 use super::super::holders::key_of_row;
 use super::order::process_of;
 use super::*;
+use crate::core::Keys;
 use crate::core::messages::SEVERAL;
 
 impl World {
@@ -186,20 +187,38 @@ impl World {
         let Some((key, session)) = held.get(chosen).cloned() else {
             return;
         };
-        self.ledger.holders.tampered(&key);
-        let ends_session = self.random.chance(500);
-        self.owes_notice(&session, (!ends_session).then_some(&*key));
-        if ends_session {
-            self.note(|| format!("operator: destroys session {session} of {key}"));
-            for (key, _) in held.iter().filter(|(_, holder)| *holder == session) {
-                self.ledger.holders.tampered(key);
-            }
-            self.model.kill_session(self.now, &session);
+        if self.random.chance(500) {
+            self.end_session(&session);
         } else {
-            self.note(|| format!("operator: deletes {key}"));
-            self.model.delete_key(&key);
+            self.delete_row(&key);
         }
         self.wake_watchers();
+    }
+
+    /// An operator ends a session.
+    pub(super) fn end_session(&mut self, session: &str) {
+        self.owes_notice(session, None);
+        self.note(|| format!("operator: destroys session {session}"));
+        for (row, holder) in self.model.held_keys() {
+            if holder == session {
+                self.ledger.holders.tampered(&row);
+            }
+        }
+        self.model.kill_session(self.now, session);
+    }
+
+    /// An operator deletes the row of a lock.
+    pub(super) fn delete_row(&mut self, row: &str) {
+        let held = self.model.held_keys().into_iter();
+        let holder = held
+            .filter(|(locked, _)| locked == row)
+            .map(|(_, session)| session);
+        for session in holder.collect::<Vec<_>>() {
+            self.owes_notice(&session, Some(row));
+        }
+        self.note(|| format!("operator: deletes {row}"));
+        self.ledger.holders.tampered(row);
+        self.model.delete_key(row);
     }
 
     /// An operator deletes a row of a session, or (None) ends the session. If the session holds a lock, its holder is
@@ -217,11 +236,15 @@ impl World {
         let Some(who) = held.filter(|who| self.ledger.is_monitored(*who)) else {
             return;
         };
-        let first = self.ledger.holders.keys_of(who).map(|keys| keys.get(0));
+        let keys = self.ledger.holders.keys_of(who).map_or(&[][..], Keys::all);
         let blow = match row {
             None => Blow::Session,
-            Some(row) if first.is_some_and(|first| &**first == key_of_row(row)) => Blow::FirstKey,
-            Some(_) => Blow::OtherKey,
+            Some(row) => match keys.iter().position(|key| &**key == key_of_row(row)) {
+                Some(0) => Blow::FirstKey,
+                Some(_) => Blow::OtherKey,
+                // A ticket that is left of the wait: the lock loses nothing.
+                None => return,
+            },
         };
         self.notices.owes(who, blow, self.now);
     }

@@ -117,7 +117,8 @@ impl World {
         picture.add(self.ledger.sketch(|ledger| sketch_of(ledger)));
         picture.add(self.line.sketch(|line| sketch_of(line)));
         let mut pen = Pen::new();
-        pen.draw(&(&self.looked_for, &self.taken));
+        pen.draw(&(&self.looked_for, &self.taken, &self.notices));
+        pen.draw(&self.frozen);
         for (watch, (process, request)) in &self.parked {
             pen.process = *process;
             pen.draw(&(watch, process, request));
@@ -172,7 +173,12 @@ impl Process {
     fn drawn(&self, number: usize) -> Sketch {
         let mut pen = Pen::new();
         pen.process = number;
-        pen.draw(&(self.crashed, self.missed, self.stopped));
+        pen.draw(&(
+            self.crashed,
+            self.missed,
+            self.stopped,
+            self.asks_old_leader,
+        ));
         if self.crashed {
             // Its requests may still come.
             for (request, flight) in self.flights.iter().chain(&self.given_up) {

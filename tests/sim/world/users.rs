@@ -32,7 +32,7 @@ impl World {
         if let Some(script) = &self.plan.script {
             let locks = &script[process];
             let left = self.processes[process].users[user].rounds as usize;
-            let spec = locks[locks.len() - left].clone();
+            let spec = locks[locks.len() - left].spec.clone();
             return self.user_begins(process, user, spec).map(drop);
         }
         let wish = self.wish();

@@ -64,6 +64,19 @@ impl World {
 
     /// Some holders make a share of their lock, or the reverse, and some do so several times.
     pub(super) fn user_changes(&mut self, process: usize, lock: LockId, hold: Duration) {
+        if let Some(script) = &self.plan.script {
+            let left = self.processes[process].users[0].rounds as usize;
+            let locks = &script[process];
+            if let Some(what) = locks[locks.len() - left - 1].change.clone() {
+                let ask = Happening::Ask {
+                    process,
+                    lock,
+                    what,
+                };
+                self.after(Duration::ZERO, ask);
+            }
+            return;
+        }
         let Some(mix) = self.plan.mix.clone() else {
             return;
         };
