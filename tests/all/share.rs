@@ -544,7 +544,7 @@ fn a_cancel_ends_every_wait() {
             waiter.cancel();
             let outcome = waiting.join().unwrap();
             assert_eq!(status(outcome), Status::Cancelled, "{key}");
-            assert!(begun.elapsed() < Duration::from_secs(3), "{key}");
+            assert!(begun.elapsed() < Duration::from_secs(10), "{key}");
         });
         blocker.check().unwrap();
         // What it had taken is free again.

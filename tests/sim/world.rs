@@ -26,7 +26,7 @@ use super::line::{LineBook, Standing, Wait};
 use super::model::{Edition, Model, NODE, Served, WatchId};
 use super::network::{Fate, Weather};
 use super::notices::{Blow, Notices};
-use super::plan::{Line, Plan, REQUEST_TIMEOUT, Random};
+use super::plan::{Line, Plan, REQUEST_TIMEOUT, Random, Turn};
 use super::properties::Ledger;
 use crate::clock::{Now, Time};
 use crate::consul::encode::{Scope, encode};

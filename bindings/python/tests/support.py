@@ -34,7 +34,7 @@ RUNS = 200 if os.environ.get("NIGHTLY") else 20
 #: Longer than anything takes, so that only what hangs comes to it.
 PATIENCE = 30.0
 #: Seconds: "at once" on a busy machine.
-AT_ONCE = 5.0
+AT_ONCE = 8.0
 
 Found = TypeVar("Found")
 

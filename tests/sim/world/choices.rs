@@ -272,7 +272,10 @@ impl World {
         let wants = |process: usize| -> Vec<_> {
             let locks = script[process].iter();
             locks
-                .map(|turn| (&turn.spec.keys, turn.spec.want, turn.spec.patience))
+                .map(|Turn { spec, change }| {
+                    let change = change.as_ref().map(std::mem::discriminant);
+                    (&spec.keys, spec.want, spec.patience, spec.upkeep, change)
+                })
                 .collect()
         };
         wants(before) != wants(*process) || has_begun(before)
