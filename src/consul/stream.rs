@@ -67,8 +67,8 @@ impl Stream {
     }
 
     /// Whether neither the peer nor the program has closed the connection, and there are no unexpected bytes from
-    /// Consul. A program that closes all descriptors may have given the number to a socket of its own, which must not get
-    /// a request with a token.
+    /// Consul. A program that closes all descriptors may have given the number to a socket of its own. A request
+    /// with a token must not go there.
     pub(super) fn is_quiet(&mut self) -> bool {
         let empty = self.tls.as_mut().is_none_or(|tls| {
             let state = tls.process_new_packets();

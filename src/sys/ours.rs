@@ -4,8 +4,8 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
 
-/// A socket of the library's. Dropping closes the descriptor, unless its number names another file by then: that file is
-/// the program's, or another socket of the library's, and stays open.
+/// A socket of the library's. Dropping closes the descriptor, unless its number names another file by then. That
+/// file is the program's, or another socket of the library's, and stays open.
 #[derive(Debug)]
 pub(crate) struct Ours<T: AsRawFd> {
     socket: ManuallyDrop<T>,
