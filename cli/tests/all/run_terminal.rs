@@ -12,7 +12,8 @@ fn is_back(tmux: &Tmux, key: &str) {
     nothing_of(consul(), key);
 }
 
-/// The shell of a trap must not begin a long command just when the signal comes: the trap waits for the end of that command.
+/// The shell of a trap must not begin a long command just when the signal comes: the trap waits for the end of that
+/// command.
 #[test]
 fn ctrl_c_ends_the_command() {
     let tmux = Tmux::shell(consul());

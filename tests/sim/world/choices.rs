@@ -77,7 +77,8 @@ pub(in crate::sim) enum Choice {
     Delete(String),
     /// An operator ends the session of a lock.
     End(String),
-    /// The leader stands still, and the servers elect another one. The agent of the process goes on asking the old leader.
+    /// The leader stands still, and the servers elect another one. The agent of the process goes on asking the old
+    /// leader.
     Freeze(usize),
     /// The old leader goes on.
     Thaw,
@@ -426,8 +427,14 @@ impl World {
             };
             self.at(self.now, answer);
         }
+        self.leave_old_leader();
+    }
+
+    /// No process asks the old leader any more.
+    fn leave_old_leader(&mut self) {
         self.frozen = None;
         for process in &mut self.processes {
+            // Parts that do not change stay shared.
             if process.asks_old_leader {
                 process.asks_old_leader = false;
             }
@@ -603,12 +610,7 @@ impl World {
     pub(in crate::sim) fn calmed(&self) -> World {
         let mut world = self.clone();
         world.is_explored = false;
-        world.frozen = None;
-        for process in &mut world.processes {
-            if process.asks_old_leader {
-                process.asks_old_leader = false;
-            }
-        }
+        world.leave_old_leader();
         world.happenings.retain(|_, (at, _)| *at != ANY_TIME);
         let due = world
             .happenings
